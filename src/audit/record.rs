@@ -1,0 +1,147 @@
+//! The audit record (a contract with its readers: names are never renamed).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Event {
+    #[serde(rename = "session.start")]
+    SessionStart,
+    #[serde(rename = "session.deny")]
+    SessionDeny,
+    #[serde(rename = "session.end")]
+    SessionEnd,
+    /// The first lease of a session on a version.
+    #[serde(rename = "credential.use")]
+    CredentialUse,
+    #[serde(rename = "server.open")]
+    ServerOpen,
+    #[serde(rename = "server.fail")]
+    ServerFail,
+    #[serde(rename = "server.close")]
+    ServerClose,
+    #[serde(rename = "secret.adopt")]
+    SecretAdopt,
+    #[serde(rename = "secret.fail")]
+    SecretFail,
+    #[serde(rename = "drain.start")]
+    DrainStart,
+    #[serde(rename = "drain.end")]
+    DrainEnd,
+    #[serde(rename = "reload")]
+    Reload,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Success,
+    Failure,
+}
+
+/// How a client was recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityRef {
+    /// `network`, `unix_user`, …
+    pub method: Arc<str>,
+    pub subject: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<i32>,
+}
+
+/// A version of a secret; never its value, a part of it, or a hash of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialRef {
+    pub secret: Arc<str>,
+    pub arn: Arc<str>,
+    pub version: Arc<str>,
+    pub stages: Vec<String>,
+    pub user: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerRef {
+    pub host: Arc<str>,
+    pub port: u16,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<i32>,
+}
+
+/// What a caller knows of an event. The log adds `v`, `seq`, `time`, `proxy`,
+/// `prev` and `hash`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub event: Event,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session: Option<Arc<str>>,
+    /// The name of the `[[client]]` rule.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identity: Option<Arc<IdentityRef>>,
+    /// The client's address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub database: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub requested_user: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub application_name: Option<Arc<str>>,
+    /// Protocol version of the client's TLS, or absent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls: Option<Arc<str>>,
+    /// Number of the rule in the file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rule: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outcome: Option<Outcome>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sqlstate: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub credential: Option<CredentialRef>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server: Option<ServerRef>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transactions: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bytes_in: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bytes_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration_ms: Option<u64>,
+}
+
+impl Record {
+    pub fn new(event: Event) -> Self {
+        Self {
+            event,
+            session: None,
+            client: None,
+            identity: None,
+            source: None,
+            database: None,
+            requested_user: None,
+            application_name: None,
+            tls: None,
+            rule: None,
+            outcome: None,
+            reason: None,
+            sqlstate: None,
+            credential: None,
+            server: None,
+            transactions: None,
+            bytes_in: None,
+            bytes_out: None,
+            duration_ms: None,
+        }
+    }
+}

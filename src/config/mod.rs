@@ -1,0 +1,179 @@
+//! The configuration as the program uses it: every value present, checked and
+//! of a type that cannot be wrong. `file` holds it as written, `validate`
+//! turns one into the other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::secret::SecretId;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub listen: Listen,
+    pub admin: Admin,
+    pub store: Store,
+    pub audit: Audit,
+    /// `[database.NAME]`, by the name clients ask for.
+    pub databases: BTreeMap<Arc<str>, Arc<Database>>,
+    /// `[[client]]`, in the order of the file: the first match decides.
+    pub clients: Vec<Arc<Client>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listen {
+    pub addresses: Vec<ListenAddress>,
+    pub tls: ListenTls,
+    pub max_clients: usize,
+    /// From accept to the end of the handshake, all of it.
+    pub handshake_timeout: Duration,
+    pub shutdown_timeout: Duration,
+    /// Permission bits of unix sockets.
+    pub socket_mode: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// The socket is `DIRECTORY/.s.PGSQL.PORT`.
+    Unix {
+        directory: PathBuf,
+        port: u16,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenTls {
+    Off,
+    Allow { certificate: PathBuf, key: PathBuf },
+    Require { certificate: PathBuf, key: PathBuf },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admin {
+    /// `None`: `address = ""` switched it off.
+    pub address: Option<String>,
+    /// Bearer token that a listener off loopback demands.
+    pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Store {
+    pub kind: StoreKind,
+    /// How often a secret's version is looked up.
+    pub refresh: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoreKind {
+    Embedded {
+        path: PathBuf,
+        key_file: PathBuf,
+    },
+    Aws {
+        region: Option<String>,
+        endpoint_url: Option<String>,
+        profile: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Audit {
+    pub sink: AuditSink,
+    pub on_failure: OnAuditFailure,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditSink {
+    File(PathBuf),
+    Stdout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnAuditFailure {
+    /// No record, no session.
+    Deny,
+    Continue,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Database {
+    pub name: Arc<str>,
+    pub secret: SecretId,
+    /// These three win over the secret's own; the client never chooses them.
+    /// A host that starts with `/` is the directory of a unix socket.
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub dbname: Option<String>,
+    /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
+    pub tls: Option<UpstreamTls>,
+    pub tls_ca: Option<PathBuf>,
+    /// Authentication methods beyond SCRAM-SHA-256 that this server may ask for.
+    pub allow_md5: bool,
+    /// Only ever over TLS with a verified name, or on a unix socket or loopback.
+    pub allow_cleartext: bool,
+    pub pool_mode: PoolMode,
+    /// The ceiling of server connections, old and new generations together.
+    pub pool_size: usize,
+    pub min_pool_size: usize,
+    pub pool_wait_timeout: Duration,
+    pub server_idle_timeout: Duration,
+    pub server_lifetime: Duration,
+    pub connect_timeout: Duration,
+    pub drain_timeout: Duration,
+    pub drain_deadline_action: DrainDeadlineAction,
+    /// How long clients queue while no known version logs in.
+    pub rotation_grace: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamTls {
+    Disable,
+    /// Encrypted, whoever answers.
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolMode {
+    Session,
+    Transaction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainDeadlineAction {
+    Wait,
+    Terminate,
+}
+
+/// A `[[client]]` rule. All conditions that are given must hold, and at least
+/// one is given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Client {
+    pub name: Arc<str>,
+    /// Where it stands among the rules, from 1: what records and `explain` call it.
+    pub rule: usize,
+    pub network: Option<Vec<IpNet>>,
+    pub unix_user: Option<UnixUser>,
+    pub databases: Vec<Arc<str>>,
+    /// User names it may ask for; `None` is any, because the upstream user
+    /// comes from the secret anyway.
+    pub users: Option<Vec<String>>,
+    /// Overrides the database's secret.
+    pub secret: Option<SecretId>,
+}
+
+/// As written: looked up when a client connects, so that a user who is made
+/// later needs no reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnixUser {
+    Name(String),
+    Uid(u32),
+}

@@ -1,0 +1,19 @@
+//! pgvalet: a PostgreSQL proxy and pooler that keeps database credentials out
+//! of applications.
+//!
+//! A client connects with no password. pgvalet establishes who it is from how
+//! it connects ([`access`]), logs in upstream ([`upstream`]) with the current
+//! version of a secret ([`secret`]), shares the server connections ([`pool`])
+//! between clients ([`session`]), follows the secret when it rotates, and
+//! records which client used which version of it ([`audit`]).
+//!
+//! Imports run downwards only: `cli → server → session → access, pool →
+//! upstream, secret → net, wire`. `audit` and `observe` are called from
+//! anywhere and call nobody. There is no global state.
+
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod config;
+pub mod observe;
+pub mod secret;

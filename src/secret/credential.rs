@@ -1,0 +1,235 @@
+//! What one version of a secret says: where to log in, as whom, with what.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::Deserialize;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{SecretId, SecretValue, VersionId};
+
+/// A password in memory: wiped when dropped, and impossible to print. It has
+/// no `Debug`, `Display` or `Serialize`, so that no log line can hold it by
+/// accident.
+#[derive(Clone)]
+pub struct Password(Arc<Zeroizing<String>>);
+
+impl Password {
+    pub fn new(text: String) -> Self {
+        Self(Arc::new(Zeroizing::new(text)))
+    }
+
+    /// The password itself, for the one place that logs in with it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The immutable content of one version of a secret. Deliberately without
+/// `Debug`.
+pub struct Credential {
+    /// The secret as the configuration names it.
+    pub secret: SecretId,
+    pub arn: Arc<str>,
+    pub version: VersionId,
+    /// The staging labels of the version when it was fetched.
+    pub stages: Vec<String>,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub dbname: Option<String>,
+    pub username: String,
+    pub password: Password,
+    pub fetched_at: SystemTime,
+}
+
+/// Why the value of a secret is no credential. The text never quotes the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedSecret {
+    #[error(
+        "the value is not a JSON object; store it as {{\"username\":…,\"password\":…,\"host\":…}}"
+    )]
+    NotJson,
+    #[error(
+        "the JSON has no usable {0:?}; a credential needs at least \"username\" and \"password\""
+    )]
+    Missing(&'static str),
+    #[error("{0:?} has the wrong type or an empty or invalid value")]
+    Invalid(&'static str),
+    #[error(
+        "the engine is {0:?}, but pgvalet speaks only to PostgreSQL (\"postgres\", \"aurora-postgresql\")"
+    )]
+    Engine(String),
+}
+
+/// The JSON of RDS secrets. A port may be a number or a string of digits: both
+/// are found in the field.
+#[derive(Deserialize)]
+struct Document {
+    engine: Option<String>,
+    host: Option<String>,
+    port: Option<serde_json::Value>,
+    dbname: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+}
+
+impl Drop for Document {
+    fn drop(&mut self) {
+        if let Some(password) = &mut self.password {
+            password.zeroize();
+        }
+    }
+}
+
+impl Credential {
+    /// Reads the JSON of a secret's value.
+    pub fn parse(secret: &SecretId, value: &SecretValue) -> Result<Self, MalformedSecret> {
+        let json: serde_json::Value =
+            serde_json::from_str(&value.value).map_err(|_| MalformedSecret::NotJson)?;
+        if !json.is_object() {
+            return Err(MalformedSecret::NotJson);
+        }
+        // Fields are checked one by one, because serde's own message would
+        // quote the offending value, which may be the password.
+        for field in ["engine", "host", "dbname", "username", "password"] {
+            if !matches!(
+                json.get(field),
+                None | Some(serde_json::Value::Null | serde_json::Value::String(_))
+            ) {
+                return Err(MalformedSecret::Invalid(field));
+            }
+        }
+        let mut document: Document =
+            serde_json::from_value(json).map_err(|_| MalformedSecret::NotJson)?;
+
+        if let Some(engine) = &document.engine
+            && !engine.contains("postgres")
+        {
+            return Err(MalformedSecret::Engine(engine.clone()));
+        }
+        let port = match &document.port {
+            None | Some(serde_json::Value::Null) => None,
+            Some(serde_json::Value::Number(n)) => Some(
+                n.as_u64()
+                    .and_then(|n| u16::try_from(n).ok())
+                    .filter(|&p| p != 0)
+                    .ok_or(MalformedSecret::Invalid("port"))?,
+            ),
+            Some(serde_json::Value::String(s)) => Some(
+                s.parse::<u16>()
+                    .ok()
+                    .filter(|&p| p != 0)
+                    .ok_or(MalformedSecret::Invalid("port"))?,
+            ),
+            Some(_) => return Err(MalformedSecret::Invalid("port")),
+        };
+        // A NUL would end the string early in every protocol message.
+        let text = |name: &'static str, value: Option<String>| match value {
+            None => Ok(None),
+            Some(v) if v.is_empty() || v.contains('\0') => Err(MalformedSecret::Invalid(name)),
+            Some(v) => Ok(Some(v)),
+        };
+        let username = text("username", document.username.take())?
+            .ok_or(MalformedSecret::Missing("username"))?;
+        let password = text("password", document.password.take())?
+            .map(Password::new)
+            .ok_or(MalformedSecret::Missing("password"))?;
+        Ok(Self {
+            secret: secret.clone(),
+            arn: value.arn.clone(),
+            version: value.version.clone(),
+            stages: value.stages.clone(),
+            host: text("host", document.host.take())?,
+            port,
+            dbname: text("dbname", document.dbname.take())?,
+            username,
+            password,
+            fetched_at: SystemTime::now(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Credential, MalformedSecret> {
+        let value = SecretValue {
+            arn: "arn:aws:secretsmanager:local:000000000000:secret:a-AbCdEf".into(),
+            name: "a".into(),
+            version: VersionId::new("v1"),
+            stages: vec!["AWSCURRENT".into()],
+            created: None,
+            value: Zeroizing::new(text.into()),
+        };
+        Credential::parse(&SecretId::new("a"), &value)
+    }
+
+    fn error(text: &str) -> MalformedSecret {
+        parse(text).err().expect("malformed")
+    }
+
+    #[test]
+    fn an_rds_secret() {
+        let c = parse(r#"{"engine":"postgres","host":"h","port":5433,"dbname":"d","username":"u","password":"p"}"#)
+            .ok()
+            .expect("valid");
+        assert_eq!(
+            (c.host.as_deref(), c.port, c.dbname.as_deref()),
+            (Some("h"), Some(5433), Some("d"))
+        );
+        assert_eq!((c.username.as_str(), c.password.reveal()), ("u", "p"));
+    }
+
+    #[test]
+    fn a_managed_master_secret_has_only_a_name_and_a_password() {
+        let c = parse(r#"{"username":"u","password":"p"}"#)
+            .ok()
+            .expect("valid");
+        assert!(c.host.is_none() && c.port.is_none() && c.dbname.is_none());
+    }
+
+    #[test]
+    fn the_port_may_be_text() {
+        assert_eq!(
+            parse(r#"{"username":"u","password":"p","port":"6000"}"#)
+                .ok()
+                .expect("valid")
+                .port,
+            Some(6000)
+        );
+        assert_eq!(
+            error(r#"{"username":"u","password":"p","port":0}"#),
+            MalformedSecret::Invalid("port")
+        );
+        assert_eq!(
+            error(r#"{"username":"u","password":"p","port":70000}"#),
+            MalformedSecret::Invalid("port")
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_never_quoted() {
+        assert_eq!(error("hunter2"), MalformedSecret::NotJson);
+        assert_eq!(error("\"hunter2\""), MalformedSecret::NotJson);
+        assert_eq!(
+            error(r#"{"username":"u"}"#),
+            MalformedSecret::Missing("password")
+        );
+        assert_eq!(
+            error(r#"{"password":"hunter2"}"#),
+            MalformedSecret::Missing("username")
+        );
+        let e = error(r#"{"username":"u","password":{"hunter2":1}}"#);
+        assert_eq!(e, MalformedSecret::Invalid("password"));
+        assert!(!e.to_string().contains("hunter2"));
+        assert_eq!(
+            error(r#"{"username":"u\u0000","password":"p"}"#),
+            MalformedSecret::Invalid("username")
+        );
+        assert_eq!(
+            error(r#"{"engine":"mysql","username":"u","password":"p"}"#),
+            MalformedSecret::Engine("mysql".into())
+        );
+    }
+}
