@@ -13,7 +13,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod audit;
 pub mod config;
+pub mod jitter;
+pub mod net;
 pub mod observe;
+pub mod pool;
 pub mod secret;
+pub mod session;
+pub mod upstream;
+pub mod wire;

@@ -7,9 +7,11 @@
 //! on" is never a question of timing.
 
 mod credential;
+mod follower;
 mod store;
 
 pub use credential::{Credential, MalformedSecret, Password};
+pub use follower::{Follower, Known};
 pub use store::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion, Description, NewSecret, RandomPassword,
     SecretStore, SecretValue, StoreError, StoreFuture, Which,
