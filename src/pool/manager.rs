@@ -222,13 +222,10 @@ impl Pool {
             return Probe::Unknown("every server connection is held by a client".into());
         }
         let generation = {
-            let mut state = self.state();
+            let state = self.state();
             match &state.current {
                 Some(current) if current.credential.version == candidate.version => current.clone(),
-                _ => {
-                    state.generations += 1;
-                    Arc::new(Generation::new(state.generations, candidate.clone(), target))
-                }
+                _ => Arc::new(Generation::new(state.generations + 1, candidate.clone(), target)),
             }
         };
         match self.login(&generation).await {
@@ -294,11 +291,11 @@ impl Pool {
         let mut state = self.state();
         state.opening -= 1;
         state.health = Health::Good;
-        let old = match &state.current {
-            Some(current) if Arc::ptr_eq(current, &generation) => None,
-            _ => state.current.replace(generation.clone()),
-        };
-        let new = old.is_some() || generation.number == 1 || state.generations == generation.number;
+        let new = !state.is_current(&generation);
+        let old = if new { state.current.replace(generation.clone()) } else { None };
+        if new {
+            state.generations = generation.number;
+        }
         if let Some(old) = &old
             && old.established() > 0
         {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::info;
 
 use crate::config::Config;
+use crate::observe::{Status, StatusSource};
 use crate::session::{Context, Signal};
 use build::Built;
 
@@ -62,8 +63,8 @@ impl Proxy {
         &self.built.store
     }
 
-    pub fn status(&self) -> crate::observe::Status {
-        status::status(&self.built)
+    pub fn status(&self) -> Status {
+        self.built.status()
     }
 
     /// Stops accepting and lets transactions finish, for as long as

@@ -24,8 +24,8 @@ pub async fn watch(built: Weak<Built>) {
             let Some(overdue) = pool.overdue_generation() else { continue };
             for session in built.context.sessions.all() {
                 let Some(held) = session.held() else { continue };
-                let same_pool = session.database == pool.database.name
-                    && held.generation.credential.secret == pool.secret;
+                let same_pool =
+                    session.database == pool.database.name && session.secret == pool.secret;
                 if same_pool && held.generation.number <= overdue {
                     warn!(session = session.id, client = %session.client, "drain deadline: the session ends between transactions");
                     session.signal(Signal::DrainDeadline);
