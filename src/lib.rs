@@ -17,3 +17,4 @@ pub mod audit;
 pub mod config;
 pub mod observe;
 pub mod secret;
+pub mod vault;
