@@ -96,8 +96,7 @@ async fn value(vault: &Vault, id: &str) -> String {
     let version = vault
         .get(id.into(), None, Some(AWSCURRENT.into()))
         .await
-        .ok()
-        .expect("a value");
+        .unwrap_or_else(|e| panic!("{e}"));
     match version.value {
         Value::Text(text) => text.to_string(),
         Value::Binary(_) => panic!("text was put"),
@@ -129,7 +128,7 @@ async fn no_value_is_in_any_file() {
         for entry in fs::read_dir(directory).unwrap() {
             let content = fs::read(entry.unwrap().path()).unwrap();
             seen += content.len();
-            for part in [&CANARY[..], &CANARY[..12], &CANARY[12..]] {
+            for part in [CANARY, &CANARY[..12], &CANARY[12..]] {
                 assert!(!content.windows(part.len()).any(|w| w == part.as_bytes()));
             }
         }
