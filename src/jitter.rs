@@ -27,7 +27,11 @@ pub struct Backoff {
 
 impl Backoff {
     pub fn new(first: Duration, last: Duration) -> Self {
-        Self { first, last, next: first }
+        Self {
+            first,
+            last,
+            next: first,
+        }
     }
 
     /// How long to wait now; twice as long the next time.

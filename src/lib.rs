@@ -15,6 +15,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod cli;
 pub mod config;
 pub mod jitter;
 pub mod net;
@@ -23,4 +24,5 @@ pub mod pool;
 pub mod secret;
 pub mod session;
 pub mod upstream;
+pub mod vault;
 pub mod wire;

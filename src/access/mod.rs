@@ -48,13 +48,18 @@ pub struct Policy {
 
 impl Policy {
     pub fn new(config: &Config) -> Self {
-        Self { databases: config.databases.clone(), clients: config.clients.clone() }
+        Self {
+            databases: config.databases.clone(),
+            clients: config.clients.clone(),
+        }
     }
 
     /// Whether deciding may have to ask the system for a user's name, which
     /// can block.
     pub fn looks_up_users(&self) -> bool {
-        self.clients.iter().any(|c| matches!(c.unix_user, Some(UnixUser::Name(_))))
+        self.clients
+            .iter()
+            .any(|c| matches!(c.unix_user, Some(UnixUser::Name(_))))
     }
 
     /// # Errors
@@ -64,7 +69,10 @@ impl Policy {
         // the answer takes as long.
         let rule = self.clients.iter().find(|rule| {
             rule.databases.iter().any(|d| &**d == database)
-                && rule.users.as_ref().is_none_or(|users| users.iter().any(|u| u == user))
+                && rule
+                    .users
+                    .as_ref()
+                    .is_none_or(|users| users.iter().any(|u| u == user))
                 && matches(rule, peer)
         });
         let Some(known) = self.databases.get(database) else {
@@ -97,9 +105,10 @@ fn matches(rule: &Client, peer: &Peer) -> bool {
 fn is_user(user: &UnixUser, uid: u32) -> bool {
     match user {
         UnixUser::Uid(wanted) => *wanted == uid,
-        UnixUser::Name(name) => {
-            User::from_name(name).ok().flatten().is_some_and(|u| u.uid == Uid::from_raw(uid))
-        }
+        UnixUser::Name(name) => User::from_name(name)
+            .ok()
+            .flatten()
+            .is_some_and(|u| u.uid == Uid::from_raw(uid)),
     }
 }
 
@@ -149,7 +158,11 @@ mod tests {
     }
 
     fn unix(uid: u32) -> Peer {
-        Peer::Unix { uid, gid: 0, pid: None }
+        Peer::Unix {
+            uid,
+            gid: 0,
+            pid: None,
+        }
     }
 
     #[test]

@@ -14,16 +14,24 @@ use crate::config::ListenAddress;
 pub enum ListenError {
     #[error("cannot listen on {address}: {source}{}", remedy(source))]
     Bind { address: String, source: io::Error },
-    #[error("cannot listen on {0}: another process already serves this socket; choose another directory or stop it")]
+    #[error(
+        "cannot listen on {0}: another process already serves this socket; choose another directory or stop it"
+    )]
     SocketInUse(PathBuf),
-    #[error("cannot listen on {0}: a file that is no socket is in the way; move it or choose another directory")]
+    #[error(
+        "cannot listen on {0}: a file that is no socket is in the way; move it or choose another directory"
+    )]
     NotASocket(PathBuf),
 }
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another process has this port: choose another [listen] address or stop it",
-        io::ErrorKind::PermissionDenied => "; choose a place this user may use, or a port above 1023",
+        io::ErrorKind::AddrInUse => {
+            "; another process has this port: choose another [listen] address or stop it"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; choose a place this user may use, or a port above 1023"
+        }
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
         io::ErrorKind::NotFound => "; make the directory first",
         _ => "",
@@ -55,7 +63,10 @@ impl Listener {
     pub async fn bind(address: &ListenAddress, socket_mode: u32) -> Result<Vec<Self>, ListenError> {
         match address {
             ListenAddress::Tcp { host, port } => {
-                let fail = |source| ListenError::Bind { address: format!("{host}:{port}"), source };
+                let fail = |source| ListenError::Bind {
+                    address: format!("{host}:{port}"),
+                    source,
+                };
                 let mut listeners = Vec::new();
                 for address in lookup_host((host.as_str(), *port)).await.map_err(fail)? {
                     listeners.push(Self::Tcp(TcpListener::bind(address).await.map_err(fail)?));
@@ -70,7 +81,10 @@ impl Listener {
     }
 
     async fn bind_unix(path: PathBuf, mode: u32) -> Result<Self, ListenError> {
-        let fail = |source| ListenError::Bind { address: path.display().to_string(), source };
+        let fail = |source| ListenError::Bind {
+            address: path.display().to_string(),
+            source,
+        };
         remove_stale(&path).await?;
         let listener = UnixListener::bind(&path).map_err(fail)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(fail)?;
@@ -89,9 +103,9 @@ impl Listener {
     /// For people: the address with the port that was given.
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => {
-                listener.local_addr().map_or_else(|e| e.to_string(), |a| a.to_string())
-            }
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|e| e.to_string(), |a| a.to_string()),
             Self::Unix(_, file) => file.0.display().to_string(),
         }
     }
@@ -100,7 +114,9 @@ impl Listener {
 /// A socket file outlives a process that was killed. It is taken over only
 /// when nobody answers on it.
 async fn remove_stale(path: &Path) -> Result<(), ListenError> {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
     if !metadata.file_type().is_socket() {
         return Err(ListenError::NotASocket(path.to_owned()));
     }

@@ -21,14 +21,22 @@ pub enum Socket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
     Tcp(SocketAddr),
-    Unix { uid: u32, gid: u32, pid: Option<i32> },
+    Unix {
+        uid: u32,
+        gid: u32,
+        pid: Option<i32>,
+    },
 }
 
 impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
-            Self::Unix { uid, pid: Some(pid), .. } => write!(f, "unix:uid={uid},pid={pid}"),
+            Self::Unix {
+                uid,
+                pid: Some(pid),
+                ..
+            } => write!(f, "unix:uid={uid},pid={pid}"),
             Self::Unix { uid, pid: None, .. } => write!(f, "unix:uid={uid}"),
         }
     }
@@ -38,8 +46,9 @@ impl Socket {
     /// Small messages leave at once, and a peer that vanished is noticed.
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let keepalive =
-            TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15));
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         Ok(Self::Tcp(stream))
     }
@@ -57,7 +66,11 @@ impl Socket {
             }
             Self::Unix(s) => {
                 let cred = s.peer_cred()?;
-                Peer::Unix { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() }
+                Peer::Unix {
+                    uid: cred.uid(),
+                    gid: cred.gid(),
+                    pid: cred.pid(),
+                }
             }
         })
     }

@@ -24,7 +24,10 @@ pub enum TlsError {
     #[error("{path} holds no PEM {what}", path = path.display())]
     Pem { path: PathBuf, what: &'static str },
     #[error("{path}: {source}", path = path.display())]
-    Unusable { path: PathBuf, source: rustls::Error },
+    Unusable {
+        path: PathBuf,
+        source: rustls::Error,
+    },
     #[error("the system has no usable root certificates; set tls_ca")]
     NoRoots,
     #[error("TLS cannot be configured: {0}")]
@@ -36,28 +39,43 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    fs::read(path).map_err(|source| TlsError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let none = || TlsError::Pem { path: path.to_owned(), what: "certificate" };
+    let none = || TlsError::Pem {
+        path: path.to_owned(),
+        what: "certificate",
+    };
     let certificates = CertificateDer::pem_slice_iter(&read(path)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| none())?;
-    if certificates.is_empty() { Err(none()) } else { Ok(certificates) }
+    if certificates.is_empty() {
+        Err(none())
+    } else {
+        Ok(certificates)
+    }
 }
 
 /// What clients are shown. TLS 1.2 and newer.
 pub fn for_clients(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?)
-        .map_err(|_| TlsError::Pem { path: key.to_owned(), what: "private key" })?;
+    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| TlsError::Pem {
+        path: key.to_owned(),
+        what: "private key",
+    })?;
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Config(e.to_string()))?
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .map_err(|source| TlsError::Unusable { path: certificate.to_owned(), source })?;
+        .map_err(|source| TlsError::Unusable {
+            path: certificate.to_owned(),
+            source,
+        })?;
     Ok(Arc::new(config))
 }
 
@@ -72,13 +90,15 @@ pub fn for_upstream(
         UpstreamTls::Disable => return Ok(None),
         UpstreamTls::Require => Arc::new(Unverified { algorithms }),
         UpstreamTls::VerifyCa | UpstreamTls::VerifyFull => {
-            let web = WebPkiServerVerifier::builder_with_provider(
-                Arc::new(roots(ca)?),
-                provider.clone(),
-            )
-            .build()
-            .map_err(|e| TlsError::Config(e.to_string()))?;
-            if mode == UpstreamTls::VerifyCa { Arc::new(AnyName(web)) } else { web }
+            let web =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca)?), provider.clone())
+                    .build()
+                    .map_err(|e| TlsError::Config(e.to_string()))?;
+            if mode == UpstreamTls::VerifyCa {
+                Arc::new(AnyName(web))
+            } else {
+                web
+            }
         }
     };
     let config = ClientConfig::builder_with_provider(provider)
@@ -97,14 +117,21 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
             for certificate in certificates(path)? {
                 roots
                     .add(certificate)
-                    .map_err(|source| TlsError::Unusable { path: path.to_owned(), source })?;
+                    .map_err(|source| TlsError::Unusable {
+                        path: path.to_owned(),
+                        source,
+                    })?;
             }
         }
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(TlsError::NoRoots)
+    } else {
+        Ok(roots)
+    }
 }
 
 /// `verify-ca`: the chain must be right, the name may be any.
@@ -127,7 +154,10 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+        match self
+            .0
+            .verify_server_cert(end_entity, intermediates, name, ocsp, now)
+        {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -187,7 +187,9 @@ impl Pool {
         if !matches!(state.health, Health::Good) {
             return;
         }
-        let Some(generation) = state.current.clone() else { return };
+        let Some(generation) = state.current.clone() else {
+            return;
+        };
         while state.opening < state.waiters.len() && self.may_open(state) {
             self.start_opening(state, generation.clone());
         }
@@ -197,11 +199,7 @@ impl Pool {
         state.open < self.database.pool_size && state.opening < LOGIN_CONCURRENCY && !state.shut
     }
 
-    pub(super) fn start_opening(
-        self: &Arc<Self>,
-        state: &mut State,
-        generation: Arc<Generation>,
-    ) {
+    pub(super) fn start_opening(self: &Arc<Self>, state: &mut State, generation: Arc<Generation>) {
         state.open += 1;
         state.opening += 1;
         let pool = self.clone();

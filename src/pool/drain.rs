@@ -28,7 +28,10 @@ impl Pool {
             let mut state = self.state();
             // A login that was under way when its generation was replaced may
             // still arrive; it is retired on arrival and ends up here again.
-            let at = state.draining.iter().position(|d| Arc::ptr_eq(&d.generation, generation));
+            let at = state
+                .draining
+                .iter()
+                .position(|d| Arc::ptr_eq(&d.generation, generation));
             at.map(|at| state.draining.remove(at).since)
         };
         if let Some(since) = since {
@@ -57,12 +60,16 @@ impl Pool {
         loop {
             let (old, current, room) = {
                 let mut state = self.state();
-                let Some(current) = state.current.clone() else { return };
+                let Some(current) = state.current.clone() else {
+                    return;
+                };
                 if !matches!(state.health, Health::Good) {
                     return; // what still works is worth keeping
                 }
-                let Some(at) =
-                    state.idle.iter().position(|c| !Arc::ptr_eq(&c.generation, &current))
+                let Some(at) = state
+                    .idle
+                    .iter()
+                    .position(|c| !Arc::ptr_eq(&c.generation, &current))
                 else {
                     return;
                 };

@@ -17,7 +17,11 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(pool: Arc<Pool>, connection: Box<Connection>) -> Self {
-        Self { pool, connection: Some(connection), dirty: false }
+        Self {
+            pool,
+            connection: Some(connection),
+            dirty: false,
+        }
     }
 
     /// Gives a clean connection back.

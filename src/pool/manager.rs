@@ -45,7 +45,9 @@ pub(super) async fn run(pool: Weak<Pool>, mut secret: watch::Receiver<Known>) {
     let mut retry: Option<Instant> = None;
     // A version that was refused is announced once, not at every attempt.
     let mut announced: Option<VersionId> = None;
-    let Some(wake) = pool.upgrade().map(|p| p.wake.clone()) else { return };
+    let Some(wake) = pool.upgrade().map(|p| p.wake.clone()) else {
+        return;
+    };
     loop {
         // Held only while something is done: a pool that nobody uses ends.
         if retry.is_none_or(|at| at <= Instant::now()) {
@@ -134,7 +136,9 @@ impl Pool {
     }
 
     fn adoption_failed(&self, credential: &Credential, why: &str) {
-        self.registry.secret(self.secret.as_str()).adoption("failed");
+        self.registry
+            .secret(self.secret.as_str())
+            .adoption("failed");
         let mut record = Record::new(Event::SecretFail);
         record.database = Some(self.database.name.clone());
         record.credential = Some(credential_ref(credential));
@@ -146,8 +150,10 @@ impl Pool {
     /// The server could not be reached: one attempt with the version in force.
     async fn retry_down(self: &Arc<Self>, current: Option<&Arc<Generation>>) -> Next {
         let Some(generation) = current else {
-            self.state().health =
-                Health::Seeking { since: std::time::Instant::now(), message: "no version".into() };
+            self.state().health = Health::Seeking {
+                since: std::time::Instant::now(),
+                message: "no version".into(),
+            };
             return Next::Again;
         };
         if !self.take_slot().await {
@@ -196,7 +202,9 @@ impl Pool {
             }
         }
         let mut state = self.state();
-        let Health::Seeking { since, message } = &mut state.health else { return Next::Again };
+        let Health::Seeking { since, message } = &mut state.health else {
+            return Next::Again;
+        };
         if *message != failure {
             error!(database = %self.database.name, secret = %self.secret, "no version logs in: {failure}");
         }
@@ -225,7 +233,11 @@ impl Pool {
             let state = self.state();
             match &state.current {
                 Some(current) if current.credential.version == candidate.version => current.clone(),
-                _ => Arc::new(Generation::new(state.generations + 1, candidate.clone(), target)),
+                _ => Arc::new(Generation::new(
+                    state.generations + 1,
+                    candidate.clone(),
+                    target,
+                )),
             }
         };
         match self.login(&generation).await {
@@ -245,7 +257,11 @@ impl Pool {
 
     fn judge(&self, error: &ConnectError) -> Probe {
         let why: Arc<str> = error.to_string().into();
-        if error.is_authentication() { Probe::Rejected(why) } else { Probe::Unknown(why) }
+        if error.is_authentication() {
+            Probe::Rejected(why)
+        } else {
+            Probe::Unknown(why)
+        }
     }
 
     /// A slot for a login of the manager's own. In a full pool an idle
@@ -292,7 +308,11 @@ impl Pool {
         state.opening -= 1;
         state.health = Health::Good;
         let new = !state.is_current(&generation);
-        let old = if new { state.current.replace(generation.clone()) } else { None };
+        let old = if new {
+            state.current.replace(generation.clone())
+        } else {
+            None
+        };
         if new {
             state.generations = generation.number;
         }

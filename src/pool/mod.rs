@@ -102,7 +102,10 @@ impl Pool {
             audit,
             task: Mutex::default(),
         });
-        let task = tokio::spawn(manager::run(Arc::downgrade(&pool), pool.follower.subscribe()));
+        let task = tokio::spawn(manager::run(
+            Arc::downgrade(&pool),
+            pool.follower.subscribe(),
+        ));
         *pool.task.lock().unwrap_or_else(|e| e.into_inner()) = Some(task.abort_handle());
         pool
     }

@@ -37,7 +37,8 @@ impl Pool {
                 Ok(Box::new(Connection::new(server, generation.clone())))
             }
             Err(error) => {
-                self.registry.login_failure(&self.database.name, error.sqlstate());
+                self.registry
+                    .login_failure(&self.database.name, error.sqlstate());
                 self.record(Event::ServerFail, generation, None, |r| {
                     r.outcome = Some(Outcome::Failure);
                     r.sqlstate = Some(error.sqlstate().into());
@@ -89,7 +90,11 @@ impl Pool {
     ) {
         // A straggler of a generation that is no longer in force says nothing
         // about the one that is.
-        if state.current.as_ref().is_some_and(|c| !Arc::ptr_eq(c, generation)) {
+        if state
+            .current
+            .as_ref()
+            .is_some_and(|c| !Arc::ptr_eq(c, generation))
+        {
             return;
         }
         let message: Arc<str> = error.to_string().into();
@@ -101,7 +106,10 @@ impl Pool {
                     version = %generation.credential.version,
                     "the version in force no longer logs in: {error}; looking for one that does"
                 );
-                state.health = Health::Seeking { since: Instant::now(), message };
+                state.health = Health::Seeking {
+                    since: Instant::now(),
+                    message,
+                };
             }
         } else {
             let cause = match error {
@@ -202,10 +210,14 @@ impl Pool {
 
     /// Says goodbye and waits until the server is gone.
     pub(super) async fn close(&self, connection: Box<Connection>, why: &'static str) {
-        let Connection { server, generation, .. } = *connection;
+        let Connection {
+            server, generation, ..
+        } = *connection;
         let pid = server.backend.pid;
         server.close().await;
-        self.record(Event::ServerClose, &generation, Some(pid), |r| r.reason = Some(why.into()));
+        self.record(Event::ServerClose, &generation, Some(pid), |r| {
+            r.reason = Some(why.into())
+        });
         if generation.established.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.drained(&generation);
         }
@@ -213,5 +225,9 @@ impl Pool {
 }
 
 fn server_ref(target: &Target, pid: Option<BackendPid>) -> ServerRef {
-    ServerRef { host: target.host.clone(), port: target.port, pid: pid.map(|p| p.0) }
+    ServerRef {
+        host: target.host.clone(),
+        port: target.port,
+        pid: pid.map(|p| p.0),
+    }
 }

@@ -15,8 +15,11 @@ pub struct Profile {
     settings: Settings,
 }
 
-static INITIAL: LazyLock<Arc<Profile>> =
-    LazyLock::new(|| Arc::new(Profile { settings: Settings::new() }));
+static INITIAL: LazyLock<Arc<Profile>> = LazyLock::new(|| {
+    Arc::new(Profile {
+        settings: Settings::new(),
+    })
+});
 
 impl Profile {
     /// Nothing set: what a server connection has after its login. One object
@@ -33,7 +36,11 @@ impl Profile {
     /// difference.
     pub fn change_from(&self, from: &Self) -> Option<String> {
         let mut sql = String::new();
-        for name in from.settings.keys().filter(|n| !self.settings.contains_key(*n)) {
+        for name in from
+            .settings
+            .keys()
+            .filter(|n| !self.settings.contains_key(*n))
+        {
             sql.push_str("RESET ");
             push_name(&mut sql, name);
             sql.push(';');
@@ -98,13 +105,19 @@ impl Profiles {
             return profile;
         }
         known.retain(|_, p| p.strong_count() > 0);
-        let profile = Arc::new(Profile { settings: settings.clone() });
+        let profile = Arc::new(Profile {
+            settings: settings.clone(),
+        });
         known.insert(settings, Arc::downgrade(&profile));
         profile
     }
 
     pub fn reported(&self, profile: &Profile) -> Option<Arc<Settings>> {
-        self.reported.lock().unwrap_or_else(|e| e.into_inner()).get(&profile.settings).cloned()
+        self.reported
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .get(&profile.settings)
+            .cloned()
     }
 
     pub fn remember(&self, profile: &Profile, reported: Arc<Settings>) {
@@ -117,7 +130,10 @@ impl Profiles {
 
     /// The server's defaults may have changed (a new generation, a reload).
     pub fn forget_reported(&self) {
-        self.reported.lock().unwrap_or_else(|e| e.into_inner()).clear();
+        self.reported
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .clear();
     }
 }
 
@@ -126,7 +142,12 @@ mod tests {
     use super::*;
 
     fn profile(settings: &[(&str, &str)]) -> Profile {
-        Profile { settings: settings.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect() }
+        Profile {
+            settings: settings
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect(),
+        }
     }
 
     #[test]
@@ -135,7 +156,10 @@ mod tests {
         let settings = profile(&[("timezone", "UTC")]).settings;
         let one = profiles.intern(settings.clone());
         assert!(Arc::ptr_eq(&one, &profiles.intern(settings)));
-        assert!(Arc::ptr_eq(&profiles.intern(Settings::new()), &Profile::initial()));
+        assert!(Arc::ptr_eq(
+            &profiles.intern(Settings::new()),
+            &Profile::initial()
+        ));
     }
 
     #[test]

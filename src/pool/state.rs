@@ -63,7 +63,10 @@ impl State {
             leased: 0,
             current: None,
             draining: Vec::new(),
-            health: Health::Seeking { since: Instant::now(), message: "no login yet".into() },
+            health: Health::Seeking {
+                since: Instant::now(),
+                message: "no login yet".into(),
+            },
             slot_wanted: None,
             generations: 0,
             lingering: false,
@@ -72,7 +75,9 @@ impl State {
     }
 
     pub fn is_current(&self, generation: &Arc<Generation>) -> bool {
-        self.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, generation))
+        self.current
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, generation))
     }
 
     /// Clients that are still waiting; those who left are forgotten.

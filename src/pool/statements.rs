@@ -59,7 +59,10 @@ impl Statements {
     /// A statement that nobody else will ever be given.
     pub fn unshared(&self, body: &[u8]) -> Arc<Statement> {
         let id = self.next.fetch_add(1, Relaxed) + 1;
-        Arc::new(Statement { id, body: body.into() })
+        Arc::new(Statement {
+            id,
+            body: body.into(),
+        })
     }
 
     /// The server's plan for it is outdated ("cached plan must not change
@@ -100,7 +103,10 @@ impl Prepared {
     /// Notes a statement; returns the one that has to be closed for it.
     pub fn insert(&mut self, id: u64, limit: usize) -> Option<u64> {
         let evicted = if self.used.len() >= limit.max(1) {
-            self.used.iter().min_by_key(|(_, used)| **used).map(|(id, _)| *id)
+            self.used
+                .iter()
+                .min_by_key(|(_, used)| **used)
+                .map(|(id, _)| *id)
         } else {
             None
         };

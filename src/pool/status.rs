@@ -30,17 +30,26 @@ impl Pool {
     pub fn counts(&self) -> PoolCounts {
         let mut state = self.state();
         let idle_of = |g: &Arc<Generation>, idle: &[Box<super::Connection>]| {
-            idle.iter().filter(|c| Arc::ptr_eq(&c.generation, g)).count()
+            idle.iter()
+                .filter(|c| Arc::ptr_eq(&c.generation, g))
+                .count()
         };
         let current = state.current.iter().map(|g| (g.clone(), None));
-        let draining =
-            state.draining.iter().map(|d| (d.generation.clone(), Some(d.started_at)));
+        let draining = state
+            .draining
+            .iter()
+            .map(|d| (d.generation.clone(), Some(d.started_at)));
         let generations = current
             .chain(draining)
             .map(|(generation, draining_since)| {
                 let idle = idle_of(&generation, &state.idle);
                 let active = generation.established().saturating_sub(idle);
-                GenerationCounts { generation, draining_since, idle, active }
+                GenerationCounts {
+                    generation,
+                    draining_since,
+                    idle,
+                    active,
+                }
             })
             .collect();
         let problem = match &state.health {
@@ -74,9 +83,13 @@ impl Pool {
             .sum();
         set(&self.metrics.draining, draining);
         let s = &self.stats;
-        self.metrics.transactions.absolute(s.transactions.load(Relaxed));
+        self.metrics
+            .transactions
+            .absolute(s.transactions.load(Relaxed));
         self.metrics.queries.absolute(s.queries.load(Relaxed));
-        self.metrics.received_bytes.absolute(s.received.load(Relaxed));
+        self.metrics
+            .received_bytes
+            .absolute(s.received.load(Relaxed));
         self.metrics.sent_bytes.absolute(s.sent.load(Relaxed));
         let immediate = s.immediate.swap(0, Relaxed);
         if immediate > 0 {
@@ -84,7 +97,10 @@ impl Pool {
         }
         let confirmed = self.follower.known().confirmed_at;
         if let Some(age) = confirmed.and_then(|at| at.elapsed().ok()) {
-            self.registry.secret(self.secret.as_str()).age().set(age.as_secs_f64());
+            self.registry
+                .secret(self.secret.as_str())
+                .age()
+                .set(age.as_secs_f64());
         }
     }
 }

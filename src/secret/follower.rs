@@ -74,7 +74,12 @@ impl Follower {
         });
         // The task holds no strong reference, so that dropping the last user
         // of the follower ends it.
-        let task = tokio::spawn(follow(Arc::downgrade(&follower), refresh, publish, requests));
+        let task = tokio::spawn(follow(
+            Arc::downgrade(&follower),
+            refresh,
+            publish,
+            requests,
+        ));
         *follower.task.lock().unwrap_or_else(|e| e.into_inner()) = Some(task.abort_handle());
         follower
     }
@@ -150,7 +155,12 @@ impl Follower {
                 self.metrics.fetch("ok");
                 let credential = Arc::new(credential);
                 // Old versions are forgotten: their passwords need not stay in memory.
-                versions.retain(|_, c| c.stages.iter().any(|s| s != AWSPENDING) || c.fetched_at.elapsed().is_ok_and(|age| age < Duration::from_secs(3600)));
+                versions.retain(|_, c| {
+                    c.stages.iter().any(|s| s != AWSPENDING)
+                        || c.fetched_at
+                            .elapsed()
+                            .is_ok_and(|age| age < Duration::from_secs(3600))
+                });
                 versions.insert(value.version.clone(), credential.clone());
                 Ok(Some(credential))
             }
@@ -180,7 +190,11 @@ impl Follower {
         };
         if !moved {
             self.metrics.fetch("ok");
-            return Known { confirmed_at: Some(SystemTime::now()), error: None, ..before.clone() };
+            return Known {
+                confirmed_at: Some(SystemTime::now()),
+                error: None,
+                ..before.clone()
+            };
         }
         match self.fetch(&Which::current()).await {
             Ok(current) => {
@@ -189,7 +203,11 @@ impl Follower {
                 {
                     info!(secret = %self.secret, version = %new.version, "AWSCURRENT found");
                 }
-                Known { current, confirmed_at: Some(SystemTime::now()), error: None }
+                Known {
+                    current,
+                    confirmed_at: Some(SystemTime::now()),
+                    error: None,
+                }
             }
             Err(e) => self.failed(before, &e),
         }
@@ -205,7 +223,10 @@ impl Follower {
             };
             warn!(secret = %self.secret, "secret cannot be read: {text}{kept}");
         }
-        Known { error: Some(text), ..before.clone() }
+        Known {
+            error: Some(text),
+            ..before.clone()
+        }
     }
 }
 
@@ -232,7 +253,9 @@ async fn follow(
     let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
     loop {
         let next = {
-            let Some(follower) = follower.upgrade() else { return };
+            let Some(follower) = follower.upgrade() else {
+                return;
+            };
             let before = publish.borrow().clone();
             let now = follower.examine(&before).await;
             let next = if now.error.is_some() {

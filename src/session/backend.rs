@@ -61,7 +61,11 @@ impl Backend {
 
     /// For a new lease: the connection comes from the pool, so it is idle.
     pub fn begin(&mut self) {
-        *self = Self { status: b'I', transactions: self.transactions, ..Self::default() };
+        *self = Self {
+            status: b'I',
+            transactions: self.transactions,
+            ..Self::default()
+        };
     }
 
     pub fn scan(
@@ -106,7 +110,8 @@ impl Backend {
                 run = at;
                 replies.answer_known(out);
             }
-            let looked_into = matches!(frame.tag, b'Z' | b'E' | b'S' | b'C') && frame.len <= MAX_READ;
+            let looked_into =
+                matches!(frame.tag, b'Z' | b'E' | b'S' | b'C') && frame.len <= MAX_READ;
             if looked_into && bytes.len() < frame.len {
                 break;
             }
@@ -181,7 +186,11 @@ impl Backend {
             self.rest = frame.len;
             self.rest_is_dropped = !keep;
         }
-        Progress { consumed: at, run: run.min(at), findings }
+        Progress {
+            consumed: at,
+            run: run.min(at),
+            findings,
+        }
     }
 
     /// ReadyForQuery; whether the client gets to see it.
@@ -231,7 +240,11 @@ impl Backend {
         let mut replacement = None;
         match failed.last() {
             Some(Reply::ParseTaken(taken)) => {
-                replacement = Some(message::rename(message, taken.server_name.as_bytes(), &taken.client_name));
+                replacement = Some(message::rename(
+                    message,
+                    taken.server_name.as_bytes(),
+                    &taken.client_name,
+                ));
             }
             // "cached plan must not change result type": whoever parses this
             // text afresh gets a new plan.
@@ -259,7 +272,8 @@ fn note_command(
     findings: &mut Option<Box<Findings>>,
 ) {
     // The tags of everyday statements differ in the first letter.
-    if !matches!(tag.first(), Some(b'S' | b'R' | b'D' | b'L' | b'P')) || tag.starts_with(b"SELECT") {
+    if !matches!(tag.first(), Some(b'S' | b'R' | b'D' | b'L' | b'P')) || tag.starts_with(b"SELECT")
+    {
         return;
     }
     match tag {

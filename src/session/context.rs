@@ -46,7 +46,9 @@ pub struct Routes {
 
 impl Routes {
     pub fn pool(&self, grant: &Grant) -> Option<Arc<Pool>> {
-        self.pools.get(&(grant.database.name.clone(), grant.secret.clone())).cloned()
+        self.pools
+            .get(&(grant.database.name.clone(), grant.secret.clone()))
+            .cloned()
     }
 }
 
@@ -185,11 +187,19 @@ impl Sessions {
     }
 
     pub fn remove(&self, pid: FrontendPid) {
-        self.by_pid.lock().unwrap_or_else(|e| e.into_inner()).remove(&pid);
+        self.by_pid
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .remove(&pid);
     }
 
     pub fn all(&self) -> Vec<Arc<Handle>> {
-        self.by_pid.lock().unwrap_or_else(|e| e.into_inner()).values().cloned().collect()
+        self.by_pid
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub fn len(&self) -> usize {
@@ -202,8 +212,12 @@ impl Sessions {
 
     /// The session a cancel is for, if its key is right.
     fn find(&self, pid: u32, key: &[u8]) -> Option<Arc<Handle>> {
-        let handle =
-            self.by_pid.lock().unwrap_or_else(|e| e.into_inner()).get(&FrontendPid(pid)).cloned()?;
+        let handle = self
+            .by_pid
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .get(&FrontendPid(pid))
+            .cloned()?;
         verify_slices_are_equal(&handle.key, key).ok()?;
         Some(handle)
     }
@@ -211,7 +225,9 @@ impl Sessions {
     /// A cancel request: forwarded to the backend that the session holds this
     /// moment, or breaking off its wait for one.
     pub async fn cancel(&self, pid: u32, key: &[u8]) {
-        let Some(handle) = self.find(pid, key) else { return };
+        let Some(handle) = self.find(pid, key) else {
+            return;
+        };
         // Marked under the lock that the end of the lease takes, so that the
         // backend cannot reach another client before the cancel has landed.
         let backend = {

@@ -112,7 +112,9 @@ impl Frontend {
             let frame = match Frame::read(bytes) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break Verdict::More,
-                Err(_) => break Verdict::Violation(ClientError::Protocol("invalid message length")),
+                Err(_) => {
+                    break Verdict::Violation(ClientError::Protocol("invalid message length"));
+                }
             };
             match self.route(&frame, server.connection.is_some()) {
                 Ok(Route::Forward) => {}
@@ -127,7 +129,10 @@ impl Frontend {
                 Some(connection) if server.multiplex => {
                     let mut scan = Multiplex {
                         front: self,
-                        out: Composer { out, run: Some(&input[run..at]) },
+                        out: Composer {
+                            out,
+                            run: Some(&input[run..at]),
+                        },
                         replies,
                         connection,
                         pool: server.pool,
@@ -161,7 +166,11 @@ impl Frontend {
                 }
             }
         };
-        Progress { consumed: at, run: run.min(at), verdict }
+        Progress {
+            consumed: at,
+            run: run.min(at),
+            verdict,
+        }
     }
 
     /// Whether a message goes to the server at all.
@@ -304,14 +313,19 @@ impl Multiplex<'_> {
         if name.is_empty() {
             return Ok(self.parse_unnamed(frame, bytes));
         }
-        let Some(whole) = bytes.get(..frame.len) else { return Ok(Step::More) };
+        let Some(whole) = bytes.get(..frame.len) else {
+            return Ok(Step::More);
+        };
         let body = &whole[HEADER + name.len() + 1..];
         self.front.batch_open = true;
         if let Some(taken) = self.front.names.get(name).cloned() {
             self.prepare(&taken);
             let server_name = taken.server_name();
             message::parse(self.out.begin(), &server_name, body);
-            let taken = Taken { client_name: name.into(), server_name };
+            let taken = Taken {
+                client_name: name.into(),
+                server_name,
+            };
             self.replies.push(Reply::ParseTaken(Box::new(taken)));
             return Ok(Step::Replaced);
         }
@@ -325,7 +339,11 @@ impl Multiplex<'_> {
         let known = self.connection.prepared.touch(statement.id);
         let before = self.front.names.insert(name.into(), statement.clone());
         let preparing = (!known).then_some(statement.id);
-        let change = Box::new(Change { name: name.into(), before, preparing });
+        let change = Box::new(Change {
+            name: name.into(),
+            before,
+            preparing,
+        });
         if known {
             self.replies.push(Reply::KnownParse(change));
         } else {
@@ -357,8 +375,12 @@ impl Multiplex<'_> {
 
     fn bind(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
         let body = &bytes[HEADER..bytes.len().min(frame.len)];
-        let Some(portal) = cstr(body) else { return incomplete(frame, bytes) };
-        let Some(name) = cstr(&body[portal.len() + 1..]) else { return incomplete(frame, bytes) };
+        let Some(portal) = cstr(body) else {
+            return incomplete(frame, bytes);
+        };
+        let Some(name) = cstr(&body[portal.len() + 1..]) else {
+            return incomplete(frame, bytes);
+        };
         if name.is_empty() {
             self.restore_unnamed();
             return Ok(Step::Pass);
@@ -385,9 +407,15 @@ impl Multiplex<'_> {
     }
 
     fn describe_or_close(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
-        let Some(whole) = bytes.get(..frame.len) else { return incomplete(frame, bytes) };
-        let Some((&kind, rest)) = whole[HEADER..].split_first() else { return Ok(Step::Pass) };
-        let Some(name) = cstr(rest) else { return Ok(Step::Pass) };
+        let Some(whole) = bytes.get(..frame.len) else {
+            return incomplete(frame, bytes);
+        };
+        let Some((&kind, rest)) = whole[HEADER..].split_first() else {
+            return Ok(Step::Pass);
+        };
+        let Some(name) = cstr(rest) else {
+            return Ok(Step::Pass);
+        };
         match (frame.tag, kind) {
             (b'D', b'S') if name.is_empty() => {
                 self.restore_unnamed();
@@ -409,9 +437,15 @@ impl Multiplex<'_> {
                 Ok(Step::Pass)
             }
             (_, b'S') => {
-                let Some(before) = self.front.names.remove(name) else { return Ok(Step::Pass) };
+                let Some(before) = self.front.names.remove(name) else {
+                    return Ok(Step::Pass);
+                };
                 self.front.batch_open = true;
-                let change = Change { name: name.into(), before: Some(before), preparing: None };
+                let change = Change {
+                    name: name.into(),
+                    before: Some(before),
+                    preparing: None,
+                };
                 self.replies.push(Reply::KnownClose(Box::new(change)));
                 Ok(Step::Replaced)
             }
@@ -441,7 +475,9 @@ impl Multiplex<'_> {
         if self.connection.unnamed_of == self.session {
             return;
         }
-        let Some(body) = &self.front.unnamed else { return };
+        let Some(body) = &self.front.unnamed else {
+            return;
+        };
         message::parse(self.out.begin(), "", body);
         self.replies.push(Reply::HiddenParseUnnamed);
         self.connection.unnamed_of = self.session;

@@ -16,7 +16,10 @@ use crate::wire::startup::{Startup, StartupError, StartupPacket, body_length};
 /// How a handshake ended.
 pub enum Handshake {
     Start(Stream, Startup),
-    Cancel { pid: u32, key: Vec<u8> },
+    Cancel {
+        pid: u32,
+        key: Vec<u8>,
+    },
     /// The client has to be told.
     Refused(Stream, Refusal),
 }
@@ -66,7 +69,9 @@ pub async fn handshake(accepted: Accepted, tls: &Tls) -> Result<Handshake, Broke
 }
 
 async fn answer_ssl(stream: Stream, tls: &Tls, local: bool) -> Result<Stream, Broken> {
-    let Stream::Plain(mut socket) = stream else { return Err(Broken::Repeated) };
+    let Stream::Plain(mut socket) = stream else {
+        return Err(Broken::Repeated);
+    };
     match tls {
         Tls::Allow(config) | Tls::Require(config) if !local => {
             socket.write_all(b"S").await?;
@@ -91,4 +96,3 @@ async fn read_packet(stream: &mut Stream) -> io::Result<Result<StartupPacket, St
     stream.read_exact(&mut body).await?;
     Ok(StartupPacket::read(&body))
 }
-

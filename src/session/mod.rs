@@ -119,7 +119,13 @@ async fn admit(context: Arc<Context>, stream: Stream, peer: Peer, startup: Start
         let error = Failed::Client(ClientError::UpstreamDown);
         return deny(&context, stream, record, "no_random_numbers", error).await;
     };
-    let session = Session { context, handle, pool, record, began: Instant::now() };
+    let session = Session {
+        context,
+        handle,
+        pool,
+        record,
+        began: Instant::now(),
+    };
     session.run(stream, &startup, settings, &grant).await;
 }
 
@@ -156,7 +162,11 @@ async fn deny(
     reason: &'static str,
     error: Failed,
 ) {
-    info!(source = record.source.as_deref(), database = record.database.as_deref(), "client denied: {reason}");
+    info!(
+        source = record.source.as_deref(),
+        database = record.database.as_deref(),
+        "client denied: {reason}"
+    );
     context.metrics.denial(reason);
     record.outcome = Some(Outcome::Failure);
     record.reason = Some(reason.into());
@@ -209,7 +219,10 @@ impl Session {
         }
         let clients = self.context.metrics.gauge(
             "pgvalet_client_connections",
-            &[("database", &grant.database.name), ("client", &grant.client.name)],
+            &[
+                ("database", &grant.database.name),
+                ("client", &grant.client.name),
+            ],
         );
         clients.increment(1.0);
         let profile = self.pool.profiles.intern(settings);
@@ -238,16 +251,22 @@ impl Session {
                 Ok(())
             }
             // No record, no session.
-            OnAuditFailure::Deny => {
-                self.context.audit.record_durably(record).await.map_err(|_| ())
-            }
+            OnAuditFailure::Deny => self
+                .context
+                .audit
+                .record_durably(record)
+                .await
+                .map_err(|_| ()),
         }
     }
 
     fn record_end(&self, relay: Option<&Relay>, reason: Option<&str>, sqlstate: Option<&str>) {
         let mut record = self.record(Event::SessionEnd);
-        record.outcome =
-            Some(if sqlstate.is_none() { Outcome::Success } else { Outcome::Failure });
+        record.outcome = Some(if sqlstate.is_none() {
+            Outcome::Success
+        } else {
+            Outcome::Failure
+        });
         record.reason = reason.map(Into::into);
         record.sqlstate = sqlstate.map(Into::into);
         record.transactions = Some(relay.map_or(0, Relay::transactions));
@@ -284,8 +303,13 @@ impl Session {
     }
 
     async fn relay(&self, stream: Stream, profile: Arc<Profile>) {
-        let mut relay =
-            Relay::new(stream, self.pool.clone(), self.handle.clone(), profile, self.first_use());
+        let mut relay = Relay::new(
+            stream,
+            self.pool.clone(),
+            self.handle.clone(),
+            profile,
+            self.first_use(),
+        );
         let mut asked = Instant::now();
         let ended: Result<(), ClientError> = loop {
             match relay.run().await {
@@ -357,8 +381,12 @@ impl Session {
             return true;
         }
         let limit = self.pool.database.connect_timeout;
-        let Some(lease) = &mut relay.lease else { return true };
-        let Ok(Ok(left)) = timeout(limit, settle::ask(lease)).await else { return false };
+        let Some(lease) = &mut relay.lease else {
+            return true;
+        };
+        let Ok(Ok(left)) = timeout(limit, settle::ask(lease)).await else {
+            return false;
+        };
         *asked = Instant::now();
         lease.profile = self.pool.profiles.intern(left.settings.clone());
         let expected = settle::expected(relay.initial.settings(), &left.settings);
@@ -386,7 +414,8 @@ impl Session {
         if let Some(lease) = relay.end()
             && ready
         {
-            let used = lease.dirty || in_transaction || self.pool.database.pool_mode == PoolMode::Session;
+            let used =
+                lease.dirty || in_transaction || self.pool.database.pool_mode == PoolMode::Session;
             if used {
                 lease.check_in_after_cleaning(in_transaction);
             } else {

@@ -233,37 +233,39 @@ impl Relay {
             signal if self.at_rest() => return Poll::Ready(Halt::Asked(signal)),
             _ => {}
         }
-        BUFFERS.with_borrow_mut(|scratch| loop {
-            let mut progress = false;
-            match self.to_client.write(cx, &mut self.client) {
-                Poll::Ready(Ok(wrote)) => progress |= wrote,
-                Poll::Ready(Err(_)) => return Poll::Ready(Halt::ClientGone),
-                Poll::Pending => {}
-            }
-            if let Some(lease) = &mut self.lease {
-                match self.to_server.write(cx, &mut lease.server.stream) {
+        BUFFERS.with_borrow_mut(|scratch| {
+            loop {
+                let mut progress = false;
+                match self.to_client.write(cx, &mut self.client) {
                     Poll::Ready(Ok(wrote)) => progress |= wrote,
-                    // What the server said last is still to be read.
-                    Poll::Ready(Err(_)) => self.to_server.clear(),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Halt::ClientGone),
                     Poll::Pending => {}
                 }
-            }
-            if self.lease.is_some() && self.to_client.is_empty() {
-                match self.poll_server(cx, scratch) {
-                    Poll::Ready(Ok(())) => progress = true,
-                    Poll::Ready(Err(halt)) => return Poll::Ready(halt),
-                    Poll::Pending => {}
+                if let Some(lease) = &mut self.lease {
+                    match self.to_server.write(cx, &mut lease.server.stream) {
+                        Poll::Ready(Ok(wrote)) => progress |= wrote,
+                        // What the server said last is still to be read.
+                        Poll::Ready(Err(_)) => self.to_server.clear(),
+                        Poll::Pending => {}
+                    }
                 }
-            }
-            if self.to_server.is_empty() && self.to_client.has_room() {
-                match self.poll_client(cx, scratch) {
-                    Poll::Ready(Ok(())) => progress = true,
-                    Poll::Ready(Err(halt)) => return Poll::Ready(halt),
-                    Poll::Pending => {}
+                if self.lease.is_some() && self.to_client.is_empty() {
+                    match self.poll_server(cx, scratch) {
+                        Poll::Ready(Ok(())) => progress = true,
+                        Poll::Ready(Err(halt)) => return Poll::Ready(halt),
+                        Poll::Pending => {}
+                    }
                 }
-            }
-            if !progress {
-                return Poll::Pending;
+                if self.to_server.is_empty() && self.to_client.has_room() {
+                    match self.poll_client(cx, scratch) {
+                        Poll::Ready(Ok(())) => progress = true,
+                        Poll::Ready(Err(halt)) => return Poll::Ready(halt),
+                        Poll::Pending => {}
+                    }
+                }
+                if !progress {
+                    return Poll::Pending;
+                }
             }
         })
     }
@@ -277,7 +279,9 @@ impl Relay {
         if std::mem::take(&mut self.retry) && !self.from_client.is_empty() {
             let input = std::mem::take(&mut self.from_client);
             let result = self.forward(cx, &input, &mut scratch.output);
-            return Poll::Ready(result.map(|consumed| keep(&mut self.from_client, input, consumed)));
+            return Poll::Ready(
+                result.map(|consumed| keep(&mut self.from_client, input, consumed)),
+            );
         }
         let n = match ready!(read(cx, &mut self.client, &mut scratch.input)) {
             Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ClientGone)),
@@ -287,7 +291,8 @@ impl Relay {
         let result = if self.from_client.is_empty() {
             match self.forward(cx, &scratch.input[..n], &mut scratch.output) {
                 Ok(consumed) => {
-                    self.from_client.extend_from_slice(&scratch.input[consumed..n]);
+                    self.from_client
+                        .extend_from_slice(&scratch.input[consumed..n]);
                     Ok(())
                 }
                 Err(halt) => Err(halt),
@@ -364,7 +369,9 @@ impl Relay {
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
     ) -> Poll<Result<(), Halt>> {
-        let Some(lease) = &mut self.lease else { return Poll::Pending };
+        let Some(lease) = &mut self.lease else {
+            return Poll::Pending;
+        };
         let n = match ready!(read(cx, &mut lease.server.stream, &mut scratch.input)) {
             Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ServerGone)),
             Ok(n) => n,
@@ -394,9 +401,17 @@ impl Relay {
         input: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<usize, Halt> {
-        let Some(lease) = &mut self.lease else { return Ok(input.len()) };
-        let progress =
-            self.back.scan(input, out, &mut self.replies, &mut self.front, lease, &self.pool);
+        let Some(lease) = &mut self.lease else {
+            return Ok(input.len());
+        };
+        let progress = self.back.scan(
+            input,
+            out,
+            &mut self.replies,
+            &mut self.front,
+            lease,
+            &self.pool,
+        );
         let run = &input[progress.run..progress.consumed];
         self.sent += (out.len() + run.len()) as u64;
         let mut halt = None;
@@ -503,11 +518,13 @@ impl Relay {
     /// What the client is told last, and everything that still waits for it.
     pub async fn farewell(&mut self, last: &[u8]) {
         self.to_client.buffer().extend_from_slice(last);
-        let flush = std::future::poll_fn(|cx| loop {
-            match ready!(self.to_client.write(cx, &mut self.client)) {
-                Ok(true) => {}
-                Ok(false) => return Poll::Ready(io::Result::Ok(())),
-                Err(e) => return Poll::Ready(Err(e)),
+        let flush = std::future::poll_fn(|cx| {
+            loop {
+                match ready!(self.to_client.write(cx, &mut self.client)) {
+                    Ok(true) => {}
+                    Ok(false) => return Poll::Ready(io::Result::Ok(())),
+                    Err(e) => return Poll::Ready(Err(e)),
+                }
             }
         });
         // A client that does not read is not waited for.

@@ -109,7 +109,10 @@ impl Replies {
     }
 
     pub fn front_is_known(&self) -> bool {
-        matches!(self.queue.front(), Some(Reply::KnownParse(_) | Reply::KnownClose(_)))
+        matches!(
+            self.queue.front(),
+            Some(Reply::KnownParse(_) | Reply::KnownClose(_))
+        )
     }
 
     /// CopyInResponse: from now to the end of the data the server passes over

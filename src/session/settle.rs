@@ -26,12 +26,18 @@ UNION ALL SELECT 'prepare', '', name FROM pg_catalog.pg_prepared_statements WHER
 pub(super) async fn ask(lease: &mut Lease) -> Result<Left, CleanError> {
     let rows = lease.server.ask(QUESTION).await?;
     let user = lease.generation.credential.username.clone();
-    let mut left = Left { settings: Settings::new(), pin: None };
+    let mut left = Left {
+        settings: Settings::new(),
+        pin: None,
+    };
     for row in rows {
-        let [kind, name, value] = row.as_slice() else { continue };
+        let [kind, name, value] = row.as_slice() else {
+            continue;
+        };
         let pin = match kind.as_str() {
             "setting" => {
-                left.settings.insert(name.to_ascii_lowercase().into(), value.as_str().into());
+                left.settings
+                    .insert(name.to_ascii_lowercase().into(), value.as_str().into());
                 None
             }
             "role" if value != "none" => Some("role"),
@@ -56,4 +62,3 @@ pub(super) fn expected(initial: &Settings, left: &Settings) -> Settings {
 
 /// How often a pinned client's connection is asked whether it is free again.
 pub(super) const ASK_PINNED: std::time::Duration = std::time::Duration::from_secs(1);
-

@@ -66,9 +66,13 @@ pub(super) fn settings(startup: &Startup) -> Result<Settings, ClientError> {
 
 fn add(settings: &mut Settings, name: &str, value: &str) -> Result<(), ClientError> {
     let valid = !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
     if !valid {
-        return Err(ClientError::BadParameter("a start-up parameter has an invalid name".into()));
+        return Err(ClientError::BadParameter(
+            "a start-up parameter has an invalid name".into(),
+        ));
     }
     let name = name.to_ascii_lowercase();
     // The upstream user and role come from policy and secret alone.
@@ -85,7 +89,8 @@ fn add(settings: &mut Settings, name: &str, value: &str) -> Result<(), ClientErr
 /// name=value` and `--name=value`. A backslash takes the next character
 /// literally (pg_split_opts).
 fn options(text: &str) -> Result<Vec<(String, String)>, ClientError> {
-    let bad = || ClientError::BadParameter("options may hold only -c name=value and --name=value".into());
+    let bad =
+        || ClientError::BadParameter("options may hold only -c name=value and --name=value".into());
     let mut words: Vec<String> = Vec::new();
     let mut chars = text.chars().peekable();
     while let Some(&c) = chars.peek() {
@@ -95,7 +100,11 @@ fn options(text: &str) -> Result<Vec<(String, String)>, ClientError> {
         }
         let mut word = String::new();
         while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace()) {
-            word.push(if c == '\\' { chars.next().ok_or_else(bad)? } else { c });
+            word.push(if c == '\\' {
+                chars.next().ok_or_else(bad)?
+            } else {
+                c
+            });
         }
         words.push(word);
     }
@@ -163,7 +172,10 @@ mod tests {
 
     fn with(parameters: &[(&str, &str)]) -> Startup {
         Startup {
-            parameters: parameters.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+            parameters: parameters
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect(),
             ..Startup::default()
         }
     }
@@ -172,7 +184,10 @@ mod tests {
     fn options_are_settings() {
         let s = settings(&with(&[
             ("DateStyle", "ISO"),
-            ("options", r"-c search_path=a,\ b --statement-timeout=5s  -cwork_mem=4MB"),
+            (
+                "options",
+                r"-c search_path=a,\ b --statement-timeout=5s  -cwork_mem=4MB",
+            ),
         ]))
         .unwrap();
         let expected = [
@@ -181,7 +196,10 @@ mod tests {
             ("statement_timeout", "5s"),
             ("work_mem", "4MB"),
         ];
-        assert_eq!(s.iter().map(|(n, v)| (&**n, &**v)).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            s.iter().map(|(n, v)| (&**n, &**v)).collect::<Vec<_>>(),
+            expected
+        );
     }
 
     #[test]

@@ -12,9 +12,7 @@ use postgres_protocol::message::{backend, frontend};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::connect::Login;
-use super::scram::{
-    ChannelBinding, ClientFirst, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError,
-};
+use super::scram::{ChannelBinding, ClientFirst, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
 use super::{ConnectError, KeyCache, Target};
 use crate::net::Stream;
 use crate::secret::Credential;
@@ -64,12 +62,20 @@ pub(super) async fn authenticate(
             "no password at all",
             "; pgvalet cannot tell an impostor from a server that does not check: use scram-sha-256 in pg_hba.conf",
         )),
-        _ => Err(refuse(login, "an authentication method that pgvalet does not speak", "")),
+        _ => Err(refuse(
+            login,
+            "an authentication method that pgvalet does not speak",
+            "",
+        )),
     }
 }
 
 fn refuse(login: &Login, what: &'static str, remedy: &'static str) -> ConnectError {
-    ConnectError::Unsafe { address: login.address.clone(), what, remedy }
+    ConnectError::Unsafe {
+        address: login.address.clone(),
+        what,
+        remedy,
+    }
 }
 
 async fn password(
@@ -98,7 +104,11 @@ async fn scram(
 ) -> Result<&'static str, ConnectError> {
     let offers = |name: &str| offered.iter().any(|o| o == name);
     if !offers(SCRAM_SHA_256) && !offers(SCRAM_SHA_256_PLUS) {
-        return Err(refuse(login, "SASL mechanisms other than SCRAM-SHA-256", ""));
+        return Err(refuse(
+            login,
+            "SASL mechanisms other than SCRAM-SHA-256",
+            "",
+        ));
     }
     let binding = match end_point_hash(&login.stream) {
         None => ChannelBinding::None,
@@ -138,7 +148,8 @@ async fn scram(
     let backend::Message::AuthenticationSaslFinal(body) = login.receive().await? else {
         return Err(login.protocol("AuthenticationSASLFinal expected"));
     };
-    last.verify(body.data()).map_err(|e| scram_error(login, e))?;
+    last.verify(body.data())
+        .map_err(|e| scram_error(login, e))?;
     expect_ok(login).await.map(|()| name)
 }
 
@@ -152,9 +163,7 @@ fn scram_error(login: &Login, error: ScramError) -> ConnectError {
         ScramError::Iterations => refuse(login, "more than 100,000 SCRAM iterations", ""),
         ScramError::Salt => refuse(login, "a SCRAM salt of unreasonable size", ""),
         ScramError::Nonce => login.protocol("a SCRAM nonce that is not ours"),
-        ScramError::Malformed | ScramError::Refused => {
-            login.protocol("a malformed SCRAM message")
-        }
+        ScramError::Malformed | ScramError::Refused => login.protocol("a malformed SCRAM message"),
         ScramError::Random => login.protocol("no random numbers"),
     }
 }
@@ -166,13 +175,18 @@ fn scram_error(login: &Login, error: ScramError) -> ConnectError {
 fn end_point_hash(stream: &Stream) -> Option<Vec<u8>> {
     use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 
-    let Stream::ToServer(tls) = stream else { return None };
+    let Stream::ToServer(tls) = stream else {
+        return None;
+    };
     let certificate = tls.get_ref().1.peer_certificates()?.first()?;
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let algorithm = match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
         // sha256/sha1/md5WithRSAEncryption, ecdsa-with-SHA256, ecdsa-with-SHA1
-        "1.2.840.113549.1.1.11" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.4"
-        | "1.2.840.10045.4.3.2" | "1.2.840.10045.4.1" => &SHA256,
+        "1.2.840.113549.1.1.11"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.113549.1.1.4"
+        | "1.2.840.10045.4.3.2"
+        | "1.2.840.10045.4.1" => &SHA256,
         "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => &SHA384,
         "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => &SHA512,
         _ => return None,

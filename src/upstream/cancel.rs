@@ -16,7 +16,9 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 /// which it does after it signalled the backend.
 pub async fn cancel(backend: &Backend) -> io::Result<()> {
     let send = async {
-        let mut stream = connect::reach(&backend.target).await.map_err(io::Error::other)?;
+        let mut stream = connect::reach(&backend.target)
+            .await
+            .map_err(io::Error::other)?;
         let mut out = BytesMut::new();
         frontend::cancel_request(backend.pid.0, backend.key, &mut out);
         stream.write_all(&out).await?;
@@ -26,5 +28,7 @@ pub async fn cancel(backend: &Backend) -> io::Result<()> {
         let _ = stream.read(&mut rest).await;
         Ok(())
     };
-    timeout(CANCEL_TIMEOUT, send).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(CANCEL_TIMEOUT, send)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -35,7 +35,11 @@ pub async fn connect(
 ) -> Result<Server, ConnectError> {
     timeout(limit, login(target, credential, cache))
         .await
-        .unwrap_or_else(|_| Err(ConnectError::Timeout { address: target.to_string() }))
+        .unwrap_or_else(|_| {
+            Err(ConnectError::Timeout {
+                address: target.to_string(),
+            })
+        })
 }
 
 async fn login(
@@ -45,7 +49,12 @@ async fn login(
 ) -> Result<Server, ConnectError> {
     let address = target.to_string();
     let stream = reach(target).await?;
-    let mut login = Login { stream, input: BytesMut::new(), output: BytesMut::new(), address };
+    let mut login = Login {
+        stream,
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+        address,
+    };
     let parameters = [
         ("user", credential.username.as_str()),
         ("database", &target.dbname),
@@ -63,10 +72,16 @@ pub(super) async fn reach(target: &Target) -> Result<Stream, ConnectError> {
     let address = target.to_string();
     let io = |e: std::io::Error| ConnectError::io(&address, &e);
     if let Some(path) = target.socket() {
-        return Ok(Stream::Plain(Socket::Unix(UnixStream::connect(path).await.map_err(io)?)));
+        return Ok(Stream::Plain(Socket::Unix(
+            UnixStream::connect(path).await.map_err(io)?,
+        )));
     }
-    let mut socket = Socket::connect_tcp(&target.host, target.port).await.map_err(io)?;
-    let Some(config) = &target.tls else { return Ok(Stream::Plain(socket)) };
+    let mut socket = Socket::connect_tcp(&target.host, target.port)
+        .await
+        .map_err(io)?;
+    let Some(config) = &target.tls else {
+        return Ok(Stream::Plain(socket));
+    };
 
     let mut request = BytesMut::new();
     frontend::ssl_request(&mut request);
@@ -78,7 +93,10 @@ pub(super) async fn reach(target: &Target) -> Result<Stream, ConnectError> {
     if answer != *b"S" {
         return Err(ConnectError::NoTls { address });
     }
-    let tls = |reason: String| ConnectError::Tls { address: address.clone(), reason };
+    let tls = |reason: String| ConnectError::Tls {
+        address: address.clone(),
+        reason,
+    };
     let name = ServerName::try_from(target.host.to_string()).map_err(|e| tls(e.to_string()))?;
     let stream = TlsConnector::from(config.clone())
         .connect(name, socket)
@@ -97,7 +115,10 @@ pub(super) struct Login {
 
 impl Login {
     pub fn protocol(&self, what: &'static str) -> ConnectError {
-        ConnectError::Protocol { address: self.address.clone(), what }
+        ConnectError::Protocol {
+            address: self.address.clone(),
+            what,
+        }
     }
 
     fn io(&self, error: &std::io::Error) -> ConnectError {
@@ -138,7 +159,11 @@ impl Login {
                 }
                 continue;
             }
-            let n = self.stream.read_buf(&mut self.input).await.map_err(|e| self.io(&e))?;
+            let n = self
+                .stream
+                .read_buf(&mut self.input)
+                .await
+                .map_err(|e| self.io(&e))?;
             if n == 0 {
                 return Err(ConnectError::Unreachable {
                     address: self.address.clone(),

@@ -8,23 +8,36 @@ pub enum ConnectError {
     Unreachable { address: String, reason: String },
     #[error("{address} did not finish the login in time (connect_timeout)")]
     Timeout { address: String },
-    #[error("{address} does not speak TLS, which [database] tls demands; enable ssl on the server, or set tls = \"disable\" if the path is private")]
+    #[error(
+        "{address} does not speak TLS, which [database] tls demands; enable ssl on the server, or set tls = \"disable\" if the path is private"
+    )]
     NoTls { address: String },
     #[error("TLS with {address} failed: {reason}")]
     Tls { address: String, reason: String },
     /// The server's own ErrorResponse.
     #[error("{address} refused the login: {sqlstate}: {message}")]
-    Refused { address: String, sqlstate: String, message: String },
+    Refused {
+        address: String,
+        sqlstate: String,
+        message: String,
+    },
     /// The server behaved as an impostor or a downgrading man in the middle would.
     #[error("{address} asked for {what}; the login was broken off{remedy}")]
-    Unsafe { address: String, what: &'static str, remedy: &'static str },
+    Unsafe {
+        address: String,
+        what: &'static str,
+        remedy: &'static str,
+    },
     #[error("{address} broke the protocol: {what}")]
     Protocol { address: String, what: &'static str },
 }
 
 impl ConnectError {
     pub(super) fn io(address: &str, error: &io::Error) -> Self {
-        Self::Unreachable { address: address.to_owned(), reason: error.to_string() }
+        Self::Unreachable {
+            address: address.to_owned(),
+            reason: error.to_string(),
+        }
     }
 
     /// Whether the server judged the *credential*: invalid_password, or

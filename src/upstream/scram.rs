@@ -53,7 +53,10 @@ pub struct KeyCache(Mutex<Option<(Vec<u8>, u32, std::sync::Arc<Keys>)>>);
 impl KeyCache {
     fn get(&self, salt: &[u8], iterations: u32) -> Option<std::sync::Arc<Keys>> {
         let cache = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        cache.as_ref().filter(|(s, i, _)| s == salt && *i == iterations).map(|(_, _, k)| k.clone())
+        cache
+            .as_ref()
+            .filter(|(s, i, _)| s == salt && *i == iterations)
+            .map(|(_, _, k)| k.clone())
     }
 
     fn put(&self, salt: Vec<u8>, iterations: u32, keys: std::sync::Arc<Keys>) {
@@ -106,7 +109,10 @@ impl ClientFirst {
     pub fn new(binding: ChannelBinding) -> Result<Self, ScramError> {
         let mut bytes = [0; 18];
         rand::fill(&mut bytes).map_err(|_| ScramError::Random)?;
-        Ok(Self { binding, nonce: BASE64_STANDARD.encode(bytes) })
+        Ok(Self {
+            binding,
+            nonce: BASE64_STANDARD.encode(bytes),
+        })
     }
 
     /// The user name is empty: Postgres takes it from the start-up packet.
@@ -127,11 +133,13 @@ impl ClientFirst {
         password: &Password,
         cache: &KeyCache,
     ) -> Result<ClientFinal, ScramError> {
-        let server_first =
-            std::str::from_utf8(server_first).map_err(|_| ScramError::Malformed)?;
+        let server_first = std::str::from_utf8(server_first).map_err(|_| ScramError::Malformed)?;
         let mut parts = server_first.split(',');
         let mut field = |prefix| {
-            parts.next().and_then(|p| p.strip_prefix(prefix)).ok_or(ScramError::Malformed)
+            parts
+                .next()
+                .and_then(|p| p.strip_prefix(prefix))
+                .ok_or(ScramError::Malformed)
         };
         let nonce = field("r=")?;
         if !nonce.starts_with(&self.nonce)
@@ -195,7 +203,10 @@ async fn derive_off_reactor(
     iterations: u32,
 ) -> Result<std::sync::Arc<Keys>, ScramError> {
     let derive = move || derive(password.reveal(), &salt, iterations);
-    tokio::task::spawn_blocking(derive).await.map_err(|_| ScramError::Malformed)?.map(Into::into)
+    tokio::task::spawn_blocking(derive)
+        .await
+        .map_err(|_| ScramError::Malformed)?
+        .map(Into::into)
 }
 
 fn derive(password: &str, salt: &[u8], iterations: u32) -> Result<Keys, ScramError> {
@@ -231,17 +242,25 @@ mod tests {
     use super::*;
 
     fn first(nonce: &str) -> ClientFirst {
-        ClientFirst { binding: ChannelBinding::None, nonce: nonce.to_owned() }
+        ClientFirst {
+            binding: ChannelBinding::None,
+            nonce: nonce.to_owned(),
+        }
     }
 
-    const SERVER_FIRST: &str = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+    const SERVER_FIRST: &str =
+        "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 
     /// RFC 7677, section 3, but for the user name, which Postgres leaves empty:
     /// the vector's keys are checked through its signature.
     #[tokio::test]
     async fn the_vector_of_rfc_7677() {
-        let keys = derive("pencil", &BASE64_STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap(), 4096)
-            .unwrap();
+        let keys = derive(
+            "pencil",
+            &BASE64_STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap(),
+            4096,
+        )
+        .unwrap();
         let signed = format!(
             "n=user,r=rOprNGfwEbeRWgbNEkqO,{SERVER_FIRST},c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
         );
@@ -255,10 +274,16 @@ mod tests {
     async fn a_cached_key_gives_the_same_answer() {
         let cache = KeyCache::default();
         let password = Password::new("pencil".into());
-        let one = first("rOprNGfwEbeRWgbNEkqO").answer(SERVER_FIRST.as_bytes(), &password, &cache).await.unwrap();
+        let one = first("rOprNGfwEbeRWgbNEkqO")
+            .answer(SERVER_FIRST.as_bytes(), &password, &cache)
+            .await
+            .unwrap();
         // A wrong password would show here if the cache were not used.
         let other = Password::new("wrong".into());
-        let two = first("rOprNGfwEbeRWgbNEkqO").answer(SERVER_FIRST.as_bytes(), &other, &cache).await.unwrap();
+        let two = first("rOprNGfwEbeRWgbNEkqO")
+            .answer(SERVER_FIRST.as_bytes(), &other, &cache)
+            .await
+            .unwrap();
         assert_eq!(one.message, two.message);
         assert_eq!(
             one.verify(b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
@@ -279,11 +304,15 @@ mod tests {
             ("s=AAAA,r=abcd,i=4096", ScramError::Malformed),
         ];
         for (server_first, expected) in cases {
-            let answer = first("abc").answer(server_first.as_bytes(), &password, &KeyCache::default()).await;
+            let answer = first("abc")
+                .answer(server_first.as_bytes(), &password, &KeyCache::default())
+                .await;
             assert_eq!(answer.err(), Some(expected), "{server_first}");
         }
         let long = format!("r=abcd,s={},i=4096", "A".repeat(2048));
-        let answer = first("abc").answer(long.as_bytes(), &password, &KeyCache::default()).await;
+        let answer = first("abc")
+            .answer(long.as_bytes(), &password, &KeyCache::default())
+            .await;
         assert_eq!(answer.err(), Some(ScramError::Salt));
     }
 }

@@ -36,7 +36,13 @@ pub struct Backend {
 
 impl Backend {
     pub(super) fn new(pid: BackendPid, key: i32, target: Arc<Target>) -> Self {
-        Self { pid, key, target, cancels: AtomicUsize::new(0), landed: Notify::new() }
+        Self {
+            pid,
+            key,
+            target,
+            cancels: AtomicUsize::new(0),
+            landed: Notify::new(),
+        }
     }
 
     /// To be called before the cancel is sent, while the lease it is meant for
@@ -147,7 +153,9 @@ impl Server {
                 if frame.len > 1 << 16 {
                     return Err(CleanError::Protocol);
                 }
-                let Some(bytes) = buffer.get(at..at + frame.len) else { break };
+                let Some(bytes) = buffer.get(at..at + frame.len) else {
+                    break;
+                };
                 match frame.tag {
                     b'Z' => {
                         ready += 1;

@@ -24,22 +24,29 @@ pub struct Target {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    #[error("neither [database.{database}] nor secret \"{secret}\" says which host; set host in one of them")]
+    #[error(
+        "neither [database.{database}] nor secret \"{secret}\" says which host; set host in one of them"
+    )]
     NoHost { database: Arc<str>, secret: String },
     #[error("[database.{database}]: {source}")]
-    Tls { database: Arc<str>, source: TlsError },
+    Tls {
+        database: Arc<str>,
+        source: TlsError,
+    },
 }
 
 impl Target {
     /// The configuration wins over the secret; Postgres' own defaults fill the
     /// rest (port 5432, the database named like the user).
     pub fn resolve(database: &Database, credential: &Credential) -> Result<Self, TargetError> {
-        let host = database.host.as_ref().or(credential.host.as_ref()).ok_or_else(|| {
-            TargetError::NoHost {
+        let host = database
+            .host
+            .as_ref()
+            .or(credential.host.as_ref())
+            .ok_or_else(|| TargetError::NoHost {
                 database: database.name.clone(),
                 secret: credential.secret.to_string(),
-            }
-        })?;
+            })?;
         let mode = if host.starts_with('/') {
             UpstreamTls::Disable // Postgres has no TLS on unix sockets
         } else {
@@ -49,8 +56,12 @@ impl Target {
                 UpstreamTls::VerifyFull
             })
         };
-        let tls = tls::for_upstream(mode, database.tls_ca.as_deref())
-            .map_err(|source| TargetError::Tls { database: database.name.clone(), source })?;
+        let tls = tls::for_upstream(mode, database.tls_ca.as_deref()).map_err(|source| {
+            TargetError::Tls {
+                database: database.name.clone(),
+                source,
+            }
+        })?;
         let dbname = database.dbname.as_ref().or(credential.dbname.as_ref());
         Ok(Self {
             host: host.as_str().into(),
@@ -83,7 +94,9 @@ impl std::fmt::Display for Target {
 fn is_local(host: &str) -> bool {
     host.starts_with('/')
         || host == "localhost"
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -92,10 +105,22 @@ mod tests {
 
     #[test]
     fn what_is_local() {
-        for host in ["/run/postgresql", "localhost", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
+        for host in [
+            "/run/postgresql",
+            "localhost",
+            "127.0.0.1",
+            "127.1.2.3",
+            "::1",
+            "::ffff:127.0.0.1",
+        ] {
             assert!(is_local(host), "{host}");
         }
-        for host in ["db.example.com", "10.0.0.1", "localhost.example.com", "0.0.0.0"] {
+        for host in [
+            "db.example.com",
+            "10.0.0.1",
+            "localhost.example.com",
+            "0.0.0.0",
+        ] {
             assert!(!is_local(host), "{host}");
         }
     }

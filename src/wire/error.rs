@@ -80,7 +80,9 @@ impl ClientError {
             Self::PoolWaitTimeout => {
                 "All server connections are busy; raise pool_size or look for long transactions."
             }
-            Self::UpstreamDown => "pgvalet keeps trying; look at its log and /status for the cause.",
+            Self::UpstreamDown => {
+                "pgvalet keeps trying; look at its log and /status for the cause."
+            }
             Self::UpstreamRefused(_) => "The log and /status of pgvalet name the cause.",
             Self::NoWorkingVersion(_) => {
                 "Set the role's password to that of the secret, or store the right one; pgvalet follows without a restart."
@@ -94,11 +96,23 @@ impl ClientError {
 
     /// ErrorResponse with severity FATAL: the connection ends after it.
     pub fn fatal(&self, out: &mut Vec<u8>) {
-        message::error_response(out, "FATAL", self.sqlstate().0, &self.to_string(), self.hint());
+        message::error_response(
+            out,
+            "FATAL",
+            self.sqlstate().0,
+            &self.to_string(),
+            self.hint(),
+        );
     }
 
     /// ErrorResponse with severity ERROR: the connection lives on.
     pub fn error(&self, out: &mut Vec<u8>) {
-        message::error_response(out, "ERROR", self.sqlstate().0, &self.to_string(), self.hint());
+        message::error_response(
+            out,
+            "ERROR",
+            self.sqlstate().0,
+            &self.to_string(),
+            self.hint(),
+        );
     }
 }

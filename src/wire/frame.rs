@@ -35,7 +35,10 @@ impl Frame {
         if !(4..=MAX_MESSAGE).contains(&length) {
             return Err(FrameError { tag });
         }
-        Ok(Some(Self { tag, len: length + 1 }))
+        Ok(Some(Self {
+            tag,
+            len: length + 1,
+        }))
     }
 }
 
@@ -55,7 +58,10 @@ mod tests {
     #[test]
     fn a_header_needs_five_bytes() {
         assert_eq!(Frame::read(b"Q\0\0\0"), Ok(None));
-        assert_eq!(Frame::read(b"Q\0\0\0\x04"), Ok(Some(Frame { tag: b'Q', len: 5 })));
+        assert_eq!(
+            Frame::read(b"Q\0\0\0\x04"),
+            Ok(Some(Frame { tag: b'Q', len: 5 }))
+        );
     }
 
     #[test]
@@ -63,7 +69,11 @@ mod tests {
         for length in [0u32, 3, 0x4000_0000, 0x8000_0000, u32::MAX] {
             let mut bytes = vec![b'B'];
             bytes.extend(length.to_be_bytes());
-            assert_eq!(Frame::read(&bytes), Err(FrameError { tag: b'B' }), "{length}");
+            assert_eq!(
+                Frame::read(&bytes),
+                Err(FrameError { tag: b'B' }),
+                "{length}"
+            );
         }
     }
 

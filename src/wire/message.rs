@@ -28,7 +28,12 @@ pub fn error_response(
     hint: Option<&str>,
 ) {
     message(out, b'E', |out| {
-        for (field, value) in [(b'S', severity), (b'V', severity), (b'C', sqlstate), (b'M', text_)] {
+        for (field, value) in [
+            (b'S', severity),
+            (b'V', severity),
+            (b'C', sqlstate),
+            (b'M', text_),
+        ] {
             out.push(field);
             text(out, value);
         }
@@ -168,7 +173,10 @@ pub fn read_parameter_status(message: &[u8]) -> Option<(&str, &str)> {
     let body = message.get(HEADER..)?;
     let name = cstr(body)?;
     let value = cstr(&body[name.len() + 1..])?;
-    Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
+    Some((
+        std::str::from_utf8(name).ok()?,
+        std::str::from_utf8(value).ok()?,
+    ))
 }
 
 /// The columns of a DataRow message in text format, header included; NULL is
@@ -178,7 +186,9 @@ pub fn read_row(message: &[u8]) -> Vec<String> {
     let mut rest = message.get(HEADER + 2..).unwrap_or_default();
     while let Some((&length, after)) = rest.split_first_chunk::<4>() {
         let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(0);
-        let Some((value, after)) = after.split_at_checked(length) else { break };
+        let Some((value, after)) = after.split_at_checked(length) else {
+            break;
+        };
         columns.push(String::from_utf8_lossy(value).into_owned());
         rest = after;
     }
@@ -214,7 +224,10 @@ mod tests {
         error_response(&mut out, "ERROR", "42P05", text, None);
         let renamed = rename(&out, b"pgvalet_7", b"a");
         assert_eq!(Frame::read(&renamed).unwrap().unwrap().len, renamed.len());
-        assert_eq!(ErrorFields::read(&renamed).message, "prepared statement \"a\" already exists");
+        assert_eq!(
+            ErrorFields::read(&renamed).message,
+            "prepared statement \"a\" already exists"
+        );
     }
 
     #[test]

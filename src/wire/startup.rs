@@ -67,9 +67,10 @@ impl StartupPacket {
             GSSENC => Ok(Self::GssEnc),
             // Protocol 3.2 allows keys of up to 256 bytes.
             CANCEL => match rest.split_first_chunk::<4>() {
-                Some((&pid, secret)) if (4..=256).contains(&secret.len()) => {
-                    Ok(Self::Cancel { pid: u32::from_be_bytes(pid), secret: secret.to_vec() })
-                }
+                Some((&pid, secret)) if (4..=256).contains(&secret.len()) => Ok(Self::Cancel {
+                    pid: u32::from_be_bytes(pid),
+                    secret: secret.to_vec(),
+                }),
                 _ => Err(StartupError::Length),
             },
             version if version >> 16 == 3 => {
@@ -82,7 +83,10 @@ impl StartupPacket {
 
 impl Startup {
     fn read(newer_minor: bool, mut rest: &[u8]) -> Result<Self, StartupError> {
-        let mut startup = Self { newer_minor, ..Self::default() };
+        let mut startup = Self {
+            newer_minor,
+            ..Self::default()
+        };
         loop {
             let name = take(&mut rest)?;
             if name.is_empty() {
@@ -153,9 +157,10 @@ mod tests {
 
     #[test]
     fn newer_protocols_are_noted() {
-        let Ok(StartupPacket::Startup(s)) =
-            startup(0x30002, b"user\0a\0database\0d\0_pq_.x\01\0replication\0database\0\0")
-        else {
+        let Ok(StartupPacket::Startup(s)) = startup(
+            0x30002,
+            b"user\0a\0database\0d\0_pq_.x\01\0replication\0database\0\0",
+        ) else {
             panic!("not a start-up message")
         };
         assert!(s.newer_minor && s.replication);
@@ -166,7 +171,10 @@ mod tests {
     fn what_is_malformed_is_refused() {
         assert_eq!(startup(0x30000, b"user\0a\0"), Err(StartupError::Layout));
         assert_eq!(startup(0x30000, b"user\0a\0\0x"), Err(StartupError::Layout));
-        assert_eq!(startup(0x30000, b"database\0a\0\0"), Err(StartupError::NoUser));
+        assert_eq!(
+            startup(0x30000, b"database\0a\0\0"),
+            Err(StartupError::NoUser)
+        );
         assert_eq!(startup(0x20000, b""), Err(StartupError::Version));
         assert_eq!(startup(SSL, b"x"), Err(StartupError::Length));
         assert_eq!(startup(CANCEL, &[0; 5]), Err(StartupError::Length));
