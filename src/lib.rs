@@ -22,6 +22,7 @@ pub mod net;
 pub mod observe;
 pub mod pool;
 pub mod secret;
+pub mod server;
 pub mod session;
 pub mod upstream;
 pub mod vault;

@@ -13,9 +13,9 @@ use tracing::{error, info};
 use crate::access::Policy;
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, Listen, ListenTls};
+use crate::net::Listener;
 use crate::net::listener::ListenError;
 use crate::net::tls::{self, TlsError};
-use crate::net::Listener;
 use crate::observe::{self, Metrics, StatusSource};
 use crate::pool::Pool;
 use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
@@ -32,9 +32,15 @@ pub enum ServerError {
     #[error("{0}")]
     Audit(#[from] AuditError),
     #[error("cannot listen on [admin] address {address}: {source}")]
-    Admin { address: String, source: std::io::Error },
+    Admin {
+        address: String,
+        source: std::io::Error,
+    },
     #[error("cannot read [admin] token_file {path}: {source}", path = path.display())]
-    Token { path: PathBuf, source: std::io::Error },
+    Token {
+        path: PathBuf,
+        source: std::io::Error,
+    },
 }
 
 pub struct Built {
@@ -72,9 +78,19 @@ impl Built {
         let audit = Audit::open(&config.audit, &metrics)?;
 
         let mut followers = HashMap::new();
-        let pools = pools(&config, &store, &metrics, &audit, &mut followers, &HashMap::new());
+        let pools = pools(
+            &config,
+            &store,
+            &metrics,
+            &audit,
+            &mut followers,
+            &HashMap::new(),
+        );
         let context = Arc::new(Context {
-            routes: ArcSwap::from_pointee(Routes { policy: Policy::new(&config), pools }),
+            routes: ArcSwap::from_pointee(Routes {
+                policy: Policy::new(&config),
+                pools,
+            }),
             sessions: Sessions::default(),
             audit,
             on_audit_failure: config.audit.on_failure,
@@ -104,8 +120,11 @@ pub fn pools(
     followers: &mut HashMap<SecretId, Arc<Follower>>,
     kept: &HashMap<(Arc<str>, SecretId), Arc<Pool>>,
 ) -> HashMap<(Arc<str>, SecretId), Arc<Pool>> {
-    let mut wanted: BTreeSet<(Arc<str>, SecretId)> =
-        config.databases.values().map(|d| (d.name.clone(), d.secret.clone())).collect();
+    let mut wanted: BTreeSet<(Arc<str>, SecretId)> = config
+        .databases
+        .values()
+        .map(|d| (d.name.clone(), d.secret.clone()))
+        .collect();
     for client in &config.clients {
         if let Some(secret) = &client.secret {
             wanted.extend(client.databases.iter().map(|d| (d.clone(), secret.clone())));
@@ -113,7 +132,9 @@ pub fn pools(
     }
     let mut pools = HashMap::new();
     for (name, secret) in wanted {
-        let Some(database) = config.databases.get(&name) else { continue };
+        let Some(database) = config.databases.get(&name) else {
+            continue;
+        };
         let key = (name, secret.clone());
         let pool = match kept.get(&key) {
             Some(pool) if *pool.database == **database => pool.clone(),
@@ -147,16 +168,25 @@ fn client_tls(listen: &Listen) -> Result<Tls, TlsError> {
 }
 
 async fn bind_admin(config: &Config) -> Result<Option<Admin>, ServerError> {
-    let Some(address) = &config.admin.address else { return Ok(None) };
+    let Some(address) = &config.admin.address else {
+        return Ok(None);
+    };
     let listener = TcpListener::bind(address)
         .await
-        .map_err(|source| ServerError::Admin { address: address.clone(), source })?;
+        .map_err(|source| ServerError::Admin {
+            address: address.clone(),
+            source,
+        })?;
     let token = match &config.admin.token_file {
         None => None,
         Some(path) => {
-            let text = tokio::fs::read_to_string(path)
-                .await
-                .map_err(|source| ServerError::Token { path: path.clone(), source })?;
+            let text =
+                tokio::fs::read_to_string(path)
+                    .await
+                    .map_err(|source| ServerError::Token {
+                        path: path.clone(),
+                        source,
+                    })?;
             Some(text.trim().to_owned())
         }
     };
@@ -175,7 +205,8 @@ impl Admin {
             let until = async move {
                 let _ = closing.wait_for(|closing| *closing).await;
             };
-            if let Err(e) = observe::serve(self.listener, metrics, source, self.token, until).await {
+            if let Err(e) = observe::serve(self.listener, metrics, source, self.token, until).await
+            {
                 error!("the admin listener failed: {e}");
             }
         });

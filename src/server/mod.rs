@@ -40,13 +40,21 @@ impl Proxy {
         let (built, listeners, admin) = Built::new(config).await?;
         for listener in listeners {
             info!("listening on {}", listener.address());
-            tokio::spawn(accept::accept(listener, built.context.clone(), closed.clone()));
+            tokio::spawn(accept::accept(
+                listener,
+                built.context.clone(),
+                closed.clone(),
+            ));
         }
         if let Some(admin) = admin {
             admin.start(&built, closed.clone());
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
-        Ok(Self { built, closing, shutdown_timeout })
+        Ok(Self {
+            built,
+            closing,
+            shutdown_timeout,
+        })
     }
 
     /// Brings another configuration into force; what cannot change while
@@ -73,9 +81,18 @@ impl Proxy {
         self.closing.send_replace(true);
         let deadline = Instant::now() + self.shutdown_timeout;
         self.dismiss(Signal::Shutdown);
-        self.wait_until(deadline, || self.built.context.sessions.is_empty()).await;
+        self.wait_until(deadline, || self.built.context.sessions.is_empty())
+            .await;
         self.dismiss(Signal::Kill);
-        let pools: Vec<_> = self.built.context.routes.load().pools.values().cloned().collect();
+        let pools: Vec<_> = self
+            .built
+            .context
+            .routes
+            .load()
+            .pools
+            .values()
+            .cloned()
+            .collect();
         for pool in &pools {
             pool.shut();
         }
@@ -95,7 +112,10 @@ impl Proxy {
 
     async fn wait_until(&self, deadline: Instant, done: impl Fn() -> bool) {
         while !done() {
-            if timeout_at(deadline, sleep(Duration::from_millis(10))).await.is_err() {
+            if timeout_at(deadline, sleep(Duration::from_millis(10)))
+                .await
+                .is_err()
+            {
                 return;
             }
         }

@@ -42,8 +42,13 @@ pub async fn reload(built: &Arc<Built>, config: Config) -> Result<(), ServerErro
             pool.linger();
         }
     }
-    state.followers.retain(|secret, _| pools.keys().any(|(_, s)| s == secret));
-    context.routes.store(Arc::new(Routes { policy: Policy::new(&config), pools }));
+    state
+        .followers
+        .retain(|secret, _| pools.keys().any(|(_, s)| s == secret));
+    context.routes.store(Arc::new(Routes {
+        policy: Policy::new(&config),
+        pools,
+    }));
     let running = state.config.clone();
     state.config = Config {
         listen: running.listen,

@@ -91,17 +91,29 @@ fn database(pool: &Arc<Pool>, sessions: &[Arc<Handle>]) -> DatabaseStatus {
             idle: counts.idle,
             opening: counts.opening,
         },
-        generations: counts.generations.into_iter().map(|g| generation(g, sessions)).collect(),
+        generations: counts
+            .generations
+            .into_iter()
+            .map(|g| generation(g, sessions))
+            .collect(),
         last_error: counts.problem.map(|p| p.to_string()),
     }
 }
 
 fn generation(counts: GenerationCounts, sessions: &[Arc<Handle>]) -> GenerationStatus {
-    let GenerationCounts { generation, draining_since, idle, active } = counts;
+    let GenerationCounts {
+        generation,
+        draining_since,
+        idle,
+        active,
+    } = counts;
     let holders = if draining_since.is_some() {
         sessions
             .iter()
-            .filter(|s| s.held().is_some_and(|h| Arc::ptr_eq(&h.generation, &generation)))
+            .filter(|s| {
+                s.held()
+                    .is_some_and(|h| Arc::ptr_eq(&h.generation, &generation))
+            })
             .map(|s| Holder {
                 session: s.id,
                 client: s.client.to_string(),

@@ -21,7 +21,9 @@ pub async fn watch(built: Weak<Built>) {
             if pool.database.drain_deadline_action != DrainDeadlineAction::Terminate {
                 continue;
             }
-            let Some(overdue) = pool.overdue_generation() else { continue };
+            let Some(overdue) = pool.overdue_generation() else {
+                continue;
+            };
             for session in built.context.sessions.all() {
                 let Some(held) = session.held() else { continue };
                 let same_pool =
