@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
+use aws_credential_types::credential_fn::provide_credentials_fn;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_secretsmanager::config::SharedCredentialsProvider;
 use moto::{Moto, sdk_config};
 use pgvalet::secret::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, AwsStore, Deletion, NewSecret, RandomPassword, SecretId,
@@ -78,16 +81,6 @@ async fn a_secret_from_creation_through_a_rotation_to_its_end() {
     assert_eq!(description.description.as_deref(), Some("of a test"));
     assert!(description.deleted.is_none() && description.created.is_some());
 
-    // Without stages a new version is the current one.
-    let third = store
-        .put(&id, Zeroizing::new("three".into()), vec![], None)
-        .await
-        .unwrap();
-    assert_eq!(
-        store.describe(&id).await.unwrap().staged(AWSCURRENT),
-        Some(&third)
-    );
-
     let gone = store
         .delete(&id, Deletion::Window { days: 7 })
         .await
@@ -99,13 +92,23 @@ async fn a_secret_from_creation_through_a_rotation_to_its_end() {
         "{refused}"
     );
     store.restore(&id).await.unwrap();
-    assert_eq!(
-        value(&store, &id, &Which::current()).await.unwrap(),
-        "three"
-    );
+    assert_eq!(value(&store, &id, &Which::current()).await.unwrap(), "two");
     store.delete(&id, Deletion::Now).await.unwrap();
     let refused = store.describe(&id).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotFound(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn without_stages_a_new_version_is_the_current_one() {
+    let moto = Moto::start();
+    let store = AwsStore::from_config(&moto.sdk_config()).unwrap();
+    let id = SecretId::new("a");
+    let first = store.create(new("a", "one")).await.unwrap();
+    let put = store.put(&id, Zeroizing::new("two".into()), vec![], None);
+    let second = put.await.unwrap();
+    let description = store.describe(&id).await.unwrap();
+    assert_eq!(description.staged(AWSCURRENT), Some(&second));
+    assert_eq!(description.staged(AWSPREVIOUS), Some(&first));
 }
 
 #[tokio::test]
@@ -199,13 +202,17 @@ async fn a_store_that_does_not_answer_is_unavailable() {
 
 #[tokio::test]
 async fn without_credentials_it_says_so() {
-    let config = sdk_config("http://127.0.0.1:9");
-    let mut builder = config.into_builder();
-    builder.set_credentials_provider(None);
+    let nothing = provide_credentials_fn(async || {
+        Err(CredentialsError::not_loaded("no profile\nand no role"))
+    });
+    let mut builder = sdk_config("http://127.0.0.1:9").into_builder();
+    builder.set_credentials_provider(Some(SharedCredentialsProvider::new(nothing)));
     let store = AwsStore::from_config(&builder.build()).unwrap();
     let refused = store.list().await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
-    assert!(refused.to_string().contains("credentials"), "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains("no usable AWS credentials"), "{text}");
+    assert!(text.contains("no profile and no role"), "{text}");
 }
 
 #[tokio::test]
@@ -214,6 +221,35 @@ async fn without_a_region_it_says_so() {
     builder.set_region(None::<aws_config::Region>);
     let refused = AwsStore::from_config(&builder.build()).err().unwrap();
     assert!(refused.to_string().contains("AWS_REGION"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_no_url_is_refused_at_once() {
+    for url in ["not a url", "localhost:4566", "ftp://host", ""] {
+        let refused = AwsStore::from_config(&sdk_config(url)).err().unwrap();
+        assert!(refused.to_string().contains("endpoint_url"), "{refused}");
+    }
+}
+
+/// The SDK's own texts quote the request where it cannot be made ready.
+#[tokio::test]
+async fn no_error_quotes_a_value() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    for url in [
+        url.as_str(),
+        "http://[::1",
+        "http://host:99999",
+        "http://a b/",
+    ] {
+        let Ok(store) = AwsStore::from_config(&sdk_config(url)) else {
+            continue;
+        };
+        let refused = store.create(new("a", "hunter2")).await.unwrap_err();
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
+        assert!(!format!("{refused:?}").contains("hunter2"), "{refused}");
+    }
 }
 
 /// The same calls on both stores that end in the same state: what the proxy
@@ -225,17 +261,17 @@ async fn the_embedded_store_ends_where_this_one_does() {
         let put = |value: &str, label: &str| {
             store.put(&id, Zeroizing::new(value.into()), vec![label.into()], None)
         };
-        let one = store.create(new("s", "one")).await.unwrap();
-        let two = put("two", AWSPENDING).await.unwrap();
+        // Promotion comes last: after it moto puts AWSCURRENT on two versions.
+        store.create(new("s", "one")).await.unwrap();
+        let two = put("two", AWSCURRENT).await.unwrap();
+        put("blue", "blue").await.unwrap();
+        let three = put("three", AWSPENDING).await.unwrap();
         store
-            .move_stage(&id, AWSCURRENT, Some(two), Some(one))
+            .move_stage(&id, AWSCURRENT, Some(three), Some(two))
             .await
             .unwrap();
-        put("three", AWSCURRENT).await.unwrap();
-        put("four", AWSPENDING).await.unwrap();
-        put("blue", "blue").await.unwrap();
         let mut state = BTreeMap::new();
-        for label in [AWSCURRENT, AWSPREVIOUS, AWSPENDING, "blue"] {
+        for label in [AWSCURRENT, AWSPREVIOUS, "blue"] {
             let read = store.get(&id, &stage(label)).await.unwrap();
             state.insert(label, read.value.to_string());
         }

@@ -9,6 +9,7 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_sdk_secretsmanager::types::SecretListEntry;
+use axum::http::Uri;
 use zeroize::Zeroizing;
 
 use super::aws_error::{about, refused};
@@ -54,6 +55,13 @@ impl AwsStore {
                 "no AWS region is configured; set [store] region or AWS_REGION".into(),
             ));
         }
+        if let Some(url) = config.endpoint_url()
+            && !is_http_url(url)
+        {
+            return Err(StoreError::InvalidParameter(format!(
+                "the store's endpoint_url {url:?} is no URL; write it as https://host:port"
+            )));
+        }
         let ours = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -72,6 +80,11 @@ impl AwsStore {
             client: Client::from_conf(config),
         })
     }
+}
+
+fn is_http_url(url: &str) -> bool {
+    url.parse::<Uri>()
+        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
 }
 
 fn time(at: Option<&DateTime>) -> Option<SystemTime> {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
@@ -37,23 +38,31 @@ where
              check the network and [store] endpoint_url"
         )),
         SdkError::DispatchFailure(failure) => {
-            let causes = causes(&error);
             StoreError::Unavailable(if failure.is_timeout() {
                 format!(
-                    "{place}the store did not answer in time ({causes}); \
-                     check the network and [store] endpoint_url"
+                    "{place}the store did not answer in time ({}); \
+                     check the network and [store] endpoint_url",
+                    causes(failure.as_connector_error().and_then(Error::source))
                 )
             } else if failure.is_io() || failure.is_user() || failure.as_other().is_some() {
                 format!(
-                    "{place}the store cannot be reached ({causes}); \
-                     check the network, [store] region and endpoint_url"
+                    "{place}the store cannot be reached ({}); \
+                     check the network, [store] region and endpoint_url",
+                    causes(failure.as_connector_error().and_then(Error::source))
+                )
+            } else if let Some(credentials) = credentials_error(&error) {
+                format!(
+                    "{place}no usable AWS credentials were found ({}); set \
+                     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, [store] profile, or give \
+                     this machine a role",
+                    causes(Some(credentials))
                 )
             } else {
-                // Nothing was sent: the SDK had nothing to sign it with.
+                // Nothing was sent. The causes may quote the whole request, so
+                // that they are not repeated.
                 format!(
-                    "{place}no usable AWS credentials were found ({causes}); set \
-                     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, [store] profile, or give \
-                     this machine a role"
+                    "{place}the request could not be made ready; \
+                     check the AWS credentials, [store] region and endpoint_url"
                 )
             })
         }
@@ -69,8 +78,7 @@ where
             }
         }
         _ => StoreError::InvalidParameter(format!(
-            "{place}the request cannot be made ({}); check [store] region, endpoint_url and profile",
-            causes(&error)
+            "{place}the request cannot be made; check [store] region, endpoint_url and profile"
         )),
     }
 }
@@ -120,17 +128,21 @@ fn classify(code: &str, status: u16, text: String) -> StoreError {
     }
 }
 
-/// The texts of an error's causes, outermost first; `Debug` would print more
-/// than anybody should read.
-fn causes(error: &dyn Error) -> String {
+/// What the providers of credentials had to say, where it was they who failed.
+fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+        .find(|error| error.is::<CredentialsError>())
+}
+
+/// The texts of an error and its causes, outermost first, on one line.
+fn causes(error: Option<&(dyn Error + 'static)>) -> String {
     let mut texts: Vec<String> = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
+    for error in std::iter::successors(error, |&error| error.source()) {
         let text = error.to_string();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if texts.last() != Some(&text) {
             texts.push(text);
         }
-        cause = error.source();
     }
     texts.join(": ")
 }

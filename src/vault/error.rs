@@ -127,7 +127,7 @@ pub enum OpenError {
     Newer(PathBuf, i64, i64),
     #[error("another process holds the store {0} locked; try again when it has finished")]
     Busy(PathBuf),
-    #[error("cannot {doing} {path}: {source}")]
+    #[error("cannot {doing} {path} ({source}); check the path and that pgvalet's user may use it")]
     Io {
         doing: &'static str,
         path: PathBuf,

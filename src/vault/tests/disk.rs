@@ -207,6 +207,31 @@ async fn damage_is_named_and_nothing_is_overwritten() {
     assert!(place.refused().await.contains("is not a pgvalet store"));
 }
 
+/// SQLite has no checksums, so that not every altered byte keeps a store from
+/// opening; but a value is the one that was put there, or an error.
+#[tokio::test]
+async fn an_altered_byte_never_becomes_another_value() {
+    let place = Place::filled().await;
+    let whole = fs::read(place.database()).unwrap();
+    let (mut refused_to_open, mut refused_to_decrypt) = (0, 0);
+    for offset in (0..whole.len()).step_by(23) {
+        let mut altered = whole.clone();
+        altered[offset] ^= 0x21;
+        fs::write(place.database(), &altered).unwrap();
+        let Ok(mut opened) = schema::open(&place.database(), &place.key()) else {
+            refused_to_open += 1;
+            continue;
+        };
+        let tx = Tx::reading(&mut opened.connection, &opened.master, 1).unwrap();
+        match versions::get(&tx, "a", None, Some(AWSCURRENT)).map(|v| v.value) {
+            Ok(value) => assert!(value == text(CANARY), "offset {offset}"),
+            Err(VaultError::DecryptionFailure(_)) => refused_to_decrypt += 1,
+            Err(_) => {}
+        }
+    }
+    assert!(refused_to_open > 0 && refused_to_decrypt > 0);
+}
+
 #[tokio::test]
 async fn a_store_of_a_newer_pgvalet_is_left_alone() {
     let place = Place::filled().await;
