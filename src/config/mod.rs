@@ -1,6 +1,23 @@
 //! The configuration as the program uses it: every value present, checked and
-//! of a type that cannot be wrong. `file` holds it as written, `validate`
-//! turns one into the other.
+//! of a type that cannot be wrong. `file` holds it as written, with positions;
+//! `validate` turns one into the other.
+//!
+//! Relative paths stay as written: they are relative to the directory pgvalet
+//! is started in, not to that of the file.
+
+mod duration;
+mod error;
+mod file;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod values;
+mod warnings;
+
+pub use error::{ConfigError, ConfigErrors, Problem};
+pub use validate::{load, parse};
+pub use warnings::warnings;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
