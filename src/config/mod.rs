@@ -40,6 +40,35 @@ pub struct Config {
     pub clients: Vec<Arc<Client>>,
 }
 
+impl Config {
+    /// Every database with every secret that a rule can lead to.
+    pub fn uses(&self) -> Vec<(Arc<Database>, SecretId)> {
+        let mut uses: Vec<(Arc<Database>, SecretId)> = self
+            .databases
+            .values()
+            .map(|d| (d.clone(), d.secret.clone()))
+            .collect();
+        for client in &self.clients {
+            let Some(secret) = &client.secret else {
+                continue;
+            };
+            for database in client
+                .databases
+                .iter()
+                .filter_map(|d| self.databases.get(d))
+            {
+                if !uses
+                    .iter()
+                    .any(|(d, s)| d.name == database.name && s == secret)
+                {
+                    uses.push((database.clone(), secret.clone()));
+                }
+            }
+        }
+        uses
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listen {
     pub addresses: Vec<ListenAddress>,

@@ -1,6 +1,6 @@
 //! Everything a proxy consists of, made from its configuration.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -120,24 +120,11 @@ pub fn pools(
     followers: &mut HashMap<SecretId, Arc<Follower>>,
     kept: &HashMap<(Arc<str>, SecretId), Arc<Pool>>,
 ) -> HashMap<(Arc<str>, SecretId), Arc<Pool>> {
-    let mut wanted: BTreeSet<(Arc<str>, SecretId)> = config
-        .databases
-        .values()
-        .map(|d| (d.name.clone(), d.secret.clone()))
-        .collect();
-    for client in &config.clients {
-        if let Some(secret) = &client.secret {
-            wanted.extend(client.databases.iter().map(|d| (d.clone(), secret.clone())));
-        }
-    }
     let mut pools = HashMap::new();
-    for (name, secret) in wanted {
-        let Some(database) = config.databases.get(&name) else {
-            continue;
-        };
-        let key = (name, secret.clone());
+    for (database, secret) in config.uses() {
+        let key = (database.name.clone(), secret.clone());
         let pool = match kept.get(&key) {
-            Some(pool) if *pool.database == **database => pool.clone(),
+            Some(pool) if pool.database == database => pool.clone(),
             _ => {
                 let follower = followers.entry(secret.clone()).or_insert_with(|| {
                     let metrics = metrics.secret(secret.as_str());

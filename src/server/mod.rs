@@ -59,8 +59,8 @@ impl Proxy {
 
     /// Brings another configuration into force; what cannot change while
     /// running is named in the log.
-    pub async fn reload(&self, config: Config) -> Result<(), ServerError> {
-        reload::reload(&self.built, config).await
+    pub fn reload(&self, config: Config) {
+        reload::reload(&self.built, config);
     }
 
     pub fn context(&self) -> &Arc<Context> {
