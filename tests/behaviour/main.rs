@@ -1,0 +1,20 @@
+//! The proxy as its users meet it: the real binary, real Postgres servers,
+//! unmodified clients. One program, so that it is linked once; a module for
+//! each concern.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod aws;
+mod bad_input;
+mod cancel;
+mod connect;
+mod copy;
+mod dashboard;
+mod denial;
+mod drivers;
+mod isolation;
+mod limits;
+mod protocol;
+mod rotation;
+mod upstream_tls;
