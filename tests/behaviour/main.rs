@@ -13,6 +13,7 @@ mod copy;
 mod dashboard;
 mod denial;
 mod drivers;
+mod harness;
 mod isolation;
 mod limits;
 mod protocol;

@@ -15,11 +15,13 @@ pub mod cluster;
 pub mod http;
 pub mod moto;
 pub mod proxy;
+pub mod setup;
 pub mod wait;
 
 pub use client::{Session, connect};
 pub use cluster::Cluster;
-pub use proxy::{Proxy, ProxyBuilder};
+pub use proxy::Proxy;
+pub use setup::ProxyBuilder;
 pub use wait::eventually;
 
 use std::net::TcpListener;
