@@ -55,7 +55,9 @@ SQL
 export ROLE
 if [ "${1:-}" = --every ]; then
     while sleep "$2"; do
-        rotate || echo "the rotation failed; the next one starts afresh" >&2
+        # A process of its own: inside `rotate || …` the shell would not stop
+        # at the first error.
+        "$0" || echo "the rotation failed; the next one starts afresh" >&2
     done
 else
     rotate
