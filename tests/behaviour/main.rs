@@ -17,5 +17,6 @@ mod harness;
 mod isolation;
 mod limits;
 mod protocol;
+mod rotate_script;
 mod rotation;
 mod upstream_tls;

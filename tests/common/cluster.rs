@@ -201,6 +201,10 @@ impl Cluster {
         self.directory.path().join("tls/ca.crt")
     }
 
+    pub fn superuser_password_file(&self) -> PathBuf {
+        self.directory.path().join("superuser")
+    }
+
     pub fn socket_directory(&self) -> PathBuf {
         self.directory.path().join("socket")
     }
