@@ -13,7 +13,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod audit;
+pub mod cli;
 pub mod config;
+pub mod jitter;
+pub mod net;
 pub mod observe;
+pub mod pool;
 pub mod secret;
+pub mod server;
+pub mod session;
+pub mod upstream;
+pub mod vault;
+pub mod wire;

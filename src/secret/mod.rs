@@ -6,10 +6,17 @@
 //! with for as long as it lives, so that "which version is this connection
 //! on" is never a question of timing.
 
+mod aws;
+mod aws_error;
 mod credential;
+mod embedded;
+mod follower;
 mod store;
 
+pub use aws::AwsStore;
 pub use credential::{Credential, MalformedSecret, Password};
+pub use embedded::EmbeddedStore;
+pub use follower::{Follower, Known};
 pub use store::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion, Description, NewSecret, RandomPassword,
     SecretStore, SecretValue, StoreError, StoreFuture, Which,
@@ -17,6 +24,31 @@ pub use store::{
 
 use std::fmt;
 use std::sync::Arc;
+
+use crate::config::{self, StoreKind};
+
+/// The store that the configuration names. An embedded store is made where
+/// there is none yet; AWS is not asked anything here, so that a proxy can start
+/// while it cannot be reached.
+pub async fn open(config: &config::Store) -> Result<Arc<dyn SecretStore>, StoreError> {
+    Ok(match &config.kind {
+        StoreKind::Embedded { path, key_file } => {
+            Arc::new(EmbeddedStore::open(path, key_file).await?)
+        }
+        StoreKind::Aws {
+            region,
+            endpoint_url,
+            profile,
+        } => Arc::new(
+            AwsStore::connect(
+                region.as_deref(),
+                endpoint_url.as_deref(),
+                profile.as_deref(),
+            )
+            .await?,
+        ),
+    })
+}
 
 /// A secret as configuration and policy name it: a name or an ARN.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

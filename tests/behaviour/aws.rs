@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
-use super::common::moto::{self, Moto};
+use super::common::moto::Moto;
 use super::common::{Cluster, Proxy, ProxyBuilder, connect, eventually, new_password};
+
+const REGION: &str = "eu-central-1";
+
+fn client(moto: &Moto) -> aws_sdk_secretsmanager::Client {
+    aws_sdk_secretsmanager::Client::new(&moto.sdk_config())
+}
 
 fn proxy(moto: &Moto, more: &str) -> ProxyBuilder {
     let mut builder = Proxy::builder().store(&format!(
         "kind = \"aws\"\nregion = \"{}\"\nendpoint_url = \"{}\"\nrefresh = \"1s\"",
-        moto::REGION,
-        moto.endpoint()
+        REGION, moto.url
     ));
-    for (name, value) in moto::environment() {
+    for (name, value) in [
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ] {
         builder = builder.environment(name, value);
     }
     builder.database("orders", &format!("secret = \"prod/orders\"\n{more}"))
@@ -19,8 +27,8 @@ fn proxy(moto: &Moto, more: &str) -> ProxyBuilder {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_of_aws_is_followed_when_it_rotates() {
-    let (cluster, moto) = tokio::join!(Cluster::start(), Moto::start());
-    let store = moto.client();
+    let (cluster, moto) = (Cluster::start().await, Moto::start());
+    let store = client(&moto);
     let password = new_password();
     cluster.create_role("orders_app", &password).await;
     let value = cluster.secret("orders_app", &password);
@@ -81,8 +89,8 @@ async fn a_secret_of_aws_is_followed_when_it_rotates() {
 /// AWSPENDING knows yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_version_carries_over_the_window() {
-    let (cluster, moto) = tokio::join!(Cluster::start(), Moto::start());
-    let store = moto.client();
+    let (cluster, moto) = (Cluster::start().await, Moto::start());
+    let store = client(&moto);
     let (old, new) = (new_password(), new_password());
     cluster.create_role("orders_app", &old).await;
     let value = cluster.secret("orders_app", &old);
@@ -120,11 +128,11 @@ async fn a_pending_version_carries_over_the_window() {
 /// The store goes away: what was known goes on working.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_store_is_no_outage_of_the_database() {
-    let (cluster, moto) = tokio::join!(Cluster::start(), Moto::start());
+    let (cluster, moto) = (Cluster::start().await, Moto::start());
     let password = new_password();
     cluster.create_role("orders_app", &password).await;
     let value = cluster.secret("orders_app", &password);
-    let store = moto.client();
+    let store = client(&moto);
     store
         .create_secret()
         .name("prod/orders")

@@ -105,8 +105,8 @@ async fn a_session_that_is_dropped_hangs_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stand_in_for_aws_moves_labels_as_aws_does() {
-    let moto = Moto::start().await;
-    let store = moto.client();
+    let moto = Moto::start();
+    let store = aws_sdk_secretsmanager::Client::new(&moto.sdk_config());
     store
         .create_secret()
         .name("a/b")

@@ -1,0 +1,130 @@
+//! Where clients arrive: TCP addresses and unix sockets.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tokio::net::{TcpListener, UnixListener, UnixStream, lookup_host};
+
+use super::{Peer, Socket};
+use crate::config::ListenAddress;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("cannot listen on {address}: {source}{}", remedy(source))]
+    Bind { address: String, source: io::Error },
+    #[error(
+        "cannot listen on {0}: another process already serves this socket; choose another directory or stop it"
+    )]
+    SocketInUse(PathBuf),
+    #[error(
+        "cannot listen on {0}: a file that is no socket is in the way; move it or choose another directory"
+    )]
+    NotASocket(PathBuf),
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process has this port: choose another [listen] address or stop it"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; choose a place this user may use, or a port above 1023"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::NotFound => "; make the directory first",
+        _ => "",
+    }
+}
+
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// Removes the socket from the file system when the listener is gone.
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A connection, and who the kernel says it is from.
+pub struct Accepted {
+    pub socket: Socket,
+    pub peer: Peer,
+}
+
+impl Listener {
+    /// Binds an address. A name may stand for several addresses: all of them.
+    pub async fn bind(address: &ListenAddress, socket_mode: u32) -> Result<Vec<Self>, ListenError> {
+        match address {
+            ListenAddress::Tcp { host, port } => {
+                let fail = |source| ListenError::Bind {
+                    address: format!("{host}:{port}"),
+                    source,
+                };
+                let mut listeners = Vec::new();
+                for address in lookup_host((host.as_str(), *port)).await.map_err(fail)? {
+                    listeners.push(Self::Tcp(TcpListener::bind(address).await.map_err(fail)?));
+                }
+                Ok(listeners)
+            }
+            ListenAddress::Unix { directory, port } => {
+                let path = directory.join(format!(".s.PGSQL.{port}"));
+                Ok(vec![Self::bind_unix(path, socket_mode).await?])
+            }
+        }
+    }
+
+    async fn bind_unix(path: PathBuf, mode: u32) -> Result<Self, ListenError> {
+        let fail = |source| ListenError::Bind {
+            address: path.display().to_string(),
+            source,
+        };
+        remove_stale(&path).await?;
+        let listener = UnixListener::bind(&path).map_err(fail)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(fail)?;
+        Ok(Self::Unix(listener, SocketFile(path)))
+    }
+
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        let socket = match self {
+            Self::Tcp(listener) => Socket::tcp(listener.accept().await?.0)?,
+            Self::Unix(listener, _) => Socket::Unix(listener.accept().await?.0),
+        };
+        let peer = socket.peer()?;
+        Ok(Accepted { socket, peer })
+    }
+
+    /// For people: the address with the port that was given.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|e| e.to_string(), |a| a.to_string()),
+            Self::Unix(_, file) => file.0.display().to_string(),
+        }
+    }
+}
+
+/// A socket file outlives a process that was killed. It is taken over only
+/// when nobody answers on it.
+async fn remove_stale(path: &Path) -> Result<(), ListenError> {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(ListenError::NotASocket(path.to_owned()));
+    }
+    match UnixStream::connect(path).await {
+        Ok(_) => Err(ListenError::SocketInUse(path.to_owned())),
+        Err(_) => {
+            let _ = fs::remove_file(path);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Sockets: one stream type for TCP, unix sockets and TLS over either.
+
+pub mod listener;
+pub mod stream;
+pub mod tls;
+
+pub use listener::{Accepted, Listener};
+pub use stream::{Peer, Socket, Stream};

@@ -1,0 +1,189 @@
+//! A byte stream to a client or a server, whatever carries it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+
+/// A plain socket.
+pub enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Who is at the other end, as the kernel says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    Tcp(SocketAddr),
+    Unix {
+        uid: u32,
+        gid: u32,
+        pid: Option<i32>,
+    },
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix {
+                uid,
+                pid: Some(pid),
+                ..
+            } => write!(f, "unix:uid={uid},pid={pid}"),
+            Self::Unix { uid, pid: None, .. } => write!(f, "unix:uid={uid}"),
+        }
+    }
+}
+
+impl Socket {
+    /// Small messages leave at once, and a peer that vanished is noticed.
+    pub fn tcp(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15));
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        Ok(Self::Tcp(stream))
+    }
+
+    pub async fn connect_tcp(host: &str, port: u16) -> io::Result<Self> {
+        Self::tcp(TcpStream::connect((host, port)).await?)
+    }
+
+    pub fn peer(&self) -> io::Result<Peer> {
+        Ok(match self {
+            // `::ffff:10.0.0.1` is 10.0.0.1: rules are written for the latter.
+            Self::Tcp(s) => {
+                let address = s.peer_addr()?;
+                Peer::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
+            }
+            Self::Unix(s) => {
+                let cred = s.peer_cred()?;
+                Peer::Unix {
+                    uid: cred.uid(),
+                    gid: cred.gid(),
+                    pid: cred.pid(),
+                }
+            }
+        })
+    }
+}
+
+/// A socket, or TLS over one. The TLS states are boxed: they are large, and
+/// most connections are plain.
+pub enum Stream {
+    Plain(Socket),
+    /// We are the server of this TLS session: a client's connection.
+    FromClient(Box<server::TlsStream<Socket>>),
+    /// We are the client of this TLS session: an upstream connection.
+    ToServer(Box<client::TlsStream<Socket>>),
+}
+
+impl Stream {
+    /// Whether written bytes wait in a TLS state until they are flushed.
+    pub fn needs_flush(&self) -> bool {
+        !matches!(self, Self::Plain(_))
+    }
+
+    /// The TLS version, where there is TLS.
+    pub fn tls_version(&self) -> Option<&'static str> {
+        let version = match self {
+            Self::Plain(_) => return None,
+            Self::FromClient(s) => s.get_ref().1.protocol_version(),
+            Self::ToServer(s) => s.get_ref().1.protocol_version(),
+        };
+        Some(match version {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLS",
+        })
+    }
+
+    /// Whether an idle connection is still silent and open. A server that
+    /// shut down has sent FATAL or closed. The runtime already knows whether
+    /// anything arrived, so in the common case this costs no system call.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut byte = [0; 1];
+        let mut buf = ReadBuf::new(&mut byte);
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(self).poll_read(&mut cx, &mut buf).is_pending()
+    }
+}
+
+macro_rules! each {
+    ($self:ident, $s:ident => $e:expr) => {
+        match $self.get_mut() {
+            Self::Plain($s) => {
+                let $s = Pin::new($s);
+                $e
+            }
+            Self::FromClient($s) => {
+                let $s = Pin::new(&mut **$s);
+                $e
+            }
+            Self::ToServer($s) => {
+                let $s = Pin::new(&mut **$s);
+                $e
+            }
+        }
+    };
+}
+
+macro_rules! each_socket {
+    ($self:ident, $s:ident => $e:expr) => {
+        match $self.get_mut() {
+            Self::Tcp($s) => {
+                let $s = Pin::new($s);
+                $e
+            }
+            Self::Unix($s) => {
+                let $s = Pin::new($s);
+                $e
+            }
+        }
+    };
+}
+
+macro_rules! io_by_variant {
+    ($type:ident, $each:ident) => {
+        impl AsyncRead for $type {
+            #[inline]
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                $each!(self, s => s.poll_read(cx, buf))
+            }
+        }
+
+        impl AsyncWrite for $type {
+            #[inline]
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                $each!(self, s => s.poll_write(cx, buf))
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                $each!(self, s => s.poll_flush(cx))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                $each!(self, s => s.poll_shutdown(cx))
+            }
+        }
+    };
+}
+
+io_by_variant!(Stream, each);
+io_by_variant!(Socket, each_socket);

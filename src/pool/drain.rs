@@ -1,0 +1,139 @@
+//! Retiring an older generation: idle connections are replaced one for one,
+//! busy ones close when they come back, and nobody notices.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::info;
+
+use super::Pool;
+use super::generation::Generation;
+use super::state::Health;
+use crate::audit::{Event, Record};
+
+impl Pool {
+    pub(super) fn drain_started(&self, old: &Arc<Generation>) {
+        let mut record = Record::new(Event::DrainStart);
+        record.database = Some(self.database.name.clone());
+        record.credential = Some(old.credential_ref());
+        self.audit.record(record);
+        if old.established() == 0 {
+            self.drain_ended(old, Duration::ZERO);
+        }
+    }
+
+    /// The last connection of a generation is gone.
+    pub(super) fn drained(&self, generation: &Arc<Generation>) {
+        let since = {
+            let mut state = self.state();
+            // A login that was under way when its generation was replaced may
+            // still arrive; it is retired on arrival and ends up here again.
+            let at = state
+                .draining
+                .iter()
+                .position(|d| Arc::ptr_eq(&d.generation, generation));
+            at.map(|at| state.draining.remove(at).since)
+        };
+        if let Some(since) = since {
+            self.drain_ended(generation, since.elapsed());
+        }
+    }
+
+    fn drain_ended(&self, generation: &Arc<Generation>, took: Duration) {
+        self.metrics.drain.record(took.as_secs_f64());
+        info!(
+            database = %self.database.name, secret = %self.secret,
+            version = %generation.credential.version, generation = generation.number,
+            "generation drained in {} ms", took.as_millis()
+        );
+        let mut record = Record::new(Event::DrainEnd);
+        record.database = Some(self.database.name.clone());
+        record.credential = Some(generation.credential_ref());
+        record.duration_ms = Some(took.as_millis().try_into().unwrap_or(u64::MAX));
+        self.audit.record(record);
+    }
+
+    /// Replaces idle connections of older generations, one after the other, so
+    /// that Postgres sees no storm of logins: the new one first where the
+    /// ceiling has room for both, else the old one makes room.
+    pub(super) async fn replace_idle(self: Arc<Self>) {
+        loop {
+            let (old, current, room) = {
+                let mut state = self.state();
+                let Some(current) = state.current.clone() else {
+                    return;
+                };
+                if !matches!(state.health, Health::Good) {
+                    return; // what still works is worth keeping
+                }
+                let Some(at) = state
+                    .idle
+                    .iter()
+                    .position(|c| !Arc::ptr_eq(&c.generation, &current))
+                else {
+                    return;
+                };
+                let room = self.may_open(&state);
+                if room {
+                    state.open += 1;
+                    state.opening += 1;
+                }
+                state.closing += 1;
+                (state.idle.remove(at), current, room)
+            };
+            if room {
+                self.clone().open_and_put(current).await;
+                self.close(old, "replaced").await;
+                let mut state = self.state();
+                state.closing -= 1;
+                self.release_slot(&mut state);
+            } else {
+                self.close(old, "replaced").await;
+                {
+                    let mut state = self.state();
+                    state.closing -= 1;
+                    state.opening += 1;
+                }
+                self.clone().open_and_put(current).await;
+            }
+        }
+    }
+
+    /// The newest generation that has been draining for longer than
+    /// `drain_timeout`: whoever still holds a connection of it, or of one
+    /// before it, is overdue.
+    pub fn overdue_generation(&self) -> Option<u64> {
+        let state = self.state();
+        state
+            .draining
+            .iter()
+            .filter(|d| d.since.elapsed() > self.database.drain_timeout)
+            .map(|d| d.generation.number)
+            .max()
+    }
+
+    /// The proxy is going down: no new lease, idle connections closed.
+    pub fn shut(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.shut = true;
+        state.fail_waiters(&super::CheckoutError::Shut);
+        for connection in std::mem::take(&mut state.idle) {
+            self.retire(&mut state, connection);
+        }
+    }
+
+    /// The configuration has another pool in its place, or none: it serves the
+    /// sessions it has and keeps nothing for later.
+    pub fn linger(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.lingering = true;
+        for connection in std::mem::take(&mut state.idle) {
+            self.retire(&mut state, connection);
+        }
+    }
+
+    /// Whether every connection is closed.
+    pub fn is_empty(&self) -> bool {
+        self.state().open == 0
+    }
+}

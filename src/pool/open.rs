@@ -1,0 +1,233 @@
+//! Logins and goodbyes of a pool's connections.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tracing::{debug, warn};
+
+use super::generation::Generation;
+use super::state::{Health, State};
+use super::{CheckoutError, Connection, Pool};
+use crate::audit::{Event, Outcome, Record, ServerRef};
+use crate::upstream::{self, BackendPid, ConnectError, Target};
+
+impl Pool {
+    /// One login, recorded whichever way it ends. The caller holds a slot.
+    pub(super) async fn login(
+        &self,
+        generation: &Arc<Generation>,
+    ) -> Result<Box<Connection>, ConnectError> {
+        let began = Instant::now();
+        let result = upstream::connect(
+            &generation.target,
+            &generation.credential,
+            &generation.keys,
+            self.database.connect_timeout,
+        )
+        .await;
+        match result {
+            Ok(server) => {
+                self.metrics.login.record(began.elapsed().as_secs_f64());
+                let pid = server.backend.pid;
+                self.record(Event::ServerOpen, generation, Some(pid), |r| {
+                    r.outcome = Some(Outcome::Success);
+                    r.reason = Some(server.mechanism.into());
+                });
+                Ok(Box::new(Connection::new(server, generation.clone())))
+            }
+            Err(error) => {
+                self.registry
+                    .login_failure(&self.database.name, error.sqlstate());
+                self.record(Event::ServerFail, generation, None, |r| {
+                    r.outcome = Some(Outcome::Failure);
+                    r.sqlstate = Some(error.sqlstate().into());
+                    r.reason = Some(error.to_string().into());
+                });
+                Err(error)
+            }
+        }
+    }
+
+    fn record(
+        &self,
+        event: Event,
+        generation: &Generation,
+        pid: Option<BackendPid>,
+        more: impl FnOnce(&mut Record),
+    ) {
+        let mut record = Record::new(event);
+        record.database = Some(self.database.name.clone());
+        record.credential = Some(generation.credential_ref());
+        record.server = Some(server_ref(&generation.target, pid));
+        more(&mut record);
+        self.audit.record(record);
+    }
+
+    /// A login on demand, in a slot that was taken for it.
+    pub(super) async fn open_and_put(self: Arc<Self>, generation: Arc<Generation>) {
+        let result = self.login(&generation).await;
+        let mut state = self.state();
+        state.opening -= 1;
+        match result {
+            Ok(connection) => {
+                self.put(&mut state, connection);
+                self.open_for_waiters(&mut state);
+            }
+            Err(error) => {
+                self.login_failed(&mut state, &generation, &error);
+                self.release_slot(&mut state);
+            }
+        }
+    }
+
+    /// What a failed login of the generation in force means for the pool.
+    pub(super) fn login_failed(
+        &self,
+        state: &mut State,
+        generation: &Arc<Generation>,
+        error: &ConnectError,
+    ) {
+        // A straggler of a generation that is no longer in force says nothing
+        // about the one that is.
+        if state
+            .current
+            .as_ref()
+            .is_some_and(|c| !Arc::ptr_eq(c, generation))
+        {
+            return;
+        }
+        let message: Arc<str> = error.to_string().into();
+        let was_good = matches!(state.health, Health::Good);
+        if error.is_authentication() {
+            if !matches!(state.health, Health::Seeking { .. }) {
+                warn!(
+                    database = %self.database.name, secret = %self.secret,
+                    version = %generation.credential.version,
+                    "the version in force no longer logs in: {error}; looking for one that does"
+                );
+                state.health = Health::Seeking {
+                    since: Instant::now(),
+                    message,
+                };
+            }
+        } else {
+            let cause = match error {
+                ConnectError::Refused { sqlstate, .. } => {
+                    CheckoutError::Refused(sqlstate.as_str().into())
+                }
+                _ => CheckoutError::Down,
+            };
+            if !matches!(state.health, Health::Down { .. }) {
+                warn!(database = %self.database.name, "{error}; trying again");
+            }
+            // With other connections at work the waiters will be served; and a
+            // server that is starting up will soon be there.
+            if state.leased == 0 && !error.is_starting() {
+                state.fail_waiters(&cause);
+            }
+            state.health = Health::Down { message };
+        }
+        // Only a change wakes the manager: its own attempts end here too, and
+        // must not cut its backoff short.
+        if was_good {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Takes a connection out of service; its slot is free once Postgres has
+    /// let go of it.
+    pub(super) fn retire(self: &Arc<Self>, state: &mut State, connection: Box<Connection>) {
+        state.closing += 1;
+        let pool = self.clone();
+        tokio::spawn(async move {
+            pool.close(connection, "retired").await;
+            pool.free_closed_slot();
+        });
+    }
+
+    fn free_closed_slot(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.closing -= 1;
+        self.release_slot(&mut state);
+    }
+
+    /// A slot is free: it goes to the prober, else to the next waiter.
+    pub(super) fn release_slot(self: &Arc<Self>, state: &mut State) {
+        if let Some(prober) = state.slot_wanted.take()
+            && prober.send(()).is_ok()
+        {
+            return;
+        }
+        state.open -= 1;
+        self.open_for_waiters(state);
+    }
+
+    /// A connection whose client left in the middle of something: whatever
+    /// runs there is cancelled, so that it neither goes on nor holds its slot.
+    pub(super) fn discard(self: &Arc<Self>, connection: Box<Connection>) {
+        {
+            let mut state = self.state();
+            state.leased -= 1;
+            state.closing += 1;
+        }
+        let pool = self.clone();
+        tokio::spawn(async move {
+            let backend = connection.server.backend.clone();
+            if let Err(e) = upstream::cancel(&backend).await {
+                debug!(pid = %backend.pid, "cancel of an abandoned query: {e}");
+            }
+            pool.close(connection, "discarded").await;
+            pool.free_closed_slot();
+        });
+    }
+
+    pub(super) fn clean_and_return(
+        pool: Arc<Self>,
+        mut connection: Box<Connection>,
+        in_transaction: bool,
+    ) {
+        tokio::spawn(async move {
+            connection.server.backend.cancels_landed().await;
+            let cleaned = tokio::time::timeout(
+                pool.database.connect_timeout,
+                connection.server.clean(in_transaction),
+            )
+            .await;
+            match cleaned {
+                Ok(Ok(())) => {
+                    connection.forget_session();
+                    pool.give_back(connection);
+                }
+                Ok(Err(e)) => {
+                    debug!(pid = %connection.server.backend.pid, "not reusable: {e}");
+                    pool.discard(connection);
+                }
+                Err(_) => pool.discard(connection),
+            }
+        });
+    }
+
+    /// Says goodbye and waits until the server is gone.
+    pub(super) async fn close(&self, connection: Box<Connection>, why: &'static str) {
+        let Connection {
+            server, generation, ..
+        } = *connection;
+        let pid = server.backend.pid;
+        server.close().await;
+        self.record(Event::ServerClose, &generation, Some(pid), |r| {
+            r.reason = Some(why.into())
+        });
+        if generation.established.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.drained(&generation);
+        }
+    }
+}
+
+fn server_ref(target: &Target, pid: Option<BackendPid>) -> ServerRef {
+    ServerRef {
+        host: target.host.clone(),
+        port: target.port,
+        pid: pid.map(|p| p.0),
+    }
+}

@@ -1,0 +1,184 @@
+//! Session settings that a client brought at start-up or set later.
+//!
+//! In transaction mode a client meets another server connection at every
+//! lease. A profile is what it expects to be set there; equal profiles are one
+//! object, so that in the usual case the comparison on a lease is that of two
+//! pointers, and nothing is sent.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
+
+/// Names in lower case, as Postgres compares them.
+pub type Settings = BTreeMap<Box<str>, Box<str>>;
+
+pub struct Profile {
+    settings: Settings,
+}
+
+static INITIAL: LazyLock<Arc<Profile>> = LazyLock::new(|| {
+    Arc::new(Profile {
+        settings: Settings::new(),
+    })
+});
+
+impl Profile {
+    /// Nothing set: what a server connection has after its login. One object
+    /// for all, because it is compared by address.
+    pub fn initial() -> Arc<Self> {
+        INITIAL.clone()
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The statements that turn `from` into `self`; `None` when there is no
+    /// difference.
+    pub fn change_from(&self, from: &Self) -> Option<String> {
+        let mut sql = String::new();
+        for name in from
+            .settings
+            .keys()
+            .filter(|n| !self.settings.contains_key(*n))
+        {
+            sql.push_str("RESET ");
+            push_name(&mut sql, name);
+            sql.push(';');
+        }
+        for (name, value) in &self.settings {
+            if from.settings.get(name) != Some(value) {
+                sql.push_str("SET ");
+                push_name(&mut sql, name);
+                sql.push_str(" = ");
+                push_literal(&mut sql, value);
+                sql.push(';');
+            }
+        }
+        (!sql.is_empty()).then_some(sql)
+    }
+}
+
+/// A setting's name, quoted; the dot of a custom one stands outside the quotes.
+fn push_name(sql: &mut String, name: &str) {
+    for (i, part) in name.split('.').enumerate() {
+        if i > 0 {
+            sql.push('.');
+        }
+        sql.push('"');
+        sql.push_str(&part.replace('"', "\"\""));
+        sql.push('"');
+    }
+}
+
+/// A string literal that is read alike whatever standard_conforming_strings
+/// says.
+fn push_literal(sql: &mut String, value: &str) {
+    if value.contains('\\') {
+        sql.push('E');
+    }
+    sql.push('\'');
+    sql.push_str(&value.replace('\\', "\\\\").replace('\'', "''"));
+    sql.push('\'');
+}
+
+/// The profiles of a pool's clients.
+#[derive(Default)]
+pub struct Profiles {
+    known: Mutex<HashMap<Settings, Weak<Profile>>>,
+    /// What the server reported after a profile was set: what a client is told
+    /// at its login, without asking the server again.
+    reported: Mutex<HashMap<Settings, Arc<Settings>>>,
+}
+
+/// Clients choose profiles, so their number is bounded; beyond it a login
+/// costs a round trip again.
+const MAX_REPORTED: usize = 256;
+
+impl Profiles {
+    /// The one object that stands for these settings.
+    pub fn intern(&self, settings: Settings) -> Arc<Profile> {
+        if settings.is_empty() {
+            return Profile::initial();
+        }
+        let mut known = self.known.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(profile) = known.get(&settings).and_then(Weak::upgrade) {
+            return profile;
+        }
+        known.retain(|_, p| p.strong_count() > 0);
+        let profile = Arc::new(Profile {
+            settings: settings.clone(),
+        });
+        known.insert(settings, Arc::downgrade(&profile));
+        profile
+    }
+
+    pub fn reported(&self, profile: &Profile) -> Option<Arc<Settings>> {
+        self.reported
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .get(&profile.settings)
+            .cloned()
+    }
+
+    pub fn remember(&self, profile: &Profile, reported: Arc<Settings>) {
+        let mut all = self.reported.lock().unwrap_or_else(|e| e.into_inner());
+        if all.len() >= MAX_REPORTED {
+            all.clear();
+        }
+        all.insert(profile.settings.clone(), reported);
+    }
+
+    /// The server's defaults may have changed (a new generation, a reload).
+    pub fn forget_reported(&self) {
+        self.reported
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(settings: &[(&str, &str)]) -> Profile {
+        Profile {
+            settings: settings
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn equal_settings_are_one_object() {
+        let profiles = Profiles::default();
+        let settings = profile(&[("timezone", "UTC")]).settings;
+        let one = profiles.intern(settings.clone());
+        assert!(Arc::ptr_eq(&one, &profiles.intern(settings)));
+        assert!(Arc::ptr_eq(
+            &profiles.intern(Settings::new()),
+            &Profile::initial()
+        ));
+    }
+
+    #[test]
+    fn only_the_difference_is_sent() {
+        let a = profile(&[("timezone", "UTC"), ("work_mem", "4MB")]);
+        let b = profile(&[("timezone", "UTC"), ("my.tenant", "it's")]);
+        assert_eq!(a.change_from(&a), None);
+        assert_eq!(
+            b.change_from(&a).as_deref(),
+            Some(r#"RESET "work_mem";SET "my"."tenant" = 'it''s';"#)
+        );
+    }
+
+    #[test]
+    fn nothing_escapes_from_a_value_or_a_name() {
+        let b = profile(&[("a\"b", "\\'; DROP TABLE x --")]);
+        assert_eq!(
+            b.change_from(&profile(&[])).as_deref(),
+            Some(r#"SET "a""b" = E'\\''; DROP TABLE x --';"#)
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! What the pool's lock protects.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::generation::{Draining, Generation};
+use super::lease::Lease;
+use super::{CheckoutError, Connection};
+
+pub(super) type Delivery = Result<Lease, CheckoutError>;
+
+/// Whether logins work.
+#[derive(Clone)]
+pub(super) enum Health {
+    /// The generation in force logged in the last time it was tried.
+    Good,
+    /// The server could not be reached, or refused for a reason that has
+    /// nothing to do with the credential. One attempt at a time, with backoff.
+    Down { message: Arc<str> },
+    /// No version is known that logs in: at the start, or since the one in
+    /// force was refused. One probe at a time; everybody else waits for it.
+    Seeking { since: Instant, message: Arc<str> },
+}
+
+pub(super) struct State {
+    /// Connections nobody holds, clean; the hottest last.
+    pub idle: Vec<Box<Connection>>,
+    /// Clients in the order they came. Not empty only while `idle` is empty,
+    /// or while nothing in it may be used.
+    pub waiters: VecDeque<oneshot::Sender<Delivery>>,
+    /// Slots taken: every connection there is, from before its login until
+    /// Postgres has let go of it. Never above `pool_size`.
+    pub open: usize,
+    /// Of these: logging in.
+    pub opening: usize,
+    /// Of these: saying goodbye.
+    pub closing: usize,
+    /// Of these: held by clients.
+    pub leased: usize,
+    pub current: Option<Arc<Generation>>,
+    pub draining: Vec<Draining>,
+    pub health: Health,
+    /// The prober needs a slot and there is none: the next connection that
+    /// comes back is closed and its slot handed over.
+    pub slot_wanted: Option<oneshot::Sender<()>>,
+    pub generations: u64,
+    /// Keeps no idle connection; see [`Pool::linger`](super::Pool::linger).
+    pub lingering: bool,
+    pub shut: bool,
+}
+
+impl State {
+    pub fn new() -> Self {
+        Self {
+            idle: Vec::new(),
+            waiters: VecDeque::new(),
+            open: 0,
+            opening: 0,
+            closing: 0,
+            leased: 0,
+            current: None,
+            draining: Vec::new(),
+            health: Health::Seeking {
+                since: Instant::now(),
+                message: "no login yet".into(),
+            },
+            slot_wanted: None,
+            generations: 0,
+            lingering: false,
+            shut: false,
+        }
+    }
+
+    pub fn is_current(&self, generation: &Arc<Generation>) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, generation))
+    }
+
+    /// Clients that are still waiting; those who left are forgotten.
+    pub fn waiting(&mut self) -> usize {
+        self.waiters.retain(|w| !w.is_closed());
+        self.waiters.len()
+    }
+
+    pub fn fail_waiters(&mut self, error: &CheckoutError) {
+        for waiter in self.waiters.drain(..) {
+            let _ = waiter.send(Err(error.clone()));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Prepared statements that outlive a lease.
+//!
+//! A client's statement name is its own. What the client parsed is a
+//! [`Statement`], one object for all clients that parsed the same text with the
+//! same parameter types; on a server connection it goes by a name made of its
+//! number, and is prepared there when it is first needed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, Weak};
+
+pub struct Statement {
+    pub id: u64,
+    /// The body of its Parse message behind the name: text, NUL, parameter types.
+    pub body: Arc<[u8]>,
+}
+
+impl Statement {
+    /// Its name on server connections.
+    pub fn server_name(&self) -> String {
+        server_name(self.id)
+    }
+}
+
+pub fn server_name(id: u64) -> String {
+    format!("pgvalet_{id}")
+}
+
+/// Appends a statement's name on server connections, without a NUL.
+pub fn statement_name(id: u64, out: &mut Vec<u8>) {
+    use std::io::Write;
+    let _ = write!(out, "pgvalet_{id}"); // writing to a Vec does not fail
+}
+
+/// The statements of a pool's clients, by content.
+#[derive(Default)]
+pub struct Statements {
+    by_body: Mutex<HashMap<Arc<[u8]>, Weak<Statement>>>,
+    next: AtomicU64,
+}
+
+impl Statements {
+    /// The one object for this text and these parameter types.
+    pub fn intern(&self, body: &[u8]) -> Arc<Statement> {
+        let mut by_body = self.by_body.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(statement) = by_body.get(body).and_then(Weak::upgrade) {
+            return statement;
+        }
+        // Sweeping whenever the map has doubled keeps it within twice of what
+        // is alive, at a constant cost a statement.
+        if by_body.len() == by_body.capacity() {
+            by_body.retain(|_, s| s.strong_count() > 0);
+        }
+        let statement = self.unshared(body);
+        by_body.insert(statement.body.clone(), Arc::downgrade(&statement));
+        statement
+    }
+
+    /// A statement that nobody else will ever be given.
+    pub fn unshared(&self, body: &[u8]) -> Arc<Statement> {
+        let id = self.next.fetch_add(1, Relaxed) + 1;
+        Arc::new(Statement {
+            id,
+            body: body.into(),
+        })
+    }
+
+    /// The server's plan for it is outdated ("cached plan must not change
+    /// result type"): whoever parses the text from now on gets a fresh one.
+    pub fn forget(&self, statement: &Statement) {
+        let mut by_body = self.by_body.lock().unwrap_or_else(|e| e.into_inner());
+        if by_body
+            .get(&statement.body)
+            .and_then(Weak::upgrade)
+            .is_some_and(|s| s.id == statement.id)
+        {
+            by_body.remove(&statement.body);
+        }
+    }
+}
+
+/// What is prepared on one server connection; the least recently used goes
+/// when there are too many.
+#[derive(Default)]
+pub struct Prepared {
+    used: HashMap<u64, u64>,
+    clock: u64,
+}
+
+impl Prepared {
+    /// Whether a statement is there; if so, it has just been used.
+    pub fn touch(&mut self, id: u64) -> bool {
+        self.clock += 1;
+        match self.used.get_mut(&id) {
+            Some(used) => {
+                *used = self.clock;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Notes a statement; returns the one that has to be closed for it.
+    pub fn insert(&mut self, id: u64, limit: usize) -> Option<u64> {
+        let evicted = if self.used.len() >= limit.max(1) {
+            self.used
+                .iter()
+                .min_by_key(|(_, used)| **used)
+                .map(|(id, _)| *id)
+        } else {
+            None
+        };
+        if let Some(evicted) = evicted {
+            self.used.remove(&evicted);
+        }
+        self.clock += 1;
+        self.used.insert(id, self.clock);
+        evicted
+    }
+
+    pub fn remove(&mut self, id: u64) {
+        self.used.remove(&id);
+    }
+
+    pub fn clear(&mut self) {
+        self.used.clear();
+    }
+
+    pub fn len(&self) -> usize {
+        self.used.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.used.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_texts_are_one_statement_while_somebody_has_it() {
+        let statements = Statements::default();
+        let one = statements.intern(b"select 1\0\0\0");
+        assert_eq!(one.id, statements.intern(b"select 1\0\0\0").id);
+        assert_ne!(one.id, statements.intern(b"select 2\0\0\0").id);
+        let id = one.id;
+        drop(one);
+        assert_ne!(id, statements.intern(b"select 1\0\0\0").id);
+    }
+
+    #[test]
+    fn a_forgotten_statement_is_parsed_afresh() {
+        let statements = Statements::default();
+        let old = statements.intern(b"select * from t\0\0\0");
+        statements.forget(&old);
+        let new = statements.intern(b"select * from t\0\0\0");
+        assert_ne!(old.id, new.id);
+        statements.forget(&old); // a second report changes nothing
+        assert_eq!(new.id, statements.intern(b"select * from t\0\0\0").id);
+    }
+
+    #[test]
+    fn the_least_recently_used_goes() {
+        let mut prepared = Prepared::default();
+        assert_eq!(prepared.insert(1, 2), None);
+        assert_eq!(prepared.insert(2, 2), None);
+        assert!(prepared.touch(1));
+        assert_eq!(prepared.insert(3, 2), Some(2));
+        assert!(!prepared.touch(2));
+        assert_eq!(prepared.len(), 2);
+    }
+}

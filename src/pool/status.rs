@@ -1,0 +1,106 @@
+//! What there is to see of a pool.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
+
+use super::state::Health;
+use super::{Generation, Pool};
+
+pub struct PoolCounts {
+    pub waiting: usize,
+    pub active: usize,
+    pub idle: usize,
+    pub opening: usize,
+    /// The generation in force first, then those that drain.
+    pub generations: Vec<GenerationCounts>,
+    pub problem: Option<Arc<str>>,
+    /// The version in force is known to log in.
+    pub working: bool,
+}
+
+pub struct GenerationCounts {
+    pub generation: Arc<Generation>,
+    pub draining_since: Option<SystemTime>,
+    pub idle: usize,
+    pub active: usize,
+}
+
+impl Pool {
+    pub fn counts(&self) -> PoolCounts {
+        let mut state = self.state();
+        let idle_of = |g: &Arc<Generation>, idle: &[Box<super::Connection>]| {
+            idle.iter()
+                .filter(|c| Arc::ptr_eq(&c.generation, g))
+                .count()
+        };
+        let current = state.current.iter().map(|g| (g.clone(), None));
+        let draining = state
+            .draining
+            .iter()
+            .map(|d| (d.generation.clone(), Some(d.started_at)));
+        let generations = current
+            .chain(draining)
+            .map(|(generation, draining_since)| {
+                let idle = idle_of(&generation, &state.idle);
+                let active = generation.established().saturating_sub(idle);
+                GenerationCounts {
+                    generation,
+                    draining_since,
+                    idle,
+                    active,
+                }
+            })
+            .collect();
+        let problem = match &state.health {
+            Health::Good => None,
+            Health::Down { message, .. } | Health::Seeking { message, .. } => Some(message.clone()),
+        };
+        PoolCounts {
+            waiting: state.waiting(),
+            active: state.leased,
+            idle: state.idle.len(),
+            opening: state.opening,
+            generations,
+            working: problem.is_none() && state.current.is_some(),
+            problem,
+        }
+    }
+
+    /// Brings the metrics up to date; called before they are read.
+    pub fn publish(&self) {
+        let counts = self.counts();
+        let set = |gauge: &metrics::Gauge, n: usize| gauge.set(n as f64);
+        set(&self.metrics.waiting, counts.waiting);
+        set(&self.metrics.active, counts.active);
+        set(&self.metrics.idle, counts.idle);
+        set(&self.metrics.opening, counts.opening);
+        let draining: usize = counts
+            .generations
+            .iter()
+            .filter(|g| g.draining_since.is_some())
+            .map(|g| g.active + g.idle)
+            .sum();
+        set(&self.metrics.draining, draining);
+        let s = &self.stats;
+        self.metrics
+            .transactions
+            .absolute(s.transactions.load(Relaxed));
+        self.metrics.queries.absolute(s.queries.load(Relaxed));
+        self.metrics
+            .received_bytes
+            .absolute(s.received.load(Relaxed));
+        self.metrics.sent_bytes.absolute(s.sent.load(Relaxed));
+        let immediate = s.immediate.swap(0, Relaxed);
+        if immediate > 0 {
+            self.metrics.checkout.record_many(0.0, immediate as usize);
+        }
+        let confirmed = self.follower.known().confirmed_at;
+        if let Some(age) = confirmed.and_then(|at| at.elapsed().ok()) {
+            self.registry
+                .secret(self.secret.as_str())
+                .age()
+                .set(age.as_secs_f64());
+        }
+    }
+}

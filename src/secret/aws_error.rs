@@ -1,0 +1,179 @@
+//! What the AWS SDK reports, as a [`StoreError`].
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_secretsmanager::config::http::HttpResponse;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+
+use super::{SecretId, StoreError};
+
+/// An operation on a secret that failed.
+pub fn about<E>(id: &SecretId, error: SdkError<E, HttpResponse>) -> StoreError
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    refused(&format!("{id}: "), error)
+}
+
+/// The text never holds a request or a response body: those have values in them.
+pub fn refused<E>(place: &str, error: SdkError<E, HttpResponse>) -> StoreError
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    match &error {
+        SdkError::ServiceError(service) => {
+            let metadata = service.err().meta();
+            let code = metadata.code().unwrap_or_default();
+            let status = service.raw().status().as_u16();
+            let text = match (metadata.message(), code) {
+                (Some(message), _) => format!("{place}{message}"),
+                (None, "") => format!("{place}the store answered HTTP {status}"),
+                (None, code) => format!("{place}the store answered {code}"),
+            };
+            classify(code, status, text)
+        }
+        SdkError::TimeoutError(_) => StoreError::Unavailable(format!(
+            "{place}the store did not answer in time; \
+             check the network and [store] endpoint_url"
+        )),
+        SdkError::DispatchFailure(failure) => {
+            StoreError::Unavailable(if failure.is_timeout() {
+                format!(
+                    "{place}the store did not answer in time ({}); \
+                     check the network and [store] endpoint_url",
+                    causes(failure.as_connector_error().and_then(Error::source))
+                )
+            } else if failure.is_io() || failure.is_user() || failure.as_other().is_some() {
+                format!(
+                    "{place}the store cannot be reached ({}); \
+                     check the network, [store] region and endpoint_url",
+                    causes(failure.as_connector_error().and_then(Error::source))
+                )
+            } else if let Some(credentials) = credentials_error(&error) {
+                format!(
+                    "{place}no usable AWS credentials were found ({}); set \
+                     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, [store] profile, or give \
+                     this machine a role",
+                    causes(Some(credentials))
+                )
+            } else {
+                // Nothing was sent. The causes may quote the whole request, so
+                // that they are not repeated.
+                format!(
+                    "{place}the request could not be made ready; \
+                     check the AWS credentials, [store] region and endpoint_url"
+                )
+            })
+        }
+        SdkError::ResponseError(response) => {
+            let status = response.raw().status().as_u16();
+            let text = format!(
+                "{place}the answer (HTTP {status}) is not one of Secrets Manager; \
+                 check [store] endpoint_url"
+            );
+            match status {
+                500.. | 429 => StoreError::Unavailable(text),
+                _ => StoreError::Internal(text),
+            }
+        }
+        _ => StoreError::InvalidParameter(format!(
+            "{place}the request cannot be made; check [store] region, endpoint_url and profile"
+        )),
+    }
+}
+
+/// By the error's code where it has one that is known, else by the HTTP
+/// status: servers that imitate the API differ in codes first.
+fn classify(code: &str, status: u16, text: String) -> StoreError {
+    match code {
+        "ResourceNotFoundException" => StoreError::NotFound(text),
+        "ResourceExistsException" => StoreError::Exists(text),
+        "InvalidParameterException" | "ValidationException" | "InvalidNextTokenException" => {
+            StoreError::InvalidParameter(text)
+        }
+        "InvalidRequestException" | "LimitExceededException" | "PreconditionNotMetException" => {
+            StoreError::InvalidRequest(text)
+        }
+        "DecryptionFailure" | "EncryptionFailure" => StoreError::Decryption(text),
+        // Short-lived credentials are renewed: asking again helps.
+        "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" => StoreError::Unavailable(
+            format!("{text} (the AWS credentials have expired; renew them)"),
+        ),
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "NotAuthorized"
+        | "OptInRequired" => StoreError::Denied(text),
+        "ThrottlingException"
+        | "Throttling"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "InternalServiceError"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => StoreError::Unavailable(text),
+        _ => match status {
+            404 => StoreError::NotFound(text),
+            401 | 403 => StoreError::Denied(text),
+            429 | 500.. => StoreError::Unavailable(text),
+            _ => StoreError::InvalidRequest(text),
+        },
+    }
+}
+
+/// What the providers of credentials had to say, where it was they who failed.
+fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+        .find(|error| error.is::<CredentialsError>())
+}
+
+/// The texts of an error and its causes, outermost first, on one line.
+fn causes(error: Option<&(dyn Error + 'static)>) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in std::iter::successors(error, |&error| error.source()) {
+        let text = error.to_string();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+    }
+    texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_first_and_the_status_where_there_is_none() {
+        for (code, status, kind) in [
+            ("ResourceNotFoundException", 400, "not_found"),
+            ("", 404, "not_found"),
+            ("ResourceExistsException", 400, "exists"),
+            ("ValidationException", 400, "invalid_parameter"),
+            ("LimitExceededException", 400, "invalid_request"),
+            ("DecryptionFailure", 400, "decryption"),
+            ("AccessDeniedException", 400, "denied"),
+            ("UnrecognizedClientException", 400, "denied"),
+            ("Whatever", 403, "denied"),
+            ("ExpiredTokenException", 400, "unavailable"),
+            ("ThrottlingException", 400, "unavailable"),
+            ("InternalServiceError", 500, "unavailable"),
+            ("", 503, "unavailable"),
+            ("Whatever", 400, "invalid_request"),
+        ] {
+            assert_eq!(
+                classify(code, status, String::new()).kind(),
+                kind,
+                "{code} {status}"
+            );
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Everything a proxy consists of, made from its configuration.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tracing::{error, info};
+
+use crate::access::Policy;
+use crate::audit::{Audit, AuditError};
+use crate::config::{Config, Listen, ListenTls};
+use crate::net::Listener;
+use crate::net::listener::ListenError;
+use crate::net::tls::{self, TlsError};
+use crate::observe::{self, Metrics, StatusSource};
+use crate::pool::Pool;
+use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
+use crate::session::{Context, Routes, Sessions, Tls};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+    #[error("[listen] {0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Audit(#[from] AuditError),
+    #[error("cannot listen on [admin] address {address}: {source}")]
+    Admin {
+        address: String,
+        source: std::io::Error,
+    },
+    #[error("cannot read [admin] token_file {path}: {source}", path = path.display())]
+    Token {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}
+
+pub struct Built {
+    pub context: Arc<Context>,
+    pub store: Arc<dyn SecretStore>,
+    pub started_at: SystemTime,
+    /// The configuration in force, and the followers of its secrets.
+    pub state: Mutex<State>,
+}
+
+pub struct State {
+    pub config: Config,
+    pub followers: HashMap<SecretId, Arc<Follower>>,
+}
+
+/// The bound admin listener.
+pub struct Admin {
+    listener: TcpListener,
+    token: Option<String>,
+}
+
+impl Built {
+    pub async fn new(
+        config: Config,
+    ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>), ServerError> {
+        let metrics = Metrics::new();
+        // Addresses first: a second proxy by mistake must not touch the log.
+        let mut listeners = Vec::new();
+        for address in &config.listen.addresses {
+            listeners.extend(Listener::bind(address, config.listen.socket_mode).await?);
+        }
+        let admin = bind_admin(&config).await?;
+        let tls = client_tls(&config.listen)?;
+        let store = secret::open(&config.store).await?;
+        let audit = Audit::open(&config.audit, &metrics)?;
+
+        let mut followers = HashMap::new();
+        let pools = pools(
+            &config,
+            &store,
+            &metrics,
+            &audit,
+            &mut followers,
+            &HashMap::new(),
+        );
+        let context = Arc::new(Context {
+            routes: ArcSwap::from_pointee(Routes {
+                policy: Policy::new(&config),
+                pools,
+            }),
+            sessions: Sessions::default(),
+            audit,
+            on_audit_failure: config.audit.on_failure,
+            metrics,
+            tls,
+            handshake_timeout: config.listen.handshake_timeout,
+            clients: Arc::new(Semaphore::new(config.listen.max_clients)),
+        });
+        let built = Arc::new(Self {
+            context,
+            store,
+            started_at: SystemTime::now(),
+            state: Mutex::new(State { config, followers }),
+        });
+        Ok((built, listeners, admin))
+    }
+}
+
+/// A pool for every (database, secret) that a rule can lead to, so that a
+/// secret that does not work shows at the start and not with the first client.
+/// Pools in `kept` whose database is unchanged live on.
+pub fn pools(
+    config: &Config,
+    store: &Arc<dyn SecretStore>,
+    metrics: &Arc<Metrics>,
+    audit: &Audit,
+    followers: &mut HashMap<SecretId, Arc<Follower>>,
+    kept: &HashMap<(Arc<str>, SecretId), Arc<Pool>>,
+) -> HashMap<(Arc<str>, SecretId), Arc<Pool>> {
+    let mut wanted: BTreeSet<(Arc<str>, SecretId)> = config
+        .databases
+        .values()
+        .map(|d| (d.name.clone(), d.secret.clone()))
+        .collect();
+    for client in &config.clients {
+        if let Some(secret) = &client.secret {
+            wanted.extend(client.databases.iter().map(|d| (d.clone(), secret.clone())));
+        }
+    }
+    let mut pools = HashMap::new();
+    for (name, secret) in wanted {
+        let Some(database) = config.databases.get(&name) else {
+            continue;
+        };
+        let key = (name, secret.clone());
+        let pool = match kept.get(&key) {
+            Some(pool) if *pool.database == **database => pool.clone(),
+            _ => {
+                let follower = followers.entry(secret.clone()).or_insert_with(|| {
+                    let metrics = metrics.secret(secret.as_str());
+                    Follower::start(secret.clone(), store.clone(), config.store.refresh, metrics)
+                });
+                Pool::start(
+                    database.clone(),
+                    secret,
+                    follower.clone(),
+                    metrics.clone(),
+                    audit.clone(),
+                )
+            }
+        };
+        pools.insert(key, pool);
+    }
+    pools
+}
+
+fn client_tls(listen: &Listen) -> Result<Tls, TlsError> {
+    Ok(match &listen.tls {
+        ListenTls::Off => Tls::Off,
+        ListenTls::Allow { certificate, key } => Tls::Allow(tls::for_clients(certificate, key)?),
+        ListenTls::Require { certificate, key } => {
+            Tls::Require(tls::for_clients(certificate, key)?)
+        }
+    })
+}
+
+async fn bind_admin(config: &Config) -> Result<Option<Admin>, ServerError> {
+    let Some(address) = &config.admin.address else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| ServerError::Admin {
+            address: address.clone(),
+            source,
+        })?;
+    let token = match &config.admin.token_file {
+        None => None,
+        Some(path) => {
+            let text =
+                tokio::fs::read_to_string(path)
+                    .await
+                    .map_err(|source| ServerError::Token {
+                        path: path.clone(),
+                        source,
+                    })?;
+            Some(text.trim().to_owned())
+        }
+    };
+    Ok(Some(Admin { listener, token }))
+}
+
+impl Admin {
+    pub fn start(self, built: &Arc<Built>, mut closing: watch::Receiver<bool>) {
+        let address = self.listener.local_addr();
+        if let Ok(address) = address {
+            info!("admin on http://{address}");
+        }
+        let metrics = built.context.metrics.clone();
+        let source: Arc<dyn StatusSource> = built.clone();
+        tokio::spawn(async move {
+            let until = async move {
+                let _ = closing.wait_for(|closing| *closing).await;
+            };
+            if let Err(e) = observe::serve(self.listener, metrics, source, self.token, until).await
+            {
+                error!("the admin listener failed: {e}");
+            }
+        });
+    }
+}

@@ -1,0 +1,123 @@
+//! Wiring: builds everything from a validated configuration, accepts, reloads,
+//! drains, and ends.
+
+mod accept;
+mod build;
+mod reload;
+mod status;
+mod watch;
+
+pub use build::ServerError;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch as tokio_watch;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::info;
+
+use crate::config::Config;
+use crate::observe::{Status, StatusSource};
+use crate::session::{Context, Signal};
+use build::Built;
+
+/// A running proxy.
+pub struct Proxy {
+    built: Arc<Built>,
+    /// `true` once no more clients are accepted.
+    closing: tokio_watch::Sender<bool>,
+    shutdown_timeout: Duration,
+}
+
+impl Proxy {
+    /// Opens the store and the log, binds every address, and starts to accept.
+    ///
+    /// # Errors
+    /// [`ServerError`]: one sentence that names the place and the remedy.
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
+        let shutdown_timeout = config.listen.shutdown_timeout;
+        let (closing, closed) = tokio_watch::channel(false);
+        let (built, listeners, admin) = Built::new(config).await?;
+        for listener in listeners {
+            info!("listening on {}", listener.address());
+            tokio::spawn(accept::accept(
+                listener,
+                built.context.clone(),
+                closed.clone(),
+            ));
+        }
+        if let Some(admin) = admin {
+            admin.start(&built, closed.clone());
+        }
+        tokio::spawn(watch::watch(Arc::downgrade(&built)));
+        Ok(Self {
+            built,
+            closing,
+            shutdown_timeout,
+        })
+    }
+
+    /// Brings another configuration into force; what cannot change while
+    /// running is named in the log.
+    pub async fn reload(&self, config: Config) -> Result<(), ServerError> {
+        reload::reload(&self.built, config).await
+    }
+
+    pub fn context(&self) -> &Arc<Context> {
+        &self.built.context
+    }
+
+    pub fn store(&self) -> &Arc<dyn crate::secret::SecretStore> {
+        &self.built.store
+    }
+
+    pub fn status(&self) -> Status {
+        self.built.status()
+    }
+
+    /// Stops accepting and lets transactions finish, for as long as
+    /// `shutdown_timeout`; sessions between transactions end at once.
+    pub async fn stop(&self) {
+        self.closing.send_replace(true);
+        let deadline = Instant::now() + self.shutdown_timeout;
+        self.dismiss(Signal::Shutdown);
+        self.wait_until(deadline, || self.built.context.sessions.is_empty())
+            .await;
+        self.dismiss(Signal::Kill);
+        let pools: Vec<_> = self
+            .built
+            .context
+            .routes
+            .load()
+            .pools
+            .values()
+            .cloned()
+            .collect();
+        for pool in &pools {
+            pool.shut();
+        }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        self.wait_until(deadline, || {
+            self.built.context.sessions.is_empty() && pools.iter().all(|p| p.is_empty())
+        })
+        .await;
+        self.built.context.audit.flush().await;
+    }
+
+    fn dismiss(&self, signal: Signal) {
+        for session in self.built.context.sessions.all() {
+            session.signal(signal);
+        }
+    }
+
+    async fn wait_until(&self, deadline: Instant, done: impl Fn() -> bool) {
+        while !done() {
+            if timeout_at(deadline, sleep(Duration::from_millis(10)))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+}

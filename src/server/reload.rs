@@ -1,0 +1,65 @@
+//! A new configuration for a running proxy.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::build::{Built, ServerError, pools};
+use crate::access::Policy;
+use crate::audit::{Event, Outcome, Record};
+use crate::config::Config;
+use crate::session::Routes;
+
+/// Rules and databases change at once, for new sessions; a pool whose database
+/// is as before keeps its connections, one that has gone ends with its last
+/// session. Listeners, the store and the log stay as they are.
+pub async fn reload(built: &Arc<Built>, config: Config) -> Result<(), ServerError> {
+    let context = &built.context;
+    let mut state = built.state.lock().unwrap_or_else(|e| e.into_inner());
+    let old = &state.config;
+    let fixed = [
+        ("listen", old.listen != config.listen),
+        ("admin", old.admin != config.admin),
+        ("store", old.store != config.store),
+        ("audit", old.audit != config.audit),
+    ];
+    for (section, changed) in fixed {
+        if changed {
+            warn!("[{section}] has changed: that takes effect with a restart");
+        }
+    }
+    let before = context.routes.load_full();
+    let pools = pools(
+        &config,
+        &built.store,
+        &context.metrics,
+        &context.audit,
+        &mut state.followers,
+        &before.pools,
+    );
+    for (key, pool) in &before.pools {
+        if !pools.get(key).is_some_and(|p| Arc::ptr_eq(p, pool)) {
+            pool.linger();
+        }
+    }
+    state
+        .followers
+        .retain(|secret, _| pools.keys().any(|(_, s)| s == secret));
+    context.routes.store(Arc::new(Routes {
+        policy: Policy::new(&config),
+        pools,
+    }));
+    let running = state.config.clone();
+    state.config = Config {
+        listen: running.listen,
+        admin: running.admin,
+        store: running.store,
+        audit: running.audit,
+        ..config
+    };
+    let mut record = Record::new(Event::Reload);
+    record.outcome = Some(Outcome::Success);
+    context.audit.record(record);
+    info!("configuration reloaded");
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! Ends sessions that hold a connection of a generation past its drain
+//! deadline, where the database is configured so.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
+
+use super::build::Built;
+use crate::config::DrainDeadlineAction;
+use crate::session::Signal;
+
+pub async fn watch(built: Weak<Built>) {
+    let mut tick = interval(Duration::from_millis(500));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Some(built) = built.upgrade() else { return };
+        for pool in built.context.routes.load().pools.values() {
+            if pool.database.drain_deadline_action != DrainDeadlineAction::Terminate {
+                continue;
+            }
+            let Some(overdue) = pool.overdue_generation() else {
+                continue;
+            };
+            for session in built.context.sessions.all() {
+                let Some(held) = session.held() else { continue };
+                let same_pool =
+                    session.database == pool.database.name && session.secret == pool.secret;
+                if same_pool && held.generation.number <= overdue {
+                    warn!(session = session.id, client = %session.client, "drain deadline: the session ends between transactions");
+                    session.signal(Signal::DrainDeadline);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The server's messages on their way to the client.
+//!
+//! Only the messages that say where the conversation stands are looked into;
+//! rows and COPY data pass by length. Answers to messages of pgvalet's own are
+//! left out.
+
+use super::frontend::Frontend;
+use super::replies::{Replies, Reply};
+use crate::pool::{Connection, Pool};
+use crate::wire::message::{self, ErrorFields, read_command_tag, read_parameter_status};
+use crate::wire::{Frame, HEADER};
+
+/// Messages that are looked into are small; a larger one passes unread.
+const MAX_READ: usize = 1 << 16;
+
+#[derive(Default)]
+pub(super) struct Backend {
+    /// Bytes of the current message that are still to come.
+    rest: usize,
+    rest_is_dropped: bool,
+    /// Transaction status of the last ReadyForQuery: `I`, `T`, `E`; 0 before.
+    pub status: u8,
+    pub transactions: u64,
+    /// The server has said why it is about to close the connection.
+    pub fatal: bool,
+}
+
+/// What the scan found.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// Settings that the server reported to this client.
+    pub reported: Vec<(Box<str>, Box<str>)>,
+    /// A command was run whose effect may stay with the server connection:
+    /// the server has to be asked what it is.
+    pub ask: bool,
+    /// DISCARD ALL: settings are back at what the login gave.
+    pub discarded: bool,
+    /// pgvalet's own settings were refused.
+    pub own_failed: Option<ErrorFields>,
+    /// The stream can no longer be understood.
+    pub broken: bool,
+}
+
+pub(super) struct Progress {
+    pub consumed: usize,
+    /// As in the other direction: what follows the buffer.
+    pub run: usize,
+    pub findings: Option<Box<Findings>>,
+}
+
+impl Backend {
+    /// At a message boundary.
+    pub fn is_at_boundary(&self) -> bool {
+        self.rest == 0
+    }
+
+    /// At a message boundary, and no transaction open.
+    pub fn is_idle(&self) -> bool {
+        self.rest == 0 && self.status == b'I'
+    }
+
+    /// For a new lease: the connection comes from the pool, so it is idle.
+    pub fn begin(&mut self) {
+        *self = Self {
+            status: b'I',
+            transactions: self.transactions,
+            ..Self::default()
+        };
+    }
+
+    pub fn scan(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        replies: &mut Replies,
+        front: &mut Frontend,
+        connection: &mut Connection,
+        pool: &Pool,
+    ) -> Progress {
+        let mut at = 0;
+        let mut run = 0;
+        let mut findings: Option<Box<Findings>> = None;
+        loop {
+            if self.rest > 0 {
+                let n = self.rest.min(input.len() - at);
+                if self.rest_is_dropped {
+                    out.extend_from_slice(&input[run..at]);
+                    run = at + n;
+                }
+                at += n;
+                self.rest -= n;
+                if self.rest > 0 {
+                    break;
+                }
+                self.rest_is_dropped = false;
+            }
+            let bytes = &input[at..];
+            let frame = match Frame::read(bytes) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(_) => {
+                    findings.get_or_insert_default().broken = true;
+                    break;
+                }
+            };
+            // Answers that pgvalet gives itself come before the next one of
+            // the server, but not before notices that belong to what is behind.
+            if replies.front_is_known() {
+                out.extend_from_slice(&input[run..at]);
+                run = at;
+                replies.answer_known(out);
+            }
+            let looked_into =
+                matches!(frame.tag, b'Z' | b'E' | b'S' | b'C') && frame.len <= MAX_READ;
+            if looked_into && bytes.len() < frame.len {
+                break;
+            }
+            let whole = &bytes[..frame.len.min(bytes.len())];
+            let own = matches!(replies.front(), Some(Reply::HiddenQuery));
+            let keep = match frame.tag {
+                b'Z' => self.ready(whole, replies),
+                b'E' => {
+                    let mut own_failed = None;
+                    let replaced =
+                        self.error(whole, replies, front, connection, pool, &mut own_failed);
+                    if own_failed.is_some() {
+                        findings.get_or_insert_default().own_failed = own_failed;
+                    }
+                    if let Some(replacement) = replaced {
+                        out.extend_from_slice(&input[run..at]);
+                        run = at;
+                        out.extend(replacement);
+                        false
+                    } else {
+                        !own
+                    }
+                }
+                b'S' => {
+                    if let Some((name, value)) = read_parameter_status(whole) {
+                        connection.server.reported.insert(name.into(), value.into());
+                        if !own {
+                            let f = findings.get_or_insert_default();
+                            f.reported.push((name.into(), value.into()));
+                        }
+                    }
+                    !own
+                }
+                b'C' => {
+                    if !own {
+                        note_command(read_command_tag(whole), front, connection, &mut findings);
+                    }
+                    pop_if(replies, |r| matches!(r, Reply::Execute));
+                    !own
+                }
+                b'I' | b's' => {
+                    pop_if(replies, |r| matches!(r, Reply::Execute));
+                    !own
+                }
+                b'1' => self.parse_complete(replies),
+                b'2' => {
+                    pop_if(replies, |r| matches!(r, Reply::Bind(_)));
+                    true
+                }
+                b'3' => match replies.front() {
+                    Some(Reply::HiddenClose) => {
+                        replies.pop();
+                        false
+                    }
+                    _ => {
+                        pop_if(replies, |r| matches!(r, Reply::Close));
+                        true
+                    }
+                },
+                b'T' | b'n' => {
+                    pop_if(replies, |r| matches!(r, Reply::Describe));
+                    !own
+                }
+                b'G' => {
+                    replies.copy_in();
+                    true
+                }
+                // Asynchronous, and never an answer to anything of ours.
+                b'A' => true,
+                _ => !own,
+            };
+            self.rest = frame.len;
+            self.rest_is_dropped = !keep;
+        }
+        Progress {
+            consumed: at,
+            run: run.min(at),
+            findings,
+        }
+    }
+
+    /// ReadyForQuery; whether the client gets to see it.
+    fn ready(&mut self, message: &[u8], replies: &mut Replies) -> bool {
+        let own = matches!(replies.front(), Some(Reply::HiddenQuery));
+        replies.ready();
+        let status = message.get(HEADER).copied().unwrap_or(b'I');
+        if !own && status == b'I' {
+            self.transactions += 1;
+        }
+        self.status = status;
+        !own
+    }
+
+    fn parse_complete(&self, replies: &mut Replies) -> bool {
+        match replies.front() {
+            Some(Reply::HiddenParse(_) | Reply::HiddenParseUnnamed) => {
+                replies.pop();
+                false
+            }
+            Some(Reply::Parse(_) | Reply::ParseUnnamed | Reply::ParseTaken(_)) => {
+                replies.pop();
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// ErrorResponse; what the client sees instead, if it is not the message
+    /// itself.
+    fn error(
+        &mut self,
+        message: &[u8],
+        replies: &mut Replies,
+        front: &mut Frontend,
+        connection: &mut Connection,
+        pool: &Pool,
+        own_failed: &mut Option<ErrorFields>,
+    ) -> Option<Vec<u8>> {
+        let fields = ErrorFields::read(message);
+        self.fatal |= fields.is_fatal();
+        if matches!(replies.front(), Some(Reply::HiddenQuery)) {
+            *own_failed = Some(fields);
+            return None;
+        }
+        let (failed, no_sync) = replies.fail();
+        let mut replacement = None;
+        match failed.last() {
+            Some(Reply::ParseTaken(taken)) => {
+                replacement = Some(message::rename(
+                    message,
+                    taken.server_name.as_bytes(),
+                    &taken.client_name,
+                ));
+            }
+            // "cached plan must not change result type": whoever parses this
+            // text afresh gets a new plan.
+            Some(Reply::Bind(Some(statement))) if fields.sqlstate == "0A000" => {
+                pool.statements.forget(statement);
+            }
+            _ => {}
+        }
+        front.undo(failed, no_sync, &mut connection.prepared);
+        replacement
+    }
+}
+
+fn pop_if(replies: &mut Replies, is: impl Fn(&Reply) -> bool) {
+    if replies.front().is_some_and(is) {
+        replies.pop();
+    }
+}
+
+/// Commands whose effect outlives their transaction.
+fn note_command(
+    tag: &[u8],
+    front: &mut Frontend,
+    connection: &mut Connection,
+    findings: &mut Option<Box<Findings>>,
+) {
+    // The tags of everyday statements differ in the first letter.
+    if !matches!(tag.first(), Some(b'S' | b'R' | b'D' | b'L' | b'P')) || tag.starts_with(b"SELECT")
+    {
+        return;
+    }
+    match tag {
+        b"SET" | b"RESET" | b"LISTEN" | b"PREPARE" | b"DECLARE CURSOR" => {
+            findings.get_or_insert_default().ask = true;
+        }
+        b"DISCARD ALL" => {
+            front.forget_statements();
+            connection.prepared.clear();
+            connection.unnamed_of = 0;
+            findings.get_or_insert_default().discarded = true;
+        }
+        b"DEALLOCATE ALL" => {
+            front.forget_statements();
+            connection.prepared.clear();
+            connection.unnamed_of = 0;
+        }
+        _ => {}
+    }
+}
+
+/// Settings that a client may carry from one connection to another; the other
+/// reported ones are facts about the server, or privileges.
+pub(super) fn is_portable(name: &str) -> bool {
+    !matches!(
+        name,
+        "server_version"
+            | "server_encoding"
+            | "integer_datetimes"
+            | "in_hot_standby"
+            | "is_superuser"
+            | "session_authorization"
+    )
+}

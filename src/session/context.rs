@@ -1,0 +1,253 @@
+//! What every session shares: the rules and pools in force, the list of
+//! sessions, the log.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use futures_util::task::AtomicWaker;
+use rustls::ServerConfig;
+use tokio::sync::Semaphore;
+
+use crate::access::{Grant, Policy};
+use crate::audit::Audit;
+use crate::config::OnAuditFailure;
+use crate::observe::Metrics;
+use crate::pool::{Generation, Pool};
+use crate::secret::SecretId;
+use crate::upstream::Backend;
+
+pub struct Context {
+    pub routes: ArcSwap<Routes>,
+    pub sessions: Sessions,
+    pub audit: Audit,
+    pub on_audit_failure: OnAuditFailure,
+    pub metrics: Arc<Metrics>,
+    pub tls: Tls,
+    pub handshake_timeout: Duration,
+    /// One permit a client.
+    pub clients: Arc<Semaphore>,
+}
+
+pub enum Tls {
+    Off,
+    Allow(Arc<ServerConfig>),
+    Require(Arc<ServerConfig>),
+}
+
+/// Replaced as a whole by a reload.
+pub struct Routes {
+    pub policy: Policy,
+    pub pools: HashMap<(Arc<str>, SecretId), Arc<Pool>>,
+}
+
+impl Routes {
+    pub fn pool(&self, grant: &Grant) -> Option<Arc<Pool>> {
+        self.pools
+            .get(&(grant.database.name.clone(), grant.secret.clone()))
+            .cloned()
+    }
+}
+
+/// The process id that pgvalet shows to a client, with which it may ask for a
+/// cancel; not to be mixed up with the pid of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FrontendPid(pub u32);
+
+/// Every session, for cancels, for the status, and for those that have to go.
+#[derive(Default)]
+pub struct Sessions {
+    by_pid: Mutex<HashMap<FrontendPid, Arc<Handle>>>,
+    next: AtomicU64,
+}
+
+/// A session as others see it.
+pub struct Handle {
+    /// Counts up from 1 within a proxy.
+    pub id: u64,
+    pub pid: FrontendPid,
+    pub key: [u8; 4],
+    pub client: Arc<str>,
+    pub database: Arc<str>,
+    pub secret: SecretId,
+    pub source: Arc<str>,
+    pub since: SystemTime,
+    lease: Mutex<Option<Held>>,
+    signal: AtomicU8,
+    waker: AtomicWaker,
+}
+
+/// The server connection a session holds.
+#[derive(Clone)]
+pub struct Held {
+    pub backend: Arc<Backend>,
+    pub generation: Arc<Generation>,
+}
+
+/// Why a session is asked to end, or a wait to be broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signal {
+    None = 0,
+    /// The client sent a cancel while it waited for a connection.
+    Cancel = 1,
+    /// End between transactions: the generation it holds is overdue.
+    DrainDeadline = 2,
+    /// End between transactions: the proxy is going down.
+    Shutdown = 3,
+    /// End now.
+    Kill = 4,
+}
+
+impl Handle {
+    pub fn held(&self) -> Option<Held> {
+        self.lease.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    pub(super) fn hold(&self, held: Option<Held>) {
+        *self.lease.lock().unwrap_or_else(|e| e.into_inner()) = held;
+    }
+
+    /// Asks the session; a stronger request replaces a weaker one.
+    pub fn signal(&self, signal: Signal) {
+        self.signal.fetch_max(signal as u8, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    pub(super) fn signalled(&self) -> Signal {
+        match self.signal.load(Ordering::Acquire) {
+            0 => Signal::None,
+            1 => Signal::Cancel,
+            2 => Signal::DrainDeadline,
+            3 => Signal::Shutdown,
+            _ => Signal::Kill,
+        }
+    }
+
+    /// A cancel has been dealt with, or came too late to matter.
+    pub(super) fn forget_cancel(&self) {
+        let _ = self.signal.compare_exchange(
+            Signal::Cancel as u8,
+            Signal::None as u8,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+    }
+
+    pub(super) fn register(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Waits for a signal; for the places that do not poll by hand.
+    pub(super) async fn signal_arrives(&self) -> Signal {
+        std::future::poll_fn(|cx| {
+            self.register(cx.waker());
+            match self.signalled() {
+                Signal::None => std::task::Poll::Pending,
+                signal => std::task::Poll::Ready(signal),
+            }
+        })
+        .await
+    }
+}
+
+impl Sessions {
+    /// Adds a session with a key that nobody can guess. `None` where the
+    /// system has no random numbers.
+    pub fn add(&self, grant: &Grant, source: Arc<str>) -> Option<Arc<Handle>> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut by_pid = self.by_pid.lock().unwrap_or_else(|e| e.into_inner());
+        loop {
+            let mut random = [0; 8];
+            aws_lc_rs::rand::fill(&mut random).ok()?;
+            let [a, b, c, d, key @ ..] = random;
+            // Positive, because clients print it as a signed number.
+            let pid = FrontendPid(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff);
+            if pid.0 == 0 || by_pid.contains_key(&pid) {
+                continue;
+            }
+            let handle = Arc::new(Handle {
+                id,
+                pid,
+                key,
+                client: grant.client.name.clone(),
+                database: grant.database.name.clone(),
+                secret: grant.secret.clone(),
+                source,
+                since: SystemTime::now(),
+                lease: Mutex::default(),
+                signal: AtomicU8::new(0),
+                waker: AtomicWaker::new(),
+            });
+            by_pid.insert(pid, handle.clone());
+            return Some(handle);
+        }
+    }
+
+    pub fn remove(&self, pid: FrontendPid) {
+        self.by_pid
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .remove(&pid);
+    }
+
+    pub fn all(&self) -> Vec<Arc<Handle>> {
+        self.by_pid
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_pid.lock().unwrap_or_else(|e| e.into_inner()).len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The session a cancel is for, if its key is right.
+    fn find(&self, pid: u32, key: &[u8]) -> Option<Arc<Handle>> {
+        let handle = self
+            .by_pid
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .get(&FrontendPid(pid))
+            .cloned()?;
+        verify_slices_are_equal(&handle.key, key).ok()?;
+        Some(handle)
+    }
+
+    /// A cancel request: forwarded to the backend that the session holds this
+    /// moment, or breaking off its wait for one.
+    pub async fn cancel(&self, pid: u32, key: &[u8]) {
+        let Some(handle) = self.find(pid, key) else {
+            return;
+        };
+        // Marked under the lock that the end of the lease takes, so that the
+        // backend cannot reach another client before the cancel has landed.
+        let backend = {
+            let held = handle.lease.lock().unwrap_or_else(|e| e.into_inner());
+            match &*held {
+                Some(held) => {
+                    held.backend.cancel_begins();
+                    Some(held.backend.clone())
+                }
+                None => None,
+            }
+        };
+        match backend {
+            Some(backend) => {
+                if let Err(e) = crate::upstream::cancel(&backend).await {
+                    tracing::warn!(pid = %backend.pid, "cancel request failed: {e}");
+                }
+                backend.cancel_landed();
+            }
+            None => handle.signal(Signal::Cancel),
+        }
+    }
+}

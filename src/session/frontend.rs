@@ -1,0 +1,496 @@
+//! The client's messages on their way to the server.
+//!
+//! Frames are scanned where they lie. Most pass as they are, and a run of
+//! them is one slice of the read buffer; only messages that carry a statement
+//! name are written anew, because the name is the client's own and the server
+//! knows another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::replies::{Change, Replies, Reply, Taken};
+use crate::pool::{Connection, Pool, Prepared, Statement, statement_name};
+use crate::wire::frame::{Frame, HEADER, cstr};
+use crate::wire::{ClientError, message};
+
+/// Names are looked for within this many bytes of a Bind; Postgres cuts
+/// identifiers at 63.
+const MAX_NAMES: usize = 16 * 1024;
+/// An unnamed statement is remembered up to this size.
+const MAX_UNNAMED: usize = 256 * 1024;
+/// Statements kept on one server connection.
+pub(super) const MAX_PREPARED: usize = 200;
+
+#[derive(Default)]
+pub(super) struct Frontend {
+    /// The client's named statements.
+    names: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// Body of its last unnamed Parse.
+    unnamed: Option<Vec<u8>>,
+    /// Bytes of the current message that are still to come.
+    rest: usize,
+    rest_is_dropped: bool,
+    /// Extended-protocol messages were sent and no Sync after them.
+    pub batch_open: bool,
+    /// The server passes over everything up to Sync, and so does this side.
+    skipping: bool,
+    pub queries: u64,
+}
+
+/// What became of the input.
+pub(super) struct Progress {
+    /// Bytes dealt with; the others have to be offered again.
+    pub consumed: usize,
+    /// Where in the input the run begins that goes to the server after what
+    /// was written to the buffer; it ends at `consumed`.
+    pub run: usize,
+    pub verdict: Verdict,
+}
+
+pub(super) enum Verdict {
+    /// The rest needs more bytes.
+    More,
+    /// The rest needs a server connection.
+    NeedServer,
+    Terminate,
+    Violation(ClientError),
+}
+
+/// Where the scan of a frame leads.
+enum Step {
+    /// Goes on as it is.
+    Pass,
+    /// Is not sent; what takes its place has been written.
+    Replaced,
+    /// The first bytes were written anew; the rest goes on as it is.
+    Rewritten(usize),
+    More,
+}
+
+/// What the scan works with.
+pub(super) struct Server<'a> {
+    pub session: u64,
+    pub pool: &'a Pool,
+    pub connection: Option<&'a mut Connection>,
+    /// Last transaction status: `E` in a failed transaction.
+    pub status: u8,
+    /// Names are the client's own (transaction mode).
+    pub multiplex: bool,
+}
+
+impl Frontend {
+    /// In the middle of a message that is being forwarded.
+    pub fn mid_message(&self) -> bool {
+        self.rest > 0 && !self.rest_is_dropped
+    }
+
+    /// Scans `input`; appends to `out` what goes to the server before the run.
+    pub fn scan(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        replies: &mut Replies,
+        mut server: Server<'_>,
+    ) -> Progress {
+        let mut at = 0;
+        let mut run = 0;
+        let verdict = loop {
+            if self.rest > 0 {
+                let n = self.rest.min(input.len() - at);
+                if self.rest_is_dropped {
+                    out.extend_from_slice(&input[run..at]);
+                    run = at + n;
+                }
+                at += n;
+                self.rest -= n;
+                if self.rest > 0 {
+                    break Verdict::More;
+                }
+                self.rest_is_dropped = false;
+            }
+            let bytes = &input[at..];
+            let frame = match Frame::read(bytes) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break Verdict::More,
+                Err(_) => {
+                    break Verdict::Violation(ClientError::Protocol("invalid message length"));
+                }
+            };
+            match self.route(&frame, server.connection.is_some()) {
+                Ok(Route::Forward) => {}
+                Ok(Route::Drop) => {
+                    self.rest = frame.len;
+                    self.rest_is_dropped = true;
+                    continue;
+                }
+                Err(verdict) => break verdict,
+            }
+            let step = match server.connection.as_deref_mut() {
+                Some(connection) if server.multiplex => {
+                    let mut scan = Multiplex {
+                        front: self,
+                        out: Composer {
+                            out,
+                            run: Some(&input[run..at]),
+                        },
+                        replies,
+                        connection,
+                        pool: server.pool,
+                        session: server.session,
+                        failed: server.status == b'E',
+                    };
+                    let step = scan.frame(&frame, bytes);
+                    if scan.out.run.is_none() {
+                        run = at;
+                    }
+                    step
+                }
+                _ => Ok(Step::Pass),
+            };
+            match step {
+                Err(error) => break Verdict::Violation(error),
+                Ok(Step::More) => break Verdict::More,
+                Ok(Step::Pass) => {
+                    self.note(&frame, replies);
+                    self.rest = frame.len;
+                }
+                Ok(Step::Replaced) => {
+                    out.extend_from_slice(&input[run..at]);
+                    at += frame.len;
+                    run = at;
+                }
+                Ok(Step::Rewritten(head)) => {
+                    at += head;
+                    run = at;
+                    self.rest = frame.len - head;
+                }
+            }
+        };
+        Progress {
+            consumed: at,
+            run: run.min(at),
+            verdict,
+        }
+    }
+
+    /// Whether a message goes to the server at all.
+    fn route(&mut self, frame: &Frame, leased: bool) -> Result<Route, Verdict> {
+        match frame.tag {
+            b'X' => Err(Verdict::Terminate),
+            // Left over from a COPY that failed, or a Flush with nothing to
+            // flush: Postgres ignores them as well.
+            b'd' | b'c' | b'f' | b'H' if !leased => Ok(Route::Drop),
+            b'P' | b'B' | b'D' | b'E' | b'C' | b'F' | b'Q' | b'H' | b'd' | b'c' | b'f'
+                if self.skipping =>
+            {
+                Ok(Route::Drop)
+            }
+            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F' if !leased => {
+                Err(Verdict::NeedServer)
+            }
+            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F' | b'H' | b'd' | b'c' | b'f' => {
+                Ok(Route::Forward)
+            }
+            other => Err(Verdict::Violation(ClientError::UnknownMessage(other))),
+        }
+    }
+
+    /// Notes what the server will owe for a message that passes as it is.
+    fn note(&mut self, frame: &Frame, replies: &mut Replies) {
+        match frame.tag {
+            b'Q' => {
+                self.queries += 1;
+                self.batch_open = false; // a simple query ends the batch before it
+                self.unnamed = None; // and the unnamed statement
+                replies.push(Reply::Query);
+            }
+            b'F' => {
+                self.batch_open = false;
+                replies.push(Reply::Function);
+            }
+            b'S' => {
+                self.batch_open = false;
+                self.skipping = false;
+                replies.push(Reply::Sync);
+            }
+            b'c' | b'f' => replies.push(Reply::CopyEnd),
+            b'd' | b'H' => {}
+            tag => {
+                self.batch_open = true;
+                replies.push(match tag {
+                    b'P' => Reply::ParseUnnamed,
+                    b'B' => Reply::Bind(None),
+                    b'D' => Reply::Describe,
+                    b'C' => Reply::Close,
+                    _ => {
+                        self.queries += 1;
+                        Reply::Execute
+                    }
+                });
+            }
+        }
+    }
+
+    /// Entries that the server passed over after an error, the latest first:
+    /// what they would have changed did not happen.
+    pub fn undo(&mut self, failed: Vec<Reply>, no_sync: bool, prepared: &mut Prepared) {
+        self.skipping |= no_sync;
+        for reply in failed {
+            match reply {
+                Reply::Parse(change) | Reply::KnownParse(change) | Reply::KnownClose(change) => {
+                    if let Some(id) = change.preparing {
+                        prepared.remove(id);
+                    }
+                    match change.before {
+                        Some(before) => self.names.insert(change.name, before),
+                        None => self.names.remove(&change.name),
+                    };
+                }
+                Reply::HiddenParse(id) => prepared.remove(id),
+                Reply::ParseUnnamed => self.unnamed = None,
+                _ => {}
+            }
+        }
+    }
+
+    /// DISCARD ALL or DEALLOCATE ALL.
+    pub fn forget_statements(&mut self) {
+        self.names.clear();
+        self.unnamed = None;
+    }
+}
+
+enum Route {
+    Forward,
+    Drop,
+}
+
+/// Where messages are written anew. The run of messages before them, which
+/// stands in the read buffer, is moved in front of the first.
+struct Composer<'a> {
+    out: &'a mut Vec<u8>,
+    run: Option<&'a [u8]>,
+}
+
+impl Composer<'_> {
+    fn begin(&mut self) -> &mut Vec<u8> {
+        if let Some(run) = self.run.take() {
+            self.out.extend_from_slice(run);
+        }
+        self.out
+    }
+}
+
+/// The scan of frames that may carry a statement name.
+struct Multiplex<'a> {
+    front: &'a mut Frontend,
+    out: Composer<'a>,
+    replies: &'a mut Replies,
+    connection: &'a mut Connection,
+    pool: &'a Pool,
+    session: u64,
+    failed: bool,
+}
+
+impl Multiplex<'_> {
+    fn frame(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        match frame.tag {
+            b'P' => self.parse(frame, bytes),
+            b'B' => self.bind(frame, bytes),
+            b'D' | b'C' => self.describe_or_close(frame, bytes),
+            b'Q' => {
+                self.connection.unnamed_of = 0;
+                Ok(Step::Pass)
+            }
+            _ => Ok(Step::Pass),
+        }
+    }
+
+    fn parse(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        let Some(name) = cstr(&bytes[HEADER..bytes.len().min(frame.len)]) else {
+            return incomplete(frame, bytes);
+        };
+        if name.is_empty() {
+            return Ok(self.parse_unnamed(frame, bytes));
+        }
+        let Some(whole) = bytes.get(..frame.len) else {
+            return Ok(Step::More);
+        };
+        let body = &whole[HEADER + name.len() + 1..];
+        self.front.batch_open = true;
+        if let Some(taken) = self.front.names.get(name).cloned() {
+            self.prepare(&taken);
+            let server_name = taken.server_name();
+            message::parse(self.out.begin(), &server_name, body);
+            let taken = Taken {
+                client_name: name.into(),
+                server_name,
+            };
+            self.replies.push(Reply::ParseTaken(Box::new(taken)));
+            return Ok(Step::Replaced);
+        }
+        // In a failed transaction the server has to say so itself, so it is
+        // given a statement that it cannot have met.
+        let statement = if self.failed {
+            self.pool.statements.unshared(body)
+        } else {
+            self.pool.statements.intern(body)
+        };
+        let known = self.connection.prepared.touch(statement.id);
+        let before = self.front.names.insert(name.into(), statement.clone());
+        let preparing = (!known).then_some(statement.id);
+        let change = Box::new(Change {
+            name: name.into(),
+            before,
+            preparing,
+        });
+        if known {
+            self.replies.push(Reply::KnownParse(change));
+        } else {
+            self.make_room(statement.id);
+            message::parse(self.out.begin(), &statement.server_name(), body);
+            self.replies.push(Reply::Parse(change));
+        }
+        Ok(Step::Replaced)
+    }
+
+    /// The unnamed statement is the server's, but its text is remembered: the
+    /// client may bind it again on another lease.
+    fn parse_unnamed(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
+        let complete = bytes.len() >= frame.len;
+        if !complete && frame.len <= MAX_UNNAMED {
+            return Step::More;
+        }
+        self.connection.unnamed_of = self.session;
+        if complete {
+            let body = &bytes[HEADER + 1..frame.len];
+            let kept = self.front.unnamed.get_or_insert_default();
+            kept.clear();
+            kept.extend_from_slice(body);
+        } else {
+            self.front.unnamed = None;
+        }
+        Step::Pass
+    }
+
+    fn bind(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        let body = &bytes[HEADER..bytes.len().min(frame.len)];
+        let Some(portal) = cstr(body) else {
+            return incomplete(frame, bytes);
+        };
+        let Some(name) = cstr(&body[portal.len() + 1..]) else {
+            return incomplete(frame, bytes);
+        };
+        if name.is_empty() {
+            self.restore_unnamed();
+            return Ok(Step::Pass);
+        }
+        let Some(statement) = self.front.names.get(name).cloned() else {
+            // Made by SQL's PREPARE, or unknown: the server knows which.
+            return Ok(Step::Pass);
+        };
+        self.prepare(&statement);
+        self.front.batch_open = true;
+        let head = HEADER + portal.len() + 1 + name.len() + 1;
+        let out = self.out.begin();
+        out.push(b'B');
+        let length_at = out.len();
+        out.extend([0; 4]);
+        out.extend_from_slice(portal);
+        out.push(0);
+        statement_name(statement.id, out);
+        out.push(0);
+        let length = (out.len() - length_at) + (frame.len - head);
+        out[length_at..length_at + 4].copy_from_slice(&(length as u32).to_be_bytes());
+        self.replies.push(Reply::Bind(Some(statement)));
+        Ok(Step::Rewritten(head))
+    }
+
+    fn describe_or_close(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        let Some(whole) = bytes.get(..frame.len) else {
+            return incomplete(frame, bytes);
+        };
+        let Some((&kind, rest)) = whole[HEADER..].split_first() else {
+            return Ok(Step::Pass);
+        };
+        let Some(name) = cstr(rest) else {
+            return Ok(Step::Pass);
+        };
+        match (frame.tag, kind) {
+            (b'D', b'S') if name.is_empty() => {
+                self.restore_unnamed();
+                Ok(Step::Pass)
+            }
+            (b'D', b'S') => {
+                let Some(statement) = self.front.names.get(name).cloned() else {
+                    return Ok(Step::Pass);
+                };
+                self.prepare(&statement);
+                message::describe_statement(self.out.begin(), &statement.server_name());
+                self.front.batch_open = true;
+                self.replies.push(Reply::Describe);
+                Ok(Step::Replaced)
+            }
+            (_, b'S') if name.is_empty() => {
+                self.front.unnamed = None;
+                self.connection.unnamed_of = 0;
+                Ok(Step::Pass)
+            }
+            (_, b'S') => {
+                let Some(before) = self.front.names.remove(name) else {
+                    return Ok(Step::Pass);
+                };
+                self.front.batch_open = true;
+                let change = Change {
+                    name: name.into(),
+                    before: Some(before),
+                    preparing: None,
+                };
+                self.replies.push(Reply::KnownClose(Box::new(change)));
+                Ok(Step::Replaced)
+            }
+            _ => Ok(Step::Pass),
+        }
+    }
+
+    /// Makes sure that the server has a statement.
+    fn prepare(&mut self, statement: &Statement) {
+        if self.connection.prepared.touch(statement.id) {
+            return;
+        }
+        self.make_room(statement.id);
+        message::parse(self.out.begin(), &statement.server_name(), &statement.body);
+        self.replies.push(Reply::HiddenParse(statement.id));
+    }
+
+    fn make_room(&mut self, id: u64) {
+        if let Some(evicted) = self.connection.prepared.insert(id, MAX_PREPARED) {
+            message::close_statement(self.out.begin(), &crate::pool::server_name(evicted));
+            self.replies.push(Reply::HiddenClose);
+        }
+    }
+
+    /// Makes sure that the unnamed statement there is this client's.
+    fn restore_unnamed(&mut self) {
+        if self.connection.unnamed_of == self.session {
+            return;
+        }
+        let Some(body) = &self.front.unnamed else {
+            return;
+        };
+        message::parse(self.out.begin(), "", body);
+        self.replies.push(Reply::HiddenParseUnnamed);
+        self.connection.unnamed_of = self.session;
+    }
+}
+
+/// A frame of which more is needed, unless that is absurd.
+fn incomplete(frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+    if bytes.len() >= frame.len {
+        return Ok(Step::Pass); // malformed: the server says it best
+    }
+    if bytes.len() > MAX_NAMES {
+        return Err(ClientError::Protocol("statement or portal name too long"));
+    }
+    Ok(Step::More)
+}

@@ -1,0 +1,442 @@
+//! One client, from accept to goodbye.
+//!
+//! * `handshake` TLS and the start-up packet, under one deadline
+//! * `start`     parameters, greeting
+//! * `relay`     the data path: who reads, who writes, when a lease begins and ends
+//! * `frontend`  the client's messages; `backend` the server's
+//! * `replies`   what the server still owes
+//! * `settle`    what a client left on a server connection
+//! * `context`   what all sessions share, and how others reach one
+
+mod backend;
+mod context;
+mod frontend;
+mod handshake;
+mod pending;
+mod relay;
+mod replies;
+mod settle;
+mod start;
+
+pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use crate::access::{self, Grant};
+use crate::audit::{Event, Outcome, Record, ServerRef};
+use crate::config::{OnAuditFailure, PoolMode};
+use crate::net::{Accepted, Peer, Stream};
+use crate::pool::{Generation, Pool, Profile};
+use crate::upstream::BackendPid;
+use crate::wire::startup::Startup;
+use crate::wire::{ClientError, message};
+use handshake::{Handshake, Refusal, handshake};
+use relay::{Halt, Relay};
+use start::Failed;
+
+/// Serves one connection to its end.
+pub async fn serve(context: Arc<Context>, accepted: Accepted) {
+    let peer = accepted.peer.clone();
+    let greeted = timeout(context.handshake_timeout, handshake(accepted, &context.tls)).await;
+    match greeted {
+        Err(_) => context.metrics.denial("handshake_timeout"),
+        Ok(Err(broken)) => debug!(%peer, "handshake broken off: {broken}"),
+        Ok(Ok(Handshake::Cancel { pid, key })) => context.sessions.cancel(pid, &key).await,
+        Ok(Ok(Handshake::Refused(stream, refusal))) => {
+            let error = match refusal {
+                Refusal::Startup(e) => ClientError::Startup(e),
+                Refusal::TlsRequired => ClientError::TlsRequired,
+            };
+            context.metrics.denial(match refusal {
+                Refusal::Startup(_) => "malformed",
+                Refusal::TlsRequired => "tls_required",
+            });
+            refuse(&context, stream, |out| error.fatal(out)).await;
+        }
+        Ok(Ok(Handshake::Start(stream, startup))) => admit(context, stream, peer, startup).await,
+    }
+}
+
+/// Tells a client why it is not let in.
+async fn refuse(context: &Context, mut stream: Stream, write: impl FnOnce(&mut Vec<u8>)) {
+    let mut out = Vec::new();
+    write(&mut out);
+    let say = async {
+        stream.write_all(&out).await?;
+        stream.shutdown().await
+    };
+    let _ = timeout(context.handshake_timeout, say).await;
+}
+
+/// Identifies, authorises, and records both outcomes.
+async fn admit(context: Arc<Context>, stream: Stream, peer: Peer, startup: Startup) {
+    let mut record = Record::new(Event::SessionDeny);
+    record.source = Some(peer.to_string().into());
+    record.database = Some(startup.database.as_str().into());
+    record.requested_user = Some(startup.user.as_str().into());
+    record.application_name = startup.parameter("application_name").map(Into::into);
+    record.tls = stream.tls_version().map(Into::into);
+
+    let routes = context.routes.load_full();
+    let decision = decide(&routes, &peer, &startup).await;
+    let grant = match decision {
+        Ok(grant) => grant,
+        Err((identity, denial)) => {
+            record.identity = Some(Arc::new(identity));
+            let denied = Failed::Client(ClientError::Denied);
+            return deny(&context, stream, record, denial.reason(), denied).await;
+        }
+    };
+    record.client = Some(grant.client.name.clone());
+    record.identity = Some(grant.identity.clone());
+    record.rule = Some(grant.client.rule);
+
+    let Ok(_permit) = context.clients.clone().try_acquire_owned() else {
+        let error = Failed::Client(ClientError::TooManyClients);
+        return deny(&context, stream, record, "too_many_clients", error).await;
+    };
+    if startup.replication {
+        let error = Failed::Client(ClientError::Unsupported("replication"));
+        return deny(&context, stream, record, "unsupported", error).await;
+    }
+    let settings = match start::settings(&startup) {
+        Ok(settings) => settings,
+        Err(e) => return deny(&context, stream, record, "parameter", e.into()).await,
+    };
+    let Some(pool) = routes.pool(&grant) else {
+        // Rules and pools are made from the same configuration.
+        let error = Failed::Client(ClientError::Denied);
+        return deny(&context, stream, record, "no_pool", error).await;
+    };
+    drop(routes);
+    let source: Arc<str> = peer.to_string().into();
+    let Some(handle) = context.sessions.add(&grant, source) else {
+        let error = Failed::Client(ClientError::UpstreamDown);
+        return deny(&context, stream, record, "no_random_numbers", error).await;
+    };
+    let session = Session {
+        context,
+        handle,
+        pool,
+        record,
+        began: Instant::now(),
+    };
+    session.run(stream, &startup, settings, &grant).await;
+}
+
+async fn decide(
+    routes: &Arc<Routes>,
+    peer: &Peer,
+    startup: &Startup,
+) -> Result<Grant, (crate::audit::IdentityRef, access::Denial)> {
+    let ask = {
+        let (routes, peer) = (routes.clone(), peer.clone());
+        let (database, user) = (startup.database.clone(), startup.user.clone());
+        move || {
+            routes
+                .policy
+                .decide(&peer, &database, &user)
+                .map_err(|denial| (access::identity(&peer), denial))
+        }
+    };
+    // A name service may take its time; nobody else must wait for it.
+    if matches!(peer, Peer::Unix { .. }) {
+        match tokio::task::spawn_blocking(ask.clone()).await {
+            Ok(decision) => decision,
+            Err(_) => ask(),
+        }
+    } else {
+        ask()
+    }
+}
+
+async fn deny(
+    context: &Context,
+    stream: Stream,
+    mut record: Record,
+    reason: &'static str,
+    error: Failed,
+) {
+    info!(
+        source = record.source.as_deref(),
+        database = record.database.as_deref(),
+        "client denied: {reason}"
+    );
+    context.metrics.denial(reason);
+    record.outcome = Some(Outcome::Failure);
+    record.reason = Some(reason.into());
+    record.sqlstate = Some(error.sqlstate().into());
+    context.audit.record(record);
+    refuse(context, stream, |out| error.fatal(out)).await;
+}
+
+/// A client that was let in.
+struct Session {
+    context: Arc<Context>,
+    handle: Arc<Handle>,
+    pool: Arc<Pool>,
+    /// What its records have in common.
+    record: Record,
+    began: Instant,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.context.sessions.remove(self.handle.pid);
+    }
+}
+
+impl Session {
+    fn record(&self, event: Event) -> Record {
+        Record {
+            event,
+            session: Some(self.handle.id.to_string().into()),
+            identity: None,
+            requested_user: None,
+            application_name: None,
+            tls: None,
+            rule: None,
+            ..self.record.clone()
+        }
+    }
+
+    async fn run(
+        mut self,
+        mut stream: Stream,
+        startup: &Startup,
+        settings: crate::pool::Settings,
+        grant: &Grant,
+    ) {
+        if let Err(()) = self.record_start().await {
+            let error = Failed::Client(ClientError::AuditUnavailable);
+            let record = self.record.clone();
+            return deny(&self.context, stream, record, "audit", error).await;
+        }
+        let clients = self.context.metrics.gauge(
+            "pgvalet_client_connections",
+            &[
+                ("database", &grant.database.name),
+                ("client", &grant.client.name),
+            ],
+        );
+        clients.increment(1.0);
+        let profile = self.pool.profiles.intern(settings);
+        let greeted = tokio::select! {
+            greeted = self.greet(&mut stream, startup, &profile) => greeted,
+            _ = self.handle.signal_arrives() => Err(ClientError::ShuttingDown.into()),
+        };
+        match greeted {
+            Ok(()) => self.relay(stream, profile).await,
+            Err(failed) => {
+                refuse(&self.context, stream, |out| failed.fatal(out)).await;
+                self.record_end(None, Some(&failed.reason()), Some(failed.sqlstate()));
+            }
+        }
+        clients.decrement(1.0);
+    }
+
+    async fn record_start(&mut self) -> Result<(), ()> {
+        let mut record = self.record.clone();
+        record.event = Event::SessionStart;
+        record.session = Some(self.handle.id.to_string().into());
+        record.outcome = Some(Outcome::Success);
+        match self.context.on_audit_failure {
+            OnAuditFailure::Continue => {
+                self.context.audit.record(record);
+                Ok(())
+            }
+            // No record, no session.
+            OnAuditFailure::Deny => self
+                .context
+                .audit
+                .record_durably(record)
+                .await
+                .map_err(|_| ()),
+        }
+    }
+
+    fn record_end(&self, relay: Option<&Relay>, reason: Option<&str>, sqlstate: Option<&str>) {
+        let mut record = self.record(Event::SessionEnd);
+        record.outcome = Some(if sqlstate.is_none() {
+            Outcome::Success
+        } else {
+            Outcome::Failure
+        });
+        record.reason = reason.map(Into::into);
+        record.sqlstate = sqlstate.map(Into::into);
+        record.transactions = Some(relay.map_or(0, Relay::transactions));
+        record.bytes_in = Some(relay.map_or(0, |r| r.received));
+        record.bytes_out = Some(relay.map_or(0, |r| r.sent));
+        record.duration_ms = self.began.elapsed().as_millis().try_into().ok();
+        self.context.audit.record(record);
+    }
+
+    /// AuthenticationOk up to ReadyForQuery. The client asked for no password
+    /// and is asked for none.
+    async fn greet(
+        &self,
+        stream: &mut Stream,
+        startup: &Startup,
+        profile: &Arc<Profile>,
+    ) -> Result<(), Failed> {
+        let reported = start::reported(&self.pool, profile).await?;
+        let mut out = Vec::with_capacity(512);
+        if startup.newer_minor || !startup.protocol_options.is_empty() {
+            message::negotiate_protocol_version(&mut out, &startup.protocol_options);
+        }
+        message::authentication_ok(&mut out);
+        for (name, value) in reported.iter() {
+            message::parameter_status(&mut out, name, value);
+        }
+        message::backend_key_data(&mut out, self.handle.pid.0, self.handle.key);
+        message::ready_for_query(&mut out, b'I');
+        let sent = async {
+            stream.write_all(&out).await?;
+            stream.flush().await
+        };
+        sent.await.map_err(|_| ClientError::UpstreamLost.into())
+    }
+
+    async fn relay(&self, stream: Stream, profile: Arc<Profile>) {
+        let mut relay = Relay::new(
+            stream,
+            self.pool.clone(),
+            self.handle.clone(),
+            profile,
+            self.first_use(),
+        );
+        let mut asked = Instant::now();
+        let ended: Result<(), ClientError> = loop {
+            match relay.run().await {
+                Halt::NeedServer => match self.checkout(&mut relay).await {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(()),
+                    Err(error) => break Err(error),
+                },
+                Halt::Settle => {
+                    if !self.settle(&mut relay, &mut asked).await {
+                        break Err(ClientError::UpstreamLost);
+                    }
+                }
+                Halt::ClientGone => break Ok(()),
+                Halt::ServerGone if relay.saw_fatal() => {
+                    relay.farewell(&[]).await;
+                    break Ok(());
+                }
+                Halt::ServerGone => break Err(ClientError::UpstreamLost),
+                Halt::SettingsRefused(fields) => {
+                    let mut out = Vec::new();
+                    Failed::Parameter(fields).fatal(&mut out);
+                    relay.farewell(&out).await;
+                    break Ok(());
+                }
+                Halt::Violation(error) => break Err(error),
+                Halt::Asked(Signal::DrainDeadline) => break Err(ClientError::DrainDeadline),
+                Halt::Asked(_) => break Err(ClientError::ShuttingDown),
+            }
+        };
+        // The server connection first: somebody may be waiting for it.
+        self.release(&mut relay);
+        match ended {
+            Ok(()) => self.record_end(Some(&relay), None, None),
+            Err(error) => {
+                let mut out = Vec::new();
+                error.fatal(&mut out);
+                relay.farewell(&out).await;
+                let sqlstate = error.sqlstate().0;
+                self.record_end(Some(&relay), Some(&error.to_string()), Some(sqlstate));
+            }
+        }
+    }
+
+    /// Waits for a server connection. `Ok(false)`: the client is gone.
+    async fn checkout(&self, relay: &mut Relay) -> Result<bool, ClientError> {
+        self.handle.forget_cancel();
+        tokio::select! {
+            lease = self.pool.checkout() => {
+                relay.begin(lease.map_err(start::checkout_error)?);
+                Ok(true)
+            }
+            signal = self.handle.signal_arrives() => match signal {
+                Signal::Cancel => {
+                    self.handle.forget_cancel();
+                    Err(ClientError::Cancelled)
+                }
+                Signal::DrainDeadline => Err(ClientError::DrainDeadline),
+                _ => Err(ClientError::ShuttingDown),
+            },
+        }
+    }
+
+    /// Asks the server what the client left there; gives the connection back
+    /// if everything can move. `false`: the connection is lost.
+    async fn settle(&self, relay: &mut Relay, asked: &mut Instant) -> bool {
+        if relay.pinned.is_some() && !relay.must_ask() && asked.elapsed() < settle::ASK_PINNED {
+            relay.stay();
+            return true;
+        }
+        let limit = self.pool.database.connect_timeout;
+        let Some(lease) = &mut relay.lease else {
+            return true;
+        };
+        let Ok(Ok(left)) = timeout(limit, settle::ask(lease)).await else {
+            return false;
+        };
+        *asked = Instant::now();
+        lease.profile = self.pool.profiles.intern(left.settings.clone());
+        let expected = settle::expected(relay.initial.settings(), &left.settings);
+        relay.profile = self.pool.profiles.intern(expected);
+        if left.pin != relay.pinned {
+            debug!(session = self.handle.id, pinned = left.pin, "session state");
+        }
+        relay.pinned = left.pin;
+        relay.settled();
+        if relay.pinned.is_none()
+            && let Some(lease) = relay.end()
+        {
+            lease.check_in();
+        } else {
+            relay.stay();
+        }
+        true
+    }
+
+    /// The end of the session: its server connection is cleaned where that is
+    /// possible, else closed.
+    fn release(&self, relay: &mut Relay) {
+        let ready = relay.at_ready();
+        let in_transaction = relay.in_transaction();
+        if let Some(lease) = relay.end()
+            && ready
+        {
+            let used =
+                lease.dirty || in_transaction || self.pool.database.pool_mode == PoolMode::Session;
+            if used {
+                lease.check_in_after_cleaning(in_transaction);
+            } else {
+                lease.check_in();
+            }
+        } // else it is closed when it drops, for being dirty
+    }
+
+    /// Records the first lease of this session on a version.
+    fn first_use(&self) -> relay::FirstUse {
+        let audit = self.context.audit.clone();
+        let record = self.record(Event::CredentialUse);
+        Box::new(move |generation: &Generation, pid: BackendPid| {
+            let mut record = record.clone();
+            record.credential = Some(generation.credential_ref());
+            record.server = Some(ServerRef {
+                host: generation.target.host.clone(),
+                port: generation.target.port,
+                pid: Some(pid.0),
+            });
+            audit.record(record);
+        })
+    }
+}

@@ -1,0 +1,220 @@
+//! From the start-up packet to the first ReadyForQuery that a client sees.
+
+use std::sync::Arc;
+
+use crate::pool::{CheckoutError, Pool, Profile, Settings};
+use crate::wire::startup::Startup;
+use crate::wire::{ClientError, message};
+
+/// Why a session did not start.
+pub(super) enum Failed {
+    Client(ClientError),
+    /// The server refused a start-up parameter: its words are about the
+    /// client's own.
+    Parameter(message::ErrorFields),
+}
+
+impl From<ClientError> for Failed {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl Failed {
+    pub fn fatal(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Client(error) => error.fatal(out),
+            Self::Parameter(f) => {
+                message::error_response(out, "FATAL", &f.sqlstate, &f.message, None);
+            }
+        }
+    }
+
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Client(error) => error.to_string(),
+            Self::Parameter(fields) => fields.message.clone(),
+        }
+    }
+
+    pub fn sqlstate(&self) -> &str {
+        match self {
+            Self::Client(error) => error.sqlstate().0,
+            Self::Parameter(fields) => &fields.sqlstate,
+        }
+    }
+}
+
+/// The settings of a start-up packet: its parameters, and those inside
+/// `options`.
+///
+/// # Errors
+/// Parameters that would change who the client is.
+pub(super) fn settings(startup: &Startup) -> Result<Settings, ClientError> {
+    let mut settings = Settings::new();
+    for (name, value) in &startup.parameters {
+        if name.eq_ignore_ascii_case("options") {
+            for (name, value) in options(value)? {
+                add(&mut settings, &name, &value)?;
+            }
+        } else {
+            add(&mut settings, name, value)?;
+        }
+    }
+    Ok(settings)
+}
+
+fn add(settings: &mut Settings, name: &str, value: &str) -> Result<(), ClientError> {
+    let valid = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
+    if !valid {
+        return Err(ClientError::BadParameter(
+            "a start-up parameter has an invalid name".into(),
+        ));
+    }
+    let name = name.to_ascii_lowercase();
+    // The upstream user and role come from policy and secret alone.
+    if matches!(name.as_str(), "role" | "session_authorization") {
+        return Err(ClientError::BadParameter(format!(
+            "parameter \"{name}\" cannot be set at start-up"
+        )));
+    }
+    settings.insert(name.into(), value.into());
+    Ok(())
+}
+
+/// The command-line switches that Postgres accepts in `options`: `-c
+/// name=value` and `--name=value`. A backslash takes the next character
+/// literally (pg_split_opts).
+fn options(text: &str) -> Result<Vec<(String, String)>, ClientError> {
+    let bad =
+        || ClientError::BadParameter("options may hold only -c name=value and --name=value".into());
+    let mut words: Vec<String> = Vec::new();
+    let mut chars = text.chars().peekable();
+    while let Some(&c) = chars.peek() {
+        if c.is_ascii_whitespace() {
+            chars.next();
+            continue;
+        }
+        let mut word = String::new();
+        while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace()) {
+            word.push(if c == '\\' {
+                chars.next().ok_or_else(bad)?
+            } else {
+                c
+            });
+        }
+        words.push(word);
+    }
+    let mut settings = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let setting = if word == "-c" {
+            words.next().ok_or_else(bad)?
+        } else if let Some(rest) = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
+            rest.to_owned()
+        } else {
+            return Err(bad());
+        };
+        let (name, value) = setting.split_once('=').ok_or_else(bad)?;
+        // As Postgres does: dashes stand for underscores.
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+/// What the server reports once the client's settings are in force. Known
+/// from an earlier client with the same ones, or learnt on a connection now.
+pub(super) async fn reported(
+    pool: &Arc<Pool>,
+    profile: &Arc<Profile>,
+) -> Result<Arc<Settings>, Failed> {
+    if let Some(reported) = pool.profiles.reported(profile) {
+        return Ok(reported);
+    }
+    let mut lease = pool.checkout().await.map_err(checkout_error)?;
+    if let Some(sql) = profile.change_from(&lease.profile) {
+        let mut query = Vec::new();
+        message::query(&mut query, &sql);
+        lease.dirty = true;
+        match lease.server.run(&query, 1).await {
+            Ok(_) => lease.dirty = false,
+            Err(crate::upstream::CleanError::Refused(fields)) => {
+                // The batch is one transaction: nothing of it was set.
+                lease.dirty = false;
+                return Err(Failed::Parameter(fields));
+            }
+            Err(_) => return Err(ClientError::UpstreamLost.into()),
+        }
+        lease.profile = profile.clone();
+    }
+    let reported: Arc<Settings> = Arc::new(lease.server.reported.clone());
+    pool.profiles.remember(profile, reported.clone());
+    Ok(reported)
+}
+
+pub(super) fn checkout_error(error: CheckoutError) -> ClientError {
+    match error {
+        CheckoutError::Timeout => ClientError::PoolWaitTimeout,
+        CheckoutError::Down => ClientError::UpstreamDown,
+        CheckoutError::Refused(sqlstate) => ClientError::UpstreamRefused(sqlstate),
+        CheckoutError::NoWorkingVersion(s) => ClientError::NoWorkingVersion(s.as_str().into()),
+        CheckoutError::SecretUnusable(s) => ClientError::SecretUnusable(s.as_str().into()),
+        CheckoutError::Shut => ClientError::ShuttingDown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(parameters: &[(&str, &str)]) -> Startup {
+        Startup {
+            parameters: parameters
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect(),
+            ..Startup::default()
+        }
+    }
+
+    #[test]
+    fn options_are_settings() {
+        let s = settings(&with(&[
+            ("DateStyle", "ISO"),
+            (
+                "options",
+                r"-c search_path=a,\ b --statement-timeout=5s  -cwork_mem=4MB",
+            ),
+        ]))
+        .unwrap();
+        let expected = [
+            ("datestyle", "ISO"),
+            ("search_path", "a, b"),
+            ("statement_timeout", "5s"),
+            ("work_mem", "4MB"),
+        ];
+        assert_eq!(
+            s.iter().map(|(n, v)| (&**n, &**v)).collect::<Vec<_>>(),
+            expected
+        );
+    }
+
+    #[test]
+    fn nobody_becomes_somebody_else_at_start_up() {
+        for parameters in [
+            [("role", "postgres")],
+            [("ROLE", "postgres")],
+            [("options", "-c role=postgres")],
+            [("options", "-c session_authorization=postgres")],
+            [("options", "--session-authorization=postgres")],
+            [("options", "-d 5")],
+            [("options", "-c")],
+            [("a b", "c")],
+        ] {
+            assert!(settings(&with(&parameters)).is_err(), "{parameters:?}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The authentication exchange, as strict as the configuration.
+//!
+//! A server that asks for less than SCRAM may be an impostor who wants the
+//! password; one that says AuthenticationOk before it proved that it knows the
+//! password may be one who wants the queries. Both are refused.
+
+use std::io;
+
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::message::{backend, frontend};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::connect::Login;
+use super::scram::{ChannelBinding, ClientFirst, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
+use super::{ConnectError, KeyCache, Target};
+use crate::net::Stream;
+use crate::secret::Credential;
+
+/// Runs the exchange up to AuthenticationOk; the mechanism that was used.
+pub(super) async fn authenticate(
+    login: &mut Login,
+    target: &Target,
+    credential: &Credential,
+    cache: &KeyCache,
+) -> Result<&'static str, ConnectError> {
+    match login.receive().await? {
+        backend::Message::AuthenticationSasl(body) => {
+            let offered = body
+                .mechanisms()
+                .map(|m| Ok(m.to_owned()))
+                .collect::<Vec<String>>()
+                .map_err(|_| login.protocol("a malformed list of SASL mechanisms"))?;
+            scram(login, &offered, credential, cache).await
+        }
+        backend::Message::AuthenticationMd5Password(body) if target.allow_md5 => {
+            let hash = md5_hash(
+                credential.username.as_bytes(),
+                credential.password.reveal().as_bytes(),
+                body.salt(),
+            );
+            password(login, hash.as_bytes(), "md5").await
+        }
+        backend::Message::AuthenticationMd5Password(_) => Err(refuse(
+            login,
+            "md5 authentication",
+            "; use password_encryption = scram-sha-256 on the server, or set allow_md5 = true",
+        )),
+        backend::Message::AuthenticationCleartextPassword if target.allow_cleartext => {
+            password(login, credential.password.reveal().as_bytes(), "cleartext").await
+        }
+        backend::Message::AuthenticationCleartextPassword => Err(refuse(
+            login,
+            "the password in clear",
+            "; use scram-sha-256 in pg_hba.conf, or set allow_cleartext = true where the server is local or its name is verified by TLS",
+        )),
+        // pg_hba.conf says `trust` or `peer`: nothing was proved, and nothing
+        // would tell when the password is wrong. Only a local server may.
+        backend::Message::AuthenticationOk if target.allow_cleartext => Ok("trust"),
+        backend::Message::AuthenticationOk => Err(refuse(
+            login,
+            "no password at all",
+            "; pgvalet cannot tell an impostor from a server that does not check: use scram-sha-256 in pg_hba.conf",
+        )),
+        _ => Err(refuse(
+            login,
+            "an authentication method that pgvalet does not speak",
+            "",
+        )),
+    }
+}
+
+fn refuse(login: &Login, what: &'static str, remedy: &'static str) -> ConnectError {
+    ConnectError::Unsafe {
+        address: login.address.clone(),
+        what,
+        remedy,
+    }
+}
+
+async fn password(
+    login: &mut Login,
+    password: &[u8],
+    mechanism: &'static str,
+) -> Result<&'static str, ConnectError> {
+    frontend::password_message(password, &mut login.output)
+        .map_err(|_| login.protocol("a NUL in the password"))?;
+    login.send().await?;
+    expect_ok(login).await.map(|()| mechanism)
+}
+
+async fn expect_ok(login: &mut Login) -> Result<(), ConnectError> {
+    match login.receive().await? {
+        backend::Message::AuthenticationOk => Ok(()),
+        _ => Err(login.protocol("AuthenticationOk expected")),
+    }
+}
+
+async fn scram(
+    login: &mut Login,
+    offered: &[String],
+    credential: &Credential,
+    cache: &KeyCache,
+) -> Result<&'static str, ConnectError> {
+    let offers = |name: &str| offered.iter().any(|o| o == name);
+    if !offers(SCRAM_SHA_256) && !offers(SCRAM_SHA_256_PLUS) {
+        return Err(refuse(
+            login,
+            "SASL mechanisms other than SCRAM-SHA-256",
+            "",
+        ));
+    }
+    let binding = match end_point_hash(&login.stream) {
+        None => ChannelBinding::None,
+        Some(_) if !offers(SCRAM_SHA_256_PLUS) => ChannelBinding::NotOffered,
+        Some(hash) => ChannelBinding::ServerEndPoint(hash),
+    };
+    let plus = matches!(binding, ChannelBinding::ServerEndPoint(_));
+    if !plus && !offers(SCRAM_SHA_256) {
+        return Err(refuse(login, "channel binding without TLS", ""));
+    }
+    let (mechanism, name) = if plus {
+        (SCRAM_SHA_256_PLUS, "scram-sha-256-plus")
+    } else {
+        (SCRAM_SHA_256, "scram-sha-256")
+    };
+
+    let first = ClientFirst::new(binding).map_err(|e| scram_error(login, e))?;
+    let encode = |result: io::Result<()>, login: &Login| {
+        result.map_err(|_| login.protocol("a SASL message that cannot be encoded"))
+    };
+    let encoded = frontend::sasl_initial_response(mechanism, &first.message(), &mut login.output);
+    encode(encoded, login)?;
+    login.send().await?;
+
+    let backend::Message::AuthenticationSaslContinue(body) = login.receive().await? else {
+        // Above all: no AuthenticationOk here.
+        return Err(login.protocol("AuthenticationSASLContinue expected"));
+    };
+    let last = first
+        .answer(body.data(), &credential.password, cache)
+        .await
+        .map_err(|e| scram_error(login, e))?;
+    let encoded = frontend::sasl_response(&last.message, &mut login.output);
+    encode(encoded, login)?;
+    login.send().await?;
+
+    let backend::Message::AuthenticationSaslFinal(body) = login.receive().await? else {
+        return Err(login.protocol("AuthenticationSASLFinal expected"));
+    };
+    last.verify(body.data())
+        .map_err(|e| scram_error(login, e))?;
+    expect_ok(login).await.map(|()| name)
+}
+
+fn scram_error(login: &Login, error: ScramError) -> ConnectError {
+    match error {
+        ScramError::Signature => refuse(
+            login,
+            "trust without knowing the password (its SCRAM signature is wrong)",
+            "; look for an impostor on the way",
+        ),
+        ScramError::Iterations => refuse(login, "more than 100,000 SCRAM iterations", ""),
+        ScramError::Salt => refuse(login, "a SCRAM salt of unreasonable size", ""),
+        ScramError::Nonce => login.protocol("a SCRAM nonce that is not ours"),
+        ScramError::Malformed | ScramError::Refused => login.protocol("a malformed SCRAM message"),
+        ScramError::Random => login.protocol("no random numbers"),
+    }
+}
+
+/// tls-server-end-point (RFC 5929, section 4.1): the hash of the server's
+/// certificate, by the hash of its signature, MD5 and SHA-1 raised to SHA-256.
+/// `None` without TLS, and for signatures that have no single hash (Ed25519),
+/// for which the RFC defines nothing.
+fn end_point_hash(stream: &Stream) -> Option<Vec<u8>> {
+    use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
+
+    let Stream::ToServer(tls) = stream else {
+        return None;
+    };
+    let certificate = tls.get_ref().1.peer_certificates()?.first()?;
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let algorithm = match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
+        // sha256/sha1/md5WithRSAEncryption, ecdsa-with-SHA256, ecdsa-with-SHA1
+        "1.2.840.113549.1.1.11"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.113549.1.1.4"
+        | "1.2.840.10045.4.3.2"
+        | "1.2.840.10045.4.1" => &SHA256,
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => &SHA384,
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => &SHA512,
+        _ => return None,
+    };
+    Some(digest(algorithm, certificate).as_ref().to_vec())
+}

@@ -1,0 +1,222 @@
+//! From an address to the first ReadyForQuery.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use postgres_protocol::message::{backend, frontend};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::auth::authenticate;
+use super::{Backend, BackendPid, ConnectError, KeyCache, Server, Target};
+use crate::net::{Socket, Stream};
+use crate::secret::Credential;
+use crate::wire::Frame;
+use crate::wire::message::ErrorFields;
+
+/// No message of a login is larger; a server that announces more is refused
+/// before anything is read into memory.
+const MAX_LOGIN_MESSAGE: usize = 1 << 16;
+
+/// Logs in with a credential. `limit` holds for all of it.
+///
+/// # Errors
+/// [`ConnectError`], none of which holds the password.
+pub async fn connect(
+    target: &Arc<Target>,
+    credential: &Credential,
+    cache: &KeyCache,
+    limit: Duration,
+) -> Result<Server, ConnectError> {
+    timeout(limit, login(target, credential, cache))
+        .await
+        .unwrap_or_else(|_| {
+            Err(ConnectError::Timeout {
+                address: target.to_string(),
+            })
+        })
+}
+
+async fn login(
+    target: &Arc<Target>,
+    credential: &Credential,
+    cache: &KeyCache,
+) -> Result<Server, ConnectError> {
+    let address = target.to_string();
+    let stream = reach(target).await?;
+    let mut login = Login {
+        stream,
+        input: BytesMut::new(),
+        output: BytesMut::new(),
+        address,
+    };
+    let parameters = [
+        ("user", credential.username.as_str()),
+        ("database", &target.dbname),
+        ("application_name", "pgvalet"),
+    ];
+    frontend::startup_message(parameters, &mut login.output)
+        .map_err(|_| login.protocol("a NUL in a start-up parameter"))?;
+    login.send().await?;
+    let mechanism = authenticate(&mut login, target, credential, cache).await?;
+    login.finish(target, mechanism).await
+}
+
+/// Opens the socket and, where configured, TLS.
+pub(super) async fn reach(target: &Target) -> Result<Stream, ConnectError> {
+    let address = target.to_string();
+    let io = |e: std::io::Error| ConnectError::io(&address, &e);
+    if let Some(path) = target.socket() {
+        return Ok(Stream::Plain(Socket::Unix(
+            UnixStream::connect(path).await.map_err(io)?,
+        )));
+    }
+    let mut socket = Socket::connect_tcp(&target.host, target.port)
+        .await
+        .map_err(io)?;
+    let Some(config) = &target.tls else {
+        return Ok(Stream::Plain(socket));
+    };
+
+    let mut request = BytesMut::new();
+    frontend::ssl_request(&mut request);
+    socket.write_all(&request).await.map_err(io)?;
+    // Exactly one byte is read: anything a man in the middle stuffed behind it
+    // becomes part of the TLS handshake and breaks it (CVE-2021-23222).
+    let mut answer = [0; 1];
+    socket.read_exact(&mut answer).await.map_err(io)?;
+    if answer != *b"S" {
+        return Err(ConnectError::NoTls { address });
+    }
+    let tls = |reason: String| ConnectError::Tls {
+        address: address.clone(),
+        reason,
+    };
+    let name = ServerName::try_from(target.host.to_string()).map_err(|e| tls(e.to_string()))?;
+    let stream = TlsConnector::from(config.clone())
+        .connect(name, socket)
+        .await
+        .map_err(|e| tls(e.to_string()))?;
+    Ok(Stream::ToServer(Box::new(stream)))
+}
+
+/// A connection whose login is under way.
+pub(super) struct Login {
+    pub stream: Stream,
+    input: BytesMut,
+    pub output: BytesMut,
+    pub address: String,
+}
+
+impl Login {
+    pub fn protocol(&self, what: &'static str) -> ConnectError {
+        ConnectError::Protocol {
+            address: self.address.clone(),
+            what,
+        }
+    }
+
+    fn io(&self, error: &std::io::Error) -> ConnectError {
+        ConnectError::io(&self.address, error)
+    }
+
+    pub async fn send(&mut self) -> Result<(), ConnectError> {
+        let result = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await
+        };
+        result.await.map_err(|e| self.io(&e))?;
+        self.output.clear();
+        Ok(())
+    }
+
+    /// The next message that matters; notices are passed over, and an
+    /// ErrorResponse is the end.
+    pub async fn receive(&mut self) -> Result<backend::Message, ConnectError> {
+        loop {
+            if let Some(frame) = self.frame()? {
+                match frame.tag {
+                    b'E' => {
+                        let fields = ErrorFields::read(&self.input[..frame.len]);
+                        return Err(ConnectError::Refused {
+                            address: self.address.clone(),
+                            sqlstate: fields.sqlstate,
+                            message: fields.message,
+                        });
+                    }
+                    b'N' => self.input.advance(frame.len),
+                    _ => {
+                        return backend::Message::parse(&mut self.input)
+                            .ok()
+                            .flatten()
+                            .ok_or_else(|| self.protocol("a message that cannot be read"));
+                    }
+                }
+                continue;
+            }
+            let n = self
+                .stream
+                .read_buf(&mut self.input)
+                .await
+                .map_err(|e| self.io(&e))?;
+            if n == 0 {
+                return Err(ConnectError::Unreachable {
+                    address: self.address.clone(),
+                    reason: "the server closed the connection".to_owned(),
+                });
+            }
+        }
+    }
+
+    /// A header whose message is complete.
+    fn frame(&self) -> Result<Option<Frame>, ConnectError> {
+        match Frame::read(&self.input) {
+            Ok(Some(frame)) if frame.len > MAX_LOGIN_MESSAGE => {
+                Err(self.protocol("a message too large for a login"))
+            }
+            Ok(frame) => Ok(frame.filter(|f| f.len <= self.input.len())),
+            Err(_) => Err(self.protocol("a message of impossible length")),
+        }
+    }
+
+    /// AuthenticationOk is behind: collects parameters and the key.
+    async fn finish(
+        mut self,
+        target: &Arc<Target>,
+        mechanism: &'static str,
+    ) -> Result<Server, ConnectError> {
+        let mut reported = BTreeMap::new();
+        let mut key = None;
+        loop {
+            match self.receive().await? {
+                backend::Message::ParameterStatus(body) => {
+                    if let (Ok(name), Ok(value)) = (body.name(), body.value()) {
+                        reported.insert(name.into(), value.into());
+                    }
+                }
+                backend::Message::BackendKeyData(body) => {
+                    key = Some((body.process_id(), body.secret_key()));
+                }
+                backend::Message::ReadyForQuery(_) => break,
+                _ => return Err(self.protocol("an unexpected message after the login")),
+            }
+        }
+        if !self.input.is_empty() {
+            return Err(self.protocol("bytes after ReadyForQuery"));
+        }
+        // A server without cancel keys cannot be cancelled; that is all.
+        let (pid, key) = key.unwrap_or((0, 0));
+        Ok(Server {
+            stream: self.stream,
+            backend: Arc::new(Backend::new(BackendPid(pid), key, target.clone())),
+            reported,
+            opened_at: Instant::now(),
+            mechanism,
+        })
+    }
+}

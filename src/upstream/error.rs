@@ -1,0 +1,62 @@
+//! Why a server connection could not be made.
+
+use std::io;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConnectError {
+    #[error("cannot reach {address}: {reason}")]
+    Unreachable { address: String, reason: String },
+    #[error("{address} did not finish the login in time (connect_timeout)")]
+    Timeout { address: String },
+    #[error(
+        "{address} does not speak TLS, which [database] tls demands; enable ssl on the server, or set tls = \"disable\" if the path is private"
+    )]
+    NoTls { address: String },
+    #[error("TLS with {address} failed: {reason}")]
+    Tls { address: String, reason: String },
+    /// The server's own ErrorResponse.
+    #[error("{address} refused the login: {sqlstate}: {message}")]
+    Refused {
+        address: String,
+        sqlstate: String,
+        message: String,
+    },
+    /// The server behaved as an impostor or a downgrading man in the middle would.
+    #[error("{address} asked for {what}; the login was broken off{remedy}")]
+    Unsafe {
+        address: String,
+        what: &'static str,
+        remedy: &'static str,
+    },
+    #[error("{address} broke the protocol: {what}")]
+    Protocol { address: String, what: &'static str },
+}
+
+impl ConnectError {
+    pub(super) fn io(address: &str, error: &io::Error) -> Self {
+        Self::Unreachable {
+            address: address.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+
+    /// Whether the server judged the *credential*: invalid_password, or
+    /// invalid_authorization_specification (also pg_hba.conf and RDS IAM).
+    /// Never confused with the health of the host.
+    pub fn is_authentication(&self) -> bool {
+        matches!(self, Self::Refused { sqlstate, .. } if sqlstate == "28P01" || sqlstate == "28000")
+    }
+
+    /// cannot_connect_now: the server is starting up or shutting down.
+    pub fn is_starting(&self) -> bool {
+        matches!(self, Self::Refused { sqlstate, .. } if sqlstate == "57P03")
+    }
+
+    /// The server's SQLSTATE, or 08006 (connection_failure) where it gave none.
+    pub fn sqlstate(&self) -> &str {
+        match self {
+            Self::Refused { sqlstate, .. } if !sqlstate.is_empty() => sqlstate,
+            _ => "08006",
+        }
+    }
+}

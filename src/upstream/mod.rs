@@ -1,0 +1,16 @@
+//! One connection to a Postgres server: reach it, encrypt, log in, cancel, close.
+
+mod auth;
+mod cancel;
+mod connect;
+mod error;
+mod scram;
+mod server;
+mod target;
+
+pub use cancel::cancel;
+pub use connect::connect;
+pub use error::ConnectError;
+pub use scram::KeyCache;
+pub use server::{Backend, BackendPid, CleanError, Server};
+pub use target::{Target, TargetError};

@@ -1,0 +1,197 @@
+//! An established, logged-in server connection.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::Target;
+use crate::net::Stream;
+use crate::wire::message;
+
+/// The pid of a Postgres backend; not to be mixed up with the pid that
+/// pgvalet shows to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BackendPid(pub i32);
+
+impl fmt::Display for BackendPid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What it takes to cancel a backend, shared with whoever may have to.
+pub struct Backend {
+    pub pid: BackendPid,
+    pub(super) key: i32,
+    pub target: Arc<Target>,
+    cancels: AtomicUsize,
+    landed: Notify,
+}
+
+impl Backend {
+    pub(super) fn new(pid: BackendPid, key: i32, target: Arc<Target>) -> Self {
+        Self {
+            pid,
+            key,
+            target,
+            cancels: AtomicUsize::new(0),
+            landed: Notify::new(),
+        }
+    }
+
+    /// To be called before the cancel is sent, while the lease it is meant for
+    /// still stands.
+    pub fn cancel_begins(&self) {
+        self.cancels.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn cancel_landed(&self) {
+        self.cancels.fetch_sub(1, Ordering::AcqRel);
+        self.landed.notify_waiters();
+    }
+
+    /// A cancel on its way would hit whatever runs next: such a backend must
+    /// not be handed to anyone (pgbouncer#717).
+    pub fn has_cancel_in_flight(&self) -> bool {
+        self.cancels.load(Ordering::Acquire) > 0
+    }
+
+    pub async fn cancels_landed(&self) {
+        loop {
+            let landed = self.landed.notified();
+            if !self.has_cancel_in_flight() {
+                return;
+            }
+            landed.await;
+        }
+    }
+}
+
+/// A connection that has reached its first ReadyForQuery.
+pub struct Server {
+    pub stream: Stream,
+    pub backend: Arc<Backend>,
+    /// The values of ParameterStatus, as last reported.
+    pub reported: BTreeMap<Box<str>, Box<str>>,
+    pub opened_at: Instant,
+    /// `scram-sha-256-plus`, `scram-sha-256`, `md5`, `cleartext` or `trust`.
+    pub mechanism: &'static str,
+}
+
+/// How long a closing server may take to go away before it is forgotten.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Server {
+    /// Says goodbye and waits until the server has closed the socket. Postgres
+    /// removes a backend from its tables before that, so that once this
+    /// returns, the connection no longer counts anywhere.
+    pub async fn close(mut self) {
+        let mut bye = Vec::new();
+        message::terminate(&mut bye);
+        let gone = async {
+            self.stream.write_all(&bye).await?;
+            self.stream.flush().await?;
+            let mut rest = [0; 1024];
+            while self.stream.read(&mut rest).await? > 0 {}
+            std::io::Result::Ok(())
+        };
+        // An error means that it is gone already.
+        let _ = timeout(CLOSE_TIMEOUT, gone).await;
+    }
+
+    /// Brings a connection that is at ReadyForQuery back to the state of a
+    /// fresh login. `in_transaction`: end the transaction first, because
+    /// DISCARD ALL refuses to run inside one.
+    pub async fn clean(&mut self, in_transaction: bool) -> Result<(), CleanError> {
+        let mut out = Vec::new();
+        let mut expected = 1;
+        if in_transaction {
+            message::query(&mut out, "ROLLBACK");
+            expected += 1;
+        }
+        message::query(&mut out, "DISCARD ALL");
+        self.run(&out, expected).await.map(|_| ())
+    }
+
+    /// One query of pgvalet's own; its rows as text.
+    pub async fn ask(&mut self, sql: &str) -> Result<Vec<Vec<String>>, CleanError> {
+        let mut out = Vec::new();
+        message::query(&mut out, sql);
+        self.run(&out, 1).await
+    }
+
+    /// Sends queries of pgvalet's own and waits for `expected` ReadyForQuery,
+    /// all of them idle and none of them after an error.
+    pub async fn run(
+        &mut self,
+        queries: &[u8],
+        expected: usize,
+    ) -> Result<Vec<Vec<String>>, CleanError> {
+        let mut rows = Vec::new();
+        self.stream.write_all(queries).await?;
+        self.stream.flush().await?;
+        let mut buffer = Vec::with_capacity(1024);
+        let mut ready = 0;
+        let mut failed = None;
+        while ready < expected {
+            let mut chunk = [0; 1024];
+            let n = self.stream.read(&mut chunk).await?;
+            if n == 0 {
+                return Err(CleanError::Closed);
+            }
+            buffer.extend_from_slice(&chunk[..n]);
+            let mut at = 0;
+            while let Some(frame) =
+                crate::wire::Frame::read(&buffer[at..]).map_err(|_| CleanError::Protocol)?
+            {
+                if frame.len > 1 << 16 {
+                    return Err(CleanError::Protocol);
+                }
+                let Some(bytes) = buffer.get(at..at + frame.len) else {
+                    break;
+                };
+                match frame.tag {
+                    b'Z' => {
+                        ready += 1;
+                        if ready == expected && bytes.get(5) != Some(&b'I') {
+                            return Err(CleanError::Protocol);
+                        }
+                    }
+                    b'S' => {
+                        if let Some((name, value)) = message::read_parameter_status(bytes) {
+                            self.reported.insert(name.into(), value.into());
+                        }
+                    }
+                    b'D' => rows.push(message::read_row(bytes)),
+                    b'E' => failed = Some(message::ErrorFields::read(bytes)),
+                    _ => {}
+                }
+                at += frame.len;
+            }
+            buffer.drain(..at);
+        }
+        match failed {
+            None if buffer.is_empty() => Ok(rows),
+            None => Err(CleanError::Protocol),
+            Some(fields) => Err(CleanError::Refused(fields)),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CleanError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("the server closed the connection")]
+    Closed,
+    #[error("the server broke the protocol")]
+    Protocol,
+    #[error("{}: {}", .0.sqlstate, .0.message)]
+    Refused(message::ErrorFields),
+}

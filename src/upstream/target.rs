@@ -1,0 +1,127 @@
+//! Where a login goes: what the configuration says, completed by the secret.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
+use crate::config::{Database, UpstreamTls};
+use crate::net::tls::{self, TlsError};
+use crate::secret::Credential;
+
+/// The place of a login. It never depends on anything a client said.
+#[derive(Clone)]
+pub struct Target {
+    /// A name, an address, or (with a leading `/`) the directory of a socket.
+    pub host: Arc<str>,
+    pub port: u16,
+    pub dbname: Arc<str>,
+    pub tls: Option<Arc<ClientConfig>>,
+    pub allow_md5: bool,
+    pub allow_cleartext: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    #[error(
+        "neither [database.{database}] nor secret \"{secret}\" says which host; set host in one of them"
+    )]
+    NoHost { database: Arc<str>, secret: String },
+    #[error("[database.{database}]: {source}")]
+    Tls {
+        database: Arc<str>,
+        source: TlsError,
+    },
+}
+
+impl Target {
+    /// The configuration wins over the secret; Postgres' own defaults fill the
+    /// rest (port 5432, the database named like the user).
+    pub fn resolve(database: &Database, credential: &Credential) -> Result<Self, TargetError> {
+        let host = database
+            .host
+            .as_ref()
+            .or(credential.host.as_ref())
+            .ok_or_else(|| TargetError::NoHost {
+                database: database.name.clone(),
+                secret: credential.secret.to_string(),
+            })?;
+        let mode = if host.starts_with('/') {
+            UpstreamTls::Disable // Postgres has no TLS on unix sockets
+        } else {
+            database.tls.unwrap_or(if is_local(host) {
+                UpstreamTls::Disable
+            } else {
+                UpstreamTls::VerifyFull
+            })
+        };
+        let tls = tls::for_upstream(mode, database.tls_ca.as_deref()).map_err(|source| {
+            TargetError::Tls {
+                database: database.name.clone(),
+                source,
+            }
+        })?;
+        let dbname = database.dbname.as_ref().or(credential.dbname.as_ref());
+        Ok(Self {
+            host: host.as_str().into(),
+            port: database.port.or(credential.port).unwrap_or(5432),
+            dbname: dbname.unwrap_or(&credential.username).as_str().into(),
+            tls,
+            allow_md5: database.allow_md5,
+            // A password in clear may only go where nobody can listen: a local
+            // server, or one whose certificate has been verified.
+            allow_cleartext: database.allow_cleartext
+                && (is_local(host) || mode == UpstreamTls::VerifyFull),
+        })
+    }
+
+    /// The path of the unix socket, where the host is a directory.
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.host
+            .starts_with('/')
+            .then(|| PathBuf::from(&*self.host).join(format!(".s.PGSQL.{}", self.port)))
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}/{}", self.host, self.port, self.dbname)
+    }
+}
+
+/// Loopback or a unix socket: nobody else is on the way.
+fn is_local(host: &str) -> bool {
+    host.starts_with('/')
+        || host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_local() {
+        for host in [
+            "/run/postgresql",
+            "localhost",
+            "127.0.0.1",
+            "127.1.2.3",
+            "::1",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in [
+            "db.example.com",
+            "10.0.0.1",
+            "localhost.example.com",
+            "0.0.0.0",
+        ] {
+            assert!(!is_local(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Noticing what other processes commit.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Shared, schema};
+
+const POLL: Duration = Duration::from_millis(200);
+const PURGE: Duration = Duration::from_secs(3600);
+
+/// Runs until the store is dropped. SQLite changes `data_version` when another
+/// connection has committed, and not for commits of the asking one.
+/// `seen` is its value when the store was opened.
+pub async fn follow(shared: Weak<Shared>, mut seen: i64) {
+    let mut ticks = interval(POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut purged: Option<Instant> = None;
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        let purge = purged.is_none_or(|at| at.elapsed() >= PURGE);
+        let look = spawn_blocking(move || {
+            if purge && let Err(error) = shared.purge() {
+                tracing::warn!(%error, "cannot remove secrets whose recovery window has ended");
+            }
+            let version = schema::data_version(&shared.lock().connection)?;
+            if version != seen {
+                shared.changed();
+            }
+            Ok::<_, rusqlite::Error>(version)
+        });
+        if purge {
+            purged = Some(Instant::now());
+        }
+        match look.await {
+            Ok(Ok(version)) => seen = version,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot ask the store whether it changed");
+            }
+            // The runtime is shutting down.
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What the vault answers when it does not do what was asked.
+
+use std::io;
+use std::path::PathBuf;
+
+/// An operation that failed, in the terms of the Secrets Manager API; the
+/// texts are AWS's own where AWS has one, because tools match on them. No
+/// variant ever holds a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    #[error("{0}")]
+    ResourceNotFound(String),
+    #[error("{0}")]
+    ResourceExists(String),
+    #[error("{0}")]
+    InvalidParameter(String),
+    #[error("{0}")]
+    InvalidRequest(String),
+    #[error("{0}")]
+    LimitExceeded(String),
+    #[error("{0}")]
+    DecryptionFailure(String),
+    /// Another process held the file for too long; asking again may help.
+    #[error("{0}")]
+    Busy(String),
+    /// The file is damaged, the disk is full, the system gave no randomness.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl VaultError {
+    /// The `__type` of the error in the API.
+    pub fn aws_type(&self) -> &'static str {
+        match self {
+            Self::ResourceNotFound(_) => "ResourceNotFoundException",
+            Self::ResourceExists(_) => "ResourceExistsException",
+            Self::InvalidParameter(_) => "InvalidParameterException",
+            Self::InvalidRequest(_) => "InvalidRequestException",
+            Self::LimitExceeded(_) => "LimitExceededException",
+            Self::DecryptionFailure(_) => "DecryptionFailure",
+            Self::Busy(_) | Self::Internal(_) => "InternalServiceError",
+        }
+    }
+
+    pub(super) fn no_secret() -> Self {
+        Self::ResourceNotFound("Secrets Manager can't find the specified secret.".into())
+    }
+
+    pub(super) fn no_version(version: &str) -> Self {
+        Self::ResourceNotFound(format!(
+            "Secrets Manager can't find the specified secret value for VersionId: {version}"
+        ))
+    }
+
+    pub(super) fn no_stage(label: &str) -> Self {
+        Self::ResourceNotFound(format!(
+            "Secrets Manager can't find the specified secret value for staging label: {label}"
+        ))
+    }
+
+    pub(super) fn marked_for_deletion() -> Self {
+        Self::InvalidRequest(
+            "You can't perform this operation on the secret because it was marked for deletion."
+                .into(),
+        )
+    }
+}
+
+impl From<rusqlite::Error> for VaultError {
+    /// SQLite's messages name tables and causes, never bound values.
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(
+                "another process is writing to the embedded store and did not finish in time; \
+                 try again"
+                    .into(),
+            ),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Internal(format!(
+                "the embedded store's database file is damaged ({error}); \
+                 stop pgvalet and restore the file from a backup"
+            )),
+            Some(ErrorCode::DiskFull) => Self::Internal(
+                "the disk that holds the embedded store's database is full; make room on it".into(),
+            ),
+            _ => Self::Internal(format!(
+                "the embedded store's database answered: {error}; \
+                 check the file, its permissions and its disk"
+            )),
+        }
+    }
+}
+
+/// Why a vault could not be opened. Nothing was overwritten.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "the key file {key} is missing, but the store {database} holds values sealed with it; \
+         put the key file back from its backup"
+    )]
+    KeyMissing { key: PathBuf, database: PathBuf },
+    #[error(
+        "the key file {0} can be read by others than its owner (mode {1:04o}); run: chmod 600 {0}"
+    )]
+    KeyExposed(PathBuf, u32),
+    #[error(
+        "the key file {0} holds no key; it must be 32 bytes in base64 and nothing else, \
+         as `openssl rand -base64 32` prints them"
+    )]
+    KeyMalformed(PathBuf),
+    #[error(
+        "the key in {key} does not open the store {database}; \
+         point key_file at the key this store was made with"
+    )]
+    KeyWrong { key: PathBuf, database: PathBuf },
+    #[error(
+        "{0} is not a pgvalet store, or its beginning is damaged; point [store] path at the right \
+         file, restore it from a backup, or name a file that does not exist yet for a new store"
+    )]
+    NotAStore(PathBuf),
+    #[error("the store {0} is damaged ({1}); restore it from a backup")]
+    Damaged(PathBuf, String),
+    #[error(
+        "the store {0} was written by a newer pgvalet (its layout is {1}, this one knows {2}); \
+         run the newer pgvalet"
+    )]
+    Newer(PathBuf, i64, i64),
+    #[error("another process holds the store {0} locked; try again when it has finished")]
+    Busy(PathBuf),
+    #[error("cannot {doing} {path} ({source}); check the path and that pgvalet's user may use it")]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("the system gave no random bytes for a new key; try again")]
+    NoRandomness,
+    #[error("cannot open the store {0}: {1}")]
+    Sqlite(PathBuf, rusqlite::Error),
+}

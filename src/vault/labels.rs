@@ -1,0 +1,159 @@
+//! Staging labels: which version is AWSCURRENT, AWSPENDING, AWSPREVIOUS, or
+//! anything a user calls it.
+
+use rusqlite::OptionalExtension;
+
+use super::secrets::{self, Secret};
+use super::tx::Tx;
+use super::{VaultError, versions};
+use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
+
+/// Labels that one version may carry.
+const LABEL_LIMIT: i64 = 20;
+const NAME_LIMIT: usize = 256;
+
+pub fn check_name(label: &str) -> Result<(), VaultError> {
+    if label.is_empty() || label.chars().count() > NAME_LIMIT {
+        return Err(VaultError::InvalidParameter(format!(
+            "Invalid staging label. It must have between 1 and {NAME_LIMIT} characters."
+        )));
+    }
+    Ok(())
+}
+
+/// The version that carries the label.
+pub fn holder(tx: &Tx<'_>, secret: &Secret, label: &str) -> Result<Option<i64>, VaultError> {
+    Ok(tx
+        .sql
+        .prepare_cached("SELECT version FROM label WHERE secret = ?1 AND name = ?2")?
+        .query_row((secret.id, label), |row| row.get(0))
+        .optional()?)
+}
+
+/// The labels of a version, in the order of the alphabet.
+pub fn of(tx: &Tx<'_>, version: i64) -> Result<Vec<String>, VaultError> {
+    Ok(tx
+        .sql
+        .prepare_cached("SELECT name FROM label WHERE version = ?1 ORDER BY name")?
+        .query_map([version], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
+}
+
+/// Puts a label on a version and takes it from the one that had it. AWSCURRENT
+/// leaves AWSPREVIOUS behind it, and ends the AWSPENDING of where it arrives.
+pub fn attach(tx: &Tx<'_>, secret: &Secret, version: i64, label: &str) -> Result<(), VaultError> {
+    let from = holder(tx, secret, label)?;
+    if from == Some(version) {
+        return Ok(());
+    }
+    set(tx, secret, version, label)?;
+    if label == AWSCURRENT {
+        if let Some(from) = from {
+            set(tx, secret, from, AWSPREVIOUS)?;
+        }
+        if holder(tx, secret, AWSPENDING)? == Some(version) {
+            remove(tx, secret, AWSPENDING)?;
+        }
+    }
+    Ok(())
+}
+
+fn set(tx: &Tx<'_>, secret: &Secret, version: i64, label: &str) -> Result<(), VaultError> {
+    tx.sql
+        .prepare_cached(
+            "INSERT INTO label (secret, name, version) VALUES (?1, ?2, ?3)
+             ON CONFLICT (secret, name) DO UPDATE SET version = excluded.version",
+        )?
+        .execute((secret.id, label, version))?;
+    Ok(())
+}
+
+fn remove(tx: &Tx<'_>, secret: &Secret, label: &str) -> Result<(), VaultError> {
+    tx.sql
+        .prepare_cached("DELETE FROM label WHERE secret = ?1 AND name = ?2")?
+        .execute((secret.id, label))?;
+    Ok(())
+}
+
+pub fn check_count(tx: &Tx<'_>, version: i64) -> Result<(), VaultError> {
+    let count: i64 = tx
+        .sql
+        .prepare_cached("SELECT count(*) FROM label WHERE version = ?1")?
+        .query_row([version], |row| row.get(0))?;
+    if count > LABEL_LIMIT {
+        return Err(VaultError::LimitExceeded(format!(
+            "A version of a secret can have at most {LABEL_LIMIT} staging labels."
+        )));
+    }
+    Ok(())
+}
+
+/// UpdateSecretVersionStage.
+pub fn update(
+    tx: &Tx<'_>,
+    id: &str,
+    label: &str,
+    to: Option<&str>,
+    from: Option<&str>,
+) -> Result<(), VaultError> {
+    let secret = secrets::find_live(tx, id)?;
+    check_name(label)?;
+    let find = |token: &str| {
+        versions::by_token(tx, &secret, token)?.ok_or_else(|| VaultError::no_version(token))
+    };
+    let to = to.map(find).transpose()?;
+    let from = from.map(find).transpose()?;
+    let holder = holder(tx, &secret, label)?;
+
+    match (&to, &from) {
+        (None, None) => {
+            return Err(VaultError::InvalidParameter(
+                "Give MoveToVersionId, RemoveFromVersionId, or both.".into(),
+            ));
+        }
+        // The label is already where it shall be: the same request again.
+        (Some(to), _) if holder == Some(to.id) => return Ok(()),
+        (_, Some(from)) if holder != Some(from.id) => {
+            return Err(VaultError::InvalidParameter(format!(
+                "The staging label {label} isn't attached to version {} that \
+                 RemoveFromVersionId names.",
+                from.token
+            )));
+        }
+        (Some(_), None) if holder.is_some() => {
+            let token: String =
+                tx.sql
+                    .query_row("SELECT token FROM version WHERE id = ?1", [holder], |row| {
+                        row.get(0)
+                    })?;
+            return Err(VaultError::InvalidParameter(format!(
+                "The parameter RemoveFromVersionId can't be empty. Staging label {label} is \
+                 currently attached to version {token}, so you must explicitly reference that \
+                 version in RemoveFromVersionId."
+            )));
+        }
+        (None, Some(_)) if label == AWSCURRENT => {
+            return Err(VaultError::InvalidParameter(
+                "You can only move staging label AWSCURRENT to a different secret version. \
+                 It can't be completely removed."
+                    .into(),
+            ));
+        }
+        (Some(to), _) if label == AWSCURRENT && to.sealed.is_none() => {
+            return Err(VaultError::InvalidRequest(format!(
+                "Version {} has no value yet, so that it can't become AWSCURRENT.",
+                to.token
+            )));
+        }
+        _ => {}
+    }
+    match to {
+        Some(to) => {
+            attach(tx, &secret, to.id, label)?;
+            check_count(tx, to.id)?;
+        }
+        None => remove(tx, &secret, label)?,
+    }
+    versions::prune(tx, &secret)?;
+    secrets::touch(tx, &secret)
+}

@@ -1,0 +1,286 @@
+//! The embedded store: secrets with versions and staging labels as AWS Secrets
+//! Manager has them, in one SQLite file.
+//!
+//! Every value is sealed with a data key of its own, and data keys are wrapped
+//! with the master key of a key file ([`envelope`]). The file holds names,
+//! labels and times in the clear: who can write to it can move labels, but can
+//! neither read a value nor have one accepted that was not put there.
+//!
+//! Several processes may have the file open at once (the proxy and the command
+//! line). Each operation is one transaction; a commit by any of them moves the
+//! counter of [`Vault::changes`] in all of them.
+//!
+//! A file per concern: [`secrets`] (names, CreateSecret, DescribeSecret,
+//! ListSecrets), [`versions`] (values), [`labels`], [`delete`], [`random`],
+//! [`token`]; beneath them [`tx`], [`schema`], [`key`].
+
+mod changes;
+mod delete;
+mod envelope;
+mod error;
+mod key;
+mod labels;
+mod random;
+mod schema;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod token;
+mod tx;
+mod versions;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, spawn_blocking};
+use zeroize::Zeroizing;
+
+use crate::secret::{Deletion, Description, RandomPassword, VersionId};
+
+pub use error::{OpenError, VaultError};
+pub use versions::{Value, Version};
+
+use tx::Tx;
+
+/// The open store. Clones share it; it is closed when the last one is dropped.
+#[derive(Clone)]
+pub struct Vault {
+    shared: Arc<Shared>,
+    /// Ends the task that watches for the changes of other processes.
+    _watcher: Arc<Watcher>,
+}
+
+struct Shared {
+    file: Mutex<schema::Opened>,
+    changes: watch::Sender<u64>,
+}
+
+struct Watcher(AbortHandle);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Shared {
+    /// A panic in the midst of a transaction has rolled it back: the
+    /// connection is good.
+    fn lock(&self) -> MutexGuard<'_, schema::Opened> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(
+        &self,
+        operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let mut guard = self.lock();
+        let file = &mut *guard;
+        let tx = Tx::reading(&mut file.connection, &file.master, tx::now())?;
+        operation(&tx)
+    }
+
+    fn write<T>(
+        &self,
+        operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let result = {
+            let mut guard = self.lock();
+            let file = &mut *guard;
+            let tx = Tx::writing(
+                &mut file.connection,
+                &file.master,
+                &file.key_check,
+                tx::now(),
+            )?;
+            let result = operation(&tx)?;
+            tx.commit()?;
+            result
+        };
+        self.changed();
+        Ok(result)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Removes what waited for its deletion long enough, writing only where
+    /// there is something to remove.
+    fn purge(&self) -> Result<(), VaultError> {
+        if self.read(delete::anything_to_purge)? {
+            self.write(|_| Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Vault {
+    /// Opens the store, making file, key and directories where there is
+    /// nothing yet. Must be called within a Tokio runtime.
+    pub async fn open(path: &Path, key_file: &Path) -> Result<Self, OpenError> {
+        let (path, key_file) = (path.to_owned(), key_file.to_owned());
+        let at = path.clone();
+        let opened = spawn_blocking(move || schema::open(&path, &key_file))
+            .await
+            .map_err(|e| OpenError::Io {
+                doing: "open the store",
+                path: at,
+                source: std::io::Error::other(e),
+            })??;
+        let data_version = opened.data_version;
+        let shared = Arc::new(Shared {
+            file: Mutex::new(opened),
+            changes: watch::Sender::new(0),
+        });
+        let task = tokio::spawn(changes::follow(Arc::downgrade(&shared), data_version));
+        Ok(Self {
+            shared,
+            _watcher: Arc::new(Watcher(task.abort_handle())),
+        })
+    }
+
+    /// A counter that moves at every commit: at once for those of this
+    /// process, within about 200 ms for those of others.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let shared = self.shared.clone();
+        joined(spawn_blocking(move || shared.read(operation)).await)
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let shared = self.shared.clone();
+        joined(spawn_blocking(move || shared.write(operation)).await)
+    }
+
+    /// CreateSecret.
+    pub async fn create(
+        &self,
+        name: String,
+        description: Option<String>,
+        value: Value,
+        token: Option<VersionId>,
+    ) -> Result<VersionId, VaultError> {
+        self.write(move |tx| {
+            let token = token.as_ref().map(VersionId::as_str);
+            secrets::create(tx, &name, description.as_deref(), &value, token)
+        })
+        .await
+    }
+
+    /// GetSecretValue; AWSCURRENT where neither version nor stage is given.
+    pub async fn get(
+        &self,
+        id: String,
+        version: Option<VersionId>,
+        stage: Option<String>,
+    ) -> Result<Version, VaultError> {
+        self.read(move |tx| {
+            let version = version.as_ref().map(VersionId::as_str);
+            versions::get(tx, &id, version, stage.as_deref())
+        })
+        .await
+    }
+
+    /// PutSecretValue; AWSCURRENT where no stage is given.
+    pub async fn put(
+        &self,
+        id: String,
+        value: Value,
+        stages: Vec<String>,
+        token: Option<VersionId>,
+    ) -> Result<VersionId, VaultError> {
+        self.write(move |tx| {
+            let secret = secrets::find_live(tx, &id)?;
+            let token = token.as_ref().map(VersionId::as_str);
+            versions::put(tx, &secret, &value, &stages, token)
+        })
+        .await
+    }
+
+    /// The first act of RotateSecret: an empty version staged AWSPENDING.
+    pub async fn reserve_pending(
+        &self,
+        id: String,
+        token: Option<VersionId>,
+    ) -> Result<VersionId, VaultError> {
+        self.write(move |tx| versions::reserve(tx, &id, token.as_ref().map(VersionId::as_str)))
+            .await
+    }
+
+    /// DescribeSecret.
+    pub async fn describe(&self, id: String) -> Result<Description, VaultError> {
+        self.read(move |tx| secrets::describe(tx, &id)).await
+    }
+
+    /// ListSecrets, ordered by name.
+    pub async fn list(
+        &self,
+        include_planned_deletion: bool,
+    ) -> Result<Vec<Description>, VaultError> {
+        self.read(move |tx| secrets::list(tx, include_planned_deletion))
+            .await
+    }
+
+    /// UpdateSecretVersionStage.
+    pub async fn update_version_stage(
+        &self,
+        id: String,
+        label: String,
+        to: Option<VersionId>,
+        from: Option<VersionId>,
+    ) -> Result<(), VaultError> {
+        self.write(move |tx| {
+            let (to, from) = (to.as_ref(), from.as_ref());
+            labels::update(
+                tx,
+                &id,
+                &label,
+                to.map(VersionId::as_str),
+                from.map(VersionId::as_str),
+            )
+        })
+        .await
+    }
+
+    /// GetRandomPassword.
+    pub fn random_password(
+        &self,
+        options: &RandomPassword,
+    ) -> Result<Zeroizing<String>, VaultError> {
+        random::password(options)
+    }
+
+    /// DeleteSecret; when it will be gone.
+    pub async fn delete(&self, id: String, how: Deletion) -> Result<SystemTime, VaultError> {
+        self.write(move |tx| delete::delete(tx, &id, how))
+            .await
+            .map(tx::time)
+    }
+
+    /// RestoreSecret.
+    pub async fn restore(&self, id: String) -> Result<(), VaultError> {
+        self.write(move |tx| delete::restore(tx, &id)).await
+    }
+}
+
+fn joined<T>(
+    result: Result<Result<T, VaultError>, tokio::task::JoinError>,
+) -> Result<T, VaultError> {
+    result.unwrap_or_else(|e| {
+        Err(VaultError::Internal(format!(
+            "an operation of the embedded store did not finish: {e}"
+        )))
+    })
+}

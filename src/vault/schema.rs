@@ -1,0 +1,293 @@
+//! The file: its layout, how it comes into being, and how it is opened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::OpenError;
+use super::envelope::{self, Sealed};
+use super::key::{self, Draft, Key};
+
+/// `PRAGMA application_id`: "pgvt".
+const APPLICATION_ID: i64 = 0x7067_7674;
+/// `PRAGMA user_version`: the layout below.
+const LAYOUT: i64 = 1;
+/// How long a transaction waits for another process to finish its own.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sealed under the master key at creation; that it opens proves the key.
+const KEY_CHECK: &[u8] = b"this key opens this store";
+const KEY_CHECK_NAME: &str = "key check";
+
+/// Times are milliseconds since the Unix epoch. That a label sits on one
+/// version only is the primary key of `label`, not a matter of care. A version
+/// whose `value` is null is a placeholder that waits for PutSecretValue.
+const LAYOUT_1: &str = "
+CREATE TABLE store (
+    one       INTEGER PRIMARY KEY CHECK (one = 1),
+    check_key BLOB NOT NULL,
+    check_value BLOB NOT NULL
+) STRICT;
+CREATE TABLE secret (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    name        TEXT NOT NULL UNIQUE,
+    arn         TEXT NOT NULL UNIQUE,
+    description TEXT,
+    created     INTEGER NOT NULL,
+    changed     INTEGER NOT NULL,
+    deletion    INTEGER
+) STRICT;
+CREATE TABLE version (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    secret   INTEGER NOT NULL REFERENCES secret ON DELETE CASCADE,
+    token    TEXT NOT NULL,
+    created  INTEGER NOT NULL,
+    data_key BLOB,
+    value    BLOB,
+    UNIQUE (secret, token),
+    CHECK ((data_key IS NULL) = (value IS NULL))
+) STRICT;
+CREATE TABLE label (
+    secret  INTEGER NOT NULL REFERENCES secret ON DELETE CASCADE,
+    name    TEXT NOT NULL,
+    version INTEGER NOT NULL REFERENCES version ON DELETE CASCADE,
+    PRIMARY KEY (secret, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX label_version ON label (version);
+";
+
+/// What an open store consists of.
+pub struct Opened {
+    pub connection: Connection,
+    pub master: Key,
+    /// The key check as it stands in the file: see [`key_is_still`].
+    pub key_check: Sealed,
+    /// See [`data_version`].
+    pub data_version: i64,
+}
+
+/// Opens the store at `path`, making it and its key where there is nothing yet.
+pub fn open(path: &Path, key_file: &Path) -> Result<Opened, OpenError> {
+    key::make_parent(path)?;
+    key::make_parent(key_file)?;
+    let master = key::read(key_file)?;
+    let master = match (exists(path)?, master) {
+        (true, Some(master)) => master,
+        (true, None) => rekey_empty(path, key_file)?,
+        (false, master) => {
+            let master = match master {
+                Some(master) => master,
+                None => key::create(key_file)?,
+            };
+            create(path, &master)?;
+            master
+        }
+    };
+    let connection = connect(path)?;
+    let key_check = read_key_check(path, &connection)?;
+    let data_version = data_version(&connection).map_err(|e| sqlite(path, e))?;
+    match envelope::open(&master, KEY_CHECK_NAME, "", &key_check) {
+        Ok(plain) if plain[..] == *KEY_CHECK => Ok(Opened {
+            connection,
+            master,
+            key_check,
+            data_version,
+        }),
+        _ => Err(OpenError::KeyWrong {
+            key: key_file.to_owned(),
+            database: path.to_owned(),
+        }),
+    }
+}
+
+/// Whether the store still is sealed under the key it was opened with: asked
+/// in every writing transaction, because a store without values may get a new
+/// key from another process.
+pub fn key_is_still(connection: &Connection, key_check: &Sealed) -> rusqlite::Result<bool> {
+    Ok(select_key_check(connection)? == *key_check)
+}
+
+/// A number that changes when another connection, of this or of another
+/// process, has committed.
+pub fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "data_version", |row| row.get(0))
+}
+
+fn exists(path: &Path) -> Result<bool, OpenError> {
+    match std::fs::metadata(path) {
+        // Stores are published whole, so that an empty file is never a store
+        // in the making: it was cut short.
+        Ok(m) if m.is_file() && m.len() == 0 => Err(OpenError::Damaged(
+            path.to_owned(),
+            "the file is empty".into(),
+        )),
+        Ok(m) if m.is_file() => Ok(true),
+        Ok(_) => Err(OpenError::NotAStore(path.to_owned())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(OpenError::Io {
+            doing: "look at the store",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Makes the whole store under a temporary name and then publishes it, unless
+/// another process was faster.
+fn create(path: &Path, master: &Key) -> Result<(), OpenError> {
+    let wal = with_suffix(path, "-wal");
+    // SQLite would replay an orphaned log into the new file.
+    if wal.exists() && !path.exists() {
+        return Err(OpenError::Damaged(
+            path.to_owned(),
+            format!(
+                "the file is gone, but its log {} is still there",
+                wal.display()
+            ),
+        ));
+    }
+    let draft = Draft::new(path)?;
+    write_layout(&draft.path, master).map_err(|e| sqlite(path, e))?;
+    draft.publish(path).map_err(|source| OpenError::Io {
+        doing: "make the store",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(())
+}
+
+fn write_layout(draft: &Path, master: &Key) -> rusqlite::Result<()> {
+    let mut connection = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Set here, once: changing it later can fail while others have it open.
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    configure(&connection)?;
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch(LAYOUT_1)?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", LAYOUT)?;
+    write_key_check(&tx, master)?;
+    tx.commit()?;
+    // Closing the last connection folds the log into the file and removes it.
+    connection.close().map_err(|(_, e)| e)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)
+}
+
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let at = |e| sqlite(path, e);
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(at)?;
+    configure(&connection).map_err(at)?;
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    if number("application_id").map_err(at)? != APPLICATION_ID {
+        return Err(OpenError::NotAStore(path.to_owned()));
+    }
+    let layout = number("user_version").map_err(at)?;
+    if layout != LAYOUT {
+        return Err(OpenError::Newer(path.to_owned(), layout, LAYOUT));
+    }
+    connection
+        .pragma_update(None, "journal_mode", "wal")
+        .map_err(at)?;
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(at)?;
+    if verdict != "ok" {
+        let first = verdict.lines().next().unwrap_or_default().to_owned();
+        return Err(OpenError::Damaged(path.to_owned(), first));
+    }
+    Ok(connection)
+}
+
+/// The key is gone. Where it sealed nothing yet, nothing is lost by a new one.
+fn rekey_empty(path: &Path, key_file: &Path) -> Result<Key, OpenError> {
+    let mut connection = connect(path)?;
+    let at = |e| sqlite(path, e);
+    let tx = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(at)?;
+    let values: i64 = tx
+        .query_row("SELECT count(value) FROM version", [], |row| row.get(0))
+        .map_err(at)?;
+    if values > 0 {
+        return Err(OpenError::KeyMissing {
+            key: key_file.to_owned(),
+            database: path.to_owned(),
+        });
+    }
+    let master = key::create(key_file)?;
+    write_key_check(&tx, &master).map_err(at)?;
+    tx.commit().map_err(at)?;
+    Ok(master)
+}
+
+fn write_key_check(connection: &Connection, master: &Key) -> rusqlite::Result<()> {
+    let sealed = envelope::seal(master, KEY_CHECK_NAME, "", KEY_CHECK)
+        .map_err(|_| rusqlite::Error::InvalidQuery)?;
+    connection.execute(
+        "INSERT INTO store (one, check_key, check_value) VALUES (1, ?1, ?2)
+         ON CONFLICT (one) DO UPDATE SET
+             check_key = excluded.check_key, check_value = excluded.check_value",
+        (sealed.data_key, sealed.value),
+    )?;
+    Ok(())
+}
+
+fn select_key_check(connection: &Connection) -> rusqlite::Result<Sealed> {
+    connection.query_row("SELECT check_key, check_value FROM store", [], |row| {
+        Ok(Sealed {
+            data_key: row.get(0)?,
+            value: row.get(1)?,
+        })
+    })
+}
+
+fn read_key_check(path: &Path, connection: &Connection) -> Result<Sealed, OpenError> {
+    select_key_check(connection).map_err(|e| sqlite(path, e))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn sqlite(path: &Path, error: rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NotAStore(path.to_owned()),
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged(path.to_owned(), error.to_string()),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            OpenError::Busy(path.to_owned())
+        }
+        _ if matches!(error, rusqlite::Error::QueryReturnedNoRows) => {
+            OpenError::Damaged(path.to_owned(), "its key check is gone".into())
+        }
+        _ => OpenError::Sqlite(path.to_owned(), error),
+    }
+}
+
+/// A store in memory, for tests of the rules.
+#[cfg(test)]
+pub fn in_memory() -> Opened {
+    let connection = Connection::open_in_memory().unwrap();
+    configure(&connection).unwrap();
+    connection.execute_batch(LAYOUT_1).unwrap();
+    let master = Key::generate().unwrap();
+    write_key_check(&connection, &master).unwrap();
+    let key_check = select_key_check(&connection).unwrap();
+    Opened {
+        connection,
+        master,
+        key_check,
+        data_version: 0,
+    }
+}

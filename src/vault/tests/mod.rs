@@ -1,0 +1,97 @@
+//! The rules on a store in memory with a clock of its own ([`Memory`]), and
+//! the store as processes find it on disk.
+
+mod disk;
+mod model;
+mod rules;
+
+use zeroize::Zeroizing;
+
+use super::schema::{self, Opened};
+use super::tx::{Millis, Tx};
+use super::{Value, VaultError, labels, secrets, versions};
+use crate::secret::{Description, VersionId};
+
+struct Memory {
+    file: Opened,
+    now: Millis,
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(Zeroizing::new(value.to_owned()))
+}
+
+/// A token of the shortest length that is allowed.
+fn token(n: u32) -> String {
+    format!("{n:032}")
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self {
+            file: schema::in_memory(),
+            now: 1_700_000_000_000,
+        }
+    }
+
+    fn tx<T>(
+        &mut self,
+        operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        let file = &mut self.file;
+        let tx = Tx::writing(
+            &mut file.connection,
+            &file.master,
+            &file.key_check,
+            self.now,
+        )?;
+        let result = operation(&tx)?;
+        tx.commit()?;
+        Ok(result)
+    }
+
+    fn create(&mut self, name: &str, value: &str, n: u32) -> Result<VersionId, VaultError> {
+        self.tx(|tx| secrets::create(tx, name, None, &text(value), Some(&token(n))))
+    }
+
+    fn put(
+        &mut self,
+        id: &str,
+        value: &str,
+        stages: &[&str],
+        n: u32,
+    ) -> Result<VersionId, VaultError> {
+        let stages: Vec<String> = stages.iter().map(|&s| s.to_owned()).collect();
+        self.tx(|tx| {
+            let secret = secrets::find_live(tx, id)?;
+            versions::put(tx, &secret, &text(value), &stages, Some(&token(n)))
+        })
+    }
+
+    fn stage(
+        &mut self,
+        id: &str,
+        label: &str,
+        to: Option<u32>,
+        from: Option<u32>,
+    ) -> Result<(), VaultError> {
+        let (to, from) = (to.map(token), from.map(token));
+        self.tx(|tx| labels::update(tx, id, label, to.as_deref(), from.as_deref()))
+    }
+
+    fn get(&mut self, id: &str, stage: &str) -> Result<String, VaultError> {
+        self.tx(|tx| match versions::get(tx, id, None, Some(stage))?.value {
+            Value::Text(text) => Ok(text.to_string()),
+            Value::Binary(_) => panic!("text was put"),
+        })
+    }
+
+    fn describe(&mut self, id: &str) -> Result<Description, VaultError> {
+        self.tx(|tx| secrets::describe(tx, id))
+    }
+
+    fn staged(&mut self, id: &str, label: &str) -> Option<String> {
+        let description = self.describe(id).unwrap();
+        description.staged(label).map(|v| v.as_str().to_owned())
+    }
+}

@@ -1,0 +1,75 @@
+//! One transaction: what the operations in the sibling files work on.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::envelope::Sealed;
+use super::key::Key;
+use super::{VaultError, delete, schema};
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = i64;
+
+pub const DAY: Millis = 24 * 60 * 60 * 1000;
+
+/// A transaction, the key, and the one moment at which all of it happens.
+/// Dropped without [`Tx::commit`], it changes nothing.
+pub struct Tx<'a> {
+    pub sql: Transaction<'a>,
+    pub master: &'a Key,
+    pub now: Millis,
+}
+
+impl<'a> Tx<'a> {
+    pub fn reading(
+        connection: &'a mut Connection,
+        master: &'a Key,
+        now: Millis,
+    ) -> Result<Self, VaultError> {
+        Ok(Self {
+            sql: connection.transaction_with_behavior(TransactionBehavior::Deferred)?,
+            master,
+            now,
+        })
+    }
+
+    /// Takes the write lock at once, because a transaction that reads first and
+    /// writes later cannot wait for another writer: it would have to begin anew.
+    pub fn writing(
+        connection: &'a mut Connection,
+        master: &'a Key,
+        key_check: &Sealed,
+        now: Millis,
+    ) -> Result<Self, VaultError> {
+        let tx = Self {
+            sql: connection.transaction_with_behavior(TransactionBehavior::Immediate)?,
+            master,
+            now,
+        };
+        if !schema::key_is_still(&tx.sql, key_check)? {
+            return Err(VaultError::Internal(
+                "the embedded store was given another key while it was open; restart pgvalet"
+                    .into(),
+            ));
+        }
+        delete::purge(&tx)?;
+        Ok(tx)
+    }
+
+    pub fn commit(self) -> Result<(), VaultError> {
+        Ok(self.sql.commit()?)
+    }
+}
+
+pub fn now() -> Millis {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|d| Millis::try_from(d.as_millis()).ok())
+        .unwrap_or(0)
+}
+
+pub fn time(at: Millis) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or(0))
+}

@@ -1,0 +1,118 @@
+//! What a client may read when pgvalet itself refuses or fails it.
+//!
+//! This is the allow-list: no text of the upstream, of the policy or of the
+//! store reaches a client except through a variant here.
+
+use std::sync::Arc;
+
+use super::message;
+use super::startup::StartupError;
+
+/// A five-character SQLSTATE (PostgreSQL documentation, appendix A).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SqlState(pub &'static str);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// One answer for an unknown database, an unknown user and no rule, so
+    /// that nothing can be enumerated.
+    #[error("access denied")]
+    Denied,
+    #[error("this server requires TLS")]
+    TlsRequired,
+    #[error("{0}")]
+    Startup(StartupError),
+    #[error("{0}")]
+    Protocol(&'static str),
+    #[error("invalid frontend message type {0}")]
+    UnknownMessage(u8),
+    #[error("sorry, too many clients already")]
+    TooManyClients,
+    #[error("no server connection became free in time")]
+    PoolWaitTimeout,
+    #[error("the database server cannot be reached")]
+    UpstreamDown,
+    #[error("the database server refused the connection (SQLSTATE {0})")]
+    UpstreamRefused(Arc<str>),
+    #[error("no version of secret \"{0}\" logs in to the database")]
+    NoWorkingVersion(Arc<str>),
+    #[error("secret \"{0}\" cannot be used")]
+    SecretUnusable(Arc<str>),
+    #[error("the connection to the database server was lost")]
+    UpstreamLost,
+    #[error("canceling statement due to user request")]
+    Cancelled,
+    #[error("terminating connection due to administrator command")]
+    ShuttingDown,
+    #[error("terminating connection because its credential was replaced")]
+    DrainDeadline,
+    #[error("the audit log cannot be written")]
+    AuditUnavailable,
+    #[error("{0} is not supported by pgvalet")]
+    Unsupported(&'static str),
+    #[error("{0}")]
+    BadParameter(String),
+}
+
+impl ClientError {
+    pub fn sqlstate(&self) -> SqlState {
+        SqlState(match self {
+            Self::Denied | Self::TlsRequired => "28000",
+            Self::Startup(_) | Self::Protocol(_) | Self::UnknownMessage(_) => "08P01",
+            Self::TooManyClients | Self::PoolWaitTimeout => "53300",
+            Self::UpstreamDown | Self::UpstreamLost => "08006",
+            Self::UpstreamRefused(_)
+            | Self::NoWorkingVersion(_)
+            | Self::SecretUnusable(_)
+            | Self::AuditUnavailable => "57P03",
+            Self::Cancelled => "57014",
+            Self::ShuttingDown | Self::DrainDeadline => "57P01",
+            Self::Unsupported(_) => "0A000",
+            Self::BadParameter(_) => "22023",
+        })
+    }
+
+    /// What to do about it, where there is something to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::TlsRequired => "Connect with sslmode=require or stricter.",
+            Self::TooManyClients => "Raise [listen] max_clients, or close idle connections.",
+            Self::PoolWaitTimeout => {
+                "All server connections are busy; raise pool_size or look for long transactions."
+            }
+            Self::UpstreamDown => {
+                "pgvalet keeps trying; look at its log and /status for the cause."
+            }
+            Self::UpstreamRefused(_) => "The log and /status of pgvalet name the cause.",
+            Self::NoWorkingVersion(_) => {
+                "Set the role's password to that of the secret, or store the right one; pgvalet follows without a restart."
+            }
+            Self::SecretUnusable(_) => "Run `pgvalet check` for the cause.",
+            Self::DrainDeadline | Self::ShuttingDown => "Connect again.",
+            Self::AuditUnavailable => "Free space for the audit log, or see [audit] on_failure.",
+            _ => return None,
+        })
+    }
+
+    /// ErrorResponse with severity FATAL: the connection ends after it.
+    pub fn fatal(&self, out: &mut Vec<u8>) {
+        message::error_response(
+            out,
+            "FATAL",
+            self.sqlstate().0,
+            &self.to_string(),
+            self.hint(),
+        );
+    }
+
+    /// ErrorResponse with severity ERROR: the connection lives on.
+    pub fn error(&self, out: &mut Vec<u8>) {
+        message::error_response(
+            out,
+            "ERROR",
+            self.sqlstate().0,
+            &self.to_string(),
+            self.hint(),
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! The backend messages that pgvalet writes itself, and readers for the few
+//! server messages whose bodies it looks into.
+
+use super::frame::{HEADER, cstr};
+
+/// Appends a message: tag, length, and what `body` writes.
+fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
+    out.push(tag);
+    let at = out.len();
+    out.extend([0; 4]);
+    body(out);
+    // A message of ours never comes near 4 GiB.
+    let length = (out.len() - at) as u32;
+    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    // A NUL would end the field early and desynchronise the reader.
+    out.extend(text.bytes().filter(|&b| b != 0));
+    out.push(0);
+}
+
+pub fn error_response(
+    out: &mut Vec<u8>,
+    severity: &str,
+    sqlstate: &str,
+    text_: &str,
+    hint: Option<&str>,
+) {
+    message(out, b'E', |out| {
+        for (field, value) in [
+            (b'S', severity),
+            (b'V', severity),
+            (b'C', sqlstate),
+            (b'M', text_),
+        ] {
+            out.push(field);
+            text(out, value);
+        }
+        if let Some(hint) = hint {
+            out.push(b'H');
+            text(out, hint);
+        }
+        out.push(0);
+    });
+}
+
+pub fn authentication_ok(out: &mut Vec<u8>) {
+    message(out, b'R', |out| out.extend([0; 4]));
+}
+
+pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
+    message(out, b'S', |out| {
+        text(out, name);
+        text(out, value);
+    });
+}
+
+pub fn backend_key_data(out: &mut Vec<u8>, pid: u32, secret: [u8; 4]) {
+    message(out, b'K', |out| {
+        out.extend(pid.to_be_bytes());
+        out.extend(secret);
+    });
+}
+
+pub fn ready_for_query(out: &mut Vec<u8>, status: u8) {
+    message(out, b'Z', |out| out.push(status));
+}
+
+/// NegotiateProtocolVersion: the newest version spoken here is 3.0. Postgres
+/// itself sends the full version number in the field that the documentation
+/// calls the minor version, and libpq reads it so.
+pub fn negotiate_protocol_version(out: &mut Vec<u8>, unknown_options: &[String]) {
+    message(out, b'v', |out| {
+        out.extend(0x0003_0000u32.to_be_bytes());
+        out.extend((unknown_options.len() as u32).to_be_bytes());
+        for option in unknown_options {
+            text(out, option);
+        }
+    });
+}
+
+/// A simple query, to the server.
+pub fn query(out: &mut Vec<u8>, sql: &str) {
+    message(out, b'Q', |out| text(out, sql));
+}
+
+/// Parse: the name, then `tail`, which is the rest of a Parse body (query
+/// text, parameter types).
+pub fn parse(out: &mut Vec<u8>, name: &str, tail: &[u8]) {
+    message(out, b'P', |out| {
+        text(out, name);
+        out.extend(tail);
+    });
+}
+
+pub fn close_statement(out: &mut Vec<u8>, name: &str) {
+    message(out, b'C', |out| {
+        out.push(b'S');
+        text(out, name);
+    });
+}
+
+pub fn describe_statement(out: &mut Vec<u8>, name: &str) {
+    message(out, b'D', |out| {
+        out.push(b'S');
+        text(out, name);
+    });
+}
+
+pub fn terminate(out: &mut Vec<u8>) {
+    message(out, b'X', |_| {});
+}
+
+pub const PARSE_COMPLETE: [u8; 5] = *b"1\0\0\0\x04";
+pub const CLOSE_COMPLETE: [u8; 5] = *b"3\0\0\0\x04";
+
+/// The fields of an ErrorResponse or NoticeResponse that pgvalet acts on.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ErrorFields {
+    pub severity: String,
+    pub sqlstate: String,
+    pub message: String,
+}
+
+impl ErrorFields {
+    /// Reads the whole message, header included. Fields that are missing stay
+    /// empty: a server that leaves out the SQLSTATE must not confuse anyone
+    /// (CVE-2026-6666).
+    pub fn read(message: &[u8]) -> Self {
+        let mut fields = Self::default();
+        let mut rest = message.get(HEADER..).unwrap_or_default();
+        while let Some((&field, after)) = rest.split_first() {
+            let Some(value) = cstr(after) else { break };
+            let slot = match field {
+                b'S' if fields.severity.is_empty() => Some(&mut fields.severity),
+                // The unlocalised severity wins over the localised one.
+                b'V' => Some(&mut fields.severity),
+                b'C' => Some(&mut fields.sqlstate),
+                b'M' => Some(&mut fields.message),
+                _ => None,
+            };
+            if let Some(slot) = slot {
+                *slot = String::from_utf8_lossy(value).into_owned();
+            }
+            rest = &after[value.len() + 1..];
+        }
+        fields
+    }
+
+    pub fn is_fatal(&self) -> bool {
+        self.severity == "FATAL" || self.severity == "PANIC"
+    }
+}
+
+/// An ErrorResponse in which one name is replaced by another.
+pub fn rename(error: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(error.len() + to.len());
+    message(&mut out, b'E', |out| {
+        let mut rest = error.get(HEADER..).unwrap_or_default();
+        while let Some(at) = rest.windows(from.len().max(1)).position(|w| w == from) {
+            out.extend(&rest[..at]);
+            out.extend(to);
+            rest = &rest[at + from.len()..];
+        }
+        out.extend(rest);
+    });
+    out
+}
+
+/// Name and value of a ParameterStatus message, header included.
+pub fn read_parameter_status(message: &[u8]) -> Option<(&str, &str)> {
+    let body = message.get(HEADER..)?;
+    let name = cstr(body)?;
+    let value = cstr(&body[name.len() + 1..])?;
+    Some((
+        std::str::from_utf8(name).ok()?,
+        std::str::from_utf8(value).ok()?,
+    ))
+}
+
+/// The columns of a DataRow message in text format, header included; NULL is
+/// empty. Columns that the message does not hold are left out.
+pub fn read_row(message: &[u8]) -> Vec<String> {
+    let mut columns = Vec::new();
+    let mut rest = message.get(HEADER + 2..).unwrap_or_default();
+    while let Some((&length, after)) = rest.split_first_chunk::<4>() {
+        let length = usize::try_from(i32::from_be_bytes(length)).unwrap_or(0);
+        let Some((value, after)) = after.split_at_checked(length) else {
+            break;
+        };
+        columns.push(String::from_utf8_lossy(value).into_owned());
+        rest = after;
+    }
+    columns
+}
+
+/// The tag of a CommandComplete message, header included.
+pub fn read_command_tag(message: &[u8]) -> &[u8] {
+    message.get(HEADER..).and_then(cstr).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{ClientError, Frame};
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_error_can_be_read_back() {
+        let mut out = Vec::new();
+        ClientError::NoWorkingVersion("prod/orders".into()).fatal(&mut out);
+        assert_eq!(Frame::read(&out).unwrap().unwrap().len, out.len());
+        let fields = ErrorFields::read(&out);
+        assert!(fields.is_fatal());
+        assert_eq!(fields.sqlstate, "57P03");
+        assert!(fields.message.contains("prod/orders"));
+    }
+
+    #[test]
+    fn a_name_in_an_error_is_replaced() {
+        let mut out = Vec::new();
+        let text = "prepared statement \"pgvalet_7\" already exists";
+        error_response(&mut out, "ERROR", "42P05", text, None);
+        let renamed = rename(&out, b"pgvalet_7", b"a");
+        assert_eq!(Frame::read(&renamed).unwrap().unwrap().len, renamed.len());
+        assert_eq!(
+            ErrorFields::read(&renamed).message,
+            "prepared statement \"a\" already exists"
+        );
+    }
+
+    #[test]
+    fn a_nul_in_a_text_does_not_end_the_field() {
+        let mut out = Vec::new();
+        parameter_status(&mut out, "a\0b", "c");
+        assert_eq!(read_parameter_status(&out), Some(("ab", "c")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_error_body_is_read(body in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let mut out = Vec::new();
+            message(&mut out, b'E', |out| out.extend(&body));
+            ErrorFields::read(&out);
+            read_parameter_status(&out);
+            read_command_tag(&out);
+            read_row(&out);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The first packet of a connection: it has a length but no tag.
+//!
+//! Source: protocol chapter, "Message Formats": StartupMessage, SSLRequest,
+//! GSSENCRequest, CancelRequest.
+
+use super::frame::cstr;
+
+/// Postgres' own cap (MAX_STARTUP_PACKET_LENGTH): nobody is authenticated yet,
+/// so nothing larger is ever read into memory.
+pub const MAX_STARTUP: usize = 10_000;
+
+const CANCEL: u32 = 80_877_102;
+const SSL: u32 = 80_877_103;
+const GSSENC: u32 = 80_877_104;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartupPacket {
+    Ssl,
+    GssEnc,
+    Cancel { pid: u32, secret: Vec<u8> },
+    Startup(Startup),
+}
+
+/// StartupMessage.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Startup {
+    pub user: String,
+    pub database: String,
+    /// A minor version above 0, or options `_pq_.…`: the client has to be told
+    /// what is not spoken here (NegotiateProtocolVersion).
+    pub newer_minor: bool,
+    pub protocol_options: Vec<String>,
+    /// `replication=…`, where it asks for something.
+    pub replication: bool,
+    /// Everything else, in the client's order.
+    pub parameters: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StartupError {
+    #[error("invalid length of startup packet")]
+    Length,
+    #[error("unsupported frontend protocol: pgvalet speaks 3.0")]
+    Version,
+    #[error("invalid startup packet layout: expected terminator as last byte")]
+    Layout,
+    #[error("no PostgreSQL user name specified in startup packet")]
+    NoUser,
+}
+
+/// Bytes that follow the length word, or an error when the length cannot be.
+pub fn body_length(word: [u8; 4]) -> Result<usize, StartupError> {
+    let length = u32::from_be_bytes(word) as usize;
+    if !(8..=MAX_STARTUP).contains(&length) {
+        return Err(StartupError::Length);
+    }
+    Ok(length - 4)
+}
+
+impl StartupPacket {
+    /// Reads what follows the length word.
+    pub fn read(body: &[u8]) -> Result<Self, StartupError> {
+        let (&code, rest) = body.split_first_chunk::<4>().ok_or(StartupError::Length)?;
+        match u32::from_be_bytes(code) {
+            SSL | GSSENC if !rest.is_empty() => Err(StartupError::Length),
+            SSL => Ok(Self::Ssl),
+            GSSENC => Ok(Self::GssEnc),
+            // Protocol 3.2 allows keys of up to 256 bytes.
+            CANCEL => match rest.split_first_chunk::<4>() {
+                Some((&pid, secret)) if (4..=256).contains(&secret.len()) => Ok(Self::Cancel {
+                    pid: u32::from_be_bytes(pid),
+                    secret: secret.to_vec(),
+                }),
+                _ => Err(StartupError::Length),
+            },
+            version if version >> 16 == 3 => {
+                Startup::read(version & 0xffff != 0, rest).map(Self::Startup)
+            }
+            _ => Err(StartupError::Version),
+        }
+    }
+}
+
+impl Startup {
+    fn read(newer_minor: bool, mut rest: &[u8]) -> Result<Self, StartupError> {
+        let mut startup = Self {
+            newer_minor,
+            ..Self::default()
+        };
+        loop {
+            let name = take(&mut rest)?;
+            if name.is_empty() {
+                break;
+            }
+            let value = take(&mut rest)?;
+            match name.as_str() {
+                "user" => startup.user = value,
+                "database" => startup.database = value,
+                "replication" => {
+                    let off = ["false", "off", "no", "0", "f", "n"];
+                    startup.replication = !off.contains(&value.to_ascii_lowercase().as_str());
+                }
+                _ if name.starts_with("_pq_.") => startup.protocol_options.push(name),
+                _ => startup.parameters.push((name, value)),
+            }
+        }
+        if !rest.is_empty() {
+            return Err(StartupError::Layout);
+        }
+        if startup.user.is_empty() {
+            return Err(StartupError::NoUser);
+        }
+        // As Postgres does: the database defaults to the user's name.
+        if startup.database.is_empty() {
+            startup.database.clone_from(&startup.user);
+        }
+        Ok(startup)
+    }
+
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .rev()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
+    }
+}
+
+fn take(rest: &mut &[u8]) -> Result<String, StartupError> {
+    let text = cstr(rest).ok_or(StartupError::Layout)?;
+    *rest = &rest[text.len() + 1..];
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn startup(version: u32, body: &[u8]) -> Result<StartupPacket, StartupError> {
+        let mut bytes = version.to_be_bytes().to_vec();
+        bytes.extend(body);
+        StartupPacket::read(&bytes)
+    }
+
+    #[test]
+    fn a_startup_message() {
+        let Ok(StartupPacket::Startup(s)) =
+            startup(0x30000, b"user\0alice\0application_name\0psql\0\0")
+        else {
+            panic!("not a start-up message")
+        };
+        assert_eq!((s.user.as_str(), s.database.as_str()), ("alice", "alice"));
+        assert_eq!(s.parameter("Application_Name"), Some("psql"));
+        assert!(!s.newer_minor && !s.replication);
+    }
+
+    #[test]
+    fn newer_protocols_are_noted() {
+        let Ok(StartupPacket::Startup(s)) = startup(
+            0x30002,
+            b"user\0a\0database\0d\0_pq_.x\01\0replication\0database\0\0",
+        ) else {
+            panic!("not a start-up message")
+        };
+        assert!(s.newer_minor && s.replication);
+        assert_eq!(s.protocol_options, ["_pq_.x"]);
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        assert_eq!(startup(0x30000, b"user\0a\0"), Err(StartupError::Layout));
+        assert_eq!(startup(0x30000, b"user\0a\0\0x"), Err(StartupError::Layout));
+        assert_eq!(
+            startup(0x30000, b"database\0a\0\0"),
+            Err(StartupError::NoUser)
+        );
+        assert_eq!(startup(0x20000, b""), Err(StartupError::Version));
+        assert_eq!(startup(SSL, b"x"), Err(StartupError::Length));
+        assert_eq!(startup(CANCEL, &[0; 5]), Err(StartupError::Length));
+        assert_eq!(startup(CANCEL, &[0; 300]), Err(StartupError::Length));
+        for length in [0u32, 7, 10_001, u32::MAX] {
+            assert_eq!(body_length(length.to_be_bytes()), Err(StartupError::Length));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = StartupPacket::read(&bytes);
+        }
+    }
+}
