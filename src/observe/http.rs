@@ -38,7 +38,11 @@ pub async fn serve(
     token: Option<String>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let admin = Arc::new(Admin { metrics: metrics.clone(), source, token });
+    let admin = Arc::new(Admin {
+        metrics: metrics.clone(),
+        source,
+        token,
+    });
     let router = Router::new()
         .route("/metrics", get(render_metrics))
         .route("/status", get(render_status))
@@ -53,13 +57,17 @@ pub async fn serve(
             metrics.upkeep();
         }
     });
-    let result = axum::serve(listener, router).with_graceful_shutdown(shutdown).await;
+    let result = axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await;
     upkeep.abort();
     result
 }
 
 async fn authorise(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    let Some(token) = &admin.token else { return next.run(request).await };
+    let Some(token) = &admin.token else {
+        return next.run(request).await;
+    };
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -80,7 +88,13 @@ async fn authorise(State(admin): State<Arc<Admin>>, request: Request, next: Next
 
 async fn render_metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     admin.source.publish();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        admin.metrics.render(),
+    )
 }
 
 async fn render_status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
@@ -90,6 +104,10 @@ async fn render_status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
 async fn render_ready(State(admin): State<Arc<Admin>>) -> Response {
     match admin.source.ready() {
         Ok(()) => "ready\n".into_response(),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
+        Err(why) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: {why}\n"),
+        )
+            .into_response(),
     }
 }
