@@ -58,7 +58,7 @@ pub(super) async fn run(pool: Weak<Pool>, mut secret: watch::Receiver<Known>) {
                     backoff.reset();
                     None
                 }
-                Next::Again => Some(Instant::now() + backoff.next()),
+                Next::Again => Some(Instant::now() + backoff.wait()),
             };
         }
         tokio::select! {

@@ -27,6 +27,8 @@ pub(super) enum Health {
 
 pub(super) struct State {
     /// Connections nobody holds, clean; the hottest last.
+    // Boxed: they are large, and move between here, leases and tasks.
+    #[allow(clippy::vec_box)]
     pub idle: Vec<Box<Connection>>,
     /// Clients in the order they came. Not empty only while `idle` is empty,
     /// or while nothing in it may be used.

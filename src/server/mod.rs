@@ -101,7 +101,7 @@ impl Proxy {
             self.built.context.sessions.is_empty() && pools.iter().all(|p| p.is_empty())
         })
         .await;
-        self.built.context.audit.flush().await;
+        self.built.context.audit.clone().close().await;
     }
 
     fn dismiss(&self, signal: Signal) {

@@ -159,7 +159,7 @@ mod tests {
     fn newer_protocols_are_noted() {
         let Ok(StartupPacket::Startup(s)) = startup(
             0x30002,
-            b"user\0a\0database\0d\0_pq_.x\01\0replication\0database\0\0",
+            b"user\0a\0database\0d\0_pq_.x\0on\0replication\0database\0\0",
         ) else {
             panic!("not a start-up message")
         };
