@@ -139,9 +139,13 @@ impl Pool {
         self.registry
             .secret(self.secret.as_str())
             .adoption("failed");
+        self.record_failure(Some(credential), why);
+    }
+
+    fn record_failure(&self, credential: Option<&Credential>, why: &str) {
         let mut record = Record::new(Event::SecretFail);
         record.database = Some(self.database.name.clone());
-        record.credential = Some(credential_ref(credential));
+        record.credential = credential.map(credential_ref);
         record.outcome = Some(Outcome::Failure);
         record.reason = Some(why.into());
         self.audit.record(record);
@@ -206,6 +210,7 @@ impl Pool {
             return Next::Again;
         };
         if *message != failure {
+            self.record_failure(None, &failure);
             error!(database = %self.database.name, secret = %self.secret, "no version logs in: {failure}");
         }
         *message = failure;

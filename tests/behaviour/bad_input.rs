@@ -69,7 +69,9 @@ async fn a_port_that_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_with_a_typing_error() {
-    let proxy = Proxy::with_one_database(&any_secret(), "pool_sise = 5").prepare();
+    let proxy = Proxy::builder()
+        .database("app", "secret = \"app\"\npool_sise = 5")
+        .prepare();
     let said = refusal(proxy).await;
     assert!(
         said.contains("pool_sise") && said.contains("pool_size"),

@@ -1,5 +1,6 @@
 //! The ceilings: server connections, waiting clients, clients.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -8,8 +9,10 @@ use super::common::client::told;
 use super::common::{Cluster, Proxy, connect, eventually};
 use super::protocol::proxy;
 
-/// Counts, as fast as Postgres answers, how many backends a role has; the most
-/// that was ever seen.
+/// Looks, as fast as Postgres answers, which backends there are. Postgres lists
+/// them one after the other, so that one look may show a backend that has gone
+/// beside the one that came after it; only those seen by two looks in a row
+/// were certainly there at the same time. The most of those is what counts.
 pub struct Sampler {
     stop: tokio::sync::oneshot::Sender<()>,
     task: tokio::task::JoinHandle<(u64, u64)>,
@@ -21,12 +24,14 @@ impl Sampler {
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
             let (mut most, mut samples) = (0, 0);
-            let backends = "select count(*) from pg_stat_activity \
+            let mut before = BTreeSet::new();
+            let backends = "select pid from pg_stat_activity \
                  where backend_type = 'client backend' and application_name <> 'test-superuser' \
                  and usename is distinct from 'postgres'";
             while stopped.try_recv().is_err() {
-                let now: u64 = admin.value(backends).await.parse().expect("a number");
-                most = most.max(now);
+                let now: BTreeSet<String> = admin.column(backends).await.into_iter().collect();
+                most = most.max(now.intersection(&before).count() as u64);
+                before = now;
                 samples += 1;
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

@@ -37,6 +37,19 @@ impl Session {
             .await
             .unwrap_or_else(|e| panic!("{sql}: {e:?}"))
     }
+
+    /// The first column of every row, by the simple protocol.
+    pub async fn column(&self, sql: &str) -> Vec<String> {
+        let messages = self
+            .simple_query(sql)
+            .await
+            .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        let value = |m| match m {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        };
+        messages.into_iter().filter_map(value).collect()
+    }
 }
 
 impl Deref for Session {
