@@ -49,7 +49,7 @@ pub enum AuditError {
 
 /// What the writer is asked to do.
 pub(super) enum Job {
-    Write(Entry),
+    Write(Box<Entry>),
     /// Write what is queued, and stop.
     Close(oneshot::Sender<()>),
 }
@@ -176,12 +176,12 @@ impl Audit {
     }
 }
 
-fn entry(record: Record, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {
-    Entry {
+fn entry(record: Record, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Box<Entry> {
+    Box::new(Entry {
         time: Utc::now(),
         record,
         done,
-    }
+    })
 }
 
 /// What messages call a sink.

@@ -52,7 +52,7 @@ impl Writer {
             let mut next = Some(first);
             while let Some(job) = next {
                 match job {
-                    Job::Write(entry) => batch.push(entry),
+                    Job::Write(entry) => batch.push(*entry),
                     Job::Close(done) => {
                         // No more is let in; what is queued is still read.
                         jobs.close();

@@ -10,6 +10,8 @@ mod tests;
 pub use fetch::{FetchError, fetch};
 pub use http::{Token, TokenError, serve};
 pub use metrics::{Metrics, PoolMetrics, SecretMetrics};
+#[cfg(test)]
+pub(crate) use status::examples;
 pub use status::{
     DatabaseStatus, GenerationStatus, Holder, SecretStatus, ServerCounts, Status, StatusSource,
 };

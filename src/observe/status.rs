@@ -102,7 +102,7 @@ pub struct SecretStatus {
 }
 
 #[cfg(test)]
-pub(super) mod examples {
+pub(crate) mod examples {
     use super::*;
 
     /// A proxy in the middle of a rotation.
