@@ -1,5 +1,3 @@
-//! Command line in, exit code out.
-
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

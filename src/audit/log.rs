@@ -49,7 +49,7 @@ pub enum AuditError {
 
 /// What the writer is asked to do.
 pub(super) enum Job {
-    Write(Entry),
+    Write(Box<Entry>),
     /// Write what is queued, and stop.
     Close(oneshot::Sender<()>),
 }
@@ -71,6 +71,15 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self {
+            records: metrics.counter("pgvalet_audit_records_total", &[]),
+            failures: metrics.counter("pgvalet_audit_failures_total", &[]),
+            lost: AtomicU64::new(0),
+            warned: Mutex::new(None),
+        }
+    }
+
     pub(super) fn lose(&self, records: u64, error: &AuditError) {
         self.failures.increment(records);
         self.lost.fetch_add(records, Ordering::Relaxed);
@@ -112,12 +121,7 @@ impl Audit {
             AuditSink::Stdout => Sink::stdout(),
             AuditSink::File(path) => Sink::open(path, rotation_check)?,
         };
-        let counts = Arc::new(Counts {
-            records: metrics.counter("pgvalet_audit_records_total", &[]),
-            failures: metrics.counter("pgvalet_audit_failures_total", &[]),
-            lost: AtomicU64::new(0),
-            warned: Mutex::new(None),
-        });
+        let counts = Arc::new(Counts::new(metrics));
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writer = Writer::new(sink, chain, counts.clone());
         std::thread::Builder::new()
@@ -176,12 +180,12 @@ impl Audit {
     }
 }
 
-fn entry(record: Record, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {
-    Entry {
+fn entry(record: Record, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Box<Entry> {
+    Box::new(Entry {
         time: Utc::now(),
         record,
         done,
-    }
+    })
 }
 
 /// What messages call a sink.

@@ -18,6 +18,6 @@ mod verify;
 mod writer;
 
 pub use log::{Audit, AuditError};
-pub use query::{Filter, table_head, table_row};
+pub use query::{Filter, printable, table_head, table_row};
 pub use record::{CredentialRef, Event, IdentityRef, Outcome, Record, ServerRef};
-pub use verify::{Broken, Report, verify};
+pub use verify::{Broken, Place, Report, verify};

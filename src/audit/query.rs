@@ -73,7 +73,7 @@ fn row(columns: [&str; 9]) -> String {
 
 /// Much of a record was chosen by a client: nothing in it may steer the
 /// terminal.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()

@@ -71,7 +71,7 @@ async fn what_is_recorded_is_there_and_verifies() {
     let report = check(&path);
     whole(&report, 1000);
     assert!(report.notes.is_empty());
-    assert_eq!(report.last.map(|(seq, _)| seq), Some(1000));
+    assert_eq!(report.last.map(|last| last.seq), Some(1000));
     let first: serde_json::Value = serde_json::from_str(&lines(&path)[0]).expect("JSON");
     assert_eq!(first["event"], "session.start");
     assert_eq!(first["client"], "orders-api");

@@ -5,16 +5,17 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::line::{Chain, GENESIS, Link, VERSION};
 
 /// What a check found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Records that are as they were written, up to the first that is not.
     pub records: u64,
-    /// Number and time of the first and the last of them.
-    pub first: Option<(u64, String)>,
-    pub last: Option<(u64, String)>,
+    pub first: Option<Place>,
+    pub last: Option<Place>,
     /// Hash of the last of them, to be compared with one kept elsewhere: that
     /// the end was cut off shows in no other way.
     pub last_hash: Option<String>,
@@ -24,8 +25,16 @@ pub struct Report {
     pub broken: Option<Broken>,
 }
 
+/// Which record of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    pub seq: u64,
+    /// RFC 3339.
+    pub time: String,
+}
+
 /// A place where the chain breaks.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Broken {
     pub file: PathBuf,
     /// From 1.
@@ -179,7 +188,10 @@ impl Check {
                 link.torn
             ));
         }
-        let this = (link.seq, link.time.clone());
+        let this = Place {
+            seq: link.seq,
+            time: link.time.clone(),
+        };
         self.report.records += 1;
         self.report.first.get_or_insert(this.clone());
         self.report.last = Some(this);

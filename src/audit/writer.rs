@@ -52,7 +52,7 @@ impl Writer {
             let mut next = Some(first);
             while let Some(job) = next {
                 match job {
-                    Job::Write(entry) => batch.push(entry),
+                    Job::Write(entry) => batch.push(*entry),
                     Job::Close(done) => {
                         // No more is let in; what is queued is still read.
                         jobs.close();
@@ -147,5 +147,63 @@ impl Writer {
             self.chain = chain;
         }
         self.state = State::Whole;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+    use std::time::Duration;
+
+    use chrono::Utc;
+
+    use super::*;
+    use crate::audit::{Event, Record, verify};
+    use crate::observe::Metrics;
+
+    fn entry() -> Entry {
+        Entry {
+            time: Utc::now(),
+            record: Record::new(Event::Reload),
+            done: None,
+        }
+    }
+
+    /// A disk that fills up in the middle of a batch, and has room again.
+    #[test]
+    fn after_a_broken_off_write_the_chain_goes_on_from_what_got_in() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("audit.jsonl");
+        let (sink, chain) = Sink::open(&path, Duration::MAX).expect("opens");
+        let counts = Arc::new(Counts::new(&Metrics::new()));
+        let mut writer = Writer::new(sink, chain, counts.clone());
+        writer.write(&mut vec![entry(), entry()]);
+
+        // Of three records, one gets in, and half of the second.
+        let (mut bytes, mut chain) = (Vec::new(), writer.chain.clone());
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            let (notes, record) = (Notes::default(), entry().record);
+            append(&mut bytes, &mut chain, "h:1", Utc::now(), notes, &record).expect("serialises");
+            ends.push(bytes.len());
+        }
+        let cut = (ends[0] + ends[1]) / 2;
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&bytes[..cut]))
+            .expect("written");
+        counts.lose(3, &AuditError::Full);
+        writer.state = State::Unknown;
+
+        writer.write(&mut vec![entry()]);
+        let report = verify(&[path]).expect("read");
+        assert_eq!((report.broken, report.records), (None, 4));
+        let notes = report.notes.join("\n");
+        assert!(notes.contains("2 records before this one"), "{notes}");
+        let torn = format!("{} bytes of it remain", cut - ends[0] + 1);
+        assert!(notes.contains(&torn), "{notes}");
+        assert_eq!(counts.lost.load(Ordering::Relaxed), 0);
     }
 }

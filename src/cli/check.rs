@@ -1,131 +1,195 @@
-//! `pgvalet check`: is the file right, does the store answer, does each
-//! credential log in.
+//! `pgvalet check`.
 
+use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 
-use super::Failure;
-use crate::config::{self, Config, Database, ListenAddress, PoolMode, StoreKind};
-use crate::net::tls;
-use crate::secret::{self, Credential, SecretId, SecretStore, Which};
-use crate::upstream::{self, KeyCache, Target};
+use super::{Failure, files, online, table};
+use crate::config::{
+    AuditSink, Client, Config, Database, ListenAddress, ListenTls, OnAuditFailure, PoolMode,
+    StoreKind, UnixUser, UpstreamTls, is_local, warnings,
+};
 
-pub async fn check(path: &Path, config: &Config, offline: bool) -> Result<(), Failure> {
-    println!("{}: right in form", path.display());
-    describe(config);
-    for warning in config::warnings(config) {
-        println!("warning: {warning}");
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  pgvalet check\n  pgvalet check --offline --config config/pgvalet.toml"
+)]
+pub(super) struct Args {
+    /// Look only at the configuration and the files it names
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+pub(super) fn run(
+    args: &Args,
+    file: &Path,
+    config: &Config,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    offline(file, config, out)?;
+    if args.offline {
+        writeln!(
+            out,
+            "not asked: the secret store and the servers (--offline)"
+        )?;
+        return Ok(());
     }
-    let mut failed = files(config);
-    if !offline {
-        failed += online(config).await;
+    super::block_on(online::online(config, out))
+}
+
+/// The part that asks nobody: what the configuration says, what is doubtful
+/// about it, and whether its files can be used.
+pub(super) fn offline(file: &Path, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    writeln!(out, "{} is valid\n", file.display())?;
+    summary(config, out)?;
+    for warning in warnings(config) {
+        writeln!(out, "warning: {warning}")?;
     }
-    if failed > 0 {
-        Err(Failure::Check(failed))
-    } else {
-        Ok(())
+    let problems = files::problems(config);
+    for problem in &problems {
+        writeln!(out, "problem: {problem}")?;
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Shown),
     }
 }
 
-fn describe(config: &Config) {
-    for address in &config.listen.addresses {
-        match address {
-            ListenAddress::Tcp { host, port } => println!("listens on {host}:{port}"),
+fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "listen   {}", listeners(config))?;
+    writeln!(
+        out,
+        "admin    {}",
+        config.admin.address.as_deref().unwrap_or("off")
+    )?;
+    writeln!(out, "store    {}", store(&config.store.kind))?;
+    writeln!(out, "audit    {}\n", audit(config))?;
+    let rows: Vec<_> = config.databases.values().map(|d| database(d)).collect();
+    table::write(
+        out,
+        &["DATABASE", "SECRET", "SERVER", "TLS", "MODE", ">SIZE"],
+        &rows,
+    )?;
+    writeln!(out)?;
+    let rows: Vec<_> = config.clients.iter().map(|c| client(c)).collect();
+    let head = [
+        ">RULE",
+        "CLIENT",
+        "RECOGNISED BY",
+        "DATABASES",
+        "USERS",
+        "SECRET",
+    ];
+    table::write(out, &head, &rows)?;
+    writeln!(out)
+}
+
+fn listeners(config: &Config) -> String {
+    let addresses: Vec<String> = config
+        .listen
+        .addresses
+        .iter()
+        .map(|address| match address {
+            ListenAddress::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            ListenAddress::Tcp { host, port } => format!("{host}:{port}"),
             ListenAddress::Unix { directory, port } => {
-                println!("listens on {}/.s.PGSQL.{port}", directory.display());
+                format!("{}/.s.PGSQL.{port}", directory.display())
             }
-        }
-    }
-    for database in config.databases.values() {
-        let mode = match database.pool_mode {
-            PoolMode::Session => "session",
-            PoolMode::Transaction => "transaction",
-        };
-        println!(
-            "database {}: secret \"{}\", {mode} mode, at most {} server connections",
-            database.name, database.secret, database.pool_size
-        );
-    }
-    for client in &config.clients {
-        println!(
-            "client {} (rule {}): may use {}",
-            client.name,
-            client.rule,
-            client.databases.join(", ")
-        );
-    }
-}
-
-/// Files that the configuration names.
-fn files(config: &Config) -> usize {
-    let mut failed = 0;
-    if let config::ListenTls::Allow { certificate, key }
-    | config::ListenTls::Require { certificate, key } = &config.listen.tls
-        && let Err(e) = tls::for_clients(certificate, key)
-    {
-        println!("FAILED  [listen] {e}");
-        failed += 1;
-    }
-    failed
-}
-
-/// Every (database, secret) that a rule can lead to.
-async fn online(config: &Config) -> usize {
-    if let StoreKind::Embedded { path, .. } = &config.store.kind
-        && !path.exists()
-    {
-        // Opening would make it, and a check changes nothing.
-        println!(
-            "FAILED  there is no store at {} yet: `pgvalet secret create NAME` makes it",
-            path.display()
-        );
-        return 1;
-    }
-    let store = match secret::open(&config.store).await {
-        Ok(store) => store,
-        Err(e) => {
-            println!("FAILED  store: {e}");
-            return 1;
-        }
+        })
+        .collect();
+    let tls = match config.listen.tls {
+        ListenTls::Off => "off",
+        ListenTls::Allow { .. } => "allowed",
+        ListenTls::Require { .. } => "required",
     };
-    let mut failed = 0;
-    for (database, secret) in config.uses() {
-        match login(&store, &database, &secret).await {
-            Ok(what) => println!("ok      database {}: {what}", database.name),
-            Err(why) => {
-                failed += 1;
-                println!("FAILED  database {}: {why}", database.name);
-            }
-        }
-    }
-    failed
+    format!("{} (TLS {tls})", addresses.join(", "))
 }
 
-async fn login(
-    store: &Arc<dyn SecretStore>,
-    database: &Database,
-    secret: &SecretId,
-) -> Result<String, String> {
-    let value = store
-        .get(secret, &Which::current())
-        .await
-        .map_err(|e| e.to_string())?;
-    let credential = Credential::parse(secret, &value)
-        .map_err(|e| format!("version {} of secret \"{secret}\": {e}", value.version))?;
-    let target = Arc::new(Target::resolve(database, &credential).map_err(|e| e.to_string())?);
-    let server = upstream::connect(
-        &target,
-        &credential,
-        &KeyCache::default(),
-        database.connect_timeout,
-    )
-    .await
-    .map_err(|e| e.to_string())?;
-    let tls = server.stream.tls_version().unwrap_or("no TLS");
-    let said = format!(
-        "secret \"{secret}\" version {} logs in to {target} as \"{}\" ({}, {tls})",
-        credential.version, credential.username, server.mechanism
-    );
-    server.close().await;
-    Ok(said)
+fn store(kind: &StoreKind) -> String {
+    match kind {
+        StoreKind::Embedded { path, key_file } => {
+            format!("embedded, {}, key {}", path.display(), key_file.display())
+        }
+        StoreKind::Aws {
+            region,
+            endpoint_url,
+            profile,
+        } => {
+            let or_sdk = |value: &Option<String>| value.clone().unwrap_or_else(|| "default".into());
+            format!(
+                "AWS Secrets Manager, region {}, profile {}, endpoint {}",
+                or_sdk(region),
+                or_sdk(profile),
+                or_sdk(endpoint_url)
+            )
+        }
+    }
+}
+
+fn audit(config: &Config) -> String {
+    let sink = match &config.audit.sink {
+        AuditSink::File(path) => path.display().to_string(),
+        AuditSink::Stdout => "standard output".to_owned(),
+    };
+    match config.audit.on_failure {
+        OnAuditFailure::Deny => format!("{sink}; no session without a record"),
+        OnAuditFailure::Continue => format!("{sink}; sessions go on without a record"),
+    }
+}
+
+fn database(d: &Database) -> Vec<String> {
+    let host = d.host.as_deref().unwrap_or("(secret)");
+    let port = d.port.map(|p| format!(":{p}")).unwrap_or_default();
+    let dbname = d
+        .dbname
+        .as_deref()
+        .map(|d| format!("/{d}"))
+        .unwrap_or_default();
+    let tls = match d.tls {
+        None => match d.host.as_deref().map(is_local) {
+            Some(true) => "disable",
+            Some(false) => "verify-full",
+            None => "verify-full, disable on loopback",
+        },
+        Some(UpstreamTls::Disable) => "disable",
+        Some(UpstreamTls::Require) => "require",
+        Some(UpstreamTls::VerifyCa) => "verify-ca",
+        Some(UpstreamTls::VerifyFull) => "verify-full",
+    };
+    let mode = match d.pool_mode {
+        PoolMode::Session => "session",
+        PoolMode::Transaction => "transaction",
+    };
+    vec![
+        d.name.to_string(),
+        d.secret.to_string(),
+        format!("{host}{port}{dbname}"),
+        tls.to_owned(),
+        mode.to_owned(),
+        d.pool_size.to_string(),
+    ]
+}
+
+fn client(c: &Client) -> Vec<String> {
+    let mut conditions: Vec<String> = Vec::new();
+    if let Some(networks) = &c.network {
+        let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+        conditions.push(format!("network {}", networks.join(" or ")));
+    }
+    match &c.unix_user {
+        Some(UnixUser::Name(name)) => conditions.push(format!("unix user {name}")),
+        Some(UnixUser::Uid(uid)) => conditions.push(format!("unix user {uid}")),
+        None => {}
+    }
+    vec![
+        c.rule.to_string(),
+        c.name.to_string(),
+        conditions.join(" and "),
+        c.databases.join(", "),
+        c.users
+            .as_ref()
+            .map_or_else(|| "any".to_owned(), |u| u.join(", ")),
+        c.secret
+            .as_ref()
+            .map_or_else(|| "the database's".to_owned(), ToString::to_string),
+    ]
 }

@@ -1,139 +1,243 @@
-//! `pgvalet status`: what the running proxy says of itself.
+//! `pgvalet status`.
 
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
-use hyper::{Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use std::io::{self, Write};
 
-use crate::config::Admin;
-use crate::observe::{DatabaseStatus, Status};
+use super::{Failure, table};
+use crate::config::Config;
+use crate::observe::{self, DatabaseStatus, GenerationStatus, SecretStatus, Status, Token};
 
-#[derive(Debug, thiserror::Error)]
-pub enum StatusError {
-    #[error("[admin] address is \"\": this proxy has no status to show")]
-    Off,
-    #[error(
-        "no proxy answers on {address} ({reason}); is `pgvalet run` running with this configuration?"
-    )]
-    Unreachable { address: String, reason: String },
-    #[error("{address} answered {status}")]
-    Refused { address: String, status: StatusCode },
-    #[error("{address} did not answer with a status: {reason}")]
-    Unreadable { address: String, reason: String },
-    #[error("cannot read [admin] token_file {path}: {reason}")]
-    Token { path: String, reason: String },
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  pgvalet status --json | jq '.databases[].generations'")]
+pub(super) struct Args {
+    /// Print the JSON of /status
+    #[arg(long)]
+    json: bool,
 }
 
-pub async fn status(admin: &Admin, json: bool) -> Result<(), StatusError> {
-    let address = admin.address.clone().ok_or(StatusError::Off)?;
-    let body = get(admin, &address).await?;
-    if json {
-        println!("{}", String::from_utf8_lossy(&body).trim_end());
-        return Ok(());
+pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    let Some(address) = &config.admin.address else {
+        return Err(Failure::Usage(
+            "the configuration switches the admin listener off, so there is nobody to ask; set [admin] address"
+                .to_owned(),
+        ));
+    };
+    let token = match &config.admin.token_file {
+        None => None,
+        Some(path) => Some(Token::read(path).map_err(|e| Failure::Failed(e.to_string()))?),
+    };
+    let status = observe::fetch(&reachable(address), token.as_ref())
+        .await
+        .map_err(|e| Failure::Failed(e.to_string()))?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&status).map_err(io::Error::other)?;
+        writeln!(out, "{json}")?;
+    } else {
+        show(&status, out)?;
     }
-    let status: Status = serde_json::from_slice(&body).map_err(|e| StatusError::Unreadable {
-        address,
-        reason: e.to_string(),
-    })?;
-    print!("{}", render(&status));
     Ok(())
 }
 
-async fn get(admin: &Admin, address: &str) -> Result<Bytes, StatusError> {
-    let unreachable = |reason: String| StatusError::Unreachable {
-        address: address.to_owned(),
-        reason,
-    };
-    let mut request = Request::get("/status").header(header::HOST, address);
-    if let Some(path) = &admin.token_file {
-        let token = tokio::fs::read_to_string(path)
-            .await
-            .map_err(|e| StatusError::Token {
-                path: path.display().to_string(),
-                reason: e.to_string(),
-            })?;
-        request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.trim()));
-    }
-    let request = request
-        .body(Empty::<Bytes>::new())
-        .map_err(|e| unreachable(e.to_string()))?;
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|e| unreachable(e.to_string()))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| unreachable(e.to_string()))?;
-    tokio::spawn(connection);
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|e| unreachable(e.to_string()))?;
-    if response.status() != StatusCode::OK {
-        return Err(StatusError::Refused {
-            address: address.to_owned(),
-            status: response.status(),
-        });
-    }
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .map_err(|e| unreachable(e.to_string()))?;
-    Ok(body.to_bytes())
-}
-
-fn render(status: &Status) -> String {
-    let mut out = format!(
-        "pgvalet {}, pid {}, since {}: {}\n",
-        status.version,
-        status.pid,
-        status.started_at,
-        status.not_ready.as_deref().unwrap_or("ready")
-    );
-    for database in &status.databases {
-        out.push_str(&render_database(database));
-    }
-    for secret in &status.secrets {
-        if let Some(error) = &secret.last_error {
-            out.push_str(&format!("\nsecret {}: {error}\n", secret.secret));
+/// A listener on all addresses is asked on loopback.
+fn reachable(address: &str) -> String {
+    for (all, loopback) in [("0.0.0.0:", "127.0.0.1:"), ("[::]:", "[::1]:")] {
+        if let Some(port) = address.strip_prefix(all) {
+            return format!("{loopback}{port}");
         }
     }
-    out
+    address.to_owned()
 }
 
-fn render_database(database: &DatabaseStatus) -> String {
-    let DatabaseStatus { servers, .. } = database;
-    let mut out = format!(
-        "\n{} ({} mode, secret {})\n  clients {}, waiting {}; servers {} active, {} idle, {} opening, at most {}\n",
-        database.name,
-        database.pool_mode,
-        database.secret,
-        database.clients,
-        database.waiting,
-        servers.active,
-        servers.idle,
-        servers.opening,
-        database.pool_size,
-    );
-    for g in &database.generations {
-        let state = match &g.draining_since {
-            None => format!("in force since {}", g.adopted_at),
-            Some(since) => format!("draining since {since}"),
+fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
+    let ready = if status.ready { "ready" } else { "not ready" };
+    writeln!(
+        out,
+        "pgvalet {}, process {}, since {}: {ready}\n",
+        status.version, status.pid, status.started_at
+    )?;
+    let rows: Vec<_> = status.databases.iter().map(database).collect();
+    let head = [
+        "DATABASE",
+        "SECRET",
+        "MODE",
+        ">CLIENTS",
+        ">WAITING",
+        ">ACTIVE",
+        ">IDLE",
+        ">OPENING",
+        ">SIZE",
+        "LAST ERROR",
+    ];
+    table::write(out, &head, &rows)?;
+    let rows: Vec<_> = status
+        .databases
+        .iter()
+        .flat_map(|d| d.generations.iter().map(|g| generation(d, g)))
+        .collect();
+    let head = [
+        "DATABASE",
+        ">GENERATION",
+        "VERSION",
+        "STAGES",
+        "USER",
+        ">ACTIVE",
+        ">IDLE",
+        "ADOPTED",
+        "DRAINING SINCE",
+    ];
+    writeln!(out)?;
+    table::write(out, &head, &rows)?;
+    holders(status, out)?;
+    let rows: Vec<_> = status.secrets.iter().map(secret).collect();
+    let head = [
+        "SECRET",
+        "VERSION",
+        "STAGES",
+        "USER",
+        "CONFIRMED",
+        "TRIED IN VAIN",
+        "LAST ERROR",
+    ];
+    writeln!(out)?;
+    table::write(out, &head, &rows)
+}
+
+fn database(d: &DatabaseStatus) -> Vec<String> {
+    vec![
+        d.name.to_string(),
+        d.secret.to_string(),
+        d.pool_mode.clone(),
+        d.clients.to_string(),
+        d.waiting.to_string(),
+        d.servers.active.to_string(),
+        d.servers.idle.to_string(),
+        d.servers.opening.to_string(),
+        d.pool_size.to_string(),
+        or_dash(d.last_error.as_deref()),
+    ]
+}
+
+fn generation(d: &DatabaseStatus, g: &GenerationStatus) -> Vec<String> {
+    vec![
+        d.name.to_string(),
+        g.number.to_string(),
+        g.version.to_string(),
+        or_dash(Some(&g.stages.join(","))),
+        g.user.to_string(),
+        g.active.to_string(),
+        g.idle.to_string(),
+        g.adopted_at.clone(),
+        or_dash(g.draining_since.as_deref()),
+    ]
+}
+
+/// Who keeps old versions in use: the question that a drain raises.
+fn holders(status: &Status, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows = Vec::new();
+    for d in &status.databases {
+        for g in &d.generations {
+            rows.extend(g.holders.iter().map(|h| {
+                vec![
+                    d.name.to_string(),
+                    g.number.to_string(),
+                    h.client.to_string(),
+                    h.source.to_string(),
+                    h.session.to_string(),
+                    h.since.clone(),
+                    h.reason.clone(),
+                ]
+            }));
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let head = [
+        "DATABASE",
+        ">GENERATION",
+        "HELD BY",
+        "FROM",
+        "SESSION",
+        "SINCE",
+        "BECAUSE",
+    ];
+    writeln!(out)?;
+    table::write(out, &head, &rows)
+}
+
+fn secret(s: &SecretStatus) -> Vec<String> {
+    vec![
+        s.secret.to_string(),
+        or_dash(s.version.as_deref()),
+        or_dash(Some(&s.stages.join(","))),
+        or_dash(s.user.as_deref()),
+        or_dash(s.confirmed_at.as_deref()),
+        or_dash(Some(&s.candidates_tried.join(","))),
+        or_dash(s.last_error.as_deref()),
+    ]
+}
+
+fn or_dash(text: Option<&str>) -> String {
+    text.filter(|t| !t.is_empty()).unwrap_or("-").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::examples::rotating;
+
+    #[test]
+    fn a_rotation_can_be_read_off_the_tables() {
+        let mut out = Vec::new();
+        show(&rotating(), &mut out).expect("written");
+        let text = String::from_utf8(out).expect("UTF-8");
+        let has = |words: &[&str]| {
+            let found = text
+                .lines()
+                .any(|l| l.split_whitespace().collect::<Vec<_>>() == words);
+            assert!(found, "{words:?} is missing in:\n{text}");
         };
-        out.push_str(&format!(
-            "  generation {}: version {} as {}, {state}, {} active, {} idle\n",
-            g.number, g.version, g.user, g.active, g.idle
-        ));
-        for h in &g.holders {
-            out.push_str(&format!(
-                "    held by {} from {}, session {} since {}\n",
-                h.client, h.source, h.session, h.since
-            ));
-        }
+        has(&[
+            "orders",
+            "prod/orders",
+            "transaction",
+            "7",
+            "0",
+            "2",
+            "4",
+            "0",
+            "20",
+            "-",
+        ]);
+        has(&[
+            "orders",
+            "2",
+            "22222222-bbbb",
+            "AWSCURRENT",
+            "app",
+            "1",
+            "2",
+            "2026-01-02T03:04:05Z",
+            "-",
+        ]);
+        has(&[
+            "orders",
+            "1",
+            "orders-api",
+            "10.0.0.1:5",
+            "s-1",
+            "2026-01-02T03:59:00Z",
+            "in",
+            "a",
+            "transaction",
+        ]);
+        assert!(text.contains("33333333-cccc") && text.contains("the store did not answer"));
+        assert!(text.starts_with("pgvalet 0.1.0, process 42, since 2026-01-02T03:04:05Z: ready\n"));
     }
-    if let Some(error) = &database.last_error {
-        out.push_str(&format!("  problem: {error}\n"));
+
+    #[test]
+    fn a_listener_on_all_addresses_is_asked_on_loopback() {
+        assert_eq!(reachable("0.0.0.0:6433"), "127.0.0.1:6433");
+        assert_eq!(reachable("[::]:6433"), "[::1]:6433");
+        assert_eq!(reachable("10.0.0.1:6433"), "10.0.0.1:6433");
     }
-    out
 }

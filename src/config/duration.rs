@@ -12,7 +12,7 @@ const UNITS: &[(&str, u64)] = &[
 
 /// Reads a sequence of whole numbers with units. The error is what is wrong
 /// and how to write it.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write it like \"30s\", \"5m\" or \"1h\"");
     let mut rest = text.trim();
     let mut total: u64 = 0;

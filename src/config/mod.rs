@@ -15,8 +15,10 @@ mod validate;
 mod values;
 mod warnings;
 
+pub use duration::parse as parse_duration;
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use validate::{load, parse};
+pub use values::is_local;
 pub use warnings::warnings;
 
 use std::collections::BTreeMap;

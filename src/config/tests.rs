@@ -104,7 +104,7 @@ fn a_minimal_file_has_every_default() {
     );
     let client = &config.clients[0];
     assert_eq!((&*client.name, client.rule), ("orders-api", 1));
-    assert_eq!(client.databases, [orders.name.clone()]);
+    assert_eq!(client.databases, std::slice::from_ref(&orders.name));
     assert!(client.users.is_none() && client.unix_user.is_none() && client.secret.is_none());
     assert_eq!(warnings(&config), Vec::<String>::new());
 }
@@ -462,6 +462,14 @@ databases = ["a"]
     for (warning, part) in list.iter().zip(parts) {
         assert!(warning.contains(part), "{part:?} is missing in {warning:?}");
     }
+}
+
+#[test]
+fn a_proxy_without_clients_is_warned_of() {
+    let list = warnings(&valid("[database.a]\nsecret = \"s\"\n"));
+    assert_eq!(list.len(), 2, "{list:#?}");
+    assert!(list[0].contains("[database.a] is granted to no"));
+    assert!(list[1].contains("there is no [[client]]"));
 }
 
 #[test]

@@ -153,6 +153,12 @@ pub(super) fn is_loopback(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Whether an upstream host is this machine: loopback, or the directory of a
+/// unix socket.
+pub fn is_local(host: &str) -> bool {
+    host.starts_with('/') || is_loopback(host)
+}
+
 /// A CIDR network, or an address alone.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let net = match text.parse::<IpAddr>() {

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::values::is_loopback;
+use super::values::{is_local, is_loopback};
 use super::{Client, Config, ListenAddress, ListenTls, UpstreamTls};
 
 /// One sentence for each doubtful setting, in the order of the file.
@@ -11,6 +11,9 @@ pub fn warnings(config: &Config) -> Vec<String> {
     listeners(config, &mut list);
     databases(config, &mut list);
     rules(config, &mut list);
+    if config.clients.is_empty() {
+        list.push("there is no [[client]], so nobody can connect".to_owned());
+    }
     list
 }
 
@@ -46,9 +49,8 @@ fn listeners(config: &Config, list: &mut Vec<String>) {
 
 fn databases(config: &Config, list: &mut Vec<String>) {
     for (name, database) in &config.databases {
-        let local = |h: &str| h.starts_with('/') || is_loopback(h);
         match database.tls {
-            Some(UpstreamTls::Disable) if !database.host.as_deref().is_some_and(local) => {
+            Some(UpstreamTls::Disable) if !database.host.as_deref().is_some_and(is_local) => {
                 list.push(format!(
                     "[database.{name}] tls = \"disable\": the traffic to the server can be read and changed on the way"
                 ));

@@ -254,18 +254,12 @@ impl Pool {
                 let mut state = self.state();
                 state.opening -= 1;
                 self.release_slot(&mut state);
+                if error.is_authentication() && !state.rejected.contains(&candidate.version) {
+                    state.rejected.push(candidate.version.clone());
+                }
                 drop(state);
-                self.judge(&error)
+                judge(&error)
             }
-        }
-    }
-
-    fn judge(&self, error: &ConnectError) -> Probe {
-        let why: Arc<str> = error.to_string().into();
-        if error.is_authentication() {
-            Probe::Rejected(why)
-        } else {
-            Probe::Unknown(why)
         }
     }
 
@@ -312,6 +306,7 @@ impl Pool {
         let mut state = self.state();
         state.opening -= 1;
         state.health = Health::Good;
+        state.rejected.clear();
         let new = !state.is_current(&generation);
         let old = if new {
             state.current.replace(generation.clone())
@@ -394,5 +389,14 @@ impl Pool {
             }
         }
         state.waiting();
+    }
+}
+
+fn judge(error: &ConnectError) -> Probe {
+    let why: Arc<str> = error.to_string().into();
+    if error.is_authentication() {
+        Probe::Rejected(why)
+    } else {
+        Probe::Unknown(why)
     }
 }

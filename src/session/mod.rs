@@ -395,6 +395,7 @@ impl Session {
             debug!(session = self.handle.id, pinned = left.pin, "session state");
         }
         relay.pinned = left.pin;
+        self.handle.pin(left.pin);
         relay.settled();
         if relay.pinned.is_none()
             && let Some(lease) = relay.end()
