@@ -68,6 +68,8 @@ impl Writer {
         if let Err(error) = self.sink.sync() {
             tracing::warn!(%error, "the audit log was not synchronised to its disk");
         }
+        // The file's lock is free before anybody hears of it.
+        drop(self);
         for done in closing {
             let _ = done.send(()); // whoever asked may have left
         }

@@ -21,7 +21,7 @@ mod start;
 pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -38,6 +38,10 @@ use crate::wire::{ClientError, message};
 use handshake::{Handshake, Refusal, handshake};
 use relay::{Halt, Relay};
 use start::Failed;
+
+/// How long the answers to a client's last words may take; a query that is
+/// still running then is cancelled.
+const FINISH: Duration = Duration::from_millis(500);
 
 /// Serves one connection to its end.
 pub async fn serve(context: Arc<Context>, accepted: Accepted) {
@@ -171,7 +175,8 @@ async fn deny(
     record.outcome = Some(Outcome::Failure);
     record.reason = Some(reason.into());
     record.sqlstate = Some(error.sqlstate().into());
-    context.audit.record(record);
+    // Recorded before it is told; where that fails, it has been counted.
+    let _ = context.audit.record_durably(record).await;
     refuse(context, stream, |out| error.fatal(out)).await;
 }
 
@@ -322,6 +327,10 @@ impl Session {
                     if !self.settle(&mut relay, &mut asked).await {
                         break Err(ClientError::UpstreamLost);
                     }
+                }
+                Halt::Goodbye => {
+                    let _ = timeout(FINISH, relay.finish()).await;
+                    break Ok(());
                 }
                 Halt::ClientGone => break Ok(()),
                 Halt::ServerGone if relay.saw_fatal() => {

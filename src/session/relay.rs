@@ -48,7 +48,9 @@ pub(super) enum Halt {
     NeedServer,
     /// At rest, but the server has to be asked what the client left there.
     Settle,
-    /// The client said goodbye or is gone.
+    /// The client said goodbye.
+    Goodbye,
+    /// The client is gone without a word.
     ClientGone,
     ServerGone,
     /// pgvalet's own settings were refused by the server.
@@ -342,7 +344,7 @@ impl Relay {
                     }
                     return Ok(at);
                 }
-                Verdict::Terminate => return Err(Halt::ClientGone),
+                Verdict::Terminate => return Err(Halt::Goodbye),
                 Verdict::Violation(error) => return Err(Halt::Violation(error)),
                 Verdict::NeedServer => match self.pool.try_checkout() {
                     Some(lease) => self.begin(lease),
@@ -513,6 +515,33 @@ impl Relay {
     /// Keeps the lease beyond the end of the transaction.
     pub fn stay(&mut self) {
         self.count();
+    }
+
+    /// After a goodbye: drivers close statements and say goodbye in one go.
+    /// What the server still answers is waited for, and nobody listens.
+    pub async fn finish(&mut self) {
+        std::future::poll_fn(|cx| {
+            BUFFERS.with_borrow_mut(|scratch| {
+                loop {
+                    self.to_client.clear();
+                    if self.at_ready() {
+                        return Poll::Ready(());
+                    }
+                    let Some(lease) = &mut self.lease else {
+                        return Poll::Ready(());
+                    };
+                    match self.to_server.write(cx, &mut lease.server.stream) {
+                        Poll::Ready(Ok(true)) => continue,
+                        Poll::Ready(Err(_)) => return Poll::Ready(()),
+                        Poll::Ready(Ok(false)) | Poll::Pending => {}
+                    }
+                    if ready!(self.poll_server(cx, scratch)).is_err() {
+                        return Poll::Ready(());
+                    }
+                }
+            })
+        })
+        .await;
     }
 
     /// What the client is told last, and everything that still waits for it.

@@ -27,7 +27,7 @@ impl Sampler {
             let mut before = BTreeSet::new();
             let backends = "select pid from pg_stat_activity \
                  where backend_type = 'client backend' and application_name <> 'test-superuser' \
-                 and usename is distinct from 'postgres'";
+                 and usename <> 'postgres'";
             while stopped.try_recv().is_err() {
                 let now: BTreeSet<String> = admin.column(backends).await.into_iter().collect();
                 most = most.max(now.intersection(&before).count() as u64);
