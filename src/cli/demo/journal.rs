@@ -109,7 +109,7 @@ impl Entries {
             }
             rotation.drained = Some(now);
             let took = rotation.drain().unwrap_or_default();
-            let event = format!("v{} drained, {} after", at + 1, millis(took));
+            let event = format!("v{} drained {} later", at + 1, millis(took));
             self.events.push((now, event));
         }
     }

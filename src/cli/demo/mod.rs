@@ -175,7 +175,7 @@ impl Stage {
 
         let mut scene = Scene::new(length, &self.doors, &journal, &tally, &self.proxy);
         let mut view = View::open(args.plain);
-        let mut frames = interval(view.interval());
+        let mut frames = interval(view::INTERVAL);
         frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
         // A rotation that is under way is seen through.
         while tally.elapsed() < length || journal.read().is_rotating() {

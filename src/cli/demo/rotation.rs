@@ -143,7 +143,7 @@ impl Rotator {
         rotation.adopted = Some(now);
         let took = rotation.adoption().unwrap_or_default();
         let new = journal.number(version);
-        journal.say(now, format!("v{new} adopted in {}", millis(took)));
+        journal.say(now, format!("v{new} adopted {} after both", millis(took)));
         Ok(())
     }
 }

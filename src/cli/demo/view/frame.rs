@@ -5,23 +5,25 @@ use std::time::Duration;
 use super::Picture;
 use super::chart::{chart, versions};
 use super::paint::{Ink, Line, with_thousands};
-use crate::cli::demo::journal::millis;
+use crate::cli::demo::journal::{Rotation, millis};
 use crate::cli::demo::workload;
 use crate::observe::{DatabaseStatus, GenerationStatus};
 
-/// Lines that are always there, however small the terminal.
 const MARGIN: &str = "  ";
 /// Wider than this is not easier to read.
 const WIDEST: usize = 112;
-/// Of a database: the version in force and so many that drain. Fixed, so that
+/// Of a database: the version in force and one that drains. Reserved, so that
 /// nothing moves when one comes or goes.
-const GENERATIONS: usize = 3;
+const GENERATIONS: usize = 2;
+/// Fewer lines than this, and the chart is a single one.
+const LOW: usize = 28;
 
 /// At most `height` lines, to be cut to `width`.
 pub fn frame(picture: &Picture, width: usize, height: usize) -> Vec<Line> {
     let width = width.min(WIDEST);
     let mut lines = vec![Line::new(), title(picture, width), Line::new()];
-    lines.extend(throughput(picture, width));
+    let rows = if height < LOW { 1 } else { 3 };
+    lines.extend(throughput(picture, width, rows));
     lines.push(Line::new());
     lines.extend(numbers(picture));
     for database in picture.status.iter().flat_map(|s| &s.databases) {
@@ -51,7 +53,7 @@ fn title(picture: &Picture, width: usize) -> Line {
         .add(Ink::Plain, clock)
 }
 
-fn throughput(picture: &Picture, width: usize) -> Vec<Line> {
+fn throughput(picture: &Picture, width: usize, rows: usize) -> Vec<Line> {
     let columns = width.saturating_sub(2 * MARGIN.len());
     let rate = with_thousands(picture.rate_now().round() as u64);
     let total = with_thousands(picture.totals.transactions);
@@ -60,7 +62,7 @@ fn throughput(picture: &Picture, width: usize) -> Vec<Line> {
         .add(Ink::Plain, " transactions a second")
         .add(Ink::Faint, format!("   {total} in total"));
     let mut lines = vec![head];
-    let indented = chart(picture, columns, 3).into_iter();
+    let indented = chart(picture, columns, rows).into_iter();
     lines.extend(indented.chain([versions(picture, columns)]).map(indent));
     lines
 }
@@ -75,18 +77,27 @@ fn numbers(picture: &Picture) -> Vec<Line> {
         0 => Ink::Good,
         _ => Ink::Bad,
     };
+    let first_error = picture.first_error.as_ref();
+    let first_error = first_error.map_or(String::new(), |e| format!("   the first at {e}"));
     let adopted = picture.entries.adoptions().count();
-    let last = picture.entries.rotations.iter().rev().find_map(|r| {
-        let took = millis(r.adoption()?);
-        Some(format!(
-            "   the last {}, adopted in {took}",
-            r.order.words()
-        ))
-    });
+    let last = picture
+        .entries
+        .rotations
+        .iter()
+        .rev()
+        .find_map(|r: &Rotation| {
+            let took = millis(r.adoption()?);
+            Some(format!(
+                "   the last {}, adopted in {took}",
+                r.order.words()
+            ))
+        });
     let number = |n: u64| format!("{:>7}", with_thousands(n));
     let row = |name: &str| Line::new().add(Ink::Faint, format!("{MARGIN}{name:<12}"));
     vec![
-        row("errors").add(errors, number(totals.errors)),
+        row("errors")
+            .add(errors, number(totals.errors))
+            .add(Ink::Bad, first_error),
         row("connections")
             .add(Ink::Plain, number(totals.connections))
             .add(Ink::Faint, "   opened by clients"),
@@ -111,7 +122,7 @@ fn pool(picture: &Picture, database: &DatabaseStatus) -> Vec<Line> {
         .iter()
         .map(|g| generation(picture, g))
         .collect();
-    rows.resize(GENERATIONS, Line::new());
+    rows.resize(rows.len().max(GENERATIONS), Line::new());
     lines.extend(rows);
     lines
 }
@@ -175,4 +186,154 @@ fn footer(picture: &Picture) -> Line {
         .add(Ink::Faint, "   status  ")
         .add(Ink::Plain, page)
         .add(Ink::Faint, "   Ctrl-C ends it")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::demo::journal::{Entries, Order};
+    use crate::cli::demo::tally::Totals;
+    use crate::cli::demo::view::Mark;
+    use crate::observe::{Holder, ServerCounts, Status};
+
+    fn generation_status(version: &str, holder: Option<&str>) -> GenerationStatus {
+        GenerationStatus {
+            number: 1,
+            version: version.to_owned(),
+            stages: Vec::new(),
+            user: "shop_app".to_owned(),
+            adopted_at: String::new(),
+            draining_since: holder.map(|_| String::new()),
+            active: 3,
+            idle: 2,
+            holders: holder
+                .map(|client| Holder {
+                    session: 1,
+                    client: client.to_owned(),
+                    source: String::new(),
+                    since: String::new(),
+                })
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    fn picture() -> Picture {
+        let second = Duration::from_secs;
+        let mut entries = Entries {
+            versions: vec!["aaaaaaaa-1".to_owned(), "bbbbbbbb-2".to_owned()],
+            ..Entries::default()
+        };
+        entries.rotations.push(Rotation {
+            order: Order::LabelFirst,
+            from: "aaaaaaaa-1".to_owned(),
+            in_place: Some(second(4)),
+            adopted: Some(second(5)),
+            drained: None,
+            over: true,
+        });
+        entries.say(second(5), "v2 adopted 1.0 s after both".to_owned());
+        let database = |name: &str, generations| DatabaseStatus {
+            name: name.to_owned(),
+            secret: "demo/shop".to_owned(),
+            pool_mode: "session".to_owned(),
+            pool_size: 10,
+            clients: 4,
+            waiting: 0,
+            servers: ServerCounts::default(),
+            generations,
+            last_error: None,
+        };
+        Picture {
+            elapsed: second(10),
+            length: second(20),
+            totals: Totals {
+                transactions: 10_000,
+                connections: 1_234,
+                transfers: 0,
+                errors: 0,
+            },
+            first_error: None,
+            history: (0..=10)
+                .map(|n| Mark {
+                    at: second(n),
+                    transactions: n * 1000,
+                })
+                .collect(),
+            status: Some(Status {
+                version: String::new(),
+                pid: 1,
+                started_at: String::new(),
+                ready: true,
+                not_ready: None,
+                databases: vec![
+                    database("orders", vec![generation_status("bbbbbbbb-2", None)]),
+                    database(
+                        "reports",
+                        vec![
+                            generation_status("bbbbbbbb-2", None),
+                            generation_status("aaaaaaaa-1", Some("reporting")),
+                        ],
+                    ),
+                ],
+                secrets: Vec::new(),
+            }),
+            entries,
+            port: 6432,
+            admin_port: 6433,
+        }
+    }
+
+    fn text(picture: &Picture, width: usize, height: usize) -> Vec<String> {
+        let lines = frame(picture, width, height);
+        lines.iter().map(|l| l.render(width, false)).collect()
+    }
+
+    #[test]
+    fn it_shows_what_counts() {
+        let shown = text(&picture(), 110, 35).join("\n");
+        for part in [
+            "1,000 transactions a second",
+            "10,000 in total",
+            "10 of 20 s",
+            "label first, adopted in 1.0 s",
+            "● v2  bbbbbbbb  in force   ■■■□□",
+            "● v1  aaaaaaaa  draining",
+            "held by reporting",
+            "psql -h 127.0.0.1 -p 6432 orders",
+        ] {
+            assert!(shown.contains(part), "{part:?} is missing in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn half_of_the_time_is_half_of_the_chart() {
+        let shown = text(&picture(), 104, 20);
+        let chart = shown.iter().find(|l| l.contains('█')).unwrap();
+        assert_eq!(chart.matches('█').count(), 50);
+        assert_eq!(chart.matches('·').count(), 50);
+    }
+
+    #[test]
+    fn errors_show_with_the_first_of_them() {
+        let mut picture = picture();
+        picture.totals.errors = 3;
+        picture.first_error = Some("1.2 s  balance: no".to_owned());
+        let shown = text(&picture, 110, 35).join("\n");
+        assert!(
+            shown.contains("3   the first at 1.2 s  balance: no"),
+            "{shown}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn it_fits_any_terminal(width in 0usize..200, height in 0usize..60) {
+            let lines = text(&picture(), width, height);
+            prop_assert!(lines.len() <= height);
+            prop_assert!(lines.iter().all(|l| l.chars().count() <= width));
+        }
+    }
 }

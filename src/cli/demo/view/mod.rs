@@ -25,6 +25,7 @@ pub struct Picture {
     pub elapsed: Duration,
     pub length: Duration,
     pub totals: Totals,
+    pub first_error: Option<String>,
     /// Since the start, in order.
     pub history: Vec<Mark>,
     pub status: Option<Status>,
@@ -61,6 +62,7 @@ impl Scene {
                 elapsed: Duration::ZERO,
                 length,
                 totals: Totals::default(),
+                first_error: None,
                 history: Vec::new(),
                 status: None,
                 entries: Entries::default(),
@@ -77,6 +79,7 @@ impl Scene {
         let picture = &mut self.picture;
         picture.elapsed = self.tally.elapsed();
         picture.totals = self.tally.totals();
+        picture.first_error = self.tally.first_errors().into_iter().next();
         picture.status = Some(self.proxy.status());
         picture.entries = self.journal.read().clone();
         picture.history.push(Mark {
@@ -118,6 +121,9 @@ impl Picture {
     }
 }
 
+/// Between two looks at the scene.
+pub const INTERVAL: Duration = Duration::from_millis(200);
+
 pub enum View {
     Live(Terminal),
     Plain(Plain),
@@ -131,10 +137,6 @@ impl View {
         } else {
             Self::Live(Terminal::open())
         }
-    }
-
-    pub fn interval(&self) -> Duration {
-        Duration::from_millis(200)
     }
 
     pub fn show(&mut self, scene: &Scene) {

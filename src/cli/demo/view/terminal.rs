@@ -35,7 +35,9 @@ impl Terminal {
             if at > 0 {
                 out.push_str("\r\n");
             }
-            out.push_str(&line.render(width, self.colour));
+            // The last column stays free: clearing the rest of a full line
+            // would take its last character away.
+            out.push_str(&line.render(width.saturating_sub(1), self.colour));
             out.push_str("\x1b[K");
         }
         out.push_str("\x1b[J\x1b[?2026l");
