@@ -35,7 +35,7 @@ impl Backoff {
     }
 
     /// How long to wait now; twice as long the next time.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let now = self.next;
         self.next = (now * 2).min(self.last);
         // Half of it is certain, half of it is chance.
@@ -55,12 +55,12 @@ mod tests {
     fn a_backoff_grows_to_its_limit_and_starts_again() {
         let (first, last) = (Duration::from_millis(100), Duration::from_secs(2));
         let mut backoff = Backoff::new(first, last);
-        let waits: Vec<Duration> = (0..8).map(|_| backoff.next()).collect();
+        let waits: Vec<Duration> = (0..8).map(|_| backoff.wait()).collect();
         assert!(waits[0] >= first / 2 && waits[0] <= first);
         assert!(waits.iter().all(|w| *w <= last));
         assert!(waits[7] >= last / 2);
         backoff.reset();
-        assert!(backoff.next() <= first);
+        assert!(backoff.wait() <= first);
     }
 
     #[test]

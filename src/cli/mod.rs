@@ -1,2 +1,184 @@
+//! The command line: arguments in, exit code out. A file for each command.
+
+mod audit;
+mod check;
 pub mod demo;
+mod files;
+mod logging;
+mod online;
+mod run;
 pub mod secret;
+mod status;
+mod table;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, ConfigError};
+
+/// A PostgreSQL proxy and pooler that keeps database credentials out of applications
+#[derive(Parser)]
+#[command(
+    name = "pgvalet",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:\n  pgvalet check --offline --config config/pgvalet.toml\n\n\
+        Logging: PGVALET_LOG=debug (error, warn, info, debug, trace), PGVALET_LOG_FORMAT=json\n\
+        Exit codes: 0 done, 1 failed, 2 wrong usage or configuration"
+)]
+struct Cli {
+    /// The configuration
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "config/pgvalet.toml"
+    )]
+    config: PathBuf,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the proxy
+    #[command(
+        after_help = "Example:\n  pgvalet run --config /etc/pgvalet/pgvalet.toml\n\n\
+        SIGHUP reloads the configuration; SIGTERM lets transactions finish, then ends"
+    )]
+    Run,
+    /// Check the configuration, the store, and that each credential logs in
+    Check(check::Args),
+    /// Keep secrets in the configured store
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet secret create prod/orders --file value.json"
+    )]
+    Secret(secret::SecretCommand),
+    /// Read and verify the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Show pools, generations and drains of a running proxy
+    Status(status::Args),
+}
+
+/// Why a command did not do what it was asked; decides the exit code.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Wrong usage that only shows after the arguments were read.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Failed(String),
+    /// The output says already what is wrong.
+    #[error("")]
+    Shown,
+    #[error(transparent)]
+    Secret(#[from] secret::SecretCommandError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl Failure {
+    /// The contract: 0 done, 1 failed, 2 wrong usage or configuration.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) => 2,
+            // `pgvalet … | head`: whoever read has seen enough.
+            Self::Io(e) if e.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Secret(e) => e.exit_code(),
+            Self::Failed(_) | Self::Shown | Self::Io(_) => 1,
+        }
+    }
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = logging::init().and_then(|()| {
+        // Not locked: the audit log may go there too.
+        let mut out = io::stdout();
+        let result = execute(&cli, &mut out);
+        out.flush()?;
+        result
+    });
+    let Err(failure) = result else {
+        return ExitCode::SUCCESS;
+    };
+    let (code, message) = (failure.exit_code(), failure.to_string());
+    if code != 0 && !message.is_empty() {
+        // Where even that cannot be written, the exit code remains.
+        let _ = writeln!(io::stderr(), "pgvalet: {message}");
+    }
+    ExitCode::from(code)
+}
+
+fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Run => run::run(&cli.config, load(cli)?),
+        Command::Check(args) => check::run(args, &cli.config, &load(cli)?, out),
+        Command::Secret(command) => {
+            let config = load(cli)?;
+            block_on(async {
+                let store = crate::secret::open(&config.store)
+                    .await
+                    .map_err(|e| Failure::Failed(e.to_string()))?;
+                Ok(secret::run(command.clone(), &*store).await?)
+            })
+        }
+        Command::Audit(command) => audit::run(command, || load(cli), out),
+        Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
+    }
+}
+
+fn load(cli: &Cli) -> Result<Config, Failure> {
+    Ok(config::load(&cli.config)?)
+}
+
+/// Runs a command that waits for the network.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_an_example() {
+        fn visit(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string);
+            let name = command.get_name();
+            assert!(help.is_some_and(|h| h.contains("Example")), "{name}");
+            command.get_subcommands().for_each(visit);
+        }
+        visit(&Cli::command());
+    }
+
+    #[test]
+    fn the_configuration_can_be_named_before_and_after_the_command() {
+        for arguments in [
+            ["pgvalet", "--config", "x.toml", "status"],
+            ["pgvalet", "status", "--config", "x.toml"],
+        ] {
+            let cli = Cli::try_parse_from(arguments).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(cli.config, PathBuf::from("x.toml"));
+        }
+    }
+}

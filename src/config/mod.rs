@@ -1,6 +1,25 @@
 //! The configuration as the program uses it: every value present, checked and
-//! of a type that cannot be wrong. `file` holds it as written, `validate`
-//! turns one into the other.
+//! of a type that cannot be wrong. `file` holds it as written, with positions;
+//! `validate` turns one into the other.
+//!
+//! Relative paths stay as written: they are relative to the directory pgvalet
+//! is started in, not to that of the file.
+
+mod duration;
+mod error;
+mod file;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod values;
+mod warnings;
+
+pub use duration::parse as parse_duration;
+pub use error::{ConfigError, ConfigErrors, Problem};
+pub use validate::{load, parse};
+pub use values::is_local;
+pub use warnings::warnings;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +40,35 @@ pub struct Config {
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
     /// `[[client]]`, in the order of the file: the first match decides.
     pub clients: Vec<Arc<Client>>,
+}
+
+impl Config {
+    /// Every database with every secret that a rule can lead to.
+    pub fn uses(&self) -> Vec<(Arc<Database>, SecretId)> {
+        let mut uses: Vec<(Arc<Database>, SecretId)> = self
+            .databases
+            .values()
+            .map(|d| (d.clone(), d.secret.clone()))
+            .collect();
+        for client in &self.clients {
+            let Some(secret) = &client.secret else {
+                continue;
+            };
+            for database in client
+                .databases
+                .iter()
+                .filter_map(|d| self.databases.get(d))
+            {
+                if !uses
+                    .iter()
+                    .any(|(d, s)| d.name == database.name && s == secret)
+                {
+                    uses.push((database.clone(), secret.clone()));
+                }
+            }
+        }
+        uses
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

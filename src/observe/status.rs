@@ -1,101 +1,177 @@
-//! What `/status` says: the shape that `pgvalet status` and dashboards read.
-//! Times are RFC 3339.
+//! What a running proxy tells about itself: the JSON of `/status`.
 
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    pub version: String,
-    pub pid: u32,
-    pub started_at: String,
-    pub ready: bool,
-    /// Why it is not ready.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub not_ready: Option<String>,
-    pub databases: Vec<DatabaseStatus>,
-    pub secrets: Vec<SecretStatus>,
-}
-
-/// One pool: a database with one of the secrets it is used with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DatabaseStatus {
-    pub name: String,
-    pub secret: String,
-    pub pool_mode: String,
-    pub pool_size: usize,
-    pub clients: usize,
-    pub waiting: usize,
-    pub servers: ServerCounts,
-    /// The one in force first.
-    pub generations: Vec<GenerationStatus>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub last_error: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ServerCounts {
-    pub active: usize,
-    pub idle: usize,
-    pub opening: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GenerationStatus {
-    pub number: u64,
-    pub version: String,
-    pub stages: Vec<String>,
-    pub user: String,
-    pub adopted_at: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub draining_since: Option<String>,
-    pub active: usize,
-    pub idle: usize,
-    /// Who holds connections of a generation that drains.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub holders: Vec<Holder>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Holder {
-    pub session: u64,
-    pub client: String,
-    pub source: String,
-    /// When the session began.
-    pub since: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SecretStatus {
-    pub secret: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub arn: Option<String>,
-    /// The version that AWSCURRENT was last seen on.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub version: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub user: Option<String>,
-    /// When the store last confirmed it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub confirmed_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub last_error: Option<String>,
-}
-
-/// Who can tell how things stand.
-pub trait StatusSource: Send + Sync + 'static {
+/// Where the listener gets its answers from.
+pub trait StatusSource: Send + Sync {
     fn status(&self) -> Status;
 
-    /// # Errors
-    /// Why no client should be sent here now.
+    /// Whether clients can be served; the error is one sentence about why not.
     fn ready(&self) -> Result<(), String>;
 
     /// Brings the gauges up to date; called before they are read.
     fn publish(&self);
 }
 
-pub fn rfc3339(time: SystemTime) -> String {
-    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
+/// Times are RFC 3339, in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub started_at: String,
+    pub ready: bool,
+    pub databases: Vec<DatabaseStatus>,
+    pub secrets: Vec<SecretStatus>,
+}
+
+/// One pool: a database with one secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseStatus {
+    pub name: Arc<str>,
+    pub secret: Arc<str>,
+    /// As in the configuration: `session`, `transaction`.
+    pub pool_mode: String,
+    pub pool_size: usize,
+    /// Clients connected, and those of them that wait for a server connection.
+    pub clients: usize,
+    pub waiting: usize,
+    pub servers: ServerCounts,
+    /// Newest first.
+    pub generations: Vec<GenerationStatus>,
+    /// Why the last login failed, if none succeeded since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+}
+
+/// Server connections, of all generations together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerCounts {
+    pub active: usize,
+    pub idle: usize,
+    pub opening: usize,
+}
+
+/// The server connections that logged in with one version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationStatus {
+    pub number: u64,
+    pub version: Arc<str>,
+    pub stages: Vec<String>,
+    pub user: Arc<str>,
+    pub adopted_at: String,
+    /// Absent: the generation that new server connections belong to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub draining_since: Option<String>,
+    pub active: usize,
+    pub idle: usize,
+    /// Sessions that keep a connection of a draining generation.
+    pub holders: Vec<Holder>,
+}
+
+/// A session that will not let go of its server connection, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub session: Arc<str>,
+    pub client: Arc<str>,
+    pub source: Arc<str>,
+    pub since: String,
+    /// In words: `in a transaction`, `holds advisory locks`, …
+    pub reason: String,
+}
+
+/// A secret that is followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretStatus {
+    pub secret: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub arn: Option<Arc<str>>,
+    /// The version in force; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<Arc<str>>,
+    pub stages: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub adopted_at: Option<String>,
+    /// When the store last said that this is the version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub confirmed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
+    /// Versions that were tried and do not log in.
+    pub candidates_tried: Vec<Arc<str>>,
+}
+
+#[cfg(test)]
+pub(crate) mod examples {
+    use super::*;
+
+    /// A proxy in the middle of a rotation.
+    pub(crate) fn rotating() -> Status {
+        let generation = |number, version: &str, draining: bool| GenerationStatus {
+            number,
+            version: version.into(),
+            stages: vec![
+                if draining {
+                    "AWSPREVIOUS"
+                } else {
+                    "AWSCURRENT"
+                }
+                .into(),
+            ],
+            user: "app".into(),
+            adopted_at: "2026-01-02T03:04:05Z".into(),
+            draining_since: draining.then(|| "2026-01-02T04:00:00Z".into()),
+            active: 1,
+            idle: 2,
+            holders: if draining {
+                vec![Holder {
+                    session: "s-1".into(),
+                    client: "orders-api".into(),
+                    source: "10.0.0.1:5".into(),
+                    since: "2026-01-02T03:59:00Z".into(),
+                    reason: "in a transaction".into(),
+                }]
+            } else {
+                Vec::new()
+            },
+        };
+        Status {
+            version: "0.1.0".into(),
+            pid: 42,
+            started_at: "2026-01-02T03:04:05Z".into(),
+            ready: true,
+            databases: vec![DatabaseStatus {
+                name: "orders".into(),
+                secret: "prod/orders".into(),
+                pool_mode: "transaction".into(),
+                pool_size: 20,
+                clients: 7,
+                waiting: 0,
+                servers: ServerCounts {
+                    active: 2,
+                    idle: 4,
+                    opening: 0,
+                },
+                generations: vec![
+                    generation(2, "22222222-bbbb", false),
+                    generation(1, "11111111-aaaa", true),
+                ],
+                last_error: None,
+            }],
+            secrets: vec![SecretStatus {
+                secret: "prod/orders".into(),
+                arn: None,
+                version: Some("22222222-bbbb".into()),
+                stages: vec!["AWSCURRENT".into()],
+                user: Some("app".into()),
+                adopted_at: Some("2026-01-02T04:00:00Z".into()),
+                confirmed_at: Some("2026-01-02T04:00:30Z".into()),
+                last_error: Some("the store did not answer".into()),
+                candidates_tried: vec!["33333333-cccc".into()],
+            }],
+        }
+    }
 }

@@ -58,7 +58,7 @@ pub(super) async fn run(pool: Weak<Pool>, mut secret: watch::Receiver<Known>) {
                     backoff.reset();
                     None
                 }
-                Next::Again => Some(Instant::now() + backoff.next()),
+                Next::Again => Some(Instant::now() + backoff.wait()),
             };
         }
         tokio::select! {
@@ -139,9 +139,13 @@ impl Pool {
         self.registry
             .secret(self.secret.as_str())
             .adoption("failed");
+        self.record_failure(Some(credential), why);
+    }
+
+    fn record_failure(&self, credential: Option<&Credential>, why: &str) {
         let mut record = Record::new(Event::SecretFail);
         record.database = Some(self.database.name.clone());
-        record.credential = Some(credential_ref(credential));
+        record.credential = credential.map(credential_ref);
         record.outcome = Some(Outcome::Failure);
         record.reason = Some(why.into());
         self.audit.record(record);
@@ -206,6 +210,7 @@ impl Pool {
             return Next::Again;
         };
         if *message != failure {
+            self.record_failure(None, &failure);
             error!(database = %self.database.name, secret = %self.secret, "no version logs in: {failure}");
         }
         *message = failure;
@@ -249,18 +254,12 @@ impl Pool {
                 let mut state = self.state();
                 state.opening -= 1;
                 self.release_slot(&mut state);
+                if error.is_authentication() && !state.rejected.contains(&candidate.version) {
+                    state.rejected.push(candidate.version.clone());
+                }
                 drop(state);
-                self.judge(&error)
+                judge(&error)
             }
-        }
-    }
-
-    fn judge(&self, error: &ConnectError) -> Probe {
-        let why: Arc<str> = error.to_string().into();
-        if error.is_authentication() {
-            Probe::Rejected(why)
-        } else {
-            Probe::Unknown(why)
         }
     }
 
@@ -307,6 +306,7 @@ impl Pool {
         let mut state = self.state();
         state.opening -= 1;
         state.health = Health::Good;
+        state.rejected.clear();
         let new = !state.is_current(&generation);
         let old = if new {
             state.current.replace(generation.clone())
@@ -389,5 +389,14 @@ impl Pool {
             }
         }
         state.waiting();
+    }
+}
+
+fn judge(error: &ConnectError) -> Probe {
+    let why: Arc<str> = error.to_string().into();
+    if error.is_authentication() {
+        Probe::Rejected(why)
+    } else {
+        Probe::Unknown(why)
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::generation::{Draining, Generation};
 use super::lease::Lease;
 use super::{CheckoutError, Connection};
+use crate::secret::VersionId;
 
 pub(super) type Delivery = Result<Lease, CheckoutError>;
 
@@ -27,6 +28,8 @@ pub(super) enum Health {
 
 pub(super) struct State {
     /// Connections nobody holds, clean; the hottest last.
+    // Boxed: they are large, and move between here, leases and tasks.
+    #[allow(clippy::vec_box)]
     pub idle: Vec<Box<Connection>>,
     /// Clients in the order they came. Not empty only while `idle` is empty,
     /// or while nothing in it may be used.
@@ -47,6 +50,8 @@ pub(super) struct State {
     /// comes back is closed and its slot handed over.
     pub slot_wanted: Option<oneshot::Sender<()>>,
     pub generations: u64,
+    /// Versions that were refused since one last worked, each once.
+    pub rejected: Vec<VersionId>,
     /// Keeps no idle connection; see [`Pool::linger`](super::Pool::linger).
     pub lingering: bool,
     pub shut: bool,
@@ -69,6 +74,7 @@ impl State {
             },
             slot_wanted: None,
             generations: 0,
+            rejected: Vec::new(),
             lingering: false,
             shut: false,
         }

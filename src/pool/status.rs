@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::state::Health;
 use super::{Generation, Pool};
+use crate::secret::VersionId;
 
 pub struct PoolCounts {
     pub waiting: usize,
@@ -15,8 +16,8 @@ pub struct PoolCounts {
     /// The generation in force first, then those that drain.
     pub generations: Vec<GenerationCounts>,
     pub problem: Option<Arc<str>>,
-    /// The version in force is known to log in.
-    pub working: bool,
+    /// Versions that were refused since one last worked.
+    pub rejected: Vec<VersionId>,
 }
 
 pub struct GenerationCounts {
@@ -62,7 +63,7 @@ impl Pool {
             idle: state.idle.len(),
             opening: state.opening,
             generations,
-            working: problem.is_none() && state.current.is_some(),
+            rejected: state.rejected.clone(),
             problem,
         }
     }

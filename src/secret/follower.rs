@@ -259,7 +259,7 @@ async fn follow(
             let before = publish.borrow().clone();
             let now = follower.examine(&before).await;
             let next = if now.error.is_some() {
-                backoff.next().min(refresh)
+                backoff.wait().min(refresh)
             } else {
                 backoff.reset();
                 jittered(refresh)

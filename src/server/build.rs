@@ -1,7 +1,6 @@
 //! Everything a proxy consists of, made from its configuration.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -36,11 +35,8 @@ pub enum ServerError {
         address: String,
         source: std::io::Error,
     },
-    #[error("cannot read [admin] token_file {path}: {source}", path = path.display())]
-    Token {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    #[error("[admin] {0}")]
+    Token(#[from] observe::TokenError),
 }
 
 pub struct Built {
@@ -59,7 +55,7 @@ pub struct State {
 /// The bound admin listener.
 pub struct Admin {
     listener: TcpListener,
-    token: Option<String>,
+    token: Option<observe::Token>,
 }
 
 impl Built {
@@ -120,24 +116,11 @@ pub fn pools(
     followers: &mut HashMap<SecretId, Arc<Follower>>,
     kept: &HashMap<(Arc<str>, SecretId), Arc<Pool>>,
 ) -> HashMap<(Arc<str>, SecretId), Arc<Pool>> {
-    let mut wanted: BTreeSet<(Arc<str>, SecretId)> = config
-        .databases
-        .values()
-        .map(|d| (d.name.clone(), d.secret.clone()))
-        .collect();
-    for client in &config.clients {
-        if let Some(secret) = &client.secret {
-            wanted.extend(client.databases.iter().map(|d| (d.clone(), secret.clone())));
-        }
-    }
     let mut pools = HashMap::new();
-    for (name, secret) in wanted {
-        let Some(database) = config.databases.get(&name) else {
-            continue;
-        };
-        let key = (name, secret.clone());
+    for (database, secret) in config.uses() {
+        let key = (database.name.clone(), secret.clone());
         let pool = match kept.get(&key) {
-            Some(pool) if *pool.database == **database => pool.clone(),
+            Some(pool) if pool.database == database => pool.clone(),
             _ => {
                 let follower = followers.entry(secret.clone()).or_insert_with(|| {
                     let metrics = metrics.secret(secret.as_str());
@@ -177,19 +160,12 @@ async fn bind_admin(config: &Config) -> Result<Option<Admin>, ServerError> {
             address: address.clone(),
             source,
         })?;
-    let token = match &config.admin.token_file {
-        None => None,
-        Some(path) => {
-            let text =
-                tokio::fs::read_to_string(path)
-                    .await
-                    .map_err(|source| ServerError::Token {
-                        path: path.clone(),
-                        source,
-                    })?;
-            Some(text.trim().to_owned())
-        }
-    };
+    let token = config
+        .admin
+        .token_file
+        .as_deref()
+        .map(observe::Token::read)
+        .transpose()?;
     Ok(Some(Admin { listener, token }))
 }
 

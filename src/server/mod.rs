@@ -59,8 +59,8 @@ impl Proxy {
 
     /// Brings another configuration into force; what cannot change while
     /// running is named in the log.
-    pub async fn reload(&self, config: Config) -> Result<(), ServerError> {
-        reload::reload(&self.built, config).await
+    pub fn reload(&self, config: Config) {
+        reload::reload(&self.built, config);
     }
 
     pub fn context(&self) -> &Arc<Context> {
@@ -101,7 +101,7 @@ impl Proxy {
             self.built.context.sessions.is_empty() && pools.iter().all(|p| p.is_empty())
         })
         .await;
-        self.built.context.audit.flush().await;
+        self.built.context.audit.clone().close().await;
     }
 
     fn dismiss(&self, signal: Signal) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::build::{Built, ServerError, pools};
+use super::build::{Built, pools};
 use crate::access::Policy;
 use crate::audit::{Event, Outcome, Record};
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::session::Routes;
 /// Rules and databases change at once, for new sessions; a pool whose database
 /// is as before keeps its connections, one that has gone ends with its last
 /// session. Listeners, the store and the log stay as they are.
-pub async fn reload(built: &Arc<Built>, config: Config) -> Result<(), ServerError> {
+pub fn reload(built: &Arc<Built>, config: Config) {
     let context = &built.context;
     let mut state = built.state.lock().unwrap_or_else(|e| e.into_inner());
     let old = &state.config;
@@ -61,5 +61,4 @@ pub async fn reload(built: &Arc<Built>, config: Config) -> Result<(), ServerErro
     record.outcome = Some(Outcome::Success);
     context.audit.record(record);
     info!("configuration reloaded");
-    Ok(())
 }

@@ -1,48 +1,38 @@
 //! How a running proxy stands.
 
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::build::Built;
 use crate::config::PoolMode;
 use crate::observe::{
     DatabaseStatus, GenerationStatus, Holder, SecretStatus, ServerCounts, Status, StatusSource,
-    rfc3339,
 };
-use crate::pool::{GenerationCounts, Pool};
+use crate::pool::{GenerationCounts, Pool, PoolCounts};
+use crate::secret::Follower;
 use crate::session::Handle;
 
 impl StatusSource for Built {
     fn status(&self) -> Status {
         let sessions = self.context.sessions.all();
         let routes = self.context.routes.load();
-        let mut pools: Vec<_> = routes.pools.values().collect();
-        pools.sort_by_key(|p| (p.database.name.clone(), p.secret.clone()));
-        let ready = self.ready();
+        let mut pools: Vec<_> = routes.pools.values().map(|p| (p, p.counts())).collect();
+        pools.sort_by_key(|(p, _)| (p.database.name.clone(), p.secret.clone()));
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        let mut secrets: Vec<_> = state
-            .followers
-            .values()
-            .map(|follower| {
-                let known = follower.known();
-                SecretStatus {
-                    secret: follower.secret.to_string(),
-                    arn: known.current.as_ref().map(|c| c.arn.to_string()),
-                    version: known.current.as_ref().map(|c| c.version.to_string()),
-                    user: known.current.as_ref().map(|c| c.username.clone()),
-                    confirmed_at: known.confirmed_at.map(rfc3339),
-                    last_error: known.error.map(|e| e.to_string()),
-                }
-            })
-            .collect();
-        secrets.sort_by(|a, b| a.secret.cmp(&b.secret));
+        let mut followers: Vec<_> = state.followers.values().collect();
+        followers.sort_by_key(|f| f.secret.clone());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_at: rfc3339(self.started_at),
-            ready: ready.is_ok(),
-            not_ready: ready.err(),
-            databases: pools.into_iter().map(|p| database(p, &sessions)).collect(),
-            secrets,
+            ready: self.ready().is_ok(),
+            secrets: followers.into_iter().map(|f| secret(f, &pools)).collect(),
+            databases: pools
+                .iter()
+                .map(|(p, counts)| database(p, counts, &sessions))
+                .collect(),
         }
     }
 
@@ -70,16 +60,39 @@ impl StatusSource for Built {
     }
 }
 
-fn database(pool: &Arc<Pool>, sessions: &[Arc<Handle>]) -> DatabaseStatus {
-    let counts = pool.counts();
+fn secret(follower: &Follower, pools: &[(&Arc<Pool>, PoolCounts)]) -> SecretStatus {
+    let known = follower.known();
+    let mut of_secret = pools.iter().filter(|(p, _)| p.secret == follower.secret);
+    let rejected = of_secret
+        .clone()
+        .flat_map(|(_, counts)| counts.rejected.clone());
+    let mut candidates_tried: Vec<Arc<str>> = rejected.map(|v| v.as_str().into()).collect();
+    candidates_tried.dedup();
+    let in_force = of_secret.find_map(|(_, counts)| counts.generations.first());
+    let generation = in_force.map(|g| &g.generation);
+    let credential = generation.map(|g| &g.credential);
+    SecretStatus {
+        secret: follower.secret.as_str().into(),
+        arn: credential.or(known.current.as_ref()).map(|c| c.arn.clone()),
+        version: credential.map(|c| c.version.as_str().into()),
+        stages: credential.map_or_else(Vec::new, |c| c.stages.clone()),
+        user: credential.map(|c| c.username.as_str().into()),
+        adopted_at: generation.map(|g| rfc3339(g.proven_at)),
+        confirmed_at: known.confirmed_at.map(rfc3339),
+        last_error: known.error.map(|e| e.to_string()),
+        candidates_tried,
+    }
+}
+
+fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> DatabaseStatus {
+    let mode = match pool.database.pool_mode {
+        PoolMode::Session => "session",
+        PoolMode::Transaction => "transaction",
+    };
     DatabaseStatus {
-        name: pool.database.name.to_string(),
-        secret: pool.secret.to_string(),
-        pool_mode: match pool.database.pool_mode {
-            PoolMode::Session => "session",
-            PoolMode::Transaction => "transaction",
-        }
-        .to_owned(),
+        name: pool.database.name.clone(),
+        secret: pool.secret.as_str().into(),
+        pool_mode: mode.to_owned(),
         pool_size: pool.database.pool_size,
         clients: sessions
             .iter()
@@ -93,46 +106,61 @@ fn database(pool: &Arc<Pool>, sessions: &[Arc<Handle>]) -> DatabaseStatus {
         },
         generations: counts
             .generations
-            .into_iter()
-            .map(|g| generation(g, sessions))
+            .iter()
+            .map(|g| generation(pool, g, sessions))
             .collect(),
-        last_error: counts.problem.map(|p| p.to_string()),
+        last_error: counts.problem.as_ref().map(ToString::to_string),
     }
 }
 
-fn generation(counts: GenerationCounts, sessions: &[Arc<Handle>]) -> GenerationStatus {
+fn generation(
+    pool: &Pool,
+    counts: &GenerationCounts,
+    sessions: &[Arc<Handle>],
+) -> GenerationStatus {
     let GenerationCounts {
         generation,
         draining_since,
         idle,
         active,
     } = counts;
-    let holders = if draining_since.is_some() {
-        sessions
-            .iter()
-            .filter(|s| {
-                s.held()
-                    .is_some_and(|h| Arc::ptr_eq(&h.generation, &generation))
-            })
-            .map(|s| Holder {
-                session: s.id,
-                client: s.client.to_string(),
-                source: s.source.to_string(),
-                since: rfc3339(s.since),
-            })
-            .collect()
-    } else {
-        Vec::new()
-    };
+    let holders = sessions
+        .iter()
+        .filter(|_| draining_since.is_some())
+        .filter(|s| {
+            s.held()
+                .is_some_and(|h| Arc::ptr_eq(&h.generation, generation))
+        })
+        .map(|s| holder(pool, s))
+        .collect();
     GenerationStatus {
         number: generation.number,
-        version: generation.credential.version.to_string(),
+        version: generation.credential.version.as_str().into(),
         stages: generation.credential.stages.clone(),
-        user: generation.credential.username.clone(),
+        user: generation.credential.username.as_str().into(),
         adopted_at: rfc3339(generation.proven_at),
         draining_since: draining_since.map(rfc3339),
-        active,
-        idle,
+        active: *active,
+        idle: *idle,
         holders,
     }
+}
+
+fn holder(pool: &Pool, session: &Handle) -> Holder {
+    let reason = match (pool.database.pool_mode, session.pinned()) {
+        (PoolMode::Session, _) => "session mode".to_owned(),
+        (PoolMode::Transaction, Some(pin)) => format!("keeps state on the server: {pin}"),
+        (PoolMode::Transaction, None) => "in a transaction".to_owned(),
+    };
+    Holder {
+        session: session.id.to_string().into(),
+        client: session.client.clone(),
+        source: session.source.clone(),
+        since: rfc3339(session.since),
+        reason,
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

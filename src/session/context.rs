@@ -76,6 +76,8 @@ pub struct Handle {
     pub source: Arc<str>,
     pub since: SystemTime,
     lease: Mutex<Option<Held>>,
+    /// What keeps it on its server connection beyond a transaction.
+    pinned: Mutex<Option<&'static str>>,
     signal: AtomicU8,
     waker: AtomicWaker,
 }
@@ -108,6 +110,14 @@ impl Handle {
 
     pub(super) fn hold(&self, held: Option<Held>) {
         *self.lease.lock().unwrap_or_else(|e| e.into_inner()) = held;
+    }
+
+    pub fn pinned(&self) -> Option<&'static str> {
+        *self.pinned.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(super) fn pin(&self, reason: Option<&'static str>) {
+        *self.pinned.lock().unwrap_or_else(|e| e.into_inner()) = reason;
     }
 
     /// Asks the session; a stronger request replaces a weaker one.
@@ -178,6 +188,7 @@ impl Sessions {
                 source,
                 since: SystemTime::now(),
                 lease: Mutex::default(),
+                pinned: Mutex::default(),
                 signal: AtomicU8::new(0),
                 waker: AtomicWaker::new(),
             });

@@ -37,6 +37,8 @@ pub enum Broken {
     Io(#[from] io::Error),
     #[error("encryption asked for twice")]
     Repeated,
+    #[error("malformed cancel request")]
+    Cancel,
 }
 
 pub async fn handshake(accepted: Accepted, tls: &Tls) -> Result<Handshake, Broken> {
@@ -45,6 +47,7 @@ pub async fn handshake(accepted: Accepted, tls: &Tls) -> Result<Handshake, Broke
     let mut asked_gss = false;
     loop {
         match read_packet(&mut stream).await? {
+            Err(StartupError::Cancel) => return Err(Broken::Cancel),
             Err(e) => return Ok(Handshake::Refused(stream, Refusal::Startup(e))),
             Ok(StartupPacket::Cancel { pid, secret }) => {
                 return Ok(Handshake::Cancel { pid, key: secret });

@@ -116,7 +116,7 @@ async fn admit(context: Arc<Context>, stream: Stream, peer: Peer, startup: Start
     drop(routes);
     let source: Arc<str> = peer.to_string().into();
     let Some(handle) = context.sessions.add(&grant, source) else {
-        let error = Failed::Client(ClientError::UpstreamDown);
+        let error = Failed::Client(ClientError::NoRandomNumbers);
         return deny(&context, stream, record, "no_random_numbers", error).await;
     };
     let session = Session {
@@ -359,7 +359,7 @@ impl Session {
         self.handle.forget_cancel();
         tokio::select! {
             lease = self.pool.checkout() => {
-                relay.begin(lease.map_err(start::checkout_error)?);
+                relay.begin(lease.map_err(|e| start::checkout_error(&self.pool, e))?);
                 Ok(true)
             }
             signal = self.handle.signal_arrives() => match signal {
@@ -395,6 +395,7 @@ impl Session {
             debug!(session = self.handle.id, pinned = left.pin, "session state");
         }
         relay.pinned = left.pin;
+        self.handle.pin(left.pin);
         relay.settled();
         if relay.pinned.is_none()
             && let Some(lease) = relay.end()

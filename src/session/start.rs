@@ -134,7 +134,7 @@ pub(super) async fn reported(
     if let Some(reported) = pool.profiles.reported(profile) {
         return Ok(reported);
     }
-    let mut lease = pool.checkout().await.map_err(checkout_error)?;
+    let mut lease = pool.checkout().await.map_err(|e| checkout_error(pool, e))?;
     if let Some(sql) = profile.change_from(&lease.profile) {
         let mut query = Vec::new();
         message::query(&mut query, &sql);
@@ -155,11 +155,15 @@ pub(super) async fn reported(
     Ok(reported)
 }
 
-pub(super) fn checkout_error(error: CheckoutError) -> ClientError {
+pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
+    let database = || pool.database.name.clone();
     match error {
-        CheckoutError::Timeout => ClientError::PoolWaitTimeout,
-        CheckoutError::Down => ClientError::UpstreamDown,
-        CheckoutError::Refused(sqlstate) => ClientError::UpstreamRefused(sqlstate),
+        CheckoutError::Timeout => ClientError::PoolWaitTimeout(database()),
+        CheckoutError::Down => ClientError::UpstreamDown(database()),
+        CheckoutError::Refused(sqlstate) => ClientError::UpstreamRefused {
+            database: database(),
+            sqlstate,
+        },
         CheckoutError::NoWorkingVersion(s) => ClientError::NoWorkingVersion(s.as_str().into()),
         CheckoutError::SecretUnusable(s) => ClientError::SecretUnusable(s.as_str().into()),
         CheckoutError::Shut => ClientError::ShuttingDown,

@@ -55,16 +55,15 @@ async fn login(
         output: BytesMut::new(),
         address,
     };
-    let parameters = [
-        ("user", credential.username.as_str()),
-        ("database", &target.dbname),
-        ("application_name", "pgvalet"),
-    ];
-    frontend::startup_message(parameters, &mut login.output)
-        .map_err(|_| login.protocol("a NUL in a start-up parameter"))?;
-    login.send().await?;
-    let mechanism = authenticate(&mut login, target, credential, cache).await?;
-    login.finish(target, mechanism).await
+    match login.authenticate(target, credential, cache).await {
+        Ok(mechanism) => login.finish(target, mechanism).await,
+        Err(error) => {
+            if matches!(error, ConnectError::Refused { .. }) {
+                login.until_gone().await;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Opens the socket and, where configured, TLS.
@@ -114,6 +113,33 @@ pub(super) struct Login {
 }
 
 impl Login {
+    async fn authenticate(
+        &mut self,
+        target: &Arc<Target>,
+        credential: &Credential,
+        cache: &KeyCache,
+    ) -> Result<&'static str, ConnectError> {
+        let parameters = [
+            ("user", credential.username.as_str()),
+            ("database", &target.dbname),
+            ("application_name", "pgvalet"),
+        ];
+        frontend::startup_message(parameters, &mut self.output)
+            .map_err(|_| self.protocol("a NUL in a start-up parameter"))?;
+        self.send().await?;
+        authenticate(self, target, credential, cache).await
+    }
+
+    /// A server that refused a login closes the connection; until then its
+    /// backend still counts, so its place is not free yet.
+    async fn until_gone(&mut self) {
+        let gone = async {
+            let mut rest = [0; 256];
+            while self.stream.read(&mut rest).await.is_ok_and(|n| n > 0) {}
+        };
+        let _ = timeout(Duration::from_secs(1), gone).await;
+    }
+
     pub fn protocol(&self, what: &'static str) -> ConnectError {
         ConnectError::Protocol {
             address: self.address.clone(),

@@ -6,7 +6,7 @@
 //! hostile server's parameters are refused before anything is computed.
 
 use std::num::NonZeroU32;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac, pbkdf2, rand};
@@ -48,19 +48,29 @@ struct Keys {
 /// its salt until the password changes, so every login after the first skips
 /// the key derivation, milliseconds of CPU.
 #[derive(Default)]
-pub struct KeyCache(Mutex<Option<(Vec<u8>, u32, std::sync::Arc<Keys>)>>);
+pub struct KeyCache(Mutex<Option<Derived>>);
+
+struct Derived {
+    salt: Vec<u8>,
+    iterations: u32,
+    keys: Arc<Keys>,
+}
 
 impl KeyCache {
-    fn get(&self, salt: &[u8], iterations: u32) -> Option<std::sync::Arc<Keys>> {
+    fn get(&self, salt: &[u8], iterations: u32) -> Option<Arc<Keys>> {
         let cache = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        cache
+        let hit = cache
             .as_ref()
-            .filter(|(s, i, _)| s == salt && *i == iterations)
-            .map(|(_, _, k)| k.clone())
+            .filter(|d| d.salt == salt && d.iterations == iterations);
+        hit.map(|d| d.keys.clone())
     }
 
-    fn put(&self, salt: Vec<u8>, iterations: u32, keys: std::sync::Arc<Keys>) {
-        *self.0.lock().unwrap_or_else(|e| e.into_inner()) = Some((salt, iterations, keys));
+    fn put(&self, salt: Vec<u8>, iterations: u32, keys: Arc<Keys>) {
+        *self.0.lock().unwrap_or_else(|e| e.into_inner()) = Some(Derived {
+            salt,
+            iterations,
+            keys,
+        });
     }
 }
 
@@ -201,7 +211,7 @@ async fn derive_off_reactor(
     password: Password,
     salt: Vec<u8>,
     iterations: u32,
-) -> Result<std::sync::Arc<Keys>, ScramError> {
+) -> Result<Arc<Keys>, ScramError> {
     let derive = move || derive(password.reveal(), &salt, iterations);
     tokio::task::spawn_blocking(derive)
         .await

@@ -28,12 +28,15 @@ pub enum ClientError {
     UnknownMessage(u8),
     #[error("sorry, too many clients already")]
     TooManyClients,
-    #[error("no server connection became free in time")]
-    PoolWaitTimeout,
-    #[error("the database server cannot be reached")]
-    UpstreamDown,
-    #[error("the database server refused the connection (SQLSTATE {0})")]
-    UpstreamRefused(Arc<str>),
+    #[error("no server connection to database \"{0}\" became free in time")]
+    PoolWaitTimeout(Arc<str>),
+    #[error("the server of database \"{0}\" cannot be reached")]
+    UpstreamDown(Arc<str>),
+    #[error("the server of database \"{database}\" refused the connection (SQLSTATE {sqlstate})")]
+    UpstreamRefused {
+        database: Arc<str>,
+        sqlstate: Arc<str>,
+    },
     #[error("no version of secret \"{0}\" logs in to the database")]
     NoWorkingVersion(Arc<str>),
     #[error("secret \"{0}\" cannot be used")]
@@ -46,6 +49,8 @@ pub enum ClientError {
     ShuttingDown,
     #[error("terminating connection because its credential was replaced")]
     DrainDeadline,
+    #[error("no random numbers for a cancel key")]
+    NoRandomNumbers,
     #[error("the audit log cannot be written")]
     AuditUnavailable,
     #[error("{0} is not supported by pgvalet")]
@@ -59,14 +64,15 @@ impl ClientError {
         SqlState(match self {
             Self::Denied | Self::TlsRequired => "28000",
             Self::Startup(_) | Self::Protocol(_) | Self::UnknownMessage(_) => "08P01",
-            Self::TooManyClients | Self::PoolWaitTimeout => "53300",
-            Self::UpstreamDown | Self::UpstreamLost => "08006",
-            Self::UpstreamRefused(_)
+            Self::TooManyClients | Self::PoolWaitTimeout(_) => "53300",
+            Self::UpstreamDown(_) | Self::UpstreamLost => "08006",
+            Self::UpstreamRefused { .. }
             | Self::NoWorkingVersion(_)
             | Self::SecretUnusable(_)
             | Self::AuditUnavailable => "57P03",
             Self::Cancelled => "57014",
             Self::ShuttingDown | Self::DrainDeadline => "57P01",
+            Self::NoRandomNumbers => "XX000",
             Self::Unsupported(_) => "0A000",
             Self::BadParameter(_) => "22023",
         })
@@ -77,13 +83,13 @@ impl ClientError {
         Some(match self {
             Self::TlsRequired => "Connect with sslmode=require or stricter.",
             Self::TooManyClients => "Raise [listen] max_clients, or close idle connections.",
-            Self::PoolWaitTimeout => {
+            Self::PoolWaitTimeout(_) => {
                 "All server connections are busy; raise pool_size or look for long transactions."
             }
-            Self::UpstreamDown => {
+            Self::UpstreamDown(_) => {
                 "pgvalet keeps trying; look at its log and /status for the cause."
             }
-            Self::UpstreamRefused(_) => "The log and /status of pgvalet name the cause.",
+            Self::UpstreamRefused { .. } => "The log and /status of pgvalet name the cause.",
             Self::NoWorkingVersion(_) => {
                 "Set the role's password to that of the secret, or store the right one; pgvalet follows without a restart."
             }

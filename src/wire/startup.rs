@@ -44,6 +44,9 @@ pub enum StartupError {
     Version,
     #[error("invalid startup packet layout: expected terminator as last byte")]
     Layout,
+    /// Nobody is answered: the sender of a cancel does not listen.
+    #[error("invalid length of cancel packet")]
+    Cancel,
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
 }
@@ -71,7 +74,7 @@ impl StartupPacket {
                     pid: u32::from_be_bytes(pid),
                     secret: secret.to_vec(),
                 }),
-                _ => Err(StartupError::Length),
+                _ => Err(StartupError::Cancel),
             },
             version if version >> 16 == 3 => {
                 Startup::read(version & 0xffff != 0, rest).map(Self::Startup)
@@ -159,7 +162,7 @@ mod tests {
     fn newer_protocols_are_noted() {
         let Ok(StartupPacket::Startup(s)) = startup(
             0x30002,
-            b"user\0a\0database\0d\0_pq_.x\01\0replication\0database\0\0",
+            b"user\0a\0database\0d\0_pq_.x\0on\0replication\0database\0\0",
         ) else {
             panic!("not a start-up message")
         };
@@ -177,8 +180,8 @@ mod tests {
         );
         assert_eq!(startup(0x20000, b""), Err(StartupError::Version));
         assert_eq!(startup(SSL, b"x"), Err(StartupError::Length));
-        assert_eq!(startup(CANCEL, &[0; 5]), Err(StartupError::Length));
-        assert_eq!(startup(CANCEL, &[0; 300]), Err(StartupError::Length));
+        assert_eq!(startup(CANCEL, &[0; 5]), Err(StartupError::Cancel));
+        assert_eq!(startup(CANCEL, &[0; 300]), Err(StartupError::Cancel));
         for length in [0u32, 7, 10_001, u32::MAX] {
             assert_eq!(body_length(length.to_be_bytes()), Err(StartupError::Length));
         }

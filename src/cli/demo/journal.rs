@@ -104,7 +104,7 @@ impl Entries {
     pub fn note_drained(&mut self, status: &Status, now: Duration) {
         for (at, rotation) in self.rotations.iter_mut().enumerate() {
             let waits = rotation.adopted.is_some() && rotation.drained.is_none();
-            if !waits || generations(status).any(|g| g.version == rotation.from) {
+            if !waits || generations(status).any(|g| *g.version == *rotation.from) {
                 continue;
             }
             rotation.drained = Some(now);
@@ -122,7 +122,7 @@ pub fn in_force_everywhere(status: &Status, version: &str) -> bool {
             .generations
             .iter()
             .find(|g| g.draining_since.is_none());
-        in_force.is_some_and(|g| g.version == version)
+        in_force.is_some_and(|g| *g.version == *version)
     })
 }
 
@@ -142,45 +142,28 @@ pub fn millis(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::{DatabaseStatus, GenerationStatus, ServerCounts};
-
-    fn generation(version: &str, drains: bool) -> GenerationStatus {
-        GenerationStatus {
-            number: 1,
-            version: version.to_owned(),
-            stages: Vec::new(),
-            user: String::new(),
-            adopted_at: String::new(),
-            draining_since: drains.then(String::new),
-            active: 1,
-            idle: 0,
-            holders: Vec::new(),
-        }
-    }
-
+    /// Of each database, the versions and whether they drain.
     fn status(databases: &[&[(&str, bool)]]) -> Status {
-        Status {
-            version: String::new(),
-            pid: 0,
-            started_at: String::new(),
-            ready: true,
-            not_ready: None,
-            databases: databases
-                .iter()
-                .map(|generations| DatabaseStatus {
-                    name: String::new(),
-                    secret: String::new(),
-                    pool_mode: String::new(),
-                    pool_size: 1,
-                    clients: 0,
-                    waiting: 0,
-                    servers: ServerCounts::default(),
-                    generations: generations.iter().map(|g| generation(g.0, g.1)).collect(),
-                    last_error: None,
-                })
-                .collect(),
-            secrets: Vec::new(),
-        }
+        let generation = |(version, drains): &(&str, bool)| {
+            serde_json::json!({
+                "number": 1, "version": version, "stages": [], "user": "u", "adopted_at": "",
+                "draining_since": drains.then_some("then"), "active": 1, "idle": 0, "holders": [],
+            })
+        };
+        let database = |generations: &&[(&str, bool)]| {
+            let generations: Vec<_> = generations.iter().map(generation).collect();
+            serde_json::json!({
+                "name": "d", "secret": "s", "pool_mode": "session", "pool_size": 1, "clients": 0,
+                "waiting": 0, "servers": {"active": 1, "idle": 0, "opening": 0},
+                "generations": generations,
+            })
+        };
+        let databases: Vec<_> = databases.iter().map(database).collect();
+        serde_json::from_value(serde_json::json!({
+            "version": "", "pid": 1, "started_at": "", "ready": true,
+            "databases": databases, "secrets": [],
+        }))
+        .unwrap()
     }
 
     #[test]

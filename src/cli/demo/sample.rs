@@ -1,4 +1,4 @@
-//! A few records of the audit log, as they are, in an order that tells the story.
+//! A few records of the audit log, as they are: who used which version.
 
 use std::path::Path;
 
@@ -7,13 +7,21 @@ use serde_json::Value;
 use super::journal::Entries;
 use super::view::{Ink, Line, with_thousands};
 
-/// The last record of each of these is shown, in the order of the log.
-const EVENTS: [&str; 4] = [
-    "session.start",
-    "credential.use",
-    "secret.adopt",
-    "drain.end",
+/// Of this event, the last record of each client.
+const USE: &str = "credential.use";
+/// Of these, the last record.
+const OTHERS: [&str; 2] = ["secret.adopt", "drain.end"];
+
+/// A column: its name, its width, and where its value is in a record.
+const COLUMNS: [(&str, usize, &str); 6] = [
+    ("event", 16, "/event"),
+    ("client", 12, "/client"),
+    ("from", 18, "/source"),
+    ("database", 10, "/database"),
+    ("user", 10, "/credential/user"),
+    ("version", 0, "/credential/version"),
 ];
+const TIME: usize = 14;
 
 pub fn lines(path: &Path, entries: &Entries) -> Vec<Line> {
     let records = match std::fs::read_to_string(path) {
@@ -24,11 +32,14 @@ pub fn lines(path: &Path, entries: &Entries) -> Vec<Line> {
         }
     };
     let count = with_thousands(records.len() as u64);
-    let head = Line::new().add(Ink::Strong, "Who used what").add(
-        Ink::Faint,
-        format!("  from the {count} records of the audit log"),
-    );
-    let mut lines = vec![head];
+    let title = Line::new()
+        .add(Ink::Strong, "Who used what")
+        .add(Ink::Faint, format!(", from {count} audit records"));
+    let names = Line::new().add(Ink::Faint, format!("  {:TIME$}", "time"));
+    let names = COLUMNS.iter().fold(names, |line, (name, width, _)| {
+        line.add(Ink::Faint, format!("{name:width$}"))
+    });
+    let mut lines = vec![title, names];
     lines.extend(chosen(&records).into_iter().map(|r| line(r, entries)));
     lines
 }
@@ -39,47 +50,38 @@ fn records(text: &str) -> Vec<Value> {
         .collect()
 }
 
+/// In the order of the log.
 fn chosen(records: &[Value]) -> Vec<&Value> {
-    let mut at: Vec<usize> = EVENTS
+    let mut clients: Vec<&Value> = Vec::new();
+    let mut at: Vec<usize> = OTHERS
         .iter()
         .filter_map(|event| records.iter().rposition(|r| r["event"] == *event))
         .collect();
+    for (index, record) in records.iter().enumerate().rev() {
+        if record["event"] == USE && !clients.contains(&&record["client"]) {
+            clients.push(&record["client"]);
+            at.push(index);
+        }
+    }
     at.sort_unstable();
     at.into_iter().filter_map(|at| records.get(at)).collect()
 }
 
 fn line(record: &Value, entries: &Entries) -> Line {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |place: &str| record.pointer(place).and_then(Value::as_str).unwrap_or("");
     // 2026-01-31T12:34:56.123456Z: the time of day will do here.
-    let time = text(&record["time"]);
-    let time = time.get(11..23).unwrap_or(&time).to_owned();
-    let mut line = Line::new()
-        .add(Ink::Faint, format!("  {time:<14}"))
-        .add(Ink::Plain, format!("{:<16}", text(&record["event"])));
-    let mut say = |name: &str, value: String| {
-        if !value.is_empty() {
-            line = std::mem::take(&mut line)
-                .add(Ink::Faint, format!("{name} "))
-                .add(Ink::Plain, format!("{value}  "));
+    let time = text("/time");
+    let time = time.get(11..23).unwrap_or(time);
+    let line = Line::new().add(Ink::Faint, format!("  {time:TIME$}"));
+    COLUMNS.iter().fold(line, |line, (name, width, place)| {
+        let value = text(place);
+        if *name != "version" {
+            return line.add(Ink::Plain, format!("{value:width$}"));
         }
-    };
-    say("client", text(&record["client"]));
-    say("from", text(&record["source"]));
-    say("by", text(&record["identity"]["method"]));
-    say("database", text(&record["database"]));
-    if let Some(ms) = record["duration_ms"].as_u64() {
-        say("after", format!("{ms} ms"));
-    }
-    let credential = &record["credential"];
-    say("as", text(&credential["user"]));
-    let version = text(&credential["version"]);
-    if let Some(short) = version.get(..8) {
-        let number = entries.number(&version);
-        line = line
-            .add(Ink::Faint, "version ")
-            .add(Ink::Version(number), format!("{short} (v{number})"));
-    }
-    line
+        let number = entries.number(value);
+        let short: String = value.chars().take(8).collect();
+        line.add(Ink::Version(number), format!("{short} (v{number})"))
+    })
 }
 
 #[cfg(test)]
@@ -87,17 +89,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_of_each_event_in_the_order_of_the_log() {
+    fn the_last_use_of_each_client_and_the_last_of_the_others() {
         let log = r#"{"event":"secret.adopt","n":1}
 {"event":"drain.end","n":2}
+{"event":"credential.use","client":"a","n":3}
 not a record
-{"event":"secret.adopt","n":3}
-{"event":"server.open","n":4}
-{"event":"session.start","n":5}
+{"event":"secret.adopt","n":4}
+{"event":"credential.use","client":"b","n":5}
+{"event":"server.open","n":6}
+{"event":"credential.use","client":"a","n":7}
 "#;
         let records = records(log);
         let chosen: Vec<_> = chosen(&records).iter().map(|r| r["n"].as_u64()).collect();
-        assert_eq!(chosen, [Some(2), Some(3), Some(5)]);
+        assert_eq!(chosen, [Some(2), Some(4), Some(5), Some(7)]);
     }
 
     #[test]
@@ -110,15 +114,8 @@ not a record
             "credential": {"user": "shop_app", "version": "0123456789abcdef"},
         });
         let shown = line(&record, &entries).render(200, false);
-        for part in [
-            "12:34:56.123",
-            "credential.use",
-            "orders-api",
-            "shop_app",
-            "01234567 (v1)",
-        ] {
-            assert!(shown.contains(part), "{part} in {shown}");
-        }
-        assert!(!shown.contains("from"));
+        let words: Vec<_> = shown.split_whitespace().collect();
+        let expected = "12:34:56.123 credential.use orders-api orders shop_app 01234567 (v1)";
+        assert_eq!(words.join(" "), expected);
     }
 }

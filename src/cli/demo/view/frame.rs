@@ -7,7 +7,7 @@ use super::chart::{chart, versions};
 use super::paint::{Ink, Line, with_thousands};
 use crate::cli::demo::journal::{Rotation, millis};
 use crate::cli::demo::workload;
-use crate::observe::{DatabaseStatus, GenerationStatus};
+use crate::observe::{DatabaseStatus, GenerationStatus, Holder};
 
 const MARGIN: &str = "  ";
 /// Wider than this is not easier to read.
@@ -147,7 +147,8 @@ fn generation(picture: &Picture, generation: &GenerationStatus) -> Line {
         .add(Ink::Plain, format!("{:>2} active", generation.active))
         .add(Ink::Faint, format!("  {:>2} idle", generation.idle));
     if drains {
-        let mut holders: Vec<&str> = generation.holders.iter().map(|h| &*h.client).collect();
+        let words = |h: &Holder| format!("{} ({})", h.client, h.reason);
+        let mut holders: Vec<String> = generation.holders.iter().map(words).collect();
         holders.dedup();
         if !holders.is_empty() {
             line = line.add(Ink::Faint, format!("   held by {}", holders.join(", ")));
@@ -196,28 +197,29 @@ mod tests {
     use crate::cli::demo::journal::{Entries, Order};
     use crate::cli::demo::tally::Totals;
     use crate::cli::demo::view::Mark;
-    use crate::observe::{Holder, ServerCounts, Status};
 
-    fn generation_status(version: &str, holder: Option<&str>) -> GenerationStatus {
-        GenerationStatus {
-            number: 1,
-            version: version.to_owned(),
-            stages: Vec::new(),
-            user: "shop_app".to_owned(),
-            adopted_at: String::new(),
-            draining_since: holder.map(|_| String::new()),
-            active: 3,
-            idle: 2,
-            holders: holder
-                .map(|client| Holder {
-                    session: 1,
-                    client: client.to_owned(),
-                    source: String::new(),
-                    since: String::new(),
+    fn generation_status(version: &str, holder: Option<&str>) -> serde_json::Value {
+        let holders: Vec<_> = holder
+            .iter()
+            .map(|client| {
+                serde_json::json!({
+                    "session": "1", "client": client, "source": "", "since": "",
+                    "reason": "in a session",
                 })
-                .into_iter()
-                .collect(),
-        }
+            })
+            .collect();
+        serde_json::json!({
+            "number": 1, "version": version, "stages": [], "user": "shop_app", "adopted_at": "",
+            "draining_since": holder.map(|_| "then"), "active": 3, "idle": 2, "holders": holders,
+        })
+    }
+
+    fn database(name: &str, generations: &[serde_json::Value]) -> serde_json::Value {
+        serde_json::json!({
+            "name": name, "secret": "demo/shop", "pool_mode": "session", "pool_size": 10,
+            "clients": 4, "waiting": 0, "servers": {"active": 3, "idle": 2, "opening": 0},
+            "generations": generations,
+        })
     }
 
     fn picture() -> Picture {
@@ -235,17 +237,15 @@ mod tests {
             over: true,
         });
         entries.say(second(5), "v2 adopted 1.0 s after both".to_owned());
-        let database = |name: &str, generations| DatabaseStatus {
-            name: name.to_owned(),
-            secret: "demo/shop".to_owned(),
-            pool_mode: "session".to_owned(),
-            pool_size: 10,
-            clients: 4,
-            waiting: 0,
-            servers: ServerCounts::default(),
-            generations,
-            last_error: None,
-        };
+        let new = generation_status("bbbbbbbb-2", None);
+        let old = generation_status("aaaaaaaa-1", Some("reporting"));
+        let status = serde_json::json!({
+            "version": "", "pid": 1, "started_at": "", "ready": true, "secrets": [],
+            "databases": [
+                database("orders", std::slice::from_ref(&new)),
+                database("reports", &[new, old]),
+            ],
+        });
         Picture {
             elapsed: second(10),
             length: second(20),
@@ -262,24 +262,7 @@ mod tests {
                     transactions: n * 1000,
                 })
                 .collect(),
-            status: Some(Status {
-                version: String::new(),
-                pid: 1,
-                started_at: String::new(),
-                ready: true,
-                not_ready: None,
-                databases: vec![
-                    database("orders", vec![generation_status("bbbbbbbb-2", None)]),
-                    database(
-                        "reports",
-                        vec![
-                            generation_status("bbbbbbbb-2", None),
-                            generation_status("aaaaaaaa-1", Some("reporting")),
-                        ],
-                    ),
-                ],
-                secrets: Vec::new(),
-            }),
+            status: Some(serde_json::from_value(status).unwrap()),
             entries,
             port: 6432,
             admin_port: 6433,
@@ -301,7 +284,7 @@ mod tests {
             "label first, adopted in 1.0 s",
             "● v2  bbbbbbbb  in force   ■■■□□",
             "● v1  aaaaaaaa  draining",
-            "held by reporting",
+            "held by reporting (in a session)",
             "psql -h 127.0.0.1 -p 6432 orders",
         ] {
             assert!(shown.contains(part), "{part:?} is missing in\n{shown}");

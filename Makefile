@@ -1,0 +1,32 @@
+# `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
+.PHONY: help demo test lint build fmt deny setup
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: ## a throwaway Postgres, clients without passwords, a rotation every few seconds
+	@scripts/setup.sh postgres
+	cargo run --quiet --release -- demo
+
+build: ## the release binary, target/release/pgvalet
+	cargo build --release
+
+test: setup ## every test, against every Postgres at hand
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		echo 'cargo nextest run'; cargo nextest run; \
+	else \
+		echo 'cargo test'; cargo test; \
+	fi
+
+lint: deny ## formatting, clippy, licences
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+deny: ## licences, banned crates, sources
+	scripts/deny.sh
+
+fmt: ## format the code
+	cargo fmt
+
+setup: ## what the tests need beyond Rust; installs what is missing
+	@scripts/setup.sh

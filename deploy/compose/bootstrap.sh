@@ -1,0 +1,8 @@
+#!/bin/sh
+# Makes the superuser's password and the admin listener's token, unless they
+# are there from an earlier run. Containers of several users read them.
+set -eu
+for file in /run/admin-password/password /run/admin-token/token; do
+    [ -s "$file" ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$file"
+    chmod 0444 "$file"
+done

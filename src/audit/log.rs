@@ -1,0 +1,201 @@
+//! The handle through which everybody records.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ::metrics::Counter;
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Record;
+use super::sink::Sink;
+use super::writer::Writer;
+use crate::config::{self, AuditSink, OnAuditFailure};
+use crate::observe::Metrics;
+
+/// Records that may wait for the writer: seconds of a busy proxy, and few
+/// megabytes.
+const QUEUE: usize = 8192;
+
+/// How often at most the log file is looked for at its path.
+const ROTATION_CHECK: Duration = Duration::from_secs(1);
+
+/// How often at most a lost record is warned of; every one is counted.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// Why a record is not in the log.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AuditError {
+    #[error(
+        "the audit log {path} cannot be opened: {error}; check [audit] path and who may write there"
+    )]
+    Open { path: String, error: String },
+    #[error("{0} is not an audit log of pgvalet; move it away or change [audit] path")]
+    Foreign(String),
+    #[error(
+        "another process writes the audit log {0}; stop it or give each proxy its own [audit] path"
+    )]
+    Locked(String),
+    #[error("the audit log {path} cannot be written: {error}")]
+    Write { path: String, error: String },
+    #[error("the audit log does not keep up: {QUEUE} records wait to be written")]
+    Full,
+    #[error("the audit log is closed")]
+    Closed,
+}
+
+/// What the writer is asked to do.
+pub(super) enum Job {
+    Write(Box<Entry>),
+    /// Write what is queued, and stop.
+    Close(oneshot::Sender<()>),
+}
+
+pub(super) struct Entry {
+    pub(super) time: DateTime<Utc>,
+    pub(super) record: Record,
+    /// Told when the operating system has the line.
+    pub(super) done: Option<oneshot::Sender<Result<(), AuditError>>>,
+}
+
+/// What handle and writer count together.
+pub(super) struct Counts {
+    pub(super) records: Counter,
+    pub(super) failures: Counter,
+    /// Records lost since the last line, for the next line to own up to.
+    pub(super) lost: AtomicU64,
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Counts {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self {
+            records: metrics.counter("pgvalet_audit_records_total", &[]),
+            failures: metrics.counter("pgvalet_audit_failures_total", &[]),
+            lost: AtomicU64::new(0),
+            warned: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn lose(&self, records: u64, error: &AuditError) {
+        self.failures.increment(records);
+        self.lost.fetch_add(records, Ordering::Relaxed);
+        self.warn(error);
+    }
+
+    pub(super) fn warn(&self, error: &AuditError) {
+        // Whoever finds it locked leaves the warning to the one inside.
+        if let Ok(mut warned) = self.warned.try_lock()
+            && warned.is_none_or(|at| at.elapsed() >= WARN_EVERY)
+        {
+            *warned = Some(Instant::now());
+            tracing::warn!(%error, "the audit log has a fault");
+        }
+    }
+}
+
+/// The audit log. Cheap to clone; the log is closed when the last one goes.
+#[derive(Clone)]
+pub struct Audit {
+    queue: mpsc::Sender<Job>,
+    pub(super) counts: Arc<Counts>,
+    on_failure: OnAuditFailure,
+}
+
+impl Audit {
+    /// Opens the log and starts its writer, a thread of its own: a disk that
+    /// blocks must not block sessions. Blocks itself for the opening.
+    pub fn open(config: &config::Audit, metrics: &Metrics) -> Result<Self, AuditError> {
+        Self::open_checking(config, metrics, ROTATION_CHECK)
+    }
+
+    pub(super) fn open_checking(
+        config: &config::Audit,
+        metrics: &Metrics,
+        rotation_check: Duration,
+    ) -> Result<Self, AuditError> {
+        let (sink, chain) = match &config.sink {
+            AuditSink::Stdout => Sink::stdout(),
+            AuditSink::File(path) => Sink::open(path, rotation_check)?,
+        };
+        let counts = Arc::new(Counts::new(metrics));
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let writer = Writer::new(sink, chain, counts.clone());
+        std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || writer.run(jobs))
+            .map_err(|error| AuditError::Open {
+                path: name(&config.sink),
+                error: format!("no thread for its writer: {error}"),
+            })?;
+        Ok(Self {
+            queue,
+            counts,
+            on_failure: config.on_failure,
+        })
+    }
+
+    /// What `[audit] on_failure` says.
+    pub fn on_failure(&self) -> OnAuditFailure {
+        self.on_failure
+    }
+
+    /// Records without waiting. A record that finds no room is lost and
+    /// counted, and the next line says so.
+    pub fn record(&self, record: Record) {
+        match self.queue.try_send(Job::Write(entry(record, None))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.counts.lose(1, &AuditError::Full),
+            Err(TrySendError::Closed(_)) => self.counts.lose(1, &AuditError::Closed),
+        }
+    }
+
+    /// Records, and resolves when the line is with the operating system: it
+    /// then outlives this process, if not a loss of power. Cancelling the
+    /// future does not take the record back.
+    pub async fn record_durably(&self, record: Record) -> Result<(), AuditError> {
+        let (done, written) = oneshot::channel();
+        let sent = self.queue.try_send(Job::Write(entry(record, Some(done))));
+        if let Err(e) = sent {
+            let error = match e {
+                TrySendError::Full(_) => AuditError::Full,
+                TrySendError::Closed(_) => AuditError::Closed,
+            };
+            self.counts.lose(1, &error);
+            return Err(error);
+        }
+        written.await.unwrap_or(Err(AuditError::Closed))
+    }
+
+    /// Writes all that is queued and closes the log, for every clone.
+    pub async fn close(self) {
+        let (closed, done) = oneshot::channel();
+        if self.queue.send(Job::Close(closed)).await.is_ok() {
+            // An error means that the writer is gone, which is what is wanted.
+            let _ = done.await;
+        }
+    }
+}
+
+fn entry(record: Record, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Box<Entry> {
+    Box::new(Entry {
+        time: Utc::now(),
+        record,
+        done,
+    })
+}
+
+/// What messages call a sink.
+fn name(sink: &AuditSink) -> String {
+    match sink {
+        AuditSink::File(path) => display(path),
+        AuditSink::Stdout => "stdout".to_owned(),
+    }
+}
+
+pub(super) fn display(path: &Path) -> String {
+    path.display().to_string()
+}

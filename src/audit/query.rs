@@ -1,0 +1,258 @@
+//! Reading a log: which records are wanted, and how people see them.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// Which records are wanted; all that is given must hold.
+///
+/// Records are looked at as JSON rather than as [`Record`](super::Record), so
+/// that those of a newer pgvalet are found too.
+#[derive(Debug, Default, Clone)]
+pub struct Filter {
+    pub client: Option<String>,
+    /// Name or ARN.
+    pub secret: Option<String>,
+    /// A version, or how it begins.
+    pub version: Option<String>,
+    pub database: Option<String>,
+    pub event: Option<String>,
+    /// From then on.
+    pub since: Option<DateTime<Utc>>,
+    /// Before then.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Filter {
+    pub fn matches(&self, record: &Value) -> bool {
+        let is = |wanted: &Option<String>, pointer: &str| {
+            wanted.as_deref().is_none_or(|w| text(record, pointer) == w)
+        };
+        let secret = is(&self.secret, "/credential/secret") || is(&self.secret, "/credential/arn");
+        let version = self
+            .version
+            .as_deref()
+            .is_none_or(|v| text(record, "/credential/version").starts_with(v));
+        is(&self.client, "/client")
+            && is(&self.database, "/database")
+            && is(&self.event, "/event")
+            && secret
+            && version
+            && self.in_time(record)
+    }
+
+    fn in_time(&self, record: &Value) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        let Ok(time) = DateTime::parse_from_rfc3339(text(record, "/time")) else {
+            return false;
+        };
+        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
+    }
+}
+
+fn text<'a>(record: &'a Value, pointer: &str) -> &'a str {
+    record
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or("")
+}
+
+const WIDTHS: [usize; 8] = [23, 15, 16, 21, 14, 20, 8, 12];
+
+/// A row of the table; the last column has what remains to be said.
+fn row(columns: [&str; 9]) -> String {
+    let mut row = String::new();
+    for (column, width) in columns.iter().zip(WIDTHS) {
+        let column = if column.is_empty() { "-" } else { column };
+        row.push_str(&format!("{:<width$}  ", printable(column)));
+    }
+    row.push_str(&printable(columns[8]));
+    row.trim_end().to_owned()
+}
+
+/// Much of a record was chosen by a client: nothing in it may steer the
+/// terminal.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+pub fn table_head() -> String {
+    row([
+        "TIME", "EVENT", "CLIENT", "SOURCE", "DATABASE", "SECRET", "VERSION", "USER", "",
+    ])
+}
+
+/// A record for people. Times are cut to milliseconds and versions to eight
+/// characters, which is as much as is needed to tell them apart.
+pub fn table_row(record: &Value) -> String {
+    let head = |text: &str, n| text.chars().take(n).collect::<String>();
+    let time = text(record, "/time");
+    let time = time.get(..23).unwrap_or(time).replace('T', " ");
+    row([
+        &time,
+        text(record, "/event"),
+        text(record, "/client"),
+        text(record, "/source"),
+        text(record, "/database"),
+        text(record, "/credential/secret"),
+        &head(text(record, "/credential/version"), 8),
+        text(record, "/credential/user"),
+        &remarks(record),
+    ])
+}
+
+fn remarks(record: &Value) -> String {
+    let mut remarks = Vec::new();
+    if text(record, "/outcome") == "failure" {
+        remarks.push("failed".to_owned());
+    }
+    for pointer in ["/reason", "/sqlstate"] {
+        let text = text(record, pointer);
+        if !text.is_empty() {
+            remarks.push(text.to_owned());
+        }
+    }
+    for (pointer, unit) in [("/transactions", " transactions"), ("/duration_ms", " ms")] {
+        if let Some(n) = record.pointer(pointer).and_then(Value::as_u64) {
+            remarks.push(format!("{n}{unit}"));
+        }
+    }
+    remarks.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record() -> Value {
+        json!({
+            "v": 1, "seq": 7, "time": "2026-01-02T03:04:05.678901Z", "event": "credential.use",
+            "client": "orders-api", "source": "10.0.0.9:4711", "database": "orders",
+            "credential": {
+                "secret": "prod/orders", "arn": "arn:aws:x", "version": "0a1b2c3d-4e5f", "user": "app"
+            }
+        })
+    }
+
+    fn at(time: &str) -> Option<DateTime<Utc>> {
+        Some(time.parse().expect("a time"))
+    }
+
+    #[test]
+    fn each_condition_lets_its_records_through_and_no_others() {
+        let some = |s: &str| Some(s.to_owned());
+        let all = Filter::default;
+        let holds = [
+            all(),
+            Filter {
+                client: some("orders-api"),
+                ..all()
+            },
+            Filter {
+                secret: some("prod/orders"),
+                ..all()
+            },
+            Filter {
+                secret: some("arn:aws:x"),
+                ..all()
+            },
+            Filter {
+                version: some("0a1b2c3d"),
+                ..all()
+            },
+            Filter {
+                version: some("0a1b2c3d-4e5f"),
+                ..all()
+            },
+            Filter {
+                database: some("orders"),
+                event: some("credential.use"),
+                ..all()
+            },
+            Filter {
+                since: at("2026-01-02T03:04:05.678901Z"),
+                ..all()
+            },
+            Filter {
+                until: at("2026-01-02T03:04:05.678902Z"),
+                ..all()
+            },
+        ];
+        for filter in holds {
+            assert!(filter.matches(&record()), "{filter:?}");
+        }
+        let fails = [
+            Filter {
+                client: some("orders"),
+                ..all()
+            },
+            Filter {
+                secret: some("prod"),
+                ..all()
+            },
+            Filter {
+                version: some("1b2c"),
+                ..all()
+            },
+            Filter {
+                event: some("session.start"),
+                ..all()
+            },
+            Filter {
+                database: some("orders"),
+                client: some("x"),
+                ..all()
+            },
+            Filter {
+                since: at("2026-01-02T03:04:05.678902Z"),
+                ..all()
+            },
+            Filter {
+                until: at("2026-01-02T03:04:05.678901Z"),
+                ..all()
+            },
+        ];
+        for filter in fails {
+            assert!(!filter.matches(&record()), "{filter:?}");
+        }
+        assert!(
+            !Filter {
+                client: some("x"),
+                ..all()
+            }
+            .matches(&json!({}))
+        );
+    }
+
+    #[test]
+    fn a_row_says_who_used_what() {
+        let row = table_row(&record());
+        let words: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(
+            words,
+            [
+                "2026-01-02",
+                "03:04:05.678",
+                "credential.use",
+                "orders-api",
+                "10.0.0.9:4711",
+                "orders",
+                "prod/orders",
+                "0a1b2c3d",
+                "app"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_client_chose_cannot_steer_the_terminal() {
+        let mut record = record();
+        record["reason"] = "\u{1b}[2Jnothing happened\n".into();
+        assert!(!table_row(&record).chars().any(char::is_control));
+    }
+}

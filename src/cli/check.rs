@@ -1,0 +1,195 @@
+//! `pgvalet check`.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::{Failure, files, online, table};
+use crate::config::{
+    AuditSink, Client, Config, Database, ListenAddress, ListenTls, OnAuditFailure, PoolMode,
+    StoreKind, UnixUser, UpstreamTls, is_local, warnings,
+};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  pgvalet check\n  pgvalet check --offline --config config/pgvalet.toml"
+)]
+pub(super) struct Args {
+    /// Look only at the configuration and the files it names
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+pub(super) fn run(
+    args: &Args,
+    file: &Path,
+    config: &Config,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    offline(file, config, out)?;
+    if args.offline {
+        writeln!(
+            out,
+            "not asked: the secret store and the servers (--offline)"
+        )?;
+        return Ok(());
+    }
+    super::block_on(online::online(config, out))
+}
+
+/// The part that asks nobody: what the configuration says, what is doubtful
+/// about it, and whether its files can be used.
+pub(super) fn offline(file: &Path, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    writeln!(out, "{} is valid\n", file.display())?;
+    summary(config, out)?;
+    for warning in warnings(config) {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let problems = files::problems(config);
+    for problem in &problems {
+        writeln!(out, "problem: {problem}")?;
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Shown),
+    }
+}
+
+fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "listen   {}", listeners(config))?;
+    writeln!(
+        out,
+        "admin    {}",
+        config.admin.address.as_deref().unwrap_or("off")
+    )?;
+    writeln!(out, "store    {}", store(&config.store.kind))?;
+    writeln!(out, "audit    {}\n", audit(config))?;
+    let rows: Vec<_> = config.databases.values().map(|d| database(d)).collect();
+    table::write(
+        out,
+        &["DATABASE", "SECRET", "SERVER", "TLS", "MODE", ">SIZE"],
+        &rows,
+    )?;
+    writeln!(out)?;
+    let rows: Vec<_> = config.clients.iter().map(|c| client(c)).collect();
+    let head = [
+        ">RULE",
+        "CLIENT",
+        "RECOGNISED BY",
+        "DATABASES",
+        "USERS",
+        "SECRET",
+    ];
+    table::write(out, &head, &rows)?;
+    writeln!(out)
+}
+
+fn listeners(config: &Config) -> String {
+    let addresses: Vec<String> = config
+        .listen
+        .addresses
+        .iter()
+        .map(|address| match address {
+            ListenAddress::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            ListenAddress::Tcp { host, port } => format!("{host}:{port}"),
+            ListenAddress::Unix { directory, port } => {
+                format!("{}/.s.PGSQL.{port}", directory.display())
+            }
+        })
+        .collect();
+    let tls = match config.listen.tls {
+        ListenTls::Off => "off",
+        ListenTls::Allow { .. } => "allowed",
+        ListenTls::Require { .. } => "required",
+    };
+    format!("{} (TLS {tls})", addresses.join(", "))
+}
+
+fn store(kind: &StoreKind) -> String {
+    match kind {
+        StoreKind::Embedded { path, key_file } => {
+            format!("embedded, {}, key {}", path.display(), key_file.display())
+        }
+        StoreKind::Aws {
+            region,
+            endpoint_url,
+            profile,
+        } => {
+            let or_sdk = |value: &Option<String>| value.clone().unwrap_or_else(|| "default".into());
+            format!(
+                "AWS Secrets Manager, region {}, profile {}, endpoint {}",
+                or_sdk(region),
+                or_sdk(profile),
+                or_sdk(endpoint_url)
+            )
+        }
+    }
+}
+
+fn audit(config: &Config) -> String {
+    let sink = match &config.audit.sink {
+        AuditSink::File(path) => path.display().to_string(),
+        AuditSink::Stdout => "standard output".to_owned(),
+    };
+    match config.audit.on_failure {
+        OnAuditFailure::Deny => format!("{sink}; no session without a record"),
+        OnAuditFailure::Continue => format!("{sink}; sessions go on without a record"),
+    }
+}
+
+fn database(d: &Database) -> Vec<String> {
+    let host = d.host.as_deref().unwrap_or("(secret)");
+    let port = d.port.map(|p| format!(":{p}")).unwrap_or_default();
+    let dbname = d
+        .dbname
+        .as_deref()
+        .map(|d| format!("/{d}"))
+        .unwrap_or_default();
+    let tls = match d.tls {
+        None => match d.host.as_deref().map(is_local) {
+            Some(true) => "disable",
+            Some(false) => "verify-full",
+            None => "verify-full, disable on loopback",
+        },
+        Some(UpstreamTls::Disable) => "disable",
+        Some(UpstreamTls::Require) => "require",
+        Some(UpstreamTls::VerifyCa) => "verify-ca",
+        Some(UpstreamTls::VerifyFull) => "verify-full",
+    };
+    let mode = match d.pool_mode {
+        PoolMode::Session => "session",
+        PoolMode::Transaction => "transaction",
+    };
+    vec![
+        d.name.to_string(),
+        d.secret.to_string(),
+        format!("{host}{port}{dbname}"),
+        tls.to_owned(),
+        mode.to_owned(),
+        d.pool_size.to_string(),
+    ]
+}
+
+fn client(c: &Client) -> Vec<String> {
+    let mut conditions: Vec<String> = Vec::new();
+    if let Some(networks) = &c.network {
+        let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+        conditions.push(format!("network {}", networks.join(" or ")));
+    }
+    match &c.unix_user {
+        Some(UnixUser::Name(name)) => conditions.push(format!("unix user {name}")),
+        Some(UnixUser::Uid(uid)) => conditions.push(format!("unix user {uid}")),
+        None => {}
+    }
+    vec![
+        c.rule.to_string(),
+        c.name.to_string(),
+        conditions.join(" and "),
+        c.databases.join(", "),
+        c.users
+            .as_ref()
+            .map_or_else(|| "any".to_owned(), |u| u.join(", ")),
+        c.secret
+            .as_ref()
+            .map_or_else(|| "the database's".to_owned(), ToString::to_string),
+    ]
+}

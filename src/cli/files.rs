@@ -1,0 +1,252 @@
+//! Whether the files that a configuration names can be used, as far as that
+//! can be told without starting.
+
+use std::fmt::Display;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, access};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::config::{AuditSink, Config, ListenAddress, ListenTls, StoreKind};
+use crate::observe::Token;
+
+/// One sentence for each file that will not do.
+pub(super) fn problems(config: &Config) -> Vec<String> {
+    let mut list = Problems(Vec::new());
+    list.listen(config);
+    if let Some(path) = &config.admin.token_file {
+        list.check("[admin] token_file", Token::read(path));
+    }
+    if let StoreKind::Embedded { path, key_file } = &config.store.kind {
+        list.store(path, key_file);
+    }
+    if let AuditSink::File(path) = &config.audit.sink {
+        list.check("[audit] path", can_be_written(path));
+    }
+    for (name, database) in &config.databases {
+        if let Some(path) = &database.tls_ca {
+            list.check(&format!("[database.{name}] tls_ca"), certificates(path));
+        }
+    }
+    list.0
+}
+
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn check<T>(&mut self, key: &str, result: Result<T, impl Display>) {
+        if let Err(e) = result {
+            self.0.push(format!("{key}: {e}"));
+        }
+    }
+
+    fn listen(&mut self, config: &Config) {
+        match &config.listen.tls {
+            ListenTls::Off => {}
+            ListenTls::Allow { certificate, key } | ListenTls::Require { certificate, key } => {
+                self.check("[listen] certificate", certificates(certificate));
+                self.check("[listen] key", private_key(key));
+            }
+        }
+        for address in &config.listen.addresses {
+            if let ListenAddress::Unix { directory, .. } = address {
+                self.check("[listen] address", writable_directory(directory));
+            }
+        }
+    }
+
+    fn store(&mut self, path: &Path, key_file: &Path) {
+        self.check("[store] path", can_be_written(path));
+        if !key_file.exists() {
+            if path.exists() {
+                self.0.push(format!(
+                    "[store] key_file: {} is missing, and without it nothing in {} can be decrypted; put it back",
+                    key_file.display(),
+                    path.display()
+                ));
+            }
+            self.check("[store] key_file", can_be_written(key_file));
+            return;
+        }
+        self.check("[store] key_file", can(key_file, AccessFlags::R_OK, "read"));
+        self.check("[store] key_file", private(key_file));
+    }
+}
+
+fn certificates(path: &Path) -> Result<(), String> {
+    let name = path.display();
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| format!("{name} cannot be used: {e}"))?;
+    if certificates.is_empty() {
+        return Err(format!("{name} has no certificate in PEM form"));
+    }
+    Ok(())
+}
+
+fn private_key(path: &Path) -> Result<(), String> {
+    PrivateKeyDer::from_pem_file(path)
+        .map(drop)
+        .map_err(|e| format!("{} has no usable private key: {e}", path.display()))
+}
+
+fn can(path: &Path, how: AccessFlags, verb: &str) -> Result<(), String> {
+    access(path, how).map_err(|e| {
+        let e = io::Error::from(e);
+        format!("{} cannot be {verb}: {e}", path.display())
+    })
+}
+
+/// A file that exists has to be writable; otherwise it, and the directories
+/// above it that are missing, have to be possible to make.
+fn can_be_written(path: &Path) -> Result<(), String> {
+    if path.exists() {
+        return can(
+            path,
+            AccessFlags::R_OK | AccessFlags::W_OK,
+            "read and written",
+        );
+    }
+    let nearest = path
+        .ancestors()
+        .skip(1)
+        .map(|a| {
+            if a.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                a
+            }
+        })
+        .find(|a| a.exists())
+        .unwrap_or(Path::new("."));
+    writable_directory(nearest).map_err(|e| format!("{} cannot be made: {e}", path.display()))
+}
+
+fn writable_directory(path: &Path) -> Result<(), String> {
+    if path.exists() && !path.is_dir() {
+        return Err(format!("{} is not a directory", path.display()));
+    }
+    can(path, AccessFlags::W_OK | AccessFlags::X_OK, "written to")
+}
+
+/// A key that others can read protects nothing from them.
+fn private(path: &Path) -> Result<(), String> {
+    let metadata = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!(
+            "{0} has mode {mode:04o}, so that others can read it; chmod 600 {0}",
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::parse;
+
+    /// What is found in a configuration whose paths are in `directory`.
+    fn found(directory: &Path, text: &str) -> Vec<String> {
+        let text = text.replace('@', &directory.display().to_string());
+        let whole = format!(
+            "{text}\n[audit]\npath = \"{0}/log/a.jsonl\"\n[database.a]\nsecret = \"s\"\ntls_ca = \"{0}/ca.pem\"\n",
+            directory.display()
+        );
+        problems(&parse(&whole, Path::new("t.toml")).unwrap_or_else(|e| panic!("{e}")))
+    }
+
+    const STORE: &str = "[store]\npath = \"@/store.db\"\nkey_file = \"@/store.key\"\n";
+
+    fn directory() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pair = rcgen::generate_simple_self_signed(vec!["h".to_owned()]).expect("made");
+        let write = |name: &str, text: String| {
+            fs::write(directory.path().join(name), text).expect("written");
+        };
+        write("ca.pem", pair.cert.pem());
+        write("tls.key", pair.signing_key.serialize_pem());
+        write("empty", String::new());
+        directory
+    }
+
+    #[track_caller]
+    fn one(found: &[String], parts: &[&str]) {
+        assert_eq!(found.len(), 1, "{found:?}");
+        for part in parts {
+            assert!(found[0].contains(part), "{part:?} is missing in {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_start_needs_nothing_but_room() {
+        let directory = directory();
+        assert_eq!(found(directory.path(), STORE), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_key_must_be_there_with_its_store_and_be_private() {
+        let directory = directory();
+        fs::write(directory.path().join("store.db"), "").expect("written");
+        one(
+            &found(directory.path(), STORE),
+            &["store.key is missing", "put it back"],
+        );
+        let key = directory.path().join("store.key");
+        fs::write(&key, "k").expect("written");
+        let mode = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("set");
+        mode(0o640);
+        one(&found(directory.path(), STORE), &["mode 0640", "chmod 600"]);
+        mode(0o600);
+        assert_eq!(found(directory.path(), STORE), Vec::<String>::new());
+    }
+
+    #[test]
+    fn certificates_and_keys_must_be_what_they_are_called() {
+        let directory = directory();
+        let tls = |certificate: &str, key: &str| {
+            let listen =
+                format!("[listen]\ncertificate = \"@/{certificate}\"\nkey = \"@/{key}\"\n{STORE}");
+            found(directory.path(), &listen)
+        };
+        assert_eq!(tls("ca.pem", "tls.key"), Vec::<String>::new());
+        one(
+            &tls("empty", "tls.key"),
+            &["[listen] certificate", "no certificate"],
+        );
+        one(
+            &tls("missing", "tls.key"),
+            &["[listen] certificate", "missing"],
+        );
+        one(
+            &tls("ca.pem", "ca.pem"),
+            &["[listen] key", "no usable private key"],
+        );
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named() {
+        let directory = directory();
+        let listen = format!("[listen]\naddress = \"unix:@/empty\"\n{STORE}");
+        one(
+            &found(directory.path(), &listen),
+            &["empty is not a directory"],
+        );
+        let token = format!("[admin]\ntoken_file = \"@/empty\"\n{STORE}");
+        one(
+            &found(directory.path(), &token),
+            &["[admin] token_file", "openssl rand"],
+        );
+        fs::write(directory.path().join("log"), "").expect("written");
+        one(
+            &found(directory.path(), STORE),
+            &["[audit] path", "cannot be made", "not a directory"],
+        );
+    }
+}

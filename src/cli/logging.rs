@@ -1,0 +1,37 @@
+//! The log on standard error.
+
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+
+const LEVEL: &str = "PGVALET_LOG";
+const FORMAT: &str = "PGVALET_LOG_FORMAT";
+
+/// Starts logging as the environment wants it: by default at `info`, as text.
+pub(super) fn init() -> Result<(), Failure> {
+    let filter = match std::env::var(LEVEL) {
+        Err(_) => EnvFilter::new("info"),
+        Ok(directives) => EnvFilter::try_new(&directives).map_err(|e| {
+            Failure::Usage(format!(
+                "{LEVEL}={directives:?} is no log level ({e}); write error, warn, info, debug or trace"
+            ))
+        })?,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let done = match std::env::var(FORMAT).as_deref() {
+        Ok("json") => builder.json().try_init(),
+        Err(_) | Ok("text" | "") => {
+            use std::io::IsTerminal;
+            let colours = std::io::stderr().is_terminal();
+            builder.with_ansi(colours).try_init()
+        }
+        Ok(other) => {
+            return Err(Failure::Usage(format!(
+                "{FORMAT}={other:?} is not possible; write json or text"
+            )));
+        }
+    };
+    done.map_err(|e| Failure::Failed(format!("logging cannot be started: {e}")))
+}

@@ -1,0 +1,68 @@
+//! The part of `pgvalet check` that asks: does the store answer, does each
+//! credential log in.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::Failure;
+use crate::config::{Config, Database, StoreKind};
+use crate::secret::{self, Credential, SecretId, SecretStore, Which};
+use crate::upstream::{self, KeyCache, Target};
+
+/// Tries every (database, secret) that a rule can lead to. Changes nothing.
+pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    if let StoreKind::Embedded { path, .. } = &config.store.kind
+        && !path.exists()
+    {
+        // Opening would make it.
+        return Err(Failure::Failed(format!(
+            "there is no store at {} yet; `pgvalet secret create NAME` makes it",
+            path.display()
+        )));
+    }
+    let store = secret::open(&config.store)
+        .await
+        .map_err(|e| Failure::Failed(e.to_string()))?;
+    let mut failed = false;
+    for (database, secret) in config.uses() {
+        match login(&store, &database, &secret).await {
+            Ok(what) => writeln!(out, "ok       {}: {what}", database.name)?,
+            Err(why) => {
+                failed = true;
+                writeln!(out, "FAILED   {}: {why}", database.name)?;
+            }
+        }
+    }
+    if failed { Err(Failure::Shown) } else { Ok(()) }
+}
+
+async fn login(
+    store: &Arc<dyn SecretStore>,
+    database: &Database,
+    secret: &SecretId,
+) -> Result<String, String> {
+    let value = store
+        .get(secret, &Which::current())
+        .await
+        .map_err(|e| e.to_string())?;
+    let credential = Credential::parse(secret, &value)
+        .map_err(|e| format!("version {} of secret \"{secret}\": {e}", value.version))?;
+    let target = Arc::new(Target::resolve(database, &credential).map_err(|e| e.to_string())?);
+    let server = upstream::connect(
+        &target,
+        &credential,
+        &KeyCache::default(),
+        database.connect_timeout,
+    )
+    .await
+    .map_err(|e| e.to_string())?;
+    let said = format!(
+        "secret \"{secret}\", version {}, logs in to {target} as \"{}\" ({}, {})",
+        credential.version,
+        credential.username,
+        server.mechanism,
+        server.stream.tls_version().unwrap_or("no TLS")
+    );
+    server.close().await;
+    Ok(said)
+}

@@ -1,0 +1,82 @@
+//! `pgvalet run`: the proxy, until it is told to stop.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{debug, error, info, warn};
+
+use super::Failure;
+use crate::config::{self, Config};
+use crate::server::Proxy;
+
+pub(super) fn run(path: &Path, config: Config) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(serve(path, config));
+    // A name service or a disk that hangs must not hold up the exit.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve(path: &Path, config: Config) -> Result<(), Failure> {
+    // Before anything is bound: a signal that arrives early must not be lost.
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    for warning in config::warnings(&config) {
+        warn!("{warning}");
+    }
+    let proxy = Proxy::start(config)
+        .await
+        .map_err(|e| Failure::Failed(e.to_string()))?;
+    info!(
+        "pgvalet {} is running, pid {}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    notify(NotifyState::Ready);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(path, &proxy),
+            () = either(&mut terminate, &mut interrupt) => break,
+        }
+    }
+    info!("stopping: transactions may finish");
+    notify(NotifyState::Stopping);
+    tokio::select! {
+        () = proxy.stop() => info!("stopped"),
+        () = either(&mut terminate, &mut interrupt) => warn!("stopped at once"),
+    }
+    Ok(())
+}
+
+/// A file that is wrong changes nothing.
+fn reload(path: &Path, proxy: &Proxy) {
+    match config::load(path) {
+        Ok(config) => {
+            for warning in config::warnings(&config) {
+                warn!("{warning}");
+            }
+            proxy.reload(config);
+        }
+        Err(e) => error!("not reloaded, everything stays as it is: {e}"),
+    }
+}
+
+/// Tells systemd, where it asked to be told.
+fn notify(state: NotifyState<'_>) {
+    if let Err(e) = sd_notify::notify(&[state]) {
+        debug!("systemd was not told: {e}");
+    }
+}
+
+async fn either(a: &mut Signal, b: &mut Signal) {
+    tokio::select! {
+        _ = a.recv() => {}
+        _ = b.recv() => {}
+    }
+}

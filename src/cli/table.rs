@@ -1,0 +1,55 @@
+//! Tables on a terminal.
+
+use std::io::{self, Write};
+
+use crate::audit::printable;
+
+/// Columns as wide as they need to be; those that are headed in capitals with
+/// a `>` before it are aligned to the right.
+pub(super) fn write(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    let titles: Vec<String> = head
+        .iter()
+        .map(|h| h.trim_start_matches('>').to_owned())
+        .collect();
+    let width = |column: usize| {
+        std::iter::once(&titles)
+            .chain(rows)
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    for row in std::iter::once(&titles).chain(rows) {
+        let mut line = String::new();
+        for ((cell, width), title) in row.iter().zip(&widths).zip(head) {
+            let cell = printable(cell);
+            if title.starts_with('>') {
+                line.push_str(&format!("{cell:>width$}  "));
+            } else {
+                line.push_str(&format!("{cell:<width$}  "));
+            }
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = vec![
+            vec!["orders".to_owned(), "7".to_owned(), "a b".to_owned()],
+            vec!["o".to_owned(), "1234567".to_owned(), "\u{1b}".to_owned()],
+        ];
+        let mut out = Vec::new();
+        write(&mut out, &["NAME", ">SIZE", "REST"], &rows).expect("written");
+        assert_eq!(
+            String::from_utf8(out).expect("UTF-8"),
+            "NAME       SIZE  REST\norders        7  a b\no       1234567  \u{fffd}\n"
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! Durations as people write them: `"30s"`, `"5m"`, `"1h30m"`, `"7 days"`.
+
+use std::time::Duration;
+
+const UNITS: &[(&str, u64)] = &[
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+/// Reads a sequence of whole numbers with units. The error is what is wrong
+/// and how to write it.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration; write it like \"30s\", \"5m\" or \"1h\"");
+    let mut rest = text.trim();
+    let mut total: u64 = 0;
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, tail) = rest.split_at(digits);
+        let tail = tail.trim_start();
+        let letters = tail.len()
+            - tail
+                .trim_start_matches(|c: char| c.is_ascii_lowercase())
+                .len();
+        let (name, tail) = tail.split_at(letters);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let part = unit(name)
+            .ok_or_else(wrong)?
+            .checked_mul(number)
+            .ok_or_else(wrong)?;
+        total = total.checked_add(part).ok_or_else(wrong)?;
+        rest = tail.trim_start();
+    }
+    Ok(Duration::from_millis(total))
+}
+
+/// Milliseconds in a unit.
+fn unit(name: &str) -> Option<u64> {
+    let short = match name {
+        "millisecond" | "milliseconds" => "ms",
+        "sec" | "second" | "seconds" => "s",
+        "min" | "minute" | "minutes" => "m",
+        "hour" | "hours" => "h",
+        "day" | "days" => "d",
+        short => short,
+    };
+    UNITS.iter().find(|(n, _)| *n == short).map(|(_, ms)| *ms)
+}
+
+/// The shortest form that [`parse`] reads back as the same number of milliseconds.
+pub(super) fn format(duration: Duration) -> String {
+    let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let (name, size) = UNITS
+        .iter()
+        .rev()
+        .find(|(_, size)| ms >= *size && ms.is_multiple_of(*size))
+        .unwrap_or(&("s", 1_000));
+    format!("{}{name}", ms / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_people_write() {
+        for (text, ms) in [
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("100ms", 100),
+            ("7 days", 604_800_000),
+            ("1h30m", 5_400_000),
+            ("1h 30m", 5_400_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in [
+            "",
+            "5",
+            "s",
+            "5x",
+            "-5s",
+            "1.5s",
+            "5S",
+            "99999999999999999999d",
+            "5s,",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_shortest_form() {
+        for (ms, text) in [
+            (0, "0s"),
+            (90_000, "90s"),
+            (1_500, "1500ms"),
+            (86_400_000, "1d"),
+        ] {
+            assert_eq!(format(Duration::from_millis(ms)), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn they_round_trip(ms in any::<u64>()) {
+            let duration = Duration::from_millis(ms);
+            prop_assert_eq!(parse(&format(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC*") {
+            let _ = parse(&text);
+        }
+    }
+}

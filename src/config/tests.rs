@@ -1,0 +1,515 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MINIMAL: &str = r#"
+[database.orders]
+secret = "prod/orders"
+
+[[client]]
+name = "orders-api"
+network = ["10.0.0.0/8"]
+databases = ["orders"]
+"#;
+
+fn read(text: &str) -> Result<Config, ConfigErrors> {
+    parse(text, Path::new("t.toml"))
+}
+
+fn valid(text: &str) -> Config {
+    read(text).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// What is said about a text that must be wrong.
+fn wrong(text: &str) -> String {
+    match read(text) {
+        Ok(config) => panic!("accepted: {config:?}"),
+        Err(e) => e.to_string(),
+    }
+}
+
+/// The minimal file with more keys in its `[database.orders]`.
+fn with_database(keys: &str) -> String {
+    MINIMAL.replace("[[client]]", &format!("{keys}\n[[client]]"))
+}
+
+#[track_caller]
+fn says(text: &str, parts: &[&str]) {
+    let message = wrong(text);
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is missing in:\n{message}");
+    }
+}
+
+#[test]
+fn a_minimal_file_has_every_default() {
+    let config = valid(MINIMAL);
+    assert_eq!(
+        config.listen,
+        Listen {
+            addresses: vec![ListenAddress::Tcp {
+                host: "127.0.0.1".into(),
+                port: 6432
+            }],
+            tls: ListenTls::Off,
+            max_clients: 10_000,
+            handshake_timeout: Duration::from_secs(15),
+            shutdown_timeout: Duration::from_secs(30),
+            socket_mode: 0o660,
+        }
+    );
+    assert_eq!(config.admin.address.as_deref(), Some("127.0.0.1:6433"));
+    assert_eq!(config.store.refresh, Duration::from_secs(60));
+    assert_eq!(
+        config.store.kind,
+        StoreKind::Embedded {
+            path: "data/store.db".into(),
+            key_file: "data/store.key".into()
+        }
+    );
+    assert_eq!(
+        config.audit,
+        Audit {
+            sink: AuditSink::File("data/audit.jsonl".into()),
+            on_failure: OnAuditFailure::Deny
+        }
+    );
+    let orders = &config.databases["orders"];
+    assert_eq!(
+        **orders,
+        Database {
+            name: "orders".into(),
+            secret: SecretId::new("prod/orders"),
+            host: None,
+            port: None,
+            dbname: None,
+            tls: None,
+            tls_ca: None,
+            allow_md5: false,
+            allow_cleartext: false,
+            pool_mode: PoolMode::Transaction,
+            pool_size: 20,
+            min_pool_size: 0,
+            pool_wait_timeout: Duration::from_secs(120),
+            server_idle_timeout: Duration::from_secs(600),
+            server_lifetime: Duration::from_secs(3600),
+            connect_timeout: Duration::from_secs(15),
+            drain_timeout: Duration::from_secs(300),
+            drain_deadline_action: DrainDeadlineAction::Wait,
+            rotation_grace: Duration::from_secs(120),
+        }
+    );
+    let client = &config.clients[0];
+    assert_eq!((&*client.name, client.rule), ("orders-api", 1));
+    assert_eq!(client.databases, std::slice::from_ref(&orders.name));
+    assert!(client.users.is_none() && client.unix_user.is_none() && client.secret.is_none());
+    assert_eq!(warnings(&config), Vec::<String>::new());
+}
+
+/// `config/full.toml` promises to show the defaults: what it sets must change nothing.
+#[test]
+fn the_full_file_shows_the_defaults() {
+    let full = include_str!("../../config/full.toml");
+    let mut config = valid(full);
+    let minimal = valid(MINIMAL);
+    config.clients = minimal.clients.clone();
+    assert_eq!(config, minimal);
+    // And with everything that is commented out, each key is a known one.
+    let keys = |line: &str| {
+        line.strip_prefix('#')
+            .filter(|l| {
+                l.split_once(" = ")
+                    .is_some_and(|(k, _)| k.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+            })
+            .map(str::to_owned)
+    };
+    let all: Vec<String> = full
+        .lines()
+        .map(|l| keys(l).unwrap_or_else(|| l.to_owned()))
+        .collect();
+    assert!(all.iter().filter(|l| l.starts_with("tls_ca")).count() == 1);
+    let message = wrong(&all.join("\n"));
+    // The keys of the other kind of store are the only thing wrong.
+    assert!(
+        message
+            .lines()
+            .all(|l| l.contains("belongs to another kind")),
+        "{message}"
+    );
+    assert_eq!(message.lines().count(), 3);
+}
+
+#[test]
+fn every_example_is_valid() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut read = 0;
+    for entry in std::fs::read_dir(directory).expect("config/") {
+        let path = entry.expect("entry").path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            let config = load(&path).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(
+                warnings(&config),
+                Vec::<String>::new(),
+                "{}",
+                path.display()
+            );
+            read += 1;
+        }
+    }
+    assert!(read >= 3);
+}
+
+#[test]
+fn unknown_keys_have_their_place_and_the_nearest_known_one() {
+    says(
+        &format!("[listen]\nadress = []\n{MINIMAL}"),
+        &["t.toml:2:1: unknown key \"adress\" in [listen]; did you mean \"address\"?"],
+    );
+    says(
+        &with_database("  pool_sise = 3"),
+        &[":5:3: unknown key \"pool_sise\" in [database.orders]; did you mean \"pool_size\"?"],
+    );
+    says(
+        &format!("{MINIMAL}certificate = \"cn:a\"\n"),
+        &["unknown key \"certificate\" in [[client]]; there are name, "],
+    );
+    says(
+        &format!("{MINIMAL}[audti]\n"),
+        &[":9:2: unknown section \"audti\"; did you mean \"audit\"?"],
+    );
+    for key in ["proxy_protocol = []", "client_ca = \"f\""] {
+        says(
+            &format!("[listen]\n{key}\n{MINIMAL}"),
+            &["t.toml:2:1: unknown key"],
+        );
+    }
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once_in_order() {
+    let message = wrong(
+        "[listen]\nmax_clients = 0\nhandshake_timeout = 5\n[database.a]\npool_size = 0\n\
+         [[client]]\nnetwork = [\"10.0.0.0/8\", \"10.0.0.1/8\", 7]\ndatabases = [\"b\"]\n",
+    );
+    let starts: Vec<&str> = message
+        .lines()
+        .map(|l| {
+            l.strip_prefix("t.toml:")
+                .and_then(|l| l.split(':').next())
+                .unwrap_or(l)
+        })
+        .collect();
+    assert_eq!(
+        starts,
+        ["2", "3", "4", "5", "6", "7", "7", "8"],
+        "{message}"
+    );
+    for part in [
+        "2:15: max_clients: 0 is out of range; write 1 to 1000000",
+        "3:21: handshake_timeout: write text in quotes here, not a number",
+        "[database.a]: there is no secret; add secret",
+        "[[client]]: there is no name",
+        "7:26: network: \"10.0.0.1/8\" has bits set beyond its prefix",
+        "there is no [database.b]; there are a",
+    ] {
+        assert!(message.contains(part), "{part:?} is missing in:\n{message}");
+    }
+}
+
+#[test]
+fn what_is_not_toml() {
+    says("[listen\n", &["t.toml:1:", "this is not TOML"]);
+    says("a = 1\na = 2\n", &["t.toml:2:1: this is not TOML"]);
+    says(
+        "",
+        &["t.toml:1:1: there is no database; add a section [database.NAME]"],
+    );
+    says("database = 1", &["database is a section; write [database]"]);
+    says(
+        "[database]\nsecret = \"a\"",
+        &["secret stands directly in [database]; write [database.NAME]"],
+    );
+    says(
+        "[client]\nname = \"a\"",
+        &["client is a list of sections; write [[client]]"],
+    );
+}
+
+#[test]
+fn rules_need_a_condition_and_a_database_that_exists() {
+    let rule = |keys: &str| format!("[database.orders]\nsecret = \"s\"\n[[client]]\n{keys}");
+    says(
+        &rule("name = \"a\"\ndatabases = [\"orders\"]"),
+        &["nothing says how to recognise"],
+    );
+    says(
+        &rule("name = \"a\"\nnetwork = []\ndatabases = [\"orders\"]"),
+        &["the list is empty"],
+    );
+    says(
+        &rule("name = \"a\"\nnetwork = \"::1\"\ndatabases = []"),
+        &["the list is empty"],
+    );
+    says(
+        &rule("name = \"a\"\nnetwork = \"::1\""),
+        &["there are no databases"],
+    );
+    says(
+        &rule("name = \"a\"\nnetwork = \"::1\"\ndatabases = [\"order\"]"),
+        &["6:14: databases: there is no [database.order]; did you mean \"orders\"?"],
+    );
+    let user = |value: &str| {
+        rule(&format!(
+            "name = \"a\"\ndatabases = \"orders\"\nunix_user = {value}"
+        ))
+    };
+    assert_eq!(
+        valid(&user("1000")).clients[0].unix_user,
+        Some(UnixUser::Uid(1000))
+    );
+    assert_eq!(
+        valid(&user("0x10")).clients[0].unix_user,
+        Some(UnixUser::Uid(16))
+    );
+    assert_eq!(
+        valid(&user("\"app\"")).clients[0].unix_user,
+        Some(UnixUser::Name("app".into()))
+    );
+    for bad in ["\"1000\"", "-1", "4294967296", "true", "\"\""] {
+        says(&user(bad), &["unix_user: "]);
+    }
+    // The same name in several rules is one identity recognised in several ways.
+    let two = format!(
+        "{MINIMAL}[[client]]\nname = \"orders-api\"\nunix_user = \"api\"\ndatabases = [\"orders\"]\n"
+    );
+    assert_eq!(valid(&two).clients[1].rule, 2);
+}
+
+#[test]
+fn listener_tls() {
+    let listen = |keys: &str| format!("[listen]\n{keys}\n{MINIMAL}");
+    let (certificate, key) = (PathBuf::from("c.pem"), PathBuf::from("k.pem"));
+    let pair = "certificate = \"c.pem\"\nkey = \"k.pem\"\n";
+    assert_eq!(
+        valid(&listen(pair)).listen.tls,
+        ListenTls::Allow {
+            certificate: certificate.clone(),
+            key: key.clone()
+        }
+    );
+    assert_eq!(
+        valid(&listen(&format!("{pair}tls = \"require\"")))
+            .listen
+            .tls,
+        ListenTls::Require { certificate, key }
+    );
+    assert_eq!(
+        valid(&listen(&format!("{pair}tls = \"off\""))).listen.tls,
+        ListenTls::Off
+    );
+    says(&listen("tls = \"require\""), &["tls needs a certificate"]);
+    says(&listen("certificate = \"c\""), &["needs its private key"]);
+    says(&listen("key = \"c\""), &["needs its certificate"]);
+    says(
+        &listen("tls = \"on\""),
+        &["2:7: tls: \"on\" is not possible; write \"off\" or \"allow\" or \"require\""],
+    );
+    says(&listen("address = [\"h:1\", \"h:1\"]"), &["stands twice"]);
+    says(
+        &listen("address = []"),
+        &["2:11: address: the list is empty"],
+    );
+}
+
+#[test]
+fn the_admin_listener_needs_a_token_off_loopback() {
+    let admin = |keys: &str| format!("[admin]\n{keys}\n{MINIMAL}");
+    says(
+        &admin("address = \"0.0.0.0:6433\""),
+        &["[admin]", "token_file"],
+    );
+    says(&admin("address = \"6433\""), &["is no address"]);
+    assert_eq!(valid(&admin("address = \"\"")).admin.address, None);
+    for fine in [
+        "address = \"[::1]:1\"",
+        "address = \"localhost:1\"",
+        "address = \"0.0.0.0:1\"\ntoken_file = \"t\"",
+    ] {
+        valid(&admin(fine));
+    }
+}
+
+#[test]
+fn stores() {
+    let store = |keys: &str| format!("[store]\n{keys}\n{MINIMAL}");
+    assert_eq!(
+        valid(&store("kind = \"aws\"\nregion = \"eu-west-1\""))
+            .store
+            .kind,
+        StoreKind::Aws {
+            region: Some("eu-west-1".into()),
+            endpoint_url: None,
+            profile: None
+        }
+    );
+    says(
+        &store("kind = \"aws\"\npath = \"a\""),
+        &["path belongs to another kind of store"],
+    );
+    says(
+        &store("region = \"a\""),
+        &["region belongs to another kind of store", "kind = \"aws\""],
+    );
+    says(&store("kind = \"vault\""), &["\"embedded\" or \"aws\""]);
+    says(
+        &store("kind = \"aws\"\nendpoint_url = \"localhost\""),
+        &["is no URL"],
+    );
+    says(&store("refresh = \"10ms\""), &["write \"1s\" to \"365d\""]);
+}
+
+#[test]
+fn databases() {
+    says(&with_database("tls = \"prefer\""), &["can strip it"]);
+    says(
+        &with_database("pool_mode = \"statement\""),
+        &["not available yet; use \"transaction\""],
+    );
+    says(
+        &with_database("pool_size = 2\nmin_pool_size = 3"),
+        &["min_pool_size 3 is above pool_size 2"],
+    );
+    says(
+        &with_database("tls = \"require\"\ntls_ca = \"f\""),
+        &["tls_ca is not looked at"],
+    );
+    says(&with_database("port = 65536"), &["write 1 to 65535"]);
+    says(
+        &with_database("connect_timeout = \"0s\""),
+        &["connect_timeout: \"0s\" is out of range"],
+    );
+    says(
+        &with_database("drain_timeout = \"400d\""),
+        &["out of range"],
+    );
+    says(&with_database("host = \"\""), &["host: this is empty"]);
+    says(
+        &MINIMAL.replace("prod/orders", "prod orders"),
+        &["3:10: secret: \"prod orders\" is no secret's name"],
+    );
+    let d = &valid(&with_database(
+        "rotation_grace = \"0s\"\nport = 5_433\nallow_md5 = true",
+    ))
+    .databases["orders"];
+    assert_eq!(
+        (d.rotation_grace, d.port, d.allow_md5),
+        (Duration::ZERO, Some(5433), true)
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let e = load(Path::new("/nonexistent/p.toml"))
+        .expect_err("missing")
+        .to_string();
+    assert!(
+        e.contains("there is no configuration file /nonexistent/p.toml"),
+        "{e}"
+    );
+    let e = load(Path::new("/")).expect_err("a directory").to_string();
+    assert!(e.contains("cannot be read"), "{e}");
+}
+
+#[test]
+fn what_is_doubtful_is_warned_of() {
+    let doubtful = r#"
+[listen]
+address = ["0.0.0.0:6432", "unix:/run/pgvalet"]
+socket_mode = "0666"
+[database.a]
+secret = "s"
+tls = "require"
+[database.unused]
+secret = "s"
+tls = "disable"
+allow_md5 = true
+[[client]]
+name = "all"
+network = ["0.0.0.0/0", "10.0.0.0/8"]
+databases = ["a"]
+[[client]]
+name = "shadowed"
+network = ["10.1.0.0/16"]
+unix_user = "x"
+users = ["u"]
+databases = ["a"]
+"#;
+    let list = warnings(&valid(doubtful));
+    let parts = [
+        "0.0.0.0 can be reached",
+        "socket_mode 0o666",
+        "[database.a] tls = \"require\"",
+        "[database.unused] tls = \"disable\"",
+        "allow_md5",
+        "[database.unused] is granted to no",
+        "\"all\" (rule 1) lets in all of 0.0.0.0/0",
+        "\"shadowed\" (rule 2) can never decide: \"all\" (rule 1)",
+    ];
+    assert_eq!(list.len(), parts.len(), "{list:#?}");
+    for (warning, part) in list.iter().zip(parts) {
+        assert!(warning.contains(part), "{part:?} is missing in {warning:?}");
+    }
+}
+
+#[test]
+fn a_proxy_without_clients_is_warned_of() {
+    let list = warnings(&valid("[database.a]\nsecret = \"s\"\n"));
+    assert_eq!(list.len(), 2, "{list:#?}");
+    assert!(list[0].contains("[database.a] is granted to no"));
+    assert!(list[1].contains("there is no [[client]]"));
+}
+
+#[test]
+fn a_rule_that_matches_less_does_not_shadow() {
+    let two = |first: &str, second: &str| {
+        let rule = |keys: &str| format!("[[client]]\nname = \"x\"\n{keys}\n");
+        let head = "[database.a]\nsecret = \"s\"\n[database.b]\nsecret = \"s\"\n";
+        let text = format!("{head}{}{}", rule(first), rule(second));
+        warnings(&valid(&text))
+            .iter()
+            .any(|w| w.contains("never decide"))
+    };
+    let (net, all) = ("network = \"10.0.0.0/8\"\n", "databases = [\"a\", \"b\"]\n");
+    let wide = format!("{net}{all}");
+    assert!(two(&wide, &wide));
+    assert!(two(&wide, "network = \"10.9.0.0/16\"\ndatabases = \"b\""));
+    assert!(!two(&wide, "network = \"11.0.0.0/8\"\ndatabases = \"b\""));
+    assert!(!two(&wide, &format!("unix_user = 1\n{all}")));
+    assert!(!two(&format!("{net}databases = \"a\""), &wide));
+    assert!(!two(&format!("{wide}users = \"u\""), &wide));
+    assert!(!two(&format!("{wide}unix_user = 1"), &wide));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "(?s).*") {
+        if let Err(e) = read(&text) {
+            prop_assert!(!e.problems.is_empty());
+        }
+    }
+
+    /// Text that gets past the parser more often.
+    #[test]
+    fn any_value_of_any_key_is_read_or_refused(
+        section in "(listen|admin|store|audit|database|database.a|\\[client\\])",
+        key in "(address|tls|kind|path|secret|port|pool_size|network|unix_user|databases|refresh|name)",
+        value in "(\\[?(\"[a-z0-9:/.]{0,12}\"|-?[0-9]{1,25}|true|0x[0-9a-f]+|1e5|\\{\\}|1979-05-27)\\]?)",
+    ) {
+        if let Err(e) = read(&format!("[{section}]\n{key} = {value}\n")) {
+            prop_assert!(!e.problems.is_empty());
+        }
+    }
+}

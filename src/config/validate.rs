@@ -1,0 +1,327 @@
+//! From the file as written to the [`Config`] in force. Every default is here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::{ConfigError, ConfigErrors};
+use super::file::{Problems, Section};
+use super::values::{
+    host_port, is_loopback, listen_address, mode, nonempty, secret, with_ports, word,
+};
+use super::{
+    Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
+    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, rules,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+/// For durations of which none at all makes sense.
+const NONE: Duration = Duration::ZERO;
+/// For the others: anything shorter is a slip.
+const SOME: Duration = Duration::from_millis(1);
+
+/// Reads and checks a configuration file.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
+        _ => ConfigError::Unreadable {
+            path: path.to_owned(),
+            error,
+        },
+    })?;
+    Ok(parse(&text, path)?)
+}
+
+/// Checks the text of a configuration; `file` is what messages call it.
+pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigErrors> {
+    let problems = Problems::new(text);
+    let config = Section::document(text, &problems).map(|document| config(document));
+    problems.into_result(config, file)
+}
+
+fn config(mut document: Section<'_, '_>) -> Config {
+    let listen = listen(document.section("listen"));
+    let admin = admin(document.section("admin"));
+    let store = store(document.section("store"));
+    let audit = audit(document.section("audit"));
+
+    let written = document.named("database");
+    let names: Vec<Arc<str>> = written.iter().map(|(n, _)| n.as_str().into()).collect();
+    if names.is_empty() {
+        document.wrong("there is no database; add a section [database.NAME] with its secret");
+    }
+    let databases: BTreeMap<Arc<str>, Arc<Database>> = written
+        .into_iter()
+        .map(|(name, section)| {
+            let database = database(name.into(), section);
+            (database.name.clone(), Arc::new(database))
+        })
+        .collect();
+    let clients = document
+        .array("client")
+        .into_iter()
+        .zip(1..)
+        .map(|(section, rule)| Arc::new(rules::client(rule, section, &names)))
+        .collect();
+    document.finish();
+    Config {
+        listen,
+        admin,
+        store,
+        audit,
+        databases,
+        clients,
+    }
+}
+
+fn listen(mut s: Section<'_, '_>) -> Listen {
+    let addresses = match s.list("address", listen_address).map(with_ports) {
+        Some(addresses) => {
+            let twice = |i: usize, a: &ListenAddress| addresses[..i].contains(a);
+            if addresses.iter().enumerate().any(|(i, a)| twice(i, a)) {
+                s.wrong("the same address stands twice; remove one");
+            }
+            addresses
+        }
+        None => vec![ListenAddress::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: 6432,
+        }],
+    };
+    let tls = listen_tls(&mut s);
+    let listen = Listen {
+        addresses,
+        tls,
+        max_clients: s.size("max_clients", 10_000, 1..1_000_001),
+        handshake_timeout: s.duration("handshake_timeout", 15 * SECOND, SOME),
+        shutdown_timeout: s.duration("shutdown_timeout", 30 * SECOND, NONE),
+        socket_mode: s.text("socket_mode", mode).unwrap_or(0o660),
+    };
+    s.finish();
+    listen
+}
+
+fn listen_tls(s: &mut Section<'_, '_>) -> ListenTls {
+    #[derive(Clone, Copy)]
+    enum Mode {
+        Off,
+        Allow,
+        Require,
+    }
+    let words = [
+        ("off", Mode::Off),
+        ("allow", Mode::Allow),
+        ("require", Mode::Require),
+    ];
+    let files = (s.has("certificate"), s.has("key"));
+    let mode = s.text("tls", |text| word(text, &words));
+    let pair = s.path("certificate").zip(s.path("key"));
+    match files {
+        (true, false) => s.wrong("certificate needs its private key; add key = \"FILE\""),
+        (false, true) => s.wrong("key needs its certificate; add certificate = \"FILE\""),
+        _ => {}
+    }
+    match (mode, pair) {
+        (None | Some(Mode::Allow), Some((certificate, key))) => {
+            ListenTls::Allow { certificate, key }
+        }
+        (Some(Mode::Require), Some((certificate, key))) => ListenTls::Require { certificate, key },
+        (Some(Mode::Off), _) | (None, None) => ListenTls::Off,
+        (Some(Mode::Allow | Mode::Require), None) => {
+            if files == (false, false) {
+                s.wrong("tls needs a certificate; add certificate = \"FILE\" and key = \"FILE\"");
+            }
+            ListenTls::Off
+        }
+    }
+}
+
+fn admin(mut s: Section<'_, '_>) -> Admin {
+    let address = s.text("address", |text| {
+        if !text.is_empty() {
+            host_port(text)?;
+        }
+        Ok(text.to_owned())
+    });
+    let token_file = s.path("token_file");
+    let address = match address {
+        Some(empty) if empty.is_empty() => None,
+        Some(address) => Some(address),
+        None => Some("127.0.0.1:6433".to_owned()),
+    };
+    if let Some((host, _)) = address.as_deref().and_then(|a| host_port(a).ok())
+        && !is_loopback(&host)
+        && token_file.is_none()
+    {
+        s.wrong(format!(
+            "address {host} can be reached from other machines, so it needs a token; add token_file = \"FILE\" or use 127.0.0.1"
+        ));
+    }
+    s.finish();
+    Admin {
+        address,
+        token_file,
+    }
+}
+
+fn store(mut s: Section<'_, '_>) -> Store {
+    let aws = s
+        .text("kind", |text| {
+            word(text, &[("embedded", false), ("aws", true)])
+        })
+        .unwrap_or(false);
+    let (belong, other) = if aws {
+        (["path", "key_file"].as_slice(), "embedded")
+    } else {
+        (["region", "endpoint_url", "profile"].as_slice(), "aws")
+    };
+    for key in belong {
+        if s.has(key) {
+            s.wrong(format!(
+                "{key} belongs to another kind of store; remove it or write kind = \"{other}\""
+            ));
+        }
+    }
+    let (path, key_file) = (s.path("path"), s.path("key_file"));
+    let region = s.text("region", nonempty);
+    let endpoint_url = s.text("endpoint_url", |text| {
+        let rest = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        match rest {
+            Some(rest) if !rest.is_empty() => nonempty(text),
+            _ => Err(format!(
+                "{text:?} is no URL; write it like \"https://secretsmanager.eu-west-1.amazonaws.com\""
+            )),
+        }
+    });
+    let profile = s.text("profile", nonempty);
+    let kind = if aws {
+        StoreKind::Aws {
+            region,
+            endpoint_url,
+            profile,
+        }
+    } else {
+        StoreKind::Embedded {
+            path: path.unwrap_or_else(|| PathBuf::from("data/store.db")),
+            key_file: key_file.unwrap_or_else(|| PathBuf::from("data/store.key")),
+        }
+    };
+    // Every look-up is a call that AWS counts and throttles.
+    let refresh = s.duration("refresh", MINUTE, SECOND);
+    s.finish();
+    Store { kind, refresh }
+}
+
+fn audit(mut s: Section<'_, '_>) -> Audit {
+    let sink = match s.text("path", nonempty).as_deref() {
+        None => AuditSink::File("data/audit.jsonl".into()),
+        Some("stdout") => AuditSink::Stdout,
+        Some(path) => AuditSink::File(path.into()),
+    };
+    let on_failure = s
+        .text("on_failure", |text| {
+            word(
+                text,
+                &[
+                    ("deny", OnAuditFailure::Deny),
+                    ("continue", OnAuditFailure::Continue),
+                ],
+            )
+        })
+        .unwrap_or(OnAuditFailure::Deny);
+    s.finish();
+    Audit { sink, on_failure }
+}
+
+fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
+    if nonempty(&name).is_err() {
+        s.wrong("the name is empty or has a control character; give it another");
+    }
+    if !s.has("secret") {
+        s.wrong("there is no secret; add secret = \"NAME\", the name or ARN of its credential");
+    }
+    // Any id does where there is none: the configuration is refused anyway.
+    let secret = s.text("secret", secret);
+    let secret = secret.unwrap_or_else(|| crate::secret::SecretId::new(""));
+    let tls = s.text("tls", upstream_tls);
+    let tls_ca = s.path("tls_ca");
+    if tls_ca.is_some() && matches!(tls, Some(UpstreamTls::Disable | UpstreamTls::Require)) {
+        s.wrong("tls_ca is not looked at with this tls; write tls = \"verify-full\" or remove it");
+    }
+    let pool_size = s.size("pool_size", 20, 1..100_001);
+    let min_pool_size = s.size("min_pool_size", 0, 0..100_001);
+    if min_pool_size > pool_size {
+        s.wrong(format!(
+            "min_pool_size {min_pool_size} is above pool_size {pool_size}; lower it"
+        ));
+    }
+    let database = Database {
+        name,
+        secret,
+        host: s.text("host", nonempty),
+        port: s.integer("port", 1..65_536).and_then(|p| p.try_into().ok()),
+        dbname: s.text("dbname", nonempty),
+        tls,
+        tls_ca,
+        allow_md5: s.boolean("allow_md5").unwrap_or(false),
+        allow_cleartext: s.boolean("allow_cleartext").unwrap_or(false),
+        pool_mode: s
+            .text("pool_mode", pool_mode)
+            .unwrap_or(PoolMode::Transaction),
+        pool_size,
+        min_pool_size,
+        pool_wait_timeout: s.duration("pool_wait_timeout", 2 * MINUTE, SOME),
+        server_idle_timeout: s.duration("server_idle_timeout", 10 * MINUTE, SECOND),
+        server_lifetime: s.duration("server_lifetime", 60 * MINUTE, SECOND),
+        connect_timeout: s.duration("connect_timeout", 15 * SECOND, SOME),
+        drain_timeout: s.duration("drain_timeout", 5 * MINUTE, NONE),
+        drain_deadline_action: s
+            .text("drain_deadline_action", |text| {
+                word(
+                    text,
+                    &[
+                        ("wait", DrainDeadlineAction::Wait),
+                        ("terminate", DrainDeadlineAction::Terminate),
+                    ],
+                )
+            })
+            .unwrap_or(DrainDeadlineAction::Wait),
+        rotation_grace: s.duration("rotation_grace", 2 * MINUTE, NONE),
+    };
+    s.finish();
+    database
+}
+
+fn upstream_tls(text: &str) -> Result<UpstreamTls, String> {
+    if matches!(text, "prefer" | "allow") {
+        return Err(format!(
+            "{text:?} is not offered, because anyone on the path can strip it; write \"verify-full\", or \"disable\" where the path is safe"
+        ));
+    }
+    word(
+        text,
+        &[
+            ("verify-full", UpstreamTls::VerifyFull),
+            ("verify-ca", UpstreamTls::VerifyCa),
+            ("require", UpstreamTls::Require),
+            ("disable", UpstreamTls::Disable),
+        ],
+    )
+}
+
+fn pool_mode(text: &str) -> Result<PoolMode, String> {
+    if text == "statement" {
+        return Err("\"statement\" is not available yet; use \"transaction\"".to_owned());
+    }
+    word(
+        text,
+        &[
+            ("transaction", PoolMode::Transaction),
+            ("session", PoolMode::Session),
+        ],
+    )
+}

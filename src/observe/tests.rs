@@ -1,0 +1,213 @@
+//! The listener, asked over real sockets.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::status::examples::rotating;
+use super::*;
+
+struct Source(Result<(), String>);
+
+impl StatusSource for Source {
+    fn status(&self) -> Status {
+        rotating()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.0.clone()
+    }
+
+    fn publish(&self) {}
+}
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+async fn server(ready: Result<(), String>, token: Option<Token>) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("bound");
+    let (stop, stopped) = oneshot::channel();
+    let metrics = Metrics::new();
+    metrics.denial("no_rule");
+    let source = Arc::new(Source(ready));
+    let task = tokio::spawn(serve(listener, metrics, source, token, async {
+        let _ = stopped.await;
+    }));
+    Server {
+        address,
+        stop,
+        task,
+    }
+}
+
+impl Server {
+    /// The whole answer to a request, as text.
+    async fn get(&self, path: &str, headers: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("connects");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered");
+        answer
+    }
+}
+
+fn token(text: &str) -> Result<Token, TokenError> {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+    Token::read(file.path())
+}
+
+const SECRET: &str = "0123456789abcdef0123";
+
+#[track_caller]
+fn is(answer: &str, code: u16, part: &str) {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
+    assert!(answer.contains(part), "{part:?} is missing in:\n{answer}");
+}
+
+#[tokio::test]
+async fn without_a_token_everyone_is_answered() {
+    let server = server(Ok(()), None).await;
+    is(&server.get("/livez", "").await, 200, "ok");
+    is(&server.get("/readyz", "").await, 200, "ok");
+    let metrics = server.get("/metrics", "").await;
+    is(&metrics, 200, "pgvalet_denials_total{reason=\"no_rule\"} 1");
+    assert!(
+        metrics
+            .to_lowercase()
+            .contains("content-type: text/plain; version=0.0.4")
+    );
+    is(
+        &server.get("/status", "").await,
+        200,
+        "\"draining_since\":\"2026-01-02T04:00:00Z\"",
+    );
+    is(&server.get("/nothing", "").await, 404, "");
+}
+
+#[tokio::test]
+async fn with_a_token_only_health_is_open() {
+    let right = token(&format!("{SECRET}\n")).expect("a token");
+    let server = server(Err("no version of prod/orders logs in".into()), Some(right)).await;
+    is(&server.get("/livez", "").await, 200, "ok");
+    is(&server.get("/readyz", "").await, 503, "not ready");
+    let wrong = [
+        String::new(),
+        "Authorization: Bearer\r\n".into(),
+        "Authorization: Bearer \r\n".into(),
+        format!("Authorization: Basic {SECRET}\r\n"),
+        format!("Authorization: Bearer {SECRET}x\r\n"),
+        format!("Authorization: Bearer {}\r\n", &SECRET[1..]),
+    ];
+    for header in wrong {
+        is(&server.get("/metrics", &header).await, 401, "token_file");
+        is(&server.get("/status", &header).await, 401, "token_file");
+    }
+    let right = format!("authorization: bearer {SECRET}\r\n");
+    is(
+        &server.get("/metrics", &right).await,
+        200,
+        "pgvalet_build_info",
+    );
+    is(&server.get("/status", &right).await, 200, "\"pid\":42");
+    is(
+        &server.get("/readyz", &right).await,
+        503,
+        "no version of prod/orders logs in",
+    );
+}
+
+#[tokio::test]
+async fn a_status_comes_over_whole() {
+    let right = token(SECRET).expect("a token");
+    let server = server(Ok(()), Some(right.clone())).await;
+    let address = server.address.to_string();
+    assert_eq!(
+        fetch(&address, Some(&right)).await.expect("a status"),
+        rotating()
+    );
+    let refused = fetch(&address, None).await;
+    assert!(
+        matches!(refused, Err(FetchError::Refused(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_one_sentence() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    let error = fetch(&address, None).await.expect_err("nobody there");
+    assert!(matches!(error, FetchError::NotRunning { .. }), "{error}");
+    assert_eq!(error.to_string().lines().count(), 1);
+}
+
+#[tokio::test]
+async fn something_else_that_answers_is_said_to_be_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("bound").to_string();
+    let other = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("accepts");
+        stream.write_all(b"SSH-2.0-x\r\n").await.expect("sent");
+        let mut sink = Vec::new();
+        let _ = stream.read_to_end(&mut sink).await;
+    });
+    let error = fetch(&address, None).await.expect_err("not ours");
+    assert!(matches!(error, FetchError::Foreign { .. }), "{error}");
+    other.await.expect("ended");
+}
+
+/// An idle keep-alive connection does not hold the end up.
+#[tokio::test]
+async fn it_ends_when_told_and_the_port_is_free() {
+    let server = server(Ok(()), None).await;
+    let mut idle = TcpStream::connect(server.address).await.expect("connects");
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHost: t\r\n\r\n")
+        .await
+        .expect("sent");
+    let mut first = [0; 15];
+    idle.read_exact(&mut first).await.expect("answered");
+    server.stop.send(()).expect("still running");
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).await.expect("closed");
+    server.task.await.expect("ended").expect("without error");
+    TcpListener::bind(server.address).await.expect("free");
+}
+
+#[tokio::test]
+async fn a_large_header_is_refused() {
+    let server = server(Ok(()), None).await;
+    let mut stream = TcpStream::connect(server.address).await.expect("connects");
+    let header = format!(
+        "GET /livez HTTP/1.1\r\nX: {}\r\n\r\n",
+        "x".repeat(64 * 1024)
+    );
+    // The answer may arrive while the request is still being sent.
+    let _ = stream.write_all(header.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    is(&server.get("/livez", "").await, 200, "ok");
+}
+
+#[test]
+fn tokens_that_are_none() {
+    for text in ["", "short", "0123456789 abcdef", "0123456789abcdefé"] {
+        assert!(matches!(token(text), Err(TokenError::Unfit(_))), "{text}");
+    }
+    let error = Token::read("/nonexistent/token".as_ref()).expect_err("missing");
+    assert!(error.to_string().contains("/nonexistent/token"));
+    let debug = format!("{:?}", token(SECRET).expect("a token"));
+    assert!(!debug.contains(SECRET));
+}

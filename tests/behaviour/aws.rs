@@ -1,0 +1,171 @@
+//! The AWS store, against a stand-in that speaks its protocol.
+
+use std::time::Duration;
+
+use super::common::moto::Moto;
+use super::common::{Cluster, Proxy, ProxyBuilder, connect, eventually, new_password};
+
+const REGION: &str = "eu-central-1";
+
+fn client(moto: &Moto) -> aws_sdk_secretsmanager::Client {
+    aws_sdk_secretsmanager::Client::new(&moto.sdk_config())
+}
+
+fn proxy(moto: &Moto, more: &str) -> ProxyBuilder {
+    let mut builder = Proxy::builder().store(&format!(
+        "kind = \"aws\"\nregion = \"{}\"\nendpoint_url = \"{}\"\nrefresh = \"1s\"",
+        REGION, moto.url
+    ));
+    for (name, value) in [
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ] {
+        builder = builder.environment(name, value);
+    }
+    builder.database("orders", &format!("secret = \"prod/orders\"\n{more}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_of_aws_is_followed_when_it_rotates() {
+    let (cluster, moto) = (Cluster::start().await, Moto::start());
+    let store = client(&moto);
+    let password = new_password();
+    cluster.create_role("orders_app", &password).await;
+    let value = cluster.secret("orders_app", &password);
+    let created = store
+        .create_secret()
+        .name("prod/orders")
+        .secret_string(&value);
+    let created = created.send().await.expect("created");
+
+    let proxy = proxy(&moto, "server_lifetime = \"1s\"").start().await;
+    proxy.watch_for(&value);
+    let session = proxy.connect("orders").await;
+    assert_eq!(session.value("select current_user").await, "orders_app");
+    proxy
+        .wait_in_force("prod/orders", created.version_id().expect("an id"))
+        .await;
+    let first_use = &proxy.audit_of("credential.use")[0];
+    assert_eq!(first_use["credential"]["arn"].as_str(), created.arn());
+
+    for label_first in [true, false] {
+        let password = new_password();
+        let value = cluster.secret("orders_app", &password);
+        proxy.watch_for(&value);
+        let put = || {
+            store
+                .put_secret_value()
+                .secret_id("prod/orders")
+                .secret_string(&value)
+                .send()
+        };
+        let put = if label_first {
+            let put = put().await.expect("put");
+            cluster.alter_password("orders_app", &password).await;
+            put
+        } else {
+            cluster.alter_password("orders_app", &password).await;
+            put().await.expect("put")
+        };
+        let version = put.version_id().expect("an id").to_owned();
+        proxy.wait_in_force("prod/orders", &version).await;
+        eventually(
+            "the session works on it",
+            Duration::from_secs(20),
+            || async {
+                session.value("select 1").await;
+                let uses = proxy.audit_of("credential.use");
+                uses.iter()
+                    .any(|r| r["credential"]["version"] == version.as_str())
+                    .then_some(())
+            },
+        )
+        .await;
+    }
+    proxy.assert_no_leak().await;
+}
+
+/// The window of RDS's own rotation: the database has the password that only
+/// AWSPENDING knows yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_version_carries_over_the_window() {
+    let (cluster, moto) = (Cluster::start().await, Moto::start());
+    let store = client(&moto);
+    let (old, new) = (new_password(), new_password());
+    cluster.create_role("orders_app", &old).await;
+    let value = cluster.secret("orders_app", &old);
+    store
+        .create_secret()
+        .name("prod/orders")
+        .secret_string(value)
+        .send()
+        .await
+        .expect("created");
+    let pending = store
+        .put_secret_value()
+        .secret_id("prod/orders")
+        .secret_string(cluster.secret("orders_app", &new))
+        .version_stages("AWSPENDING")
+        .send()
+        .await
+        .expect("put");
+    cluster.alter_password("orders_app", &new).await;
+
+    // Even for a proxy that starts in the middle of it.
+    let proxy = proxy(&moto, "").start_unready().await;
+    let session = connect(&proxy.dsn("orders"))
+        .await
+        .expect("a client need not know");
+    assert_eq!(session.value("select current_user").await, "orders_app");
+    let used = proxy.audit_of("credential.use");
+    assert_eq!(
+        used[0]["credential"]["version"].as_str(),
+        pending.version_id(),
+        "{used:?}"
+    );
+}
+
+/// The store goes away: what was known goes on working.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_the_store_is_no_outage_of_the_database() {
+    let (cluster, moto) = (Cluster::start().await, Moto::start());
+    let password = new_password();
+    cluster.create_role("orders_app", &password).await;
+    let value = cluster.secret("orders_app", &password);
+    let store = client(&moto);
+    store
+        .create_secret()
+        .name("prod/orders")
+        .secret_string(value)
+        .send()
+        .await
+        .expect("created");
+    let proxy = proxy(&moto, "server_lifetime = \"1s\"").start().await;
+    proxy.connect("orders").await.value("select 1").await;
+    drop(moto);
+    eventually("the outage is noticed", Duration::from_secs(30), || async {
+        let unavailable = ["outcome=\"unavailable\""];
+        let fetches = proxy
+            .metric("pgvalet_secret_fetches_total", &unavailable)
+            .await;
+        (fetches > Some(0.0)).then_some(())
+    })
+    .await;
+    let logins = cluster
+        .log()
+        .matches("connection authorized: user=orders_app")
+        .count();
+    eventually(
+        "a new login with the last known good version",
+        Duration::from_secs(20),
+        || async {
+            proxy.connect("orders").await.value("select 1").await;
+            let now = cluster
+                .log()
+                .matches("connection authorized: user=orders_app")
+                .count();
+            (now > logins).then_some(())
+        },
+    )
+    .await;
+}

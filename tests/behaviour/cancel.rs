@@ -1,0 +1,157 @@
+//! Cancel requests: the right one stops the query, no other does anything.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_postgres::NoTls;
+
+use super::common::client::told;
+use super::common::{Cluster, Proxy, Session, eventually};
+use super::protocol::proxy;
+
+const SLEEP: &str = "select pg_sleep(60)";
+
+/// Until Postgres is busy with it: a cancel that comes earlier hits nothing.
+async fn sleeping(cluster: &Cluster, count: usize) {
+    let admin = cluster.superuser().await;
+    let busy = format!(
+        "select count(*) from pg_stat_activity where query = '{SLEEP}' and state = 'active'"
+    );
+    eventually("the query runs", Duration::from_secs(10), || async {
+        (admin.value(&busy).await == count.to_string()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_request_stops_the_query() {
+    let cluster = Cluster::start().await;
+    for mode in ["transaction", "session"] {
+        let proxy = proxy(&cluster, &format!("pool_mode = \"{mode}\"\npool_size = 2")).await;
+        let (session, bystander) = (proxy.connect("app").await, proxy.connect("app").await);
+        let cancel = async {
+            sleeping(&cluster, 2).await;
+            session
+                .cancel_token()
+                .cancel_query(NoTls)
+                .await
+                .expect("sent");
+        };
+        let started = Instant::now();
+        let mut other = Box::pin(bystander.simple_query(SLEEP));
+        tokio::select! {
+            result = &mut other => panic!("{mode} mode: the other client was cancelled: {result:?}"),
+            (result, ()) = async { tokio::join!(session.simple_query(SLEEP), cancel) } => {
+                let error = result.expect_err("it was cancelled");
+                assert_eq!(told(&error).0, "57014");
+            }
+        }
+        assert!(started.elapsed() < Duration::from_secs(30));
+        assert_eq!(session.value("select 'goes on'").await, "goes on");
+        // The bystander still sleeps; nobody's cancel hit it.
+        assert!(
+            tokio::time::timeout(Duration::from_millis(200), &mut other)
+                .await
+                .is_err()
+        );
+        drop(other);
+        bystander
+            .cancel_token()
+            .cancel_query(NoTls)
+            .await
+            .expect("sent");
+    }
+}
+
+async fn send_cancel(proxy: &Proxy, pid: i32, key: &[u8]) {
+    let mut stream = TcpStream::connect(("127.0.0.1", proxy.port))
+        .await
+        .expect("connected");
+    let length = i32::try_from(12 + key.len()).expect("short");
+    let mut packet = Vec::new();
+    for number in [length, 80_877_102, pid] {
+        packet.extend_from_slice(&number.to_be_bytes());
+    }
+    packet.extend_from_slice(key);
+    stream.write_all(&packet).await.expect("sent");
+    // The peer closes when it is done with the request, whatever came of it.
+    let mut rest = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
+    assert!(rest.is_empty(), "a cancel request is never answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_cancel_request_does_nothing() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_mode = \"session\"\npool_size = 2").await;
+    let session: Session = proxy.connect("app").await;
+    let backend: i32 = session
+        .value("select pg_backend_pid()")
+        .await
+        .parse()
+        .expect("a pid");
+    let mut query = Box::pin(session.simple_query(SLEEP));
+    let forge = async {
+        sleeping(&cluster, 1).await;
+        // Postgres's own pid, small numbers as a counter would make, and keys
+        // of every length that the protocol allows, and some it does not.
+        for pid in [backend, 0, 1, 2, -1, i32::MAX] {
+            for key in [&[0; 4][..], &[0xff; 4], &[7; 32], &[7; 256], &[]] {
+                send_cancel(&proxy, pid, key).await;
+            }
+        }
+    };
+    tokio::select! {
+        result = &mut query => panic!("a forged request hit: {result:?}"),
+        () = forge => {}
+    }
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), &mut query)
+            .await
+            .is_err()
+    );
+    session
+        .cancel_token()
+        .cancel_query(NoTls)
+        .await
+        .expect("sent");
+    let error = query.await.expect_err("the true one hits");
+    assert_eq!(told(&error).0, "57014");
+}
+
+/// The server connection has moved on to another client: the late cancel of
+/// the first must not hit the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_cancel_does_not_hit_the_next_client() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_mode = \"transaction\"\npool_size = 1").await;
+    let (first, second) = (proxy.connect("app").await, proxy.connect("app").await);
+    first.value("select 1").await;
+    let late = async {
+        sleeping(&cluster, 1).await;
+        for _ in 0..5 {
+            first
+                .cancel_token()
+                .cancel_query(NoTls)
+                .await
+                .expect("sent");
+        }
+    };
+    let mut query = Box::pin(second.simple_query(SLEEP));
+    tokio::select! {
+        result = &mut query => panic!("another client's cancel hit: {result:?}"),
+        () = late => {}
+    }
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), &mut query)
+            .await
+            .is_err()
+    );
+    second
+        .cancel_token()
+        .cancel_query(NoTls)
+        .await
+        .expect("sent");
+    query.await.expect_err("its own cancel hits");
+}

@@ -1,0 +1,22 @@
+//! The proxy as its users meet it: the real binary, real Postgres servers,
+//! unmodified clients. One program, so that it is linked once; a module for
+//! each concern.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod aws;
+mod bad_input;
+mod cancel;
+mod connect;
+mod copy;
+mod dashboard;
+mod denial;
+mod drivers;
+mod harness;
+mod isolation;
+mod limits;
+mod protocol;
+mod rotate_script;
+mod rotation;
+mod upstream_tls;

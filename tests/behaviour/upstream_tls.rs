@@ -1,0 +1,89 @@
+//! TLS to Postgres: verified or not used at all.
+
+use super::common::client::told;
+use super::common::{Cluster, Proxy, ProxyBuilder, connect, new_password};
+
+async fn to(cluster: &Cluster, more: &str) -> ProxyBuilder {
+    let password = new_password();
+    let role = format!("r{}", &password[3..11]);
+    cluster.create_role(&role, &password).await;
+    Proxy::with_one_database(&cluster.secret(&role, &password), more)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verified_server_is_used_over_tls() {
+    let cluster = Cluster::start().await;
+    let ca = cluster.ca();
+    let ca = ca.display();
+    for (more, encrypted) in [
+        (
+            format!("host = \"localhost\"\ntls = \"verify-full\"\ntls_ca = \"{ca}\""),
+            "t",
+        ),
+        (format!("tls = \"verify-full\"\ntls_ca = \"{ca}\""), "t"),
+        (format!("tls = \"verify-ca\"\ntls_ca = \"{ca}\""), "t"),
+        ("tls = \"require\"".to_owned(), "t"),
+        ("tls = \"disable\"".to_owned(), "f"),
+        (String::new(), "f"),
+    ] {
+        let proxy = to(&cluster, &more).await.start().await;
+        let session = proxy.connect("app").await;
+        let ssl = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+        assert_eq!(session.value(ssl).await, encrypted, "{more}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unverified_server_gets_no_credential() {
+    let cluster = Cluster::start().await;
+    let other = Cluster::start().await;
+    for more in [
+        format!(
+            "tls = \"verify-full\"\ntls_ca = \"{}\"",
+            other.ca().display()
+        ),
+        "tls = \"verify-full\"".to_owned(),
+    ] {
+        let proxy = to(
+            &cluster,
+            &format!("{more}\npool_wait_timeout = \"3s\"\nrotation_grace = \"3s\""),
+        )
+        .await
+        .start_unready()
+        .await;
+        let error = match connect(&proxy.dsn("app")).await {
+            Ok(session) => session
+                .simple_query("select 1")
+                .await
+                .expect_err("no server"),
+            Err(error) => error,
+        };
+        assert!(
+            !told(&error).0.starts_with("28"),
+            "{error:?}: the client did nothing wrong"
+        );
+        assert!(
+            proxy.log().to_lowercase().contains("certificate"),
+            "{}",
+            proxy.log()
+        );
+        let authenticated = cluster
+            .log()
+            .matches("connection authenticated: identity=\"r")
+            .count();
+        assert_eq!(authenticated, 0, "{more}");
+    }
+}
+
+/// A host that is the directory of a unix socket.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_by_its_unix_socket() {
+    let cluster = Cluster::start().await;
+    let more = format!("host = \"{}\"", cluster.socket_directory().display());
+    let proxy = to(&cluster, &more).await.start().await;
+    let session = proxy.connect("app").await;
+    assert_eq!(
+        session.value("select inet_server_addr() is null").await,
+        "t"
+    );
+}

@@ -1,0 +1,340 @@
+//! The program as scripts see it: arguments, output, exit codes.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use pgvalet::audit::{Audit, CredentialRef, Event, Record};
+use pgvalet::config::{self, AuditSink, OnAuditFailure};
+use pgvalet::observe::Metrics;
+
+fn pgvalet(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgvalet"));
+    command
+        .current_dir(directory)
+        .env_remove("PGVALET_LOG")
+        .env_remove("PGVALET_LOG_FORMAT");
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output: Output = pgvalet(directory).args(arguments).output().expect("runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+const VALID: &str = r#"
+[database.orders]
+secret = "prod/orders"
+
+[[client]]
+name = "orders-api"
+network = ["10.0.0.0/8"]
+databases = ["orders"]
+"#;
+
+fn with_config(text: &str) -> tempfile::TempDir {
+    let directory = directory();
+    fs::create_dir(directory.path().join("config")).expect("made");
+    fs::write(directory.path().join("config/pgvalet.toml"), text).expect("written");
+    directory
+}
+
+#[test]
+fn a_valid_configuration_is_summed_up() {
+    let directory = with_config(VALID);
+    let (code, out, err) = run(directory.path(), &["check", "--offline"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    for part in [
+        "config/pgvalet.toml is valid",
+        "127.0.0.1:6432 (TLS off)",
+        "prod/orders",
+        "network 10.0.0.0/8",
+    ] {
+        assert!(out.contains(part), "{part:?} is missing in:\n{out}");
+    }
+    assert_eq!(err, "");
+}
+
+#[test]
+fn the_example_passes() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/pgvalet.toml");
+    let directory = directory();
+    let (code, out, err) = run(
+        directory.path(),
+        &["--config", example, "check", "--offline"],
+    );
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(
+        !out.contains("warning") && !out.contains("problem"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_wrong_configuration_is_exit_code_2_with_places_and_remedies() {
+    let cases = [
+        ("[listen\n", "config/pgvalet.toml:1:", "this is not TOML"),
+        (
+            "[listen]\nadress = \"h:1\"\n",
+            "config/pgvalet.toml:2:1: ",
+            "unknown key \"adress\" in [listen]; did you mean \"address\"?",
+        ),
+        (
+            "[store]\nrefresh = \"soon\"\n",
+            "config/pgvalet.toml:2:11: ",
+            "refresh: \"soon\" is no duration",
+        ),
+    ];
+    for (text, place, message) in cases {
+        let directory = with_config(&format!("{text}{VALID}"));
+        let (code, out, err) = run(directory.path(), &["check", "--offline"]);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+        assert!(err.contains(place) && err.contains(message), "{err}");
+    }
+}
+
+#[test]
+fn a_missing_configuration_is_one_sentence_and_exit_code_2() {
+    let directory = directory();
+    for arguments in [
+        ["check", "--offline"],
+        ["status", "--json"],
+        ["audit", "verify"],
+    ] {
+        let (code, out, err) = run(directory.path(), &arguments);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+        assert!(
+            err.contains("there is no configuration file config/pgvalet.toml"),
+            "{err}"
+        );
+        assert_eq!(err.lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_exit_code_1() {
+    let listen = "[listen]\ncertificate = \"none.crt\"\nkey = \"none.key\"\n";
+    let directory = with_config(&format!("{listen}{VALID}"));
+    let (code, out, _) = run(directory.path(), &["check", "--offline"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        out.contains("problem: [listen] certificate: none.crt"),
+        "{out}"
+    );
+    assert!(out.contains("problem: [listen] key: none.key"), "{out}");
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let directory = with_config(VALID);
+    let wrong: [&[&str]; 4] = [
+        &[],
+        &["chek"],
+        &["check", "--ofline"],
+        &["audit", "query", "--since", "yesterday"],
+    ];
+    for arguments in wrong {
+        let (code, _, err) = run(directory.path(), arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {err}");
+    }
+    let output = pgvalet(directory.path())
+        .args(["check", "--offline"])
+        .env("PGVALET_LOG_FORMAT", "xml")
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn help_and_version_are_exit_code_0() {
+    let directory = directory();
+    for arguments in [["--help"].as_slice(), &["audit", "query", "--help"]] {
+        let (code, out, _) = run(directory.path(), arguments);
+        assert_eq!(code, Some(0));
+        assert!(out.contains("Example"), "{out}");
+    }
+    let (code, out, _) = run(directory.path(), &["--version"]);
+    assert_eq!(
+        (code, out),
+        (Some(0), format!("pgvalet {}\n", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn a_proxy_that_does_not_run_is_one_sentence() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a port")
+        .port();
+    let directory = with_config(&format!("[admin]\naddress = \"127.0.0.1:{port}\"\n{VALID}"));
+    let (code, out, err) = run(directory.path(), &["status"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("is pgvalet running"), "{err}");
+    assert_eq!(err.lines().count(), 1);
+}
+
+fn record(event: Event, client: &str, version: &str) -> Record {
+    let mut record = Record::new(event);
+    record.client = Some(client.into());
+    record.credential = Some(CredentialRef {
+        secret: "prod/orders".into(),
+        arn: "arn:aws:secretsmanager:local:000000000000:secret:prod/orders-AbCdEf".into(),
+        version: version.into(),
+        stages: vec!["AWSCURRENT".to_owned()],
+        user: "app".into(),
+    });
+    record
+}
+
+fn audit(path: &Path) -> Audit {
+    let config = config::Audit {
+        sink: AuditSink::File(path.to_owned()),
+        on_failure: OnAuditFailure::Deny,
+    };
+    Audit::open(&config, &Metrics::new()).expect("opens")
+}
+
+/// A log of four records where the configuration has it.
+async fn with_log() -> (tempfile::TempDir, PathBuf) {
+    let directory = with_config(VALID);
+    let path = directory.path().join("data/audit.jsonl");
+    let audit = audit(&path);
+    audit.record(record(Event::SessionStart, "orders-api", "v1"));
+    audit.record(record(Event::CredentialUse, "orders-api", "v1"));
+    audit.record(record(Event::CredentialUse, "reports", "v2"));
+    audit.record(record(Event::SessionEnd, "orders-api", "v1"));
+    audit.close().await;
+    (directory, path)
+}
+
+#[tokio::test]
+async fn a_good_log_verifies() {
+    let (directory, _) = with_log().await;
+    let (code, out, err) = run(directory.path(), &["audit", "verify"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("4 records are whole: 1 to 4"), "{out}");
+    let (code, out, _) = run(
+        directory.path(),
+        &["audit", "verify", "--json", "data/audit.jsonl"],
+    );
+    let report: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(
+        (code, &report["records"], &report["last"]["seq"]),
+        (Some(0), &4.into(), &4.into())
+    );
+}
+
+#[tokio::test]
+async fn a_tampered_log_does_not() {
+    let (directory, path) = with_log().await;
+    let text = fs::read_to_string(&path).expect("read");
+    fs::write(&path, text.replacen("reports", "nobody!", 1)).expect("written");
+    let (code, out, err) = run(directory.path(), &["audit", "verify"]);
+    assert_eq!((code, err.as_str()), (Some(1), ""));
+    assert!(
+        out.contains("BROKEN data/audit.jsonl:3: this record was changed"),
+        "{out}"
+    );
+    let lines: Vec<&str> = text.lines().collect();
+    fs::write(&path, format!("{}\n{}\n", lines[0], lines[2])).expect("written");
+    let (code, out, _) = run(directory.path(), &["audit", "verify"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        out.contains("data/audit.jsonl:2: record 2 is missing"),
+        "{out}"
+    );
+    let (code, _, err) = run(directory.path(), &["audit", "verify", "none.jsonl"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("none.jsonl"), "{err}");
+}
+
+#[tokio::test]
+async fn the_log_can_be_asked() {
+    let (directory, path) = with_log().await;
+    let lines = |arguments: &[&str]| {
+        let (code, out, err) = run(directory.path(), arguments);
+        assert_eq!(code, Some(0), "{err}");
+        out.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let written: Vec<String> = fs::read_to_string(&path)
+        .expect("read")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let found = lines(&[
+        "audit",
+        "query",
+        "--secret",
+        "prod/orders",
+        "--version",
+        "v2",
+        "--json",
+    ]);
+    assert_eq!(found, [written[2].clone()]);
+    let found = lines(&["audit", "query", "--client", "orders-api", "--since", "1h"]);
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found[0].starts_with("TIME") && found[3].contains("session.end"));
+    assert_eq!(lines(&["audit", "query", "--until", "1h"]).len(), 1);
+    assert_eq!(lines(&["audit", "tail", "-n", "2", "--json"]), written[2..]);
+    // Whoever reads only the beginning is not punished.
+    let mut child = pgvalet(directory.path())
+        .args(["audit", "query"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("ended").code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_is_written_can_be_followed_over_a_rotation() {
+    let (directory, path) = with_log().await;
+    let mut child = pgvalet(directory.path())
+        .args(["audit", "tail", "--follow", "--json", "-n", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut seq = move || {
+        let line = lines.next().expect("not ended").expect("read");
+        let record: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        record["seq"].as_u64()
+    };
+    assert_eq!(seq(), Some(4));
+    let audit = self::audit(&path);
+    audit
+        .record_durably(record(Event::Reload, "x", "v"))
+        .await
+        .expect("written");
+    assert_eq!(seq(), Some(5));
+    fs::rename(&path, directory.path().join("data/audit.jsonl.1")).expect("renamed");
+    // The log is looked for at its path once a second: until then it goes on
+    // in the old file, and nothing is lost either way.
+    let mut written = 5;
+    while !path.exists() {
+        audit
+            .record_durably(record(Event::Reload, "x", "v"))
+            .await
+            .expect("written");
+        written += 1;
+        assert_eq!(seq(), Some(written));
+    }
+    audit
+        .record_durably(record(Event::Reload, "x", "v"))
+        .await
+        .expect("written");
+    assert_eq!(seq(), Some(written + 1));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+}

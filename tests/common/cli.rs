@@ -1,0 +1,36 @@
+//! The real command line.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+pub const PGVALET: &str = env!("CARGO_BIN_EXE_pgvalet");
+
+/// `pgvalet --config FILE ARGS…` with `stdin`.
+pub fn pgvalet(config: &Path, args: &[&str], stdin: &str) -> Output {
+    let mut child = Command::new(PGVALET)
+        .arg("--config")
+        .arg(config)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("pgvalet starts");
+    let mut pipe = child.stdin.take().expect("piped");
+    // A command that fails early need not read its input.
+    let _ = pipe.write_all(stdin.as_bytes());
+    drop(pipe);
+    child.wait_with_output().expect("pgvalet ends")
+}
+
+/// The same for a command that must succeed: what it printed.
+pub fn pgvalet_ok(config: &Path, args: &[&str], stdin: &str) -> String {
+    let output = pgvalet(config, args, stdin);
+    assert!(
+        output.status.success(),
+        "pgvalet {args:?} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
