@@ -7,10 +7,10 @@ use super::Failure;
 const LEVEL: &str = "PGVALET_LOG";
 const FORMAT: &str = "PGVALET_LOG_FORMAT";
 
-/// Starts logging as the environment wants it: by default at `info`, as text.
-pub(super) fn init() -> Result<(), Failure> {
+/// Starts logging as the environment wants it: by default at `level`, as text.
+pub(super) fn init(level: &str) -> Result<(), Failure> {
     let filter = match std::env::var(LEVEL) {
-        Err(_) => EnvFilter::new("info"),
+        Err(_) => EnvFilter::new(level),
         Ok(directives) => EnvFilter::try_new(&directives).map_err(|e| {
             Failure::Usage(format!(
                 "{LEVEL}={directives:?} is no log level ({e}); write error, warn, info, debug or trace"
