@@ -22,11 +22,7 @@ pub(super) fn init(level: &str) -> Result<(), Failure> {
         .with_writer(std::io::stderr);
     let done = match std::env::var(FORMAT).as_deref() {
         Ok("json") => builder.json().try_init(),
-        Err(_) | Ok("text" | "") => {
-            use std::io::IsTerminal;
-            let colours = std::io::stderr().is_terminal();
-            builder.with_ansi(colours).try_init()
-        }
+        Err(_) | Ok("text" | "") => builder.try_init(),
         Ok(other) => {
             return Err(Failure::Usage(format!(
                 "{FORMAT}={other:?} is not possible; write json or text"
