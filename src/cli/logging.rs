@@ -7,10 +7,10 @@ use super::Failure;
 const LEVEL: &str = "PGVALET_LOG";
 const FORMAT: &str = "PGVALET_LOG_FORMAT";
 
-/// Starts logging as the environment wants it: by default at `info`, as text.
-pub(super) fn init() -> Result<(), Failure> {
+/// Starts logging as the environment wants it: by default at `level`, as text.
+pub(super) fn init(level: &str) -> Result<(), Failure> {
     let filter = match std::env::var(LEVEL) {
-        Err(_) => EnvFilter::new("info"),
+        Err(_) => EnvFilter::new(level),
         Ok(directives) => EnvFilter::try_new(&directives).map_err(|e| {
             Failure::Usage(format!(
                 "{LEVEL}={directives:?} is no log level ({e}); write error, warn, info, debug or trace"
@@ -22,11 +22,7 @@ pub(super) fn init() -> Result<(), Failure> {
         .with_writer(std::io::stderr);
     let done = match std::env::var(FORMAT).as_deref() {
         Ok("json") => builder.json().try_init(),
-        Err(_) | Ok("text" | "") => {
-            use std::io::IsTerminal;
-            let colours = std::io::stderr().is_terminal();
-            builder.with_ansi(colours).try_init()
-        }
+        Err(_) | Ok("text" | "") => builder.try_init(),
         Ok(other) => {
             return Err(Failure::Usage(format!(
                 "{FORMAT}={other:?} is not possible; write json or text"

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+pub mod demo;
 mod files;
 mod logging;
 mod online;
@@ -52,6 +53,8 @@ enum Command {
     Run,
     /// Check the configuration, the store, and that each credential logs in
     Check(check::Args),
+    /// See it work: a throwaway Postgres, clients without passwords, rotations, live
+    Demo(demo::DemoArgs),
     /// Keep secrets in the configured store
     #[command(
         subcommand,
@@ -79,6 +82,8 @@ pub(crate) enum Failure {
     #[error("")]
     Shown,
     #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    #[error(transparent)]
     Secret(#[from] secret::SecretCommandError),
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -92,7 +97,7 @@ impl Failure {
             // `pgvalet … | head`: whoever read has seen enough.
             Self::Io(e) if e.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Secret(e) => e.exit_code(),
-            Self::Failed(_) | Self::Shown | Self::Io(_) => 1,
+            Self::Demo(_) | Self::Failed(_) | Self::Shown | Self::Io(_) => 1,
         }
     }
 }
@@ -100,7 +105,12 @@ impl Failure {
 /// The program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = logging::init().and_then(|()| {
+    // What the demo has to tell is on the screen already.
+    let level = match cli.command {
+        Command::Demo(_) => "off",
+        _ => "info",
+    };
+    let result = logging::init(level).and_then(|()| {
         // Not locked: the audit log may go there too.
         let mut out = io::stdout();
         let result = execute(&cli, &mut out);
@@ -122,6 +132,9 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
     match &cli.command {
         Command::Run => run::run(&cli.config, load(cli)?),
         Command::Check(args) => check::run(args, &cli.config, &load(cli)?, out),
+        Command::Demo(args) => tokio::runtime::Runtime::new()?
+            .block_on(demo::run(args.clone()))
+            .map_err(Failure::Demo),
         Command::Secret(command) => {
             let config = load(cli)?;
             block_on(async {

@@ -1,0 +1,143 @@
+//! Which Postgres server there is to start, and who may start it.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::unistd::{User, geteuid};
+
+use super::DemoError;
+
+/// `initdb` and `postgres` of one version.
+#[derive(Debug)]
+pub struct Binaries {
+    bin: PathBuf,
+    /// Such as `15.18`.
+    pub version: String,
+    /// Postgres refuses to run as root: there, who it runs as.
+    pub user: Option<User>,
+}
+
+impl Binaries {
+    /// # Errors
+    /// [`DemoError::NoPostgres`], [`DemoError::NoUser`]
+    pub fn find() -> Result<Self, DemoError> {
+        let user = unprivileged()?;
+        candidates()
+            .into_iter()
+            .find_map(|bin| Self::at(&bin, user.as_ref()))
+            .ok_or(DemoError::NoPostgres)
+    }
+
+    /// What is there counts only if the user it will run as can run it.
+    fn at(bin: &Path, user: Option<&User>) -> Option<Self> {
+        let mut found = Self {
+            bin: bin.canonicalize().ok()?,
+            version: String::new(),
+            user: user.cloned(),
+        };
+        found.bin.join("initdb").exists().then_some(())?;
+        let output = found
+            .command("postgres")
+            .arg("--version")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        // "postgres (PostgreSQL) 15.18 (Debian …)"
+        let text = String::from_utf8(output.stdout).ok()?;
+        found.version = text.split_whitespace().nth(2)?.to_owned();
+        Some(found)
+    }
+
+    /// A program of this version, in a process group of its own, so that a
+    /// Ctrl-C is ours to act upon, and dying with us where the system can do
+    /// that.
+    pub fn command(&self, program: &str) -> Command {
+        let program = self.bin.join(program);
+        let setpriv = Path::new("/usr/bin/setpriv");
+        let mut command = if setpriv.exists() {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "QUIT", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        if let Some(user) = &self.user {
+            // With the groups of root given up as well.
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+        }
+        command.process_group(0);
+        command
+    }
+}
+
+fn unprivileged() -> Result<Option<User>, DemoError> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    ["postgres", "nobody"]
+        .iter()
+        .find_map(|name| User::from_name(name).ok().flatten())
+        .map(Some)
+        .ok_or(DemoError::NoUser)
+}
+
+/// In the order of preference. `PGVALET_PG_BIN`, a list like `PATH`, leaves no
+/// choice.
+fn candidates() -> Vec<PathBuf> {
+    if let Some(list) = std::env::var_os("PGVALET_PG_BIN") {
+        return std::env::split_paths(&list).collect();
+    }
+    let mut candidates = versions("/usr/lib/postgresql");
+    candidates.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    candidates.push(PathBuf::from(".cache/postgres18/bin"));
+    for homebrew in ["/opt/homebrew/opt", "/usr/local/opt"] {
+        candidates.extend(versions(homebrew));
+    }
+    candidates
+}
+
+/// `PARENT/…15/bin`, newest first.
+fn versions(parent: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(parent) else {
+        return Vec::new();
+    };
+    let mut found: Vec<(u32, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let major = name.rsplit('@').next()?.split('.').next()?.parse().ok()?;
+            Some((major, entry.path().join("bin")))
+        })
+        .collect();
+    found.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
+    found.into_iter().map(|(_, bin)| bin).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_comes_first_and_by_number() {
+        let parent = tempfile::tempdir().unwrap();
+        for name in ["9.6", "postgresql@17", "18", "15", "postgresql-common"] {
+            std::fs::create_dir(parent.path().join(name)).unwrap();
+        }
+        let found: Vec<_> = versions(parent.path().to_str().unwrap())
+            .iter()
+            .map(|bin| bin.parent().unwrap().file_name().unwrap().to_owned())
+            .collect();
+        assert_eq!(found, ["18", "postgresql@17", "15", "9.6"]);
+    }
+
+    #[test]
+    fn a_place_without_initdb_is_no_server() {
+        let empty = tempfile::tempdir().unwrap();
+        assert!(Binaries::at(empty.path(), None).is_none());
+    }
+}

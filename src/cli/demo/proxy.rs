@@ -1,0 +1,173 @@
+//! The secret and the proxy, as a configuration file would make them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::geteuid;
+use zeroize::Zeroizing;
+
+use super::cluster::{Cluster, DATABASE, ROLE};
+use super::{DemoError, free_port};
+use crate::config::{
+    Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
+    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UnixUser,
+};
+use crate::secret::{NewSecret, SecretId};
+use crate::server::Proxy;
+
+pub const SECRET: &str = "demo/shop";
+/// Databases as clients ask for them: one of each pool mode, over one secret.
+pub const ORDERS: &str = "orders";
+pub const REPORTS: &str = "reports";
+
+/// Where clients and people find the proxy.
+#[derive(Debug, Clone)]
+pub struct Doors {
+    pub port: u16,
+    pub admin_port: u16,
+    /// Directory of the unix socket.
+    pub socket: PathBuf,
+    pub audit: PathBuf,
+}
+
+/// The application's secret with its first, random password, known to nobody
+/// but the store and (as a verifier) Postgres.
+pub async fn make_secret(cluster: &Cluster, scratch: &Path) -> Result<(), DemoError> {
+    let store = crate::secret::open(&store(scratch)).await?;
+    let password = store.random_password(Default::default()).await?;
+    cluster.furnish(&password).await?;
+    store
+        .create(NewSecret {
+            name: SECRET.to_owned(),
+            description: Some("The password of pgvalet demo's throwaway Postgres".to_owned()),
+            value: value(cluster.port, &password),
+            token: None,
+        })
+        .await?;
+    Ok(())
+}
+
+/// The JSON of RDS secrets.
+pub fn value(port: u16, password: &str) -> Zeroizing<String> {
+    let value = serde_json::json!({
+        "engine": "postgres",
+        "host": "127.0.0.1",
+        "port": port,
+        "dbname": DATABASE,
+        "username": ROLE,
+        "password": password,
+    });
+    Zeroizing::new(value.to_string())
+}
+
+pub async fn start(scratch: &Path) -> Result<(Proxy, Doors), DemoError> {
+    let doors = Doors {
+        port: free_port()?,
+        admin_port: free_port()?,
+        socket: scratch.to_owned(),
+        audit: scratch.join("audit.jsonl"),
+    };
+    let proxy = Proxy::start(config(scratch, &doors)).await?;
+    Ok((proxy, doors))
+}
+
+fn store(scratch: &Path) -> Store {
+    Store {
+        kind: StoreKind::Embedded {
+            path: scratch.join("store.db"),
+            key_file: scratch.join("store.key"),
+        },
+        refresh: Duration::from_secs(60),
+    }
+}
+
+fn config(scratch: &Path, doors: &Doors) -> Config {
+    Config {
+        listen: Listen {
+            addresses: vec![
+                ListenAddress::Tcp {
+                    host: "127.0.0.1".to_owned(),
+                    port: doors.port,
+                },
+                ListenAddress::Unix {
+                    directory: doors.socket.clone(),
+                    port: doors.port,
+                },
+            ],
+            tls: ListenTls::Off,
+            max_clients: 1000,
+            handshake_timeout: Duration::from_secs(15),
+            shutdown_timeout: Duration::from_secs(3),
+            socket_mode: 0o600,
+        },
+        admin: Admin {
+            address: Some(format!("127.0.0.1:{}", doors.admin_port)),
+            token_file: None,
+        },
+        store: store(scratch),
+        audit: Audit {
+            sink: AuditSink::File(doors.audit.clone()),
+            on_failure: OnAuditFailure::Deny,
+        },
+        databases: [
+            database(ORDERS, PoolMode::Transaction),
+            database(REPORTS, PoolMode::Session),
+        ]
+        .map(|d| (d.name.clone(), Arc::new(d)))
+        .into(),
+        clients: clients().into_iter().map(Arc::new).collect(),
+    }
+}
+
+fn database(name: &str, pool_mode: PoolMode) -> Database {
+    Database {
+        name: name.into(),
+        secret: SecretId::new(SECRET),
+        host: None,
+        port: None,
+        dbname: None,
+        tls: None,
+        tls_ca: None,
+        allow_md5: false,
+        allow_cleartext: false,
+        pool_mode,
+        pool_size: 10,
+        min_pool_size: 0,
+        pool_wait_timeout: Duration::from_secs(30),
+        server_idle_timeout: Duration::from_secs(600),
+        server_lifetime: Duration::from_secs(3600),
+        connect_timeout: Duration::from_secs(15),
+        drain_timeout: Duration::from_secs(300),
+        drain_deadline_action: DrainDeadlineAction::Wait,
+        rotation_grace: Duration::from_secs(120),
+    }
+}
+
+/// Two are known by where they come from, one by who the kernel says it is.
+fn clients() -> Vec<Client> {
+    let loopback = || "127.0.0.0/8".parse().ok().map(|network| vec![network]);
+    let rule = |rule, name: &str, databases: &[&str]| Client {
+        name: name.into(),
+        rule,
+        network: None,
+        unix_user: None,
+        databases: databases.iter().map(|d| (*d).into()).collect(),
+        users: None,
+        secret: None,
+    };
+    vec![
+        Client {
+            unix_user: Some(UnixUser::Uid(geteuid().as_raw())),
+            ..rule(1, "settlement", &[ORDERS])
+        },
+        Client {
+            network: loopback(),
+            ..rule(2, "orders-api", &[ORDERS])
+        },
+        Client {
+            network: loopback(),
+            ..rule(3, "reporting", &[REPORTS])
+        },
+    ]
+}

@@ -1,0 +1,121 @@
+//! A few records of the audit log, as they are: who used which version.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::journal::Entries;
+use super::view::{Ink, Line, with_thousands};
+
+/// Of this event, the last record of each client.
+const USE: &str = "credential.use";
+/// Of these, the last record.
+const OTHERS: [&str; 2] = ["secret.adopt", "drain.end"];
+
+/// A column: its name, its width, and where its value is in a record.
+const COLUMNS: [(&str, usize, &str); 6] = [
+    ("event", 16, "/event"),
+    ("client", 12, "/client"),
+    ("from", 18, "/source"),
+    ("database", 10, "/database"),
+    ("user", 10, "/credential/user"),
+    ("version", 0, "/credential/version"),
+];
+const TIME: usize = 14;
+
+pub fn lines(path: &Path, entries: &Entries) -> Vec<Line> {
+    let records = match std::fs::read_to_string(path) {
+        Ok(text) => records(&text),
+        Err(e) => {
+            let complaint = format!("the audit log cannot be read: {e}");
+            return vec![Line::new().add(Ink::Bad, complaint)];
+        }
+    };
+    let count = with_thousands(records.len() as u64);
+    let title = Line::new()
+        .add(Ink::Strong, "Who used what")
+        .add(Ink::Faint, format!(", from {count} audit records"));
+    let names = Line::new().add(Ink::Faint, format!("  {:TIME$}", "time"));
+    let names = COLUMNS.iter().fold(names, |line, (name, width, _)| {
+        line.add(Ink::Faint, format!("{name:width$}"))
+    });
+    let mut lines = vec![title, names];
+    lines.extend(chosen(&records).into_iter().map(|r| line(r, entries)));
+    lines
+}
+
+fn records(text: &str) -> Vec<Value> {
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// In the order of the log.
+fn chosen(records: &[Value]) -> Vec<&Value> {
+    let mut clients: Vec<&Value> = Vec::new();
+    let mut at: Vec<usize> = OTHERS
+        .iter()
+        .filter_map(|event| records.iter().rposition(|r| r["event"] == *event))
+        .collect();
+    for (index, record) in records.iter().enumerate().rev() {
+        if record["event"] == USE && !clients.contains(&&record["client"]) {
+            clients.push(&record["client"]);
+            at.push(index);
+        }
+    }
+    at.sort_unstable();
+    at.into_iter().filter_map(|at| records.get(at)).collect()
+}
+
+fn line(record: &Value, entries: &Entries) -> Line {
+    let text = |place: &str| record.pointer(place).and_then(Value::as_str).unwrap_or("");
+    // 2026-01-31T12:34:56.123456Z: the time of day will do here.
+    let time = text("/time");
+    let time = time.get(11..23).unwrap_or(time);
+    let line = Line::new().add(Ink::Faint, format!("  {time:TIME$}"));
+    COLUMNS.iter().fold(line, |line, (name, width, place)| {
+        let value = text(place);
+        if *name != "version" {
+            return line.add(Ink::Plain, format!("{value:width$}"));
+        }
+        let number = entries.number(value);
+        let short: String = value.chars().take(8).collect();
+        line.add(Ink::Version(number), format!("{short} (v{number})"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_use_of_each_client_and_the_last_of_the_others() {
+        let log = r#"{"event":"secret.adopt","n":1}
+{"event":"drain.end","n":2}
+{"event":"credential.use","client":"a","n":3}
+not a record
+{"event":"secret.adopt","n":4}
+{"event":"credential.use","client":"b","n":5}
+{"event":"server.open","n":6}
+{"event":"credential.use","client":"a","n":7}
+"#;
+        let records = records(log);
+        let chosen: Vec<_> = chosen(&records).iter().map(|r| r["n"].as_u64()).collect();
+        assert_eq!(chosen, [Some(2), Some(4), Some(5), Some(7)]);
+    }
+
+    #[test]
+    fn a_record_is_shown_with_what_it_has() {
+        let mut entries = Entries::default();
+        entries.versions.push("0123456789abcdef".to_owned());
+        let record = serde_json::json!({
+            "event": "credential.use", "time": "2026-01-31T12:34:56.123456Z",
+            "client": "orders-api", "database": "orders",
+            "credential": {"user": "shop_app", "version": "0123456789abcdef"},
+        });
+        let shown = line(&record, &entries).render(200, false);
+        let words: Vec<_> = shown.split_whitespace().collect();
+        let expected = "12:34:56.123 credential.use orders-api orders shop_app 01234567 (v1)";
+        assert_eq!(words.join(" "), expected);
+    }
+}
