@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use postgres_protocol::password::scram_sha_256;
 use tokio_postgres::{Client, NoTls};
@@ -213,11 +213,16 @@ async fn initdb(binaries: &Binaries, directory: &Path, password: &str) -> Result
         .args(["--encoding", "UTF8", "--no-locale", "--no-sync"])
         .current_dir(directory)
         .stdin(Stdio::null());
-    let output = tokio::process::Command::from(command)
-        .kill_on_drop(true)
-        .output()
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = tokio::process::Command::from(command)
+        .spawn()
+        .map_err(DemoError::io("run initdb in", directory))?;
+    let mut group = Group(child.id());
+    let output = child
+        .wait_with_output()
         .await
         .map_err(DemoError::io("run initdb in", directory))?;
+    group.0 = None;
     let _ = fs::remove_file(&pwfile);
     if output.status.success() {
         return Ok(());
@@ -230,6 +235,18 @@ async fn initdb(binaries: &Binaries, directory: &Path, password: &str) -> Result
         .or_else(|| last_line(&text))
         .unwrap_or("initdb failed and said nothing");
     Err(DemoError::Postgres(why.trim().to_owned()))
+}
+
+/// A process and those it started, killed when dropped: who interrupts initdb
+/// must end the server that it has working for it.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.take() {
+            let _ = killpg(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
+    }
 }
 
 fn last_line(text: &str) -> Option<&str> {

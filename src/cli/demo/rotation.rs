@@ -143,7 +143,10 @@ impl Rotator {
         rotation.adopted = Some(now);
         let took = rotation.adoption().unwrap_or_default();
         let new = journal.number(version);
-        journal.say(now, format!("v{new} adopted {} after both", millis(took)));
+        journal.say(
+            now,
+            format!("v{new} adopted {} after the second step", millis(took)),
+        );
         Ok(())
     }
 }

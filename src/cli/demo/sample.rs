@@ -16,11 +16,12 @@ const OTHERS: [&str; 2] = ["secret.adopt", "drain.end"];
 const COLUMNS: [(&str, usize, &str); 6] = [
     ("event", 16, "/event"),
     ("client", 12, "/client"),
-    ("from", 18, "/source"),
-    ("database", 10, "/database"),
+    ("version", 15, VERSION),
     ("user", 10, "/credential/user"),
-    ("version", 0, "/credential/version"),
+    ("database", 10, "/database"),
+    ("from", 0, "/source"),
 ];
+const VERSION: &str = "/credential/version";
 const TIME: usize = 14;
 
 pub fn lines(path: &Path, entries: &Entries) -> Vec<Line> {
@@ -73,14 +74,15 @@ fn line(record: &Value, entries: &Entries) -> Line {
     let time = text("/time");
     let time = time.get(11..23).unwrap_or(time);
     let line = Line::new().add(Ink::Faint, format!("  {time:TIME$}"));
-    COLUMNS.iter().fold(line, |line, (name, width, place)| {
+    COLUMNS.iter().fold(line, |line, (_, width, place)| {
         let value = text(place);
-        if *name != "version" {
+        if *place != VERSION {
             return line.add(Ink::Plain, format!("{value:width$}"));
         }
         let number = entries.number(value);
         let short: String = value.chars().take(8).collect();
-        line.add(Ink::Version(number), format!("{short} (v{number})"))
+        let version = format!("{short} (v{number})");
+        line.add(Ink::Version(number), format!("{version:width$}"))
     })
 }
 
@@ -115,7 +117,7 @@ not a record
         });
         let shown = line(&record, &entries).render(200, false);
         let words: Vec<_> = shown.split_whitespace().collect();
-        let expected = "12:34:56.123 credential.use orders-api orders shop_app 01234567 (v1)";
+        let expected = "12:34:56.123 credential.use orders-api 01234567 (v1) shop_app orders";
         assert_eq!(words.join(" "), expected);
     }
 }

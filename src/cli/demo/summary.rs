@@ -8,10 +8,7 @@ use super::journal::{Entries, Rotation, millis};
 use super::ledger::Ledger;
 use super::sample;
 use super::tally::{Latency, Tally};
-use super::view::{Ink, Line, colour, with_thousands};
-
-/// Lines may be as long as the audit records need.
-const WIDTH: usize = 200;
+use super::view::{Ink, Line, Paper, with_thousands};
 
 pub struct Summary<'a> {
     pub worked: Duration,
@@ -41,10 +38,10 @@ impl Summary<'_> {
         lines.extend(sample::lines(self.audit, &self.entries));
         lines.push(Line::new());
         lines.extend(self.next());
-        let colour = colour();
+        let paper = Paper::here();
         lines
             .iter()
-            .map(|line| line.render(WIDTH, colour).trim_end().to_owned() + "\n")
+            .map(|line| line.render(paper.width, paper.colour).trim_end().to_owned() + "\n")
             .collect()
     }
 
@@ -105,34 +102,27 @@ impl Summary<'_> {
         lines.push(row(
             "rotations",
             adopted.len().to_string(),
-            format!(
-                "  so {versions} versions of one secret were in use{}",
-                self.slowest()
-            ),
+            format!("  so {versions} versions of one secret were in use"),
         ));
-        let moments: Vec<Duration> = adopted;
-        let (near, quiet) = self.tally.latency_around(&moments);
+        let rotations = &self.entries.rotations;
+        let slowest = rotations.iter().filter_map(Rotation::adoption).max();
+        lines.extend(slowest.map(|t| {
+            let about = "  at most, from the second step on".to_owned();
+            row("adopted in", millis(t), about)
+        }));
+        let slowest = rotations.iter().filter_map(Rotation::drain).max();
+        lines.extend(slowest.map(|t| {
+            let about = "  at most, then no connection of the old version was left".to_owned();
+            row("drained in", millis(t), about)
+        }));
+        let (near, quiet) = self.tally.latency_around(&adopted);
         lines.extend(near.map(|l| {
-            row(
-                "latency",
-                latency(l),
-                "  in the second around an adoption".to_owned(),
-            )
+            let about = "  in the second around an adoption".to_owned();
+            row("latency", latency(l), about)
         }));
         lines.extend(quiet.map(|l| row("", latency(l), "  otherwise".to_owned())));
         lines.push(self.ledger_line(totals.transfers));
         lines
-    }
-
-    fn slowest(&self) -> String {
-        let rotations = &self.entries.rotations;
-        let adoption = rotations.iter().filter_map(Rotation::adoption).max();
-        let drain = rotations.iter().filter_map(Rotation::drain).max();
-        let adoption = adoption.map_or(String::new(), |t| {
-            format!("; adopted in {} at most", millis(t))
-        });
-        let drain = drain.map_or(String::new(), |t| format!(", drained in {}", millis(t)));
-        adoption + &drain
     }
 
     fn ledger_line(&self, transfers: u64) -> Line {
@@ -154,12 +144,11 @@ impl Summary<'_> {
         lines.push(
             Line::new()
                 .add(Ink::Strong, "Next: ")
-                .add(
-                    Ink::Plain,
-                    "docker compose up --build, then psql -h 127.0.0.1 -p 6432 -U anyone app",
-                )
-                .add(Ink::Faint, "   (no password)"),
+                .add(Ink::Plain, "docker compose up --build")
+                .add(Ink::Faint, "  and then, without a password,"),
         );
+        let psql = "      psql -h 127.0.0.1 -p 6432 -U anyone app";
+        lines.push(Line::new().add(Ink::Plain, psql));
         lines
     }
 }

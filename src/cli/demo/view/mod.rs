@@ -157,10 +157,24 @@ impl View {
     pub fn close(self) {}
 }
 
-/// Whether colour is welcome on standard output (see no-color.org).
-pub fn colour() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-    !refused && io::stdout().is_terminal()
+/// What standard output is like.
+pub struct Paper {
+    /// In columns; of no limit where it is no terminal.
+    pub width: usize,
+    pub colour: bool,
+}
+
+impl Paper {
+    pub fn here() -> Self {
+        let terminal = io::stdout().is_terminal();
+        let size = terminal_size::terminal_size().filter(|_| terminal);
+        // See no-color.org.
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Self {
+            width: size.map_or(usize::MAX, |(width, _)| width.0.into()),
+            colour: terminal && !refused,
+        }
+    }
 }
 
 /// A line for whoever still reads it: a closed pipe is no reason to leave

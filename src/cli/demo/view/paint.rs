@@ -15,7 +15,7 @@ pub enum Ink {
 }
 
 /// Neighbours differ clearly on dark and on light ground.
-const VERSIONS: [u8; 6] = [39, 214, 170, 43, 105, 203];
+const VERSIONS: [u8; 6] = [39, 214, 170, 43, 105, 185];
 
 impl Ink {
     /// SGR parameters; empty for none.

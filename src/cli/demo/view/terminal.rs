@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::colour;
+use super::Paper;
 use super::paint::Line;
 
 /// Gives the terminal back when dropped, also in a panic.
@@ -14,7 +14,9 @@ impl Terminal {
     pub fn open() -> Self {
         // The alternate screen, no cursor.
         write("\x1b[?1049h\x1b[?25l");
-        Self { colour: colour() }
+        Self {
+            colour: Paper::here().colour,
+        }
     }
 
     /// Columns and lines.
