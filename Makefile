@@ -6,7 +6,7 @@ help: ## this list
 
 demo: ## a throwaway Postgres, clients without passwords, a rotation every few seconds
 	@scripts/setup.sh postgres
-	cargo run --quiet --release -- demo
+	cargo run --quiet -- demo
 
 build: ## the release binary, target/release/pgvalet
 	cargo build --release
