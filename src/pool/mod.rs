@@ -10,6 +10,7 @@
 //! * `drain`      retiring an older generation
 //! * `profile`    what clients set at start-up, kept true on every lease
 //! * `statements` prepared statements that outlive a lease
+//! * `suspicion`  what a statement's text gives reason to ask the server about
 
 mod checkout;
 mod connection;
@@ -22,14 +23,16 @@ mod profile;
 mod state;
 mod statements;
 mod status;
+mod suspicion;
 
 pub use checkout::CheckoutError;
 pub use connection::Connection;
 pub use generation::Generation;
 pub use lease::Lease;
-pub use profile::{Profile, Profiles, Settings};
+pub use profile::{Profile, Profiles, Settings, literal};
 pub use statements::{Prepared, Statement, Statements, server_name, statement_name};
 pub use status::{GenerationCounts, PoolCounts};
+pub use suspicion::{Suspicion, suspect};
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};

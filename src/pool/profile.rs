@@ -81,6 +81,13 @@ fn push_literal(sql: &mut String, value: &str) {
     sql.push('\'');
 }
 
+/// The same, by itself.
+pub fn literal(value: &str) -> String {
+    let mut sql = String::new();
+    push_literal(&mut sql, value);
+    sql
+}
+
 /// The profiles of a pool's clients.
 #[derive(Default)]
 pub struct Profiles {

@@ -9,10 +9,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 
+use super::suspicion::{Suspicion, suspect};
+use crate::wire::frame::cstr;
+
 pub struct Statement {
     pub id: u64,
     /// The body of its Parse message behind the name: text, NUL, parameter types.
     pub body: Arc<[u8]>,
+    /// What running it gives reason to suspect.
+    pub suspicion: Option<Box<Suspicion>>,
 }
 
 impl Statement {
@@ -62,6 +67,7 @@ impl Statements {
         Arc::new(Statement {
             id,
             body: body.into(),
+            suspicion: suspect(cstr(body).unwrap_or(body)),
         })
     }
 

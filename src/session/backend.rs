@@ -4,7 +4,7 @@
 //! rows and COPY data pass by length. Answers to messages of pgvalet's own are
 //! left out.
 
-use super::frontend::Frontend;
+use super::frontend::{Frontend, Watch};
 use super::replies::{Replies, Reply};
 use crate::pool::{Connection, Pool};
 use crate::wire::message::{self, ErrorFields, read_command_tag, read_parameter_status};
@@ -33,6 +33,8 @@ pub(super) struct Findings {
     /// A command was run whose effect may stay with the server connection:
     /// the server has to be asked what it is.
     pub ask: bool,
+    /// Something was given up that may have kept the client where it is.
+    pub freed: bool,
     /// DISCARD ALL: settings are back at what the login gave.
     pub discarded: bool,
     /// pgvalet's own settings were refused.
@@ -272,16 +274,24 @@ fn note_command(
     findings: &mut Option<Box<Findings>>,
 ) {
     // The tags of everyday statements differ in the first letter.
-    if !matches!(tag.first(), Some(b'S' | b'R' | b'D' | b'L' | b'P')) || tag.starts_with(b"SELECT")
+    if !matches!(
+        tag.first(),
+        Some(b'S' | b'R' | b'D' | b'L' | b'P' | b'U' | b'C')
+    ) || tag.starts_with(b"SELECT")
     {
         return;
     }
     match tag {
-        b"SET" | b"RESET" | b"LISTEN" | b"PREPARE" | b"DECLARE CURSOR" => {
+        b"SET" if front.watch.local_sets > 0 => front.watch.local_sets -= 1,
+        b"SET" | b"RESET" | b"LISTEN" | b"PREPARE" | b"DO" => {
             findings.get_or_insert_default().ask = true;
         }
+        // What pinned the client may be gone.
+        b"UNLISTEN" | b"DEALLOCATE" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL" | b"DROP TABLE"
+        | b"DROP VIEW" | b"DISCARD TEMP" => findings.get_or_insert_default().freed = true,
         b"DISCARD ALL" => {
             front.forget_statements();
+            front.watch = Watch::default();
             connection.prepared.clear();
             connection.unnamed_of = 0;
             findings.get_or_insert_default().discarded = true;

@@ -5,19 +5,19 @@
 //! name are written anew, because the name is the client's own and the server
 //! knows another.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::replies::{Change, Replies, Reply, Taken};
-use crate::pool::{Connection, Pool, Prepared, Statement, statement_name};
+use crate::pool::{Connection, Pool, Prepared, Statement, Suspicion, statement_name, suspect};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
 
 /// Names are looked for within this many bytes of a Bind; Postgres cuts
 /// identifiers at 63.
 const MAX_NAMES: usize = 16 * 1024;
-/// An unnamed statement is remembered up to this size.
-const MAX_UNNAMED: usize = 256 * 1024;
+/// An unnamed statement is remembered, and a text looked at, up to this size.
+const MAX_TEXT: usize = 64 * 1024;
 /// Statements kept on one server connection.
 pub(super) const MAX_PREPARED: usize = 200;
 
@@ -35,6 +35,47 @@ pub(super) struct Frontend {
     /// The server passes over everything up to Sync, and so does this side.
     skipping: bool,
     pub queries: u64,
+    pub watch: Watch,
+}
+
+/// Custom settings a session is followed with by name; beyond that it keeps
+/// its server connection.
+const MAX_CUSTOM: usize = 64;
+
+/// What the texts of a session's statements have given reason to suspect.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// The server has to be asked when the lease ends.
+    pub ask: bool,
+    /// Names of settings of custom classes, from the whole session.
+    pub custom: BTreeSet<Box<str>>,
+    /// Settings were made that nobody knows the names of.
+    pub hidden_setting: bool,
+    /// SETs sent in this lease that end with their transaction.
+    pub local_sets: usize,
+}
+
+impl Watch {
+    fn raise(&mut self, suspicion: &Suspicion) {
+        self.ask |= suspicion.ask;
+        self.hidden_setting |= suspicion.hidden_setting;
+        self.local_sets += usize::from(suspicion.local_set);
+        for name in &suspicion.custom {
+            if self.custom.len() < MAX_CUSTOM {
+                self.custom.insert(name.clone());
+            } else {
+                self.hidden_setting = true;
+            }
+        }
+    }
+
+    /// A text that was too long to be looked at whole, or not.
+    fn look(&mut self, text: &[u8], whole: bool) {
+        if let Some(suspicion) = suspect(text) {
+            self.raise(&suspicion);
+        }
+        self.ask |= !whole;
+    }
 }
 
 /// What became of the input.
@@ -298,12 +339,21 @@ impl Multiplex<'_> {
             b'P' => self.parse(frame, bytes),
             b'B' => self.bind(frame, bytes),
             b'D' | b'C' => self.describe_or_close(frame, bytes),
-            b'Q' => {
-                self.connection.unnamed_of = 0;
-                Ok(Step::Pass)
-            }
+            b'Q' => Ok(self.query(frame, bytes)),
             _ => Ok(Step::Pass),
         }
+    }
+
+    fn query(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
+        let whole = bytes.len() >= frame.len;
+        if !whole && frame.len <= MAX_TEXT {
+            return Step::More;
+        }
+        self.front
+            .watch
+            .look(&bytes[HEADER..bytes.len().min(frame.len)], whole);
+        self.connection.unnamed_of = 0;
+        Step::Pass
     }
 
     fn parse(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
@@ -358,12 +408,13 @@ impl Multiplex<'_> {
     /// client may bind it again on another lease.
     fn parse_unnamed(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         let complete = bytes.len() >= frame.len;
-        if !complete && frame.len <= MAX_UNNAMED {
+        if !complete && frame.len <= MAX_TEXT {
             return Step::More;
         }
         self.connection.unnamed_of = self.session;
+        let body = &bytes[HEADER + 1..bytes.len().min(frame.len)];
+        self.front.watch.look(cstr(body).unwrap_or(body), complete);
         if complete {
-            let body = &bytes[HEADER + 1..frame.len];
             let kept = self.front.unnamed.get_or_insert_default();
             kept.clear();
             kept.extend_from_slice(body);
@@ -390,6 +441,9 @@ impl Multiplex<'_> {
             return Ok(Step::Pass);
         };
         self.prepare(&statement);
+        if let Some(suspicion) = &statement.suspicion {
+            self.front.watch.raise(suspicion);
+        }
         self.front.batch_open = true;
         let head = HEADER + portal.len() + 1 + name.len() + 1;
         let out = self.out.begin();

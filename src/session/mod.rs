@@ -390,10 +390,10 @@ impl Session {
             return true;
         }
         let limit = self.pool.database.connect_timeout;
-        let Some(lease) = &mut relay.lease else {
+        let Some((lease, watch)) = relay.lease_and_watch() else {
             return true;
         };
-        let Ok(Ok(left)) = timeout(limit, settle::ask(lease)).await else {
+        let Ok(Ok(left)) = timeout(limit, settle::ask(lease, watch)).await else {
             return false;
         };
         *asked = Instant::now();

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::backend::Backend;
 use super::context::{Handle, Held, Signal};
-use super::frontend::{Frontend, Server, Verdict};
+use super::frontend::{Frontend, Server, Verdict, Watch};
 use super::pending::Pending;
 use super::replies::{Replies, Reply};
 use crate::config::PoolMode;
@@ -451,7 +451,7 @@ impl Relay {
         if self.mode != PoolMode::Transaction {
             return Ok(());
         }
-        self.ask |= findings.ask;
+        self.ask |= findings.ask || (findings.freed && self.pinned.is_some());
         if findings.discarded {
             self.discarding = true;
             self.profile = self.initial.clone();
@@ -493,6 +493,8 @@ impl Relay {
             self.count();
             return Ok(());
         }
+        self.front.watch.local_sets = 0;
+        self.ask |= std::mem::take(&mut self.front.watch.ask);
         if self.ask || self.pinned.is_some() {
             return Err(Halt::Settle);
         }
@@ -510,6 +512,11 @@ impl Relay {
     /// The server has been asked; see [`Halt::Settle`].
     pub fn settled(&mut self) {
         self.ask = false;
+    }
+
+    /// The lease, and what the texts of the session's statements have shown.
+    pub fn lease_and_watch(&mut self) -> Option<(&mut Lease, &Watch)> {
+        Some((self.lease.as_mut()?, &self.front.watch))
     }
 
     /// Keeps the lease beyond the end of the transaction.

@@ -2,7 +2,8 @@
 //! effect may stay with the server connection. What it is, is not guessed: the
 //! server is asked.
 
-use crate::pool::{Lease, Settings};
+use super::frontend::Watch;
+use crate::pool::{Lease, Settings, literal};
 use crate::upstream::CleanError;
 
 /// What a client left on its server connection.
@@ -13,22 +14,42 @@ pub(super) struct Left {
     pub pin: Option<&'static str>,
 }
 
-/// Columns: kind, name, value. Settings of custom classes that no loaded
-/// module knows are not in pg_settings.
+/// Columns: kind, name, value.
 const QUESTION: &str = "\
 SELECT 'setting', name, setting FROM pg_catalog.pg_settings WHERE source = 'session' \
 UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
 UNION ALL SELECT 'user', '', session_user::text \
 UNION ALL SELECT 'listen', '', c FROM pg_catalog.pg_listening_channels() c \
 UNION ALL SELECT 'cursor', '', name FROM pg_catalog.pg_cursors WHERE is_holdable \
-UNION ALL SELECT 'prepare', '', name FROM pg_catalog.pg_prepared_statements WHERE from_sql";
+UNION ALL SELECT 'prepare', '', name FROM pg_catalog.pg_prepared_statements WHERE from_sql \
+UNION ALL (SELECT 'temp', '', relname FROM pg_catalog.pg_class \
+WHERE relnamespace = pg_catalog.pg_my_temp_schema() LIMIT 1) \
+UNION ALL (SELECT 'advisory', '', '' FROM pg_catalog.pg_locks \
+WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() LIMIT 1)";
 
-pub(super) async fn ask(lease: &mut Lease) -> Result<Left, CleanError> {
-    let rows = lease.server.ask(QUESTION).await?;
+/// Asks what there is. Settings of custom classes are not in pg_settings and
+/// have to be asked for by name: those in the texts of the session, and those
+/// of the profile that was set on the connection.
+pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanError> {
+    let mut question = QUESTION.to_owned();
+    let mut custom = watch.custom.clone();
+    let known = lease
+        .profile
+        .settings()
+        .keys()
+        .filter(|name| name.contains('.'));
+    custom.extend(known.cloned());
+    for name in &custom {
+        let literal = literal(name);
+        question.push_str(&format!(
+            " UNION ALL SELECT 'custom', {literal}, pg_catalog.current_setting({literal}, true)"
+        ));
+    }
+    let rows = lease.server.ask(&question).await?;
     let user = lease.generation.credential.username.clone();
     let mut left = Left {
         settings: Settings::new(),
-        pin: None,
+        pin: watch.hidden_setting.then_some("set_config"),
     };
     for row in rows {
         let [kind, name, value] = row.as_slice() else {
@@ -40,11 +61,19 @@ pub(super) async fn ask(lease: &mut Lease) -> Result<Left, CleanError> {
                     .insert(name.to_ascii_lowercase().into(), value.as_str().into());
                 None
             }
+            // Empty is what is left of a SET LOCAL, and as good as not set.
+            "custom" if !value.is_empty() => {
+                left.settings
+                    .insert(name.as_str().into(), value.as_str().into());
+                None
+            }
             "role" if value != "none" => Some("role"),
             "user" if *value != user => Some("session_authorization"),
             "listen" => Some("listen"),
             "cursor" => Some("cursor"),
             "prepare" => Some("prepare"),
+            "temp" => Some("temp"),
+            "advisory" => Some("advisory"),
             _ => None,
         };
         left.pin = left.pin.or(pin);

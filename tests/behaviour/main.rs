@@ -19,4 +19,5 @@ mod limits;
 mod protocol;
 mod rotate_script;
 mod rotation;
+mod state;
 mod upstream_tls;

@@ -1,0 +1,208 @@
+//! What a statement's text gives reason to suspect.
+//!
+//! Some statements leave state on the server connection that no command tag
+//! shows: a temporary table, an advisory lock, a setting of a custom class
+//! (which pg_settings hides). Words in the text only raise the suspicion; what
+//! is true is asked of the server when the lease ends. A false alarm costs a
+//! round trip. What is done inside a function's body is not seen.
+
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+use regex::bytes::Regex;
+
+/// Texts are looked at up to this length.
+const LOOK: usize = 64 * 1024;
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Suspicion {
+    /// The server has to be asked.
+    pub ask: bool,
+    /// Settings of custom classes that may have been set.
+    pub custom: Vec<Box<str>>,
+    /// A setting was made whose name is not in the text.
+    pub hidden_setting: bool,
+    /// A SET that ends with its transaction: its tag is no reason to ask.
+    pub local_set: bool,
+}
+
+static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let words = ["temp", "advisory_", "set_config", "hold"];
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(words)
+        .ok()
+});
+
+/// Patterns are constants; `None` cannot happen, and would mean: never suspect.
+fn pattern(text: &str) -> Option<Regex> {
+    Regex::new(&format!("(?i-u){text}")).ok()
+}
+
+static STATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r"\bcreate\s+(or\s+replace\s+)?((local|global)\s+)?temp(orary)?\b|\binto\s+((local|global)\s+)?temp(orary)?\b|\bpg_temp\b|\bpg_(try_)?advisory_(un)?lock|\bwith\s+hold\b",
+    )
+});
+static CUSTOM_SET: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r#"(?:^|;)\s*(?:set|reset)\s+(?:session\s+)?([a-z_][\w$]*\.[a-z_][\w$.]*|"[^"]+"\."[^"]+")"#,
+    )
+});
+static LOCAL_SET: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"^\s*set\s+(local|transaction|constraints)\b[^;]*;?\s*$"));
+static SET_CONFIG: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\bset_config\s*\("));
+/// The whole call in its plain form: name and is_local as literals.
+static SET_CONFIG_PLAIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r"\bset_config\s*\(\s*'([^']+)'\s*,\s*(?:'[^']*'|\$\d+(?:\s*::\s*\w+)?|[^(),]*)\s*,\s*(true|false)\s*\)",
+    )
+});
+
+/// `None` for everyday statements.
+pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
+    let text = &text[..text.len().min(LOOK)];
+    let start = text.trim_ascii_start();
+    // A SET stands at the beginning, or behind a semicolon.
+    let sets = start
+        .get(..3)
+        .is_some_and(|s| s.eq_ignore_ascii_case(b"set"))
+        || start
+            .get(..5)
+            .is_some_and(|s| s.eq_ignore_ascii_case(b"reset"))
+        || start.trim_ascii_end().contains(&b';');
+    let words = WORDS.as_ref().is_some_and(|w| w.is_match(text));
+    if !sets && !words {
+        return None;
+    }
+    let mut suspicion = Suspicion::default();
+    let is = |pattern: &Option<Regex>| pattern.as_ref().is_some_and(|p| p.is_match(text));
+    if words {
+        suspicion.ask = is(&STATE);
+        set_config(text, &mut suspicion);
+    }
+    if sets {
+        suspicion.local_set = is(&LOCAL_SET);
+        if let Some(pattern) = &*CUSTOM_SET {
+            for found in pattern.captures_iter(text) {
+                suspicion.custom.extend(name(&found[1]));
+            }
+        }
+    }
+    (suspicion != Suspicion::default()).then(|| Box::new(suspicion))
+}
+
+/// set_config() that lasts beyond its transaction, or may.
+fn set_config(text: &[u8], suspicion: &mut Suspicion) {
+    let (Some(call), Some(plain)) = (&*SET_CONFIG, &*SET_CONFIG_PLAIN) else {
+        return;
+    };
+    let calls = call.find_iter(text).count();
+    let mut understood = 0;
+    for found in plain.captures_iter(text) {
+        understood += 1;
+        if found[2].eq_ignore_ascii_case(b"false") {
+            suspicion.ask = true;
+            suspicion
+                .custom
+                .extend(name(&found[1]).filter(|n| n.contains('.')));
+        }
+    }
+    if understood < calls {
+        suspicion.ask = true;
+        suspicion.hidden_setting = true;
+    }
+}
+
+/// A setting's name as Postgres compares it.
+fn name(text: &[u8]) -> Option<Box<str>> {
+    let text = std::str::from_utf8(text).ok()?;
+    Some(text.replace('"', "").to_ascii_lowercase().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Suspicion {
+        suspect(text.as_bytes()).map_or_else(Suspicion::default, |s| *s)
+    }
+
+    #[test]
+    fn everyday_statements_raise_none() {
+        for text in [
+            "SELECT abalance FROM pgbench_accounts WHERE aid = 1;",
+            "UPDATE t SET a.b = 1 WHERE c = 2",
+            "select temp, template, household from sensors",
+            "begin; select 1; commit",
+            "select pg_advisory_xact_lock(1)",
+            "select set_config('app.tenant', $1, true)",
+            "SELECT set_config('role', $1::text, TRUE), set_config('a.b', 'c', true)",
+            "",
+        ] {
+            assert_eq!(suspect(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn state_that_no_tag_shows() {
+        for text in [
+            "CREATE TEMP TABLE t (a int)",
+            "create temporary view v as select 1",
+            "create or replace local temp view v as select 1",
+            "select 1 into temp t",
+            "create table pg_temp.t (a int)",
+            "SELECT pg_advisory_lock(1)",
+            "select pg_try_advisory_lock_shared(1)",
+            "select pg_advisory_unlock_all()",
+            "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        ] {
+            assert!(of(text).ask, "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_of_custom_classes_by_their_names() {
+        let names = |text| {
+            of(text)
+                .custom
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names("SET app.tenant = 'x'"), ["app.tenant"]);
+        assert_eq!(
+            names("begin;\n set session App.User to 5; commit"),
+            ["app.user"]
+        );
+        assert_eq!(names("set \"My\".\"x\" = 1"), ["my.x"]);
+        assert_eq!(
+            names("select set_config('app.tenant', $1, false)"),
+            ["app.tenant"]
+        );
+        assert_eq!(of("set work_mem = '4MB'"), Suspicion::default());
+        let plain = of("select set_config('app.tenant', $1, false)");
+        assert!(plain.ask && !plain.hidden_setting);
+    }
+
+    #[test]
+    fn a_setting_whose_name_is_hidden() {
+        for text in [
+            "select set_config($1, $2, false)",
+            "select set_config('app.tenant', f(1, true), false)",
+            "select set_config('app.tenant', 'x', $1)",
+            "select set_config('a.b','c',true), set_config(x, y, z)",
+        ] {
+            let s = of(text);
+            assert!(s.ask && s.hidden_setting, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_set_that_ends_with_its_transaction() {
+        assert!(of("SET LOCAL work_mem = '4MB';").local_set);
+        assert!(of("set transaction isolation level serializable").local_set);
+        assert!(!of("set local a.b = 1; set c.d = 2").local_set);
+        assert!(!of("set timezone = 'utc'").local_set);
+    }
+}
