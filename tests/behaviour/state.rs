@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::common::{Cluster, Proxy, Session, eventually};
+use super::common::{Cluster, Proxy, Session, connect, eventually};
 use super::protocol::proxy;
 
 async fn two_servers(cluster: &Cluster) -> Proxy {
@@ -103,14 +103,14 @@ async fn settings_follow_their_client_and_nobody_else() {
         "4MB",
     )
     .await;
-    moves(
-        &proxy,
-        "set work_mem = '7MB'; discard all",
-        "show work_mem",
-        "4MB",
-        "4MB",
-    )
-    .await;
+    // DISCARD ALL leads back to what the client brought at its start.
+    let dsn = format!("{} options='-c work_mem=6MB'", proxy.dsn("app"));
+    let owner = connect(&dsn).await.expect("connected");
+    for (sql, expected) in [("set work_mem = '7MB'", "7MB"), ("discard all", "6MB")] {
+        owner.batch_execute(sql).await.expect(sql);
+        assert_eq!(others_see(&proxy, "show work_mem").await, ["4MB"], "{sql}");
+        assert_eq!(owner.value("show work_mem").await, expected, "{sql}");
+    }
 }
 
 /// State that cannot move pins its client until it is gone.
