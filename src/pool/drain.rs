@@ -57,8 +57,10 @@ impl Pool {
     /// that Postgres sees no storm of logins: the new one first where the
     /// ceiling has room for both, else the old one makes room.
     pub(super) async fn replace_idle(self: Arc<Self>) {
+        // The probe's connection stands for the first one.
+        let mut stands_in = true;
         loop {
-            let (old, current, room) = {
+            let (old, current, room, replace) = {
                 let mut state = self.state();
                 let Some(current) = state.current.clone() else {
                     return;
@@ -73,27 +75,30 @@ impl Pool {
                 else {
                     return;
                 };
-                let room = self.may_open(&state);
+                let replace = !std::mem::take(&mut stands_in);
+                let room = replace && self.may_open(&state);
                 if room {
                     state.open += 1;
                     state.opening += 1;
                 }
                 state.closing += 1;
-                (state.idle.remove(at), current, room)
+                (state.idle.remove(at), current, room, replace)
             };
             if room {
-                self.clone().open_and_put(current).await;
-                self.close(old, "replaced").await;
+                self.clone().open_and_put(current.clone()).await;
+            }
+            self.close(old, "replaced").await;
+            let reuse_slot = replace && !room;
+            {
                 let mut state = self.state();
                 state.closing -= 1;
-                self.release_slot(&mut state);
-            } else {
-                self.close(old, "replaced").await;
-                {
-                    let mut state = self.state();
-                    state.closing -= 1;
+                if reuse_slot {
                     state.opening += 1;
+                } else {
+                    self.release_slot(&mut state);
                 }
+            }
+            if reuse_slot {
                 self.clone().open_and_put(current).await;
             }
         }

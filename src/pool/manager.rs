@@ -45,6 +45,7 @@ pub(super) async fn run(pool: Weak<Pool>, mut secret: watch::Receiver<Known>) {
     let mut retry: Option<Instant> = None;
     // A version that was refused is announced once, not at every attempt.
     let mut announced: Option<VersionId> = None;
+    let mut seen: Option<VersionId> = None;
     let Some(wake) = pool.upgrade().map(|p| p.wake.clone()) else {
         return;
     };
@@ -64,10 +65,11 @@ pub(super) async fn run(pool: Weak<Pool>, mut secret: watch::Receiver<Known>) {
         tokio::select! {
             changed = secret.changed() => {
                 if changed.is_err() { return }
-                // A version that has not been refused yet: no reason to hold
-                // back. The same one, confirmed again, changes nothing.
+                // Every look is published, also those that this task asked for:
+                // only another version is a reason not to hold back.
                 let known = secret.borrow_and_update().current.as_ref().map(|c| c.version.clone());
-                if known != announced {
+                if known != seen {
+                    seen = known;
                     backoff.reset();
                     retry = None;
                 }

@@ -211,6 +211,11 @@ async fn postgres_comes_up_after_the_proxy() {
         .start_unready()
         .await;
     out_of_order(&proxy).await;
+    // It goes on trying, but with restraint.
+    let before = proxy.audit_of("server.fail").len();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let attempts = proxy.audit_of("server.fail").len() - before;
+    assert!((1..12).contains(&attempts), "{attempts} attempts in 2 s");
     cluster.run().await;
     heals(&proxy).await;
 }
