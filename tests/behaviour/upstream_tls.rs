@@ -30,6 +30,15 @@ async fn a_verified_server_is_used_over_tls() {
         let session = proxy.connect("app").await;
         let ssl = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
         assert_eq!(session.value(ssl).await, encrypted, "{more}");
+        let mechanism = match encrypted {
+            "t" => "scram-sha-256-plus",
+            _ => "scram-sha-256",
+        };
+        assert_eq!(
+            proxy.audit_of("server.open")[0]["reason"],
+            mechanism,
+            "{more}"
+        );
     }
 }
 

@@ -13,6 +13,7 @@ use super::{Proxy, free_port};
 pub struct ProxyBuilder {
     store: Option<String>,
     environment: Vec<(String, String)>,
+    listen: String,
     secrets: Vec<(String, String)>,
     databases: Vec<(String, String)>,
     clients: Vec<String>,
@@ -41,6 +42,12 @@ impl ProxyBuilder {
     /// The body of `[store]` instead of an embedded store.
     pub fn store(mut self, body: &str) -> Self {
         self.store = Some(body.to_owned());
+        self
+    }
+
+    /// More lines for `[listen]`.
+    pub fn listen(mut self, lines: &str) -> Self {
+        self.listen = lines.to_owned();
         self
     }
 
@@ -89,9 +96,10 @@ impl ProxyBuilder {
                 "kind = \"embedded\"\npath = \"{base}/store.db\"\nkey_file = \"{base}/store.key\""
             )
         });
+        let listen = &self.listen;
         let mut text = format!(
             "[listen]\naddress = [\"127.0.0.1:{port}\", \"unix:{base}/socket\"]\n\
-             shutdown_timeout = \"1s\"\n\n\
+             shutdown_timeout = \"1s\"\n{listen}\n\n\
              [admin]\naddress = \"127.0.0.1:{admin_port}\"\n\n\
              [store]\n{store}\n\n\
              [audit]\npath = \"{base}/audit.jsonl\"\n"

@@ -1,0 +1,130 @@
+//! The first bytes of a connection: TLS or not, newer protocols, nonsense.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::common::binaries::client_program;
+use super::common::{Cluster, Proxy, new_password};
+use super::protocol::proxy;
+
+fn startup(version: u32, body: &[u8]) -> Vec<u8> {
+    let mut packet = (body.len() as u32 + 8).to_be_bytes().to_vec();
+    packet.extend(version.to_be_bytes());
+    packet.extend(body);
+    packet
+}
+
+/// Everything the proxy answers until it is ready or hangs up.
+async fn answer(proxy: &Proxy, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(("127.0.0.1", proxy.port))
+        .await
+        .expect("connected");
+    stream.write_all(bytes).await.expect("sent");
+    let mut all = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let n = stream.read(&mut chunk).await.unwrap_or(0);
+        all.extend_from_slice(&chunk[..n]);
+        if n == 0 || all.ends_with(b"Z\0\0\0\x05I") {
+            return all;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newer_protocols_are_answered_with_what_is_spoken() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "").await;
+    let body = b"user\0a\0database\0app\0_pq_.future\0on\0\0";
+    let said = answer(&proxy, &startup(0x0003_0002, body)).await;
+    let mut negotiate = b"v\0\0\0\x19\0\x03\0\0\0\0\0\x01_pq_.future\0".to_vec();
+    negotiate[4] = (negotiate.len() - 1) as u8;
+    assert!(
+        said.starts_with(&negotiate),
+        "{:?}",
+        String::from_utf8_lossy(&said)
+    );
+    assert!(said.ends_with(b"Z\0\0\0\x05I"));
+
+    // 3.0 without options needs no negotiation.
+    let said = answer(&proxy, &startup(0x0003_0000, b"user\0a\0database\0app\0\0")).await;
+    assert!(said.starts_with(b"R\0\0\0\x08\0\0\0\0"));
+    let old = answer(&proxy, &startup(0x0002_0000, b"user\0a\0\0")).await;
+    assert!(String::from_utf8_lossy(&old).contains("unsupported frontend protocol"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_is_refused_and_the_next_client_served() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "").await;
+    for (bytes, answered) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], true),
+        (&[0; 64], true),
+        (&[0xff; 64], true),
+        (&b"\0\0\x27\x11\0\x03\0\0"[..], true), // one byte over the cap
+        (&b"\0\0\0\x0c\x04\xd2\x16\x2e\0\0\0\x01"[..], false), // a cancel without a key
+    ] {
+        let said = answer(&proxy, bytes).await;
+        assert_eq!(said.starts_with(b"E"), answered, "{bytes:?}: {said:?}");
+    }
+    // GSS and TLS are declined, and the client goes on in the clear.
+    let mut both = b"\0\0\0\x08\x04\xd2\x16\x30\0\0\0\x08\x04\xd2\x16\x2f".to_vec();
+    both.extend(startup(0x0003_0000, b"user\0a\0database\0app\0\0"));
+    let said = answer(&proxy, &both).await;
+    assert!(said.starts_with(b"NNR"), "{said:?}");
+    proxy.connect("app").await.value("select 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_to_clients() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    // Any certificate will do: the cluster's own.
+    let directory = cluster.ca().parent().expect("a directory").to_owned();
+    for mode in ["allow", "require"] {
+        let files = directory.display();
+        let lines = format!(
+            "tls = \"{mode}\"\ncertificate = \"{files}/server.crt\"\nkey = \"{files}/server.key\""
+        );
+        let proxy = Proxy::with_one_database(&cluster.secret("app_user", &password), "")
+            .listen(&lines)
+            .start()
+            .await;
+        let psql = |sslmode: &str| {
+            let dsn = format!(
+                "{} sslmode={sslmode} sslrootcert={}",
+                proxy.dsn("app"),
+                cluster.ca().display()
+            );
+            let output = client_program("psql")
+                .args(["-X", "-w", "-Atc", "select current_user", &dsn])
+                .output()
+                .expect("psql runs");
+            let said = [output.stdout, output.stderr].concat();
+            (
+                output.status.success(),
+                String::from_utf8_lossy(&said).into_owned(),
+            )
+        };
+        let (works, said) = psql("verify-ca");
+        assert!(works && said.contains("app_user"), "{mode}: {said}");
+        let (works, said) = psql("disable");
+        assert_eq!(works, mode == "allow", "{mode}: {said}");
+        if mode == "require" {
+            assert!(said.contains("this server requires TLS"), "{said}");
+        }
+        let started = proxy.audit_of("session.start");
+        assert_eq!(started[0]["tls"], "TLSv1.3", "{started:?}");
+
+        // Bytes that follow the request before the handshake break it.
+        let mut stuffed = b"\0\0\0\x08\x04\xd2\x16\x2f".to_vec();
+        stuffed.extend(startup(0x0003_0000, b"user\0a\0database\0app\0\0"));
+        let said = answer(&proxy, &stuffed).await;
+        assert!(said.starts_with(b"S"), "{said:?}");
+        assert!(
+            !said.contains(&b'R') && !said.ends_with(b"Z\0\0\0\x05I"),
+            "{said:?}"
+        );
+    }
+}
