@@ -172,6 +172,8 @@ impl Pool {
                 let mut state = self.state();
                 state.opening -= 1;
                 state.health = Health::Good;
+                // It may have been restarted with other settings, or upgraded.
+                self.profiles.forget_reported();
                 info!(database = %self.database.name, "the database server is back");
                 self.put(&mut state, connection);
                 self.open_for_waiters(&mut state);
@@ -316,6 +318,8 @@ impl Pool {
             None
         };
         if new {
+            // Another user may have other defaults, and has another name.
+            self.profiles.forget_reported();
             state.generations = generation.number;
         }
         if let Some(old) = &old

@@ -31,6 +31,11 @@ async fn answer(proxy: &Proxy, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Everything from AuthenticationOk to ReadyForQuery.
+pub async fn greeting(proxy: &Proxy) -> Vec<u8> {
+    answer(proxy, &startup(0x0003_0000, b"user\0a\0database\0app\0\0")).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn newer_protocols_are_answered_with_what_is_spoken() {
     let cluster = Cluster::start().await;
@@ -47,7 +52,7 @@ async fn newer_protocols_are_answered_with_what_is_spoken() {
     assert!(said.ends_with(b"Z\0\0\0\x05I"));
 
     // 3.0 without options needs no negotiation.
-    let said = answer(&proxy, &startup(0x0003_0000, b"user\0a\0database\0app\0\0")).await;
+    let said = greeting(&proxy).await;
     assert!(said.starts_with(b"R\0\0\0\x08\0\0\0\0"));
     let old = answer(&proxy, &startup(0x0002_0000, b"user\0a\0\0")).await;
     assert!(String::from_utf8_lossy(&old).contains("unsupported frontend protocol"));

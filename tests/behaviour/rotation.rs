@@ -179,6 +179,14 @@ async fn twenty_rotations_in_session_mode() {
     rotations_under_load("session", 40, CLIENTS / 2).await;
 }
 
+/// What ParameterStatus says to a client that has just logged in.
+async fn startup_parameter(proxy: &Proxy, name: &str) -> String {
+    let said = super::handshake::greeting(proxy).await;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let (_, rest) = said.split_once(&format!("{name}\0")).expect("reported");
+    rest.split('\0').next().unwrap_or_default().to_owned()
+}
+
 /// With two users in turn the pool must follow the secret, not the user name.
 #[tokio::test(flavor = "multi_thread")]
 async fn alternating_users() {
@@ -205,6 +213,11 @@ async fn alternating_users() {
             || async { (session.value("select current_user").await == user).then_some(()) },
         )
         .await;
+        // A new client is told the new name, not what an earlier one was told.
+        let newcomer = proxy.connect("app").await;
+        assert_eq!(newcomer.value("select session_user").await, user);
+        let told = startup_parameter(&proxy, "session_authorization").await;
+        assert_eq!(told, user);
     }
     let (_, errors) = load.finish().await;
     assert!(errors.is_empty(), "{errors:#?}");
