@@ -22,6 +22,8 @@ mod profile;
 mod state;
 mod statements;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use checkout::CheckoutError;
 pub use connection::Connection;
