@@ -104,7 +104,16 @@ impl Pool {
                 }
                 _ => Next::Rest,
             },
-            Health::Down { .. } => self.retry_down(current.as_ref()).await,
+            Health::Down { .. } => {
+                // The server may have moved, and the secret says where to.
+                let moved = newest.filter(|n| in_force.is_some_and(|c| c.version != n.version));
+                if let Some(new) = moved
+                    && matches!(self.adopt_newest(new, announced).await, Next::Rest)
+                {
+                    return Next::Rest;
+                }
+                self.retry_down(current.as_ref()).await
+            }
             Health::Seeking { .. } => self.seek(in_force).await,
         }
     }

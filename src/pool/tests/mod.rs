@@ -2,7 +2,10 @@
 
 mod fake;
 
-use fake::setup;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use fake::{setup, until};
 
 /// A connection that came back between a client's look at the idle list and
 /// its entry into the queue was seen by nobody.
@@ -26,4 +29,24 @@ async fn nobody_waits_beside_an_idle_connection() {
     for client in clients {
         client.await.expect("no client waited in vain");
     }
+}
+
+/// The server has moved: the secret says where, and the old place is silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_is_adopted_although_the_old_server_is_gone() {
+    let s = setup("pool_size = 2\nserver_idle_timeout = \"1s\"").await;
+    let moved = fake::Server::start().await;
+    s.server.full.store(true, Relaxed);
+    s.server.hang_up();
+    while s.pool.checkout().await.is_ok() {
+        tokio::task::yield_now().await; // it takes a moment until it shows
+    }
+    s.store.put("two", "u1", moved.port);
+    until("the move is followed", || {
+        let counts = s.pool.counts();
+        let in_force = counts.generations.first();
+        in_force.is_some_and(|g| g.generation.credential.version.as_str() == "two")
+    })
+    .await;
+    s.pool.checkout().await.expect("the new server");
 }
