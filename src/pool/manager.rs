@@ -341,8 +341,7 @@ impl Pool {
             self.announce_adoption(&generation, old.as_ref());
         }
         if old.is_some() {
-            let pool = self.clone();
-            tokio::spawn(async move { pool.replace_idle().await });
+            self.start_replacing(&mut self.state());
         }
     }
 
@@ -396,6 +395,11 @@ impl Pool {
                     self.start_opening(&mut state, current.clone());
                 }
             }
+        }
+        // What a failed login broke off goes on.
+        let old = |c: &Box<Connection>| !state.is_current(&c.generation);
+        if matches!(state.health, Health::Good) && state.idle.iter().any(old) {
+            self.start_replacing(&mut state);
         }
         state.waiting();
     }

@@ -26,8 +26,8 @@ use crate::wire::message;
 pub struct Server {
     pub port: u16,
     pub logins: AtomicUsize,
-    /// Refuses logins with 53300.
-    pub full: AtomicBool,
+    /// Logins that still find room; the others are refused with 53300.
+    pub room: AtomicUsize,
     /// Logins and queries get no answer.
     pub mute: AtomicBool,
     /// Users that are refused with 28P01.
@@ -41,6 +41,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let server = Arc::new(Self {
             port: listener.local_addr().expect("an address").port(),
+            room: AtomicUsize::new(usize::MAX),
             ..Self::default()
         });
         let accepting = server.clone();
@@ -74,7 +75,8 @@ impl Server {
         let user = String::from_utf8_lossy(user).into_owned();
         self.logins.fetch_add(1, Relaxed);
         let mut out = Vec::new();
-        let refused = if self.full.load(Relaxed) {
+        let one_less = |n: usize| n.checked_sub(1);
+        let refused = if self.room.fetch_update(Relaxed, Relaxed, one_less).is_err() {
             Some("53300")
         } else {
             let refused = self.refused.lock().expect("not poisoned").contains(&user);

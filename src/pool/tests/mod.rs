@@ -36,7 +36,7 @@ async fn nobody_waits_beside_an_idle_connection() {
 async fn a_new_version_is_adopted_although_the_old_server_is_gone() {
     let s = setup("pool_size = 2\nserver_idle_timeout = \"1s\"").await;
     let moved = fake::Server::start().await;
-    s.server.full.store(true, Relaxed);
+    s.server.room.store(0, Relaxed);
     s.server.hang_up();
     while s.pool.checkout().await.is_ok() {
         tokio::task::yield_now().await; // it takes a moment until it shows
@@ -49,4 +49,26 @@ async fn a_new_version_is_adopted_although_the_old_server_is_gone() {
     })
     .await;
     s.pool.checkout().await.expect("the new server");
+}
+
+/// What stopped the replacement of idle connections must not stop it for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_generation_drains_although_a_login_failed_meanwhile() {
+    let s = setup("pool_size = 4").await;
+    let mut leases = Vec::new();
+    for _ in 0..3 {
+        leases.push(s.pool.checkout().await.expect("a connection"));
+    }
+    drop(leases);
+    until("three are idle", || s.pool.counts().idle == 3).await;
+    // The new version logs in once, and then the server takes no more.
+    s.server.room.store(1, Relaxed);
+    s.store.put("two", "u2", s.server.port);
+    until("a login failed", || s.pool.counts().problem.is_some()).await;
+    s.server.room.store(usize::MAX, Relaxed);
+    until("no old connection is left", || {
+        let counts = s.pool.counts();
+        counts.problem.is_none() && counts.generations.len() == 1
+    })
+    .await;
 }
