@@ -387,6 +387,7 @@ impl Pool {
         }
         state.idle = kept;
         if matches!(state.health, Health::Good)
+            && !state.lingering
             && let Some(current) = state.current.clone()
         {
             let wanted = self.database.min_pool_size.saturating_sub(state.open);

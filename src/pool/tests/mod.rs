@@ -72,3 +72,16 @@ async fn an_old_generation_drains_although_a_login_failed_meanwhile() {
     })
     .await;
 }
+
+/// A pool that a reload has replaced keeps nothing, so it has no minimum.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lingering_pool_does_not_log_in_for_nobody() {
+    let s = setup("pool_size = 4\nmin_pool_size = 2").await;
+    until("the minimum", || s.pool.counts().idle == 2).await;
+    s.pool.linger();
+    until("it has closed them", || s.pool.is_empty()).await;
+    let logins = s.server.logins.load(Relaxed);
+    // Two of its sweeps: there is nothing to wait for but that nothing happens.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(s.server.logins.load(Relaxed), logins);
+}
