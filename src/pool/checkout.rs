@@ -34,13 +34,15 @@ pub enum CheckoutError {
 impl Pool {
     /// A connection if one is free this instant and nobody is before us.
     pub fn try_checkout(self: &Arc<Self>) -> Option<Lease> {
-        let mut state = self.state();
+        self.take_idle(&mut self.state())
+    }
+
+    fn take_idle(self: &Arc<Self>, state: &mut State) -> Option<Lease> {
         if !state.waiters.is_empty() || state.shut {
             return None;
         }
-        let connection = self.pop_quiet(&mut state)?;
+        let connection = self.pop_quiet(state)?;
         state.leased += 1;
-        drop(state);
         self.stats.immediate.fetch_add(1, Relaxed);
         Some(Lease::new(self.clone(), connection))
     }
@@ -62,12 +64,14 @@ impl Pool {
     /// # Errors
     /// [`CheckoutError`]; after `pool_wait_timeout` at the latest.
     pub async fn checkout(self: &Arc<Self>) -> Result<Lease, CheckoutError> {
-        if let Some(lease) = self.try_checkout() {
-            return Ok(lease);
-        }
         let began = Instant::now();
         let delivery = {
             let mut state = self.state();
+            // Under the lock under which we queue: a connection that came back
+            // in between would lie idle with us waiting beside it.
+            if let Some(lease) = self.take_idle(&mut state) {
+                return Ok(lease);
+            }
             if state.shut {
                 return Err(CheckoutError::Shut);
             }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::Pool;
 use super::generation::Generation;
-use super::state::Health;
+use super::state::{Health, State};
+use super::{Connection, Pool};
 use crate::audit::{Event, Record};
 
 impl Pool {
@@ -56,23 +56,26 @@ impl Pool {
     /// Replaces idle connections of older generations, one after the other, so
     /// that Postgres sees no storm of logins: the new one first where the
     /// ceiling has room for both, else the old one makes room.
-    pub(super) async fn replace_idle(self: Arc<Self>) {
+    pub(super) fn start_replacing(self: &Arc<Self>, state: &mut State) {
+        if !std::mem::replace(&mut state.replacing, true) {
+            tokio::spawn(self.clone().replace_idle());
+        }
+    }
+
+    async fn replace_idle(self: Arc<Self>) {
         // The probe's connection stands for the first one.
         let mut stands_in = true;
         loop {
             let (old, current, room, replace) = {
                 let mut state = self.state();
-                let Some(current) = state.current.clone() else {
-                    return;
-                };
-                if !matches!(state.health, Health::Good) {
-                    return; // what still works is worth keeping
-                }
-                let Some(at) = state
-                    .idle
-                    .iter()
-                    .position(|c| !Arc::ptr_eq(&c.generation, &current))
-                else {
+                // With logins failing, what still works is worth keeping.
+                let good = matches!(state.health, Health::Good);
+                let next = state.current.clone().filter(|_| good).and_then(|current| {
+                    let old = |c: &Box<Connection>| !Arc::ptr_eq(&c.generation, &current);
+                    Some((state.idle.iter().position(old)?, current))
+                });
+                let Some((at, current)) = next else {
+                    state.replacing = false;
                     return;
                 };
                 let replace = !std::mem::take(&mut stands_in);

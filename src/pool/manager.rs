@@ -106,7 +106,16 @@ impl Pool {
                 }
                 _ => Next::Rest,
             },
-            Health::Down { .. } => self.retry_down(current.as_ref()).await,
+            Health::Down { .. } => {
+                // The server may have moved, and the secret says where to.
+                let moved = newest.filter(|n| in_force.is_some_and(|c| c.version != n.version));
+                if let Some(new) = moved
+                    && matches!(self.adopt_newest(new, announced).await, Next::Rest)
+                {
+                    return Next::Rest;
+                }
+                self.retry_down(current.as_ref()).await
+            }
             Health::Seeking { .. } => self.seek(in_force).await,
         }
     }
@@ -338,8 +347,7 @@ impl Pool {
             self.announce_adoption(&generation, old.as_ref());
         }
         if old.is_some() {
-            let pool = self.clone();
-            tokio::spawn(async move { pool.replace_idle().await });
+            self.start_replacing(&mut self.state());
         }
     }
 
@@ -385,6 +393,7 @@ impl Pool {
         }
         state.idle = kept;
         if matches!(state.health, Health::Good)
+            && !state.lingering
             && let Some(current) = state.current.clone()
         {
             let wanted = self.database.min_pool_size.saturating_sub(state.open);
@@ -393,6 +402,11 @@ impl Pool {
                     self.start_opening(&mut state, current.clone());
                 }
             }
+        }
+        // What a failed login broke off goes on.
+        let old = |c: &Box<Connection>| !state.is_current(&c.generation);
+        if matches!(state.health, Health::Good) && state.idle.iter().any(old) {
+            self.start_replacing(&mut state);
         }
         state.waiting();
     }

@@ -24,6 +24,8 @@ mod state;
 mod statements;
 mod status;
 mod suspicion;
+#[cfg(test)]
+mod tests;
 
 pub use checkout::CheckoutError;
 pub use connection::Connection;

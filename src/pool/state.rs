@@ -45,6 +45,8 @@ pub(super) struct State {
     pub leased: usize,
     pub current: Option<Arc<Generation>>,
     pub draining: Vec<Draining>,
+    /// Idle connections of older generations are being replaced.
+    pub replacing: bool,
     pub health: Health,
     /// The prober needs a slot and there is none: the next connection that
     /// comes back is closed and its slot handed over.
@@ -68,6 +70,7 @@ impl State {
             leased: 0,
             current: None,
             draining: Vec::new(),
+            replacing: false,
             health: Health::Seeking {
                 since: Instant::now(),
                 message: "no login yet".into(),

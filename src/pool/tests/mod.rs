@@ -1,0 +1,87 @@
+//! Pools against a server that misbehaves on demand.
+
+mod fake;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use fake::{setup, until};
+
+/// A connection that came back between a client's look at the idle list and
+/// its entry into the queue was seen by nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_waits_beside_an_idle_connection() {
+    let s = setup("pool_size = 1\npool_wait_timeout = \"2s\"").await;
+    let clients: Vec<_> = (1..3)
+        .map(|n| {
+            let pool = s.pool.clone();
+            tokio::spawn(async move {
+                for i in 0..30_000 {
+                    drop(pool.checkout().await.expect("a turn"));
+                    // They meet at every point of each other's way.
+                    for _ in 0..i * n % 1_000 {
+                        std::hint::spin_loop();
+                    }
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.expect("no client waited in vain");
+    }
+}
+
+/// The server has moved: the secret says where, and the old place is silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_is_adopted_although_the_old_server_is_gone() {
+    let s = setup("pool_size = 2\nserver_idle_timeout = \"1s\"").await;
+    let moved = fake::Server::start().await;
+    s.server.room.store(0, Relaxed);
+    s.server.hang_up();
+    while s.pool.checkout().await.is_ok() {
+        tokio::task::yield_now().await; // it takes a moment until it shows
+    }
+    s.store.put("two", "u1", moved.port);
+    until("the move is followed", || {
+        let counts = s.pool.counts();
+        let in_force = counts.generations.first();
+        in_force.is_some_and(|g| g.generation.credential.version.as_str() == "two")
+    })
+    .await;
+    s.pool.checkout().await.expect("the new server");
+}
+
+/// What stopped the replacement of idle connections must not stop it for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_generation_drains_although_a_login_failed_meanwhile() {
+    let s = setup("pool_size = 4").await;
+    let mut leases = Vec::new();
+    for _ in 0..3 {
+        leases.push(s.pool.checkout().await.expect("a connection"));
+    }
+    drop(leases);
+    until("three are idle", || s.pool.counts().idle == 3).await;
+    // The new version logs in once, and then the server takes no more.
+    s.server.room.store(1, Relaxed);
+    s.store.put("two", "u2", s.server.port);
+    until("a login failed", || s.pool.counts().problem.is_some()).await;
+    s.server.room.store(usize::MAX, Relaxed);
+    until("no old connection is left", || {
+        let counts = s.pool.counts();
+        counts.problem.is_none() && counts.generations.len() == 1
+    })
+    .await;
+}
+
+/// A pool that a reload has replaced keeps nothing, so it has no minimum.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lingering_pool_does_not_log_in_for_nobody() {
+    let s = setup("pool_size = 4\nmin_pool_size = 2").await;
+    until("the minimum", || s.pool.counts().idle == 2).await;
+    s.pool.linger();
+    until("it has closed them", || s.pool.is_empty()).await;
+    let logins = s.server.logins.load(Relaxed);
+    // Two of its sweeps: there is nothing to wait for but that nothing happens.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(s.server.logins.load(Relaxed), logins);
+}
