@@ -79,15 +79,38 @@ impl Statements {
     }
 }
 
+/// Statements kept on one server connection.
+const MAX_PREPARED: usize = 200;
+
 /// What is prepared on one server connection; the least recently used goes
 /// when there are too many.
-#[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Prepared {
     used: HashMap<u64, u64>,
     clock: u64,
+    limit: usize,
+    /// The session whose unnamed statement lies there; 0: nobody's, or nobody
+    /// knows whose.
+    pub unnamed_of: u64,
+}
+
+impl Default for Prepared {
+    fn default() -> Self {
+        Self::with_limit(MAX_PREPARED)
+    }
 }
 
 impl Prepared {
+    /// Nothing yet, and never more than `limit` statements.
+    pub fn with_limit(limit: usize) -> Self {
+        Self {
+            used: HashMap::new(),
+            clock: 0,
+            limit: limit.max(1),
+            unnamed_of: 0,
+        }
+    }
+
     /// Whether a statement is there; if so, it has just been used.
     pub fn touch(&mut self, id: u64) -> bool {
         self.clock += 1;
@@ -101,8 +124,8 @@ impl Prepared {
     }
 
     /// Notes a statement; returns the one that has to be closed for it.
-    pub fn insert(&mut self, id: u64, limit: usize) -> Option<u64> {
-        let evicted = if self.used.len() >= limit.max(1) {
+    pub fn insert(&mut self, id: u64) -> Option<u64> {
+        let evicted = if self.used.len() >= self.limit {
             self.used
                 .iter()
                 .min_by_key(|(_, used)| **used)
@@ -122,8 +145,10 @@ impl Prepared {
         self.used.remove(&id);
     }
 
+    /// After DISCARD ALL or DEALLOCATE ALL.
     pub fn clear(&mut self) {
         self.used.clear();
+        self.unnamed_of = 0;
     }
 
     pub fn len(&self) -> usize {
@@ -163,11 +188,11 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_goes() {
-        let mut prepared = Prepared::default();
-        assert_eq!(prepared.insert(1, 2), None);
-        assert_eq!(prepared.insert(2, 2), None);
+        let mut prepared = Prepared::with_limit(2);
+        assert_eq!(prepared.insert(1), None);
+        assert_eq!(prepared.insert(2), None);
         assert!(prepared.touch(1));
-        assert_eq!(prepared.insert(3, 2), Some(2));
+        assert_eq!(prepared.insert(3), Some(2));
         assert!(!prepared.touch(2));
         assert_eq!(prepared.len(), 2);
     }

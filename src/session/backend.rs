@@ -4,9 +4,11 @@
 //! rows and COPY data pass by length. Answers to messages of pgvalet's own are
 //! left out.
 
+use std::collections::BTreeMap;
+
 use super::frontend::Frontend;
 use super::replies::{Replies, Reply};
-use crate::pool::{Connection, Pool};
+use crate::pool::{Prepared, Statements};
 use crate::wire::message::{self, ErrorFields, read_command_tag, read_parameter_status};
 use crate::wire::{Frame, HEADER};
 
@@ -39,6 +41,14 @@ pub(super) struct Findings {
     pub own_failed: Option<ErrorFields>,
     /// The stream can no longer be understood.
     pub broken: bool,
+}
+
+/// What is known of the server connection that is scanned.
+pub(super) struct Server<'a> {
+    pub statements: &'a Statements,
+    pub prepared: &'a mut Prepared,
+    /// The values of ParameterStatus, as last reported.
+    pub reported: &'a mut BTreeMap<Box<str>, Box<str>>,
 }
 
 pub(super) struct Progress {
@@ -74,8 +84,7 @@ impl Backend {
         out: &mut Vec<u8>,
         replies: &mut Replies,
         front: &mut Frontend,
-        connection: &mut Connection,
-        pool: &Pool,
+        mut server: Server<'_>,
     ) -> Progress {
         let mut at = 0;
         let mut run = 0;
@@ -121,8 +130,7 @@ impl Backend {
                 b'Z' => self.ready(whole, replies),
                 b'E' => {
                     let mut own_failed = None;
-                    let replaced =
-                        self.error(whole, replies, front, connection, pool, &mut own_failed);
+                    let replaced = self.error(whole, replies, front, &mut server, &mut own_failed);
                     if own_failed.is_some() {
                         findings.get_or_insert_default().own_failed = own_failed;
                     }
@@ -137,7 +145,7 @@ impl Backend {
                 }
                 b'S' => {
                     if let Some((name, value)) = read_parameter_status(whole) {
-                        connection.server.reported.insert(name.into(), value.into());
+                        server.reported.insert(name.into(), value.into());
                         if !own {
                             let f = findings.get_or_insert_default();
                             f.reported.push((name.into(), value.into()));
@@ -147,7 +155,12 @@ impl Backend {
                 }
                 b'C' => {
                     if !own {
-                        note_command(read_command_tag(whole), front, connection, &mut findings);
+                        note_command(
+                            read_command_tag(whole),
+                            front,
+                            server.prepared,
+                            &mut findings,
+                        );
                     }
                     pop_if(replies, |r| matches!(r, Reply::Execute));
                     !own
@@ -226,8 +239,7 @@ impl Backend {
         message: &[u8],
         replies: &mut Replies,
         front: &mut Frontend,
-        connection: &mut Connection,
-        pool: &Pool,
+        server: &mut Server<'_>,
         own_failed: &mut Option<ErrorFields>,
     ) -> Option<Vec<u8>> {
         let fields = ErrorFields::read(message);
@@ -249,11 +261,11 @@ impl Backend {
             // "cached plan must not change result type": whoever parses this
             // text afresh gets a new plan.
             Some(Reply::Bind(Some(statement))) if fields.sqlstate == "0A000" => {
-                pool.statements.forget(statement);
+                server.statements.forget(statement);
             }
             _ => {}
         }
-        front.undo(failed, no_sync, &mut connection.prepared);
+        front.undo(failed, no_sync, server.prepared);
         replacement
     }
 }
@@ -268,7 +280,7 @@ fn pop_if(replies: &mut Replies, is: impl Fn(&Reply) -> bool) {
 fn note_command(
     tag: &[u8],
     front: &mut Frontend,
-    connection: &mut Connection,
+    prepared: &mut Prepared,
     findings: &mut Option<Box<Findings>>,
 ) {
     // The tags of everyday statements differ in the first letter.
@@ -282,14 +294,12 @@ fn note_command(
         }
         b"DISCARD ALL" => {
             front.forget_statements();
-            connection.prepared.clear();
-            connection.unnamed_of = 0;
+            prepared.clear();
             findings.get_or_insert_default().discarded = true;
         }
         b"DEALLOCATE ALL" => {
             front.forget_statements();
-            connection.prepared.clear();
-            connection.unnamed_of = 0;
+            prepared.clear();
         }
         _ => {}
     }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::replies::{Change, Replies, Reply, Taken};
-use crate::pool::{Connection, Pool, Prepared, Statement, statement_name};
+use crate::pool::{Prepared, Statement, Statements, statement_name};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
 
@@ -18,8 +18,6 @@ use crate::wire::{ClientError, message};
 const MAX_NAMES: usize = 16 * 1024;
 /// An unnamed statement is remembered up to this size.
 const MAX_UNNAMED: usize = 256 * 1024;
-/// Statements kept on one server connection.
-pub(super) const MAX_PREPARED: usize = 200;
 
 #[derive(Default)]
 pub(super) struct Frontend {
@@ -70,8 +68,9 @@ enum Step {
 /// What the scan works with.
 pub(super) struct Server<'a> {
     pub session: u64,
-    pub pool: &'a Pool,
-    pub connection: Option<&'a mut Connection>,
+    pub statements: &'a Statements,
+    /// What is prepared on the server connection; `None` without one.
+    pub prepared: Option<&'a mut Prepared>,
     /// Last transaction status: `E` in a failed transaction.
     pub status: u8,
     /// Names are the client's own (transaction mode).
@@ -116,7 +115,7 @@ impl Frontend {
                     break Verdict::Violation(ClientError::Protocol("invalid message length"));
                 }
             };
-            match self.route(&frame, server.connection.is_some()) {
+            match self.route(&frame, server.prepared.is_some()) {
                 Ok(Route::Forward) => {}
                 Ok(Route::Drop) => {
                     self.rest = frame.len;
@@ -125,8 +124,8 @@ impl Frontend {
                 }
                 Err(verdict) => break verdict,
             }
-            let step = match server.connection.as_deref_mut() {
-                Some(connection) if server.multiplex => {
+            let step = match server.prepared.as_deref_mut() {
+                Some(prepared) if server.multiplex => {
                     let mut scan = Multiplex {
                         front: self,
                         out: Composer {
@@ -134,8 +133,8 @@ impl Frontend {
                             run: Some(&input[run..at]),
                         },
                         replies,
-                        connection,
-                        pool: server.pool,
+                        prepared,
+                        statements: server.statements,
                         session: server.session,
                         failed: server.status == b'E',
                     };
@@ -286,8 +285,8 @@ struct Multiplex<'a> {
     front: &'a mut Frontend,
     out: Composer<'a>,
     replies: &'a mut Replies,
-    connection: &'a mut Connection,
-    pool: &'a Pool,
+    prepared: &'a mut Prepared,
+    statements: &'a Statements,
     session: u64,
     failed: bool,
 }
@@ -299,7 +298,7 @@ impl Multiplex<'_> {
             b'B' => self.bind(frame, bytes),
             b'D' | b'C' => self.describe_or_close(frame, bytes),
             b'Q' => {
-                self.connection.unnamed_of = 0;
+                self.prepared.unnamed_of = 0;
                 Ok(Step::Pass)
             }
             _ => Ok(Step::Pass),
@@ -332,11 +331,11 @@ impl Multiplex<'_> {
         // In a failed transaction the server has to say so itself, so it is
         // given a statement that it cannot have met.
         let statement = if self.failed {
-            self.pool.statements.unshared(body)
+            self.statements.unshared(body)
         } else {
-            self.pool.statements.intern(body)
+            self.statements.intern(body)
         };
-        let known = self.connection.prepared.touch(statement.id);
+        let known = self.prepared.touch(statement.id);
         let before = self.front.names.insert(name.into(), statement.clone());
         let preparing = (!known).then_some(statement.id);
         let change = Box::new(Change {
@@ -361,7 +360,7 @@ impl Multiplex<'_> {
         if !complete && frame.len <= MAX_UNNAMED {
             return Step::More;
         }
-        self.connection.unnamed_of = self.session;
+        self.prepared.unnamed_of = self.session;
         if complete {
             let body = &bytes[HEADER + 1..frame.len];
             let kept = self.front.unnamed.get_or_insert_default();
@@ -433,7 +432,7 @@ impl Multiplex<'_> {
             }
             (_, b'S') if name.is_empty() => {
                 self.front.unnamed = None;
-                self.connection.unnamed_of = 0;
+                self.prepared.unnamed_of = 0;
                 Ok(Step::Pass)
             }
             (_, b'S') => {
@@ -455,7 +454,7 @@ impl Multiplex<'_> {
 
     /// Makes sure that the server has a statement.
     fn prepare(&mut self, statement: &Statement) {
-        if self.connection.prepared.touch(statement.id) {
+        if self.prepared.touch(statement.id) {
             return;
         }
         self.make_room(statement.id);
@@ -464,7 +463,7 @@ impl Multiplex<'_> {
     }
 
     fn make_room(&mut self, id: u64) {
-        if let Some(evicted) = self.connection.prepared.insert(id, MAX_PREPARED) {
+        if let Some(evicted) = self.prepared.insert(id) {
             message::close_statement(self.out.begin(), &crate::pool::server_name(evicted));
             self.replies.push(Reply::HiddenClose);
         }
@@ -472,7 +471,7 @@ impl Multiplex<'_> {
 
     /// Makes sure that the unnamed statement there is this client's.
     fn restore_unnamed(&mut self) {
-        if self.connection.unnamed_of == self.session {
+        if self.prepared.unnamed_of == self.session {
             return;
         }
         let Some(body) = &self.front.unnamed else {
@@ -480,7 +479,7 @@ impl Multiplex<'_> {
         };
         message::parse(self.out.begin(), "", body);
         self.replies.push(Reply::HiddenParseUnnamed);
-        self.connection.unnamed_of = self.session;
+        self.prepared.unnamed_of = self.session;
     }
 }
 

@@ -14,14 +14,14 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::backend::Backend;
+use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
 use super::frontend::{Frontend, Server, Verdict};
 use super::pending::Pending;
 use super::replies::{Replies, Reply};
 use crate::config::PoolMode;
 use crate::net::Stream;
-use crate::pool::{Generation, Lease, Pool, Profile, Settings};
+use crate::pool::{Connection, Generation, Lease, Pool, Profile, Settings};
 use crate::upstream::BackendPid;
 use crate::wire::{ClientError, message};
 
@@ -321,8 +321,8 @@ impl Relay {
             out.clear();
             let server = Server {
                 session: self.handle.id,
-                pool: &self.pool,
-                connection: self.lease.as_deref_mut(),
+                statements: &self.pool.statements,
+                prepared: self.lease.as_deref_mut().map(|c| &mut c.prepared),
                 status: self.back.status,
                 multiplex: self.mode == PoolMode::Transaction,
             };
@@ -406,14 +406,15 @@ impl Relay {
         let Some(lease) = &mut self.lease else {
             return Ok(input.len());
         };
-        let progress = self.back.scan(
-            input,
-            out,
-            &mut self.replies,
-            &mut self.front,
-            lease,
-            &self.pool,
-        );
+        let connection: &mut Connection = lease;
+        let server = backend::Server {
+            statements: &self.pool.statements,
+            prepared: &mut connection.prepared,
+            reported: &mut connection.server.reported,
+        };
+        let progress = self
+            .back
+            .scan(input, out, &mut self.replies, &mut self.front, server);
         let run = &input[progress.run..progress.consumed];
         self.sent += (out.len() + run.len()) as u64;
         let mut halt = None;
@@ -441,7 +442,7 @@ impl Relay {
         }
     }
 
-    fn consider(&mut self, findings: super::backend::Findings) -> Result<(), Halt> {
+    fn consider(&mut self, findings: backend::Findings) -> Result<(), Halt> {
         if findings.broken {
             return Err(Halt::ServerGone);
         }
@@ -470,7 +471,7 @@ impl Relay {
     fn reported(&mut self, reported: Vec<(Box<str>, Box<str>)>) {
         let mut settings: Settings = self.profile.settings().clone();
         for (name, value) in reported {
-            if super::backend::is_portable(&name) {
+            if backend::is_portable(&name) {
                 settings.insert(name.to_ascii_lowercase().into(), value);
             } else {
                 self.ask = true;
