@@ -233,7 +233,12 @@ impl Frontend {
     /// Entries that the server passed over after an error, the latest first:
     /// what they would have changed did not happen.
     pub fn undo(&mut self, failed: Vec<Reply>, no_sync: bool, prepared: &mut Prepared) {
-        self.skipping |= no_sync;
+        if no_sync {
+            // A simple query behind the failed message counted as the end of
+            // the batch, but the server passes over it as well.
+            self.skipping = true;
+            self.batch_open = true;
+        }
         for reply in failed {
             match reply {
                 Reply::Parse(change) | Reply::KnownParse(change) | Reply::KnownClose(change) => {
