@@ -31,6 +31,6 @@ impl Connection {
     /// After DISCARD ALL: as if it had just logged in.
     pub fn forget_session(&mut self) {
         self.profile = Profile::initial();
-        self.prepared.clear();
+        self.prepared = Prepared::default();
     }
 }

@@ -28,7 +28,7 @@ pub use connection::Connection;
 pub use generation::Generation;
 pub use lease::Lease;
 pub use profile::{Profile, Profiles, Settings};
-pub use statements::{Prepared, Statement, Statements, server_name, statement_name};
+pub use statements::{Prepared, Statement, Statements, Unnamed, server_name, statement_name};
 pub use status::{GenerationCounts, PoolCounts};
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

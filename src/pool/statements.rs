@@ -89,9 +89,16 @@ pub struct Prepared {
     used: HashMap<u64, u64>,
     clock: u64,
     limit: usize,
-    /// The session whose unnamed statement lies there; 0: nobody's, or nobody
-    /// knows whose.
-    pub unnamed_of: u64,
+    /// Which unnamed statement lies there, where that is known.
+    pub unnamed: Option<Unnamed>,
+}
+
+/// One of the unnamed statements that a session has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unnamed {
+    pub session: u64,
+    /// Counted up whenever the session gets another one, or none.
+    pub turn: u64,
 }
 
 impl Default for Prepared {
@@ -107,7 +114,7 @@ impl Prepared {
             used: HashMap::new(),
             clock: 0,
             limit: limit.max(1),
-            unnamed_of: 0,
+            unnamed: None,
         }
     }
 
@@ -123,32 +130,30 @@ impl Prepared {
         }
     }
 
-    /// Notes a statement; returns the one that has to be closed for it.
-    pub fn insert(&mut self, id: u64) -> Option<u64> {
-        let evicted = if self.used.len() >= self.limit {
-            self.used
-                .iter()
-                .min_by_key(|(_, used)| **used)
-                .map(|(id, _)| *id)
-        } else {
-            None
-        };
-        if let Some(evicted) = evicted {
-            self.used.remove(&evicted);
+    /// The statement that has to be closed before another one is prepared, if
+    /// one has to; to be asked until none is left.
+    pub fn evict(&mut self) -> Option<u64> {
+        if self.used.len() < self.limit {
+            return None;
         }
+        let (&oldest, _) = self.used.iter().min_by_key(|(_, used)| **used)?;
+        self.used.remove(&oldest);
+        Some(oldest)
+    }
+
+    /// Notes a statement; it has just been used.
+    pub fn insert(&mut self, id: u64) {
         self.clock += 1;
         self.used.insert(id, self.clock);
-        evicted
     }
 
     pub fn remove(&mut self, id: u64) {
         self.used.remove(&id);
     }
 
-    /// After DISCARD ALL or DEALLOCATE ALL.
+    /// After DISCARD ALL or DEALLOCATE ALL, which leave the unnamed statement.
     pub fn clear(&mut self) {
         self.used.clear();
-        self.unnamed_of = 0;
     }
 
     pub fn len(&self) -> usize {
@@ -189,10 +194,12 @@ mod tests {
     #[test]
     fn the_least_recently_used_goes() {
         let mut prepared = Prepared::with_limit(2);
-        assert_eq!(prepared.insert(1), None);
-        assert_eq!(prepared.insert(2), None);
+        prepared.insert(1);
+        assert_eq!(prepared.evict(), None);
+        prepared.insert(2);
         assert!(prepared.touch(1));
-        assert_eq!(prepared.insert(3), Some(2));
+        assert_eq!(prepared.evict(), Some(2));
+        prepared.insert(3);
         assert!(!prepared.touch(2));
         assert_eq!(prepared.len(), 2);
     }

@@ -157,6 +157,7 @@ impl Backend {
                     if !own {
                         note_command(
                             read_command_tag(whole),
+                            replies,
                             front,
                             server.prepared,
                             &mut findings,
@@ -175,7 +176,7 @@ impl Backend {
                     true
                 }
                 b'3' => match replies.front() {
-                    Some(Reply::HiddenClose) => {
+                    Some(Reply::HiddenClose(_)) => {
                         replies.pop();
                         false
                     }
@@ -265,7 +266,7 @@ impl Backend {
             }
             _ => {}
         }
-        front.undo(failed, no_sync, server.prepared);
+        front.undo(failed, no_sync, replies, server.prepared);
         replacement
     }
 }
@@ -279,6 +280,7 @@ fn pop_if(replies: &mut Replies, is: impl Fn(&Reply) -> bool) {
 /// Commands whose effect outlives their transaction.
 fn note_command(
     tag: &[u8],
+    replies: &mut Replies,
     front: &mut Frontend,
     prepared: &mut Prepared,
     findings: &mut Option<Box<Findings>>,
@@ -293,13 +295,11 @@ fn note_command(
             findings.get_or_insert_default().ask = true;
         }
         b"DISCARD ALL" => {
-            front.forget_statements();
-            prepared.clear();
+            front.forget_statements(replies, prepared);
             findings.get_or_insert_default().discarded = true;
         }
         b"DEALLOCATE ALL" => {
-            front.forget_statements();
-            prepared.clear();
+            front.forget_statements(replies, prepared);
         }
         _ => {}
     }

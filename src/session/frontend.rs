@@ -9,13 +9,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::replies::{Change, Replies, Reply, Taken};
-use crate::pool::{Prepared, Statement, Statements, statement_name};
+use crate::pool::{Prepared, Statement, Statements, Unnamed, statement_name};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
 
 /// Names are looked for within this many bytes of a Bind; Postgres cuts
 /// identifiers at 63.
 const MAX_NAMES: usize = 16 * 1024;
+/// Body of a Parse of nothing, which succeeds in a failed transaction too.
+const EMPTY: &[u8] = b"\0\0\0";
 /// An unnamed statement is remembered up to this size.
 const MAX_UNNAMED: usize = 256 * 1024;
 
@@ -25,11 +27,15 @@ pub(super) struct Frontend {
     names: HashMap<Box<[u8]>, Arc<Statement>>,
     /// Body of its last unnamed Parse.
     unnamed: Option<Vec<u8>>,
+    /// Which one that is: a server connection may still hold an earlier one.
+    unnamed_turn: u64,
     /// Bytes of the current message that are still to come.
     rest: usize,
     rest_is_dropped: bool,
     /// Extended-protocol messages were sent and no Sync after them.
     pub batch_open: bool,
+    /// It holds the unnamed statement that its messages mean.
+    unnamed_in_batch: bool,
     /// The server passes over everything up to Sync, and so does this side.
     skipping: bool,
     pub queries: u64,
@@ -50,6 +56,9 @@ pub(super) enum Verdict {
     More,
     /// The rest needs a server connection.
     NeedServer,
+    /// The rest depends on answers that are under way: what a name means is
+    /// not known until an earlier batch has succeeded or failed.
+    NeedAnswers,
     Terminate,
     Violation(ClientError),
 }
@@ -63,6 +72,7 @@ enum Step {
     /// The first bytes were written anew; the rest goes on as it is.
     Rewritten(usize),
     More,
+    Wait,
 }
 
 /// What the scan works with.
@@ -149,6 +159,7 @@ impl Frontend {
             match step {
                 Err(error) => break Verdict::Violation(error),
                 Ok(Step::More) => break Verdict::More,
+                Ok(Step::Wait) => break Verdict::NeedAnswers,
                 Ok(Step::Pass) => {
                     self.note(&frame, replies);
                     self.rest = frame.len;
@@ -200,15 +211,18 @@ impl Frontend {
             b'Q' => {
                 self.queries += 1;
                 self.batch_open = false; // a simple query ends the batch before it
-                self.unnamed = None; // and the unnamed statement
+                self.drop_unnamed(); // and the unnamed statement
+                self.unnamed_in_batch = false;
                 replies.push(Reply::Query);
             }
             b'F' => {
                 self.batch_open = false;
+                self.unnamed_in_batch = false;
                 replies.push(Reply::Function);
             }
             b'S' => {
                 self.batch_open = false;
+                self.unnamed_in_batch = false;
                 self.skipping = false;
                 replies.push(Reply::Sync);
             }
@@ -232,7 +246,17 @@ impl Frontend {
 
     /// Entries that the server passed over after an error, the latest first:
     /// what they would have changed did not happen.
-    pub fn undo(&mut self, failed: Vec<Reply>, no_sync: bool, prepared: &mut Prepared) {
+    ///
+    /// Of the unnamed statement, what it was before is not remembered: where a
+    /// new one was passed over, there is none until the next one is parsed,
+    /// while on Postgres the one before would come back.
+    pub fn undo(
+        &mut self,
+        failed: Vec<Reply>,
+        no_sync: bool,
+        replies: &Replies,
+        prepared: &mut Prepared,
+    ) {
         if no_sync {
             // A simple query behind the failed message counted as the end of
             // the batch, but the server passes over it as well.
@@ -241,26 +265,68 @@ impl Frontend {
         }
         for reply in failed {
             match reply {
-                Reply::Parse(change) | Reply::KnownParse(change) | Reply::KnownClose(change) => {
-                    if let Some(id) = change.preparing {
-                        prepared.remove(id);
+                Reply::Parse(change) => {
+                    if let Some(after) = &change.after {
+                        prepared.remove(after.id);
                     }
-                    match change.before {
-                        Some(before) => self.names.insert(change.name, before),
-                        None => self.names.remove(&change.name),
-                    };
+                    self.rename(change.name, change.before);
+                }
+                Reply::KnownParse(change) | Reply::KnownClose(change) => {
+                    self.rename(change.name, change.before);
                 }
                 Reply::HiddenParse(id) => prepared.remove(id),
-                Reply::ParseUnnamed => self.unnamed = None,
+                Reply::HiddenClose(Some(id)) => prepared.insert(id),
+                // A later batch may have said already which one it will be.
+                _ if replies.unnamed_pending() => {}
+                Reply::ParseUnnamed => {
+                    self.drop_unnamed();
+                    prepared.unnamed = None;
+                }
+                Reply::HiddenParseUnnamed | Reply::HiddenClose(None) => prepared.unnamed = None,
                 _ => {}
             }
         }
     }
 
-    /// DISCARD ALL or DEALLOCATE ALL.
-    pub fn forget_statements(&mut self) {
-        self.names.clear();
+    fn drop_unnamed(&mut self) {
         self.unnamed = None;
+        self.unnamed_turn += 1;
+    }
+
+    fn rename(&mut self, name: Box<[u8]>, meaning: Option<Arc<Statement>>) {
+        match meaning {
+            Some(statement) => self.names.insert(name, statement),
+            None => self.names.remove(&name),
+        };
+    }
+
+    /// DISCARD ALL or DEALLOCATE ALL was run: nothing is left but what the
+    /// messages behind it make anew.
+    pub fn forget_statements(&mut self, replies: &mut Replies, prepared: &mut Prepared) {
+        self.names.clear();
+        prepared.clear();
+        for reply in replies.iter_mut() {
+            match reply {
+                Reply::Parse(change) | Reply::KnownParse(change) | Reply::KnownClose(change) => {
+                    change.before = None;
+                    self.rename(change.name.clone(), change.after.clone());
+                }
+                Reply::HiddenClose(id) => *id = None,
+                _ => {}
+            }
+            match reply {
+                Reply::Parse(change) => change.after.iter().for_each(|s| prepared.insert(s.id)),
+                Reply::HiddenParse(id) => prepared.insert(*id),
+                _ => {}
+            }
+        }
+    }
+
+    /// A query of pgvalet's own, whose answers the client does not see.
+    pub fn ask(sql: &str, out: &mut Vec<u8>, replies: &mut Replies, prepared: &mut Prepared) {
+        message::query(out, sql);
+        prepared.unnamed = None; // a simple query drops it
+        replies.push(Reply::HiddenQuery);
     }
 }
 
@@ -303,7 +369,7 @@ impl Multiplex<'_> {
             b'B' => self.bind(frame, bytes),
             b'D' | b'C' => self.describe_or_close(frame, bytes),
             b'Q' => {
-                self.prepared.unnamed_of = 0;
+                self.prepared.unnamed = None;
                 Ok(Step::Pass)
             }
             _ => Ok(Step::Pass),
@@ -320,9 +386,17 @@ impl Multiplex<'_> {
         let Some(whole) = bytes.get(..frame.len) else {
             return Ok(Step::More);
         };
+        // In a transaction that an earlier batch may still make fail, Parse
+        // fails as well, whoever has parsed this text before.
+        if self.replies.batch_pending() {
+            return Ok(Step::Wait);
+        }
         let body = &whole[HEADER + name.len() + 1..];
         self.front.batch_open = true;
-        if let Some(taken) = self.front.names.get(name).cloned() {
+        if self.front.names.contains_key(name) {
+            // The server finds fault with a name of its own, not with one that
+            // others use: should it accept the statement, nobody would know.
+            let taken = self.statements.unshared(EMPTY);
             self.prepare(&taken);
             let server_name = taken.server_name();
             message::parse(self.out.begin(), &server_name, body);
@@ -342,11 +416,10 @@ impl Multiplex<'_> {
         };
         let known = self.prepared.touch(statement.id);
         let before = self.front.names.insert(name.into(), statement.clone());
-        let preparing = (!known).then_some(statement.id);
         let change = Box::new(Change {
             name: name.into(),
             before,
-            preparing,
+            after: Some(statement.clone()),
         });
         if known {
             self.replies.push(Reply::KnownParse(change));
@@ -365,7 +438,9 @@ impl Multiplex<'_> {
         if !complete && frame.len <= MAX_UNNAMED {
             return Step::More;
         }
-        self.prepared.unnamed_of = self.session;
+        self.front.unnamed_turn += 1;
+        self.front.unnamed_in_batch = true;
+        self.prepared.unnamed = Some(self.unnamed());
         if complete {
             let body = &bytes[HEADER + 1..frame.len];
             let kept = self.front.unnamed.get_or_insert_default();
@@ -386,8 +461,10 @@ impl Multiplex<'_> {
             return incomplete(frame, bytes);
         };
         if name.is_empty() {
-            self.restore_unnamed();
-            return Ok(Step::Pass);
+            return Ok(self.restore_unnamed());
+        }
+        if self.replies.change_pending() {
+            return Ok(Step::Wait);
         }
         let Some(statement) = self.front.names.get(name).cloned() else {
             // Made by SQL's PREPARE, or unknown: the server knows which.
@@ -421,10 +498,8 @@ impl Multiplex<'_> {
             return Ok(Step::Pass);
         };
         match (frame.tag, kind) {
-            (b'D', b'S') if name.is_empty() => {
-                self.restore_unnamed();
-                Ok(Step::Pass)
-            }
+            (b'D', b'S') if name.is_empty() => Ok(self.restore_unnamed()),
+            (_, b'S') if !name.is_empty() && self.replies.change_pending() => Ok(Step::Wait),
             (b'D', b'S') => {
                 let Some(statement) = self.front.names.get(name).cloned() else {
                     return Ok(Step::Pass);
@@ -436,8 +511,8 @@ impl Multiplex<'_> {
                 Ok(Step::Replaced)
             }
             (_, b'S') if name.is_empty() => {
-                self.front.unnamed = None;
-                self.prepared.unnamed_of = 0;
+                self.front.drop_unnamed();
+                self.prepared.unnamed = None;
                 Ok(Step::Pass)
             }
             (_, b'S') => {
@@ -448,7 +523,7 @@ impl Multiplex<'_> {
                 let change = Change {
                     name: name.into(),
                     before: Some(before),
-                    preparing: None,
+                    after: None,
                 };
                 self.replies.push(Reply::KnownClose(Box::new(change)));
                 Ok(Step::Replaced)
@@ -468,23 +543,41 @@ impl Multiplex<'_> {
     }
 
     fn make_room(&mut self, id: u64) {
-        if let Some(evicted) = self.prepared.insert(id) {
+        while let Some(evicted) = self.prepared.evict() {
             message::close_statement(self.out.begin(), &crate::pool::server_name(evicted));
-            self.replies.push(Reply::HiddenClose);
+            self.replies.push(Reply::HiddenClose(Some(evicted)));
+        }
+        self.prepared.insert(id);
+    }
+
+    fn unnamed(&self) -> Unnamed {
+        Unnamed {
+            session: self.session,
+            turn: self.front.unnamed_turn,
         }
     }
 
-    /// Makes sure that the unnamed statement there is this client's.
-    fn restore_unnamed(&mut self) {
-        if self.prepared.unnamed_of == self.session {
-            return;
+    /// Makes sure that the unnamed statement there is this client's, for a
+    /// message that then passes as it is.
+    fn restore_unnamed(&mut self) -> Step {
+        if !self.front.unnamed_in_batch && self.replies.unnamed_pending() {
+            return Step::Wait; // for the Parse of an earlier batch
         }
-        let Some(body) = &self.front.unnamed else {
-            return;
-        };
-        message::parse(self.out.begin(), "", body);
-        self.replies.push(Reply::HiddenParseUnnamed);
-        self.prepared.unnamed_of = self.session;
+        let wanted = self.unnamed();
+        if self.prepared.unnamed != Some(wanted) {
+            let out = self.out.begin();
+            if let Some(body) = &self.front.unnamed {
+                message::parse(out, "", body);
+                self.replies.push(Reply::HiddenParseUnnamed);
+            } else {
+                // It has none, so it must not get another client's.
+                message::close_statement(out, "");
+                self.replies.push(Reply::HiddenClose(None));
+            }
+            self.prepared.unnamed = Some(wanted);
+            self.front.unnamed_in_batch = true;
+        }
+        Step::Pass
     }
 }
 

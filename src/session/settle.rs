@@ -24,6 +24,7 @@ UNION ALL SELECT 'cursor', '', name FROM pg_catalog.pg_cursors WHERE is_holdable
 UNION ALL SELECT 'prepare', '', name FROM pg_catalog.pg_prepared_statements WHERE from_sql";
 
 pub(super) async fn ask(lease: &mut Lease) -> Result<Left, CleanError> {
+    lease.prepared.unnamed = None; // a simple query drops it
     let rows = lease.server.ask(QUESTION).await?;
     let user = lease.generation.credential.username.clone();
     let mut left = Left {
