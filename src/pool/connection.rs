@@ -12,8 +12,6 @@ pub struct Connection {
     /// What is set on it: the profile of whoever used it last.
     pub profile: Arc<Profile>,
     pub prepared: Prepared,
-    /// The session whose unnamed statement lies there; 0 for none.
-    pub unnamed_of: u64,
     /// In the pool's seconds.
     pub(super) idle_since: u64,
 }
@@ -26,7 +24,6 @@ impl Connection {
             generation,
             profile: Profile::initial(),
             prepared: Prepared::default(),
-            unnamed_of: 0,
             idle_since: 0,
         }
     }
@@ -34,7 +31,6 @@ impl Connection {
     /// After DISCARD ALL: as if it had just logged in.
     pub fn forget_session(&mut self) {
         self.profile = Profile::initial();
-        self.prepared.clear();
-        self.unnamed_of = 0;
+        self.prepared = Prepared::default();
     }
 }

@@ -32,7 +32,7 @@ pub use connection::Connection;
 pub use generation::Generation;
 pub use lease::Lease;
 pub use profile::{Profile, Profiles, Settings, literal};
-pub use statements::{Prepared, Statement, Statements, server_name, statement_name};
+pub use statements::{Prepared, Statement, Statements, Unnamed, server_name, statement_name};
 pub use status::{GenerationCounts, PoolCounts};
 pub use suspicion::{Suspicion, suspect};
 

@@ -85,15 +85,45 @@ impl Statements {
     }
 }
 
+/// Statements kept on one server connection.
+const MAX_PREPARED: usize = 200;
+
 /// What is prepared on one server connection; the least recently used goes
 /// when there are too many.
-#[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Prepared {
     used: HashMap<u64, u64>,
     clock: u64,
+    limit: usize,
+    /// Which unnamed statement lies there, where that is known.
+    pub unnamed: Option<Unnamed>,
+}
+
+/// One of the unnamed statements that a session has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unnamed {
+    pub session: u64,
+    /// Counted up whenever the session gets another one, or none.
+    pub turn: u64,
+}
+
+impl Default for Prepared {
+    fn default() -> Self {
+        Self::with_limit(MAX_PREPARED)
+    }
 }
 
 impl Prepared {
+    /// Nothing yet, and never more than `limit` statements.
+    pub fn with_limit(limit: usize) -> Self {
+        Self {
+            used: HashMap::new(),
+            clock: 0,
+            limit: limit.max(1),
+            unnamed: None,
+        }
+    }
+
     /// Whether a statement is there; if so, it has just been used.
     pub fn touch(&mut self, id: u64) -> bool {
         self.clock += 1;
@@ -106,28 +136,28 @@ impl Prepared {
         }
     }
 
-    /// Notes a statement; returns the one that has to be closed for it.
-    pub fn insert(&mut self, id: u64, limit: usize) -> Option<u64> {
-        let evicted = if self.used.len() >= limit.max(1) {
-            self.used
-                .iter()
-                .min_by_key(|(_, used)| **used)
-                .map(|(id, _)| *id)
-        } else {
-            None
-        };
-        if let Some(evicted) = evicted {
-            self.used.remove(&evicted);
+    /// The statement that has to be closed before another one is prepared, if
+    /// one has to; to be asked until none is left.
+    pub fn evict(&mut self) -> Option<u64> {
+        if self.used.len() < self.limit {
+            return None;
         }
+        let (&oldest, _) = self.used.iter().min_by_key(|(_, used)| **used)?;
+        self.used.remove(&oldest);
+        Some(oldest)
+    }
+
+    /// Notes a statement; it has just been used.
+    pub fn insert(&mut self, id: u64) {
         self.clock += 1;
         self.used.insert(id, self.clock);
-        evicted
     }
 
     pub fn remove(&mut self, id: u64) {
         self.used.remove(&id);
     }
 
+    /// After DISCARD ALL or DEALLOCATE ALL, which leave the unnamed statement.
     pub fn clear(&mut self) {
         self.used.clear();
     }
@@ -169,11 +199,13 @@ mod tests {
 
     #[test]
     fn the_least_recently_used_goes() {
-        let mut prepared = Prepared::default();
-        assert_eq!(prepared.insert(1, 2), None);
-        assert_eq!(prepared.insert(2, 2), None);
+        let mut prepared = Prepared::with_limit(2);
+        prepared.insert(1);
+        assert_eq!(prepared.evict(), None);
+        prepared.insert(2);
         assert!(prepared.touch(1));
-        assert_eq!(prepared.insert(3, 2), Some(2));
+        assert_eq!(prepared.evict(), Some(2));
+        prepared.insert(3);
         assert!(!prepared.touch(2));
         assert_eq!(prepared.len(), 2);
     }

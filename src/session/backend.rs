@@ -4,9 +4,11 @@
 //! rows and COPY data pass by length. Answers to messages of pgvalet's own are
 //! left out.
 
+use std::collections::BTreeMap;
+
 use super::frontend::{Frontend, Watch};
 use super::replies::{Replies, Reply};
-use crate::pool::{Connection, Pool};
+use crate::pool::{Prepared, Statements};
 use crate::wire::message::{self, ErrorFields, read_command_tag, read_parameter_status};
 use crate::wire::{Frame, HEADER};
 
@@ -43,6 +45,14 @@ pub(super) struct Findings {
     pub broken: bool,
 }
 
+/// What is known of the server connection that is scanned.
+pub(super) struct Server<'a> {
+    pub statements: &'a Statements,
+    pub prepared: &'a mut Prepared,
+    /// The values of ParameterStatus, as last reported.
+    pub reported: &'a mut BTreeMap<Box<str>, Box<str>>,
+}
+
 pub(super) struct Progress {
     pub consumed: usize,
     /// As in the other direction: what follows the buffer.
@@ -76,8 +86,7 @@ impl Backend {
         out: &mut Vec<u8>,
         replies: &mut Replies,
         front: &mut Frontend,
-        connection: &mut Connection,
-        pool: &Pool,
+        mut server: Server<'_>,
     ) -> Progress {
         let mut at = 0;
         let mut run = 0;
@@ -123,8 +132,7 @@ impl Backend {
                 b'Z' => self.ready(whole, replies),
                 b'E' => {
                     let mut own_failed = None;
-                    let replaced =
-                        self.error(whole, replies, front, connection, pool, &mut own_failed);
+                    let replaced = self.error(whole, replies, front, &mut server, &mut own_failed);
                     if own_failed.is_some() {
                         findings.get_or_insert_default().own_failed = own_failed;
                     }
@@ -139,7 +147,7 @@ impl Backend {
                 }
                 b'S' => {
                     if let Some((name, value)) = read_parameter_status(whole) {
-                        connection.server.reported.insert(name.into(), value.into());
+                        server.reported.insert(name.into(), value.into());
                         if !own {
                             let f = findings.get_or_insert_default();
                             f.reported.push((name.into(), value.into()));
@@ -149,7 +157,13 @@ impl Backend {
                 }
                 b'C' => {
                     if !own {
-                        note_command(read_command_tag(whole), front, connection, &mut findings);
+                        note_command(
+                            read_command_tag(whole),
+                            replies,
+                            front,
+                            server.prepared,
+                            &mut findings,
+                        );
                     }
                     pop_if(replies, |r| matches!(r, Reply::Execute));
                     !own
@@ -164,7 +178,7 @@ impl Backend {
                     true
                 }
                 b'3' => match replies.front() {
-                    Some(Reply::HiddenClose) => {
+                    Some(Reply::HiddenClose(_)) => {
                         replies.pop();
                         false
                     }
@@ -228,8 +242,7 @@ impl Backend {
         message: &[u8],
         replies: &mut Replies,
         front: &mut Frontend,
-        connection: &mut Connection,
-        pool: &Pool,
+        server: &mut Server<'_>,
         own_failed: &mut Option<ErrorFields>,
     ) -> Option<Vec<u8>> {
         let fields = ErrorFields::read(message);
@@ -251,11 +264,11 @@ impl Backend {
             // "cached plan must not change result type": whoever parses this
             // text afresh gets a new plan.
             Some(Reply::Bind(Some(statement))) if fields.sqlstate == "0A000" => {
-                pool.statements.forget(statement);
+                server.statements.forget(statement);
             }
             _ => {}
         }
-        front.undo(failed, no_sync, &mut connection.prepared);
+        front.undo(failed, no_sync, replies, server.prepared);
         replacement
     }
 }
@@ -269,8 +282,9 @@ fn pop_if(replies: &mut Replies, is: impl Fn(&Reply) -> bool) {
 /// Commands whose effect outlives their transaction.
 fn note_command(
     tag: &[u8],
+    replies: &mut Replies,
     front: &mut Frontend,
-    connection: &mut Connection,
+    prepared: &mut Prepared,
     findings: &mut Option<Box<Findings>>,
 ) {
     // The tags of everyday statements differ in the first letter.
@@ -290,16 +304,12 @@ fn note_command(
         b"UNLISTEN" | b"DEALLOCATE" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL" | b"DROP TABLE"
         | b"DROP VIEW" | b"DISCARD TEMP" => findings.get_or_insert_default().freed = true,
         b"DISCARD ALL" => {
-            front.forget_statements();
+            front.forget_statements(replies, prepared);
             front.watch = Watch::default();
-            connection.prepared.clear();
-            connection.unnamed_of = 0;
             findings.get_or_insert_default().discarded = true;
         }
         b"DEALLOCATE ALL" => {
-            front.forget_statements();
-            connection.prepared.clear();
-            connection.unnamed_of = 0;
+            front.forget_statements(replies, prepared);
         }
         _ => {}
     }

@@ -9,17 +9,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::replies::{Change, Replies, Reply, Taken};
-use crate::pool::{Connection, Pool, Prepared, Statement, Suspicion, statement_name, suspect};
+use crate::pool::{Prepared, Statement, Statements, Suspicion, Unnamed, statement_name, suspect};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
 
 /// Names are looked for within this many bytes of a Bind; Postgres cuts
 /// identifiers at 63.
 const MAX_NAMES: usize = 16 * 1024;
+/// Body of a Parse of nothing, which succeeds in a failed transaction too.
+const EMPTY: &[u8] = b"\0\0\0";
 /// An unnamed statement is remembered, and a text looked at, up to this size.
 const MAX_TEXT: usize = 64 * 1024;
-/// Statements kept on one server connection.
-pub(super) const MAX_PREPARED: usize = 200;
 
 #[derive(Default)]
 pub(super) struct Frontend {
@@ -27,11 +27,15 @@ pub(super) struct Frontend {
     names: HashMap<Box<[u8]>, Arc<Statement>>,
     /// Body of its last unnamed Parse.
     unnamed: Option<Vec<u8>>,
+    /// Which one that is: a server connection may still hold an earlier one.
+    unnamed_turn: u64,
     /// Bytes of the current message that are still to come.
     rest: usize,
     rest_is_dropped: bool,
     /// Extended-protocol messages were sent and no Sync after them.
     pub batch_open: bool,
+    /// It holds the unnamed statement that its messages mean.
+    unnamed_in_batch: bool,
     /// The server passes over everything up to Sync, and so does this side.
     skipping: bool,
     pub queries: u64,
@@ -93,6 +97,9 @@ pub(super) enum Verdict {
     More,
     /// The rest needs a server connection.
     NeedServer,
+    /// The rest depends on answers that are under way: what a name means is
+    /// not known until an earlier batch has succeeded or failed.
+    NeedAnswers,
     Terminate,
     Violation(ClientError),
 }
@@ -106,13 +113,15 @@ enum Step {
     /// The first bytes were written anew; the rest goes on as it is.
     Rewritten(usize),
     More,
+    Wait,
 }
 
 /// What the scan works with.
 pub(super) struct Server<'a> {
     pub session: u64,
-    pub pool: &'a Pool,
-    pub connection: Option<&'a mut Connection>,
+    pub statements: &'a Statements,
+    /// What is prepared on the server connection; `None` without one.
+    pub prepared: Option<&'a mut Prepared>,
     /// Last transaction status: `E` in a failed transaction.
     pub status: u8,
     /// Names are the client's own (transaction mode).
@@ -157,7 +166,7 @@ impl Frontend {
                     break Verdict::Violation(ClientError::Protocol("invalid message length"));
                 }
             };
-            match self.route(&frame, server.connection.is_some()) {
+            match self.route(&frame, server.prepared.is_some()) {
                 Ok(Route::Forward) => {}
                 Ok(Route::Drop) => {
                     self.rest = frame.len;
@@ -166,8 +175,8 @@ impl Frontend {
                 }
                 Err(verdict) => break verdict,
             }
-            let step = match server.connection.as_deref_mut() {
-                Some(connection) if server.multiplex => {
+            let step = match server.prepared.as_deref_mut() {
+                Some(prepared) if server.multiplex => {
                     let mut scan = Multiplex {
                         front: self,
                         out: Composer {
@@ -175,8 +184,8 @@ impl Frontend {
                             run: Some(&input[run..at]),
                         },
                         replies,
-                        connection,
-                        pool: server.pool,
+                        prepared,
+                        statements: server.statements,
                         session: server.session,
                         failed: server.status == b'E',
                     };
@@ -191,6 +200,7 @@ impl Frontend {
             match step {
                 Err(error) => break Verdict::Violation(error),
                 Ok(Step::More) => break Verdict::More,
+                Ok(Step::Wait) => break Verdict::NeedAnswers,
                 Ok(Step::Pass) => {
                     self.note(&frame, replies);
                     self.rest = frame.len;
@@ -242,15 +252,18 @@ impl Frontend {
             b'Q' => {
                 self.queries += 1;
                 self.batch_open = false; // a simple query ends the batch before it
-                self.unnamed = None; // and the unnamed statement
+                self.drop_unnamed(); // and the unnamed statement
+                self.unnamed_in_batch = false;
                 replies.push(Reply::Query);
             }
             b'F' => {
                 self.batch_open = false;
+                self.unnamed_in_batch = false;
                 replies.push(Reply::Function);
             }
             b'S' => {
                 self.batch_open = false;
+                self.unnamed_in_batch = false;
                 self.skipping = false;
                 replies.push(Reply::Sync);
             }
@@ -274,30 +287,87 @@ impl Frontend {
 
     /// Entries that the server passed over after an error, the latest first:
     /// what they would have changed did not happen.
-    pub fn undo(&mut self, failed: Vec<Reply>, no_sync: bool, prepared: &mut Prepared) {
-        self.skipping |= no_sync;
+    ///
+    /// Of the unnamed statement, what it was before is not remembered: where a
+    /// new one was passed over, there is none until the next one is parsed,
+    /// while on Postgres the one before would come back.
+    pub fn undo(
+        &mut self,
+        failed: Vec<Reply>,
+        no_sync: bool,
+        replies: &Replies,
+        prepared: &mut Prepared,
+    ) {
+        if no_sync {
+            // A simple query behind the failed message counted as the end of
+            // the batch, but the server passes over it as well.
+            self.skipping = true;
+            self.batch_open = true;
+        }
         for reply in failed {
             match reply {
-                Reply::Parse(change) | Reply::KnownParse(change) | Reply::KnownClose(change) => {
-                    if let Some(id) = change.preparing {
-                        prepared.remove(id);
+                Reply::Parse(change) => {
+                    if let Some(after) = &change.after {
+                        prepared.remove(after.id);
                     }
-                    match change.before {
-                        Some(before) => self.names.insert(change.name, before),
-                        None => self.names.remove(&change.name),
-                    };
+                    self.rename(change.name, change.before);
+                }
+                Reply::KnownParse(change) | Reply::KnownClose(change) => {
+                    self.rename(change.name, change.before);
                 }
                 Reply::HiddenParse(id) => prepared.remove(id),
-                Reply::ParseUnnamed => self.unnamed = None,
+                Reply::HiddenClose(Some(id)) => prepared.insert(id),
+                // A later batch may have said already which one it will be.
+                _ if replies.unnamed_pending() => {}
+                Reply::ParseUnnamed => {
+                    self.drop_unnamed();
+                    prepared.unnamed = None;
+                }
+                Reply::HiddenParseUnnamed | Reply::HiddenClose(None) => prepared.unnamed = None,
                 _ => {}
             }
         }
     }
 
-    /// DISCARD ALL or DEALLOCATE ALL.
-    pub fn forget_statements(&mut self) {
-        self.names.clear();
+    fn drop_unnamed(&mut self) {
         self.unnamed = None;
+        self.unnamed_turn += 1;
+    }
+
+    fn rename(&mut self, name: Box<[u8]>, meaning: Option<Arc<Statement>>) {
+        match meaning {
+            Some(statement) => self.names.insert(name, statement),
+            None => self.names.remove(&name),
+        };
+    }
+
+    /// DISCARD ALL or DEALLOCATE ALL was run: nothing is left but what the
+    /// messages behind it make anew.
+    pub fn forget_statements(&mut self, replies: &mut Replies, prepared: &mut Prepared) {
+        self.names.clear();
+        prepared.clear();
+        for reply in replies.iter_mut() {
+            match reply {
+                Reply::Parse(change) | Reply::KnownParse(change) | Reply::KnownClose(change) => {
+                    change.before = None;
+                    self.rename(change.name.clone(), change.after.clone());
+                }
+                Reply::HiddenClose(id) => *id = None,
+                _ => {}
+            }
+            match reply {
+                Reply::Parse(change) => change.after.iter().for_each(|s| prepared.insert(s.id)),
+                Reply::HiddenParse(id) => prepared.insert(*id),
+                _ => {}
+            }
+        }
+    }
+
+    /// A query of pgvalet's own, whose answers the client does not see.
+    pub fn ask(sql: &str, out: &mut Vec<u8>, replies: &mut Replies, prepared: &mut Prepared) {
+        message::query(out, sql);
+        prepared.unnamed = None; // a simple query drops it
+        replies.push(Reply::HiddenQuery);
     }
 }
 
@@ -327,8 +397,8 @@ struct Multiplex<'a> {
     front: &'a mut Frontend,
     out: Composer<'a>,
     replies: &'a mut Replies,
-    connection: &'a mut Connection,
-    pool: &'a Pool,
+    prepared: &'a mut Prepared,
+    statements: &'a Statements,
     session: u64,
     failed: bool,
 }
@@ -352,7 +422,7 @@ impl Multiplex<'_> {
         self.front
             .watch
             .look(&bytes[HEADER..bytes.len().min(frame.len)], whole);
-        self.connection.unnamed_of = 0;
+        self.prepared.unnamed = None;
         Step::Pass
     }
 
@@ -366,9 +436,17 @@ impl Multiplex<'_> {
         let Some(whole) = bytes.get(..frame.len) else {
             return Ok(Step::More);
         };
+        // In a transaction that an earlier batch may still make fail, Parse
+        // fails as well, whoever has parsed this text before.
+        if self.replies.batch_pending() {
+            return Ok(Step::Wait);
+        }
         let body = &whole[HEADER + name.len() + 1..];
         self.front.batch_open = true;
-        if let Some(taken) = self.front.names.get(name).cloned() {
+        if self.front.names.contains_key(name) {
+            // The server finds fault with a name of its own, not with one that
+            // others use: should it accept the statement, nobody would know.
+            let taken = self.statements.unshared(EMPTY);
             self.prepare(&taken);
             let server_name = taken.server_name();
             message::parse(self.out.begin(), &server_name, body);
@@ -382,17 +460,16 @@ impl Multiplex<'_> {
         // In a failed transaction the server has to say so itself, so it is
         // given a statement that it cannot have met.
         let statement = if self.failed {
-            self.pool.statements.unshared(body)
+            self.statements.unshared(body)
         } else {
-            self.pool.statements.intern(body)
+            self.statements.intern(body)
         };
-        let known = self.connection.prepared.touch(statement.id);
+        let known = self.prepared.touch(statement.id);
         let before = self.front.names.insert(name.into(), statement.clone());
-        let preparing = (!known).then_some(statement.id);
         let change = Box::new(Change {
             name: name.into(),
             before,
-            preparing,
+            after: Some(statement.clone()),
         });
         if known {
             self.replies.push(Reply::KnownParse(change));
@@ -411,7 +488,9 @@ impl Multiplex<'_> {
         if !complete && frame.len <= MAX_TEXT {
             return Step::More;
         }
-        self.connection.unnamed_of = self.session;
+        self.front.unnamed_turn += 1;
+        self.front.unnamed_in_batch = true;
+        self.prepared.unnamed = Some(self.unnamed());
         let body = &bytes[HEADER + 1..bytes.len().min(frame.len)];
         self.front.watch.look(cstr(body).unwrap_or(body), complete);
         if complete {
@@ -433,8 +512,10 @@ impl Multiplex<'_> {
             return incomplete(frame, bytes);
         };
         if name.is_empty() {
-            self.restore_unnamed();
-            return Ok(Step::Pass);
+            return Ok(self.restore_unnamed());
+        }
+        if self.replies.change_pending() {
+            return Ok(Step::Wait);
         }
         let Some(statement) = self.front.names.get(name).cloned() else {
             // Made by SQL's PREPARE, or unknown: the server knows which.
@@ -471,10 +552,8 @@ impl Multiplex<'_> {
             return Ok(Step::Pass);
         };
         match (frame.tag, kind) {
-            (b'D', b'S') if name.is_empty() => {
-                self.restore_unnamed();
-                Ok(Step::Pass)
-            }
+            (b'D', b'S') if name.is_empty() => Ok(self.restore_unnamed()),
+            (_, b'S') if !name.is_empty() && self.replies.change_pending() => Ok(Step::Wait),
             (b'D', b'S') => {
                 let Some(statement) = self.front.names.get(name).cloned() else {
                     return Ok(Step::Pass);
@@ -486,8 +565,8 @@ impl Multiplex<'_> {
                 Ok(Step::Replaced)
             }
             (_, b'S') if name.is_empty() => {
-                self.front.unnamed = None;
-                self.connection.unnamed_of = 0;
+                self.front.drop_unnamed();
+                self.prepared.unnamed = None;
                 Ok(Step::Pass)
             }
             (_, b'S') => {
@@ -498,7 +577,7 @@ impl Multiplex<'_> {
                 let change = Change {
                     name: name.into(),
                     before: Some(before),
-                    preparing: None,
+                    after: None,
                 };
                 self.replies.push(Reply::KnownClose(Box::new(change)));
                 Ok(Step::Replaced)
@@ -509,7 +588,7 @@ impl Multiplex<'_> {
 
     /// Makes sure that the server has a statement.
     fn prepare(&mut self, statement: &Statement) {
-        if self.connection.prepared.touch(statement.id) {
+        if self.prepared.touch(statement.id) {
             return;
         }
         self.make_room(statement.id);
@@ -518,23 +597,41 @@ impl Multiplex<'_> {
     }
 
     fn make_room(&mut self, id: u64) {
-        if let Some(evicted) = self.connection.prepared.insert(id, MAX_PREPARED) {
+        while let Some(evicted) = self.prepared.evict() {
             message::close_statement(self.out.begin(), &crate::pool::server_name(evicted));
-            self.replies.push(Reply::HiddenClose);
+            self.replies.push(Reply::HiddenClose(Some(evicted)));
+        }
+        self.prepared.insert(id);
+    }
+
+    fn unnamed(&self) -> Unnamed {
+        Unnamed {
+            session: self.session,
+            turn: self.front.unnamed_turn,
         }
     }
 
-    /// Makes sure that the unnamed statement there is this client's.
-    fn restore_unnamed(&mut self) {
-        if self.connection.unnamed_of == self.session {
-            return;
+    /// Makes sure that the unnamed statement there is this client's, for a
+    /// message that then passes as it is.
+    fn restore_unnamed(&mut self) -> Step {
+        if !self.front.unnamed_in_batch && self.replies.unnamed_pending() {
+            return Step::Wait; // for the Parse of an earlier batch
         }
-        let Some(body) = &self.front.unnamed else {
-            return;
-        };
-        message::parse(self.out.begin(), "", body);
-        self.replies.push(Reply::HiddenParseUnnamed);
-        self.connection.unnamed_of = self.session;
+        let wanted = self.unnamed();
+        if self.prepared.unnamed != Some(wanted) {
+            let out = self.out.begin();
+            if let Some(body) = &self.front.unnamed {
+                message::parse(out, "", body);
+                self.replies.push(Reply::HiddenParseUnnamed);
+            } else {
+                // It has none, so it must not get another client's.
+                message::close_statement(out, "");
+                self.replies.push(Reply::HiddenClose(None));
+            }
+            self.prepared.unnamed = Some(wanted);
+            self.front.unnamed_in_batch = true;
+        }
+        Step::Pass
     }
 }
 

@@ -14,14 +14,14 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::backend::Backend;
+use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
 use super::frontend::{Frontend, Server, Verdict, Watch};
 use super::pending::Pending;
-use super::replies::{Replies, Reply};
+use super::replies::Replies;
 use crate::config::PoolMode;
 use crate::net::Stream;
-use crate::pool::{Generation, Lease, Pool, Profile, Settings};
+use crate::pool::{Connection, Generation, Lease, Pool, Profile, Settings};
 use crate::upstream::BackendPid;
 use crate::wire::{ClientError, message};
 
@@ -81,6 +81,8 @@ pub(super) struct Relay {
     from_server: Vec<u8>,
     /// `from_client` may be dealt with now, without reading more.
     retry: bool,
+    /// It cannot be, before the server has answered what was sent.
+    stalled: bool,
     ask: bool,
     discarding: bool,
     pub received: u64,
@@ -128,6 +130,7 @@ impl Relay {
             from_client: Vec::new(),
             from_server: Vec::new(),
             retry: false,
+            stalled: false,
             ask: false,
             discarding: false,
             received: 0,
@@ -186,8 +189,8 @@ impl Relay {
         }
         if !Arc::ptr_eq(&lease.profile, &self.profile) {
             if let Some(sql) = self.profile.change_from(&lease.profile) {
-                message::query(self.to_server.buffer(), &sql);
-                self.replies.push(Reply::HiddenQuery);
+                let out = self.to_server.buffer();
+                Frontend::ask(&sql, out, &mut self.replies, &mut lease.prepared);
                 lease.dirty = true;
             }
             lease.profile = self.profile.clone();
@@ -253,8 +256,13 @@ impl Relay {
                 }
                 if self.lease.is_some() && self.to_client.is_empty() {
                     match self.poll_server(cx, scratch) {
-                        Poll::Ready(Ok(())) => progress = true,
-                        Poll::Ready(Err(halt)) => return Poll::Ready(halt),
+                        Poll::Ready(result) => {
+                            self.retry |= std::mem::take(&mut self.stalled);
+                            if let Err(halt) = result {
+                                return Poll::Ready(halt);
+                            }
+                            progress = true;
+                        }
                         Poll::Pending => {}
                     }
                 }
@@ -285,11 +293,19 @@ impl Relay {
                 result.map(|consumed| keep(&mut self.from_client, input, consumed)),
             );
         }
+        if self.stalled && self.from_client.len() >= SCRATCH {
+            return Poll::Pending;
+        }
         let n = match ready!(read(cx, &mut self.client, &mut scratch.input)) {
             Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ClientGone)),
             Ok(n) => n,
         };
         self.received += n as u64;
+        if self.stalled {
+            // Read all the same, so that a client that leaves is noticed.
+            self.from_client.extend_from_slice(&scratch.input[..n]);
+            return Poll::Ready(Ok(()));
+        }
         let result = if self.from_client.is_empty() {
             match self.forward(cx, &scratch.input[..n], &mut scratch.output) {
                 Ok(consumed) => {
@@ -321,8 +337,8 @@ impl Relay {
             out.clear();
             let server = Server {
                 session: self.handle.id,
-                pool: &self.pool,
-                connection: self.lease.as_deref_mut(),
+                statements: &self.pool.statements,
+                prepared: self.lease.as_deref_mut().map(|c| &mut c.prepared),
                 status: self.back.status,
                 multiplex: self.mode == PoolMode::Transaction,
             };
@@ -342,6 +358,10 @@ impl Relay {
                     if at == input.len() && self.lease.is_some() && self.at_rest() {
                         self.over()?;
                     }
+                    return Ok(at);
+                }
+                Verdict::NeedAnswers => {
+                    self.stalled = true;
                     return Ok(at);
                 }
                 Verdict::Terminate => return Err(Halt::Goodbye),
@@ -406,14 +426,15 @@ impl Relay {
         let Some(lease) = &mut self.lease else {
             return Ok(input.len());
         };
-        let progress = self.back.scan(
-            input,
-            out,
-            &mut self.replies,
-            &mut self.front,
-            lease,
-            &self.pool,
-        );
+        let connection: &mut Connection = lease;
+        let server = backend::Server {
+            statements: &self.pool.statements,
+            prepared: &mut connection.prepared,
+            reported: &mut connection.server.reported,
+        };
+        let progress = self
+            .back
+            .scan(input, out, &mut self.replies, &mut self.front, server);
         let run = &input[progress.run..progress.consumed];
         self.sent += (out.len() + run.len()) as u64;
         let mut halt = None;
@@ -441,7 +462,7 @@ impl Relay {
         }
     }
 
-    fn consider(&mut self, findings: super::backend::Findings) -> Result<(), Halt> {
+    fn consider(&mut self, findings: backend::Findings) -> Result<(), Halt> {
         if findings.broken {
             return Err(Halt::ServerGone);
         }
@@ -470,7 +491,7 @@ impl Relay {
     fn reported(&mut self, reported: Vec<(Box<str>, Box<str>)>) {
         let mut settings: Settings = self.profile.settings().clone();
         for (name, value) in reported {
-            if super::backend::is_portable(&name) {
+            if backend::is_portable(&name) {
                 settings.insert(name.to_ascii_lowercase().into(), value);
             } else {
                 self.ask = true;

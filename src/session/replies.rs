@@ -31,8 +31,8 @@ pub(super) enum Reply {
     Describe,
     Execute,
     Close,
-    /// An eviction.
-    HiddenClose,
+    /// An eviction; without a number, a close that evicts nothing.
+    HiddenClose(Option<u64>),
     /// Settings brought up to date: all of its answers are pgvalet's.
     HiddenQuery,
     /// Answered here, when its turn comes: ParseComplete for a statement that
@@ -48,8 +48,8 @@ pub(super) enum Reply {
 pub(super) struct Change {
     pub name: Box<[u8]>,
     pub before: Option<Arc<Statement>>,
-    /// The statement that is being prepared on the server by this message.
-    pub preparing: Option<u64>,
+    /// `None` where it was closed.
+    pub after: Option<Arc<Statement>>,
 }
 
 pub(super) struct Taken {
@@ -63,6 +63,41 @@ pub(super) struct Replies {
     /// Between CopyInResponse and the end of the data: the server ignores
     /// Sync.
     copying_in: bool,
+    /// Batches in the queue that have their end there too.
+    batches: usize,
+    /// Entries of those batches that change what is prepared.
+    changes: usize,
+    /// The same of the batch that has no end yet.
+    open_changes: usize,
+    /// Entries that change the unnamed statement.
+    unnamed: usize,
+}
+
+/// What an entry means for messages behind it.
+enum Kind {
+    /// Ends a batch: after it, the server answers whatever came before.
+    End,
+    /// Changes what is prepared, if the server gets that far.
+    Change,
+    Unnamed,
+    Other,
+}
+
+impl Reply {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Sync | Self::Query | Self::Function => Kind::End,
+            Self::Parse(_)
+            | Self::KnownParse(_)
+            | Self::KnownClose(_)
+            | Self::HiddenParse(_)
+            | Self::HiddenClose(Some(_)) => Kind::Change,
+            Self::ParseUnnamed | Self::HiddenParseUnnamed | Self::HiddenClose(None) => {
+                Kind::Unnamed
+            }
+            _ => Kind::Other,
+        }
+    }
 }
 
 impl Replies {
@@ -74,7 +109,48 @@ impl Replies {
                 _ => {}
             }
         }
+        match reply.kind() {
+            Kind::End => {
+                self.batches += 1;
+                self.changes += std::mem::take(&mut self.open_changes);
+            }
+            Kind::Change => self.open_changes += 1,
+            Kind::Unnamed => self.unnamed += 1,
+            Kind::Other => {}
+        }
         self.queue.push_back(reply);
+    }
+
+    fn gone(&mut self, reply: &Reply) {
+        match reply.kind() {
+            Kind::End => self.batches -= 1,
+            Kind::Change if self.changes > 0 => self.changes -= 1,
+            Kind::Change => self.open_changes -= 1,
+            Kind::Unnamed => self.unnamed -= 1,
+            Kind::Other => {}
+        }
+    }
+
+    /// Whether a batch before the current one is not through: it may still
+    /// fail, and leave behind a failed transaction. Once the server waits for
+    /// COPY data, nothing but that gets it any further.
+    pub fn batch_pending(&self) -> bool {
+        self.batches > 0 && !self.copying_in
+    }
+
+    /// Whether a batch before the current one may still change what is
+    /// prepared, or fail to.
+    pub fn change_pending(&self) -> bool {
+        self.changes > 0 && self.batch_pending()
+    }
+
+    /// The same of the unnamed statement, the current batch included.
+    pub fn unnamed_pending(&self) -> bool {
+        self.unnamed > 0
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Reply> {
+        self.queue.iter_mut()
     }
 
     pub fn front(&self) -> Option<&Reply> {
@@ -82,7 +158,9 @@ impl Replies {
     }
 
     pub fn pop(&mut self) -> Option<Reply> {
-        self.queue.pop_front()
+        let reply = self.queue.pop_front()?;
+        self.gone(&reply);
+        Some(reply)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -104,7 +182,7 @@ impl Replies {
                 Some(Reply::KnownClose(_)) => out.extend(CLOSE_COMPLETE),
                 _ => return,
             }
-            self.queue.pop_front();
+            self.pop();
         }
     }
 
@@ -121,8 +199,10 @@ impl Replies {
         let ended = self.queue.iter().position(|r| matches!(r, Reply::CopyEnd));
         let mut at = 0;
         let end = ended.unwrap_or(self.queue.len());
+        let batches = &mut self.batches;
         self.queue.retain(|reply| {
             let drop = at < end && matches!(reply, Reply::Sync);
+            *batches -= usize::from(drop);
             at += 1;
             !drop
         });
@@ -142,7 +222,8 @@ impl Replies {
         }
         let sync = self.queue.iter().position(|r| matches!(r, Reply::Sync));
         let end = sync.unwrap_or(self.queue.len());
-        let failed = self.queue.drain(..end).rev().collect();
+        let failed: Vec<Reply> = self.queue.drain(..end).rev().collect();
+        failed.iter().for_each(|reply| self.gone(reply));
         (failed, sync.is_none())
     }
 
@@ -160,7 +241,7 @@ impl Replies {
                 }
                 _ => break,
             }
-            self.queue.pop_front();
+            self.pop();
         }
         answered
     }

@@ -45,6 +45,7 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
             " UNION ALL SELECT 'custom', {literal}, pg_catalog.current_setting({literal}, true)"
         ));
     }
+    lease.prepared.unnamed = None; // a simple query drops it
     let rows = lease.server.ask(&question).await?;
     let user = lease.generation.credential.username.clone();
     let mut left = Left {

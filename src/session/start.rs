@@ -139,6 +139,7 @@ pub(super) async fn reported(
         let mut query = Vec::new();
         message::query(&mut query, &sql);
         lease.dirty = true;
+        lease.prepared.unnamed = None; // a simple query drops it
         match lease.server.run(&query, 1).await {
             Ok(_) => lease.dirty = false,
             Err(crate::upstream::CleanError::Refused(fields)) => {
