@@ -150,7 +150,7 @@ impl Audit {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => self.counts.lose(1, &AuditError::Full),
             // The proxy is at its end, and has said so.
-            Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Closed(_)) => self.counts.failures.increment(1),
         }
     }
 
