@@ -324,6 +324,7 @@ impl Pool {
         };
         if new {
             state.generations = generation.number;
+            self.profiles.forget_reported();
         }
         if let Some(old) = &old
             && old.established() > 0
