@@ -24,6 +24,11 @@ impl Lease {
         }
     }
 
+    /// Whether it logged in with the version that is in force now.
+    pub fn is_current(&self) -> bool {
+        self.pool.state().is_current(&self.generation)
+    }
+
     /// Gives a clean connection back.
     pub fn check_in(mut self) {
         self.dirty = false;

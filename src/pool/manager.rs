@@ -330,6 +330,7 @@ impl Pool {
             // Another user may have other defaults, and has another name.
             self.profiles.forget_reported();
             state.generations = generation.number;
+            self.profiles.forget_reported();
         }
         if let Some(old) = &old
             && old.established() > 0

@@ -152,7 +152,9 @@ pub(super) async fn reported(
         lease.profile = profile.clone();
     }
     let reported: Arc<Settings> = Arc::new(lease.server.reported.clone());
-    pool.profiles.remember(profile, reported.clone());
+    if lease.is_current() {
+        pool.profiles.remember(profile, reported.clone());
+    }
     Ok(reported)
 }
 

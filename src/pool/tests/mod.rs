@@ -85,3 +85,30 @@ async fn a_lingering_pool_does_not_log_in_for_nobody() {
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!(s.server.logins.load(Relaxed), logins);
 }
+
+/// The servers of a new generation may be others: another version, another
+/// user. What clients are told at their login must be theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_old_generation_reported_is_forgotten() {
+    let s = setup("pool_size = 2").await;
+    let profile = crate::pool::Profile::initial();
+    let reported = s
+        .pool
+        .checkout()
+        .await
+        .expect("one")
+        .server
+        .reported
+        .clone();
+    s.pool.profiles.remember(&profile, reported.into());
+    s.store.put("two", "u2", s.server.port);
+    until("adopted", || {
+        let counts = s.pool.counts();
+        let in_force = counts.generations.first();
+        in_force.is_some_and(|g| g.generation.credential.version.as_str() == "two")
+    })
+    .await;
+    let reported = s.pool.profiles.reported(&profile);
+    let user = reported.and_then(|r| r.get("session_authorization").cloned());
+    assert_ne!(user.as_deref(), Some("u1"));
+}
