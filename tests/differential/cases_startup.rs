@@ -11,6 +11,7 @@ pub fn cases() -> Vec<Case> {
         ]
     };
     vec![
+        case("start: no application_name", show("application_name")).nameless(),
         case("start: application_name", show("application_name")).with("application_name", "début"),
         case("start: several", show("timezone"))
             .with("TimeZone", "Europe/Rome")

@@ -16,6 +16,8 @@ pub struct Case {
     pub messages: Vec<Message>,
     /// Only sent at once: the steps of such a sequence have no answers.
     pub at_once: bool,
+    /// Brings no application_name.
+    pub nameless: bool,
 }
 
 impl Case {
@@ -26,6 +28,11 @@ impl Case {
 
     pub fn version(mut self, version: u32) -> Self {
         self.version = version;
+        self
+    }
+
+    pub fn nameless(mut self) -> Self {
+        self.nameless = true;
         self
     }
 
@@ -42,6 +49,7 @@ pub fn case(name: &'static str, messages: impl Into<Vec<Message>>) -> Case {
         parameters: Vec::new(),
         messages: messages.into(),
         at_once: false,
+        nameless: false,
     }
 }
 
