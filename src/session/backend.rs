@@ -255,6 +255,16 @@ impl Backend {
             }
             _ => {}
         }
+        // Passed over, they have left another client's statement where it was.
+        let unnamed = |r: &Reply| {
+            matches!(
+                r,
+                Reply::ParseUnnamed | Reply::HiddenParseUnnamed | Reply::HiddenClose
+            )
+        };
+        if failed.iter().any(unnamed) {
+            connection.unnamed_of = 0;
+        }
         front.undo(failed, no_sync, &mut connection.prepared);
         replacement
     }

@@ -529,11 +529,14 @@ impl Multiplex<'_> {
         if self.connection.unnamed_of == self.session {
             return;
         }
-        let Some(body) = &self.front.unnamed else {
-            return;
-        };
-        message::parse(self.out.begin(), "", body);
-        self.replies.push(Reply::HiddenParseUnnamed);
+        if let Some(body) = &self.front.unnamed {
+            message::parse(self.out.begin(), "", body);
+            self.replies.push(Reply::HiddenParseUnnamed);
+        } else {
+            // The one there is somebody else's, and not for this client.
+            message::close_statement(self.out.begin(), "");
+            self.replies.push(Reply::HiddenClose);
+        }
         self.connection.unnamed_of = self.session;
     }
 }
