@@ -27,7 +27,7 @@ pub fn cases() -> Vec<Case> {
             [q("show client_encoding")],
         )
         .with("client_encoding", "'utf-8'"),
-        case("start: search_path", show("search_path")).with("search_path", "a, \"B\""),
+        case("start: search_path", [q("show search_path")]).with("search_path", "a, \"B\""),
         case("start: statement_timeout", show("statement_timeout")).with("statement_timeout", "5s"),
         case("start: custom", show("my.start")).with("my.start", "x"),
         case("start: an empty value", show("application_name")).with("application_name", ""),

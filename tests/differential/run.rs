@@ -132,6 +132,8 @@ async fn run(case: &Case, way: Way, mode: &str, port: u16, password: &str) -> Ve
     let (seen, silence) = client.log_in(password).await;
     let mut lines = start_up(&seen);
     if let Some(silence) = silence {
+        // Postgres reads the settings after the login, pgvalet has none.
+        lines.retain(|line| !line.starts_with("R "));
         lines.push(word(silence).to_owned());
         return lines;
     }
