@@ -47,16 +47,33 @@ impl Profile {
         }
         for (name, value) in &self.settings {
             if from.settings.get(name) != Some(value) {
-                sql.push_str("SET ");
-                push_name(&mut sql, name);
-                sql.push_str(" = ");
-                push_literal(&mut sql, value);
-                sql.push(';');
+                if LISTS.contains(&&**name) {
+                    sql.push_str("SELECT pg_catalog.set_config(");
+                    push_literal(&mut sql, name);
+                    sql.push_str(", ");
+                    push_literal(&mut sql, value);
+                    sql.push_str(", false);");
+                } else {
+                    sql.push_str("SET ");
+                    push_name(&mut sql, name);
+                    sql.push_str(" = ");
+                    push_literal(&mut sql, value);
+                    sql.push(';');
+                }
             }
         }
         (!sql.is_empty()).then_some(sql)
     }
 }
+
+/// Settings whose value is a list of names (GUC_LIST_QUOTE in guc_tables.c):
+/// SET takes a literal for one name and would quote the commas in it.
+const LISTS: [&str; 4] = [
+    "search_path",
+    "temp_tablespaces",
+    "local_preload_libraries",
+    "session_preload_libraries",
+];
 
 /// A setting's name, quoted; the dot of a custom one stands outside the quotes.
 fn push_name(sql: &mut String, name: &str) {
@@ -177,6 +194,15 @@ mod tests {
         assert_eq!(
             b.change_from(&a).as_deref(),
             Some(r#"RESET "work_mem";SET "my"."tenant" = 'it''s';"#)
+        );
+    }
+
+    #[test]
+    fn a_list_of_names_stays_one() {
+        let b = profile(&[("search_path", "a, \"B\"")]);
+        assert_eq!(
+            b.change_from(&profile(&[])).as_deref(),
+            Some(r#"SELECT pg_catalog.set_config('search_path', 'a, "B"', false);"#)
         );
     }
 

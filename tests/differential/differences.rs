@@ -1,0 +1,136 @@
+//! Where pgvalet is known to answer otherwise than Postgres, and why. An entry
+//! that is no longer true fails the test, as does a difference without one.
+
+use std::collections::BTreeSet;
+
+use super::run::{Difference, MODES};
+
+const TRANSACTION: &[&str] = &["transaction"];
+const BOTH: &[&str] = &MODES;
+
+const ALWAYS: bool = true;
+/// Depends on which server connection a batch meets, or on how much of a
+/// pipeline has been read when an error arrives.
+const SOMETIMES: bool = false;
+
+const VIOLATION: &str = "a session that breaks the protocol ends at once: answers under way are not waited for, \
+     and a wrong length is answered where Postgres just closes";
+const TAIL: &str =
+    "bytes behind the end of a message go unseen where pgvalet writes it anew or need not send it";
+const NAMES: &str = "in transaction mode statements go by names of pgvalet's on the server: SQL (PREPARE, EXECUTE, \
+     DEALLOCATE, pg_prepared_statements) and a few error texts show those, and names are not cut at 63 bytes";
+const GUESS: &str =
+    "batches sent behind one that fails are translated before it is known that it failed";
+const SHARED: &str = "kept by a server connection (plans, sequences, unnamed statements), and the next transaction \
+     may run on another";
+const UNNAMED: &str =
+    "a message about the unnamed statement that was passed over after an error counts as done";
+const LARGE: &str = "an unnamed statement above 64 KiB is not remembered beyond its transaction";
+const NAMELESS: &str = "pgvalet names itself where the client does not";
+const RESET: &str =
+    "what a client brings at start-up is set with SET: RESET leads to the login's value";
+const VERSION: &str = "pgvalet speaks protocol 3.0 and says so to everybody else";
+const OPTIONS: &str =
+    "options are read by pgvalet, which says in its own words what it cannot read";
+const GOODBYE: &str = "a client that said goodbye is told nothing more";
+
+/// Sequence, modes, whether every run shows it, reason.
+#[rustfmt::skip]
+const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
+    ("Close with a tail", TRANSACTION, ALWAYS, TAIL),
+    ("Describe with a tail", TRANSACTION, ALWAYS, TAIL),
+    ("Flush with a body", BOTH, ALWAYS, TAIL),
+    ("Parse with a tail", TRANSACTION, ALWAYS, NAMES),
+    ("a server's message type", BOTH, ALWAYS, VIOLATION),
+    ("deallocate all", TRANSACTION, ALWAYS, NAMES),
+    ("deallocate all, extended", TRANSACTION, ALWAYS, NAMES),
+    ("deallocate all, steps", TRANSACTION, ALWAYS, NAMES),
+    ("deallocate of one parsed", TRANSACTION, ALWAYS, NAMES),
+    ("discard all", BOTH, ALWAYS, RESET),
+    ("error and close", TRANSACTION, SOMETIMES, GUESS),
+    ("error and parse", TRANSACTION, SOMETIMES, GUESS),
+    ("error in every third batch", TRANSACTION, SOMETIMES, SHARED),
+    ("execute by SQL of one parsed", TRANSACTION, ALWAYS, NAMES),
+    ("known text in a failed transaction", TRANSACTION, SOMETIMES, GUESS),
+    ("length huge", BOTH, ALWAYS, VIOLATION),
+    ("length negative", BOTH, ALWAYS, VIOLATION),
+    ("length negative in a transaction", BOTH, ALWAYS, VIOLATION),
+    ("length three", BOTH, ALWAYS, VIOLATION),
+    ("length too large for a Sync", BOTH, ALWAYS, VIOLATION),
+    ("length zero", BOTH, ALWAYS, VIOLATION),
+    ("long name", TRANSACTION, ALWAYS, NAMES),
+    ("message type zero", BOTH, ALWAYS, VIOLATION),
+    ("parse in a failed transaction", TRANSACTION, SOMETIMES, GUESS),
+    ("parse known names while failing", TRANSACTION, SOMETIMES, GUESS),
+    ("parse of a name prepared by SQL", TRANSACTION, ALWAYS, NAMES),
+    ("password out of place", BOTH, ALWAYS, VIOLATION),
+    ("pg_prepared_statements", TRANSACTION, ALWAYS, NAMES),
+    ("plan outdated", TRANSACTION, SOMETIMES, SHARED),
+    ("prepare by SQL of a name parsed", TRANSACTION, ALWAYS, NAMES),
+    ("sequence", TRANSACTION, SOMETIMES, SHARED),
+    ("set and reset in one query", BOTH, ALWAYS, RESET),
+    ("set reported ones", BOTH, ALWAYS, RESET),
+    ("start: an empty value", BOTH, ALWAYS, RESET),
+    ("start: application_name", BOTH, ALWAYS, RESET),
+    ("start: custom", BOTH, ALWAYS, RESET),
+    ("start: discard all", BOTH, ALWAYS, RESET),
+    ("start: no application_name", BOTH, ALWAYS, NAMELESS),
+    ("start: options and parameter", BOTH, ALWAYS, RESET),
+    ("start: options without a value", BOTH, ALWAYS, OPTIONS),
+    ("start: options, unknown switch", BOTH, ALWAYS, OPTIONS),
+    ("start: protocol 2.0", BOTH, ALWAYS, VERSION),
+    ("start: protocol 3.2", BOTH, ALWAYS, VERSION),
+    ("start: protocol 3.9", BOTH, ALWAYS, VERSION),
+    ("start: protocol 4.0", BOTH, ALWAYS, VERSION),
+    ("start: reset all", BOTH, ALWAYS, RESET),
+    ("start: set to default", BOTH, ALWAYS, RESET),
+    ("start: several", BOTH, ALWAYS, RESET),
+    ("start: statement_timeout", BOTH, ALWAYS, RESET),
+    ("start: twice", BOTH, ALWAYS, RESET),
+    ("statement of a dropped table", TRANSACTION, SOMETIMES, SHARED),
+    ("terminate in copy data", BOTH, ALWAYS, GOODBYE),
+    ("too few parameters", TRANSACTION, ALWAYS, NAMES),
+    ("unknown message in a batch", BOTH, ALWAYS, VIOLATION),
+    ("unknown message in a transaction", BOTH, ALWAYS, VIOLATION),
+    ("unknown message in copy data", BOTH, ALWAYS, VIOLATION),
+    ("unknown message type", BOTH, ALWAYS, VIOLATION),
+    ("unknown message while passing over", BOTH, ALWAYS, VIOLATION),
+    ("unknown type", TRANSACTION, ALWAYS, NAMES),
+    ("unnamed, after deallocate all by name", TRANSACTION, SOMETIMES, SHARED),
+    ("unnamed, after discard all by name", BOTH, ALWAYS, RESET),
+    ("unnamed, in a failed transaction", TRANSACTION, SOMETIMES, UNNAMED),
+    ("unnamed, kept when a Close is passed over", TRANSACTION, SOMETIMES, UNNAMED),
+    ("unnamed, kept when a Parse is passed over", TRANSACTION, SOMETIMES, UNNAMED),
+    ("unnamed, kept when a Query is passed over", TRANSACTION, SOMETIMES, UNNAMED),
+    ("unnamed, kept when a wrong Parse is passed over", TRANSACTION, SOMETIMES, UNNAMED),
+    ("unnamed, large", TRANSACTION, SOMETIMES, LARGE),
+];
+
+pub fn judge(names: &BTreeSet<&str>, found: &[Difference]) {
+    let mut complaints = Vec::new();
+    for difference in found {
+        let known = DIFFERENCES.iter().any(|(case, modes, _, _)| {
+            *case == difference.case && modes.contains(&difference.mode)
+        });
+        if !known {
+            let Difference { case, mode, what } = difference;
+            complaints.push(format!("{case}, {mode} mode, {what}"));
+        }
+    }
+    for (case, modes, always, reason) in DIFFERENCES {
+        assert!(names.contains(case), "no sequence is called {case}");
+        for mode in *modes {
+            assert!(MODES.contains(mode), "{case}: no mode is called {mode}");
+            if *always && !found.iter().any(|d| d.case == *case && d.mode == *mode) {
+                complaints.push(format!("{case}, {mode} mode: no longer true: {reason}"));
+            }
+        }
+    }
+    complaints.sort();
+    assert!(
+        complaints.is_empty(),
+        "{} differences\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
+}

@@ -1,0 +1,232 @@
+//! Sends every sequence every way to every side, and compares.
+
+use futures_util::{StreamExt, stream};
+
+use super::common::{Cluster, Proxy, new_password};
+use super::dsl::{Case, Message, q, s};
+use super::render::{Renderer, alike, start_up};
+use super::wire::{Client, Silence};
+
+pub const MODES: [&str; 2] = ["transaction", "session"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// All of it in one write.
+    Once,
+    /// On from a Sync, a Query and the like only when they are answered.
+    Stepwise,
+    /// At once, in pieces of a few bytes.
+    Chunked,
+}
+
+const WAYS: [Way; 3] = [Way::Once, Way::Stepwise, Way::Chunked];
+
+/// In session mode nothing of the answers depends on where the steps are.
+const SENT: [(&str, Way); 5] = [
+    (MODES[0], Way::Once),
+    (MODES[0], Way::Stepwise),
+    (MODES[0], Way::Chunked),
+    (MODES[1], Way::Stepwise),
+    (MODES[1], Way::Chunked),
+];
+
+pub struct Difference {
+    pub case: &'static str,
+    pub mode: &'static str,
+    pub what: String,
+}
+
+/// The last words of every sequence. Sync ends whatever is being passed over;
+/// the error says that all before it is answered, in any transaction state.
+const END: &str = "end_of_the_sequence";
+
+fn database(mode: &str, way: Way) -> String {
+    format!("{mode}_{way:?}").to_lowercase()
+}
+
+pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Vec<Difference> {
+    let (user, password) = ("app_user", new_password());
+    cluster.create_role(user, &password).await;
+    let mut proxy = Proxy::builder().secret("app", &cluster.secret(user, &password));
+    // A database for each side and way: the same names everywhere, no clashes.
+    for way in WAYS {
+        for mode in ["direct", MODES[0], MODES[1]] {
+            let name = database(mode, way);
+            cluster
+                .execute(&format!("CREATE DATABASE {name} OWNER {user}"))
+                .await;
+            if mode != "direct" {
+                let body = format!(
+                    "secret = \"app\"\ndbname = \"{name}\"\npool_mode = \"{mode}\"\npool_size = 4"
+                );
+                proxy = proxy.database(&name, &body);
+            }
+        }
+    }
+    let proxy = proxy.start().await;
+    let (proxied, major) = (proxy.port, cluster.binaries.major);
+    let (port, password) = (cluster.port, &password);
+    stream::iter(cases)
+        .map(|case| async move {
+            let mut found = Vec::new();
+            for way in [Way::Once, Way::Stepwise] {
+                if case.at_once && way == Way::Stepwise {
+                    continue;
+                }
+                let direct = run(case, way, "direct", port, password).await;
+                let hung = direct.iter().any(|line| line == "timeout");
+                assert!(!hung, "{} {way:?}: {direct:#?}", case.name);
+                for (mode, sent) in SENT {
+                    // To Postgres it is all the same where a piece ends.
+                    if sent != way && (sent, way) != (Way::Chunked, Way::Once) {
+                        continue;
+                    }
+                    let answers = run(case, sent, mode, proxied, password).await;
+                    if let Some(what) = compare(&direct, &answers) {
+                        found.push(Difference {
+                            case: case.name,
+                            mode,
+                            what: format!("Postgres {major}, {sent:?}\n{what}"),
+                        });
+                    }
+                }
+            }
+            found
+        })
+        .buffer_unordered(8)
+        .concat()
+        .await
+}
+
+/// The first lines that are not alike, with what came before them.
+fn compare(postgres: &[String], pgvalet: &[String]) -> Option<String> {
+    let end = "nothing more".to_owned();
+    let length = postgres.len().max(pgvalet.len());
+    let at = (0..length).find(|at| {
+        let (a, b) = (postgres.get(*at), pgvalet.get(*at));
+        !a.zip(b).is_some_and(|(a, b)| alike(a, b))
+    })?;
+    let before = postgres[at.saturating_sub(4)..at].join("\n      ");
+    let (a, b) = (postgres.get(at), pgvalet.get(at));
+    let (a, b) = (a.unwrap_or(&end), b.unwrap_or(&end));
+    Some(format!("      {before}\n    - {a}\n    + {b}"))
+}
+
+async fn run(case: &Case, way: Way, mode: &str, port: u16, password: &str) -> Vec<String> {
+    let mut messages = case.messages.clone();
+    messages.extend([s(), q(END)]);
+    let chunk = match way {
+        Way::Chunked if messages.concat().len() < 4000 => 7,
+        Way::Chunked => 1021,
+        _ => usize::MAX,
+    };
+    let mut client = Client::connect(port, chunk).await;
+    let database = database(mode, way);
+    let mut parameters = vec![("user", "app_user"), ("database", database.as_str())];
+    // pgvalet gives a client without a name its own.
+    if !case.nameless {
+        parameters.push(("application_name", "test"));
+    }
+    parameters.extend(&case.parameters);
+    client.start(case.version, &parameters);
+    let (seen, silence) = client.log_in(password).await;
+    let mut lines = start_up(&seen);
+    if let Some(silence) = silence {
+        // Postgres reads the settings after the login, pgvalet has none.
+        lines.retain(|line| !line.starts_with("R "));
+        lines.push(word(silence).to_owned());
+        return lines;
+    }
+    lines.extend(if way == Way::Stepwise {
+        step_by_step(&mut client, &messages).await
+    } else {
+        client.send(messages.concat());
+        let mut reader = Reader::default();
+        while reader.read(&mut client).await.is_some() {}
+        reader.lines
+    });
+    lines
+}
+
+fn word(silence: Silence) -> &'static str {
+    match silence {
+        Silence::Closed => "closed",
+        Silence::Timeout => "timeout",
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    renderer: Renderer,
+    lines: Vec<String>,
+    ended: bool,
+    over: bool,
+}
+
+impl Reader {
+    /// The tag of the next message; `None` when the sequence is over.
+    async fn read(&mut self, client: &mut Client) -> Option<u8> {
+        if self.over {
+            return None;
+        }
+        match client.next().await {
+            Ok(received) => {
+                let line = self.renderer.line(&received);
+                self.ended |= received.tag == b'E' && line.contains(END);
+                self.over = self.ended && received.tag == b'Z';
+                self.lines.push(line);
+                Some(received.tag)
+            }
+            Err(silence) => {
+                self.lines.push(word(silence).to_owned());
+                self.over = true;
+                None
+            }
+        }
+    }
+}
+
+/// What the server is doing, as far as it decides which message is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copying {
+    No,
+    Simple,
+    /// Sync is passed over until the data ends.
+    Extended,
+}
+
+async fn step_by_step(client: &mut Client, messages: &[Message]) -> Vec<String> {
+    let mut reader = Reader::default();
+    let mut copying = Copying::No;
+    let mut step = Vec::new();
+    for message in messages {
+        step.extend_from_slice(message);
+        let tag = message.first().copied();
+        let simple = copying == Copying::Simple;
+        let answered = match tag {
+            Some(b'Q' | b'F') => true,
+            Some(b'S') => copying == Copying::No,
+            Some(b'c' | b'f') => {
+                copying = Copying::No;
+                simple
+            }
+            _ => false,
+        };
+        if !answered {
+            continue;
+        }
+        client.send(std::mem::take(&mut step));
+        copying = loop {
+            match reader.read(client).await {
+                None => return reader.lines,
+                Some(b'Z') => break Copying::No,
+                Some(b'G') if tag == Some(b'Q') => break Copying::Simple,
+                Some(b'G') => break Copying::Extended,
+                Some(_) => {}
+            }
+        };
+    }
+    client.send(step);
+    while reader.read(client).await.is_some() {}
+    reader.lines
+}

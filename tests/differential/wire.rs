@@ -1,0 +1,147 @@
+//! A client that sends what it is told and reads message by message. It logs
+//! in with SCRAM where it is asked to, which only Postgres does.
+
+use std::time::Duration;
+
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+
+use super::dsl::message;
+
+/// Far above what any answer takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+pub struct Received {
+    pub tag: u8,
+    pub body: Vec<u8>,
+}
+
+/// Why nothing more came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    Closed,
+    Timeout,
+}
+
+pub struct Client {
+    reader: OwnedReadHalf,
+    buffer: Vec<u8>,
+    writer: UnboundedSender<Vec<u8>>,
+}
+
+impl Client {
+    /// Connects and sends a start-up packet. Written in pieces of `chunk` bytes.
+    pub async fn connect(port: u16, chunk: usize) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port))
+            .await
+            .expect("a listener");
+        stream.set_nodelay(true).expect("a socket option");
+        let (reader, writer) = stream.into_split();
+        let (sender, mut receiver) = unbounded_channel::<Vec<u8>>();
+        tokio::spawn(async move {
+            // Its own task: a peer that does not read must not stop the reader.
+            let mut writer: OwnedWriteHalf = writer;
+            while let Some(bytes) = receiver.recv().await {
+                for piece in bytes.chunks(chunk) {
+                    // The reader sees why.
+                    if writer.write_all(piece).await.is_err() {
+                        return;
+                    }
+                    if chunk < 64 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        });
+        Self {
+            reader,
+            buffer: Vec::new(),
+            writer: sender,
+        }
+    }
+
+    pub fn send(&self, bytes: Vec<u8>) {
+        let _ = self.writer.send(bytes);
+    }
+
+    pub fn start(&self, version: u32, parameters: &[(&str, &str)]) {
+        let mut body = version.to_be_bytes().to_vec();
+        for (name, value) in parameters {
+            for word in [name, value] {
+                body.extend(word.as_bytes());
+                body.push(0);
+            }
+        }
+        body.push(0);
+        let mut packet = (body.len() as u32 + 4).to_be_bytes().to_vec();
+        packet.extend(body);
+        self.send(packet);
+    }
+
+    pub async fn next(&mut self) -> Result<Received, Silence> {
+        loop {
+            if let Some(&[tag, a, b, c, d]) = self.buffer.first_chunk::<5>() {
+                let end = u32::from_be_bytes([a, b, c, d]) as usize + 1;
+                if self.buffer.len() >= end {
+                    let body = self.buffer[5..end].to_vec();
+                    self.buffer.drain(..end);
+                    return Ok(Received { tag, body });
+                }
+            }
+            match timeout(PATIENCE, self.reader.read_buf(&mut self.buffer)).await {
+                Err(_) => return Err(Silence::Timeout),
+                // A peer that closes with something unread resets.
+                Ok(Ok(0) | Err(_)) => return Err(Silence::Closed),
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Everything up to the first ReadyForQuery, without the SASL exchange.
+    pub async fn log_in(&mut self, password: &str) -> (Vec<Received>, Option<Silence>) {
+        let mut seen = Vec::new();
+        let mut scram = None;
+        loop {
+            let received = match self.next().await {
+                Ok(received) => received,
+                Err(silence) => return (seen, Some(silence)),
+            };
+            let kind = received
+                .body
+                .first_chunk::<4>()
+                .map(|k| u32::from_be_bytes(*k));
+            match (received.tag, kind) {
+                (b'R', Some(10)) => {
+                    let state =
+                        ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+                    let mut body = format!("{SCRAM_SHA_256}\0").into_bytes();
+                    body.extend((state.message().len() as u32).to_be_bytes());
+                    body.extend(state.message());
+                    self.send(message(b'p', &body));
+                    scram = Some(state);
+                }
+                (b'R', Some(11)) => {
+                    let state = scram.as_mut().expect("begun");
+                    state
+                        .update(&received.body[4..])
+                        .expect("a valid challenge");
+                    self.send(message(b'p', state.message()));
+                }
+                (b'R', Some(12)) => {
+                    let state = scram.as_mut().expect("begun");
+                    state.finish(&received.body[4..]).expect("the real server");
+                }
+                (tag, _) => {
+                    seen.push(received);
+                    if tag == b'Z' {
+                        return (seen, None);
+                    }
+                }
+            }
+        }
+    }
+}
