@@ -2,6 +2,7 @@
 //! state of the transaction; as `tcop/postgres.c` has it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::messages::frame;
 use crate::wire::frame::cstr;
@@ -16,8 +17,14 @@ pub struct Postgres {
     portals: BTreeMap<Name, Sql>,
     /// `I`, `T` or `E`.
     pub status: u8,
+    /// Since the last ReadyForQuery it was asked something.
+    pub batch_open: bool,
     /// Passes over everything up to Sync.
     pub skipping: bool,
+    /// Takes COPY data, within a simple query (`Q`) or not (`E`).
+    pub copying: Option<u8>,
+    /// A COPY has failed, which may hide how much of what followed was read.
+    pub copy_failed: bool,
     /// Something that changes the unnamed statement was passed over: which
     /// one there is depends on what came long before.
     pub unnamed_is_old: bool,
@@ -31,7 +38,10 @@ impl Default for Postgres {
             unnamed: None,
             portals: BTreeMap::new(),
             status: b'I',
+            batch_open: false,
             skipping: false,
+            copying: None,
+            copy_failed: false,
             unnamed_is_old: false,
             input: Vec::new(),
         }
@@ -72,6 +82,9 @@ impl Postgres {
     }
 
     fn message(&mut self, tag: u8, body: &[u8], out: &mut Vec<u8>) {
+        if let Some(protocol) = self.copying {
+            return self.copy(protocol, tag, body, out);
+        }
         if self.skipping && tag != b'S' {
             let first = body.first();
             self.unnamed_is_old |= tag == b'Q'
@@ -79,6 +92,7 @@ impl Postgres {
                 || (tag == b'C' && body == b"S\0");
             return;
         }
+        self.batch_open |= b"PBDEC".contains(&tag);
         let result = match tag {
             b'S' => {
                 self.skipping = false;
@@ -89,17 +103,19 @@ impl Postgres {
                 self.unnamed = None;
                 self.unnamed_is_old = false;
                 let sql = text(body);
-                if let Err(failure) = self.run(&sql, true, out) {
+                if let Err(failure) = self.run(&sql, tag, out) {
                     self.fail(&failure, out);
                 }
-                self.ready(out);
+                if self.copying.is_none() {
+                    self.ready(out);
+                }
                 return;
             }
             b'P' => self.parse(body, out),
             b'B' => self.bind(body, out),
             b'D' => self.describe(body, out),
             b'E' => match self.portals.get(&name(body)).cloned() {
-                Some(sql) => self.run(&sql, false, out),
+                Some(sql) => self.run(&sql, tag, out),
                 None => Err(no_portal(&name(body))),
             },
             b'C' => {
@@ -111,7 +127,7 @@ impl Postgres {
                 out.extend(frame(b'3', &[]));
                 Ok(())
             }
-            b'H' => Ok(()),
+            b'H' | b'd' | b'c' | b'f' => Ok(()), // left over from a COPY that failed
             other => panic!("message {} is not in the model", other as char),
         };
         if let Err(failure) = result {
@@ -120,10 +136,29 @@ impl Postgres {
         }
     }
 
+    fn copy(&mut self, protocol: u8, tag: u8, body: &[u8], out: &mut Vec<u8>) {
+        match tag {
+            b'd' if body.len() < 20 => return,
+            b'S' | b'H' => return,
+            _ => self.copying = None,
+        }
+        if tag == b'c' {
+            out.extend(frame(b'C', b"COPY 1\0"));
+        } else {
+            self.copy_failed = true;
+            self.fail(&("57014", "COPY failed".into()), out);
+            self.skipping = protocol == b'E';
+        }
+        if protocol == b'Q' {
+            self.ready(out);
+        }
+    }
+
     fn ready(&mut self, out: &mut Vec<u8>) {
         if self.status == b'I' {
             self.portals.clear();
         }
+        self.batch_open = false;
         message::ready_for_query(out, self.status);
     }
 
@@ -145,7 +180,7 @@ impl Postgres {
         Ok(())
     }
 
-    fn run(&mut self, sql: &str, describe: bool, out: &mut Vec<u8>) -> Result<(), Failure> {
+    fn run(&mut self, sql: &str, protocol: u8, out: &mut Vec<u8>) -> Result<(), Failure> {
         self.check(sql)?;
         match sql {
             "FAIL" => return Err(("22012", "division by zero".into())),
@@ -154,11 +189,25 @@ impl Postgres {
                 self.status = b'I';
                 self.portals.clear();
             }
+            "COPY" => {
+                out.extend(frame(b'G', &[0; 3]));
+                self.copying = Some(protocol);
+                return Ok(());
+            }
+            "COPY REFUSED" => {
+                out.extend(frame(b'G', &[0; 3]));
+                self.copy_failed = true;
+                return Err(("P0001", "no rows today".into()));
+            }
             "DEALLOCATE ALL" => self.named.clear(),
             _ => {}
         }
+        if sql.is_empty() {
+            out.extend(frame(b'I', &[]));
+            return Ok(());
+        }
         if has_rows(sql) {
-            if describe {
+            if protocol == b'Q' {
                 out.extend(frame(b'T', sql.as_bytes()));
             }
             out.extend(frame(b'D', sql.as_bytes()));
@@ -177,12 +226,12 @@ impl Postgres {
         self.check(&sql)?;
         if name.is_empty() {
             self.unnamed = Some(sql);
-        } else if self.named.contains_key(&name) {
+        } else if let Entry::Vacant(free) = self.named.entry(name.clone()) {
+            free.insert(sql);
+        } else {
             let name = String::from_utf8_lossy(&name);
             let text = format!("prepared statement \"{name}\" already exists");
             return Err(("42P05", text));
-        } else {
-            self.named.insert(name, sql);
         }
         out.extend(frame(b'1', &[]));
         Ok(())

@@ -21,6 +21,8 @@ fn text() -> impl Strategy<Value = &'static str> {
         12 => select(vec!["SELECT 1", "SELECT 2", "SELECT 3", "SELECT 4", "SELECT 5"]),
         1 => Just("SYNTAX"),
         1 => Just("FAIL"),
+        1 => Just("COPY"),
+        1 => Just("COPY REFUSED"),
     ]
 }
 
@@ -44,7 +46,8 @@ fn say() -> impl Strategy<Value = Say> {
         2 => name().prop_map(Say::Close),
         1 => portal().prop_map(Say::ClosePortal),
         6 => Just(Say::Sync),
-        1 => Just(Say::Flush),
+        1 => select(vec![Say::Flush, Say::CopyFail]),
+        2 => select(vec![Say::CopyDone, Say::CopyData(5), Say::CopyData(30)]),
         2 => text().prop_map(Say::Query),
         2 => select(vec!["BEGIN", "ROLLBACK", "DEALLOCATE ALL"]).prop_map(Say::Query),
     ]
@@ -196,5 +199,49 @@ fn what_went_wrong_before() {
     for (what, servers, ops) in cases {
         println!("{what}");
         run(servers, &ops);
+    }
+}
+
+#[test]
+fn copies_that_fail_leave_nothing_behind() {
+    use Op::{Say as S, Settle};
+    use Say::{Bind, CopyData, CopyDone, Execute, Parse, Query, Sync};
+    let begin = |sql| vec![Parse("", sql), Bind("", "", 0), Execute(""), Sync];
+    let data = |size| vec![CopyData(size), CopyDone, Sync];
+    let after = |who| S(who, vec![Query("SELECT 1")]);
+    for ops in [
+        // The server ignores the first Sync, in the other case it does not.
+        vec![
+            S(1, begin("COPY")),
+            Settle,
+            S(1, data(30)),
+            after(1),
+            Settle,
+            after(0),
+        ],
+        vec![
+            S(1, begin("COPY REFUSED")),
+            S(1, data(5)),
+            after(1),
+            Settle,
+            after(0),
+        ],
+        // What follows the data comes late, or the data do.
+        vec![
+            S(1, begin("COPY")),
+            Settle,
+            S(1, vec![CopyDone]),
+            Settle,
+            after(0),
+        ],
+        vec![
+            S(1, vec![Query("BEGIN")]),
+            Settle,
+            S(1, data(5)),
+            Settle,
+            S(1, begin("SELECT 2")),
+        ],
+    ] {
+        run(1, &ops);
     }
 }

@@ -47,6 +47,19 @@ struct Client {
     waits: bool,
 }
 
+impl Server {
+    fn new(limit: usize) -> Self {
+        Self {
+            postgres: Postgres::default(),
+            prepared: Prepared::with_limit(limit),
+            reported: BTreeMap::new(),
+            answers: Vec::new(),
+            leased: false,
+            settings_of: 0,
+        }
+    }
+}
+
 impl World {
     pub fn new(clients: usize, servers: usize, limit: usize) -> Self {
         let client = |session| Client {
@@ -64,18 +77,10 @@ impl World {
             expected: Vec::new(),
             waits: false,
         };
-        let server = |_| Server {
-            postgres: Postgres::default(),
-            prepared: Prepared::with_limit(limit),
-            reported: BTreeMap::new(),
-            answers: Vec::new(),
-            leased: false,
-            settings_of: 0,
-        };
         Self {
             statements: Statements::default(),
             clients: (1..=clients as u64).map(client).collect(),
-            servers: (0..servers).map(server).collect(),
+            servers: (0..servers).map(|_| Server::new(limit)).collect(),
             next_server: 0,
         }
     }
@@ -83,10 +88,18 @@ impl World {
     /// A client says something, to its own Postgres and towards the proxy.
     pub fn say(&mut self, who: usize, message: &Say) {
         let client = &mut self.clients[who];
-        if client.waits && client.received.len() < client.expected.len() {
+        let of_copy = matches!(
+            message,
+            Say::CopyData(_) | Say::CopyDone | Say::CopyFail | Say::Sync | Say::Flush
+        );
+        if client.own.copying.is_some() && !of_copy {
+            return; // Postgres would close the connection
+        }
+        if client.waits && !of_copy && !self.has_all_answers(who) {
             return;
         }
-        client.waits = false;
+        let client = &mut self.clients[who];
+        client.waits &= of_copy;
         if client.own.unnamed_is_old && matches!(message, Say::Bind(_, "", _) | Say::Describe("")) {
             return; // not promised: see `Frontend::undo`
         }
@@ -94,7 +107,13 @@ impl World {
         client.expected.extend(client.own.feed(&bytes));
         client.said.extend(bytes);
         // Seen in its answer, so what is said behind it must wait for that.
-        client.waits = *message == Say::Query("DEALLOCATE ALL");
+        client.waits |= *message == Say::Query("DEALLOCATE ALL");
+        client.waits |= std::mem::take(&mut client.own.copy_failed);
+    }
+
+    fn has_all_answers(&self, who: usize) -> bool {
+        let client = &self.clients[who];
+        client.received.len() >= client.expected.len()
     }
 
     /// Up to `n` bytes of what a client said arrive.
@@ -130,7 +149,9 @@ impl World {
             } else {
                 assert!(out.is_empty(), "bytes for a server without a lease");
             }
-            client.replies.answer_known(&mut client.received);
+            client
+                .back
+                .answer_known(&mut client.replies, &mut client.received);
             client.from_client.drain(..progress.consumed);
             match progress.verdict {
                 Verdict::More => {
@@ -199,9 +220,13 @@ impl World {
             },
         );
         out.extend(&client.from_server[progress.run..progress.consumed]);
-        client.replies.answer_known(&mut out);
+        client.back.answer_known(&mut client.replies, &mut out);
         client.received.extend(out);
         client.from_server.drain(..progress.consumed);
+        if let Some(findings) = progress.findings {
+            assert!(!findings.broken, "the stream is lost");
+        }
+        let client = &mut self.clients[who];
         if client.from_server.is_empty() {
             self.release_at_rest(who);
         }
@@ -220,6 +245,13 @@ impl World {
         if !at_rest {
             return;
         }
+        if client.back.doubtful {
+            let server = &mut self.servers[at];
+            let mut query = Vec::new();
+            Frontend::ask("", &mut query, &mut client.replies, &mut server.prepared);
+            server.answers.extend(server.postgres.feed(&query));
+            return;
+        }
         client.lease = None;
         let server = &mut self.servers[at];
         server.leased = false;
@@ -227,6 +259,8 @@ impl World {
         assert!(server.answers.is_empty(), "released with answers to come");
         assert!(!postgres.is_mid_message(), "released within a message");
         assert!(!postgres.skipping, "released while it waits for Sync");
+        assert_eq!(postgres.copying, None, "released in a COPY");
+        assert!(!postgres.batch_open, "released before its Sync");
         assert_eq!(postgres.status, b'I', "released in a transaction");
         let mut prepared = server.prepared.clone();
         assert_eq!(prepared.len(), postgres.named.len(), "lost count");
@@ -263,9 +297,16 @@ impl World {
     /// Ends all transactions, and compares what clients saw with what they
     /// would have seen.
     pub fn finish(&mut self) {
-        for who in 0..self.clients.len() {
+        let mut left: Vec<usize> = (0..self.clients.len()).collect();
+        while !left.is_empty() {
             self.settle();
+            // Some wait for a connection that others still hold.
+            let Some(at) = left.iter().position(|who| self.has_all_answers(*who)) else {
+                break;
+            };
+            let who = left.remove(at);
             self.clients[who].waits = false;
+            self.say(who, &Say::CopyDone);
             self.say(who, &Say::Sync);
             self.say(who, &Say::Query("ROLLBACK"));
         }
