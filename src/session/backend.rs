@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::frontend::{Frontend, Watch};
-use super::replies::{Replies, Reply};
+use super::replies::{Aftermath, Replies, Reply};
 use crate::pool::{Prepared, Statements};
 use crate::wire::message::{self, ErrorFields, read_command_tag, read_parameter_status};
 use crate::wire::{Frame, HEADER};
 
-/// Messages that are looked into are small; a larger one passes unread.
+/// Messages that are looked into are small; of a larger one, this much is.
 const MAX_READ: usize = 1 << 16;
 
 #[derive(Default)]
@@ -23,6 +23,10 @@ pub(super) struct Backend {
     /// Transaction status of the last ReadyForQuery: `I`, `T`, `E`; 0 before.
     pub status: u8,
     pub transactions: u64,
+    /// There may come a ReadyForQuery that nothing waits for. Nobody else can
+    /// have the connection before pgvalet has asked an empty query, and seen
+    /// what comes before the answer to that.
+    pub doubtful: bool,
     /// The server has said why it is about to close the connection.
     pub fatal: bool,
 }
@@ -80,6 +84,14 @@ impl Backend {
         };
     }
 
+    /// Writes the answers that pgvalet gives itself and whose turn has come;
+    /// not into the middle of a message of the server's.
+    pub fn answer_known(&self, replies: &mut Replies, out: &mut Vec<u8>) {
+        if self.is_at_boundary() {
+            replies.answer_known(out);
+        }
+    }
+
     pub fn scan(
         &mut self,
         input: &[u8],
@@ -121,22 +133,35 @@ impl Backend {
                 run = at;
                 replies.answer_known(out);
             }
-            let looked_into =
-                matches!(frame.tag, b'Z' | b'E' | b'S' | b'C') && frame.len <= MAX_READ;
-            if looked_into && bytes.len() < frame.len {
-                break;
-            }
-            let whole = &bytes[..frame.len.min(bytes.len())];
+            // The length does not depend on how much has arrived so far.
+            let whole = if matches!(frame.tag, b'Z' | b'E' | b'S' | b'C') {
+                match bytes.get(..frame.len.min(MAX_READ)) {
+                    Some(whole) => whole,
+                    None => break,
+                }
+            } else {
+                &[]
+            };
             let own = matches!(replies.front(), Some(Reply::HiddenQuery));
             let keep = match frame.tag {
-                b'Z' => self.ready(whole, replies),
+                b'Z' => self.ready(whole, replies, front),
                 b'E' => {
                     let mut own_failed = None;
+                    match replies.aftermath() {
+                        Aftermath::Known => {}
+                        Aftermath::Doubtful => self.doubtful = true,
+                        Aftermath::Lost => {
+                            findings.get_or_insert_default().broken = true;
+                            break;
+                        }
+                    }
                     let replaced = self.error(whole, replies, front, &mut server, &mut own_failed);
                     if own_failed.is_some() {
                         findings.get_or_insert_default().own_failed = own_failed;
                     }
-                    if let Some(replacement) = replaced {
+                    if let Some(replacement) = replaced
+                        && whole.len() == frame.len
+                    {
                         out.extend_from_slice(&input[run..at]);
                         run = at;
                         out.extend(replacement);
@@ -168,6 +193,10 @@ impl Backend {
                     pop_if(replies, |r| matches!(r, Reply::Execute));
                     !own
                 }
+                b'I' if own => {
+                    self.doubtful = false;
+                    false
+                }
                 b'I' | b's' => {
                     pop_if(replies, |r| matches!(r, Reply::Execute));
                     !own
@@ -192,7 +221,7 @@ impl Backend {
                     !own
                 }
                 b'G' => {
-                    replies.copy_in();
+                    front.batch_open |= replies.copy_in();
                     true
                 }
                 // Asynchronous, and never an answer to anything of ours.
@@ -210,9 +239,14 @@ impl Backend {
     }
 
     /// ReadyForQuery; whether the client gets to see it.
-    fn ready(&mut self, message: &[u8], replies: &mut Replies) -> bool {
+    fn ready(&mut self, message: &[u8], replies: &mut Replies, front: &mut Frontend) -> bool {
         let own = matches!(replies.front(), Some(Reply::HiddenQuery));
-        replies.ready();
+        if own && self.doubtful {
+            return true; // here it is
+        }
+        if !replies.ready() {
+            front.resume();
+        }
         let status = message.get(HEADER).copied().unwrap_or(b'I');
         if !own && status == b'I' {
             self.transactions += 1;

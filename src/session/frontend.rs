@@ -262,9 +262,11 @@ impl Frontend {
                 replies.push(Reply::Function);
             }
             b'S' => {
-                self.batch_open = false;
-                self.unnamed_in_batch = false;
-                self.skipping = false;
+                if !replies.ignores_sync() {
+                    self.batch_open = false;
+                    self.unnamed_in_batch = false;
+                    self.skipping = false;
+                }
                 replies.push(Reply::Sync);
             }
             b'c' | b'f' => replies.push(Reply::CopyEnd),
@@ -326,6 +328,14 @@ impl Frontend {
                 Reply::HiddenParseUnnamed | Reply::HiddenClose(None) => prepared.unnamed = None,
                 _ => {}
             }
+        }
+    }
+
+    /// The server is ready again, after a Sync that was taken for one that it
+    /// would ignore.
+    pub fn resume(&mut self) {
+        if std::mem::take(&mut self.skipping) {
+            self.batch_open = false;
         }
     }
 

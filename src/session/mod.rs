@@ -18,6 +18,9 @@ mod replies;
 mod settle;
 mod start;
 
+#[cfg(test)]
+mod tests;
+
 pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
 
 use std::sync::Arc;

@@ -162,6 +162,7 @@ impl Relay {
             && !self.front.batch_open
             && !self.front.mid_message()
             && self.back.is_at_boundary()
+            && !self.back.doubtful
             && self.from_server.is_empty()
             && self.to_server.is_empty()
     }
@@ -350,7 +351,8 @@ impl Relay {
                 self.send(cx, out, run);
             }
             // Answers of pgvalet's own that nothing of the server's precedes.
-            self.replies.answer_known(self.to_client.buffer());
+            let out = self.to_client.buffer();
+            self.back.answer_known(&mut self.replies, out);
             match progress.verdict {
                 Verdict::More => {
                     // The end of a message that the server had given up on. (With
@@ -443,9 +445,9 @@ impl Relay {
         }
         let whole = progress.consumed == input.len();
         // Known answers behind the last one of the server.
-        if self.replies.front_is_known() {
+        if self.back.is_at_boundary() && self.replies.front_is_known() {
             out.extend_from_slice(run);
-            self.replies.answer_known(out);
+            self.back.answer_known(&mut self.replies, out);
             self.to_client.send(cx, &mut self.client, out, &[]);
             if halt.is_none() && whole && self.at_rest() {
                 halt = self.over().err();
@@ -512,6 +514,13 @@ impl Relay {
                 lease.dirty = true;
             }
             self.count();
+            return Ok(());
+        }
+        if self.back.doubtful
+            && let Some(lease) = &mut self.lease
+        {
+            let out = self.to_server.buffer();
+            Frontend::ask("", out, &mut self.replies, &mut lease.prepared);
             return Ok(());
         }
         self.front.watch.local_sets = 0;

@@ -63,6 +63,9 @@ pub(super) struct Replies {
     /// Between CopyInResponse and the end of the data: the server ignores
     /// Sync.
     copying_in: bool,
+    /// Sync messages that it passes over, unless the COPY fails before it has
+    /// read them.
+    ignored: usize,
     /// Batches in the queue that have their end there too.
     batches: usize,
     /// Entries of those batches that change what is prepared.
@@ -102,12 +105,15 @@ impl Reply {
 
 impl Replies {
     pub fn push(&mut self, reply: Reply) {
-        if self.copying_in {
-            match reply {
-                Reply::Sync => return,
-                Reply::CopyEnd => self.copying_in = false,
-                _ => {}
+        match reply {
+            Reply::Sync if self.copying_in => {
+                self.ignored += 1;
+                return;
             }
+            // Of a COPY that has failed: the server ignores it as well.
+            Reply::CopyEnd if self.queue.is_empty() => return,
+            Reply::CopyEnd => self.copying_in = false,
+            _ => {}
         }
         match reply.kind() {
             Kind::End => {
@@ -160,6 +166,12 @@ impl Replies {
     pub fn pop(&mut self) -> Option<Reply> {
         let reply = self.queue.pop_front()?;
         self.gone(&reply);
+        self.ignored = 0;
+        // Whatever was answered, if it was a COPY, its data have come to an
+        // end with it; and if it was none, the server has ignored this.
+        while matches!(self.queue.front(), Some(Reply::CopyEnd)) {
+            self.queue.pop_front();
+        }
         Some(reply)
     }
 
@@ -194,19 +206,42 @@ impl Replies {
     }
 
     /// CopyInResponse: from now to the end of the data the server passes over
-    /// Sync, and so do the ones that were sent behind the COPY already.
-    pub fn copy_in(&mut self) {
+    /// Sync, and so do the ones that were sent behind the COPY already. Whether
+    /// the batch is now without an end.
+    pub fn copy_in(&mut self) -> bool {
         let ended = self.queue.iter().position(|r| matches!(r, Reply::CopyEnd));
         let mut at = 0;
         let end = ended.unwrap_or(self.queue.len());
-        let batches = &mut self.batches;
+        let (batches, ignored) = (&mut self.batches, &mut self.ignored);
         self.queue.retain(|reply| {
             let drop = at < end && matches!(reply, Reply::Sync);
             *batches -= usize::from(drop);
+            *ignored += usize::from(drop);
             at += 1;
             !drop
         });
         self.copying_in = ended.is_none();
+        self.batches == 0
+    }
+
+    /// Whether a Sync that is sent now will be passed over.
+    pub fn ignores_sync(&self) -> bool {
+        self.copying_in
+    }
+
+    /// To be asked before [`fail`](Self::fail): how much is known of what
+    /// follows the error.
+    pub fn aftermath(&mut self) -> Aftermath {
+        if std::mem::take(&mut self.ignored) == 0 {
+            return Aftermath::Known;
+        }
+        // The first one is the COPY.
+        let mut behind = self.queue.iter().skip(1);
+        if behind.all(|r| matches!(r, Reply::CopyEnd | Reply::Sync)) {
+            Aftermath::Doubtful
+        } else {
+            Aftermath::Lost
+        }
     }
 
     /// ErrorResponse. In the extended protocol the server now passes over
@@ -227,24 +262,31 @@ impl Replies {
         (failed, sync.is_none())
     }
 
-    /// ReadyForQuery: what it answers, and whatever cannot have an answer any
-    /// more, is taken off. `false` if nothing was waiting for it, which
-    /// happens when a COPY was broken off before the server had read a Sync.
+    /// ReadyForQuery: what it answers is taken off. `false` if nothing was
+    /// waiting for it, which happens when a COPY was broken off before the
+    /// server had read a Sync.
     pub fn ready(&mut self) -> bool {
         self.copying_in = false;
-        let mut answered = false;
-        while let Some(reply) = self.queue.front() {
-            match reply {
-                Reply::CopyEnd => {}
-                Reply::Query | Reply::Function | Reply::Sync | Reply::HiddenQuery if !answered => {
-                    answered = true;
-                }
-                _ => break,
-            }
+        let answers = matches!(
+            self.queue.front(),
+            Some(Reply::Query | Reply::Function | Reply::Sync | Reply::HiddenQuery)
+        );
+        if answers {
             self.pop();
         }
-        answered
+        answers
     }
+}
+
+/// What is known of the answers behind an error.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Aftermath {
+    Known,
+    /// A COPY failed with Sync behind it: the server read that as part of the
+    /// COPY and ignored it, or will yet answer it.
+    Doubtful,
+    /// The same, and which answer belongs to what depends on it.
+    Lost,
 }
 
 #[cfg(test)]

@@ -1,0 +1,322 @@
+//! Several clients, several server connections, and between them the scanners
+//! with the rules of the relay: when a lease begins, and when it ends.
+
+use std::collections::BTreeMap;
+
+use super::messages::{Say, readable};
+use super::postgres::Postgres;
+use crate::pool::{Prepared, Statements, server_name};
+use crate::session::backend::{self, Backend};
+use crate::session::frontend::{self, Frontend, Verdict};
+use crate::session::replies::Replies;
+
+pub struct World {
+    statements: Statements,
+    clients: Vec<Client>,
+    servers: Vec<Server>,
+    next_server: usize,
+}
+
+struct Server {
+    postgres: Postgres,
+    prepared: Prepared,
+    reported: BTreeMap<Box<str>, Box<str>>,
+    /// Answers that have not arrived yet.
+    answers: Vec<u8>,
+    leased: bool,
+    /// Whose settings are there.
+    settings_of: usize,
+}
+
+struct Client {
+    session: u64,
+    front: Frontend,
+    back: Backend,
+    replies: Replies,
+    lease: Option<usize>,
+    /// Said, but not arrived yet.
+    said: Vec<u8>,
+    from_client: Vec<u8>,
+    from_server: Vec<u8>,
+    received: Vec<u8>,
+    stalled: bool,
+    /// A Postgres of its own, and what it said.
+    own: Postgres,
+    expected: Vec<u8>,
+    /// What follows depends on answers that must all be in.
+    waits: bool,
+}
+
+impl Server {
+    fn new(limit: usize) -> Self {
+        Self {
+            postgres: Postgres::default(),
+            prepared: Prepared::with_limit(limit),
+            reported: BTreeMap::new(),
+            answers: Vec::new(),
+            leased: false,
+            settings_of: 0,
+        }
+    }
+}
+
+impl World {
+    pub fn new(clients: usize, servers: usize, limit: usize) -> Self {
+        let client = |session| Client {
+            session,
+            front: Frontend::default(),
+            back: Backend::default(),
+            replies: Replies::default(),
+            lease: None,
+            said: Vec::new(),
+            from_client: Vec::new(),
+            from_server: Vec::new(),
+            received: Vec::new(),
+            stalled: false,
+            own: Postgres::default(),
+            expected: Vec::new(),
+            waits: false,
+        };
+        Self {
+            statements: Statements::default(),
+            clients: (1..=clients as u64).map(client).collect(),
+            servers: (0..servers).map(|_| Server::new(limit)).collect(),
+            next_server: 0,
+        }
+    }
+
+    /// A client says something, to its own Postgres and towards the proxy.
+    pub fn say(&mut self, who: usize, message: &Say) {
+        let client = &mut self.clients[who];
+        let of_copy = matches!(
+            message,
+            Say::CopyData(_) | Say::CopyDone | Say::CopyFail | Say::Sync | Say::Flush
+        );
+        if client.own.copying.is_some() && !of_copy {
+            return; // Postgres would close the connection
+        }
+        if client.waits && !of_copy && !self.has_all_answers(who) {
+            return;
+        }
+        let client = &mut self.clients[who];
+        client.waits &= of_copy;
+        if client.own.unnamed_is_old && matches!(message, Say::Bind(_, "", _) | Say::Describe("")) {
+            return; // not promised: see `Frontend::undo`
+        }
+        let bytes = message.bytes();
+        client.expected.extend(client.own.feed(&bytes));
+        client.said.extend(bytes);
+        // Seen in its answer, so what is said behind it must wait for that.
+        client.waits |= *message == Say::Query("DEALLOCATE ALL");
+        client.waits |= std::mem::take(&mut client.own.copy_failed);
+    }
+
+    fn has_all_answers(&self, who: usize) -> bool {
+        let client = &self.clients[who];
+        client.received.len() >= client.expected.len()
+    }
+
+    /// Up to `n` bytes of what a client said arrive.
+    pub fn hear(&mut self, who: usize, n: usize) {
+        let client = &mut self.clients[who];
+        let n = n.min(client.said.len());
+        client.from_client.extend(client.said.drain(..n));
+        if !client.stalled {
+            self.forward(who);
+        }
+    }
+
+    fn forward(&mut self, who: usize) {
+        loop {
+            let client = &mut self.clients[who];
+            let mut server = client.lease.map(|at| &mut self.servers[at]);
+            let mut out = Vec::new();
+            let progress = client.front.scan(
+                &client.from_client,
+                &mut out,
+                &mut client.replies,
+                frontend::Server {
+                    session: client.session,
+                    statements: &self.statements,
+                    prepared: server.as_deref_mut().map(|s| &mut s.prepared),
+                    status: client.back.status,
+                    multiplex: true,
+                },
+            );
+            out.extend(&client.from_client[progress.run..progress.consumed]);
+            if let Some(server) = server {
+                server.answers.extend(server.postgres.feed(&out));
+            } else {
+                assert!(out.is_empty(), "bytes for a server without a lease");
+            }
+            client
+                .back
+                .answer_known(&mut client.replies, &mut client.received);
+            client.from_client.drain(..progress.consumed);
+            match progress.verdict {
+                Verdict::More => {
+                    if client.from_client.is_empty() {
+                        self.release_at_rest(who);
+                    }
+                    return;
+                }
+                Verdict::NeedAnswers => {
+                    client.stalled = true;
+                    return;
+                }
+                Verdict::NeedServer => {
+                    if !self.lease(who) {
+                        return;
+                    }
+                }
+                Verdict::Terminate | Verdict::Violation(_) => {
+                    panic!("nothing of the kind was said")
+                }
+            }
+        }
+    }
+
+    fn lease(&mut self, who: usize) -> bool {
+        self.next_server += 1;
+        let n = self.servers.len();
+        let free = (0..n)
+            .map(|i| (i + self.next_server) % n)
+            .find(|at| !self.servers[*at].leased);
+        let Some(at) = free else { return false };
+        let (client, server) = (&mut self.clients[who], &mut self.servers[at]);
+        server.leased = true;
+        client.lease = Some(at);
+        client.back.begin();
+        // Every other client brings settings.
+        if who.is_multiple_of(2) && server.settings_of != who {
+            let mut query = Vec::new();
+            Frontend::ask("SET", &mut query, &mut client.replies, &mut server.prepared);
+            server.answers.extend(server.postgres.feed(&query));
+        }
+        server.settings_of = who;
+        true
+    }
+
+    /// Up to `n` bytes of a server's answers arrive at its client.
+    pub fn answer(&mut self, who: usize, n: usize) {
+        let client = &mut self.clients[who];
+        let Some(at) = client.lease else { return };
+        let server = &mut self.servers[at];
+        let n = n.min(server.answers.len());
+        if n == 0 {
+            return;
+        }
+        client.from_server.extend(server.answers.drain(..n));
+        let mut out = Vec::new();
+        let progress = client.back.scan(
+            &client.from_server,
+            &mut out,
+            &mut client.replies,
+            &mut client.front,
+            backend::Server {
+                statements: &self.statements,
+                prepared: &mut server.prepared,
+                reported: &mut server.reported,
+            },
+        );
+        out.extend(&client.from_server[progress.run..progress.consumed]);
+        client.back.answer_known(&mut client.replies, &mut out);
+        client.received.extend(out);
+        client.from_server.drain(..progress.consumed);
+        if let Some(findings) = progress.findings {
+            assert!(!findings.broken, "the stream is lost");
+        }
+        let client = &mut self.clients[who];
+        if client.from_server.is_empty() {
+            self.release_at_rest(who);
+        }
+        if std::mem::take(&mut self.clients[who].stalled) {
+            self.forward(who);
+        }
+    }
+
+    fn release_at_rest(&mut self, who: usize) {
+        let client = &mut self.clients[who];
+        let Some(at) = client.lease else { return };
+        let at_rest = client.replies.is_empty()
+            && !client.front.batch_open
+            && !client.front.mid_message()
+            && client.back.is_idle();
+        if !at_rest {
+            return;
+        }
+        if client.back.doubtful {
+            let server = &mut self.servers[at];
+            let mut query = Vec::new();
+            Frontend::ask("", &mut query, &mut client.replies, &mut server.prepared);
+            server.answers.extend(server.postgres.feed(&query));
+            return;
+        }
+        client.lease = None;
+        let server = &mut self.servers[at];
+        server.leased = false;
+        let postgres = &server.postgres;
+        assert!(server.answers.is_empty(), "released with answers to come");
+        assert!(!postgres.is_mid_message(), "released within a message");
+        assert!(!postgres.skipping, "released while it waits for Sync");
+        assert_eq!(postgres.copying, None, "released in a COPY");
+        assert!(!postgres.batch_open, "released before its Sync");
+        assert_eq!(postgres.status, b'I', "released in a transaction");
+        let mut prepared = server.prepared.clone();
+        assert_eq!(prepared.len(), postgres.named.len(), "lost count");
+        for id in 1..1000 {
+            let there = postgres.named.contains_key(server_name(id).as_bytes());
+            assert_eq!(prepared.touch(id), there, "pgvalet_{id}");
+        }
+    }
+
+    /// Lets everything arrive that was said.
+    pub fn settle(&mut self) {
+        loop {
+            let before = self.under_way();
+            for who in 0..self.clients.len() {
+                self.hear(who, usize::MAX);
+                self.answer(who, usize::MAX);
+            }
+            if self.under_way() == before {
+                return;
+            }
+        }
+    }
+
+    /// Bytes under way, place by place.
+    fn under_way(&self) -> Vec<usize> {
+        let mut places = Vec::new();
+        for c in &self.clients {
+            places.extend([c.said.len(), c.from_client.len(), c.from_server.len()]);
+        }
+        places.extend(self.servers.iter().map(|s| s.answers.len()));
+        places
+    }
+
+    /// Ends all transactions, and compares what clients saw with what they
+    /// would have seen.
+    pub fn finish(&mut self) {
+        let mut left: Vec<usize> = (0..self.clients.len()).collect();
+        while !left.is_empty() {
+            self.settle();
+            // Some wait for a connection that others still hold.
+            let Some(at) = left.iter().position(|who| self.has_all_answers(*who)) else {
+                break;
+            };
+            let who = left.remove(at);
+            self.clients[who].waits = false;
+            self.say(who, &Say::CopyDone);
+            self.say(who, &Say::Sync);
+            self.say(who, &Say::Query("ROLLBACK"));
+        }
+        self.settle();
+        for client in &self.clients {
+            let (saw, expected) = (readable(&client.received), readable(&client.expected));
+            assert_eq!(saw, expected, "client {} (left: saw)", client.session);
+            assert!(client.lease.is_none(), "client {} holds on", client.session);
+        }
+        let under_way: usize = self.under_way().iter().sum();
+        assert_eq!(under_way, 0, "something never arrived");
+    }
+}
