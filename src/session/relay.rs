@@ -267,7 +267,8 @@ impl Relay {
                         Poll::Pending => {}
                     }
                 }
-                if self.to_server.is_empty() && self.to_client.has_room() {
+                if self.to_server.is_empty() && self.to_client.has_room() && self.replies.has_room()
+                {
                     match self.poll_client(cx, scratch) {
                         Poll::Ready(Ok(())) => progress = true,
                         Poll::Ready(Err(halt)) => return Poll::Ready(halt),

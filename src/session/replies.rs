@@ -57,6 +57,11 @@ pub(super) struct Taken {
     pub server_name: String,
 }
 
+/// Answers that may be awaited before the client is no longer listened to. Far
+/// more than a server holds back until Sync (a buffer of 8 KiB), for which the
+/// client would wait as well.
+const ROOM: usize = 1 << 16;
+
 #[derive(Default)]
 pub(super) struct Replies {
     queue: VecDeque<Reply>,
@@ -177,6 +182,12 @@ impl Replies {
 
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Answers of pgvalet's own pass no server whose socket would fill up, so
+    /// that they have to be bounded here.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() < ROOM
     }
 
     /// Memory of a burst is not kept by an idle client.

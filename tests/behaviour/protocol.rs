@@ -199,7 +199,7 @@ async fn a_slow_reader_costs_no_memory() {
     assert_eq!(proxy.connect("app").await.value("select 1").await, "1");
 }
 
-async fn resident_kib(proxy: &Proxy) -> u64 {
+pub async fn resident_kib(proxy: &Proxy) -> u64 {
     let output = tokio::process::Command::new("ps")
         .args(["-o", "rss=", "-p", &proxy.pid().to_string()])
         .output()
