@@ -276,7 +276,14 @@ impl Relay {
                     }
                 }
                 if !progress {
-                    return Poll::Pending;
+                    // It may have come to rest only now, and nothing will
+                    // wake it again for the signal's sake.
+                    return match self.handle.signalled() {
+                        signal @ (Signal::DrainDeadline | Signal::Shutdown) if self.at_rest() => {
+                            Poll::Ready(Halt::Asked(signal))
+                        }
+                        _ => Poll::Pending,
+                    };
                 }
             }
         })

@@ -14,6 +14,7 @@ mod dashboard;
 mod denial;
 mod drivers;
 mod handshake;
+mod ending;
 mod harness;
 mod hostile_upstream;
 mod isolation;

@@ -1,0 +1,51 @@
+//! How sessions end that are asked to.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::common::{Cluster, Proxy, eventually, new_password};
+use super::raw::{Raw, query, sqlstate};
+
+/// A proxy that takes its time to shut down.
+async fn patient(cluster: &Cluster) -> Proxy {
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let secret = cluster.secret("app_user", &password);
+    let mut proxy = Proxy::with_one_database(&secret, "").prepare();
+    let text = fs::read_to_string(proxy.config()).expect("the configuration");
+    let text = text.replace("shutdown_timeout = \"1s\"", "shutdown_timeout = \"60s\"");
+    fs::write(proxy.config(), text).expect("written");
+    proxy.run();
+    proxy.wait_ready().await;
+    proxy
+}
+
+async fn sleeps(cluster: &Cluster) {
+    let admin = cluster.superuser().await;
+    let busy = "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'";
+    eventually("the query runs", Duration::from_secs(10), || async {
+        (admin.value(busy).await == "1").then_some(())
+    })
+    .await;
+}
+
+/// It was busy when it was asked, and idle ever after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_after_the_transaction_that_it_was_asked_in() {
+    let cluster = Cluster::start().await;
+    let mut proxy = patient(&cluster).await;
+    let mut client = Raw::connect(&proxy).await;
+    client.send(&query("select pg_sleep(1)")).await;
+    sleeps(&cluster).await;
+    proxy.signal(Signal::SIGTERM);
+    let asked = Instant::now();
+    client.until(b'Z').await;
+    assert_eq!(
+        sqlstate(&client.until(b'E').await).as_deref(),
+        Some("57P01")
+    );
+    proxy.wait_exit(Duration::from_secs(20)).await;
+    assert!(asked.elapsed() < Duration::from_secs(20));
+}
