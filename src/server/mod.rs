@@ -80,10 +80,10 @@ impl Proxy {
     pub async fn stop(&self) {
         self.closing.send_replace(true);
         let deadline = Instant::now() + self.shutdown_timeout;
-        self.dismiss(Signal::Shutdown);
-        self.wait_until(deadline, || self.built.context.sessions.is_empty())
-            .await;
-        self.dismiss(Signal::Kill);
+        let sessions = &self.built.context.sessions;
+        sessions.dismiss(Signal::Shutdown);
+        self.wait_until(deadline, || sessions.is_empty()).await;
+        sessions.dismiss(Signal::Kill);
         let pools: Vec<_> = self
             .built
             .context
@@ -98,16 +98,10 @@ impl Proxy {
         }
         let deadline = Instant::now() + Duration::from_secs(5);
         self.wait_until(deadline, || {
-            self.built.context.sessions.is_empty() && pools.iter().all(|p| p.is_empty())
+            sessions.is_empty() && pools.iter().all(|p| p.is_empty())
         })
         .await;
         self.built.context.audit.clone().close().await;
-    }
-
-    fn dismiss(&self, signal: Signal) {
-        for session in self.built.context.sessions.all() {
-            session.signal(signal);
-        }
     }
 
     async fn wait_until(&self, deadline: Instant, done: impl Fn() -> bool) {

@@ -62,6 +62,8 @@ pub struct FrontendPid(pub u32);
 pub struct Sessions {
     by_pid: Mutex<HashMap<FrontendPid, Arc<Handle>>>,
     next: AtomicU64,
+    /// What all were asked last, and what a new one therefore begins with.
+    asked: AtomicU8,
 }
 
 /// A session as others see it.
@@ -189,11 +191,20 @@ impl Sessions {
                 since: SystemTime::now(),
                 lease: Mutex::default(),
                 pinned: Mutex::default(),
-                signal: AtomicU8::new(0),
+                signal: AtomicU8::new(self.asked.load(Ordering::Acquire)),
                 waker: AtomicWaker::new(),
             });
             by_pid.insert(pid, handle.clone());
             return Some(handle);
+        }
+    }
+
+    /// Asks every session, and those that are about to be added.
+    pub fn dismiss(&self, signal: Signal) {
+        let by_pid = self.by_pid.lock().unwrap_or_else(|e| e.into_inner());
+        self.asked.store(signal as u8, Ordering::Release);
+        for session in by_pid.values() {
+            session.signal(signal);
         }
     }
 

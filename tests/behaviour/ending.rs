@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use tokio::io::AsyncReadExt;
 
 use super::common::{Cluster, Proxy, eventually, new_password};
 use super::raw::{Raw, query, sqlstate};
@@ -48,4 +49,27 @@ async fn a_session_ends_after_the_transaction_that_it_was_asked_in() {
     );
     proxy.wait_exit(Duration::from_secs(20)).await;
     assert!(asked.elapsed() < Duration::from_secs(20));
+}
+
+/// It was in its handshake when all sessions were asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_starts_too_late_ends_at_once() {
+    let cluster = Cluster::start().await;
+    let mut proxy = patient(&cluster).await;
+    let mut busy = Raw::connect(&proxy).await;
+    busy.send(&query("select pg_sleep(3)")).await;
+    sleeps(&cluster).await;
+    let mut late = Raw::open(&proxy).await;
+    late.send(b"\0\0\0\x08\x04\xd2\x16\x2f").await; // SSLRequest
+    assert_eq!(late.stream.read_u8().await.expect("an answer"), b'N');
+    proxy.signal(Signal::SIGTERM);
+    eventually("it accepts nobody", Duration::from_secs(10), || async {
+        let address = ("127.0.0.1", proxy.port);
+        tokio::net::TcpStream::connect(address).await.err()
+    })
+    .await;
+    late.start_up().await;
+    assert_eq!(sqlstate(&late.until(b'E').await).as_deref(), Some("57P01"));
+    busy.until(b'Z').await;
+    proxy.wait_exit(Duration::from_secs(20)).await;
 }
