@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::build::Built;
 use crate::config::DrainDeadlineAction;
-use crate::session::Signal;
+use crate::session::{Held, Signal};
 
 pub async fn watch(built: Weak<Built>) {
     let mut tick = interval(Duration::from_millis(500));
@@ -25,12 +25,11 @@ pub async fn watch(built: Weak<Built>) {
                 continue;
             };
             for session in built.context.sessions.all() {
-                let Some(held) = session.held() else { continue };
                 let same_pool =
                     session.database == pool.database.name && session.secret == pool.secret;
-                if same_pool && held.generation.number <= overdue {
-                    warn!(session = session.id, client = %session.client, "drain deadline: the session ends between transactions");
-                    session.signal(Signal::DrainDeadline);
+                let old = |held: &Held| held.generation.number <= overdue;
+                if same_pool && session.signal_holder(Signal::DrainDeadline, old) {
+                    warn!(session = session.id, client = %session.client, "drain deadline: the session ends between transactions, unless it lets go before");
                 }
             }
         }

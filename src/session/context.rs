@@ -111,7 +111,18 @@ impl Handle {
     }
 
     pub(super) fn hold(&self, held: Option<Held>) {
-        *self.lease.lock().unwrap_or_else(|e| e.into_inner()) = held;
+        let mut lease = self.lease.lock().unwrap_or_else(|e| e.into_inner());
+        if held.is_none() {
+            self.forget(Signal::DrainDeadline); // it has let go
+        }
+        *lease = held;
+    }
+
+    /// Asks the session if what it holds this moment is such; `true` if it
+    /// was not asked before.
+    pub fn signal_holder(&self, signal: Signal, such: impl FnOnce(&Held) -> bool) -> bool {
+        let lease = self.lease.lock().unwrap_or_else(|e| e.into_inner());
+        lease.as_ref().is_some_and(such) && self.signal(signal)
     }
 
     pub fn pinned(&self) -> Option<&'static str> {
@@ -122,10 +133,12 @@ impl Handle {
         *self.pinned.lock().unwrap_or_else(|e| e.into_inner()) = reason;
     }
 
-    /// Asks the session; a stronger request replaces a weaker one.
-    pub fn signal(&self, signal: Signal) {
-        self.signal.fetch_max(signal as u8, Ordering::AcqRel);
+    /// Asks the session; a stronger request replaces a weaker one. `false` if
+    /// this changed nothing.
+    pub fn signal(&self, signal: Signal) -> bool {
+        let before = self.signal.fetch_max(signal as u8, Ordering::AcqRel);
         self.waker.wake();
+        before < signal as u8
     }
 
     pub(super) fn signalled(&self) -> Signal {
@@ -140,8 +153,12 @@ impl Handle {
 
     /// A cancel has been dealt with, or came too late to matter.
     pub(super) fn forget_cancel(&self) {
+        self.forget(Signal::Cancel);
+    }
+
+    fn forget(&self, signal: Signal) {
         let _ = self.signal.compare_exchange(
-            Signal::Cancel as u8,
+            signal as u8,
             Signal::None as u8,
             Ordering::AcqRel,
             Ordering::Acquire,
@@ -269,7 +286,9 @@ impl Sessions {
                 }
                 backend.cancel_landed();
             }
-            None => handle.signal(Signal::Cancel),
+            None => {
+                handle.signal(Signal::Cancel);
+            }
         }
     }
 }

@@ -73,3 +73,31 @@ async fn a_session_that_starts_too_late_ends_at_once() {
     busy.until(b'Z').await;
     proxy.wait_exit(Duration::from_secs(20)).await;
 }
+
+/// The deadline is for those who do not let go; this one did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_let_go_late_is_not_ended() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let more = "pool_size = 4\ndrain_timeout = \"1s\"\ndrain_deadline_action = \"terminate\"";
+    let proxy = Proxy::with_one_database(&cluster.secret("app_user", &password), more)
+        .start()
+        .await;
+    let session = proxy.connect("app").await;
+    session
+        .batch_execute("begin; select 1")
+        .await
+        .expect("begun");
+    let password = new_password();
+    cluster.alter_password("app_user", &password).await;
+    let value = cluster.secret("app_user", &password);
+    let version = proxy.secret_put("app", &value).await;
+    proxy.wait_in_force("app", &version).await;
+    eventually("it is overdue", Duration::from_secs(10), || async {
+        proxy.log().contains("drain deadline").then_some(())
+    })
+    .await;
+    session.batch_execute("commit").await.expect("committed");
+    assert_eq!(session.value("select 1").await, "1");
+}
