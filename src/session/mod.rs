@@ -374,6 +374,7 @@ impl Session {
                 relay.begin(lease.map_err(|e| start::checkout_error(&self.pool, e))?);
                 Ok(true)
             }
+            () = relay.client_leaves() => Ok(false),
             signal = self.handle.signal_arrives() => match signal {
                 Signal::Cancel => {
                     self.handle.forget_cancel();

@@ -230,6 +230,34 @@ impl Relay {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// Ends when the client is gone; for the wait for a server connection.
+    /// What still waits for it is sent, and what it sends is kept, as much as
+    /// one read may return.
+    pub async fn client_leaves(&mut self) {
+        std::future::poll_fn(|cx| {
+            loop {
+                match self.to_client.write(cx, &mut self.client) {
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(false)) | Poll::Pending => break,
+                }
+            }
+            BUFFERS.with_borrow_mut(|scratch| {
+                while self.from_client.len() < SCRATCH {
+                    match ready!(read(cx, &mut self.client, &mut scratch.input)) {
+                        Ok(0) | Err(_) => return Poll::Ready(()),
+                        Ok(n) => {
+                            self.received += n as u64;
+                            self.from_client.extend_from_slice(&scratch.input[..n]);
+                        }
+                    }
+                }
+                Poll::Pending // the wait ends otherwise
+            })
+        })
+        .await;
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Halt> {
         self.handle.register(cx.waker());
         match self.handle.signalled() {

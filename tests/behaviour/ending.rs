@@ -101,3 +101,35 @@ async fn a_session_that_let_go_late_is_not_ended() {
     session.batch_execute("commit").await.expect("committed");
     assert_eq!(session.value("select 1").await, "1");
 }
+
+/// Nobody waits for the result any more, so the query is not run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_left_the_queue_is_not_served() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let secret = cluster.secret("app_user", &password);
+    let proxy = Proxy::with_one_database(&secret, "pool_size = 1")
+        .start()
+        .await;
+    let holder = proxy.connect("app").await;
+    holder
+        .batch_execute("create table work (n int)")
+        .await
+        .expect("a table");
+    let mut leaves = Raw::connect(&proxy).await;
+    holder.batch_execute("begin").await.expect("a lease");
+    leaves.send(&query("insert into work values (1)")).await;
+    let waiting = async |count: f64| {
+        eventually("the queue", Duration::from_secs(10), || async {
+            let waiting = proxy.metric("pgvalet_client_waiting", &[]).await;
+            (waiting == Some(count)).then_some(())
+        })
+        .await;
+    };
+    waiting(1.0).await;
+    drop(leaves);
+    waiting(0.0).await;
+    holder.batch_execute("commit").await.expect("committed");
+    assert_eq!(holder.value("select count(*) from work").await, "0");
+}
