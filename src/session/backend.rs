@@ -147,8 +147,11 @@ impl Backend {
                 b'Z' => self.ready(whole, replies, front),
                 b'E' => {
                     let mut own_failed = None;
+                    // Whoever reads data has read the Sync before it.
+                    let reading = ErrorFields::read(whole).is_in_copy_data();
                     match replies.aftermath() {
                         Aftermath::Known => {}
+                        _ if reading => {}
                         Aftermath::Doubtful => self.doubtful = true,
                         Aftermath::Lost => {
                             findings.get_or_insert_default().broken = true;

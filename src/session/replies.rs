@@ -108,6 +108,26 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// Whether pgvalet has to do something at just this answer.
+    fn is_placed(&self) -> bool {
+        match self {
+            Self::Query | Self::Function | Self::Sync | Self::CopyEnd => false,
+            Self::ParseUnnamed | Self::Bind(_) | Self::Describe | Self::Execute | Self::Close => {
+                false
+            }
+            Self::Parse(_)
+            | Self::ParseTaken(_)
+            | Self::HiddenParse(_)
+            | Self::HiddenParseUnnamed
+            | Self::HiddenClose(_)
+            | Self::HiddenQuery
+            | Self::KnownParse(_)
+            | Self::KnownClose(_) => true,
+        }
+    }
+}
+
 impl Replies {
     pub fn push(&mut self, reply: Reply) {
         match reply {
@@ -246,12 +266,14 @@ impl Replies {
         if std::mem::take(&mut self.ignored) == 0 {
             return Aftermath::Known;
         }
-        // The first one is the COPY.
+        // The first one is the COPY. What the client sent behind it is answered
+        // as it is, whoever counts; what pgvalet put in, or answers itself, has
+        // a place that depends on the count.
         let mut behind = self.queue.iter().skip(1);
-        if behind.all(|r| matches!(r, Reply::CopyEnd | Reply::Sync)) {
-            Aftermath::Doubtful
-        } else {
+        if behind.any(Reply::is_placed) {
             Aftermath::Lost
+        } else {
+            Aftermath::Doubtful
         }
     }
 
