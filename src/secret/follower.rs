@@ -154,13 +154,10 @@ impl Follower {
             Ok(credential) => {
                 self.metrics.fetch("ok");
                 let credential = Arc::new(credential);
-                // Old versions are forgotten: their passwords need not stay in memory.
-                versions.retain(|_, c| {
-                    c.stages.iter().any(|s| s != AWSPENDING)
-                        || c.fetched_at
-                            .elapsed()
-                            .is_ok_and(|age| age < Duration::from_secs(3600))
-                });
+                // Old versions are forgotten: their passwords need not stay in
+                // memory. A label sits on one version, so that whichever was
+                // last seen with one of these has lost it.
+                versions.retain(|_, c| !c.stages.iter().any(|s| value.stages.contains(s)));
                 versions.insert(value.version.clone(), credential.clone());
                 Ok(Some(credential))
             }
@@ -293,5 +290,50 @@ async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
             }
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Metrics;
+    use crate::secret::{EmbeddedStore, NewSecret};
+    use zeroize::Zeroizing;
+
+    fn value(n: usize) -> Zeroizing<String> {
+        Zeroizing::new(format!(
+            r#"{{"username":"u","password":"p{n}","host":"h"}}"#
+        ))
+    }
+
+    #[tokio::test]
+    async fn passwords_of_old_versions_are_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let store = EmbeddedStore::open(&path("db"), &path("key"))
+            .await
+            .unwrap();
+        let store: Arc<dyn SecretStore> = Arc::new(store);
+        let secret = SecretId::new("s");
+        let new = NewSecret {
+            name: "s".to_owned(),
+            description: None,
+            value: value(0),
+            token: None,
+        };
+        store.create(new).await.unwrap();
+        let (minute, metrics) = (Duration::from_secs(60), Metrics::new());
+        let metrics = metrics.secret("s");
+        let follower = Follower::start(secret.clone(), store.clone(), minute, metrics);
+        for n in 1..10 {
+            let stages = vec![AWSCURRENT.to_owned()];
+            let put = store.put(&secret, value(n), stages, None).await;
+            follower.look().await;
+            let known = follower.known().current;
+            assert_eq!(known.map(|c| c.version.clone()), put.ok());
+            follower.candidates(None).await;
+        }
+        // AWSCURRENT and AWSPREVIOUS.
+        assert_eq!(follower.versions.lock().unwrap().len(), 2);
     }
 }
