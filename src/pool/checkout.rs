@@ -137,6 +137,7 @@ impl Pool {
         if let Some(prober) = state.slot_wanted.take() {
             return self.hand_over_slot(state, connection, prober);
         }
+        let dead = !connection.server.stream.is_quiet();
         let lifetime = self.database.server_lifetime;
         let worn = connection.server.opened_at.elapsed() > lifetime && !lifetime.is_zero();
         // While a new generation takes over, at most a few connections are
@@ -144,7 +145,7 @@ impl Pool {
         let old = !state.is_current(&connection.generation)
             && (state.waiters.is_empty() || state.closing < LOGIN_CONCURRENCY);
         let surplus = state.lingering && state.waiters.is_empty();
-        if worn || old || surplus {
+        if dead || worn || old || surplus {
             self.retire(state, connection);
             return self.open_for_waiters(state);
         }

@@ -1,6 +1,6 @@
 //! Pools against a server that misbehaves on demand.
 
-mod fake;
+pub(crate) mod fake;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -111,4 +111,22 @@ async fn what_the_old_generation_reported_is_forgotten() {
     let reported = s.pool.profiles.reported(&profile);
     let user = reported.and_then(|r| r.get("session_authorization").cloned());
     assert_ne!(user.as_deref(), Some("u1"));
+}
+
+/// The server hung up between the end of one lease and the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_connection_is_not_handed_to_who_waits() {
+    let s = setup("pool_size = 1").await;
+    let mut lease = s.pool.checkout().await.expect("a connection");
+    let pool = s.pool.clone();
+    let waiter = tokio::spawn(async move { pool.checkout().await });
+    until("it waits", || s.pool.counts().waiting == 1).await;
+    s.server.hang_up();
+    while lease.server.stream.is_quiet() {
+        tokio::task::yield_now().await;
+    }
+    drop(lease);
+    let next = waiter.await.expect("no panic");
+    let mut next = next.expect("another connection");
+    assert!(next.server.stream.is_quiet());
 }
