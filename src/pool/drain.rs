@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tracing::info;
 
+use super::Pool;
 use super::generation::Generation;
 use super::state::{Health, State};
-use super::{Connection, Pool};
 use crate::audit::{Event, Record};
 
 impl Pool {
@@ -71,8 +71,8 @@ impl Pool {
                 // With logins failing, what still works is worth keeping.
                 let good = matches!(state.health, Health::Good);
                 let next = state.current.clone().filter(|_| good).and_then(|current| {
-                    let old = |c: &Box<Connection>| !Arc::ptr_eq(&c.generation, &current);
-                    Some((state.idle.iter().position(old)?, current))
+                    let mut idle = state.idle.iter().map(|c| &c.generation);
+                    Some((idle.position(|g| !Arc::ptr_eq(g, &current))?, current))
                 });
                 let Some((at, current)) = next else {
                     state.replacing = false;

@@ -405,8 +405,8 @@ impl Pool {
             }
         }
         // What a failed login broke off goes on.
-        let old = |c: &Box<Connection>| !state.is_current(&c.generation);
-        if matches!(state.health, Health::Good) && state.idle.iter().any(old) {
+        let old = state.idle.iter().any(|c| !state.is_current(&c.generation));
+        if matches!(state.health, Health::Good) && old {
             self.start_replacing(&mut state);
         }
         state.waiting();
