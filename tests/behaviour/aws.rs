@@ -45,7 +45,7 @@ async fn a_secret_of_aws_is_followed_when_it_rotates() {
     proxy
         .wait_in_force("prod/orders", created.version_id().expect("an id"))
         .await;
-    let first_use = &proxy.audit_of("credential.use")[0];
+    let first_use = &proxy.audit_seen("credential.use").await[0];
     assert_eq!(first_use["credential"]["arn"].as_str(), created.arn());
 
     for label_first in [true, false] {
@@ -74,7 +74,7 @@ async fn a_secret_of_aws_is_followed_when_it_rotates() {
             Duration::from_secs(20),
             || async {
                 session.value("select 1").await;
-                let uses = proxy.audit_of("credential.use");
+                let uses = proxy.audit_seen("credential.use").await;
                 uses.iter()
                     .any(|r| r["credential"]["version"] == version.as_str())
                     .then_some(())
@@ -117,7 +117,7 @@ async fn a_pending_version_carries_over_the_window() {
         .await
         .expect("a client need not know");
     assert_eq!(session.value("select current_user").await, "orders_app");
-    let used = proxy.audit_of("credential.use");
+    let used = proxy.audit_seen("credential.use").await;
     assert_eq!(
         used[0]["credential"]["version"].as_str(),
         pending.version_id(),

@@ -67,7 +67,7 @@ async fn without_a_password(mode: &str) {
             "version {} answers",
             cluster.binaries.major
         );
-        let uses = proxy.audit_of("credential.use");
+        let uses = proxy.audit_seen("credential.use").await;
         let clients: Vec<_> = uses.iter().map(|r| r["client"].as_str()).collect();
         assert!(
             clients.contains(&Some("api")) && clients.contains(&Some("local")),
@@ -156,7 +156,7 @@ async fn every_login_that_postgres_saw_is_in_the_audit_log() {
         .log()
         .matches("connection authorized: user=app_user")
         .count();
-    let opened = proxy.audit_of("server.open");
+    let opened = proxy.audit_seen("server.open").await;
     assert_eq!(opened.len(), in_postgres, "{opened:?}");
     let mut pids: Vec<_> = opened.iter().map(|r| r["server"]["pid"].as_i64()).collect();
     pids.sort_unstable();

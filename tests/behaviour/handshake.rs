@@ -119,7 +119,7 @@ async fn tls_to_clients() {
         if mode == "require" {
             assert!(said.contains("this server requires TLS"), "{said}");
         }
-        let started = proxy.audit_of("session.start");
+        let started = proxy.audit_seen("session.start").await;
         assert_eq!(started[0]["tls"], "TLSv1.3", "{started:?}");
 
         // Bytes that follow the request before the handshake break it.

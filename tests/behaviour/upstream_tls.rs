@@ -35,7 +35,7 @@ async fn a_verified_server_is_used_over_tls() {
             _ => "scram-sha-256",
         };
         assert_eq!(
-            proxy.audit_of("server.open")[0]["reason"],
+            proxy.audit_seen("server.open").await[0]["reason"],
             mechanism,
             "{more}"
         );

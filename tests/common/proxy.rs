@@ -181,6 +181,15 @@ impl Proxy {
             .collect()
     }
 
+    /// The same, once there is one: the log is written behind the session.
+    pub async fn audit_seen(&self, event: &str) -> Vec<Value> {
+        super::eventually(event, Duration::from_secs(5), || async {
+            let records = self.audit_of(event);
+            (!records.is_empty()).then_some(records)
+        })
+        .await
+    }
+
     pub fn audit_of(&self, event: &str) -> Vec<Value> {
         let mut records = self.audit();
         records.retain(|record| record["event"] == event);
