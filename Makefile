@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test lint build fmt deny setup
+.PHONY: help demo test differential lint build fmt deny setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,6 +17,9 @@ test: setup ## every test, against every Postgres at hand
 	else \
 		echo 'cargo test'; cargo test; \
 	fi
+
+differential: setup ## the same bytes to Postgres and to pgvalet, answers compared
+	cargo nextest run --ignore-default-filter --test differential
 
 lint: deny ## formatting, clippy, licences
 	cargo fmt --check

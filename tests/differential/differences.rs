@@ -41,6 +41,7 @@ const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
     ("Describe with a tail", TRANSACTION, ALWAYS, TAIL),
     ("Flush with a body", BOTH, ALWAYS, TAIL),
     ("a server's message type", BOTH, ALWAYS, VIOLATION),
+    ("custom setting", TRANSACTION, SOMETIMES, SHARED),
     ("deallocate all", TRANSACTION, SOMETIMES, GUESS),
     ("deallocate all, extended", TRANSACTION, SOMETIMES, GUESS),
     ("deallocate all, steps", TRANSACTION, SOMETIMES, GUESS),
