@@ -25,7 +25,7 @@ mod statements;
 mod status;
 mod suspicion;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use checkout::CheckoutError;
 pub use connection::Connection;

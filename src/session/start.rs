@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use crate::pool::{CheckoutError, Pool, Profile, Settings};
+use crate::upstream::CleanError;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
 
@@ -140,14 +143,15 @@ pub(super) async fn reported(
         message::query(&mut query, &sql);
         lease.dirty = true;
         lease.prepared.unnamed = None; // a simple query drops it
-        match lease.server.run(&query, 1).await {
-            Ok(_) => lease.dirty = false,
-            Err(crate::upstream::CleanError::Refused(fields)) => {
+        let limit = pool.database.connect_timeout;
+        match timeout(limit, lease.server.run(&query, 1)).await {
+            Ok(Ok(_)) => lease.dirty = false,
+            Ok(Err(CleanError::Refused(fields))) => {
                 // The batch is one transaction: nothing of it was set.
                 lease.dirty = false;
                 return Err(Failed::Parameter(fields));
             }
-            Err(_) => return Err(ClientError::UpstreamLost.into()),
+            Ok(Err(_)) | Err(_) => return Err(ClientError::UpstreamLost.into()),
         }
         lease.profile = profile.clone();
     }
@@ -176,6 +180,7 @@ pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::tests::fake::setup;
 
     fn with(parameters: &[(&str, &str)]) -> Startup {
         Startup {
@@ -185,6 +190,23 @@ mod tests {
                 .collect(),
             ..Startup::default()
         }
+    }
+
+    /// Its client would wait for ever, and the pool would have a place less.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_that_does_not_answer_ends_the_greeting() {
+        let s = setup("pool_size = 1\nconnect_timeout = \"200ms\"").await;
+        s.server
+            .mute
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        let settings = settings(&with(&[("timezone", "UTC")])).unwrap();
+        let profile = s.pool.profiles.intern(settings);
+        let answer = timeout(
+            std::time::Duration::from_secs(10),
+            reported(&s.pool, &profile),
+        );
+        let failed = answer.await.expect("an end").expect_err("no answer");
+        assert_eq!(failed.sqlstate(), "08006");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A Postgres that says what a test wants it to, and a store with one secret.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -30,8 +29,6 @@ pub struct Server {
     pub room: AtomicUsize,
     /// Logins and queries get no answer.
     pub mute: AtomicBool,
-    /// Users that are refused with 28P01.
-    pub refused: Mutex<HashSet<String>>,
     /// Moved to hang up on everybody.
     hang_up: watch::Sender<()>,
 }
@@ -76,14 +73,8 @@ impl Server {
         self.logins.fetch_add(1, Relaxed);
         let mut out = Vec::new();
         let one_less = |n: usize| n.checked_sub(1);
-        let refused = if self.room.fetch_update(Relaxed, Relaxed, one_less).is_err() {
-            Some("53300")
-        } else {
-            let refused = self.refused.lock().expect("not poisoned").contains(&user);
-            refused.then_some("28P01")
-        };
-        if let Some(sqlstate) = refused {
-            message::error_response(&mut out, "FATAL", sqlstate, "no", None);
+        if self.room.fetch_update(Relaxed, Relaxed, one_less).is_err() {
+            message::error_response(&mut out, "FATAL", "53300", "no", None);
             return stream.write_all(&out).await;
         }
         message::authentication_ok(&mut out);
