@@ -172,8 +172,11 @@ impl Pool {
             return Next::Again;
         };
         if !self.take_slot().await {
-            // The pool is full, so the server is there after all.
-            self.state().health = Health::Good;
+            // The pool is full, so the server is there after all. A slot may have
+            // become free since, with nobody allowed to use it.
+            let mut state = self.state();
+            state.health = Health::Good;
+            self.open_for_waiters(&mut state);
             return Next::Rest;
         }
         match self.login(generation).await {
