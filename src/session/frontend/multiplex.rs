@@ -1,0 +1,286 @@
+//! Frames that may carry a statement name, which is the client's own: written
+//! anew with the name that the statement has on the server.
+
+use super::{Frontend, Step};
+use crate::pool::{Prepared, Statement, Statements, Unnamed, statement_name};
+use crate::session::replies::{Change, Replies, Reply, Taken};
+use crate::wire::frame::{Frame, HEADER, cstr};
+use crate::wire::{ClientError, message};
+
+/// Names are looked for within this many bytes of a Bind; Postgres cuts
+/// identifiers at 63.
+const MAX_NAMES: usize = 16 * 1024;
+/// Body of a Parse of nothing, which succeeds in a failed transaction too.
+const EMPTY: &[u8] = b"\0\0\0";
+/// An unnamed statement is remembered, and a text looked at, up to this size.
+const MAX_TEXT: usize = 64 * 1024;
+
+/// Where messages are written anew. The run of messages before them, which
+/// stands in the read buffer, is moved in front of the first.
+pub(super) struct Composer<'a> {
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) run: Option<&'a [u8]>,
+}
+
+impl Composer<'_> {
+    fn begin(&mut self) -> &mut Vec<u8> {
+        if let Some(run) = self.run.take() {
+            self.out.extend_from_slice(run);
+        }
+        self.out
+    }
+}
+
+/// The scan of frames that may carry a statement name.
+pub(super) struct Multiplex<'a> {
+    pub(super) front: &'a mut Frontend,
+    pub(super) out: Composer<'a>,
+    pub(super) replies: &'a mut Replies,
+    pub(super) prepared: &'a mut Prepared,
+    pub(super) statements: &'a Statements,
+    pub(super) session: u64,
+    pub(super) failed: bool,
+}
+
+impl Multiplex<'_> {
+    pub(super) fn frame(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        match frame.tag {
+            b'P' => self.parse(frame, bytes),
+            b'B' => self.bind(frame, bytes),
+            b'D' | b'C' => self.describe_or_close(frame, bytes),
+            b'Q' => Ok(self.query(frame, bytes)),
+            _ => Ok(Step::Pass),
+        }
+    }
+
+    fn query(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
+        let whole = bytes.len() >= frame.len;
+        if !whole && frame.len <= MAX_TEXT {
+            return Step::More;
+        }
+        self.front
+            .watch
+            .look(&bytes[HEADER..bytes.len().min(frame.len)], whole);
+        self.prepared.unnamed = None;
+        Step::Pass
+    }
+
+    fn parse(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        let Some(name) = cstr(&bytes[HEADER..bytes.len().min(frame.len)]) else {
+            return incomplete(frame, bytes);
+        };
+        if name.is_empty() {
+            return Ok(self.parse_unnamed(frame, bytes));
+        }
+        let Some(whole) = bytes.get(..frame.len) else {
+            return Ok(Step::More);
+        };
+        // In a transaction that an earlier batch may still make fail, Parse
+        // fails as well, whoever has parsed this text before.
+        if self.replies.batch_pending() {
+            return Ok(Step::Wait);
+        }
+        let body = &whole[HEADER + name.len() + 1..];
+        self.front.batch_open = true;
+        if self.front.names.contains_key(name) {
+            // The server finds fault with a name of its own, not with one that
+            // others use: should it accept the statement, nobody would know.
+            let taken = self.statements.unshared(EMPTY);
+            self.prepare(&taken);
+            let server_name = taken.server_name();
+            message::parse(self.out.begin(), &server_name, body);
+            let taken = Taken {
+                client_name: name.into(),
+                server_name,
+            };
+            self.replies.push(Reply::ParseTaken(Box::new(taken)));
+            return Ok(Step::Replaced);
+        }
+        // In a failed transaction the server has to say so itself, so it is
+        // given a statement that it cannot have met.
+        let statement = if self.failed {
+            self.statements.unshared(body)
+        } else {
+            self.statements.intern(body)
+        };
+        let known = self.prepared.touch(statement.id);
+        let before = self.front.names.insert(name.into(), statement.clone());
+        let change = Box::new(Change {
+            name: name.into(),
+            before,
+            after: Some(statement.clone()),
+        });
+        if known {
+            self.replies.push(Reply::KnownParse(change));
+        } else {
+            self.make_room(statement.id);
+            message::parse(self.out.begin(), &statement.server_name(), body);
+            self.replies.push(Reply::Parse(change));
+        }
+        Ok(Step::Replaced)
+    }
+
+    /// The unnamed statement is the server's, but its text is remembered: the
+    /// client may bind it again on another lease.
+    fn parse_unnamed(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
+        let complete = bytes.len() >= frame.len;
+        if !complete && frame.len <= MAX_TEXT {
+            return Step::More;
+        }
+        self.front.unnamed_turn += 1;
+        self.front.unnamed_in_batch = true;
+        self.prepared.unnamed = Some(self.unnamed());
+        let body = &bytes[HEADER + 1..bytes.len().min(frame.len)];
+        self.front.watch.look(cstr(body).unwrap_or(body), complete);
+        if complete {
+            let kept = self.front.unnamed.get_or_insert_default();
+            kept.clear();
+            kept.extend_from_slice(body);
+        } else {
+            self.front.unnamed = None;
+        }
+        Step::Pass
+    }
+
+    fn bind(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        let body = &bytes[HEADER..bytes.len().min(frame.len)];
+        let Some(portal) = cstr(body) else {
+            return incomplete(frame, bytes);
+        };
+        let Some(name) = cstr(&body[portal.len() + 1..]) else {
+            return incomplete(frame, bytes);
+        };
+        if name.is_empty() {
+            return Ok(self.restore_unnamed());
+        }
+        if self.replies.change_pending() {
+            return Ok(Step::Wait);
+        }
+        let Some(statement) = self.front.names.get(name).cloned() else {
+            // Made by SQL's PREPARE, or unknown: the server knows which.
+            return Ok(Step::Pass);
+        };
+        self.prepare(&statement);
+        if let Some(suspicion) = &statement.suspicion {
+            self.front.watch.raise(suspicion);
+        }
+        self.front.batch_open = true;
+        let head = HEADER + portal.len() + 1 + name.len() + 1;
+        let out = self.out.begin();
+        out.push(b'B');
+        let length_at = out.len();
+        out.extend([0; 4]);
+        out.extend_from_slice(portal);
+        out.push(0);
+        statement_name(statement.id, out);
+        out.push(0);
+        let length = (out.len() - length_at) + (frame.len - head);
+        out[length_at..length_at + 4].copy_from_slice(&(length as u32).to_be_bytes());
+        self.replies.push(Reply::Bind(Some(statement)));
+        Ok(Step::Rewritten(head))
+    }
+
+    fn describe_or_close(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        let Some(whole) = bytes.get(..frame.len) else {
+            return incomplete(frame, bytes);
+        };
+        let Some((&kind, rest)) = whole[HEADER..].split_first() else {
+            return Ok(Step::Pass);
+        };
+        let Some(name) = cstr(rest) else {
+            return Ok(Step::Pass);
+        };
+        match (frame.tag, kind) {
+            (b'D', b'S') if name.is_empty() => Ok(self.restore_unnamed()),
+            (_, b'S') if !name.is_empty() && self.replies.change_pending() => Ok(Step::Wait),
+            (b'D', b'S') => {
+                let Some(statement) = self.front.names.get(name).cloned() else {
+                    return Ok(Step::Pass);
+                };
+                self.prepare(&statement);
+                message::describe_statement(self.out.begin(), &statement.server_name());
+                self.front.batch_open = true;
+                self.replies.push(Reply::Describe);
+                Ok(Step::Replaced)
+            }
+            (_, b'S') if name.is_empty() => {
+                self.front.drop_unnamed();
+                self.prepared.unnamed = None;
+                Ok(Step::Pass)
+            }
+            (_, b'S') => {
+                let Some(before) = self.front.names.remove(name) else {
+                    return Ok(Step::Pass);
+                };
+                self.front.batch_open = true;
+                let change = Change {
+                    name: name.into(),
+                    before: Some(before),
+                    after: None,
+                };
+                self.replies.push(Reply::KnownClose(Box::new(change)));
+                Ok(Step::Replaced)
+            }
+            _ => Ok(Step::Pass),
+        }
+    }
+
+    /// Makes sure that the server has a statement.
+    fn prepare(&mut self, statement: &Statement) {
+        if self.prepared.touch(statement.id) {
+            return;
+        }
+        self.make_room(statement.id);
+        message::parse(self.out.begin(), &statement.server_name(), &statement.body);
+        self.replies.push(Reply::HiddenParse(statement.id));
+    }
+
+    fn make_room(&mut self, id: u64) {
+        while let Some(evicted) = self.prepared.evict() {
+            message::close_statement(self.out.begin(), &crate::pool::server_name(evicted));
+            self.replies.push(Reply::HiddenClose(Some(evicted)));
+        }
+        self.prepared.insert(id);
+    }
+
+    fn unnamed(&self) -> Unnamed {
+        Unnamed {
+            session: self.session,
+            turn: self.front.unnamed_turn,
+        }
+    }
+
+    /// Makes sure that the unnamed statement there is this client's, for a
+    /// message that then passes as it is.
+    fn restore_unnamed(&mut self) -> Step {
+        if !self.front.unnamed_in_batch && self.replies.unnamed_pending() {
+            return Step::Wait; // for the Parse of an earlier batch
+        }
+        let wanted = self.unnamed();
+        if self.prepared.unnamed != Some(wanted) {
+            let out = self.out.begin();
+            if let Some(body) = &self.front.unnamed {
+                message::parse(out, "", body);
+                self.replies.push(Reply::HiddenParseUnnamed);
+            } else {
+                // It has none, so it must not get another client's.
+                message::close_statement(out, "");
+                self.replies.push(Reply::HiddenClose(None));
+            }
+            self.prepared.unnamed = Some(wanted);
+            self.front.unnamed_in_batch = true;
+        }
+        Step::Pass
+    }
+}
+
+/// A frame of which more is needed, unless that is absurd.
+fn incomplete(frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+    if bytes.len() >= frame.len {
+        return Ok(Step::Pass); // malformed: the server says it best
+    }
+    if bytes.len() > MAX_NAMES {
+        return Err(ClientError::Protocol("statement or portal name too long"));
+    }
+    Ok(Step::More)
+}

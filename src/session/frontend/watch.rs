@@ -1,0 +1,45 @@
+//! What the texts of a session's statements have given reason to suspect.
+
+use std::collections::BTreeSet;
+
+use crate::pool::{Suspicion, suspect};
+
+/// Custom settings a session is followed with by name; beyond that it keeps
+/// its server connection.
+const MAX_CUSTOM: usize = 64;
+
+/// Gathered over a session; `ask` and `local_sets` over a lease.
+#[derive(Default)]
+pub(in crate::session) struct Watch {
+    /// The server has to be asked when the lease ends.
+    pub ask: bool,
+    /// Names of settings of custom classes, from the whole session.
+    pub custom: BTreeSet<Box<str>>,
+    /// Settings were made that nobody knows the names of.
+    pub hidden_setting: bool,
+    /// SETs sent in this lease that end with their transaction.
+    pub local_sets: usize,
+}
+
+impl Watch {
+    pub(super) fn raise(&mut self, suspicion: &Suspicion) {
+        self.ask |= suspicion.ask;
+        self.hidden_setting |= suspicion.hidden_setting;
+        self.local_sets += usize::from(suspicion.local_set);
+        for name in &suspicion.custom {
+            if self.custom.len() < MAX_CUSTOM {
+                self.custom.insert(name.clone());
+            } else {
+                self.hidden_setting = true;
+            }
+        }
+    }
+
+    /// A text that was too long to be looked at whole, or not.
+    pub(super) fn look(&mut self, text: &[u8], whole: bool) {
+        if let Some(suspicion) = suspect(text) {
+            self.raise(&suspicion);
+        }
+        self.ask |= !whole;
+    }
+}
