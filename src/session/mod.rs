@@ -2,7 +2,7 @@
 //!
 //! * `handshake` TLS and the start-up packet, under one deadline
 //! * `start`     parameters, greeting
-//! * `relay`     the data path: who reads, who writes, when a lease begins and ends
+//! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
 //! * `replies`   what the server still owes
 //! * `settle`    what a client left on a server connection

@@ -1,46 +1,25 @@
-//! The data path: one task a client, polled by hand.
-//!
-//! Bytes are read into a buffer that belongs to the thread, scanned where they
-//! lie, and written on at once; only what could not be written, or is the
-//! incomplete head of a message, is copied into memory of the session. An idle
-//! client therefore holds no buffer at all, and in the usual case a message
-//! costs one read and one write.
+//! A session at work: what it holds, when a lease begins and ends, what becomes
+//! of what the server reports. `flow` moves the bytes.
 
-use std::cell::RefCell;
+mod flow;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 
 use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
-use super::frontend::{Frontend, Server, Verdict, Watch};
+use super::frontend::{Frontend, Watch};
 use super::pending::Pending;
 use super::replies::Replies;
 use crate::config::PoolMode;
 use crate::net::Stream;
-use crate::pool::{Connection, Generation, Lease, Pool, Profile, Settings};
+use crate::pool::{Generation, Lease, Pool, Profile, Settings};
 use crate::upstream::BackendPid;
 use crate::wire::{ClientError, message};
-
-/// Bytes a read may return. Large enough that a big result costs few system
-/// calls, small enough to stay in the cache.
-const SCRATCH: usize = 32 * 1024;
-
-struct Scratch {
-    input: Box<[u8]>,
-    output: Vec<u8>,
-}
-
-thread_local! {
-    /// Never held across a wait: a poll takes it and gives it back.
-    static BUFFERS: RefCell<Scratch> = RefCell::new(Scratch {
-        input: vec![0; SCRATCH].into_boxed_slice(),
-        output: Vec::with_capacity(1024),
-    });
-}
 
 /// Why the relay came to a halt.
 pub(super) enum Halt {
@@ -225,281 +204,6 @@ impl Relay {
         );
     }
 
-    /// Runs until something comes up that needs more than moving bytes.
-    pub async fn run(&mut self) -> Halt {
-        std::future::poll_fn(|cx| self.poll(cx)).await
-    }
-
-    /// Ends when the client is gone; for the wait for a server connection.
-    /// What still waits for it is sent, and what it sends is kept, as much as
-    /// one read may return.
-    pub async fn client_leaves(&mut self) {
-        std::future::poll_fn(|cx| {
-            loop {
-                match self.to_client.write(cx, &mut self.client) {
-                    Poll::Ready(Ok(true)) => {}
-                    Poll::Ready(Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(false)) | Poll::Pending => break,
-                }
-            }
-            BUFFERS.with_borrow_mut(|scratch| {
-                while self.from_client.len() < SCRATCH {
-                    match ready!(read(cx, &mut self.client, &mut scratch.input)) {
-                        Ok(0) | Err(_) => return Poll::Ready(()),
-                        Ok(n) => {
-                            self.received += n as u64;
-                            self.from_client.extend_from_slice(&scratch.input[..n]);
-                        }
-                    }
-                }
-                Poll::Pending // the wait ends otherwise
-            })
-        })
-        .await;
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Halt> {
-        self.handle.register(cx.waker());
-        match self.handle.signalled() {
-            Signal::None => {}
-            Signal::Cancel => self.handle.forget_cancel(),
-            Signal::Kill => return Poll::Ready(Halt::Asked(Signal::Kill)),
-            signal if self.at_rest() => return Poll::Ready(Halt::Asked(signal)),
-            _ => {}
-        }
-        BUFFERS.with_borrow_mut(|scratch| {
-            loop {
-                let mut progress = false;
-                match self.to_client.write(cx, &mut self.client) {
-                    Poll::Ready(Ok(wrote)) => progress |= wrote,
-                    Poll::Ready(Err(_)) => return Poll::Ready(Halt::ClientGone),
-                    Poll::Pending => {}
-                }
-                if let Some(lease) = &mut self.lease {
-                    match self.to_server.write(cx, &mut lease.server.stream) {
-                        Poll::Ready(Ok(wrote)) => progress |= wrote,
-                        // What the server said last is still to be read.
-                        Poll::Ready(Err(_)) => self.to_server.clear(),
-                        Poll::Pending => {}
-                    }
-                }
-                if self.lease.is_some() && self.to_client.is_empty() {
-                    match self.poll_server(cx, scratch) {
-                        Poll::Ready(result) => {
-                            self.retry |= std::mem::take(&mut self.stalled);
-                            if let Err(halt) = result {
-                                return Poll::Ready(halt);
-                            }
-                            progress = true;
-                        }
-                        Poll::Pending => {}
-                    }
-                }
-                if self.to_server.is_empty() && self.to_client.has_room() && self.replies.has_room()
-                {
-                    match self.poll_client(cx, scratch) {
-                        Poll::Ready(Ok(())) => progress = true,
-                        Poll::Ready(Err(halt)) => return Poll::Ready(halt),
-                        Poll::Pending => {}
-                    }
-                }
-                if !progress {
-                    // It may have come to rest only now, and nothing will
-                    // wake it again for the signal's sake.
-                    return match self.handle.signalled() {
-                        signal @ (Signal::DrainDeadline | Signal::Shutdown) if self.at_rest() => {
-                            Poll::Ready(Halt::Asked(signal))
-                        }
-                        _ => Poll::Pending,
-                    };
-                }
-            }
-        })
-    }
-
-    /// One read from the client, and what follows from it.
-    fn poll_client(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut Scratch,
-    ) -> Poll<Result<(), Halt>> {
-        if std::mem::take(&mut self.retry) && !self.from_client.is_empty() {
-            let input = std::mem::take(&mut self.from_client);
-            let result = self.forward(cx, &input, &mut scratch.output);
-            return Poll::Ready(
-                result.map(|consumed| keep(&mut self.from_client, input, consumed)),
-            );
-        }
-        if self.stalled && self.from_client.len() >= SCRATCH {
-            return Poll::Pending;
-        }
-        let n = match ready!(read(cx, &mut self.client, &mut scratch.input)) {
-            Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ClientGone)),
-            Ok(n) => n,
-        };
-        self.received += n as u64;
-        if self.stalled {
-            // Read all the same, so that a client that leaves is noticed.
-            self.from_client.extend_from_slice(&scratch.input[..n]);
-            return Poll::Ready(Ok(()));
-        }
-        let result = if self.from_client.is_empty() {
-            match self.forward(cx, &scratch.input[..n], &mut scratch.output) {
-                Ok(consumed) => {
-                    self.from_client
-                        .extend_from_slice(&scratch.input[consumed..n]);
-                    Ok(())
-                }
-                Err(halt) => Err(halt),
-            }
-        } else {
-            let mut input = std::mem::take(&mut self.from_client);
-            input.extend_from_slice(&scratch.input[..n]);
-            self.forward(cx, &input, &mut scratch.output)
-                .map(|consumed| keep(&mut self.from_client, input, consumed))
-        };
-        Poll::Ready(result)
-    }
-
-    /// Scans bytes of the client and sends on what is for the server. Where a
-    /// server connection is needed and one is free, it is taken on the spot.
-    fn forward(
-        &mut self,
-        cx: &mut Context<'_>,
-        input: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Halt> {
-        let mut at = 0;
-        loop {
-            out.clear();
-            let server = Server {
-                session: self.handle.id,
-                statements: &self.pool.statements,
-                prepared: self.lease.as_deref_mut().map(|c| &mut c.prepared),
-                status: self.back.status,
-                multiplex: self.mode == PoolMode::Transaction,
-            };
-            let rest = &input[at..];
-            let progress = self.front.scan(rest, out, &mut self.replies, server);
-            let run = &rest[progress.run..progress.consumed];
-            at += progress.consumed;
-            if !out.is_empty() || !run.is_empty() {
-                self.send(cx, out, run);
-            }
-            // Answers of pgvalet's own that nothing of the server's precedes.
-            let out = self.to_client.buffer();
-            self.back.answer_known(&mut self.replies, out);
-            match progress.verdict {
-                Verdict::More => {
-                    // The end of a message that the server had given up on. (With
-                    // another one begun, its end will do.)
-                    if at == input.len() && self.lease.is_some() && self.at_rest() {
-                        self.over()?;
-                    }
-                    return Ok(at);
-                }
-                Verdict::NeedAnswers => {
-                    self.stalled = true;
-                    return Ok(at);
-                }
-                Verdict::Terminate => return Err(Halt::Goodbye),
-                Verdict::Violation(error) => return Err(Halt::Violation(error)),
-                Verdict::NeedServer => match self.pool.try_checkout() {
-                    Some(lease) => self.begin(lease),
-                    None => {
-                        self.from_client.clear();
-                        self.from_client.extend_from_slice(&input[at..]);
-                        return Err(Halt::NeedServer);
-                    }
-                },
-            }
-        }
-    }
-
-    /// To the server: behind what already waits, else straight to the socket.
-    fn send(&mut self, cx: &mut Context<'_>, head: &mut Vec<u8>, run: &[u8]) {
-        let Some(lease) = &mut self.lease else { return };
-        lease.dirty = true;
-        self.to_server.send(cx, &mut lease.server.stream, head, run);
-    }
-
-    /// One read from the server, and what follows from it.
-    fn poll_server(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut Scratch,
-    ) -> Poll<Result<(), Halt>> {
-        let Some(lease) = &mut self.lease else {
-            return Poll::Pending;
-        };
-        let n = match ready!(read(cx, &mut lease.server.stream, &mut scratch.input)) {
-            Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ServerGone)),
-            Ok(n) => n,
-        };
-        scratch.output.clear();
-        if self.from_server.is_empty() {
-            let consumed = self.backward(cx, &scratch.input[..n], &mut scratch.output);
-            Poll::Ready(consumed.map(|c| {
-                if self.lease.is_some() {
-                    self.from_server.extend_from_slice(&scratch.input[c..n]);
-                }
-            }))
-        } else {
-            let mut input = std::mem::take(&mut self.from_server);
-            input.extend_from_slice(&scratch.input[..n]);
-            let consumed = self.backward(cx, &input, &mut scratch.output);
-            Poll::Ready(consumed.map(|c| keep(&mut self.from_server, input, c)))
-        }
-    }
-
-    /// Scans bytes of the server and sends on what is for the client. A
-    /// connection that has become free goes back *before* the client is
-    /// written to: the next client need not wait for this one's socket.
-    fn backward(
-        &mut self,
-        cx: &mut Context<'_>,
-        input: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Halt> {
-        let Some(lease) = &mut self.lease else {
-            return Ok(input.len());
-        };
-        let connection: &mut Connection = lease;
-        let server = backend::Server {
-            statements: &self.pool.statements,
-            prepared: &mut connection.prepared,
-            reported: &mut connection.server.reported,
-        };
-        let progress = self
-            .back
-            .scan(input, out, &mut self.replies, &mut self.front, server);
-        let run = &input[progress.run..progress.consumed];
-        self.sent += (out.len() + run.len()) as u64;
-        let mut halt = None;
-        if let Some(findings) = progress.findings {
-            halt = self.consider(*findings).err();
-        }
-        let whole = progress.consumed == input.len();
-        // Known answers behind the last one of the server.
-        if self.back.is_at_boundary() && self.replies.front_is_known() {
-            out.extend_from_slice(run);
-            self.back.answer_known(&mut self.replies, out);
-            self.to_client.send(cx, &mut self.client, out, &[]);
-            if halt.is_none() && whole && self.at_rest() {
-                halt = self.over().err();
-            }
-        } else {
-            if halt.is_none() && whole && self.at_rest() {
-                halt = self.over().err();
-            }
-            self.to_client.send(cx, &mut self.client, out, run);
-        }
-        match halt {
-            Some(halt) => Err(halt),
-            None => Ok(progress.consumed),
-        }
-    }
-
     fn consider(&mut self, findings: backend::Findings) -> Result<(), Halt> {
         if findings.broken {
             return Err(Halt::ServerGone);
@@ -590,33 +294,6 @@ impl Relay {
         self.count();
     }
 
-    /// After a goodbye: drivers close statements and say goodbye in one go.
-    /// What the server still answers is waited for, and nobody listens.
-    pub async fn finish(&mut self) {
-        std::future::poll_fn(|cx| {
-            BUFFERS.with_borrow_mut(|scratch| {
-                loop {
-                    self.to_client.clear();
-                    if self.at_ready() {
-                        return Poll::Ready(());
-                    }
-                    let Some(lease) = &mut self.lease else {
-                        return Poll::Ready(());
-                    };
-                    match self.to_server.write(cx, &mut lease.server.stream) {
-                        Poll::Ready(Ok(true)) => continue,
-                        Poll::Ready(Err(_)) => return Poll::Ready(()),
-                        Poll::Ready(Ok(false)) | Poll::Pending => {}
-                    }
-                    if ready!(self.poll_server(cx, scratch)).is_err() {
-                        return Poll::Ready(());
-                    }
-                }
-            })
-        })
-        .await;
-    }
-
     /// What the client is told last, and everything that still waits for it.
     pub async fn farewell(&mut self, last: &[u8]) {
         self.to_client.buffer().extend_from_slice(last);
@@ -633,23 +310,5 @@ impl Relay {
         let _ = tokio::time::timeout(std::time::Duration::from_secs(5), flush).await;
         let close = std::future::poll_fn(|cx| Pin::new(&mut self.client).poll_shutdown(cx));
         let _ = tokio::time::timeout(std::time::Duration::from_secs(1), close).await;
-    }
-}
-
-fn read<S: AsyncRead + Unpin>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    buffer: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(buffer);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(buffer.filled().len()))
-}
-
-/// What was not dealt with waits for the rest of its message.
-fn keep(waiting: &mut Vec<u8>, mut input: Vec<u8>, consumed: usize) {
-    if consumed < input.len() {
-        input.drain(..consumed);
-        *waiting = input;
     }
 }
