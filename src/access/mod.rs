@@ -5,6 +5,7 @@
 //! gets in.
 //!
 //! * `evidence` what is known of a connection, gathered once, before any rule is asked
+//! * `loopback` whose a TCP connection over loopback is
 //! * `rule`     whether a rule's conditions hold, and which do not
 //! * `decision` what all rules together say, and why
 //!
@@ -16,6 +17,7 @@
 
 mod decision;
 mod evidence;
+mod loopback;
 mod rule;
 
 pub use decision::{Decision, Denial, Grant, Weighed};
@@ -26,6 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Client, Config, Database};
+use crate::net::Peer;
 
 /// The rules in force.
 pub struct Policy {
@@ -38,6 +41,18 @@ impl Policy {
         Self {
             databases: config.databases.clone(),
             clients: config.clients.clone(),
+        }
+    }
+
+    /// Whether the system has to be asked whose this connection is: always by a
+    /// unix socket, because the record says it; over loopback if a rule asks.
+    pub fn asks_whose(&self, evidence: &Evidence) -> bool {
+        match evidence.peer {
+            Peer::Unix { .. } => true,
+            Peer::Tcp(_) => {
+                evidence.is_over_loopback()
+                    && self.clients.iter().any(|c| c.loopback_user.is_some())
+            }
         }
     }
 
@@ -64,7 +79,7 @@ impl Policy {
                     .secret
                     .clone()
                     .unwrap_or_else(|| database.secret.clone()),
-                identity: Arc::new(request.evidence.identity(Some(&rule.client))),
+                identity: Arc::new(request.evidence.identity()),
             }),
         };
         Decision { grant, rules }

@@ -178,6 +178,9 @@ fn client(c: &Client) -> Vec<String> {
     if let Some(user) = &c.unix_user {
         conditions.push(format!("unix user {user}"));
     }
+    if let Some(user) = &c.loopback_user {
+        conditions.push(format!("loopback user {user}"));
+    }
     vec![
         c.rule.to_string(),
         c.name.to_string(),

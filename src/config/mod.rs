@@ -210,6 +210,8 @@ pub struct Client {
     pub rule: usize,
     pub network: Option<Vec<IpNet>>,
     pub unix_user: Option<UserRef>,
+    /// Whose the client's end of a TCP connection over loopback is.
+    pub loopback_user: Option<UserRef>,
     pub databases: Vec<Arc<str>>,
     /// User names it may ask for; `None` is any, because the upstream user
     /// comes from the secret anyway.

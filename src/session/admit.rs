@@ -1,5 +1,6 @@
 //! From accept to a session, or to a refusal with a record.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,13 +15,13 @@ use super::handshake::{Handshake, Refusal, handshake};
 use super::start::{self, Failed};
 use crate::access::{Evidence, Request};
 use crate::audit::{Event, Outcome, Record};
-use crate::net::{Accepted, Peer, Stream};
+use crate::net::{Accepted, Stream};
 use crate::wire::ClientError;
 use crate::wire::startup::Startup;
 
 /// Serves one connection to its end.
 pub async fn serve(context: Arc<Context>, accepted: Accepted) {
-    let peer = accepted.peer.clone();
+    let (peer, local) = (accepted.peer.clone(), accepted.local);
     let greeted = timeout(context.handshake_timeout, handshake(accepted, &context.tls)).await;
     match greeted {
         Err(_) => context.metrics.denial("handshake_timeout"),
@@ -37,7 +38,9 @@ pub async fn serve(context: Arc<Context>, accepted: Accepted) {
             });
             refuse(&context, stream, |out| error.fatal(out)).await;
         }
-        Ok(Ok(Handshake::Start(stream, startup))) => admit(context, stream, peer, startup).await,
+        Ok(Ok(Handshake::Start(stream, startup))) => {
+            admit(context, stream, Evidence::new(peer), local, startup).await;
+        }
     }
 }
 
@@ -57,16 +60,24 @@ pub(super) async fn refuse(
 }
 
 /// Identifies, authorises, and records both outcomes.
-async fn admit(context: Arc<Context>, stream: Stream, peer: Peer, startup: Startup) {
+async fn admit(
+    context: Arc<Context>,
+    stream: Stream,
+    mut evidence: Evidence,
+    local: Option<SocketAddr>,
+    startup: Startup,
+) {
     let mut record = Record::new(Event::SessionDeny);
-    record.source = Some(peer.to_string().into());
+    record.source = Some(evidence.peer.to_string().into());
     record.database = Some(startup.database.as_str().into());
     record.requested_user = Some(startup.user.as_str().into());
     record.application_name = startup.parameter("application_name").map(Into::into);
     record.tls = stream.tls_version().map(Into::into);
 
-    let evidence = gather(peer).await;
     let routes = context.routes.load_full();
+    if routes.policy.asks_whose(&evidence) {
+        evidence = ask_for_account(evidence, local).await;
+    }
     let request = Request {
         evidence: &evidence,
         database: &startup.database,
@@ -78,7 +89,7 @@ async fn admit(context: Arc<Context>, stream: Stream, peer: Peer, startup: Start
         Ok(grant) => grant,
         Err(denial) => {
             debug!("{}", decision.why_not(&request));
-            record.identity = Some(Arc::new(evidence.identity(None)));
+            record.identity = Some(Arc::new(evidence.identity()));
             let denied = Failed::Client(ClientError::Denied);
             return deny(&context, stream, record, denial.reason(), denied).await;
         }
@@ -121,16 +132,16 @@ async fn admit(context: Arc<Context>, stream: Stream, peer: Peer, startup: Start
 }
 
 /// A name service may take its time; nobody else must wait for it.
-async fn gather(peer: Peer) -> Evidence {
+async fn ask_for_account(evidence: Evidence, local: Option<SocketAddr>) -> Evidence {
     let asked = {
-        let peer = peer.clone();
-        tokio::task::spawn_blocking(|| Evidence::gather(peer)).await
+        let mut evidence = evidence.clone();
+        tokio::task::spawn_blocking(move || {
+            evidence.ask_for_account(local);
+            evidence
+        })
     };
-    // Without an answer nothing is known, and nothing that was asked for holds.
-    asked.unwrap_or(Evidence {
-        peer,
-        account: None,
-    })
+    // Without an answer nothing is known, and no rule that asks for it matches.
+    asked.await.unwrap_or(evidence)
 }
 
 pub(super) async fn deny(
