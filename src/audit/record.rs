@@ -47,6 +47,12 @@ pub struct IdentityRef {
     /// `network`, `unix_user`, …
     pub method: Arc<str>,
     pub subject: Arc<str>,
+    /// Who vouches for the subject.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub issuer: Option<Arc<str>>,
+    /// SHA-256 of the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cert_sha256: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub uid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
