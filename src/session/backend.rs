@@ -43,6 +43,8 @@ pub(super) struct Findings {
     pub freed: bool,
     /// DISCARD ALL: settings are back at what the login gave.
     pub discarded: bool,
+    /// A transaction is open after a statement, where that may not be.
+    pub transaction: bool,
     /// pgvalet's own settings were refused.
     pub own_failed: Option<ErrorFields>,
     /// The stream can no longer be understood.
@@ -55,6 +57,8 @@ pub(super) struct Server<'a> {
     pub prepared: &'a mut Prepared,
     /// The values of ParameterStatus, as last reported.
     pub reported: &'a mut BTreeMap<Box<str>, Box<str>>,
+    /// Transactions of more than one statement are refused (statement mode).
+    pub one_statement: bool,
 }
 
 pub(super) struct Progress {
@@ -144,7 +148,19 @@ impl Backend {
             };
             let own = matches!(replies.front(), Some(Reply::HiddenQuery));
             let keep = match frame.tag {
-                b'Z' => self.ready(whole, replies, front),
+                b'Z' => {
+                    let keep = self.ready(whole, replies, front);
+                    if server.one_statement && self.status != b'I' {
+                        // The last word is that it is refused; what was sent
+                        // behind it would run in the transaction.
+                        findings.get_or_insert_default().transaction = true;
+                        out.extend_from_slice(&input[run..at]);
+                        at += frame.len;
+                        run = at;
+                        break;
+                    }
+                    keep
+                }
                 b'E' => {
                     let mut own_failed = None;
                     // Whoever reads data has read the Sync before it.

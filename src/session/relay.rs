@@ -211,8 +211,11 @@ impl Relay {
         if let Some(fields) = findings.own_failed {
             return Err(Halt::SettingsRefused(fields));
         }
-        if self.mode != PoolMode::Transaction {
+        if self.mode == PoolMode::Session {
             return Ok(());
+        }
+        if findings.transaction {
+            return Err(Halt::Violation(ClientError::TransactionBlock));
         }
         self.ask |= findings.ask || (findings.freed && self.pinned.is_some());
         if findings.discarded {

@@ -53,6 +53,8 @@ pub enum ClientError {
     NoRandomNumbers,
     #[error("the audit log cannot be written")]
     AuditUnavailable,
+    #[error("transactions of more than one statement are not allowed in statement mode")]
+    TransactionBlock,
     #[error("{0} is not supported by pgvalet")]
     Unsupported(&'static str),
     #[error("{0}")]
@@ -73,7 +75,7 @@ impl ClientError {
             Self::Cancelled => "57014",
             Self::ShuttingDown | Self::DrainDeadline => "57P01",
             Self::NoRandomNumbers => "XX000",
-            Self::Unsupported(_) => "0A000",
+            Self::Unsupported(_) | Self::TransactionBlock => "0A000",
             Self::BadParameter(_) => "22023",
         })
     }
@@ -94,6 +96,9 @@ impl ClientError {
                 "Set the role's password to that of the secret, or store the right one; pgvalet follows without a restart."
             }
             Self::SecretUnusable(_) => "Run `pgvalet check` for the cause.",
+            Self::TransactionBlock => {
+                "Send the statements as one query, or set pool_mode = \"transaction\" for this database."
+            }
             Self::DrainDeadline | Self::ShuttingDown => "Connect again.",
             Self::AuditUnavailable => "Free space for the audit log, or see [audit] on_failure.",
             _ => return None,

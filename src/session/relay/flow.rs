@@ -190,7 +190,7 @@ impl Relay {
                 statements: &self.pool.statements,
                 prepared: self.lease.as_deref_mut().map(|c| &mut c.prepared),
                 status: self.back.status,
-                multiplex: self.mode == PoolMode::Transaction,
+                multiplex: self.mode != PoolMode::Session,
             };
             let rest = &input[at..];
             let progress = self.front.scan(rest, out, &mut self.replies, server);
@@ -282,6 +282,7 @@ impl Relay {
             statements: &self.pool.statements,
             prepared: &mut connection.prepared,
             reported: &mut connection.server.reported,
+            one_statement: self.mode == PoolMode::Statement,
         };
         let progress = self
             .back
