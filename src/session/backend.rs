@@ -27,6 +27,9 @@ pub(super) struct Backend {
     /// have the connection before pgvalet has asked an empty query, and seen
     /// what comes before the answer to that.
     pub doubtful: bool,
+    /// Replication streams in both directions: there is no transaction to
+    /// wait for.
+    pub streaming: bool,
     /// The server has said why it is about to close the connection.
     pub fatal: bool,
 }
@@ -239,6 +242,10 @@ impl Backend {
                     pop_if(replies, |r| matches!(r, Reply::Describe));
                     !own
                 }
+                b'W' => {
+                    self.streaming = true;
+                    true
+                }
                 b'G' => {
                     front.batch_open |= replies.copy_in();
                     true
@@ -271,6 +278,7 @@ impl Backend {
             self.transactions += 1;
         }
         self.status = status;
+        self.streaming = false;
         !own
     }
 

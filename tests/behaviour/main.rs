@@ -23,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod protocol;
 mod raw;
+mod replication;
 mod rotate_script;
 mod rotation;
 mod state;

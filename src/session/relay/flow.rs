@@ -77,7 +77,7 @@ impl Relay {
             Signal::None => {}
             Signal::Cancel => self.handle.forget_cancel(),
             Signal::Kill => return Poll::Ready(Halt::Asked(Signal::Kill)),
-            signal if self.at_rest() => return Poll::Ready(Halt::Asked(signal)),
+            signal if self.may_end() => return Poll::Ready(Halt::Asked(signal)),
             _ => {}
         }
         BUFFERS.with_borrow_mut(|scratch| {
@@ -120,7 +120,7 @@ impl Relay {
                     // It may have come to rest only now, and nothing will
                     // wake it again for the signal's sake.
                     return match self.handle.signalled() {
-                        signal @ (Signal::DrainDeadline | Signal::Shutdown) if self.at_rest() => {
+                        signal @ (Signal::DrainDeadline | Signal::Shutdown) if self.may_end() => {
                             Poll::Ready(Halt::Asked(signal))
                         }
                         _ => Poll::Pending,
