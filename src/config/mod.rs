@@ -193,6 +193,20 @@ pub enum UpstreamTls {
 pub enum PoolMode {
     Session,
     Transaction,
+    /// As `Transaction`, and a transaction is one statement (or one query of
+    /// several).
+    Statement,
+}
+
+impl PoolMode {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Transaction => "transaction",
+            Self::Statement => "statement",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
