@@ -18,6 +18,7 @@ mod ending;
 mod handshake;
 mod harness;
 mod hostile_upstream;
+mod identity;
 mod isolation;
 mod lifecycle;
 mod limits;
