@@ -20,6 +20,7 @@ mod envelope;
 mod error;
 mod key;
 mod labels;
+pub mod policy;
 mod random;
 mod schema;
 mod secrets;
