@@ -16,6 +16,7 @@ mod values;
 mod warnings;
 
 pub use duration::parse as parse_duration;
+pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use validate::{load, parse};
 pub use values::is_local;
