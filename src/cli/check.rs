@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{Failure, files, online, table};
 use crate::config::{
-    AuditSink, Client, Config, Database, ListenAddress, ListenTls, OnAuditFailure, PoolMode,
-    StoreKind, UpstreamTls, is_local, warnings,
+    AuditSink, Client, Config, Database, ListenAddress, ListenTls, OnAuditFailure, StoreKind,
+    UpstreamTls, is_local, warnings,
 };
 
 #[derive(clap::Args)]
@@ -155,16 +155,12 @@ fn database(d: &Database) -> Vec<String> {
         Some(UpstreamTls::VerifyCa) => "verify-ca",
         Some(UpstreamTls::VerifyFull) => "verify-full",
     };
-    let mode = match d.pool_mode {
-        PoolMode::Session => "session",
-        PoolMode::Transaction => "transaction",
-    };
     vec![
         d.name.to_string(),
         d.secret.to_string(),
         format!("{host}{port}{dbname}"),
         tls.to_owned(),
-        mode.to_owned(),
+        d.pool_mode.as_str().to_owned(),
         d.pool_size.to_string(),
     ]
 }

@@ -18,6 +18,7 @@ mod values;
 mod warnings;
 
 pub use duration::parse as parse_duration;
+pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use identity::{CertificateName, ClientCa, Guard, Revoke};
 pub use validate::{load, parse};
@@ -210,6 +211,20 @@ pub enum UpstreamTls {
 pub enum PoolMode {
     Session,
     Transaction,
+    /// As `Transaction`, and a transaction is one statement (or one query of
+    /// several).
+    Statement,
+}
+
+impl PoolMode {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Transaction => "transaction",
+            Self::Statement => "statement",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

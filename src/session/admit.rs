@@ -121,10 +121,6 @@ async fn admit(
         let error = Failed::Client(ClientError::TooManyClients);
         return deny(&context, stream, record, "too_many_clients", error).await;
     };
-    if startup.replication {
-        let error = Failed::Client(ClientError::Unsupported("replication"));
-        return deny(&context, stream, record, "unsupported", error).await;
-    }
     let settings = match start::settings(&startup) {
         Ok(settings) => settings,
         Err(e) => return deny(&context, stream, record, "parameter", e.into()).await,

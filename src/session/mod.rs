@@ -61,6 +61,14 @@ fn asked_to_end(signal: Signal) -> ClientError {
     }
 }
 
+/// What a session that was greeted begins with.
+enum Greeted {
+    /// Settings to be in force on whatever server connection it gets.
+    Pooled(Arc<Profile>),
+    /// A server connection for itself alone.
+    Dedicated(crate::pool::Lease),
+}
+
 /// A client that was let in.
 struct Session {
     context: Arc<Context>,
@@ -111,13 +119,12 @@ impl Session {
             ],
         );
         clients.increment(1.0);
-        let profile = self.pool.profiles.intern(settings);
         let greeted = tokio::select! {
-            greeted = self.greet(&mut stream, startup, &profile) => greeted,
+            greeted = self.greet(&mut stream, startup, settings) => greeted,
             signal = self.handle.signal_arrives() => Err(asked_to_end(signal).into()),
         };
         match greeted {
-            Ok(()) => self.relay(stream, profile).await,
+            Ok(greeted) => self.relay(stream, greeted).await,
             Err(failed) => {
                 refuse(&self.context, stream, |out| failed.fatal(out)).await;
                 self.record_end(None, Some(&failed.reason()), Some(failed.sqlstate()));
@@ -168,9 +175,21 @@ impl Session {
         &self,
         stream: &mut Stream,
         startup: &Startup,
-        profile: &Arc<Profile>,
-    ) -> Result<(), Failed> {
-        let reported = start::reported(&self.pool, profile).await?;
+        settings: crate::pool::Settings,
+    ) -> Result<Greeted, Failed> {
+        let (greeted, reported) = match startup.replication {
+            Some(kind) => {
+                let lease = start::replicate(&self.pool, kind, &settings).await?;
+                let reported = Arc::new(lease.server.reported.clone());
+                self.handle.pin(Some("replication"));
+                (Greeted::Dedicated(lease), reported)
+            }
+            None => {
+                let profile = self.pool.profiles.intern(settings);
+                let reported = start::reported(&self.pool, &profile).await?;
+                (Greeted::Pooled(profile), reported)
+            }
+        };
         let mut out = Vec::with_capacity(512);
         if startup.newer_minor || !startup.protocol_options.is_empty() {
             message::negotiate_protocol_version(&mut out, &startup.protocol_options);
@@ -185,10 +204,16 @@ impl Session {
             stream.write_all(&out).await?;
             stream.flush().await
         };
-        sent.await.map_err(|_| ClientError::UpstreamLost.into())
+        sent.await
+            .map(|()| greeted)
+            .map_err(|_| ClientError::UpstreamLost.into())
     }
 
-    async fn relay(&self, stream: Stream, profile: Arc<Profile>) {
+    async fn relay(&self, stream: Stream, greeted: Greeted) {
+        let (profile, lease) = match greeted {
+            Greeted::Pooled(profile) => (profile, None),
+            Greeted::Dedicated(lease) => (Profile::initial(), Some(lease)),
+        };
         let mut relay = Relay::new(
             stream,
             self.pool.clone(),
@@ -196,6 +221,9 @@ impl Session {
             profile,
             self.first_use(),
         );
+        if let Some(lease) = lease {
+            relay.dedicate(lease);
+        }
         let mut asked = Instant::now();
         let ended: Result<(), ClientError> = loop {
             match relay.run().await {
@@ -308,8 +336,7 @@ impl Session {
         if let Some(lease) = relay.end()
             && ready
         {
-            let used =
-                lease.dirty || in_transaction || self.pool.database.pool_mode == PoolMode::Session;
+            let used = lease.dirty || in_transaction || relay.mode == PoolMode::Session;
             if used {
                 lease.check_in_after_cleaning(in_transaction);
             } else {

@@ -79,7 +79,7 @@ impl Relay {
             signal @ (Signal::Kill | Signal::RevokedNow) => {
                 return Poll::Ready(Halt::Asked(signal));
             }
-            signal if self.at_rest() => return Poll::Ready(Halt::Asked(signal)),
+            signal if self.may_end() => return Poll::Ready(Halt::Asked(signal)),
             _ => {}
         }
         BUFFERS.with_borrow_mut(|scratch| {
@@ -123,7 +123,7 @@ impl Relay {
                     // wake it again for the signal's sake.
                     return match self.handle.signalled() {
                         signal @ (Signal::DrainDeadline | Signal::Revoked | Signal::Shutdown)
-                            if self.at_rest() =>
+                            if self.may_end() =>
                         {
                             Poll::Ready(Halt::Asked(signal))
                         }
@@ -194,7 +194,7 @@ impl Relay {
                 statements: &self.pool.statements,
                 prepared: self.lease.as_deref_mut().map(|c| &mut c.prepared),
                 status: self.back.status,
-                multiplex: self.mode == PoolMode::Transaction,
+                multiplex: self.mode != PoolMode::Session,
             };
             let rest = &input[at..];
             let progress = self.front.scan(rest, out, &mut self.replies, server);
@@ -286,6 +286,7 @@ impl Relay {
             statements: &self.pool.statements,
             prepared: &mut connection.prepared,
             reported: &mut connection.server.reported,
+            one_statement: self.mode == PoolMode::Statement,
         };
         let progress = self
             .back
