@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, UnixListener, UnixStream, lookup_host};
@@ -39,6 +39,16 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
+/// Who may use a unix socket.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketAccess {
+    /// Permission bits.
+    pub mode: u32,
+    /// `None`: as the process makes it.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
@@ -63,7 +73,10 @@ pub struct Accepted {
 
 impl Listener {
     /// Binds an address. A name may stand for several addresses: all of them.
-    pub async fn bind(address: &ListenAddress, socket_mode: u32) -> Result<Vec<Self>, ListenError> {
+    pub async fn bind(
+        address: &ListenAddress,
+        sockets: SocketAccess,
+    ) -> Result<Vec<Self>, ListenError> {
         match address {
             ListenAddress::Tcp { host, port } => {
                 let fail = |source| ListenError::Bind {
@@ -78,20 +91,25 @@ impl Listener {
             }
             ListenAddress::Unix { directory, port } => {
                 let path = directory.join(format!(".s.PGSQL.{port}"));
-                Ok(vec![Self::bind_unix(path, socket_mode).await?])
+                Ok(vec![Self::bind_unix(path, sockets).await?])
             }
         }
     }
 
-    async fn bind_unix(path: PathBuf, mode: u32) -> Result<Self, ListenError> {
+    async fn bind_unix(path: PathBuf, access: SocketAccess) -> Result<Self, ListenError> {
         let fail = |source| ListenError::Bind {
             address: path.display().to_string(),
             source,
         };
         remove_stale(&path).await?;
         let listener = UnixListener::bind(&path).map_err(fail)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(fail)?;
-        Ok(Self::Unix(listener, SocketFile(path)))
+        let listener = Self::Unix(listener, SocketFile(path.clone()));
+        if access.uid.is_some() || access.gid.is_some() {
+            chown(&path, access.uid, access.gid).map_err(fail)?;
+        }
+        // Last: until then nobody else may write to it, and so not connect.
+        fs::set_permissions(&path, fs::Permissions::from_mode(access.mode)).map_err(fail)?;
+        Ok(listener)
     }
 
     pub async fn accept(&self) -> io::Result<Accepted> {

@@ -2,9 +2,10 @@
 
 pub mod client_certificate;
 pub mod listener;
+pub mod proxy_protocol;
 pub mod stream;
 pub mod tls;
 
 pub use client_certificate::{ClientTrust, Distrust};
-pub use listener::{Accepted, Listener};
+pub use listener::{Accepted, Listener, SocketAccess};
 pub use stream::{Peer, Socket, Stream};

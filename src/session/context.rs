@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::task::AtomicWaker;
+use ipnet::IpNet;
 use rustls::ServerConfig;
 use tokio::sync::Semaphore;
 
+use super::door::Door;
 use crate::access::{Evidence, Grant, Policy};
 use crate::audit::Audit;
 use crate::config::{Client, OnAuditFailure};
@@ -30,6 +32,9 @@ pub struct Context {
     pub tls: Tls,
     /// Whose certificates are accepted.
     pub client_trust: Option<Arc<ClientTrust>>,
+    /// Networks whose PROXY headers are believed, and expected.
+    pub proxy_protocol: Vec<IpNet>,
+    pub door: Arc<Door>,
     pub handshake_timeout: Duration,
     /// One permit a client.
     pub clients: Arc<Semaphore>,
@@ -215,15 +220,37 @@ impl Handle {
     }
 }
 
+/// Why a client that the rules let in got no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAdded {
+    /// As many of its name as its rule allows are there.
+    TooMany,
+    /// The system has none.
+    NoRandomNumbers,
+}
+
 impl Sessions {
-    /// Adds a session with a key that nobody can guess. `None` where the
-    /// system has no random numbers.
-    pub fn add(&self, grant: &Grant, user: &str, evidence: Arc<Evidence>) -> Option<Arc<Handle>> {
+    /// Adds a session with a key that nobody can guess.
+    ///
+    /// # Errors
+    /// [`NotAdded`]
+    pub fn add(
+        &self,
+        grant: &Grant,
+        user: &str,
+        evidence: Arc<Evidence>,
+    ) -> Result<Arc<Handle>, NotAdded> {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let mut by_pid = self.by_pid.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(most) = grant.client.max_clients {
+            let of_it = |h: &&Arc<Handle>| h.client == grant.client.name;
+            if by_pid.values().filter(of_it).count() >= most {
+                return Err(NotAdded::TooMany);
+            }
+        }
         loop {
             let mut random = [0; 8];
-            aws_lc_rs::rand::fill(&mut random).ok()?;
+            aws_lc_rs::rand::fill(&mut random).map_err(|_| NotAdded::NoRandomNumbers)?;
             let [a, b, c, d, key @ ..] = random;
             // Positive, because clients print it as a signed number.
             let pid = FrontendPid(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff);
@@ -249,7 +276,7 @@ impl Sessions {
                 waker: AtomicWaker::new(),
             });
             by_pid.insert(pid, handle.clone());
-            return Some(handle);
+            return Ok(handle);
         }
     }
 
@@ -300,9 +327,10 @@ impl Sessions {
 
     /// A cancel request: forwarded to the backend that the session holds this
     /// moment, or breaking off its wait for one.
-    pub async fn cancel(&self, pid: u32, key: &[u8]) {
+    /// `false`: the key belongs to nobody.
+    pub async fn cancel(&self, pid: u32, key: &[u8]) -> bool {
         let Some(handle) = self.find(pid, key) else {
-            return;
+            return false;
         };
         // Marked under the lock that the end of the lease takes, so that the
         // backend cannot reach another client before the cancel has landed.
@@ -327,5 +355,6 @@ impl Sessions {
                 handle.signal(Signal::Cancel);
             }
         }
+        true
     }
 }

@@ -1,6 +1,7 @@
 //! One client, from accept to goodbye.
 //!
 //! * `handshake` TLS and the start-up packet
+//! * `door`      those who are not known yet: how many, and how often they are denied
 //! * `admit`     from accept to a session or a refusal, under one deadline
 //! * `start`     parameters, greeting
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
@@ -13,6 +14,7 @@
 mod admit;
 mod backend;
 mod context;
+mod door;
 mod frontend;
 mod handshake;
 mod pending;
@@ -27,12 +29,14 @@ mod tests;
 
 pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
+pub use door::Door;
 pub use revoke::Cause;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -40,11 +44,11 @@ use crate::access::Grant;
 use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
 use crate::net::Stream;
-use crate::pool::{Generation, Pool, Profile};
+use crate::pool::{Generation, Lease, Pool, Profile};
 use crate::upstream::BackendPid;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
-use admit::{deny, refuse};
+use admit::refuse;
 use relay::{Halt, Relay};
 use start::Failed;
 
@@ -66,7 +70,7 @@ enum Greeted {
     /// Settings to be in force on whatever server connection it gets.
     Pooled(Arc<Profile>),
     /// A server connection for itself alone.
-    Dedicated(crate::pool::Lease),
+    Dedicated(Lease),
 }
 
 /// A client that was let in.
@@ -74,6 +78,8 @@ struct Session {
     context: Arc<Context>,
     handle: Arc<Handle>,
     pool: Arc<Pool>,
+    /// What its rule's clients may hold of the pool.
+    share: Option<Arc<Semaphore>>,
     /// What its records have in common.
     record: Record,
     began: Instant,
@@ -108,8 +114,8 @@ impl Session {
     ) {
         if let Err(()) = self.record_start().await {
             let error = Failed::Client(ClientError::AuditUnavailable);
-            let record = self.record.clone();
-            return deny(&self.context, stream, record, "audit", error).await;
+            self.context.metrics.denial("audit");
+            return refuse(&self.context, stream, |out| error.fatal(out)).await;
         }
         let clients = self.context.metrics.gauge(
             "pgvalet_client_connections",
@@ -275,12 +281,34 @@ impl Session {
         }
     }
 
+    /// A server connection, within what the rule allows.
+    async fn lease(&self) -> Result<(Lease, Option<OwnedSemaphorePermit>), ClientError> {
+        let part = match &self.share {
+            None => None,
+            Some(share) => {
+                let part = timeout(
+                    self.pool.database.pool_wait_timeout,
+                    share.clone().acquire_owned(),
+                );
+                let database = self.pool.database.name.clone();
+                let timed_out = |_| ClientError::PoolWaitTimeout(database);
+                // It is never closed.
+                part.await.map_err(timed_out)?.ok()
+            }
+        };
+        let lease = self.pool.checkout().await;
+        let lease = lease.map_err(|e| start::checkout_error(&self.pool, e))?;
+        Ok((lease, part))
+    }
+
     /// Waits for a server connection. `Ok(false)`: the client is gone.
     async fn checkout(&self, relay: &mut Relay) -> Result<bool, ClientError> {
         self.handle.forget_cancel();
         tokio::select! {
-            lease = self.pool.checkout() => {
-                relay.begin(lease.map_err(|e| start::checkout_error(&self.pool, e))?);
+            lease = self.lease() => {
+                let (lease, part) = lease?;
+                relay.part = part;
+                relay.begin(lease);
                 Ok(true)
             }
             () = relay.client_leaves() => Ok(false),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use tokio::io::AsyncWrite;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
@@ -44,6 +45,8 @@ pub(super) struct Relay {
     pub handle: Arc<Handle>,
     pub mode: PoolMode,
     pub lease: Option<Lease>,
+    /// Of what the client's rule may hold, as long as there is a lease.
+    pub part: Option<OwnedSemaphorePermit>,
     /// What the client expects to be set.
     pub profile: Arc<Profile>,
     /// What it brought at start-up: DISCARD ALL and RESET lead back to it.
@@ -98,6 +101,7 @@ impl Relay {
             pool,
             handle,
             lease: None,
+            part: None,
             initial: profile.clone(),
             profile,
             pinned: None,
@@ -196,6 +200,7 @@ impl Relay {
         self.handle.hold(None);
         self.count();
         self.replies.shrink();
+        self.part = None;
         self.lease.take()
     }
 

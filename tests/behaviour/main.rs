@@ -24,6 +24,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod protocol;
+mod proxy_protocol;
 mod raw;
 mod replication;
 mod rotate_script;
