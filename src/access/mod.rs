@@ -4,6 +4,8 @@
 //! `[[client]]` rule that matches and grants the database decides; nobody else
 //! gets in.
 
+pub mod token;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -147,6 +149,7 @@ mod tests {
             network: (!network.is_empty())
                 .then(|| network.iter().map(|n| n.parse().unwrap()).collect()),
             unix_user: user,
+            token: None,
             databases: vec!["orders".into()],
             users: None,
             secret: None,

@@ -11,12 +11,14 @@ mod file;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod token;
 mod validate;
 mod values;
 mod warnings;
 
 pub use duration::parse as parse_duration;
 pub use error::{ConfigError, ConfigErrors, Problem};
+pub use token::{KeySource, Pattern, TokenIssuer, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
 pub use values::is_local;
 pub use warnings::warnings;
@@ -210,6 +212,7 @@ pub struct Client {
     pub rule: usize,
     pub network: Option<Vec<IpNet>>,
     pub unix_user: Option<UnixUser>,
+    pub token: Option<TokenRule>,
     pub databases: Vec<Arc<str>>,
     /// User names it may ask for; `None` is any, because the upstream user
     /// comes from the secret anyway.

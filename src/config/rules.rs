@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::error::nearest;
 use super::file::{Section, integer};
+use super::token::token;
 use super::values::{network, nonempty, secret};
 use super::{Client, UnixUser};
 
@@ -15,7 +16,10 @@ pub(super) fn client(rule: usize, mut s: Section<'_, '_>, known: &[Arc<str>]) ->
         s.wrong("there is no name; add name = \"…\", what audit and metrics call this client");
     }
     let name = s.text("name", nonempty).unwrap_or_default();
-    if !s.has("network") && !s.has("unix_user") {
+    if !["network", "unix_user", "token"]
+        .iter()
+        .any(|key| s.has(key))
+    {
         s.wrong(
             "nothing says how to recognise this client; add network = [\"10.0.0.0/8\"] or unix_user = \"…\"",
         );
@@ -35,6 +39,7 @@ pub(super) fn client(rule: usize, mut s: Section<'_, '_>, known: &[Arc<str>]) ->
         rule,
         network: s.list("network", network),
         unix_user: s.value("unix_user", unix_user),
+        token: token(&mut s),
         databases: databases.unwrap_or_default(),
         users: s.list("users", nonempty),
         secret: s.text("secret", secret),
