@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Failure, files, online, table};
 use crate::config::{
     AuditSink, Client, Config, Database, ListenAddress, ListenTls, OnAuditFailure, PoolMode,
-    StoreKind, UnixUser, UpstreamTls, is_local, warnings,
+    StoreKind, UpstreamTls, is_local, warnings,
 };
 
 #[derive(clap::Args)]
@@ -175,10 +175,8 @@ fn client(c: &Client) -> Vec<String> {
         let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
         conditions.push(format!("network {}", networks.join(" or ")));
     }
-    match &c.unix_user {
-        Some(UnixUser::Name(name)) => conditions.push(format!("unix user {name}")),
-        Some(UnixUser::Uid(uid)) => conditions.push(format!("unix user {uid}")),
-        None => {}
+    if let Some(user) = &c.unix_user {
+        conditions.push(format!("unix user {user}"));
     }
     vec![
         c.rule.to_string(),

@@ -8,7 +8,7 @@ use super::error::nearest;
 use super::file::{Section, integer};
 use super::token::token;
 use super::values::{network, nonempty, secret};
-use super::{Client, UnixUser};
+use super::{Client, UserRef};
 
 /// Reads one rule; `known` are the databases there are.
 pub(super) fn client(rule: usize, mut s: Section<'_, '_>, known: &[Arc<str>]) -> Client {
@@ -38,7 +38,7 @@ pub(super) fn client(rule: usize, mut s: Section<'_, '_>, known: &[Arc<str>]) ->
         name: name.into(),
         rule,
         network: s.list("network", network),
-        unix_user: s.value("unix_user", unix_user),
+        unix_user: s.value("unix_user", user),
         token: token(&mut s),
         databases: databases.unwrap_or_default(),
         users: s.list("users", nonempty),
@@ -59,14 +59,14 @@ fn unknown_database(text: &str, known: &[Arc<str>]) -> String {
     }
 }
 
-fn unix_user(value: &DeValue<'_>) -> Result<UnixUser, String> {
+fn user(value: &DeValue<'_>) -> Result<UserRef, String> {
     match value {
         DeValue::String(name) if name.chars().all(|c| c.is_ascii_digit()) && !name.is_empty() => {
             Err(format!("write a numeric user id without quotes: {name}"))
         }
-        DeValue::String(name) => nonempty(name).map(UnixUser::Name),
+        DeValue::String(name) => nonempty(name).map(UserRef::Name),
         DeValue::Integer(_) => u32::try_from(integer(value)?)
-            .map(UnixUser::Uid)
+            .map(UserRef::Uid)
             .map_err(|_| "a user id has at most 32 bits".to_owned()),
         _ => Err("write a user's name in quotes, or a user id without".to_owned()),
     }

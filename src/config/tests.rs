@@ -268,15 +268,15 @@ fn rules_need_a_condition_and_a_database_that_exists() {
     };
     assert_eq!(
         valid(&user("1000")).clients[0].unix_user,
-        Some(UnixUser::Uid(1000))
+        Some(UserRef::Uid(1000))
     );
     assert_eq!(
         valid(&user("0x10")).clients[0].unix_user,
-        Some(UnixUser::Uid(16))
+        Some(UserRef::Uid(16))
     );
     assert_eq!(
         valid(&user("\"app\"")).clients[0].unix_user,
-        Some(UnixUser::Name("app".into()))
+        Some(UserRef::Name("app".into()))
     );
     for bad in ["\"1000\"", "-1", "4294967296", "true", "\"\""] {
         says(&user(bad), &["unix_user: "]);

@@ -1,6 +1,8 @@
 //! One client, from accept to goodbye.
 //!
-//! * `handshake` TLS and the start-up packet, under one deadline
+//! * `handshake` TLS and the start-up packet
+//! * `admit`     from accept to a session or a refusal, under one deadline
+//! * `ask_token` a token, as a password or by SASL
 //! * `start`     parameters, greeting
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
@@ -8,6 +10,8 @@
 //! * `settle`    what a client left on a server connection
 //! * `context`   what all sessions share, and how others reach one
 
+mod admit;
+mod ask_token;
 mod backend;
 mod context;
 mod frontend;
@@ -21,6 +25,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
 
 use std::sync::Arc;
@@ -28,160 +33,23 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
-use tracing::{debug, info};
+use tracing::debug;
 
-use crate::access::{self, Grant};
+use crate::access::Grant;
 use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
-use crate::net::{Accepted, Peer, Stream};
+use crate::net::Stream;
 use crate::pool::{Generation, Pool, Profile};
 use crate::upstream::BackendPid;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
-use handshake::{Handshake, Refusal, handshake};
+use admit::{deny, refuse};
 use relay::{Halt, Relay};
 use start::Failed;
 
 /// How long the answers to a client's last words may take; a query that is
 /// still running then is cancelled.
 const FINISH: Duration = Duration::from_millis(500);
-
-/// Serves one connection to its end.
-pub async fn serve(context: Arc<Context>, accepted: Accepted) {
-    let peer = accepted.peer.clone();
-    let greeted = timeout(context.handshake_timeout, handshake(accepted, &context.tls)).await;
-    match greeted {
-        Err(_) => context.metrics.denial("handshake_timeout"),
-        Ok(Err(broken)) => debug!(%peer, "handshake broken off: {broken}"),
-        Ok(Ok(Handshake::Cancel { pid, key })) => context.sessions.cancel(pid, &key).await,
-        Ok(Ok(Handshake::Refused(stream, refusal))) => {
-            let error = match refusal {
-                Refusal::Startup(e) => ClientError::Startup(e),
-                Refusal::TlsRequired => ClientError::TlsRequired,
-            };
-            context.metrics.denial(match refusal {
-                Refusal::Startup(_) => "malformed",
-                Refusal::TlsRequired => "tls_required",
-            });
-            refuse(&context, stream, |out| error.fatal(out)).await;
-        }
-        Ok(Ok(Handshake::Start(stream, startup))) => admit(context, stream, peer, startup).await,
-    }
-}
-
-/// Tells a client why it is not let in.
-async fn refuse(context: &Context, mut stream: Stream, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut out = Vec::new();
-    write(&mut out);
-    let say = async {
-        stream.write_all(&out).await?;
-        stream.shutdown().await
-    };
-    let _ = timeout(context.handshake_timeout, say).await;
-}
-
-/// Identifies, authorises, and records both outcomes.
-async fn admit(context: Arc<Context>, stream: Stream, peer: Peer, startup: Startup) {
-    let mut record = Record::new(Event::SessionDeny);
-    record.source = Some(peer.to_string().into());
-    record.database = Some(startup.database.as_str().into());
-    record.requested_user = Some(startup.user.as_str().into());
-    record.application_name = startup.parameter("application_name").map(Into::into);
-    record.tls = stream.tls_version().map(Into::into);
-
-    let routes = context.routes.load_full();
-    let decision = decide(&routes, &peer, &startup).await;
-    let grant = match decision {
-        Ok(grant) => grant,
-        Err((identity, denial)) => {
-            record.identity = Some(Arc::new(identity));
-            let denied = Failed::Client(ClientError::Denied);
-            return deny(&context, stream, record, denial.reason(), denied).await;
-        }
-    };
-    record.client = Some(grant.client.name.clone());
-    record.identity = Some(grant.identity.clone());
-    record.rule = Some(grant.client.rule);
-
-    let Ok(_permit) = context.clients.clone().try_acquire_owned() else {
-        let error = Failed::Client(ClientError::TooManyClients);
-        return deny(&context, stream, record, "too_many_clients", error).await;
-    };
-    if startup.replication {
-        let error = Failed::Client(ClientError::Unsupported("replication"));
-        return deny(&context, stream, record, "unsupported", error).await;
-    }
-    let settings = match start::settings(&startup) {
-        Ok(settings) => settings,
-        Err(e) => return deny(&context, stream, record, "parameter", e.into()).await,
-    };
-    let Some(pool) = routes.pool(&grant) else {
-        // Rules and pools are made from the same configuration.
-        let error = Failed::Client(ClientError::Denied);
-        return deny(&context, stream, record, "no_pool", error).await;
-    };
-    drop(routes);
-    let source: Arc<str> = peer.to_string().into();
-    let Some(handle) = context.sessions.add(&grant, source) else {
-        let error = Failed::Client(ClientError::NoRandomNumbers);
-        return deny(&context, stream, record, "no_random_numbers", error).await;
-    };
-    let session = Session {
-        context,
-        handle,
-        pool,
-        record,
-        began: Instant::now(),
-    };
-    session.run(stream, &startup, settings, &grant).await;
-}
-
-async fn decide(
-    routes: &Arc<Routes>,
-    peer: &Peer,
-    startup: &Startup,
-) -> Result<Grant, (crate::audit::IdentityRef, access::Denial)> {
-    let ask = {
-        let (routes, peer) = (routes.clone(), peer.clone());
-        let (database, user) = (startup.database.clone(), startup.user.clone());
-        move || {
-            routes
-                .policy
-                .decide(&peer, &database, &user)
-                .map_err(|denial| (access::identity(&peer), denial))
-        }
-    };
-    // A name service may take its time; nobody else must wait for it.
-    if matches!(peer, Peer::Unix { .. }) {
-        match tokio::task::spawn_blocking(ask.clone()).await {
-            Ok(decision) => decision,
-            Err(_) => ask(),
-        }
-    } else {
-        ask()
-    }
-}
-
-async fn deny(
-    context: &Context,
-    stream: Stream,
-    mut record: Record,
-    reason: &'static str,
-    error: Failed,
-) {
-    info!(
-        source = record.source.as_deref(),
-        database = record.database.as_deref(),
-        "client denied: {reason}"
-    );
-    context.metrics.denial(reason);
-    record.outcome = Some(Outcome::Failure);
-    record.reason = Some(reason.into());
-    record.sqlstate = Some(error.sqlstate().into());
-    // Recorded before it is told; where that fails, it has been counted.
-    let _ = context.audit.record_durably(record).await;
-    refuse(context, stream, |out| error.fatal(out)).await;
-}
 
 /// A client that was let in.
 struct Session {

@@ -6,6 +6,8 @@
 
 mod issuer;
 mod keys;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use issuer::Issuer;
