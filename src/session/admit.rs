@@ -1,5 +1,6 @@
 //! From accept to a session, or to a refusal with a record.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,18 +85,23 @@ async fn admit(context: Arc<Context>, mut stream: Stream, peer: Peer, startup: S
     {
         let limit = context.handshake_timeout;
         let token = match timeout(limit, ask_token::ask(&mut stream, wanted.method)).await {
-            Ok(Ok(token)) => token,
+            Ok(Ok(token)) => Some(token),
+            Ok(Err(error)) if error.kind() == ErrorKind::InvalidData => None,
             Ok(Err(error)) => {
                 debug!(peer = %evidence.peer, "no token: {error}");
                 return context.metrics.denial("no_token");
             }
             Err(_) => return context.metrics.denial("handshake_timeout"),
         };
-        match routes.policy.examine(&token).await {
+        let examined = match &token {
+            Some(token) => routes.policy.examine(token).await,
+            None => Err(Rejected::Malformed),
+        };
+        match examined {
             Ok(verified) => evidence.tokens = verified,
             Err(why) => {
                 rejected = Some(why);
-                if wanted.method == TokenMethod::OauthBearer {
+                if wanted.method == TokenMethod::OauthBearer && token.is_some() {
                     let explain = ask_token::explain(&mut stream, &wanted.issuer.issuer);
                     // A client that does not listen is refused all the same.
                     let _ = timeout(limit, explain).await;

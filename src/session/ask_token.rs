@@ -21,7 +21,7 @@ const KVSEP: u8 = 1;
 /// Asks, and returns what the client presents; empty where it has nothing.
 ///
 /// # Errors
-/// The client left, or does not speak the method.
+/// The client left; `InvalidData` where its answer is none.
 pub(super) async fn ask(stream: &mut Stream, method: TokenMethod) -> io::Result<Zeroizing<String>> {
     let mut out = Vec::new();
     match method {
@@ -35,11 +35,15 @@ pub(super) async fn ask(stream: &mut Stream, method: TokenMethod) -> io::Result<
         TokenMethod::Password => cstr(&body),
         TokenMethod::OauthBearer => initial_response(&body),
     };
-    let token = token.ok_or_else(|| io::Error::other("malformed answer to a token request"))?;
+    let token = token.ok_or_else(malformed)?;
     // Not UTF-8, not a token: nobody vouches for the empty one.
     Ok(Zeroizing::new(
         std::str::from_utf8(token).unwrap_or_default().to_owned(),
     ))
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "no answer to a token request")
 }
 
 /// The body of a message of type `p` (PasswordMessage, SASLInitialResponse,
@@ -50,7 +54,7 @@ async fn answer(stream: &mut Stream) -> io::Result<Zeroizing<Vec<u8>>> {
     let [tag, a, b, c, d] = header;
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     if tag != b'p' || !(4..=LONGEST + AROUND).contains(&length) {
-        return Err(io::Error::other("no answer to a token request"));
+        return Err(malformed());
     }
     let mut body = Zeroizing::new(vec![0; length - 4]);
     stream.read_exact(&mut body).await?;

@@ -26,4 +26,5 @@ mod raw;
 mod rotate_script;
 mod rotation;
 mod state;
+mod token;
 mod upstream_tls;
