@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
 
-use super::token::{Verified, satisfies};
+use super::loopback;
+use super::token::Verified;
 use crate::audit::IdentityRef;
-use crate::config::{Client, UserRef};
+use crate::config::UserRef;
 use crate::net::Peer;
 
 /// Everything that rules may ask about a connection. What is not known is not
@@ -68,22 +69,35 @@ impl std::fmt::Display for Account {
 }
 
 impl Evidence {
-    /// Asks the system about the peer, which can block.
-    pub fn gather(peer: Peer) -> Self {
-        let account = match &peer {
-            Peer::Unix { uid, gid, pid } => Some(Account {
+    /// What is known without asking anybody.
+    pub fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            account: None,
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Asks the system whose the connection is, which can block. `ours` is this
+    /// end of it.
+    pub fn ask_for_account(&mut self, ours: Option<SocketAddr>) {
+        self.account = match (&self.peer, ours) {
+            (Peer::Unix { uid, gid, pid }, _) => Some(Account {
                 gid: Some(*gid),
                 pid: *pid,
                 exe: pid.and_then(executable),
                 ..Account::of(*uid)
             }),
-            Peer::Tcp(_) => None,
+            (Peer::Tcp(client), Some(ours)) if self.is_over_loopback() => {
+                loopback::account(*client, ours)
+            }
+            (Peer::Tcp(_), _) => None,
         };
-        Self {
-            peer,
-            account,
-            tokens: Vec::new(),
-        }
+    }
+
+    /// By TCP from this machine to itself.
+    pub fn is_over_loopback(&self) -> bool {
+        self.address().is_some_and(|a| a.ip().is_loopback())
     }
 
     /// The address of the client, where it has one.
@@ -94,16 +108,9 @@ impl Evidence {
         }
     }
 
-    /// How the audit log names the client: by the strongest evidence that the
-    /// rule asks for, or that there is where no rule has decided.
-    pub fn identity(&self, rule: Option<&Client>) -> IdentityRef {
-        let wanted = rule.and_then(|r| r.token.as_ref());
-        if let Some(token) = self
-            .tokens
-            .iter()
-            .find(|t| wanted.is_none_or(|w| satisfies(w, t)))
-            && (rule.is_none() || wanted.is_some())
-        {
+    /// How the audit log names the client: by the strongest that is known.
+    pub fn identity(&self) -> IdentityRef {
+        if let Some(token) = self.tokens.first() {
             return IdentityRef {
                 method: "token".into(),
                 subject: token.subject.as_str().into(),
@@ -112,24 +119,28 @@ impl Evidence {
                 ..IdentityRef::default()
             };
         }
-        match (&self.peer, &self.account) {
-            (Peer::Unix { uid, gid, pid }, account) => IdentityRef {
-                method: "unix_user".into(),
-                subject: account
-                    .as_ref()
-                    .and_then(|a| a.name.clone())
-                    .unwrap_or_else(|| uid.to_string().into()),
-                uid: Some(*uid),
-                gid: Some(*gid),
-                pid: *pid,
-                exe: account.as_ref().and_then(|a| a.exe.clone()),
-                ..IdentityRef::default()
-            },
-            (Peer::Tcp(address), _) => IdentityRef {
-                method: "network".into(),
-                subject: address.ip().to_string().into(),
-                ..IdentityRef::default()
-            },
+        let account = self.account.as_ref();
+        let (method, uid) = match (&self.peer, account) {
+            (Peer::Unix { uid, .. }, _) => ("unix_user", *uid),
+            (Peer::Tcp(_), Some(account)) => ("loopback_user", account.uid),
+            (Peer::Tcp(address), None) => {
+                return IdentityRef {
+                    method: "network".into(),
+                    subject: address.ip().to_string().into(),
+                    ..IdentityRef::default()
+                };
+            }
+        };
+        IdentityRef {
+            method: method.into(),
+            subject: account
+                .and_then(|a| a.name.clone())
+                .unwrap_or_else(|| uid.to_string().into()),
+            uid: Some(uid),
+            gid: account.and_then(|a| a.gid),
+            pid: account.and_then(|a| a.pid),
+            exe: account.and_then(|a| a.exe.clone()),
+            ..IdentityRef::default()
         }
     }
 }

@@ -5,6 +5,7 @@
 //! gets in.
 //!
 //! * `evidence` what is known of a connection, gathered once, before any rule is asked
+//! * `loopback` whose a TCP connection over loopback is
 //! * `rule`     whether a rule's conditions hold, and which do not
 //! * `token`    tokens, and the issuers that vouch for them
 //! * `decision` what all rules together say, and why
@@ -17,6 +18,7 @@
 
 mod decision;
 mod evidence;
+mod loopback;
 mod rule;
 pub mod token;
 
@@ -28,6 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Client, Config, Database, TokenRule};
+use crate::net::Peer;
 use token::{Issuers, Rejected, Verified};
 
 /// The rules in force.
@@ -83,6 +86,18 @@ impl Policy {
         self.issuers.verify(token, rules).await
     }
 
+    /// Whether the system has to be asked whose this connection is: always by a
+    /// unix socket, because the record says it; over loopback if a rule asks.
+    pub fn asks_whose(&self, evidence: &Evidence) -> bool {
+        match evidence.peer {
+            Peer::Unix { .. } => true,
+            Peer::Tcp(_) => {
+                evidence.is_over_loopback()
+                    && self.clients.iter().any(|c| c.loopback_user.is_some())
+            }
+        }
+    }
+
     /// Weighs every rule, also for a database that there is not, so that the
     /// answer takes as long.
     pub fn decide(&self, request: &Request<'_>) -> Decision {
@@ -106,7 +121,7 @@ impl Policy {
                     .secret
                     .clone()
                     .unwrap_or_else(|| database.secret.clone()),
-                identity: Arc::new(request.evidence.identity(Some(&rule.client))),
+                identity: Arc::new(request.evidence.identity()),
             }),
         };
         Decision { grant, rules }

@@ -27,6 +27,8 @@ pub enum Mismatch {
     NoAddress,
     NoUnixSocket,
     UnixUser,
+    NotOverLoopback,
+    LoopbackUser,
     /// No token was presented that an issuer vouches for.
     NoToken,
     /// It says something else than the rule asks for.
@@ -45,6 +47,7 @@ pub(super) fn mismatches(rule: &Client, request: &Request<'_>) -> Vec<Mismatch> 
         users(rule, request),
         network(rule, evidence),
         unix_user(rule, evidence),
+        loopback_user(rule, evidence),
         token(rule, evidence),
     ]
     .into_iter()
@@ -88,6 +91,17 @@ fn unix_user(rule: &Client, evidence: &Evidence) -> Held {
     unless(account.is_some_and(|a| a.is(user)), Mismatch::UnixUser)
 }
 
+fn loopback_user(rule: &Client, evidence: &Evidence) -> Held {
+    let Some(user) = &rule.loopback_user else {
+        return Ok(());
+    };
+    if !evidence.is_over_loopback() {
+        return Err(Mismatch::NotOverLoopback);
+    }
+    let account = evidence.account.as_ref();
+    unless(account.is_some_and(|a| a.is(user)), Mismatch::LoopbackUser)
+}
+
 fn token(rule: &Client, evidence: &Evidence) -> Held {
     let Some(wanted) = &rule.token else {
         return Ok(());
@@ -113,6 +127,7 @@ impl Mismatch {
             Self::User => "users",
             Self::Network | Self::NoAddress => "network",
             Self::NoUnixSocket | Self::UnixUser => "unix_user",
+            Self::NotOverLoopback | Self::LoopbackUser => "loopback_user",
             Self::NoToken | Self::Token => "token",
         }
     }
@@ -140,6 +155,8 @@ impl Mismatch {
             Self::NoAddress => "a client on a unix socket has no address".to_owned(),
             Self::NoUnixSocket => "the client does not come by a unix socket".to_owned(),
             Self::UnixUser => other_account(evidence, rule.unix_user.as_ref()),
+            Self::NotOverLoopback => "the client does not come by TCP over loopback".to_owned(),
+            Self::LoopbackUser => other_account(evidence, rule.loopback_user.as_ref()),
             Self::NoToken => "there is no valid token".to_owned(),
             Self::Token => other_token(evidence, rule.token.as_ref()),
         }
@@ -244,6 +261,30 @@ mod tests {
         assert_eq!(held(&root, &tcp("127.0.0.1:5")), [Mismatch::NoUnixSocket]);
         let nobody = rule(&[], Some(UserRef::Name("no such user".into())));
         assert_eq!(held(&nobody, &unix(0)), [Mismatch::UnixUser]);
+    }
+
+    #[test]
+    fn a_loopback_user_holds_on_loopback_only() {
+        let root = Client {
+            loopback_user: Some(UserRef::Uid(0)),
+            ..rule(&[], None)
+        };
+        let with = |address: &str, uid| Evidence {
+            account: Some(Account::of(uid)),
+            ..tcp(address)
+        };
+        assert_eq!(held(&root, &with("127.0.0.1:5", 0)), []);
+        assert_eq!(held(&root, &with("[::1]:5", 0)), []);
+        assert_eq!(
+            held(&root, &with("127.0.0.1:5", 1)),
+            [Mismatch::LoopbackUser]
+        );
+        assert_eq!(held(&root, &tcp("127.0.0.1:5")), [Mismatch::LoopbackUser]);
+        assert_eq!(
+            held(&root, &with("10.0.0.1:5", 0)),
+            [Mismatch::NotOverLoopback]
+        );
+        assert_eq!(held(&root, &unix(0)), [Mismatch::NotOverLoopback]);
     }
 
     #[test]

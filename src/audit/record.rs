@@ -32,6 +32,9 @@ pub enum Event {
     DrainEnd,
     #[serde(rename = "reload")]
     Reload,
+    /// A call of the embedded store's API.
+    #[serde(rename = "store.call")]
+    StoreCall,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +129,9 @@ pub struct Record {
     pub bytes_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration_ms: Option<u64>,
+    /// Of `store.call`, in the shape of a CloudTrail event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub call: Option<Box<serde_json::Value>>,
 }
 
 impl Record {
@@ -150,6 +156,7 @@ impl Record {
             bytes_in: None,
             bytes_out: None,
             duration_ms: None,
+            call: None,
         }
     }
 }

@@ -17,6 +17,7 @@ mod values;
 mod warnings;
 
 pub use duration::parse as parse_duration;
+pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use token::{KeySource, Pattern, TokenIssuer, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
@@ -195,6 +196,20 @@ pub enum UpstreamTls {
 pub enum PoolMode {
     Session,
     Transaction,
+    /// As `Transaction`, and a transaction is one statement (or one query of
+    /// several).
+    Statement,
+}
+
+impl PoolMode {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Transaction => "transaction",
+            Self::Statement => "statement",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,6 +227,8 @@ pub struct Client {
     pub rule: usize,
     pub network: Option<Vec<IpNet>>,
     pub unix_user: Option<UserRef>,
+    /// Whose the client's end of a TCP connection over loopback is.
+    pub loopback_user: Option<UserRef>,
     pub token: Option<TokenRule>,
     pub databases: Vec<Arc<str>>,
     /// User names it may ask for; `None` is any, because the upstream user

@@ -10,19 +10,20 @@ use super::token::token;
 use super::values::{network, nonempty, secret};
 use super::{Client, UserRef};
 
+/// The keys that say how a client is recognised.
+const CONDITIONS: &[&str] = &["network", "unix_user", "loopback_user", "token"];
+
 /// Reads one rule; `known` are the databases there are.
 pub(super) fn client(rule: usize, mut s: Section<'_, '_>, known: &[Arc<str>]) -> Client {
     if !s.has("name") {
         s.wrong("there is no name; add name = \"…\", what audit and metrics call this client");
     }
     let name = s.text("name", nonempty).unwrap_or_default();
-    if !["network", "unix_user", "token"]
-        .iter()
-        .any(|key| s.has(key))
-    {
-        s.wrong(
-            "nothing says how to recognise this client; add network = [\"10.0.0.0/8\"] or unix_user = \"…\"",
-        );
+    if !CONDITIONS.iter().any(|key| s.has(key)) {
+        s.wrong(format!(
+            "nothing says how to recognise this client; add one of {}",
+            CONDITIONS.join(", ")
+        ));
     }
     if !s.has("databases") {
         s.wrong("there are no databases; add databases = [\"…\"]");
@@ -39,6 +40,7 @@ pub(super) fn client(rule: usize, mut s: Section<'_, '_>, known: &[Arc<str>]) ->
         rule,
         network: s.list("network", network),
         unix_user: s.value("unix_user", user),
+        loopback_user: s.value("loopback_user", loopback_user),
         token: token(&mut s),
         databases: databases.unwrap_or_default(),
         users: s.list("users", nonempty),
@@ -57,6 +59,16 @@ fn unknown_database(text: &str, known: &[Arc<str>]) -> String {
             known.join(", ")
         ),
     }
+}
+
+fn loopback_user(value: &DeValue<'_>) -> Result<UserRef, String> {
+    if cfg!(not(target_os = "linux")) {
+        return Err(
+            "this system does not tell whose a loopback connection is (Linux does); use unix_user"
+                .to_owned(),
+        );
+    }
+    user(value)
 }
 
 fn user(value: &DeValue<'_>) -> Result<UserRef, String> {

@@ -375,8 +375,8 @@ fn stores() {
 fn databases() {
     says(&with_database("tls = \"prefer\""), &["can strip it"]);
     says(
-        &with_database("pool_mode = \"statement\""),
-        &["not available yet; use \"transaction\""],
+        &with_database("pool_mode = \"statements\""),
+        &["write \"transaction\" or \"session\" or \"statement\""],
     );
     says(
         &with_database("pool_size = 2\nmin_pool_size = 3"),

@@ -1,6 +1,6 @@
 //! From accept to a session, or to a refusal with a record.
 
-use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,14 +17,13 @@ use super::start::{self, Failed};
 use crate::access::token::Rejected;
 use crate::access::{Evidence, Request};
 use crate::audit::{Event, Outcome, Record};
-use crate::config::TokenMethod;
-use crate::net::{Accepted, Peer, Stream};
+use crate::net::{Accepted, Stream};
 use crate::wire::ClientError;
 use crate::wire::startup::Startup;
 
 /// Serves one connection to its end.
 pub async fn serve(context: Arc<Context>, accepted: Accepted) {
-    let peer = accepted.peer.clone();
+    let (peer, local) = (accepted.peer.clone(), accepted.local);
     let greeted = timeout(context.handshake_timeout, handshake(accepted, &context.tls)).await;
     match greeted {
         Err(_) => context.metrics.denial("handshake_timeout"),
@@ -41,7 +40,9 @@ pub async fn serve(context: Arc<Context>, accepted: Accepted) {
             });
             refuse(&context, stream, |out| error.fatal(out)).await;
         }
-        Ok(Ok(Handshake::Start(stream, startup))) => admit(context, stream, peer, startup).await,
+        Ok(Ok(Handshake::Start(stream, startup))) => {
+            admit(context, stream, Evidence::new(peer), local, startup).await;
+        }
     }
 }
 
@@ -61,66 +62,47 @@ pub(super) async fn refuse(
 }
 
 /// Identifies, authorises, and records both outcomes.
-async fn admit(context: Arc<Context>, mut stream: Stream, peer: Peer, startup: Startup) {
+async fn admit(
+    context: Arc<Context>,
+    mut stream: Stream,
+    mut evidence: Evidence,
+    local: Option<SocketAddr>,
+    startup: Startup,
+) {
     let mut record = Record::new(Event::SessionDeny);
-    record.source = Some(peer.to_string().into());
+    record.source = Some(evidence.peer.to_string().into());
     record.database = Some(startup.database.as_str().into());
     record.requested_user = Some(startup.user.as_str().into());
     record.application_name = startup.parameter("application_name").map(Into::into);
     record.tls = stream.tls_version().map(Into::into);
 
-    let mut evidence = gather(peer).await;
     let routes = context.routes.load_full();
-    let (database, user) = (startup.database.as_str(), startup.user.as_str());
-    let now = Utc::now();
-    let ask = Request {
-        evidence: &evidence,
-        database,
-        user,
-        now,
-    };
-    let mut rejected = None;
-    if let Some(wanted) = routes.policy.asks_for_token(&ask)
-        && may_be_asked(&stream, &evidence.peer)
-    {
-        let limit = context.handshake_timeout;
-        let token = match timeout(limit, ask_token::ask(&mut stream, wanted.method)).await {
-            Ok(Ok(token)) => Some(token),
-            Ok(Err(error)) if error.kind() == ErrorKind::InvalidData => None,
-            Ok(Err(error)) => {
-                debug!(peer = %evidence.peer, "no token: {error}");
-                return context.metrics.denial("no_token");
-            }
-            Err(_) => return context.metrics.denial("handshake_timeout"),
-        };
-        let examined = match &token {
-            Some(token) => routes.policy.examine(token).await,
-            None => Err(Rejected::Malformed),
-        };
-        match examined {
-            Ok(verified) => evidence.tokens = verified,
-            Err(why) => {
-                rejected = Some(why);
-                if wanted.method == TokenMethod::OauthBearer && token.is_some() {
-                    let explain = ask_token::explain(&mut stream, &wanted.issuer.issuer);
-                    // A client that does not listen is refused all the same.
-                    let _ = timeout(limit, explain).await;
-                }
-            }
-        }
+    if routes.policy.asks_whose(&evidence) {
+        evidence = ask_for_account(evidence, local).await;
     }
+    let asked = ask_token::gather(
+        &context,
+        &mut stream,
+        &routes.policy,
+        &mut evidence,
+        &startup,
+    );
+    let rejected = match asked.await {
+        Ok(rejected) => rejected,
+        Err(gone) => return context.metrics.denial(gone.reason()),
+    };
     let request = Request {
         evidence: &evidence,
-        database,
-        user,
-        now,
+        database: &startup.database,
+        user: &startup.user,
+        now: Utc::now(),
     };
     let decision = routes.policy.decide(&request);
     let grant = match decision.grant {
         Ok(grant) => grant,
         Err(denial) => {
             debug!("{}", decision.why_not(&request));
-            record.identity = Some(Arc::new(evidence.identity(None)));
+            record.identity = Some(Arc::new(evidence.identity()));
             let denied = Failed::Client(ClientError::Denied);
             let reason = rejected.map_or(denial.reason(), Rejected::reason);
             return deny(&context, stream, record, reason, denied).await;
@@ -134,10 +116,6 @@ async fn admit(context: Arc<Context>, mut stream: Stream, peer: Peer, startup: S
         let error = Failed::Client(ClientError::TooManyClients);
         return deny(&context, stream, record, "too_many_clients", error).await;
     };
-    if startup.replication {
-        let error = Failed::Client(ClientError::Unsupported("replication"));
-        return deny(&context, stream, record, "unsupported", error).await;
-    }
     let settings = match start::settings(&startup) {
         Ok(settings) => settings,
         Err(e) => return deny(&context, stream, record, "parameter", e.into()).await,
@@ -163,26 +141,17 @@ async fn admit(context: Arc<Context>, mut stream: Stream, peer: Peer, startup: S
     session.run(stream, &startup, settings, &grant).await;
 }
 
-/// A token is as good as a password to whoever reads it on the way.
-fn may_be_asked(stream: &Stream, peer: &Peer) -> bool {
-    match peer {
-        Peer::Unix { .. } => true,
-        Peer::Tcp(address) => stream.tls_version().is_some() || address.ip().is_loopback(),
-    }
-}
-
 /// A name service may take its time; nobody else must wait for it.
-async fn gather(peer: Peer) -> Evidence {
+async fn ask_for_account(evidence: Evidence, local: Option<SocketAddr>) -> Evidence {
     let asked = {
-        let peer = peer.clone();
-        tokio::task::spawn_blocking(|| Evidence::gather(peer)).await
+        let mut evidence = evidence.clone();
+        tokio::task::spawn_blocking(move || {
+            evidence.ask_for_account(local);
+            evidence
+        })
     };
-    // Without an answer nothing is known, and nothing that was asked for holds.
-    asked.unwrap_or(Evidence {
-        peer,
-        account: None,
-        tokens: Vec::new(),
-    })
+    // Without an answer nothing is known, and no rule that asks for it matches.
+    asked.await.unwrap_or(evidence)
 }
 
 pub(super) async fn deny(

@@ -2,14 +2,19 @@
 
 use std::io;
 
+use chrono::Utc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::access::token::LONGEST;
+use super::context::Context;
+use crate::access::token::{LONGEST, Rejected};
+use crate::access::{Evidence, Policy, Request};
 use crate::config::TokenMethod;
-use crate::net::Stream;
+use crate::net::{Peer, Stream};
 use crate::wire::frame::{HEADER, cstr};
 use crate::wire::message;
+use crate::wire::startup::Startup;
 
 /// What may stand around a token: a header, a NUL, the words of SASL.
 const AROUND: usize = 1024;
@@ -18,11 +23,78 @@ const MECHANISM: &[u8] = b"OAUTHBEARER";
 /// The separator of RFC 7628.
 const KVSEP: u8 = 1;
 
+/// Nobody is there any more to be let in or refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It left when it was asked: programs that hold no token do.
+    Left,
+    Late,
+}
+
+impl Gone {
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Left => "no_token",
+            Self::Late => "handshake_timeout",
+        }
+    }
+}
+
+/// Asks for a token where the rules want one, and adds what its issuer vouches
+/// for to the evidence; or says why it counts for nothing.
+///
+/// # Errors
+/// [`Gone`]
+pub(super) async fn gather(
+    context: &Context,
+    stream: &mut Stream,
+    policy: &Policy,
+    evidence: &mut Evidence,
+    startup: &Startup,
+) -> Result<Option<Rejected>, Gone> {
+    let request = Request {
+        evidence,
+        database: &startup.database,
+        user: &startup.user,
+        now: Utc::now(),
+    };
+    let Some(wanted) = policy.asks_for_token(&request) else {
+        return Ok(None);
+    };
+    // A token is as good as a password to whoever reads it on the way.
+    let unread = matches!(evidence.peer, Peer::Unix { .. }) || evidence.is_over_loopback();
+    if !unread && stream.tls_version().is_none() {
+        return Ok(None);
+    }
+    let limit = context.handshake_timeout;
+    let token = match timeout(limit, ask(stream, wanted.method)).await {
+        Err(_) => return Err(Gone::Late),
+        Ok(Ok(token)) => token,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            return Ok(Some(Rejected::Malformed));
+        }
+        Ok(Err(_)) => return Err(Gone::Left),
+    };
+    match policy.examine(&token).await {
+        Ok(verified) => {
+            evidence.tokens = verified;
+            Ok(None)
+        }
+        Err(why) => {
+            if wanted.method == TokenMethod::OauthBearer {
+                // A client that does not listen is refused all the same.
+                let _ = timeout(limit, explain(stream, &wanted.issuer.issuer)).await;
+            }
+            Ok(Some(why))
+        }
+    }
+}
+
 /// Asks, and returns what the client presents; empty where it has nothing.
 ///
 /// # Errors
 /// The client left; `InvalidData` where its answer is none.
-pub(super) async fn ask(stream: &mut Stream, method: TokenMethod) -> io::Result<Zeroizing<String>> {
+async fn ask(stream: &mut Stream, method: TokenMethod) -> io::Result<Zeroizing<String>> {
     let mut out = Vec::new();
     match method {
         TokenMethod::Password => message::authentication_cleartext_password(&mut out),
@@ -91,7 +163,7 @@ fn initial_response(body: &[u8]) -> Option<&[u8]> {
 /// Before a refusal by OAUTHBEARER: the server says in JSON what was wrong, and
 /// the client has to answer before it may be told that it failed (RFC 7628
 /// section 3.2.2 and 3.2.3).
-pub(super) async fn explain(stream: &mut Stream, issuer: &str) -> io::Result<()> {
+async fn explain(stream: &mut Stream, issuer: &str) -> io::Result<()> {
     let base = issuer.trim_end_matches('/');
     let status = serde_json::json!({
         "status": "invalid_token",

@@ -51,6 +51,14 @@ use start::Failed;
 /// still running then is cancelled.
 const FINISH: Duration = Duration::from_millis(500);
 
+/// What a session that was greeted begins with.
+enum Greeted {
+    /// Settings to be in force on whatever server connection it gets.
+    Pooled(Arc<Profile>),
+    /// A server connection for itself alone.
+    Dedicated(crate::pool::Lease),
+}
+
 /// A client that was let in.
 struct Session {
     context: Arc<Context>,
@@ -101,13 +109,12 @@ impl Session {
             ],
         );
         clients.increment(1.0);
-        let profile = self.pool.profiles.intern(settings);
         let greeted = tokio::select! {
-            greeted = self.greet(&mut stream, startup, &profile) => greeted,
+            greeted = self.greet(&mut stream, startup, settings) => greeted,
             _ = self.handle.signal_arrives() => Err(ClientError::ShuttingDown.into()),
         };
         match greeted {
-            Ok(()) => self.relay(stream, profile).await,
+            Ok(greeted) => self.relay(stream, greeted).await,
             Err(failed) => {
                 refuse(&self.context, stream, |out| failed.fatal(out)).await;
                 self.record_end(None, Some(&failed.reason()), Some(failed.sqlstate()));
@@ -158,9 +165,21 @@ impl Session {
         &self,
         stream: &mut Stream,
         startup: &Startup,
-        profile: &Arc<Profile>,
-    ) -> Result<(), Failed> {
-        let reported = start::reported(&self.pool, profile).await?;
+        settings: crate::pool::Settings,
+    ) -> Result<Greeted, Failed> {
+        let (greeted, reported) = match startup.replication {
+            Some(kind) => {
+                let lease = start::replicate(&self.pool, kind, &settings).await?;
+                let reported = Arc::new(lease.server.reported.clone());
+                self.handle.pin(Some("replication"));
+                (Greeted::Dedicated(lease), reported)
+            }
+            None => {
+                let profile = self.pool.profiles.intern(settings);
+                let reported = start::reported(&self.pool, &profile).await?;
+                (Greeted::Pooled(profile), reported)
+            }
+        };
         let mut out = Vec::with_capacity(512);
         if startup.newer_minor || !startup.protocol_options.is_empty() {
             message::negotiate_protocol_version(&mut out, &startup.protocol_options);
@@ -175,10 +194,16 @@ impl Session {
             stream.write_all(&out).await?;
             stream.flush().await
         };
-        sent.await.map_err(|_| ClientError::UpstreamLost.into())
+        sent.await
+            .map(|()| greeted)
+            .map_err(|_| ClientError::UpstreamLost.into())
     }
 
-    async fn relay(&self, stream: Stream, profile: Arc<Profile>) {
+    async fn relay(&self, stream: Stream, greeted: Greeted) {
+        let (profile, lease) = match greeted {
+            Greeted::Pooled(profile) => (profile, None),
+            Greeted::Dedicated(lease) => (Profile::initial(), Some(lease)),
+        };
         let mut relay = Relay::new(
             stream,
             self.pool.clone(),
@@ -186,6 +211,9 @@ impl Session {
             profile,
             self.first_use(),
         );
+        if let Some(lease) = lease {
+            relay.dedicate(lease);
+        }
         let mut asked = Instant::now();
         let ended: Result<(), ClientError> = loop {
             match relay.run().await {
@@ -296,8 +324,7 @@ impl Session {
         if let Some(lease) = relay.end()
             && ready
         {
-            let used =
-                lease.dirty || in_transaction || self.pool.database.pool_mode == PoolMode::Session;
+            let used = lease.dirty || in_transaction || relay.mode == PoolMode::Session;
             if used {
                 lease.check_in_after_cleaning(in_transaction);
             } else {
