@@ -43,14 +43,18 @@ impl std::fmt::Display for Peer {
     }
 }
 
+/// Small messages leave at once, and a peer that vanished is noticed.
+pub(super) fn tune(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    socket.set_tcp_keepalive(&keepalive)
+}
+
 impl Socket {
-    /// Small messages leave at once, and a peer that vanished is noticed.
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(15));
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        tune(SockRef::from(&stream))?;
         Ok(Self::Tcp(stream))
     }
 
