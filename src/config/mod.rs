@@ -5,6 +5,7 @@
 //! Relative paths stay as written: they are relative to the directory pgvalet
 //! is started in, not to that of the file.
 
+mod aws_iam;
 mod duration;
 mod error;
 mod file;
@@ -18,6 +19,7 @@ mod validity;
 mod values;
 mod warnings;
 
+pub use aws_iam::{AwsIamRule, Sts};
 pub use duration::parse as parse_duration;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
@@ -247,6 +249,7 @@ pub struct Client {
     /// Whose the client's end of a TCP connection over loopback is.
     pub loopback_user: Option<UserRef>,
     pub token: Option<TokenRule>,
+    pub aws_iam: Option<AwsIamRule>,
     /// Names of which its certificate must have one.
     pub certificate: Option<Vec<CertificateName>>,
     /// In the order of the file; patterns (`orders_*`) are replaced by the

@@ -153,7 +153,9 @@ impl Handle {
 
     /// Whether its access can end by nothing but the passing of time.
     pub(super) fn depends_on_time(&self) -> bool {
-        self.rule.valid.is_some() || self.evidence.certificate.is_some()
+        self.rule.valid.is_some()
+            || self.evidence.certificate.is_some()
+            || self.rule.token.as_ref().is_some_and(|t| t.end_at_expiry)
     }
 
     pub fn pinned(&self) -> Option<&'static str> {
