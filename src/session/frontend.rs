@@ -5,9 +5,11 @@
 //! name are written anew, because the name is the client's own and the server
 //! knows another.
 
+mod listens;
 mod multiplex;
 mod watch;
 
+pub(super) use listens::{Listens, Restored};
 pub(super) use watch::Watch;
 
 use std::collections::HashMap;
@@ -38,6 +40,7 @@ pub(super) struct Frontend {
     skipping: bool,
     pub queries: u64,
     pub watch: Watch,
+    pub listens: Listens,
 }
 
 /// What became of the input.
@@ -145,7 +148,7 @@ impl Frontend {
                         prepared,
                         statements: server.statements,
                         session: server.session,
-                        failed: server.status == b'E',
+                        status: server.status,
                     };
                     let step = scan.frame(&frame, bytes);
                     if scan.out.run.is_none() {

@@ -21,7 +21,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
+pub use context::{Context, FrontendPid, Handle, Held, PIN_REASONS, Routes, Sessions, Signal, Tls};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -293,8 +293,13 @@ impl Session {
         &self,
         stream: &mut Stream,
         startup: &Startup,
-        settings: crate::pool::Settings,
+        mut settings: crate::pool::Settings,
     ) -> Result<Greeted, Failed> {
+        if let Some(template) = &self.pool.database.application_name {
+            let own = startup.parameter("application_name").unwrap_or_default();
+            let name = start::application_name(template, own, &self.handle.client);
+            settings.insert("application_name".into(), name);
+        }
         let (greeted, reported) = match startup.replication {
             Some(kind) => {
                 let lease = start::replicate(&self.pool, kind, &settings).await?;
@@ -427,13 +432,15 @@ impl Session {
         *asked = Instant::now();
         lease.profile = self.pool.profiles.intern(left.settings.clone());
         let expected = settle::expected(relay.initial.settings(), &left.settings);
-        relay.profile = self.pool.profiles.intern(expected);
-        if left.pin != relay.pinned {
-            debug!(session = self.handle.id, pinned = left.pin, "session state");
-        }
-        relay.pinned = left.pin;
-        self.handle.pin(left.pin);
+        relay.expect(expected);
         relay.settled();
+        let moved = relay.move_listens(left.channels, left.pin.is_some());
+        let pin = match timeout(limit, moved).await {
+            Ok(Ok(stays)) => left.pin.or(stays.then_some("listen")),
+            _ => return false,
+        };
+        relay.pinned = pin;
+        self.handle.pin(pin);
         if relay.pinned.is_none()
             && let Some(lease) = relay.end()
         {

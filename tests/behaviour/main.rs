@@ -21,6 +21,7 @@ mod hostile_upstream;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod listen;
 mod protocol;
 mod raw;
 mod replication;

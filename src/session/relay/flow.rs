@@ -82,7 +82,10 @@ impl Relay {
         }
         BUFFERS.with_borrow_mut(|scratch| {
             loop {
-                let mut progress = false;
+                let mut progress = match self.poll_listening(cx) {
+                    Ok(progress) => progress,
+                    Err(halt) => return Poll::Ready(halt),
+                };
                 match self.to_client.write(cx, &mut self.client) {
                     Poll::Ready(Ok(wrote)) => progress |= wrote,
                     Poll::Ready(Err(_)) => return Poll::Ready(Halt::ClientGone),
