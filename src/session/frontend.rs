@@ -38,6 +38,10 @@ pub(super) struct Frontend {
     unnamed_in_batch: bool,
     /// The server passes over everything up to Sync, and so does this side.
     skipping: bool,
+    /// What was refused while there was no server connection.
+    refused: Refused,
+    /// Syncs of refused batches, which are to be answered here.
+    pub refused_batches: usize,
     pub queries: u64,
     pub watch: Watch,
     pub listens: Listens,
@@ -185,8 +189,34 @@ impl Frontend {
         }
     }
 
+    /// The next message, which begins with this tag, is answered by an error.
+    /// `true`: that is all of it; else everything up to Sync is passed over.
+    pub fn refuse(&mut self, tag: u8) -> bool {
+        let alone = matches!(tag, b'Q' | b'F' | b'S');
+        self.refused = if alone {
+            Refused::Message
+        } else {
+            Refused::Batch
+        };
+        alone
+    }
+
     /// Whether a message goes to the server at all.
     fn route(&mut self, frame: &Frame, leased: bool) -> Result<Route, Verdict> {
+        match (self.refused, frame.tag) {
+            (Refused::No, _) | (_, b'X') => {}
+            (Refused::Message, _) => {
+                self.refused = Refused::No;
+                return Ok(Route::Drop);
+            }
+            (Refused::Batch, tag) => {
+                if tag == b'S' {
+                    self.refused = Refused::No;
+                    self.refused_batches += 1;
+                }
+                return Ok(Route::Drop);
+            }
+        }
         match frame.tag {
             b'X' => Err(Verdict::Terminate),
             // Left over from a COPY that failed, or a Flush with nothing to
@@ -340,6 +370,14 @@ impl Frontend {
         prepared.unnamed = None; // a simple query drops it
         replies.push(Reply::HiddenQuery);
     }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Refused {
+    #[default]
+    No,
+    Message,
+    Batch,
 }
 
 enum Route {

@@ -1,13 +1,18 @@
 //! One client, from accept to goodbye.
 //!
-//! * `handshake` TLS and the start-up packet, under one deadline
+//! * `handshake` TLS and the start-up packet
+//! * `admit`     from accept to a session or a refusal, under one deadline
+//! * `ask_token` a token, as a password or by SASL
 //! * `start`     parameters, greeting
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
+//! * `revoke`    sessions whose access has ended
 //! * `replies`   what the server still owes
 //! * `settle`    what a client left on a server connection
 //! * `context`   what all sessions share, and how others reach one
 
+mod admit;
+mod ask_token;
 mod backend;
 mod context;
 mod frontend;
@@ -15,30 +20,32 @@ mod handshake;
 mod pending;
 mod relay;
 mod replies;
+mod revoke;
 mod settle;
 mod start;
 
 #[cfg(test)]
 mod tests;
 
+pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, PIN_REASONS, Routes, Sessions, Signal, Tls};
+pub use revoke::Cause;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
-use tracing::{debug, info};
 
-use crate::access::{self, Grant};
+use crate::access::Grant;
 use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
-use crate::net::{Accepted, Peer, Stream};
+use crate::net::Stream;
 use crate::pool::{Generation, Pool, Profile};
 use crate::upstream::BackendPid;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
-use handshake::{Handshake, Refusal, handshake};
+use admit::{deny, refuse};
 use relay::{Halt, Relay};
 use start::Failed;
 
@@ -46,137 +53,13 @@ use start::Failed;
 /// still running then is cancelled.
 const FINISH: Duration = Duration::from_millis(500);
 
-/// Serves one connection to its end.
-pub async fn serve(context: Arc<Context>, accepted: Accepted) {
-    let peer = accepted.peer.clone();
-    let greeted = timeout(context.handshake_timeout, handshake(accepted, &context.tls)).await;
-    match greeted {
-        Err(_) => context.metrics.denial("handshake_timeout"),
-        Ok(Err(broken)) => debug!(%peer, "handshake broken off: {broken}"),
-        Ok(Ok(Handshake::Cancel { pid, key })) => context.sessions.cancel(pid, &key).await,
-        Ok(Ok(Handshake::Refused(stream, refusal))) => {
-            let error = match refusal {
-                Refusal::Startup(e) => ClientError::Startup(e),
-                Refusal::TlsRequired => ClientError::TlsRequired,
-            };
-            context.metrics.denial(match refusal {
-                Refusal::Startup(_) => "malformed",
-                Refusal::TlsRequired => "tls_required",
-            });
-            refuse(&context, stream, |out| error.fatal(out)).await;
-        }
-        Ok(Ok(Handshake::Start(stream, startup))) => admit(context, stream, peer, startup).await,
+/// What a client is told that is asked to end.
+fn asked_to_end(signal: Signal) -> ClientError {
+    match signal {
+        Signal::DrainDeadline => ClientError::DrainDeadline,
+        Signal::Revoked | Signal::RevokedNow => ClientError::Revoked,
+        _ => ClientError::ShuttingDown,
     }
-}
-
-/// Tells a client why it is not let in.
-async fn refuse(context: &Context, mut stream: Stream, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut out = Vec::new();
-    write(&mut out);
-    let say = async {
-        stream.write_all(&out).await?;
-        stream.shutdown().await
-    };
-    let _ = timeout(context.handshake_timeout, say).await;
-}
-
-/// Identifies, authorises, and records both outcomes.
-async fn admit(context: Arc<Context>, stream: Stream, peer: Peer, startup: Startup) {
-    let mut record = Record::new(Event::SessionDeny);
-    record.source = Some(peer.to_string().into());
-    record.database = Some(startup.database.as_str().into());
-    record.requested_user = Some(startup.user.as_str().into());
-    record.application_name = startup.parameter("application_name").map(Into::into);
-    record.tls = stream.tls_version().map(Into::into);
-
-    let routes = context.routes.load_full();
-    let decision = decide(&routes, &peer, &startup).await;
-    let grant = match decision {
-        Ok(grant) => grant,
-        Err((identity, denial)) => {
-            record.identity = Some(Arc::new(identity));
-            let denied = Failed::Client(ClientError::Denied);
-            return deny(&context, stream, record, denial.reason(), denied).await;
-        }
-    };
-    record.client = Some(grant.client.name.clone());
-    record.identity = Some(grant.identity.clone());
-    record.rule = Some(grant.client.rule);
-
-    let Ok(_permit) = context.clients.clone().try_acquire_owned() else {
-        let error = Failed::Client(ClientError::TooManyClients);
-        return deny(&context, stream, record, "too_many_clients", error).await;
-    };
-    let settings = match start::settings(&startup) {
-        Ok(settings) => settings,
-        Err(e) => return deny(&context, stream, record, "parameter", e.into()).await,
-    };
-    let Some(pool) = routes.pool(&grant) else {
-        // Rules and pools are made from the same configuration.
-        let error = Failed::Client(ClientError::Denied);
-        return deny(&context, stream, record, "no_pool", error).await;
-    };
-    drop(routes);
-    let source: Arc<str> = peer.to_string().into();
-    let Some(handle) = context.sessions.add(&grant, source) else {
-        let error = Failed::Client(ClientError::NoRandomNumbers);
-        return deny(&context, stream, record, "no_random_numbers", error).await;
-    };
-    let session = Session {
-        context,
-        handle,
-        pool,
-        record,
-        began: Instant::now(),
-    };
-    session.run(stream, &startup, settings, &grant).await;
-}
-
-async fn decide(
-    routes: &Arc<Routes>,
-    peer: &Peer,
-    startup: &Startup,
-) -> Result<Grant, (crate::audit::IdentityRef, access::Denial)> {
-    let ask = {
-        let (routes, peer) = (routes.clone(), peer.clone());
-        let (database, user) = (startup.database.clone(), startup.user.clone());
-        move || {
-            routes
-                .policy
-                .decide(&peer, &database, &user)
-                .map_err(|denial| (access::identity(&peer), denial))
-        }
-    };
-    // A name service may take its time; nobody else must wait for it.
-    if matches!(peer, Peer::Unix { .. }) {
-        match tokio::task::spawn_blocking(ask.clone()).await {
-            Ok(decision) => decision,
-            Err(_) => ask(),
-        }
-    } else {
-        ask()
-    }
-}
-
-async fn deny(
-    context: &Context,
-    stream: Stream,
-    mut record: Record,
-    reason: &'static str,
-    error: Failed,
-) {
-    info!(
-        source = record.source.as_deref(),
-        database = record.database.as_deref(),
-        "client denied: {reason}"
-    );
-    context.metrics.denial(reason);
-    record.outcome = Some(Outcome::Failure);
-    record.reason = Some(reason.into());
-    record.sqlstate = Some(error.sqlstate().into());
-    // Recorded before it is told; where that fails, it has been counted.
-    let _ = context.audit.record_durably(record).await;
-    refuse(context, stream, |out| error.fatal(out)).await;
 }
 
 /// What a session that was greeted begins with.
@@ -239,7 +122,7 @@ impl Session {
         clients.increment(1.0);
         let greeted = tokio::select! {
             greeted = self.greet(&mut stream, startup, settings) => greeted,
-            _ = self.handle.signal_arrives() => Err(ClientError::ShuttingDown.into()),
+            signal = self.handle.signal_arrives() => Err(asked_to_end(signal).into()),
         };
         match greeted {
             Ok(greeted) => self.relay(stream, greeted).await,
@@ -377,8 +260,7 @@ impl Session {
                     break Ok(());
                 }
                 Halt::Violation(error) => break Err(error),
-                Halt::Asked(Signal::DrainDeadline) => break Err(ClientError::DrainDeadline),
-                Halt::Asked(_) => break Err(ClientError::ShuttingDown),
+                Halt::Asked(signal) => break Err(asked_to_end(signal)),
             }
         };
         // The server connection first: somebody may be waiting for it.
@@ -390,12 +272,17 @@ impl Session {
                 error.fatal(&mut out);
                 relay.farewell(&out).await;
                 let sqlstate = error.sqlstate().0;
-                self.record_end(Some(&relay), Some(&error.to_string()), Some(sqlstate));
+                let reason = match (&error, self.handle.revoked()) {
+                    (ClientError::Revoked, Some(why)) => format!("{error}: {why}"),
+                    _ => error.to_string(),
+                };
+                self.record_end(Some(&relay), Some(&reason), Some(sqlstate));
             }
         }
     }
 
-    /// Waits for a server connection. `Ok(false)`: the client is gone.
+    /// Waits for a server connection. `Ok(false)`: the client is gone; `Ok(true)`:
+    /// there is one, or what needed it has been cancelled.
     async fn checkout(&self, relay: &mut Relay) -> Result<bool, ClientError> {
         self.handle.forget_cancel();
         tokio::select! {
@@ -407,10 +294,10 @@ impl Session {
             signal = self.handle.signal_arrives() => match signal {
                 Signal::Cancel => {
                     self.handle.forget_cancel();
-                    Err(ClientError::Cancelled)
+                    relay.refuse(&ClientError::Cancelled);
+                    Ok(true)
                 }
-                Signal::DrainDeadline => Err(ClientError::DrainDeadline),
-                _ => Err(ClientError::ShuttingDown),
+                signal => Err(asked_to_end(signal)),
             },
         }
     }
@@ -423,10 +310,26 @@ impl Session {
             return true;
         }
         let limit = self.pool.database.connect_timeout;
+        // The client's query is over: a cancel that comes now must not hit
+        // what pgvalet asks, and one under way has to land first.
+        let held = self.handle.held();
+        self.handle.hold(None);
+        let settled = self.ask_and_move(relay, limit, asked).await;
+        if settled && relay.lease.is_some() {
+            self.handle.hold(held);
+        }
+        settled
+    }
+
+    async fn ask_and_move(&self, relay: &mut Relay, limit: Duration, asked: &mut Instant) -> bool {
         let Some((lease, watch)) = relay.lease_and_watch() else {
             return true;
         };
-        let Ok(Ok(left)) = timeout(limit, settle::ask(lease, watch)).await else {
+        let ask = async {
+            lease.server.backend.cancels_landed().await;
+            settle::ask(lease, watch).await
+        };
+        let Ok(Ok(left)) = timeout(limit, ask).await else {
             return false;
         };
         *asked = Instant::now();

@@ -190,6 +190,20 @@ impl Relay {
         self.retry = true;
     }
 
+    /// What needs a server connection is answered with an error, and the
+    /// session goes on: as Postgres does with a query that is cancelled.
+    pub fn refuse(&mut self, error: &ClientError) {
+        let Some(&tag) = self.from_client.first() else {
+            return;
+        };
+        let out = self.to_client.buffer();
+        error.error(out);
+        if self.front.refuse(tag) {
+            message::ready_for_query(out, b'I');
+        }
+        self.retry = true;
+    }
+
     /// Takes a connection that is this session's alone, to its end.
     pub fn dedicate(&mut self, lease: Lease) {
         self.mode = PoolMode::Session;
