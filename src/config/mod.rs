@@ -189,6 +189,9 @@ pub struct Database {
     /// Only ever over TLS with a verified name, or on a unix socket or loopback.
     pub allow_cleartext: bool,
     pub pool_mode: PoolMode,
+    /// What Postgres is shown as application_name: a text with
+    /// `{application_name}` and `{client}`.
+    pub application_name: Option<Arc<str>>,
     /// The ceiling of server connections, old and new generations together.
     pub pool_size: usize,
     pub min_pool_size: usize,

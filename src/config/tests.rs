@@ -99,6 +99,7 @@ fn a_minimal_file_has_every_default() {
             allow_md5: false,
             allow_cleartext: false,
             pool_mode: PoolMode::Transaction,
+            application_name: None,
             pool_size: 20,
             min_pool_size: 0,
             pool_wait_timeout: Duration::from_secs(120),
@@ -531,6 +532,10 @@ fn databases() {
     says(
         &with_database("pool_mode = \"statements\""),
         &["write \"transaction\" or \"session\" or \"statement\""],
+    );
+    says(
+        &with_database("application_name = \"{user}\""),
+        &["write {application_name} or {client}"],
     );
     says(
         &with_database("pool_size = 2\nmin_pool_size = 3"),

@@ -281,6 +281,7 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         pool_mode: s
             .text("pool_mode", pool_mode)
             .unwrap_or(PoolMode::Transaction),
+        application_name: s.text("application_name", application_name),
         pool_size,
         min_pool_size,
         pool_wait_timeout: s.duration("pool_wait_timeout", 2 * MINUTE, SOME),
@@ -320,6 +321,22 @@ fn upstream_tls(text: &str) -> Result<UpstreamTls, String> {
             ("disable", UpstreamTls::Disable),
         ],
     )
+}
+
+/// A text in which only the two words that are known stand in braces.
+fn application_name(text: &str) -> Result<Arc<str>, String> {
+    let rest = text
+        .replace("{application_name}", "")
+        .replace("{client}", "");
+    if rest.contains(['{', '}']) {
+        return Err(format!(
+            "{text:?} has something else in braces; write {{application_name}} or {{client}}"
+        ));
+    }
+    if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+        return Err("write printable ASCII: Postgres replaces everything else".to_owned());
+    }
+    Ok(text.into())
 }
 
 fn pool_mode(text: &str) -> Result<PoolMode, String> {

@@ -348,6 +348,7 @@ impl Pool {
         self.open_for_waiters(&mut state);
         drop(state);
         if new {
+            self.listener.adopted();
             self.announce_adoption(&generation, old.as_ref());
         }
         if old.is_some() {

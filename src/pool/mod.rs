@@ -6,6 +6,7 @@
 //! * `checkout`   getting one, giving one back
 //! * `dedicated`  one for a client alone, with start-up parameters of its own
 //! * `generation` the connections that logged in with one version
+//! * `listener`   one connection that listens for all clients
 //! * `manager`    the task that proves versions, adopts them, and sweeps
 //! * `open`       logins and goodbyes
 //! * `drain`      retiring an older generation
@@ -19,6 +20,7 @@ mod dedicated;
 mod drain;
 mod generation;
 mod lease;
+mod listener;
 mod manager;
 mod open;
 mod profile;
@@ -34,8 +36,9 @@ pub use connection::Connection;
 pub use dedicated::DedicatedError;
 pub use generation::Generation;
 pub use lease::Lease;
+pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
 pub use profile::{Profile, Profiles, Settings, literal};
-pub use statements::{Prepared, Statement, Statements, Unnamed, server_name, statement_name};
+pub use statements::{Prepared, Statement, Statements, Unnamed};
 pub use status::{GenerationCounts, PoolCounts};
 pub use suspicion::{Suspicion, suspect};
 
@@ -62,6 +65,7 @@ pub struct Pool {
     pub profiles: Profiles,
     pub statements: Statements,
     pub stats: Stats,
+    pub listener: Listener,
     state: Mutex<State>,
     /// Wakes the manager.
     wake: Arc<Notify>,
@@ -95,7 +99,9 @@ impl Pool {
         registry: Arc<Metrics>,
         audit: Audit,
     ) -> Arc<Self> {
+        let (listener, commands) = Listener::new();
         let pool = Arc::new(Self {
+            listener,
             metrics: registry.pool(&database.name, secret.as_str()),
             database,
             secret,
@@ -110,6 +116,7 @@ impl Pool {
             audit,
             task: Mutex::default(),
         });
+        tokio::spawn(Listener::run(Arc::downgrade(&pool), commands));
         let task = tokio::spawn(manager::run(
             Arc::downgrade(&pool),
             pool.follower.subscribe(),

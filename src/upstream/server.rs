@@ -79,6 +79,8 @@ pub struct Server {
     pub backend: Arc<Backend>,
     /// The values of ParameterStatus, as last reported.
     pub reported: BTreeMap<Box<str>, Box<str>>,
+    /// NotificationResponses that came while pgvalet asked something.
+    pub heard: Vec<Box<[u8]>>,
     pub opened_at: Instant,
     /// `scram-sha-256-plus`, `scram-sha-256`, `md5`, `cleartext` or `trust`.
     pub mechanism: &'static str,
@@ -139,7 +141,9 @@ impl Server {
         let mut buffer = Vec::with_capacity(1024);
         let mut ready = 0;
         let mut failed = None;
-        while ready < expected {
+        // A notification may come right behind the answer; a part of a message
+        // must not stay here.
+        while ready < expected || !buffer.is_empty() {
             let mut chunk = [0; 1024];
             let n = self.stream.read(&mut chunk).await?;
             if n == 0 {
@@ -168,6 +172,7 @@ impl Server {
                             self.reported.insert(name.into(), value.into());
                         }
                     }
+                    b'A' => self.heard.push(bytes.into()),
                     b'D' => rows.push(message::read_row(bytes)),
                     b'E' => failed = Some(message::ErrorFields::read(bytes)),
                     _ => {}
@@ -177,8 +182,7 @@ impl Server {
             buffer.drain(..at);
         }
         match failed {
-            None if buffer.is_empty() => Ok(rows),
-            None => Err(CleanError::Protocol),
+            None => Ok(rows),
             Some(fields) => Err(CleanError::Refused(fields)),
         }
     }

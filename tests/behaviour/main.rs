@@ -23,6 +23,7 @@ mod identity;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod listen;
 mod protocol;
 mod raw;
 mod replication;

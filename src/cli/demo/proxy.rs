@@ -140,6 +140,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         allow_md5: false,
         allow_cleartext: false,
         pool_mode,
+        application_name: None,
         pool_size: 10,
         min_pool_size: 0,
         pool_wait_timeout: Duration::from_secs(30),
