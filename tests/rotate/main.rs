@@ -1,0 +1,9 @@
+//! Rotations of the real binary, against real Postgres servers.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod alternating;
+mod resume;
+mod scene;
+mod single;
