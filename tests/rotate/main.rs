@@ -4,6 +4,8 @@
 mod common;
 
 mod alternating;
+mod crash;
+mod gate;
 mod resume;
 mod scene;
 mod single;
