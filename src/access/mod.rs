@@ -4,9 +4,11 @@
 //! `[[client]]` rule that matches and grants the database decides; nobody else
 //! gets in.
 //!
+//! * `certificate` the names in a client's certificate
 //! * `evidence` what is known of a connection, gathered once, before any rule is asked
 //! * `loopback` whose a TCP connection over loopback is
 //! * `rule`     whether a rule's conditions hold, and which do not
+//! * `token`    tokens, and the issuers that vouch for them
 //! * `decision` what all rules together say, and why
 //!
 //! Only gathering asks the system. Everything after it is a pure function of
@@ -15,11 +17,14 @@
 //! that has to be asked of the client (a password message) is gathered in the
 //! handshake as well, before [`Policy::decide`].
 
+mod certificate;
 mod decision;
 mod evidence;
 mod loopback;
 mod rule;
+pub mod token;
 
+pub use certificate::Certificate;
 pub use decision::{Decision, Denial, Grant, Weighed};
 pub use evidence::{Account, Evidence};
 pub use rule::{Mismatch, Request};
@@ -27,21 +32,61 @@ pub use rule::{Mismatch, Request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Client, Config, Database};
+use crate::config::{Client, Config, Database, TokenRule};
 use crate::net::Peer;
+use token::{Issuers, Rejected, Verified};
 
 /// The rules in force.
 pub struct Policy {
     databases: BTreeMap<Arc<str>, Arc<Database>>,
     clients: Vec<Arc<Client>>,
+    issuers: Issuers,
 }
 
 impl Policy {
-    pub fn new(config: &Config) -> Self {
+    /// `before`: the one it takes the place of, whose issuers' keys are kept.
+    pub fn new(config: &Config, before: Option<&Self>) -> Self {
+        let rules = config.clients.iter().filter_map(|c| c.token.as_ref());
+        let none = Issuers::default();
         Self {
             databases: config.databases.clone(),
             clients: config.clients.clone(),
+            issuers: Issuers::new(rules, before.map_or(&none, |b| &b.issuers)),
         }
+    }
+
+    /// Whether the client has to be asked for a token, and how. It is, where
+    /// a rule with a token would come before the one that decides without.
+    ///
+    /// Where no rule would let it in without a token, all rules count that fit
+    /// the connection, whatever they grant: being asked must not tell an unknown
+    /// database from a known one.
+    pub fn asks_for_token(&self, request: &Request<'_>) -> Option<&TokenRule> {
+        let weighed = self.clients.iter().map(|c| {
+            let mismatches = rule::mismatches(c, request);
+            (c.token.as_ref(), mismatches)
+        });
+        let mut asking = None;
+        for (token, mismatches) in weighed {
+            match token {
+                None if mismatches.is_empty() => return None,
+                Some(token) if mismatches == [Mismatch::NoToken] => return Some(token),
+                Some(token) if mismatches.iter().all(|m| m.is_about_wishes()) => {
+                    asking = asking.or(Some(token));
+                }
+                _ => {}
+            }
+        }
+        asking
+    }
+
+    /// What the issuers of the rules say about a token.
+    ///
+    /// # Errors
+    /// [`Rejected`] where none of them vouches for it.
+    pub async fn examine(&self, token: &str) -> Result<Vec<Verified>, Rejected> {
+        let rules = self.clients.iter().filter_map(|c| c.token.as_ref());
+        self.issuers.verify(token, rules).await
     }
 
     /// Whether the system has to be asked whose this connection is: always by a
