@@ -9,7 +9,11 @@ mod aws_iam;
 mod duration;
 mod error;
 mod file;
+<<<<<<< HEAD
+mod rotation;
+=======
 mod identity;
+>>>>>>> main
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -37,6 +41,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::rotation::{Schedule, Strategy};
 use crate::secret::SecretId;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -203,6 +208,18 @@ pub struct Database {
     pub drain_deadline_action: DrainDeadlineAction,
     /// How long clients queue while no known version logs in.
     pub rotation_grace: Duration,
+    /// How pgvalet rotates the secret of this database; `None`: it only follows.
+    pub rotation: Option<Rotation>,
+}
+
+/// `rotation = { … }` of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// `None`: only when somebody asks for it.
+    pub schedule: Option<Schedule>,
+    /// `None`: alternating where the secret names an admin secret, else single.
+    pub strategy: Option<Strategy>,
+    pub admin_secret: Option<SecretId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -109,6 +109,7 @@ fn a_minimal_file_has_every_default() {
             drain_timeout: Duration::from_secs(300),
             drain_deadline_action: DrainDeadlineAction::Wait,
             rotation_grace: Duration::from_secs(120),
+            rotation: None,
         }
     );
     let client = &config.clients[0];

@@ -12,7 +12,11 @@ use super::values::{
 };
 use super::{
     Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
+<<<<<<< HEAD
+    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, rotation, rules,
+=======
     ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, identity, rules,
+>>>>>>> main
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -52,10 +56,13 @@ fn config(mut document: Section<'_, '_>) -> Config {
     if names.is_empty() {
         document.wrong("there is no database; add a section [database.NAME] with its secret");
     }
+    let mut rotated = BTreeMap::new();
     let databases: BTreeMap<Arc<str>, Arc<Database>> = written
         .into_iter()
         .map(|(name, section)| {
+            let at = section.at();
             let database = database(name.into(), section);
+            rotation::once(&database, &mut rotated, &at, document.problems);
             (database.name.clone(), Arc::new(database))
         })
         .collect();
@@ -301,6 +308,7 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
             })
             .unwrap_or(DrainDeadlineAction::Wait),
         rotation_grace: s.duration("rotation_grace", 2 * MINUTE, NONE),
+        rotation: rotation::rotation(&mut s),
     };
     s.finish();
     database

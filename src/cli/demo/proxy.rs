@@ -150,6 +150,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         drain_timeout: Duration::from_secs(300),
         drain_deadline_action: DrainDeadlineAction::Wait,
         rotation_grace: Duration::from_secs(120),
+        rotation: None,
     }
 }
 
