@@ -23,6 +23,10 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     if let StoreKind::Embedded { path, key_file } = &config.store.kind {
         list.store(path, key_file);
     }
+    if let Some(tls) = config.store.listen.as_ref().and_then(|l| l.tls.as_ref()) {
+        list.check("[store] tls_certificate", certificates(&tls.certificate));
+        list.check("[store] tls_key", private_key(&tls.key));
+    }
     if let AuditSink::File(path) = &config.audit.sink {
         list.check("[audit] path", can_be_written(path));
     }

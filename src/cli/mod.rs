@@ -9,6 +9,7 @@ mod online;
 mod run;
 pub mod secret;
 mod status;
+mod store;
 mod table;
 
 use std::io::{self, Write};
@@ -61,6 +62,12 @@ enum Command {
         after_help = "Example:\n  pgvalet secret create prod/orders --file value.json"
     )]
     Secret(secret::SecretCommand),
+    /// Serve the embedded store, and say who may use it
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet store principal add orders-api --policy policy.json"
+    )]
+    Store(store::Command),
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -144,6 +151,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
                 Ok(secret::run(command.clone(), &*store).await?)
             })
         }
+        Command::Store(command) => store::run(command, load(cli)?, out),
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
     }

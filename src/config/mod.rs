@@ -117,6 +117,22 @@ pub struct Store {
     pub kind: StoreKind,
     /// How often a secret's version is looked up.
     pub refresh: Duration,
+    /// Where the embedded store's API is served; `None`: nowhere.
+    pub listen: Option<StoreListen>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreListen {
+    /// `host:port`
+    pub address: String,
+    /// Without it, only loopback is possible.
+    pub tls: Option<StoreTls>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreTls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -79,6 +79,7 @@ fn store(scratch: &Path) -> Store {
             key_file: scratch.join("store.key"),
         },
         refresh: Duration::from_secs(60),
+        listen: None,
     }
 }
 

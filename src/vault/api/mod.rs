@@ -30,7 +30,7 @@ mod values;
 mod versions;
 
 pub use error::ApiError;
-pub use serve::{ServeError, serve};
+pub use serve::{Door, ServeError};
 pub use trail::Trail;
 
 use std::cell::RefCell;
