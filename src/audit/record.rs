@@ -45,7 +45,7 @@ pub enum Outcome {
 }
 
 /// How a client was recognised.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityRef {
     /// `network`, `unix_user`, …
     pub method: Arc<str>,
@@ -56,6 +56,9 @@ pub struct IdentityRef {
     pub gid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pid: Option<i32>,
+    /// The program at the other end, where it could be found out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exe: Option<Arc<str>>,
 }
 
 /// A version of a secret; never its value, a part of it, or a hash of it.
