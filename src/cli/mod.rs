@@ -9,6 +9,7 @@ mod online;
 mod run;
 pub mod secret;
 mod status;
+mod store;
 mod table;
 
 use std::io::{self, Write};
@@ -66,6 +67,12 @@ enum Command {
     Audit(audit::Command),
     /// Show pools, generations and drains of a running proxy
     Status(status::Args),
+    /// Look after the embedded store: its key, its backups
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet store backup /backup/store.db"
+    )]
+    Store(store::StoreCommand),
 }
 
 /// Why a command did not do what it was asked; decides the exit code.
@@ -146,6 +153,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         }
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
+        Command::Store(command) => store::run(command, &load(cli)?, out),
     }
 }
 

@@ -30,6 +30,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::secret::SecretId;
+use crate::vault::KeySource;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -123,7 +124,7 @@ pub struct Store {
 pub enum StoreKind {
     Embedded {
         path: PathBuf,
-        key_file: PathBuf,
+        key: KeySource,
     },
     Aws {
         region: Option<String>,

@@ -14,6 +14,7 @@ use super::{
     Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
     ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, rules,
 };
+use crate::vault::KeySource;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -173,7 +174,7 @@ fn store(mut s: Section<'_, '_>) -> Store {
         })
         .unwrap_or(false);
     let (belong, other) = if aws {
-        (["path", "key_file"].as_slice(), "embedded")
+        (["path", "key_file", "key"].as_slice(), "embedded")
     } else {
         (["region", "endpoint_url", "profile"].as_slice(), "aws")
     };
@@ -184,7 +185,8 @@ fn store(mut s: Section<'_, '_>) -> Store {
             ));
         }
     }
-    let (path, key_file) = (s.path("path"), s.path("key_file"));
+    let path = s.path("path");
+    let key = master_key(&mut s);
     let region = s.text("region", nonempty);
     let endpoint_url = s.text("endpoint_url", |text| {
         let rest = text
@@ -207,13 +209,26 @@ fn store(mut s: Section<'_, '_>) -> Store {
     } else {
         StoreKind::Embedded {
             path: path.unwrap_or_else(|| PathBuf::from("data/store.db")),
-            key_file: key_file.unwrap_or_else(|| PathBuf::from("data/store.key")),
+            key,
         }
     };
     // Every look-up is a call that AWS counts and throttles.
     let refresh = s.duration("refresh", MINUTE, SECOND);
     s.finish();
     Store { kind, refresh }
+}
+
+/// `key_file` alone is where the key is; beside `key = "kms:…"` it is where the
+/// wrapped one is kept.
+fn master_key(s: &mut Section<'_, '_>) -> KeySource {
+    let both = s.has("key_file") && s.has("key");
+    let file = s.path("key_file");
+    let file = file.unwrap_or_else(|| PathBuf::from("data/store.key"));
+    let key = s.text("key", |text| KeySource::parse(text, &file));
+    if both && !matches!(key, None | Some(KeySource::Kms { .. })) {
+        s.wrong("key and key_file both say where the key is; remove one");
+    }
+    key.unwrap_or(KeySource::File(file))
 }
 
 fn audit(mut s: Section<'_, '_>) -> Audit {

@@ -10,7 +10,7 @@ use super::{
     Deletion, Description, NewSecret, RandomPassword, SecretId, SecretStore, SecretValue,
     StoreError, StoreFuture, VersionId, Which,
 };
-use crate::vault::{OpenError, Value, Vault, VaultError};
+use crate::vault::{KeySource, OpenError, Value, Vault, VaultError};
 
 pub struct EmbeddedStore {
     vault: Vault,
@@ -18,8 +18,8 @@ pub struct EmbeddedStore {
 
 impl EmbeddedStore {
     /// Opens the store, making file and key where there is nothing yet.
-    pub async fn open(path: &Path, key_file: &Path) -> Result<Self, StoreError> {
-        let vault = Vault::open(path, key_file).await?;
+    pub async fn open(path: &Path, key: impl Into<KeySource>) -> Result<Self, StoreError> {
+        let vault = Vault::open(path, key).await?;
         Ok(Self { vault })
     }
 
@@ -33,11 +33,16 @@ impl From<OpenError> for StoreError {
         let text = error.to_string();
         match error {
             OpenError::KeyMissing { .. }
+            | OpenError::KeyUnset(_)
+            | OpenError::Altered { .. }
             | OpenError::KeyExposed(..)
             | OpenError::KeyMalformed(_)
             | OpenError::KeyWrong { .. } => Self::Decryption(text),
             OpenError::NotAStore(_) | OpenError::Newer(..) => Self::InvalidParameter(text),
-            OpenError::Busy(_) => Self::Unavailable(text),
+            OpenError::Busy(_) | OpenError::InUse(_) | OpenError::Kms { .. } => {
+                Self::Unavailable(text)
+            }
+            OpenError::Exists(_) => Self::InvalidRequest(text),
             OpenError::Damaged(..)
             | OpenError::Io { .. }
             | OpenError::NoRandomness

@@ -32,8 +32,8 @@ use crate::config::{self, StoreKind};
 /// while it cannot be reached.
 pub async fn open(config: &config::Store) -> Result<Arc<dyn SecretStore>, StoreError> {
     Ok(match &config.kind {
-        StoreKind::Embedded { path, key_file } => {
-            Arc::new(EmbeddedStore::open(path, key_file).await?)
+        StoreKind::Embedded { path, key } => {
+            Arc::new(EmbeddedStore::open(path, key.clone()).await?)
         }
         StoreKind::Aws {
             region,
