@@ -62,17 +62,17 @@ enum Command {
         after_help = "Example:\n  pgvalet secret create prod/orders --file value.json"
     )]
     Secret(secret::SecretCommand),
-    /// Serve the embedded store, and say who may use it
-    #[command(
-        subcommand,
-        after_help = "Example:\n  pgvalet store principal add orders-api --policy policy.json"
-    )]
-    Store(store::Command),
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
     /// Show pools, generations and drains of a running proxy
     Status(status::Args),
+    /// Serve the embedded store and look after it: who may use it, its key, its backups
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet store backup /backup/store.db"
+    )]
+    Store(store::StoreCommand),
 }
 
 /// Why a command did not do what it was asked; decides the exit code.
@@ -151,9 +151,9 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
                 Ok(secret::run(command.clone(), &*store).await?)
             })
         }
-        Command::Store(command) => store::run(command, load(cli)?, out),
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
+        Command::Store(command) => store::run(command, &load(cli)?, out),
     }
 }
 

@@ -30,6 +30,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::secret::SecretId;
+use crate::vault::KeySource;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -139,7 +140,7 @@ pub struct StoreTls {
 pub enum StoreKind {
     Embedded {
         path: PathBuf,
-        key_file: PathBuf,
+        key: KeySource,
     },
     Aws {
         region: Option<String>,

@@ -15,6 +15,7 @@ use super::{
     ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, StoreListen, StoreTls, UpstreamTls,
     rules,
 };
+use crate::vault::KeySource;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -184,7 +185,7 @@ fn store(mut s: Section<'_, '_>) -> Store {
         }
     }
     let (belong, other) = if aws {
-        (["path", "key_file"].as_slice(), "embedded")
+        (["path", "key_file", "key"].as_slice(), "embedded")
     } else {
         (["region", "endpoint_url", "profile"].as_slice(), "aws")
     };
@@ -195,7 +196,8 @@ fn store(mut s: Section<'_, '_>) -> Store {
             ));
         }
     }
-    let (path, key_file) = (s.path("path"), s.path("key_file"));
+    let path = s.path("path");
+    let key = master_key(&mut s);
     let region = s.text("region", nonempty);
     let endpoint_url = s.text("endpoint_url", |text| {
         let rest = text
@@ -218,7 +220,7 @@ fn store(mut s: Section<'_, '_>) -> Store {
     } else {
         StoreKind::Embedded {
             path: path.unwrap_or_else(|| PathBuf::from("data/store.db")),
-            key_file: key_file.unwrap_or_else(|| PathBuf::from("data/store.key")),
+            key,
         }
     };
     // Every look-up is a call that AWS counts and throttles.
@@ -256,6 +258,19 @@ fn store_listen(s: &mut Section<'_, '_>) -> Option<StoreListen> {
     }
     let tls = pair.map(|(certificate, key)| StoreTls { certificate, key });
     Some(StoreListen { address, tls })
+}
+
+/// `key_file` alone is where the key is; beside `key = "kms:…"` it is where the
+/// wrapped one is kept.
+fn master_key(s: &mut Section<'_, '_>) -> KeySource {
+    let both = s.has("key_file") && s.has("key");
+    let file = s.path("key_file");
+    let file = file.unwrap_or_else(|| PathBuf::from("data/store.key"));
+    let key = s.text("key", |text| KeySource::parse(text, &file));
+    if both && !matches!(key, None | Some(KeySource::Kms { .. })) {
+        s.wrong("key and key_file both say where the key is; remove one");
+    }
+    key.unwrap_or(KeySource::File(file))
 }
 
 fn audit(mut s: Section<'_, '_>) -> Audit {

@@ -43,8 +43,8 @@ pub async fn open_with(
     trail: Trail,
 ) -> Result<(Arc<dyn SecretStore>, Option<Arc<Api>>), StoreError> {
     Ok(match &config.kind {
-        StoreKind::Embedded { path, key_file } => {
-            let vault = Vault::open(path, key_file).await?;
+        StoreKind::Embedded { path, key } => {
+            let vault = Vault::open(path, key.clone()).await?;
             let api = Api::new(vault, trail);
             (Arc::new(EmbeddedStore::connect(&api)), Some(api))
         }

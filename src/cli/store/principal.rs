@@ -14,8 +14,8 @@ use crate::config::parse_duration;
 use crate::vault::principals::{KeyInfo, NewKey, PolicyText, Principal};
 use crate::vault::{Vault, VaultError};
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
     /// Add one; prints its access key, this once
     #[command(after_help = "Example:\n  \
         pgvalet store principal add orders-api --policy policy.json --json")]
@@ -66,8 +66,8 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Policies {
+#[derive(Debug, Clone, Args)]
+pub struct Policies {
     /// An IAM policy document; may be repeated
     #[arg(long = "policy", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,

@@ -6,20 +6,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
+use super::Place;
 use crate::audit::Audit;
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::observe::Metrics;
 use crate::vault::api::{Api, Door, Trail};
 
-pub(super) fn run(config: Config, out: &mut dyn Write) -> Result<(), Failure> {
+pub(super) fn run(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(config, out))
+    runtime.block_on(serve(config, place, out))
 }
 
-async fn serve(config: Config, out: &mut dyn Write) -> Result<(), Failure> {
+async fn serve(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
     // Before anything is bound: a signal that arrives early must not be lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -31,7 +32,7 @@ async fn serve(config: Config, out: &mut dyn Write) -> Result<(), Failure> {
         ));
     };
     let door = Door::bind(listen).await.map_err(|e| failed(&e))?;
-    let vault = super::open(&config).await?;
+    let vault = place.open().await?;
     let audit = Audit::open(&config.audit, &Metrics::new()).map_err(|e| failed(&e))?;
     let api = Api::new(vault, Trail::to(audit.clone()));
     writeln!(out, "{}", door.url())?;

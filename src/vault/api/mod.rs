@@ -8,7 +8,7 @@
 //! ([`trail`]) before the caller hears of it.
 //!
 //! The rest is a file for each family of operations: [`secrets`], [`values`],
-//! [`versions`], [`tags`], [`rotation`], [`random`], [`replication`].
+//! [`versions`], [`tags`], [`policies`], [`rotation`], [`random`], [`replication`].
 
 mod authenticate;
 mod authorize;
@@ -17,6 +17,7 @@ mod caller;
 mod check;
 mod error;
 mod page;
+mod policies;
 mod random;
 mod replication;
 mod rotation;
@@ -77,6 +78,11 @@ const OPERATIONS: &[(&str, Handler)] = &[
     operation::<random::GetRandomPassword>(),
     operation::<tags::TagResource>(),
     operation::<tags::UntagResource>(),
+    operation::<policies::PutResourcePolicy>(),
+    operation::<policies::GetResourcePolicy>(),
+    operation::<policies::DeleteResourcePolicy>(),
+    operation::<policies::ListResourcePolicies>(),
+    operation::<policies::ValidateResourcePolicy>(),
     operation::<replication::ReplicateSecretToRegions>(),
     operation::<replication::RemoveRegionsFromReplication>(),
     operation::<replication::StopReplicationToReplica>(),

@@ -8,9 +8,9 @@ use super::call::{Call, Operation};
 use super::secrets::Named;
 use super::shapes::{answer, request};
 use super::{ApiError, Check};
-use crate::vault::policy::{DOCUMENT_LIMIT, Kind, Policy};
-use crate::vault::secrets;
 use crate::vault::VaultError;
+use crate::vault::policy::{self, DOCUMENT_LIMIT, Kind, Policy};
+use crate::vault::secrets::{self, Secret};
 
 /// The one policy that a secret can have.
 const DEFAULT: &str = "default";
@@ -68,10 +68,10 @@ impl Operation for PutResourcePolicy {
         let secret = call.live(&asked, &id)?;
         only_default(self.name.as_ref())?;
         let text = self.policy.unwrap_or_default();
-        let policy = Policy::parse(RESOURCE_POLICY, &text, Kind::Resource)
-            .map_err(|e| malformed(&e))?;
+        let policy =
+            Policy::parse(RESOURCE_POLICY, &text, Kind::Resource).map_err(|e| malformed(&e))?;
         if self.block_public.unwrap_or(false)
-            && let Some(why) = policy.public()
+            && let Some(why) = policy::public(&policy)
         {
             return Err(ApiError::new(
                 "PublicPolicyException",
@@ -251,13 +251,29 @@ impl Operation for ValidateResourcePolicy {
         };
         let arn = secret.as_ref().map_or("*", |s| s.arn.as_str());
         let text = self.policy.unwrap_or_default();
-        let errors: Vec<Finding> = call.findings(&text, arn)
+        let mut errors: Vec<Finding> = policy::validate(&text, arn, None)
             .into_iter()
-            .map(|(check, message)| Finding {
-                check: Some(check),
-                message: Some(message),
+            .map(|finding| Finding {
+                check: Some(finding.check.name().to_owned()),
+                message: Some(finding.message),
             })
             .collect();
+        // Asked as if it was attached, because pgvalet itself is never shut out.
+        if let Some(secret) = secret
+            && Policy::parse(RESOURCE_POLICY, &text, Kind::Resource).is_ok()
+        {
+            let attached = Secret {
+                policy: Some(text),
+                ..secret
+            };
+            let changing = Asked::new(PutResourcePolicy::NAME);
+            if let Err(e) = call.still(&changing, &attached) {
+                errors.push(Finding {
+                    check: Some(policy::Check::CallerLockout.name().to_owned()),
+                    message: Some(e.message),
+                });
+            }
+        }
         Ok(Validated {
             passed: Some(errors.is_empty()),
             errors: Some(errors),

@@ -171,6 +171,7 @@ impl Draft {
                 uid: None,
                 gid: None,
                 pid: None,
+                exe: None,
             })
         });
         record.source = address.map(Into::into);
