@@ -29,4 +29,5 @@ mod rotate_script;
 mod rotation;
 mod state;
 mod statement_mode;
+mod store;
 mod upstream_tls;

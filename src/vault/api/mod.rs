@@ -100,8 +100,11 @@ fn handle<O: Operation>(
     body: &[u8],
     notes: &RefCell<Notes>,
 ) -> Result<Reply, ApiError> {
-    // serde's own message would quote what it found, which may be a value.
-    let request: O = serde_json::from_slice(body).map_err(|_| {
+    // serde's own message would quote what it found, which may be a value; and
+    // it would take a list for an object.
+    let object = body.trim_ascii_start().starts_with(b"{");
+    let request = object.then(|| serde_json::from_slice::<O>(body).ok());
+    let request = request.flatten().ok_or_else(|| {
         ApiError::new(
             "SerializationException",
             format!("The request is not the JSON that {} takes.", O::NAME),

@@ -48,6 +48,7 @@ def test_space(client):
     assert len(text) == 4096 and " " in text
 
 
+@pytest.mark.moto("wants four characters anyway")
 def test_each_type(client):
     """GetRandomPassword: RequireEachIncludedType can be switched off"""
     assert len(password(client, PasswordLength=1, RequireEachIncludedType=False)) == 1

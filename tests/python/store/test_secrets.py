@@ -25,7 +25,6 @@ def test_create_token(client, name):
     assert client.create_secret(Name=name, SecretString="v", ClientRequestToken=given)["VersionId"] == given
 
 
-@pytest.mark.moto("refuses the repeated request")
 def test_create_again(client, name):
     """CreateSecret: the same token and value again change nothing and succeed"""
     given = token()
@@ -134,8 +133,6 @@ def test_recreated(client, secret):
         client.describe_secret(SecretId=secret["ARN"])
 
 
-test_recreated = pytest.mark.moto("keeps the ARN")(test_recreated)
-
 
 def test_update(client, secret):
     """UpdateSecret: changes the description, and what is not given stays"""
@@ -152,7 +149,6 @@ def test_update_value(client, secret):
     assert stages == {made["VersionId"]: ["AWSCURRENT"], secret["VersionId"]: ["AWSPREVIOUS"]}
 
 
-@pytest.mark.moto("takes the token again")
 def test_update_token(client, secret):
     """UpdateSecret: a token that is taken, with another value, is refused"""
     with refused("ResourceExistsException", secret["VersionId"]):
@@ -208,6 +204,7 @@ def test_delete_missing(client, name):
         client.delete_secret(SecretId=name)
 
 
+@pytest.mark.moto("takes the name of a secret that waits for deletion")
 def test_deleted_refuses(client, secret):
     """DeleteSecret: until it is gone, reading and changing it are refused"""
     id = secret["Name"]
@@ -222,8 +219,6 @@ def test_deleted_refuses(client, secret):
         with refused("InvalidRequestException"):
             call()
 
-
-test_deleted_refuses = pytest.mark.moto("takes the name of a secret that waits for deletion")(test_deleted_refuses)
 
 
 def test_restore(client, secret):

@@ -27,6 +27,7 @@ def test_get_by_version(client, secret):
         get(VersionId=secret["VersionId"], VersionStage="AWSCURRENT")
 
 
+@pytest.mark.moto("says that the secret is not there")
 def test_get_missing(client, secret, name):
     """GetSecretValue: no secret, no version, no stage: not found"""
     with refused("ResourceNotFoundException"):
@@ -72,6 +73,7 @@ def test_put_stage(client, secret):
     }
 
 
+@pytest.mark.moto("puts the label on both")
 def test_put_moves_label(client, secret):
     """PutSecretValue: a label that sits elsewhere moves to the new version"""
     first = client.put_secret_value(SecretId=secret["Name"], SecretString="two", VersionStages=["blue"])
@@ -79,8 +81,6 @@ def test_put_moves_label(client, secret):
     assert stages(client, secret)[second["VersionId"]] == ["blue"]
     assert first["VersionId"] not in stages(client, secret)
 
-
-test_put_moves_label = pytest.mark.moto("puts the label on both")(test_put_moves_label)
 
 
 def test_put_again(client, secret):
@@ -92,16 +92,12 @@ def test_put_again(client, secret):
     assert stages(client, secret) == {given: ["AWSCURRENT"], secret["VersionId"]: ["AWSPREVIOUS"]}
 
 
-test_put_again = pytest.mark.moto("loses AWSPREVIOUS")(test_put_again)
-
 
 def test_put_other_value(client, secret):
     """PutSecretValue: the same token with another value is refused"""
     with refused("ResourceExistsException"):
         client.put_secret_value(SecretId=secret["Name"], SecretString="two", ClientRequestToken=secret["VersionId"])
 
-
-test_put_other_value = pytest.mark.moto("overwrites the version")(test_put_other_value)
 
 
 @pytest.mark.pgvalet
@@ -137,6 +133,7 @@ def pending(client, secret):
     ]
 
 
+@pytest.mark.moto("leaves AWSPENDING on the promoted version")
 def test_promote(client, secret):
     """UpdateSecretVersionStage: moving AWSCURRENT leaves AWSPREVIOUS and ends AWSPENDING"""
     new = pending(client, secret)
@@ -149,8 +146,6 @@ def test_promote(client, secret):
     assert (done["ARN"], done["Name"]) == (secret["ARN"], secret["Name"])
     assert stages(client, secret) == {new: ["AWSCURRENT"], secret["VersionId"]: ["AWSPREVIOUS"]}
 
-
-test_promote = pytest.mark.moto("leaves AWSPENDING on the promoted version")(test_promote)
 
 
 def test_move_needs_from(client, secret):
@@ -187,6 +182,7 @@ def test_current_stays(client, secret):
         )
 
 
+@pytest.mark.moto("lists those without labels, asked or not")
 def test_versions(client, secret):
     """ListSecretVersionIds: those with labels; with IncludeDeprecated all"""
     ids = [secret["VersionId"]]
@@ -245,6 +241,7 @@ def test_batch_filters(client, name):
     assert sorted(seen) == list("01234")
 
 
+@pytest.mark.moto("takes a request with neither")
 def test_batch_exclusive(client, secret):
     """BatchGetSecretValue: either SecretIdList or Filters; MaxResults with Filters only"""
     filters = [{"Key": "name", "Values": ["a"]}]
