@@ -106,9 +106,7 @@ fn listeners(config: &Config) -> String {
 
 fn store(kind: &StoreKind) -> String {
     match kind {
-        StoreKind::Embedded { path, key_file } => {
-            format!("embedded, {}, key {}", path.display(), key_file.display())
-        }
+        StoreKind::Embedded { path, key } => format!("embedded, {}, {key}", path.display()),
         StoreKind::Aws {
             region,
             endpoint_url,

@@ -9,11 +9,8 @@ mod aws_iam;
 mod duration;
 mod error;
 mod file;
-<<<<<<< HEAD
-mod rotation;
-=======
 mod identity;
->>>>>>> main
+mod rotation;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -28,7 +25,7 @@ pub use duration::parse as parse_duration;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use identity::{CertificateName, ClientCa, Guard, Revoke};
-pub use token::{KeySource, Pattern, TokenIssuer, TokenMethod, TokenRule, web_address};
+pub use token::{Pattern, TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
 pub use validity::Validity;
 pub use values::is_local;
@@ -43,6 +40,7 @@ use ipnet::IpNet;
 
 use crate::rotation::{Schedule, Strategy};
 use crate::secret::SecretId;
+use crate::vault::KeySource;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -143,13 +141,29 @@ pub struct Store {
     pub kind: StoreKind,
     /// How often a secret's version is looked up.
     pub refresh: Duration,
+    /// Where the embedded store's API is served; `None`: nowhere.
+    pub listen: Option<StoreListen>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreListen {
+    /// `host:port`
+    pub address: String,
+    /// Without it, only loopback is possible.
+    pub tls: Option<StoreTls>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreTls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreKind {
     Embedded {
         path: PathBuf,
-        key_file: PathBuf,
+        key: KeySource,
     },
     Aws {
         region: Option<String>,

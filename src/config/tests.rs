@@ -75,7 +75,7 @@ fn a_minimal_file_has_every_default() {
         config.store.kind,
         StoreKind::Embedded {
             path: "data/store.db".into(),
-            key_file: "data/store.key".into()
+            key: KeySource::File("data/store.key".into())
         }
     );
     assert_eq!(
@@ -518,6 +518,28 @@ fn stores() {
     says(
         &store("region = \"a\""),
         &["region belongs to another kind of store", "kind = \"aws\""],
+    );
+    let key = |keys: &str| match valid(&store(keys)).store.kind {
+        StoreKind::Embedded { key, .. } => key,
+        StoreKind::Aws { .. } => panic!("embedded"),
+    };
+    assert_eq!(key("key_file = \"a\""), KeySource::File("a".into()));
+    assert_eq!(key("key = \"file:a\""), KeySource::File("a".into()));
+    assert_eq!(key("key = \"env:A\""), KeySource::Env("A".into()));
+    let kms = |file: &str| KeySource::Kms {
+        key_id: "alias/a".into(),
+        file: file.into(),
+    };
+    assert_eq!(key("key = \"kms:alias/a\""), kms("data/store.key"));
+    assert_eq!(key("key = \"kms:alias/a\"\nkey_file = \"b\""), kms("b"));
+    says(&store("key = \"a\""), &["key: ", "\"env:NAME\""]);
+    says(
+        &store("key = \"env:A\"\nkey_file = \"a\""),
+        &["both say where the key is"],
+    );
+    says(
+        &store("kind = \"aws\"\nkey = \"env:A\""),
+        &["key belongs to another kind of store"],
     );
     says(&store("kind = \"vault\""), &["\"embedded\" or \"aws\""]);
     says(

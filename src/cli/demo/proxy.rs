@@ -15,6 +15,7 @@ use crate::config::{
 };
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;
+use crate::vault::KeySource;
 
 pub const SECRET: &str = "demo/shop";
 /// Databases as clients ask for them: one of each pool mode, over one secret.
@@ -76,9 +77,10 @@ fn store(scratch: &Path) -> Store {
     Store {
         kind: StoreKind::Embedded {
             path: scratch.join("store.db"),
-            key_file: scratch.join("store.key"),
+            key: KeySource::File(scratch.join("store.key")),
         },
         refresh: Duration::from_secs(60),
+        listen: None,
     }
 }
 
