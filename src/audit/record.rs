@@ -45,17 +45,29 @@ pub enum Outcome {
 }
 
 /// How a client was recognised.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityRef {
     /// `network`, `unix_user`, …
     pub method: Arc<str>,
     pub subject: Arc<str>,
+    /// Who vouches for the subject.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub issuer: Option<Arc<str>>,
+    /// SHA-256 of the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cert_sha256: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub uid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub gid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pid: Option<i32>,
+    /// The program at the other end, where it could be found out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exe: Option<Arc<str>>,
+    /// Which token that was (`jti`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token_id: Option<Arc<str>>,
 }
 
 /// A version of a secret; never its value, a part of it, or a hash of it.

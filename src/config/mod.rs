@@ -8,17 +8,23 @@
 mod duration;
 mod error;
 mod file;
+mod identity;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod token;
 mod validate;
+mod validity;
 mod values;
 mod warnings;
 
 pub use duration::parse as parse_duration;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
+pub use identity::{CertificateName, ClientCa, Guard, Revoke};
+pub use token::{KeySource, Pattern, TokenIssuer, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
+pub use validity::Validity;
 pub use values::is_local;
 pub use warnings::warnings;
 
@@ -82,6 +88,19 @@ pub struct Listen {
     pub shutdown_timeout: Duration,
     /// Permission bits of unix sockets.
     pub socket_mode: u32,
+    /// Whose unix sockets become; `None`: those of the process.
+    pub socket_owner: Option<UserRef>,
+    pub socket_group: Option<UserRef>,
+    /// `None`: clients are not asked for a certificate.
+    pub client_ca: Option<ClientCa>,
+    /// Networks whose PROXY headers are believed, and expected.
+    pub proxy_protocol: Vec<IpNet>,
+    pub revoke: Revoke,
+    pub guard: Guard,
+    /// Rules may let in everybody by the address alone.
+    pub allow_untrusted_networks: bool,
+    /// Whom the process becomes that root starts.
+    pub user: Option<UserRef>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +213,20 @@ pub enum UpstreamTls {
 pub enum PoolMode {
     Session,
     Transaction,
+    /// As `Transaction`, and a transaction is one statement (or one query of
+    /// several).
+    Statement,
+}
+
+impl PoolMode {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Transaction => "transaction",
+            Self::Statement => "statement",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,25 +237,54 @@ pub enum DrainDeadlineAction {
 
 /// A `[[client]]` rule. All conditions that are given must hold, and at least
 /// one is given.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Client {
     pub name: Arc<str>,
     /// Where it stands among the rules, from 1: what records and `explain` call it.
     pub rule: usize,
     pub network: Option<Vec<IpNet>>,
-    pub unix_user: Option<UnixUser>,
+    pub unix_user: Option<UserRef>,
+    /// Whose the client's end of a TCP connection over loopback is.
+    pub loopback_user: Option<UserRef>,
+    pub token: Option<TokenRule>,
+    /// Names of which its certificate must have one.
+    pub certificate: Option<Vec<CertificateName>>,
+    /// In the order of the file; patterns (`orders_*`) are replaced by the
+    /// databases they match.
     pub databases: Vec<Arc<str>>,
     /// User names it may ask for; `None` is any, because the upstream user
     /// comes from the secret anyway.
     pub users: Option<Vec<String>>,
     /// Overrides the database's secret.
     pub secret: Option<SecretId>,
+    /// How many of the pool's server connections its clients may hold at once.
+    pub pool_size: Option<usize>,
+    /// How many sessions of this name there may be at once.
+    pub max_clients: Option<usize>,
+    /// When the rule is in force; `None` is always.
+    pub valid: Option<Validity>,
 }
 
-/// As written: looked up when a client connects, so that a user who is made
-/// later needs no reload.
+impl Client {
+    /// Whether the rule is in force at a moment.
+    pub fn holds(&self, now: chrono::DateTime<chrono::Utc>) -> bool {
+        self.valid.as_ref().is_none_or(|valid| valid.holds(now))
+    }
+}
+
+/// A user (or group) of this machine, as written: the name of a client's uid is looked up
+/// when it connects, so that a user who is made later needs no reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnixUser {
+pub enum UserRef {
     Name(String),
     Uid(u32),
+}
+
+impl std::fmt::Display for UserRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Uid(uid) => write!(f, "uid {uid}"),
+        }
+    }
 }

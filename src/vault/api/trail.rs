@@ -168,9 +168,7 @@ impl Draft {
             Arc::new(IdentityRef {
                 method: method.into(),
                 subject: caller.name.as_str().into(),
-                uid: None,
-                gid: None,
-                pid: None,
+                ..IdentityRef::default()
             })
         });
         record.source = address.map(Into::into);
