@@ -79,10 +79,10 @@ impl StatusSource for Built {
 fn secret(follower: &Follower, pools: &[(&Arc<Pool>, PoolCounts)]) -> SecretStatus {
     let known = follower.known();
     let mut of_secret = pools.iter().filter(|(p, _)| p.secret == follower.secret);
-    let rejected = of_secret
+    let tried = of_secret
         .clone()
-        .flat_map(|(_, counts)| counts.rejected.clone());
-    let mut candidates_tried: Vec<Arc<str>> = rejected.map(|v| v.as_str().into()).collect();
+        .flat_map(|(_, counts)| counts.tried.clone());
+    let mut candidates_tried: Vec<Arc<str>> = tried.map(|t| t.version.as_str().into()).collect();
     candidates_tried.dedup();
     let in_force = of_secret.find_map(|(_, counts)| counts.generations.first());
     let generation = in_force.map(|g| &g.generation);
