@@ -401,6 +401,7 @@ impl Session {
             return false;
         };
         *asked = Instant::now();
+        let notifications = std::mem::take(&mut lease.server.notifications);
         lease.profile = self.pool.profiles.intern(left.settings.clone());
         let expected = settle::expected(relay.initial.settings(), &left.settings);
         relay.profile = self.pool.profiles.intern(expected);
@@ -408,6 +409,7 @@ impl Session {
             debug!(session = self.handle.id, pinned = left.pin, "session state");
         }
         relay.pinned = left.pin;
+        relay.tell(&notifications);
         self.handle.pin(left.pin);
         relay.settled();
         if relay.pinned.is_none()

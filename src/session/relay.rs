@@ -284,6 +284,12 @@ impl Relay {
         self.ask = false;
     }
 
+    /// Messages of the server's that came while it was asked.
+    pub fn tell(&mut self, messages: &[u8]) {
+        self.sent += messages.len() as u64;
+        self.to_client.buffer().extend_from_slice(messages);
+    }
+
     /// The lease, and what the texts of the session's statements have shown.
     pub fn lease_and_watch(&mut self) -> Option<(&mut Lease, &Watch)> {
         Some((self.lease.as_mut()?, &self.front.watch))

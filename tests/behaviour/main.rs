@@ -21,6 +21,7 @@ mod hostile_upstream;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod programs;
 mod protocol;
 mod raw;
 mod rotate_script;
