@@ -1,8 +1,8 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential lint build fmt deny setup
+.PHONY: help demo test differential bench instructions lint build fmt deny setup
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: ## a throwaway Postgres, clients without passwords, a rotation every few seconds
 	@scripts/setup.sh postgres
@@ -20,6 +20,14 @@ test: setup ## every test, against every Postgres at hand
 
 differential: setup ## the same bytes to Postgres and to pgvalet, answers compared
 	cargo nextest run --ignore-default-filter --test differential
+
+bench: build ## beside PgBouncer, a TCP relay and Postgres alone; QUICK=1: 90 seconds of it
+	@scripts/setup.sh bench
+	python3 scripts/bench $(if $(QUICK),--quick)
+
+instructions: build ## of pgvalet per transaction, by callgrind: the same on a busy machine
+	@scripts/setup.sh bench
+	python3 scripts/bench/instructions.py
 
 lint: deny ## formatting, clippy, licences
 	cargo fmt --check

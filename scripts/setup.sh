@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh            all of it: for `make test`
 #   scripts/setup.sh postgres   only a Postgres server: for `make demo`
+#   scripts/setup.sh bench      a server, and what pgvalet is measured beside: for `make bench`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -189,9 +190,35 @@ runs_as_postgres() {
     fi
 }
 
+# PgBouncer 1.24 or newer: Debian's own, before Debian 13, has no prepared
+# statements in transaction mode. The programs of Debian 13 run with their
+# libraries from a folder; nothing of them is installed.
+install_bench() {
+    local missing=()
+    have pgbench || missing+=(postgresql-contrib)
+    have psql || missing+=(postgresql-client)
+    have openssl || missing+=(openssl)
+    have strace || missing+=(strace)
+    have valgrind || missing+=(valgrind)
+    have debootstrap || missing+=(debootstrap)
+    [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"
+    [ -x "$cache/trixie/usr/sbin/haproxy" ] && [ -x "$cache/trixie/usr/sbin/pgbouncer" ] && return
+    say 'fetching PgBouncer and HAProxy from Debian 13 into .cache/trixie, a minute'
+    as_root rm -rf "$cache/trixie"
+    as_root debootstrap --variant=minbase --include=pgbouncer,haproxy \
+        trixie "$cache/trixie" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$cache/debootstrap.log" || {
+        tail -n 3 "$cache/debootstrap.log" >&2
+        return 1
+    }
+}
+
 mkdir -p "$cache"
 install_postgres
 [ "${1:-all}" = postgres ] && exit
+if [ "${1:-all}" = bench ]; then
+    install_bench
+    exit
+fi
 install_programs
 install_python
 install_postgres18

@@ -21,6 +21,7 @@ pub mod jitter;
 pub mod net;
 pub mod observe;
 pub mod pool;
+pub mod rotation;
 pub mod secret;
 pub mod server;
 pub mod session;

@@ -32,6 +32,9 @@ pub enum Event {
     DrainEnd,
     #[serde(rename = "reload")]
     Reload,
+    /// A call of the embedded store's API.
+    #[serde(rename = "store.call")]
+    StoreCall,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +45,7 @@ pub enum Outcome {
 }
 
 /// How a client was recognised.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityRef {
     /// `network`, `unix_user`, …
     pub method: Arc<str>,
@@ -53,6 +56,14 @@ pub struct IdentityRef {
     pub gid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pid: Option<i32>,
+    /// The program at the other end, where it could be found out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exe: Option<Arc<str>>,
+    /// Who signed its token, and which one that was (`jti`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub issuer: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token_id: Option<Arc<str>>,
 }
 
 /// A version of a secret; never its value, a part of it, or a hash of it.
@@ -118,6 +129,9 @@ pub struct Record {
     pub bytes_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration_ms: Option<u64>,
+    /// Of `store.call`, in the shape of a CloudTrail event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub call: Option<Box<serde_json::Value>>,
 }
 
 impl Record {
@@ -142,6 +156,7 @@ impl Record {
             bytes_in: None,
             bytes_out: None,
             duration_ms: None,
+            call: None,
         }
     }
 }

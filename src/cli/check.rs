@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{Failure, files, online, table};
 use crate::config::{
-    AuditSink, Client, Config, Database, ListenAddress, ListenTls, OnAuditFailure, PoolMode,
-    StoreKind, UnixUser, UpstreamTls, is_local, warnings,
+    AuditSink, Client, Config, Database, ListenAddress, ListenTls, OnAuditFailure, StoreKind,
+    UpstreamTls, is_local, warnings,
 };
 
 #[derive(clap::Args)]
@@ -155,16 +155,12 @@ fn database(d: &Database) -> Vec<String> {
         Some(UpstreamTls::VerifyCa) => "verify-ca",
         Some(UpstreamTls::VerifyFull) => "verify-full",
     };
-    let mode = match d.pool_mode {
-        PoolMode::Session => "session",
-        PoolMode::Transaction => "transaction",
-    };
     vec![
         d.name.to_string(),
         d.secret.to_string(),
         format!("{host}{port}{dbname}"),
         tls.to_owned(),
-        mode.to_owned(),
+        d.pool_mode.as_str().to_owned(),
         d.pool_size.to_string(),
     ]
 }
@@ -175,10 +171,11 @@ fn client(c: &Client) -> Vec<String> {
         let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
         conditions.push(format!("network {}", networks.join(" or ")));
     }
-    match &c.unix_user {
-        Some(UnixUser::Name(name)) => conditions.push(format!("unix user {name}")),
-        Some(UnixUser::Uid(uid)) => conditions.push(format!("unix user {uid}")),
-        None => {}
+    if let Some(user) = &c.unix_user {
+        conditions.push(format!("unix user {user}"));
+    }
+    if let Some(user) = &c.loopback_user {
+        conditions.push(format!("loopback user {user}"));
     }
     vec![
         c.rule.to_string(),

@@ -11,12 +11,15 @@ mod file;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod token;
 mod validate;
 mod values;
 mod warnings;
 
 pub use duration::parse as parse_duration;
+pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
+pub use token::{KeySource, Pattern, TokenIssuer, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
 pub use values::is_local;
 pub use warnings::warnings;
@@ -193,6 +196,20 @@ pub enum UpstreamTls {
 pub enum PoolMode {
     Session,
     Transaction,
+    /// As `Transaction`, and a transaction is one statement (or one query of
+    /// several).
+    Statement,
+}
+
+impl PoolMode {
+    /// As it is written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Transaction => "transaction",
+            Self::Statement => "statement",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,13 +220,16 @@ pub enum DrainDeadlineAction {
 
 /// A `[[client]]` rule. All conditions that are given must hold, and at least
 /// one is given.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Client {
     pub name: Arc<str>,
     /// Where it stands among the rules, from 1: what records and `explain` call it.
     pub rule: usize,
     pub network: Option<Vec<IpNet>>,
-    pub unix_user: Option<UnixUser>,
+    pub unix_user: Option<UserRef>,
+    /// Whose the client's end of a TCP connection over loopback is.
+    pub loopback_user: Option<UserRef>,
+    pub token: Option<TokenRule>,
     pub databases: Vec<Arc<str>>,
     /// User names it may ask for; `None` is any, because the upstream user
     /// comes from the secret anyway.
@@ -218,10 +238,19 @@ pub struct Client {
     pub secret: Option<SecretId>,
 }
 
-/// As written: looked up when a client connects, so that a user who is made
-/// later needs no reload.
+/// A user of this machine, as written: the name of a client's uid is looked up
+/// when it connects, so that a user who is made later needs no reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnixUser {
+pub enum UserRef {
     Name(String),
     Uid(u32),
+}
+
+impl std::fmt::Display for UserRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Uid(uid) => write!(f, "uid {uid}"),
+        }
+    }
 }

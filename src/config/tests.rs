@@ -268,15 +268,15 @@ fn rules_need_a_condition_and_a_database_that_exists() {
     };
     assert_eq!(
         valid(&user("1000")).clients[0].unix_user,
-        Some(UnixUser::Uid(1000))
+        Some(UserRef::Uid(1000))
     );
     assert_eq!(
         valid(&user("0x10")).clients[0].unix_user,
-        Some(UnixUser::Uid(16))
+        Some(UserRef::Uid(16))
     );
     assert_eq!(
         valid(&user("\"app\"")).clients[0].unix_user,
-        Some(UnixUser::Name("app".into()))
+        Some(UserRef::Name("app".into()))
     );
     for bad in ["\"1000\"", "-1", "4294967296", "true", "\"\""] {
         says(&user(bad), &["unix_user: "]);
@@ -375,8 +375,8 @@ fn stores() {
 fn databases() {
     says(&with_database("tls = \"prefer\""), &["can strip it"]);
     says(
-        &with_database("pool_mode = \"statement\""),
-        &["not available yet; use \"transaction\""],
+        &with_database("pool_mode = \"statements\""),
+        &["write \"transaction\" or \"session\" or \"statement\""],
     );
     says(
         &with_database("pool_size = 2\nmin_pool_size = 3"),

@@ -314,14 +314,12 @@ fn upstream_tls(text: &str) -> Result<UpstreamTls, String> {
 }
 
 fn pool_mode(text: &str) -> Result<PoolMode, String> {
-    if text == "statement" {
-        return Err("\"statement\" is not available yet; use \"transaction\"".to_owned());
-    }
     word(
         text,
         &[
             ("transaction", PoolMode::Transaction),
             ("session", PoolMode::Session),
+            ("statement", PoolMode::Statement),
         ],
     )
 }

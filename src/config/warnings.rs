@@ -106,6 +106,8 @@ fn covers(earlier: &Client, later: &Client) -> bool {
         (Some(e), Some(l)) => l.iter().all(|l| e.iter().any(|e| e.contains(l))),
     };
     let unix_user = earlier.unix_user.is_none() || earlier.unix_user == later.unix_user;
+    let loopback_user =
+        earlier.loopback_user.is_none() || earlier.loopback_user == later.loopback_user;
     let users = match (&earlier.users, &later.users) {
         (None, _) => true,
         (Some(_), None) => false,
@@ -115,5 +117,5 @@ fn covers(earlier: &Client, later: &Client) -> bool {
         .databases
         .iter()
         .all(|d| earlier.databases.contains(d));
-    network && unix_user && users && databases
+    network && unix_user && loopback_user && users && databases
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,8 @@ impl Drop for SocketFile {
 pub struct Accepted {
     pub socket: Socket,
     pub peer: Peer,
+    /// This end of a TCP connection.
+    pub local: Option<SocketAddr>,
 }
 
 impl Listener {
@@ -97,7 +100,12 @@ impl Listener {
             Self::Unix(listener, _) => Socket::Unix(listener.accept().await?.0),
         };
         let peer = socket.peer()?;
-        Ok(Accepted { socket, peer })
+        let local = socket.local();
+        Ok(Accepted {
+            socket,
+            peer,
+            local,
+        })
     }
 
     /// For people: the address with the port that was given.

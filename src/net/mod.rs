@@ -1,5 +1,6 @@
 //! Sockets: one stream type for TCP, unix sockets and TLS over either.
 
+pub mod https;
 pub mod listener;
 pub mod stream;
 pub mod tls;

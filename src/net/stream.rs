@@ -57,13 +57,18 @@ impl Socket {
         Self::tcp(TcpStream::connect((host, port)).await?)
     }
 
+    /// This end of a TCP connection.
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(s) => s.local_addr().ok().map(canonical),
+            Self::Unix(_) => None,
+        }
+    }
+
     pub fn peer(&self) -> io::Result<Peer> {
         Ok(match self {
             // `::ffff:10.0.0.1` is 10.0.0.1: rules are written for the latter.
-            Self::Tcp(s) => {
-                let address = s.peer_addr()?;
-                Peer::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
-            }
+            Self::Tcp(s) => Peer::Tcp(canonical(s.peer_addr()?)),
             Self::Unix(s) => {
                 let cred = s.peer_cred()?;
                 Peer::Unix {
@@ -74,6 +79,10 @@ impl Socket {
             }
         })
     }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// A socket, or TLS over one. The TLS states are boxed: they are large, and

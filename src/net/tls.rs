@@ -110,6 +110,15 @@ pub fn for_upstream(
     Ok(Some(Arc::new(config)))
 }
 
+/// For web addresses: the roots of the system, or those of `ca` alone.
+pub fn for_web(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| TlsError::Config(e.to_string()))?
+        .with_root_certificates(roots(ca)?)
+        .with_no_client_auth())
+}
+
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca {

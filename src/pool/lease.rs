@@ -13,6 +13,8 @@ pub struct Lease {
     connection: Option<Box<Connection>>,
     /// Something was sent since the last point at which it was known clean.
     pub dirty: bool,
+    /// Nobody else can use the connection.
+    dedicated: bool,
 }
 
 impl Lease {
@@ -21,7 +23,14 @@ impl Lease {
             pool,
             connection: Some(connection),
             dirty: false,
+            dedicated: false,
         }
+    }
+
+    pub(super) fn dedicated(pool: Arc<Pool>, connection: Box<Connection>) -> Self {
+        let mut lease = Self::new(pool, connection);
+        lease.dedicated = true;
+        lease
     }
 
     /// Whether it logged in with the version that is in force now.
@@ -37,6 +46,9 @@ impl Lease {
     /// Gives back a connection that is at ReadyForQuery, but holds whatever
     /// its client left there: it is cleaned first, in the background.
     pub fn check_in_after_cleaning(mut self, in_transaction: bool) {
+        if self.dedicated {
+            return self.check_in();
+        }
         if let Some(connection) = self.connection.take() {
             Pool::clean_and_return(self.pool.clone(), connection, in_transaction);
         }
@@ -48,6 +60,8 @@ impl Drop for Lease {
         if let Some(connection) = self.connection.take() {
             if self.dirty {
                 self.pool.discard(connection);
+            } else if self.dedicated {
+                self.pool.retire_leased(connection);
             } else {
                 self.pool.give_back(connection);
             }

@@ -4,6 +4,7 @@
 //! * `state`      what the lock protects: idle connections, waiters, slots
 //! * `lease`      the interval in which a client holds a connection
 //! * `checkout`   getting one, giving one back
+//! * `dedicated`  one for a client alone, with start-up parameters of its own
 //! * `generation` the connections that logged in with one version
 //! * `manager`    the task that proves versions, adopts them, and sweeps
 //! * `open`       logins and goodbyes
@@ -14,6 +15,7 @@
 
 mod checkout;
 mod connection;
+mod dedicated;
 mod drain;
 mod generation;
 mod lease;
@@ -29,6 +31,7 @@ pub(crate) mod tests;
 
 pub use checkout::CheckoutError;
 pub use connection::Connection;
+pub use dedicated::DedicatedError;
 pub use generation::Generation;
 pub use lease::Lease;
 pub use profile::{Profile, Profiles, Settings, literal};

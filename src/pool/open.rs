@@ -18,12 +18,22 @@ impl Pool {
         &self,
         generation: &Arc<Generation>,
     ) -> Result<Box<Connection>, ConnectError> {
+        self.login_with(generation, &[]).await
+    }
+
+    /// The same, with more start-up parameters.
+    pub(super) async fn login_with(
+        &self,
+        generation: &Arc<Generation>,
+        parameters: &[(String, String)],
+    ) -> Result<Box<Connection>, ConnectError> {
         let began = Instant::now();
-        let result = upstream::connect(
+        let result = upstream::connect_with(
             &generation.target,
             &generation.credential,
             &generation.keys,
             self.database.connect_timeout,
+            parameters,
         )
         .await;
         match result {
@@ -161,6 +171,13 @@ impl Pool {
         }
         state.open -= 1;
         self.open_for_waiters(state);
+    }
+
+    /// A lease of a connection that is not handed on has ended.
+    pub(super) fn retire_leased(self: &Arc<Self>, connection: Box<Connection>) {
+        let mut state = self.state();
+        state.leased -= 1;
+        self.retire(&mut state, connection);
     }
 
     /// A connection whose client left in the middle of something: whatever

@@ -70,7 +70,7 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
         || start
             .get(..5)
             .is_some_and(|s| s.eq_ignore_ascii_case(b"reset"))
-        || start.trim_ascii_end().contains(&b';');
+        || behind_semicolon(start);
     let words = WORDS.as_ref().is_some_and(|w| w.is_match(text));
     if !sets && !words {
         return None;
@@ -90,6 +90,15 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
         }
     }
     (suspicion != Suspicion::default()).then(|| Box::new(suspicion))
+}
+
+/// Whether there is more than one statement. The semicolon at the end, and the
+/// NUL of the message, are everyday.
+fn behind_semicolon(text: &[u8]) -> bool {
+    memchr::memchr(b';', text).is_some_and(|at| {
+        let rest = &text[at + 1..];
+        !rest.iter().all(|b| b.is_ascii_whitespace() || *b == 0)
+    })
 }
 
 /// set_config() that lasts beyond its transaction, or may.

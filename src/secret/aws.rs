@@ -1,4 +1,5 @@
-//! AWS Secrets Manager, or what speaks like it at another endpoint.
+//! AWS Secrets Manager, or what speaks like it: at another endpoint, or in
+//! this process (`embedded`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
@@ -10,6 +11,7 @@ use aws_sdk_secretsmanager::config::Builder;
 use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_sdk_secretsmanager::types::SecretListEntry;
 use axum::http::Uri;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::aws_error::{about, refused};
@@ -25,9 +27,16 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub struct AwsStore {
     client: Client,
+    /// Where whoever answers can tell of changes.
+    changes: Option<watch::Receiver<u64>>,
 }
 
 impl AwsStore {
+    /// With a client of the SDK that is ready, and perhaps a counter of changes.
+    pub(super) fn new(client: Client, changes: Option<watch::Receiver<u64>>) -> Self {
+        Self { client, changes }
+    }
+
     /// Region, endpoint and profile as given, else as the AWS SDK finds them
     /// in the environment and in `~/.aws`. Does not ask the store anything.
     pub async fn connect(
@@ -76,9 +85,7 @@ impl AwsStore {
             None => ours,
         };
         let config = Builder::from(config).timeout_config(timeouts).build();
-        Ok(Self {
-            client: Client::from_conf(config),
-        })
+        Ok(Self::new(Client::from_conf(config), None))
     }
 }
 
@@ -270,6 +277,10 @@ impl SecretStore for AwsStore {
             request.send().await.map_err(|e| about(id, e))?;
             Ok(())
         })
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        self.changes.clone()
     }
 }
 

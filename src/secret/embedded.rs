@@ -1,30 +1,93 @@
-//! The embedded store behind the trait.
+//! The embedded store: the client of AWS, whose requests do not leave the
+//! process. What is true of one store is true of the other, because it is the
+//! same code.
 
+use std::fmt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use tokio::sync::watch;
-use zeroize::Zeroizing;
-
-use super::{
-    Deletion, Description, NewSecret, RandomPassword, SecretId, SecretStore, SecretValue,
-    StoreError, StoreFuture, VersionId, Which,
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::config::{
+    BehaviorVersion, Config, Credentials, HttpClient, Region, RuntimeComponents,
 };
-use crate::vault::{OpenError, Value, Vault, VaultError};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use bytes::Bytes;
 
-pub struct EmbeddedStore {
-    vault: Vault,
-}
+use super::{AwsStore, StoreError};
+use crate::vault::api::{Api, Trail};
+use crate::vault::{OpenError, Vault};
+
+/// How an embedded store is opened.
+pub struct EmbeddedStore;
 
 impl EmbeddedStore {
     /// Opens the store, making file and key where there is nothing yet.
-    pub async fn open(path: &Path, key_file: &Path) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path, key_file: &Path) -> Result<AwsStore, StoreError> {
         let vault = Vault::open(path, key_file).await?;
-        Ok(Self { vault })
+        Ok(Self::connect(&Api::new(vault, Trail::default())))
     }
 
-    pub fn vault(&self) -> &Vault {
-        &self.vault
+    /// The client of an API in this process.
+    pub fn connect(api: &Arc<Api>) -> AwsStore {
+        // Nobody looks at the signature, but the SDK does not send without one.
+        let credentials = Credentials::new("pgvalet", "pgvalet", None, None, "pgvalet");
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("local"))
+            .endpoint_url("http://store.invalid")
+            .credentials_provider(credentials)
+            // What fails here would fail again at once.
+            .retry_config(RetryConfig::disabled())
+            .http_client(InProcess(api.clone()))
+            .build();
+        AwsStore::new(Client::from_conf(config), Some(api.changes()))
+    }
+}
+
+/// In the place of a network.
+#[derive(Clone)]
+struct InProcess(Arc<Api>);
+
+impl fmt::Debug for InProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InProcess")
+    }
+}
+
+impl HttpClient for InProcess {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for InProcess {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let api = self.0.clone();
+        let target = request.headers().get("x-amz-target").map(str::to_owned);
+        let body = request.body().bytes().map(Bytes::copy_from_slice);
+        HttpConnectorFuture::new(async move {
+            let (Some(target), Some(body)) = (target, body) else {
+                let error = "a request without a target or a body";
+                return Err(ConnectorError::user(error.into()));
+            };
+            let answer = api.own(target, body).await;
+            let status = answer.status.as_u16().try_into();
+            let status = status.map_err(|e| ConnectorError::other(Box::new(e), None))?;
+            let mut response = HttpResponse::new(status, answer.body.into());
+            let headers = response.headers_mut();
+            headers.insert("content-type", "application/x-amz-json-1.1");
+            headers.insert("x-amzn-requestid", answer.request_id);
+            Ok(response)
+        })
     }
 }
 
@@ -43,129 +106,5 @@ impl From<OpenError> for StoreError {
             | OpenError::NoRandomness
             | OpenError::Sqlite(..) => Self::Internal(text),
         }
-    }
-}
-
-impl From<VaultError> for StoreError {
-    fn from(error: VaultError) -> Self {
-        match error {
-            VaultError::ResourceNotFound(text) => Self::NotFound(text),
-            VaultError::ResourceExists(text) => Self::Exists(text),
-            VaultError::InvalidParameter(text) => Self::InvalidParameter(text),
-            VaultError::InvalidRequest(text) | VaultError::LimitExceeded(text) => {
-                Self::InvalidRequest(text)
-            }
-            VaultError::DecryptionFailure(text) => Self::Decryption(text),
-            VaultError::Busy(text) => Self::Unavailable(text),
-            VaultError::Internal(text) => Self::Internal(text),
-        }
-    }
-}
-
-impl SecretStore for EmbeddedStore {
-    fn get<'a>(&'a self, id: &'a SecretId, which: &'a Which) -> StoreFuture<'a, SecretValue> {
-        Box::pin(async move {
-            let (version, stage) = match which {
-                Which::Stage(stage) => (None, Some(stage.clone())),
-                Which::Version(version) => (Some(version.clone()), None),
-            };
-            let version = self
-                .vault
-                .get(id.to_string(), version, stage)
-                .await
-                .map_err(|e| StoreError::from(e).about(id))?;
-            let Value::Text(value) = version.value else {
-                return Err(StoreError::binary(id));
-            };
-            Ok(SecretValue {
-                arn: version.arn,
-                name: version.name,
-                version: version.id,
-                stages: version.stages,
-                created: Some(version.created),
-                value,
-            })
-        })
-    }
-
-    fn describe<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Description> {
-        Box::pin(async move {
-            let described = self.vault.describe(id.to_string()).await;
-            described.map_err(|e| StoreError::from(e).about(id))
-        })
-    }
-
-    fn create(&self, secret: NewSecret) -> StoreFuture<'_, VersionId> {
-        Box::pin(async move {
-            let id = SecretId::new(secret.name.as_str());
-            let value = Value::Text(secret.value);
-            let created = self
-                .vault
-                .create(secret.name, secret.description, value, secret.token)
-                .await;
-            created.map_err(|e| StoreError::from(e).about(&id))
-        })
-    }
-
-    fn put<'a>(
-        &'a self,
-        id: &'a SecretId,
-        value: Zeroizing<String>,
-        stages: Vec<String>,
-        token: Option<VersionId>,
-    ) -> StoreFuture<'a, VersionId> {
-        Box::pin(async move {
-            let put = self
-                .vault
-                .put(id.to_string(), Value::Text(value), stages, token)
-                .await;
-            put.map_err(|e| StoreError::from(e).about(id))
-        })
-    }
-
-    fn list(&self) -> StoreFuture<'_, Vec<Description>> {
-        Box::pin(async move { Ok(self.vault.list(false).await?) })
-    }
-
-    fn move_stage<'a>(
-        &'a self,
-        id: &'a SecretId,
-        label: &'a str,
-        to: Option<VersionId>,
-        from: Option<VersionId>,
-    ) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let moved = self
-                .vault
-                .update_version_stage(id.to_string(), label.to_owned(), to, from)
-                .await;
-            moved.map_err(|e| StoreError::from(e).about(id))
-        })
-    }
-
-    fn random_password(&self, options: RandomPassword) -> StoreFuture<'_, Zeroizing<String>> {
-        Box::pin(async move { Ok(self.vault.random_password(&options)?) })
-    }
-
-    fn delete<'a>(
-        &'a self,
-        id: &'a SecretId,
-        how: Deletion,
-    ) -> StoreFuture<'a, Option<SystemTime>> {
-        Box::pin(async move {
-            let deleted = self.vault.delete(id.to_string(), how).await;
-            deleted.map(Some).map_err(|e| StoreError::from(e).about(id))
-        })
-    }
-
-    fn restore<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let restored = self.vault.restore(id.to_string()).await;
-            restored.map_err(|e| StoreError::from(e).about(id))
-        })
-    }
-
-    fn changes(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.vault.changes())
     }
 }

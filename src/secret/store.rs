@@ -142,21 +142,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The same, with the secret it is about in front.
-    pub(super) fn about(self, id: &SecretId) -> Self {
-        let name = |text: String| format!("{id}: {text}");
-        match self {
-            Self::NotFound(text) => Self::NotFound(name(text)),
-            Self::Exists(text) => Self::Exists(name(text)),
-            Self::InvalidParameter(text) => Self::InvalidParameter(name(text)),
-            Self::InvalidRequest(text) => Self::InvalidRequest(name(text)),
-            Self::Decryption(text) => Self::Decryption(name(text)),
-            Self::Denied(text) => Self::Denied(name(text)),
-            Self::Unavailable(text) => Self::Unavailable(name(text)),
-            Self::Internal(text) => Self::Internal(name(text)),
-        }
-    }
-
     pub(super) fn binary(id: &SecretId) -> Self {
         Self::InvalidRequest(format!(
             "{id}: the secret holds SecretBinary, but pgvalet needs text; store it as SecretString"

@@ -84,7 +84,7 @@ impl Built {
         );
         let context = Arc::new(Context {
             routes: ArcSwap::from_pointee(Routes {
-                policy: Policy::new(&config),
+                policy: Policy::new(&config, None),
                 pools,
             }),
             sessions: Sessions::default(),

@@ -46,7 +46,7 @@ pub fn reload(built: &Arc<Built>, config: Config) {
         .followers
         .retain(|secret, _| pools.keys().any(|(_, s)| s == secret));
     context.routes.store(Arc::new(Routes {
-        policy: Policy::new(&config),
+        policy: Policy::new(&config, Some(&before.policy)),
         pools,
     }));
     let running = state.config.clone();

@@ -85,14 +85,10 @@ fn secret(follower: &Follower, pools: &[(&Arc<Pool>, PoolCounts)]) -> SecretStat
 }
 
 fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> DatabaseStatus {
-    let mode = match pool.database.pool_mode {
-        PoolMode::Session => "session",
-        PoolMode::Transaction => "transaction",
-    };
     DatabaseStatus {
         name: pool.database.name.clone(),
         secret: pool.secret.as_str().into(),
-        pool_mode: mode.to_owned(),
+        pool_mode: pool.database.pool_mode.as_str().to_owned(),
         pool_size: pool.database.pool_size,
         clients: sessions
             .iter()
@@ -148,9 +144,10 @@ fn generation(
 
 fn holder(pool: &Pool, session: &Handle) -> Holder {
     let reason = match (pool.database.pool_mode, session.pinned()) {
+        (_, Some("replication")) => "replicates".to_owned(),
         (PoolMode::Session, _) => "session mode".to_owned(),
-        (PoolMode::Transaction, Some(pin)) => format!("keeps state on the server: {pin}"),
-        (PoolMode::Transaction, None) => "in a transaction".to_owned(),
+        (_, Some(pin)) => format!("keeps state on the server: {pin}"),
+        (_, None) => "in a transaction".to_owned(),
     };
     Holder {
         session: session.id.to_string().into(),

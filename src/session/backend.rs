@@ -27,6 +27,9 @@ pub(super) struct Backend {
     /// have the connection before pgvalet has asked an empty query, and seen
     /// what comes before the answer to that.
     pub doubtful: bool,
+    /// Replication streams in both directions: there is no transaction to
+    /// wait for.
+    pub streaming: bool,
     /// The server has said why it is about to close the connection.
     pub fatal: bool,
 }
@@ -43,6 +46,8 @@ pub(super) struct Findings {
     pub freed: bool,
     /// DISCARD ALL: settings are back at what the login gave.
     pub discarded: bool,
+    /// A transaction is open after a statement, where that may not be.
+    pub transaction: bool,
     /// pgvalet's own settings were refused.
     pub own_failed: Option<ErrorFields>,
     /// The stream can no longer be understood.
@@ -55,6 +60,8 @@ pub(super) struct Server<'a> {
     pub prepared: &'a mut Prepared,
     /// The values of ParameterStatus, as last reported.
     pub reported: &'a mut BTreeMap<Box<str>, Box<str>>,
+    /// Transactions of more than one statement are refused (statement mode).
+    pub one_statement: bool,
 }
 
 pub(super) struct Progress {
@@ -144,7 +151,19 @@ impl Backend {
             };
             let own = matches!(replies.front(), Some(Reply::HiddenQuery));
             let keep = match frame.tag {
-                b'Z' => self.ready(whole, replies, front),
+                b'Z' => {
+                    let keep = self.ready(whole, replies, front);
+                    if server.one_statement && self.status != b'I' {
+                        // The last word is that it is refused; what was sent
+                        // behind it would run in the transaction.
+                        findings.get_or_insert_default().transaction = true;
+                        out.extend_from_slice(&input[run..at]);
+                        at += frame.len;
+                        run = at;
+                        break;
+                    }
+                    keep
+                }
                 b'E' => {
                     let mut own_failed = None;
                     // Whoever reads data has read the Sync before it.
@@ -223,6 +242,10 @@ impl Backend {
                     pop_if(replies, |r| matches!(r, Reply::Describe));
                     !own
                 }
+                b'W' => {
+                    self.streaming = true;
+                    true
+                }
                 b'G' => {
                     front.batch_open |= replies.copy_in();
                     true
@@ -255,6 +278,7 @@ impl Backend {
             self.transactions += 1;
         }
         self.status = status;
+        self.streaming = false;
         !own
     }
 

@@ -1,6 +1,8 @@
 //! One client, from accept to goodbye.
 //!
-//! * `handshake` TLS and the start-up packet, under one deadline
+//! * `handshake` TLS and the start-up packet
+//! * `admit`     from accept to a session or a refusal, under one deadline
+//! * `ask_token` a token, as a password or by SASL
 //! * `start`     parameters, greeting
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
@@ -8,6 +10,8 @@
 //! * `settle`    what a client left on a server connection
 //! * `context`   what all sessions share, and how others reach one
 
+mod admit;
+mod ask_token;
 mod backend;
 mod context;
 mod frontend;
@@ -21,6 +25,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
 
 use std::sync::Arc;
@@ -28,17 +33,17 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
-use tracing::{debug, info};
+use tracing::debug;
 
-use crate::access::{self, Grant};
+use crate::access::Grant;
 use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
-use crate::net::{Accepted, Peer, Stream};
+use crate::net::Stream;
 use crate::pool::{Generation, Pool, Profile};
 use crate::upstream::BackendPid;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
-use handshake::{Handshake, Refusal, handshake};
+use admit::{deny, refuse};
 use relay::{Halt, Relay};
 use start::Failed;
 
@@ -46,141 +51,12 @@ use start::Failed;
 /// still running then is cancelled.
 const FINISH: Duration = Duration::from_millis(500);
 
-/// Serves one connection to its end.
-pub async fn serve(context: Arc<Context>, accepted: Accepted) {
-    let peer = accepted.peer.clone();
-    let greeted = timeout(context.handshake_timeout, handshake(accepted, &context.tls)).await;
-    match greeted {
-        Err(_) => context.metrics.denial("handshake_timeout"),
-        Ok(Err(broken)) => debug!(%peer, "handshake broken off: {broken}"),
-        Ok(Ok(Handshake::Cancel { pid, key })) => context.sessions.cancel(pid, &key).await,
-        Ok(Ok(Handshake::Refused(stream, refusal))) => {
-            let error = match refusal {
-                Refusal::Startup(e) => ClientError::Startup(e),
-                Refusal::TlsRequired => ClientError::TlsRequired,
-            };
-            context.metrics.denial(match refusal {
-                Refusal::Startup(_) => "malformed",
-                Refusal::TlsRequired => "tls_required",
-            });
-            refuse(&context, stream, |out| error.fatal(out)).await;
-        }
-        Ok(Ok(Handshake::Start(stream, startup))) => admit(context, stream, peer, startup).await,
-    }
-}
-
-/// Tells a client why it is not let in.
-async fn refuse(context: &Context, mut stream: Stream, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut out = Vec::new();
-    write(&mut out);
-    let say = async {
-        stream.write_all(&out).await?;
-        stream.shutdown().await
-    };
-    let _ = timeout(context.handshake_timeout, say).await;
-}
-
-/// Identifies, authorises, and records both outcomes.
-async fn admit(context: Arc<Context>, stream: Stream, peer: Peer, startup: Startup) {
-    let mut record = Record::new(Event::SessionDeny);
-    record.source = Some(peer.to_string().into());
-    record.database = Some(startup.database.as_str().into());
-    record.requested_user = Some(startup.user.as_str().into());
-    record.application_name = startup.parameter("application_name").map(Into::into);
-    record.tls = stream.tls_version().map(Into::into);
-
-    let routes = context.routes.load_full();
-    let decision = decide(&routes, &peer, &startup).await;
-    let grant = match decision {
-        Ok(grant) => grant,
-        Err((identity, denial)) => {
-            record.identity = Some(Arc::new(identity));
-            let denied = Failed::Client(ClientError::Denied);
-            return deny(&context, stream, record, denial.reason(), denied).await;
-        }
-    };
-    record.client = Some(grant.client.name.clone());
-    record.identity = Some(grant.identity.clone());
-    record.rule = Some(grant.client.rule);
-
-    let Ok(_permit) = context.clients.clone().try_acquire_owned() else {
-        let error = Failed::Client(ClientError::TooManyClients);
-        return deny(&context, stream, record, "too_many_clients", error).await;
-    };
-    if startup.replication {
-        let error = Failed::Client(ClientError::Unsupported("replication"));
-        return deny(&context, stream, record, "unsupported", error).await;
-    }
-    let settings = match start::settings(&startup) {
-        Ok(settings) => settings,
-        Err(e) => return deny(&context, stream, record, "parameter", e.into()).await,
-    };
-    let Some(pool) = routes.pool(&grant) else {
-        // Rules and pools are made from the same configuration.
-        let error = Failed::Client(ClientError::Denied);
-        return deny(&context, stream, record, "no_pool", error).await;
-    };
-    drop(routes);
-    let source: Arc<str> = peer.to_string().into();
-    let Some(handle) = context.sessions.add(&grant, source) else {
-        let error = Failed::Client(ClientError::NoRandomNumbers);
-        return deny(&context, stream, record, "no_random_numbers", error).await;
-    };
-    let session = Session {
-        context,
-        handle,
-        pool,
-        record,
-        began: Instant::now(),
-    };
-    session.run(stream, &startup, settings, &grant).await;
-}
-
-async fn decide(
-    routes: &Arc<Routes>,
-    peer: &Peer,
-    startup: &Startup,
-) -> Result<Grant, (crate::audit::IdentityRef, access::Denial)> {
-    let ask = {
-        let (routes, peer) = (routes.clone(), peer.clone());
-        let (database, user) = (startup.database.clone(), startup.user.clone());
-        move || {
-            routes
-                .policy
-                .decide(&peer, &database, &user)
-                .map_err(|denial| (access::identity(&peer), denial))
-        }
-    };
-    // A name service may take its time; nobody else must wait for it.
-    if matches!(peer, Peer::Unix { .. }) {
-        match tokio::task::spawn_blocking(ask.clone()).await {
-            Ok(decision) => decision,
-            Err(_) => ask(),
-        }
-    } else {
-        ask()
-    }
-}
-
-async fn deny(
-    context: &Context,
-    stream: Stream,
-    mut record: Record,
-    reason: &'static str,
-    error: Failed,
-) {
-    info!(
-        source = record.source.as_deref(),
-        database = record.database.as_deref(),
-        "client denied: {reason}"
-    );
-    context.metrics.denial(reason);
-    record.outcome = Some(Outcome::Failure);
-    record.reason = Some(reason.into());
-    record.sqlstate = Some(error.sqlstate().into());
-    // Recorded before it is told; where that fails, it has been counted.
-    let _ = context.audit.record_durably(record).await;
-    refuse(context, stream, |out| error.fatal(out)).await;
+/// What a session that was greeted begins with.
+enum Greeted {
+    /// Settings to be in force on whatever server connection it gets.
+    Pooled(Arc<Profile>),
+    /// A server connection for itself alone.
+    Dedicated(crate::pool::Lease),
 }
 
 /// A client that was let in.
@@ -233,13 +109,12 @@ impl Session {
             ],
         );
         clients.increment(1.0);
-        let profile = self.pool.profiles.intern(settings);
         let greeted = tokio::select! {
-            greeted = self.greet(&mut stream, startup, &profile) => greeted,
+            greeted = self.greet(&mut stream, startup, settings) => greeted,
             _ = self.handle.signal_arrives() => Err(ClientError::ShuttingDown.into()),
         };
         match greeted {
-            Ok(()) => self.relay(stream, profile).await,
+            Ok(greeted) => self.relay(stream, greeted).await,
             Err(failed) => {
                 refuse(&self.context, stream, |out| failed.fatal(out)).await;
                 self.record_end(None, Some(&failed.reason()), Some(failed.sqlstate()));
@@ -290,9 +165,21 @@ impl Session {
         &self,
         stream: &mut Stream,
         startup: &Startup,
-        profile: &Arc<Profile>,
-    ) -> Result<(), Failed> {
-        let reported = start::reported(&self.pool, profile).await?;
+        settings: crate::pool::Settings,
+    ) -> Result<Greeted, Failed> {
+        let (greeted, reported) = match startup.replication {
+            Some(kind) => {
+                let lease = start::replicate(&self.pool, kind, &settings).await?;
+                let reported = Arc::new(lease.server.reported.clone());
+                self.handle.pin(Some("replication"));
+                (Greeted::Dedicated(lease), reported)
+            }
+            None => {
+                let profile = self.pool.profiles.intern(settings);
+                let reported = start::reported(&self.pool, &profile).await?;
+                (Greeted::Pooled(profile), reported)
+            }
+        };
         let mut out = Vec::with_capacity(512);
         if startup.newer_minor || !startup.protocol_options.is_empty() {
             message::negotiate_protocol_version(&mut out, &startup.protocol_options);
@@ -307,10 +194,16 @@ impl Session {
             stream.write_all(&out).await?;
             stream.flush().await
         };
-        sent.await.map_err(|_| ClientError::UpstreamLost.into())
+        sent.await
+            .map(|()| greeted)
+            .map_err(|_| ClientError::UpstreamLost.into())
     }
 
-    async fn relay(&self, stream: Stream, profile: Arc<Profile>) {
+    async fn relay(&self, stream: Stream, greeted: Greeted) {
+        let (profile, lease) = match greeted {
+            Greeted::Pooled(profile) => (profile, None),
+            Greeted::Dedicated(lease) => (Profile::initial(), Some(lease)),
+        };
         let mut relay = Relay::new(
             stream,
             self.pool.clone(),
@@ -318,6 +211,9 @@ impl Session {
             profile,
             self.first_use(),
         );
+        if let Some(lease) = lease {
+            relay.dedicate(lease);
+        }
         let mut asked = Instant::now();
         let ended: Result<(), ClientError> = loop {
             match relay.run().await {
@@ -430,8 +326,7 @@ impl Session {
         if let Some(lease) = relay.end()
             && ready
         {
-            let used =
-                lease.dirty || in_transaction || self.pool.database.pool_mode == PoolMode::Session;
+            let used = lease.dirty || in_transaction || relay.mode == PoolMode::Session;
             if used {
                 lease.check_in_after_cleaning(in_transaction);
             } else {

@@ -135,6 +135,11 @@ impl Relay {
                 && self.to_server.is_empty())
     }
 
+    /// Whether the session can be ended without breaking off a transaction.
+    pub fn may_end(&self) -> bool {
+        self.at_rest() || (self.back.streaming && self.back.is_at_boundary())
+    }
+
     /// Nothing is under way, but a transaction may be open.
     pub fn at_ready(&self) -> bool {
         self.replies.is_empty()
@@ -179,6 +184,12 @@ impl Relay {
         self.retry = true;
     }
 
+    /// Takes a connection that is this session's alone, to its end.
+    pub fn dedicate(&mut self, lease: Lease) {
+        self.mode = PoolMode::Session;
+        self.begin(lease);
+    }
+
     /// Gives the lease up; what becomes of its connection is the caller's.
     pub fn end(&mut self) -> Option<Lease> {
         // Under the lock of the handle, before anybody else can have it.
@@ -211,8 +222,11 @@ impl Relay {
         if let Some(fields) = findings.own_failed {
             return Err(Halt::SettingsRefused(fields));
         }
-        if self.mode != PoolMode::Transaction {
+        if self.mode == PoolMode::Session {
             return Ok(());
+        }
+        if findings.transaction {
+            return Err(Halt::Violation(ClientError::TransactionBlock));
         }
         self.ask |= findings.ask || (findings.freed && self.pinned.is_some());
         if findings.discarded {

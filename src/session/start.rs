@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use crate::pool::{CheckoutError, Pool, Profile, Settings};
-use crate::upstream::CleanError;
-use crate::wire::startup::Startup;
+use crate::pool::{CheckoutError, DedicatedError, Lease, Pool, Profile, Settings};
+use crate::upstream::{CleanError, ConnectError};
+use crate::wire::startup::{Replication, Startup};
 use crate::wire::{ClientError, message};
 
 /// Why a session did not start.
@@ -160,6 +160,44 @@ pub(super) async fn reported(
         pool.profiles.remember(profile, reported.clone());
     }
     Ok(reported)
+}
+
+/// Logs in for a client that replicates: its own connection, its own start-up
+/// parameters.
+pub(super) async fn replicate(
+    pool: &Arc<Pool>,
+    kind: Replication,
+    settings: &Settings,
+) -> Result<Lease, Failed> {
+    let own = ("replication".to_owned(), kind.as_str().to_owned());
+    let settings = settings.iter().map(|(n, v)| (n.to_string(), v.to_string()));
+    let parameters = std::iter::once(own).chain(settings).collect();
+    let error = match pool.dedicated(parameters).await {
+        Ok(lease) => return Ok(lease),
+        Err(DedicatedError::Checkout(e)) => return Err(checkout_error(pool, e).into()),
+        Err(DedicatedError::Login(error)) => error,
+    };
+    let database = pool.database.name.clone();
+    Err(match error {
+        ConnectError::Refused {
+            sqlstate, message, ..
+        } => match sqlstate.as_str() {
+            "42501" => ClientError::ReplicationRole(database).into(),
+            "28000" => ClientError::ReplicationHba(database).into(),
+            // Invalid or unknown parameters: those are the client's.
+            "22023" | "42704" => Failed::Parameter(message::ErrorFields {
+                sqlstate,
+                message,
+                ..Default::default()
+            }),
+            _ => ClientError::UpstreamRefused {
+                database,
+                sqlstate: sqlstate.into(),
+            }
+            .into(),
+        },
+        _ => ClientError::UpstreamDown(database).into(),
+    })
 }
 
 pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {

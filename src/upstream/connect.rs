@@ -33,7 +33,22 @@ pub async fn connect(
     cache: &KeyCache,
     limit: Duration,
 ) -> Result<Server, ConnectError> {
-    timeout(limit, login(target, credential, cache))
+    connect_with(target, credential, cache, limit, &[]).await
+}
+
+/// The same, with more start-up parameters; `user` and `database` are not
+/// among them.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_with(
+    target: &Arc<Target>,
+    credential: &Credential,
+    cache: &KeyCache,
+    limit: Duration,
+    parameters: &[(String, String)],
+) -> Result<Server, ConnectError> {
+    timeout(limit, login(target, credential, cache, parameters))
         .await
         .unwrap_or_else(|_| {
             Err(ConnectError::Timeout {
@@ -46,6 +61,7 @@ async fn login(
     target: &Arc<Target>,
     credential: &Credential,
     cache: &KeyCache,
+    parameters: &[(String, String)],
 ) -> Result<Server, ConnectError> {
     let address = target.to_string();
     let stream = reach(target).await?;
@@ -55,7 +71,10 @@ async fn login(
         output: BytesMut::new(),
         address,
     };
-    match login.authenticate(target, credential, cache).await {
+    match login
+        .authenticate(target, credential, cache, parameters)
+        .await
+    {
         Ok(mechanism) => login.finish(target, mechanism).await,
         Err(error) => {
             if matches!(error, ConnectError::Refused { .. }) {
@@ -118,13 +137,16 @@ impl Login {
         target: &Arc<Target>,
         credential: &Credential,
         cache: &KeyCache,
+        parameters: &[(String, String)],
     ) -> Result<&'static str, ConnectError> {
-        let parameters = [
+        let own = [
             ("user", credential.username.as_str()),
             ("database", &target.dbname),
             ("application_name", "pgvalet"),
         ];
-        frontend::startup_message(parameters, &mut self.output)
+        // Of two values Postgres takes the later one.
+        let more = parameters.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        frontend::startup_message(own.into_iter().chain(more), &mut self.output)
             .map_err(|_| self.protocol("a NUL in a start-up parameter"))?;
         self.send().await?;
         authenticate(self, target, credential, cache).await

@@ -9,7 +9,7 @@ mod server;
 mod target;
 
 pub use cancel::cancel;
-pub use connect::connect;
+pub use connect::{connect, connect_with};
 pub use error::ConnectError;
 pub use scram::KeyCache;
 pub use server::{Backend, BackendPid, CleanError, Server};

@@ -1,33 +1,27 @@
 //! DeleteSecret, RestoreSecret, and the end of recovery windows.
 
 use super::VaultError;
-use super::secrets;
+use super::secrets::{self, Secret};
 use super::tx::{DAY, Millis, Tx};
 use crate::secret::Deletion;
 
 /// When the secret is gone for good.
-pub fn delete(tx: &Tx<'_>, id: &str, how: Deletion) -> Result<Millis, VaultError> {
+pub fn delete(tx: &Tx<'_>, secret: &Secret, how: Deletion) -> Result<Millis, VaultError> {
     match how {
         Deletion::Now => {
-            match secrets::find(tx, id) {
-                Ok(secret) => {
-                    tx.sql
-                        .execute("DELETE FROM secret WHERE id = ?1", [secret.id])?;
-                }
-                // Deleting what is not there reaches what was asked for.
-                Err(VaultError::ResourceNotFound(_)) => {}
-                Err(e) => return Err(e),
-            }
+            tx.sql
+                .execute("DELETE FROM secret WHERE id = ?1", [secret.id])?;
             Ok(tx.now)
         }
         Deletion::Window { days } => {
-            if !(7..=30).contains(&days) {
-                return Err(VaultError::InvalidParameter(
-                    "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive)."
+            check_window(i64::from(days))?;
+            if secret.deletion.is_some() {
+                return Err(VaultError::InvalidRequest(
+                    "You tried to perform the operation on a secret that's currently marked \
+                     deleted."
                         .into(),
                 ));
             }
-            let secret = secrets::find_live(tx, id)?;
             let at = tx.now + Millis::from(days) * DAY;
             tx.sql.execute(
                 "UPDATE secret SET deletion = ?2, changed = ?3 WHERE id = ?1",
@@ -38,9 +32,27 @@ pub fn delete(tx: &Tx<'_>, id: &str, how: Deletion) -> Result<Millis, VaultError
     }
 }
 
+pub fn check_window(days: i64) -> Result<(), VaultError> {
+    if (7..=30).contains(&days) {
+        return Ok(());
+    }
+    Err(VaultError::InvalidParameter(
+        "The RecoveryWindowInDays value must be between 7 and 30 days (inclusive).".into(),
+    ))
+}
+
+/// The secret that DeleteSecret means: deleting at once what is not there
+/// reaches what was asked for.
+pub fn find(tx: &Tx<'_>, id: &str, how: Deletion) -> Result<Option<Secret>, VaultError> {
+    match secrets::find(tx, id) {
+        Ok(secret) => Ok(Some(secret)),
+        Err(VaultError::ResourceNotFound(_)) if how == Deletion::Now => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// Restoring a secret that is not marked for deletion changes nothing.
-pub fn restore(tx: &Tx<'_>, id: &str) -> Result<(), VaultError> {
-    let secret = secrets::find(tx, id)?;
+pub fn restore(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
     if secret.deletion.is_some() {
         tx.sql.execute(
             "UPDATE secret SET deletion = NULL, changed = ?2 WHERE id = ?1",

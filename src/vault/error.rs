@@ -16,6 +16,11 @@ pub enum VaultError {
     InvalidParameter(String),
     #[error("{0}")]
     InvalidRequest(String),
+    /// What the service model rules out: lengths, ranges, words.
+    #[error("{0}")]
+    Validation(String),
+    #[error("{0}")]
+    InvalidNextToken(String),
     #[error("{0}")]
     LimitExceeded(String),
     #[error("{0}")]
@@ -36,6 +41,8 @@ impl VaultError {
             Self::ResourceExists(_) => "ResourceExistsException",
             Self::InvalidParameter(_) => "InvalidParameterException",
             Self::InvalidRequest(_) => "InvalidRequestException",
+            Self::Validation(_) => "ValidationException",
+            Self::InvalidNextToken(_) => "InvalidNextTokenException",
             Self::LimitExceeded(_) => "LimitExceededException",
             Self::DecryptionFailure(_) => "DecryptionFailure",
             Self::Busy(_) | Self::Internal(_) => "InternalServiceError",

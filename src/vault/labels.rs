@@ -51,8 +51,16 @@ pub fn attach(tx: &Tx<'_>, secret: &Secret, version: i64, label: &str) -> Result
         if let Some(from) = from {
             set(tx, secret, from, AWSPREVIOUS)?;
         }
-        if holder(tx, secret, AWSPENDING)? == Some(version) {
+        let pending = holder(tx, secret, AWSPENDING)? == Some(version);
+        if pending {
             remove(tx, secret, AWSPENDING)?;
+        }
+        // A new value put by hand counts as a rotation where there is a schedule.
+        let scheduled = secret.rotation.as_ref().is_some_and(|r| r.enabled);
+        if from.is_some() && (pending || scheduled) {
+            tx.sql
+                .prepare_cached("UPDATE secret SET rotated = ?2 WHERE id = ?1")?
+                .execute((secret.id, tx.now))?;
         }
     }
     Ok(())
@@ -91,19 +99,18 @@ pub fn check_count(tx: &Tx<'_>, version: i64) -> Result<(), VaultError> {
 /// UpdateSecretVersionStage.
 pub fn update(
     tx: &Tx<'_>,
-    id: &str,
+    secret: &Secret,
     label: &str,
     to: Option<&str>,
     from: Option<&str>,
 ) -> Result<(), VaultError> {
-    let secret = secrets::find_live(tx, id)?;
     check_name(label)?;
     let find = |token: &str| {
-        versions::by_token(tx, &secret, token)?.ok_or_else(|| VaultError::no_version(token))
+        versions::by_token(tx, secret, token)?.ok_or_else(|| VaultError::no_version(token))
     };
     let to = to.map(find).transpose()?;
     let from = from.map(find).transpose()?;
-    let holder = holder(tx, &secret, label)?;
+    let holder = holder(tx, secret, label)?;
 
     match (&to, &from) {
         (None, None) => {
@@ -121,11 +128,7 @@ pub fn update(
             )));
         }
         (Some(_), None) if holder.is_some() => {
-            let token: String =
-                tx.sql
-                    .query_row("SELECT token FROM version WHERE id = ?1", [holder], |row| {
-                        row.get(0)
-                    })?;
+            let token = versions::token_of(tx, holder.unwrap_or_default())?;
             return Err(VaultError::InvalidParameter(format!(
                 "The parameter RemoveFromVersionId can't be empty. Staging label {label} is \
                  currently attached to version {token}, so you must explicitly reference that \
@@ -149,11 +152,11 @@ pub fn update(
     }
     match to {
         Some(to) => {
-            attach(tx, &secret, to.id, label)?;
+            attach(tx, secret, to.id, label)?;
             check_count(tx, to.id)?;
         }
-        None => remove(tx, &secret, label)?,
+        None => remove(tx, secret, label)?,
     }
-    versions::prune(tx, &secret)?;
-    secrets::touch(tx, &secret)
+    versions::prune(tx, secret)?;
+    secrets::touch(tx, secret)
 }

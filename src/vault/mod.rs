@@ -14,15 +14,22 @@
 //! ListSecrets), [`versions`] (values), [`labels`], [`delete`], [`random`],
 //! [`token`]; beneath them [`tx`], [`schema`], [`key`].
 
+pub mod api;
 mod changes;
 mod delete;
 mod envelope;
 mod error;
 mod key;
 mod labels;
+mod layout;
+pub mod policy;
+pub mod principals;
 mod random;
+mod rotation;
 mod schema;
+mod search;
 mod secrets;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -72,20 +79,20 @@ impl Shared {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T>(
+    fn read<T, E: From<VaultError>>(
         &self,
-        operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError>,
-    ) -> Result<T, VaultError> {
+        operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut guard = self.lock();
         let file = &mut *guard;
         let tx = Tx::reading(&mut file.connection, &file.master, tx::now())?;
         operation(&tx)
     }
 
-    fn write<T>(
+    fn write<T, E: From<VaultError>>(
         &self,
-        operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError>,
-    ) -> Result<T, VaultError> {
+        operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let result = {
             let mut guard = self.lock();
             let file = &mut *guard;
@@ -111,7 +118,7 @@ impl Shared {
     /// there is something to remove.
     fn purge(&self) -> Result<(), VaultError> {
         if self.read(delete::anything_to_purge)? {
-            self.write(|_| Ok(()))?;
+            self.write(|_| Ok::<_, VaultError>(()))?;
         }
         Ok(())
     }
@@ -174,7 +181,15 @@ impl Vault {
     ) -> Result<VersionId, VaultError> {
         self.write(move |tx| {
             let token = token.as_ref().map(VersionId::as_str);
-            secrets::create(tx, &name, description.as_deref(), &value, token)
+            let new = secrets::New {
+                name: &name,
+                description: description.as_deref(),
+                value: Some(&value),
+                token,
+                ..Default::default()
+            };
+            let (_, version) = secrets::create(tx, &new)?;
+            version.ok_or_else(|| VaultError::Internal("a value made no version".into()))
         })
         .await
     }
@@ -188,7 +203,8 @@ impl Vault {
     ) -> Result<Version, VaultError> {
         self.read(move |tx| {
             let version = version.as_ref().map(VersionId::as_str);
-            versions::get(tx, &id, version, stage.as_deref())
+            let secret = secrets::find_live(tx, &id)?;
+            versions::get(tx, &secret, version, stage.as_deref())
         })
         .await
     }
@@ -229,8 +245,19 @@ impl Vault {
         &self,
         include_planned_deletion: bool,
     ) -> Result<Vec<Description>, VaultError> {
-        self.read(move |tx| secrets::list(tx, include_planned_deletion))
-            .await
+        self.read(move |tx| {
+            let all = search::Search {
+                filters: Vec::new(),
+                planned_deletion: include_planned_deletion,
+                sort_by: search::SortBy::Name,
+                descending: false,
+                after: None,
+                limit: usize::MAX,
+            };
+            let found = search::search(tx, &all)?.secrets.into_iter();
+            found.map(|secret| secrets::described(tx, secret)).collect()
+        })
+        .await
     }
 
     /// UpdateSecretVersionStage.
@@ -245,7 +272,7 @@ impl Vault {
             let (to, from) = (to.as_ref(), from.as_ref());
             labels::update(
                 tx,
-                &id,
+                &secrets::find_live(tx, &id)?,
                 &label,
                 to.map(VersionId::as_str),
                 from.map(VersionId::as_str),
@@ -264,14 +291,18 @@ impl Vault {
 
     /// DeleteSecret; when it will be gone.
     pub async fn delete(&self, id: String, how: Deletion) -> Result<SystemTime, VaultError> {
-        self.write(move |tx| delete::delete(tx, &id, how))
-            .await
-            .map(tx::time)
+        self.write(move |tx| match delete::find(tx, &id, how)? {
+            Some(secret) => delete::delete(tx, &secret, how),
+            None => Ok(tx.now),
+        })
+        .await
+        .map(tx::time)
     }
 
     /// RestoreSecret.
     pub async fn restore(&self, id: String) -> Result<(), VaultError> {
-        self.write(move |tx| delete::restore(tx, &id)).await
+        self.write(move |tx| delete::restore(tx, &secrets::find(tx, &id)?))
+            .await
     }
 }
 

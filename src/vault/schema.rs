@@ -9,54 +9,16 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::OpenError;
 use super::envelope::{self, Sealed};
 use super::key::{self, Draft, Key};
+use super::layout::{self, LAYOUT};
 
 /// `PRAGMA application_id`: "pgvt".
 const APPLICATION_ID: i64 = 0x7067_7674;
-/// `PRAGMA user_version`: the layout below.
-const LAYOUT: i64 = 1;
 /// How long a transaction waits for another process to finish its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sealed under the master key at creation; that it opens proves the key.
 const KEY_CHECK: &[u8] = b"this key opens this store";
 const KEY_CHECK_NAME: &str = "key check";
-
-/// Times are milliseconds since the Unix epoch. That a label sits on one
-/// version only is the primary key of `label`, not a matter of care. A version
-/// whose `value` is null is a placeholder that waits for PutSecretValue.
-const LAYOUT_1: &str = "
-CREATE TABLE store (
-    one       INTEGER PRIMARY KEY CHECK (one = 1),
-    check_key BLOB NOT NULL,
-    check_value BLOB NOT NULL
-) STRICT;
-CREATE TABLE secret (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
-    name        TEXT NOT NULL UNIQUE,
-    arn         TEXT NOT NULL UNIQUE,
-    description TEXT,
-    created     INTEGER NOT NULL,
-    changed     INTEGER NOT NULL,
-    deletion    INTEGER
-) STRICT;
-CREATE TABLE version (
-    id       INTEGER PRIMARY KEY AUTOINCREMENT,
-    secret   INTEGER NOT NULL REFERENCES secret ON DELETE CASCADE,
-    token    TEXT NOT NULL,
-    created  INTEGER NOT NULL,
-    data_key BLOB,
-    value    BLOB,
-    UNIQUE (secret, token),
-    CHECK ((data_key IS NULL) = (value IS NULL))
-) STRICT;
-CREATE TABLE label (
-    secret  INTEGER NOT NULL REFERENCES secret ON DELETE CASCADE,
-    name    TEXT NOT NULL,
-    version INTEGER NOT NULL REFERENCES version ON DELETE CASCADE,
-    PRIMARY KEY (secret, name)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX label_version ON label (version);
-";
 
 /// What an open store consists of.
 pub struct Opened {
@@ -85,21 +47,25 @@ pub fn open(path: &Path, key_file: &Path) -> Result<Opened, OpenError> {
             master
         }
     };
-    let connection = connect(path)?;
+    let mut connection = connect(path)?;
     let key_check = read_key_check(path, &connection)?;
-    let data_version = data_version(&connection).map_err(|e| sqlite(path, e))?;
-    match envelope::open(&master, KEY_CHECK_NAME, "", &key_check) {
-        Ok(plain) if plain[..] == *KEY_CHECK => Ok(Opened {
-            connection,
-            master,
-            key_check,
-            data_version,
-        }),
-        _ => Err(OpenError::KeyWrong {
+    if !envelope::open(&master, KEY_CHECK_NAME, "", &key_check)
+        .is_ok_and(|plain| plain[..] == *KEY_CHECK)
+    {
+        return Err(OpenError::KeyWrong {
             key: key_file.to_owned(),
             database: path.to_owned(),
-        }),
+        });
     }
+    // Only now: a store that cannot be read is not changed either.
+    layout::upgrade(&mut connection).map_err(|e| sqlite(path, e))?;
+    let data_version = data_version(&connection).map_err(|e| sqlite(path, e))?;
+    Ok(Opened {
+        connection,
+        master,
+        key_check,
+        data_version,
+    })
 }
 
 /// Whether the store still is sealed under the key it was opened with: asked
@@ -164,9 +130,8 @@ fn write_layout(draft: &Path, master: &Key) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     configure(&connection)?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    tx.execute_batch(LAYOUT_1)?;
+    layout::build(&tx, 0)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-    tx.pragma_update(None, "user_version", LAYOUT)?;
     write_key_check(&tx, master)?;
     tx.commit()?;
     // Closing the last connection folds the log into the file and removes it.
@@ -192,7 +157,7 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::NotAStore(path.to_owned()));
     }
     let layout = number("user_version").map_err(at)?;
-    if layout != LAYOUT {
+    if !(1..=LAYOUT).contains(&layout) {
         return Err(OpenError::Newer(path.to_owned(), layout, LAYOUT));
     }
     connection
@@ -212,11 +177,16 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
 fn rekey_empty(path: &Path, key_file: &Path) -> Result<Key, OpenError> {
     let mut connection = connect(path)?;
     let at = |e| sqlite(path, e);
+    layout::upgrade(&mut connection).map_err(at)?;
     let tx = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(at)?;
     let values: i64 = tx
-        .query_row("SELECT count(value) FROM version", [], |row| row.get(0))
+        .query_row(
+            "SELECT (SELECT count(value) FROM version) + (SELECT count(*) FROM access_key)",
+            [],
+            |row| row.get(0),
+        )
         .map_err(at)?;
     if values > 0 {
         return Err(OpenError::KeyMissing {
@@ -280,7 +250,7 @@ fn sqlite(path: &Path, error: rusqlite::Error) -> OpenError {
 pub fn in_memory() -> Opened {
     let connection = Connection::open_in_memory().unwrap();
     configure(&connection).unwrap();
-    connection.execute_batch(LAYOUT_1).unwrap();
+    layout::build(&connection, 0).unwrap();
     let master = Key::generate().unwrap();
     write_key_check(&connection, &master).unwrap();
     let key_check = select_key_check(&connection).unwrap();

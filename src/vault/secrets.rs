@@ -1,16 +1,18 @@
 //! Secrets without their values: names, ARNs, CreateSecret, DescribeSecret,
 //! ListSecrets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Row};
 
+use super::rotation::Rotation;
+use super::tags::{self, Tag};
 use super::tx::{Millis, Tx, time};
 use super::versions::{self, Value};
-use super::{VaultError, random};
+use super::{VaultError, random, token};
 use crate::secret::{Description, VersionId};
 
-const ARN_PREFIX: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
+pub const ARN_PREFIX: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
 const NAME_LIMIT: usize = 512;
 const ID_LIMIT: usize = 2048;
 const DESCRIPTION_LIMIT: usize = 2048;
@@ -25,12 +27,24 @@ pub struct Secret {
     pub changed: Millis,
     /// When a deletion that was asked for takes place.
     pub deletion: Option<Millis>,
+    /// KmsKeyId: kept and shown; values are sealed under the store's own key.
+    pub kms_key: Option<String>,
+    /// Type: of secrets that third parties hold.
+    pub kind: Option<String>,
+    /// The day of the last GetSecretValue.
+    pub accessed: Option<Millis>,
+    pub rotation: Option<Rotation>,
+    pub rotated: Option<Millis>,
+    /// The resource policy, as it was put.
+    pub policy: Option<String>,
 }
 
-const COLUMNS: &str = "id, name, arn, description, created, changed, deletion";
+pub const COLUMNS: &str = "id, name, arn, description, created, changed, deletion, kms_key, kind, \
+                       accessed, rotation, rotated, policy";
 
 impl Secret {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let rotation: Option<String> = row.get(10)?;
         Ok(Self {
             id: row.get(0)?,
             name: row.get(1)?,
@@ -39,10 +53,17 @@ impl Secret {
             created: row.get(4)?,
             changed: row.get(5)?,
             deletion: row.get(6)?,
+            kms_key: row.get(7)?,
+            kind: row.get(8)?,
+            accessed: row.get(9)?,
+            // Written by this program only; one that cannot be read is none.
+            rotation: rotation.and_then(|text| serde_json::from_str(&text).ok()),
+            rotated: row.get(11)?,
+            policy: row.get(12)?,
         })
     }
 
-    fn describe(self, versions: BTreeMap<VersionId, Vec<String>>) -> Description {
+    fn describe(self, versions: Labelled) -> Description {
         Description {
             arn: self.arn.into(),
             name: self.name.into(),
@@ -54,6 +75,9 @@ impl Secret {
         }
     }
 }
+
+/// Versions that carry a label, with their labels.
+pub type Labelled = BTreeMap<VersionId, Vec<String>>;
 
 /// The secret that a SecretId means: a name, an ARN, or an ARN without its six
 /// random characters. The whole ARN is tried first, because a name may itself
@@ -86,33 +110,51 @@ pub fn find_live(tx: &Tx<'_>, id: &str) -> Result<Secret, VaultError> {
 }
 
 pub fn touch(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
-    tx.sql.execute(
-        "UPDATE secret SET changed = ?2 WHERE id = ?1",
-        (secret.id, tx.now),
-    )?;
+    tx.sql
+        .prepare_cached("UPDATE secret SET changed = ?2 WHERE id = ?1")?
+        .execute((secret.id, tx.now))?;
     Ok(())
 }
 
-/// CreateSecret with its first value; the id of that version.
-pub fn create(
-    tx: &Tx<'_>,
-    name: &str,
-    description: Option<&str>,
-    value: &Value,
-    token: Option<&str>,
-) -> Result<VersionId, VaultError> {
+/// What CreateSecret makes.
+#[derive(Default)]
+pub struct New<'a> {
+    pub name: &'a str,
+    pub description: Option<&'a str>,
+    pub kms_key: Option<&'a str>,
+    pub kind: Option<&'a str>,
+    pub tags: &'a [Tag],
+    /// Without one the secret has no version yet.
+    pub value: Option<&'a Value>,
+    pub token: Option<&'a str>,
+}
+
+fn check_name(name: &str) -> Result<(), VaultError> {
     let valid = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
     if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(valid) {
-        return Err(VaultError::InvalidParameter(format!(
+        return Err(VaultError::Validation(
             "Invalid name. Must be a valid name containing alphanumeric characters, or any of \
-             the following: -/_+=.@ and at most {NAME_LIMIT} characters."
-        )));
+             the following: -/_+=.@!"
+                .into(),
+        ));
     }
+    Ok(())
+}
+
+fn check_description(description: Option<&str>) -> Result<(), VaultError> {
     if description.is_some_and(|d| d.chars().count() > DESCRIPTION_LIMIT) {
         return Err(VaultError::InvalidParameter(format!(
             "Invalid description. It must have at most {DESCRIPTION_LIMIT} characters."
         )));
     }
+    Ok(())
+}
+
+/// CreateSecret; the secret and the id of its first version.
+pub fn create(tx: &Tx<'_>, new: &New<'_>) -> Result<(Secret, Option<VersionId>), VaultError> {
+    let name = new.name;
+    check_name(name)?;
+    check_description(new.description)?;
     let existing = tx
         .sql
         .query_row(
@@ -130,10 +172,10 @@ pub fn create(
             ));
         }
         // The same request again, as a client sends it after a lost answer.
-        if let Some(token) = token
+        if let (Some(token), Some(value)) = (new.token, new.value)
             && versions::holds(tx, &existing, token, value)?
         {
-            return Ok(VersionId::new(token));
+            return Ok((existing, Some(VersionId::new(token))));
         }
         return Err(VaultError::ResourceExists(format!(
             "The operation failed because the secret {name} already exists."
@@ -141,17 +183,74 @@ pub fn create(
     }
     let arn = format!("{ARN_PREFIX}{name}-{}", random::alphanumeric(6)?);
     tx.sql.execute(
-        "INSERT INTO secret (name, arn, description, created, changed) VALUES (?1, ?2, ?3, ?4, ?4)",
-        (name, &arn, description, tx.now),
+        "INSERT INTO secret (name, arn, description, created, changed, kms_key, kind)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)",
+        (name, &arn, new.description, tx.now, new.kms_key, new.kind),
     )?;
     let secret = find(tx, &arn)?;
-    versions::put(tx, &secret, value, &[], token)
+    tags::add(tx, &secret, new.tags)?;
+    let version = match new.value {
+        Some(value) => Some(versions::put(tx, &secret, value, &[], new.token)?),
+        None => None,
+    };
+    Ok((secret, version))
 }
 
-/// DescribeSecret; the one read that a secret marked for deletion allows.
-pub fn describe(tx: &Tx<'_>, id: &str) -> Result<Description, VaultError> {
-    let secret = find(tx, id)?;
-    let mut versions: BTreeMap<VersionId, Vec<String>> = BTreeMap::new();
+/// What UpdateSecret changes; what is absent stays as it was.
+#[derive(Default)]
+pub struct Update<'a> {
+    pub description: Option<&'a str>,
+    pub kms_key: Option<&'a str>,
+    pub kind: Option<&'a str>,
+    pub value: Option<&'a Value>,
+    pub token: Option<&'a str>,
+}
+
+/// UpdateSecret; the id of the version that a new value made.
+pub fn update(
+    tx: &Tx<'_>,
+    secret: &Secret,
+    update: &Update<'_>,
+) -> Result<Option<VersionId>, VaultError> {
+    check_description(update.description)?;
+    // Without its mark an existing version would be found equal and be made
+    // current again by a repeated request.
+    if let (Some(token), Some(value)) = (update.token, update.value)
+        && versions::by_token(tx, secret, token)?.is_some()
+        && !versions::holds(tx, secret, token, value)?
+    {
+        return Err(token::in_use(token, secret));
+    }
+    tx.sql.execute(
+        "UPDATE secret SET description = coalesce(?2, description),
+             kms_key = coalesce(?3, kms_key), kind = coalesce(?4, kind), changed = ?5
+         WHERE id = ?1",
+        (
+            secret.id,
+            update.description,
+            update.kms_key,
+            update.kind,
+            tx.now,
+        ),
+    )?;
+    if update
+        .kms_key
+        .is_some_and(|key| secret.kms_key.as_deref() != Some(key))
+    {
+        versions::reseal_labelled(tx, secret, update.kms_key)?;
+    }
+    match update.value {
+        Some(value) => {
+            let secret = find(tx, &secret.arn)?;
+            versions::put(tx, &secret, value, &[], update.token).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// The versions of a secret that carry labels.
+pub fn labelled(tx: &Tx<'_>, secret: &Secret) -> Result<Labelled, VaultError> {
+    let mut versions = Labelled::new();
     let mut statement = tx.sql.prepare_cached(
         "SELECT version.token, label.name FROM label JOIN version ON version.id = label.version
          WHERE label.secret = ?1 ORDER BY label.name",
@@ -164,36 +263,15 @@ pub fn describe(tx: &Tx<'_>, id: &str) -> Result<Description, VaultError> {
             .or_default()
             .push(row.get(1)?);
     }
-    Ok(secret.describe(versions))
+    Ok(versions)
 }
 
-/// ListSecrets, ordered by name.
-pub fn list(tx: &Tx<'_>, include_planned_deletion: bool) -> Result<Vec<Description>, VaultError> {
-    let mut labels: HashMap<i64, BTreeMap<VersionId, Vec<String>>> = HashMap::new();
-    let mut statement = tx.sql.prepare_cached(
-        "SELECT label.secret, version.token, label.name
-         FROM label JOIN version ON version.id = label.version ORDER BY label.name",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let token: String = row.get(1)?;
-        labels
-            .entry(row.get(0)?)
-            .or_default()
-            .entry(VersionId::new(token))
-            .or_default()
-            .push(row.get(2)?);
-    }
-    let mut statement = tx.sql.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM secret
-         WHERE deletion IS NULL OR (?1 AND deletion > ?2) ORDER BY name"
-    ))?;
-    statement
-        .query_map((include_planned_deletion, tx.now), Secret::read)?
-        .map(|secret| {
-            let secret = secret?;
-            let versions = labels.remove(&secret.id).unwrap_or_default();
-            Ok(secret.describe(versions))
-        })
-        .collect()
+/// DescribeSecret; the one read that a secret marked for deletion allows.
+pub fn describe(tx: &Tx<'_>, id: &str) -> Result<Description, VaultError> {
+    described(tx, find(tx, id)?)
+}
+
+pub fn described(tx: &Tx<'_>, secret: Secret) -> Result<Description, VaultError> {
+    let versions = labelled(tx, &secret)?;
+    Ok(secret.describe(versions))
 }

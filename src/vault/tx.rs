@@ -63,13 +63,16 @@ impl<'a> Tx<'a> {
 }
 
 pub fn now() -> Millis {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|d| Millis::try_from(d.as_millis()).ok())
-        .unwrap_or(0)
+    millis(SystemTime::now())
 }
 
 pub fn time(at: Millis) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or(0))
+}
+
+pub fn millis(at: SystemTime) -> Millis {
+    at.duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|d| Millis::try_from(d.as_millis()).ok())
+        .unwrap_or(0)
 }

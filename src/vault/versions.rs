@@ -12,7 +12,7 @@ use super::labels;
 use super::secrets::{self, Secret};
 use super::tx::{DAY, Millis, Tx, time};
 use super::{VaultError, token};
-use crate::secret::{AWSCURRENT, AWSPENDING, VersionId};
+use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, VersionId};
 
 /// SecretString and SecretBinary: bytes of the value.
 const VALUE_LIMIT: usize = 65_536;
@@ -64,6 +64,9 @@ pub struct Version {
     pub stages: Vec<String>,
     pub created: SystemTime,
     pub value: Value,
+    /// The row, where this is the first access of the day and has to be noted:
+    /// see [`accessed`].
+    pub first_access: Option<i64>,
 }
 
 /// A row of `version`.
@@ -71,6 +74,7 @@ pub struct Row {
     pub id: i64,
     pub token: String,
     pub created: Millis,
+    pub accessed: Option<Millis>,
     /// `None`: a placeholder that waits for its value.
     pub sealed: Option<Sealed>,
 }
@@ -83,7 +87,7 @@ fn find_where<P: rusqlite::Params>(
     let row = tx
         .sql
         .prepare_cached(&format!(
-            "SELECT id, token, created, data_key, value FROM version WHERE {condition}"
+            "SELECT id, token, created, data_key, value, accessed FROM version WHERE {condition}"
         ))?
         .query_row(parameters, |row| {
             let data_key: Option<Vec<u8>> = row.get(3)?;
@@ -92,6 +96,7 @@ fn find_where<P: rusqlite::Params>(
                 id: row.get(0)?,
                 token: row.get(1)?,
                 created: row.get(2)?,
+                accessed: row.get(5)?,
                 sealed: data_key
                     .zip(value)
                     .map(|(data_key, value)| Sealed { data_key, value }),
@@ -105,7 +110,7 @@ pub fn by_token(tx: &Tx<'_>, secret: &Secret, token: &str) -> Result<Option<Row>
     find_where(tx, "secret = ?1 AND token = ?2", (secret.id, token))
 }
 
-fn by_label(tx: &Tx<'_>, secret: &Secret, label: &str) -> Result<Option<Row>, VaultError> {
+pub fn by_label(tx: &Tx<'_>, secret: &Secret, label: &str) -> Result<Option<Row>, VaultError> {
     find_where(
         tx,
         "id = (SELECT version FROM label WHERE secret = ?1 AND name = ?2)",
@@ -143,19 +148,18 @@ pub fn holds(tx: &Tx<'_>, secret: &Secret, token: &str, value: &Value) -> Result
 /// GetSecretValue. Without a version and a stage it means AWSCURRENT.
 pub fn get(
     tx: &Tx<'_>,
-    id: &str,
+    secret: &Secret,
     version: Option<&str>,
     stage: Option<&str>,
 ) -> Result<Version, VaultError> {
-    let secret = secrets::find_live(tx, id)?;
     let (row, missing) = match (version, stage) {
         (Some(version), _) => (
-            by_token(tx, &secret, version)?,
+            by_token(tx, secret, version)?,
             VaultError::no_version(version),
         ),
         (None, stage) => {
             let label = stage.unwrap_or(AWSCURRENT);
-            (by_label(tx, &secret, label)?, VaultError::no_stage(label))
+            (by_label(tx, secret, label)?, VaultError::no_stage(label))
         }
     };
     let Some((row, sealed)) = row.and_then(|mut row| row.sealed.take().map(|s| (row, s))) else {
@@ -169,10 +173,12 @@ pub fn get(
             "You provided a VersionStage that is not associated to the provided VersionId.".into(),
         ));
     }
+    let day = tx.now - tx.now % DAY;
     Ok(Version {
-        value: open(tx, &secret, &row.token, &sealed)?,
-        arn: secret.arn.into(),
-        name: secret.name.into(),
+        value: open(tx, secret, &row.token, &sealed)?,
+        arn: secret.arn.as_str().into(),
+        name: secret.name.as_str().into(),
+        first_access: (row.accessed < Some(day) || secret.accessed < Some(day)).then_some(row.id),
         id: VersionId::new(row.token),
         stages,
         created: time(row.created),
@@ -252,16 +258,109 @@ fn insert(
     sealed: Option<&Sealed>,
 ) -> Result<i64, VaultError> {
     tx.sql.execute(
-        "INSERT INTO version (secret, token, created, data_key, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO version (secret, token, created, data_key, value, kms_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         (
             secret.id,
             token,
             tx.now,
             sealed.map(|s| &s.data_key),
             sealed.map(|s| &s.value),
+            &secret.kms_key,
         ),
     )?;
     Ok(tx.sql.last_insert_rowid())
+}
+
+/// Notes that a version was read today.
+pub fn accessed(tx: &Tx<'_>, version: i64) -> Result<(), VaultError> {
+    let day = tx.now - tx.now % DAY;
+    tx.sql
+        .prepare_cached("UPDATE version SET accessed = ?2 WHERE id = ?1")?
+        .execute((version, day))?;
+    tx.sql
+        .prepare_cached(
+            "UPDATE secret SET accessed = ?2
+             WHERE id = (SELECT secret FROM version WHERE id = ?1)",
+        )?
+        .execute((version, day))?;
+    Ok(())
+}
+
+pub fn token_of(tx: &Tx<'_>, version: i64) -> Result<String, VaultError> {
+    Ok(tx
+        .sql
+        .prepare_cached("SELECT token FROM version WHERE id = ?1")?
+        .query_row([version], |row| row.get(0))?)
+}
+
+/// A version without its value, for ListSecretVersionIds.
+pub struct Entry {
+    pub id: i64,
+    pub token: String,
+    pub created: Millis,
+    pub accessed: Option<Millis>,
+    pub kms_key: Option<String>,
+    pub stages: Vec<String>,
+}
+
+/// Versions in the order in which they were made, after the row `after`; those
+/// without a label only where they are asked for.
+pub fn list(
+    tx: &Tx<'_>,
+    secret: &Secret,
+    deprecated: bool,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<Entry>, VaultError> {
+    let mut statement = tx.sql.prepare_cached(
+        "SELECT id, token, created, accessed, kms_key FROM version
+         WHERE secret = ?1 AND id > ?2
+             AND (?3 OR EXISTS (SELECT 1 FROM label WHERE version = version.id))
+         ORDER BY id LIMIT ?4",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map((secret.id, after, deprecated, limit), |row| {
+        Ok(Entry {
+            id: row.get(0)?,
+            token: row.get(1)?,
+            created: row.get(2)?,
+            accessed: row.get(3)?,
+            kms_key: row.get(4)?,
+            stages: Vec::new(),
+        })
+    })?;
+    let mut entries = rows.collect::<Result<Vec<_>, _>>()?;
+    for entry in &mut entries {
+        entry.stages = labels::of(tx, entry.id)?;
+    }
+    Ok(entries)
+}
+
+/// Another KmsKeyId: the versions in use are sealed afresh and carry it.
+pub fn reseal_labelled(
+    tx: &Tx<'_>,
+    secret: &Secret,
+    kms_key: Option<&str>,
+) -> Result<(), VaultError> {
+    for label in [AWSCURRENT, AWSPENDING, AWSPREVIOUS] {
+        let Some(Row {
+            id,
+            token,
+            sealed: Some(sealed),
+            ..
+        }) = by_label(tx, secret, label)?
+        else {
+            continue;
+        };
+        let value = open(tx, secret, &token, &sealed)?;
+        let sealed = seal(tx, secret, &token, &value)?;
+        tx.sql.execute(
+            "UPDATE version SET data_key = ?2, value = ?3, kms_key = ?4 WHERE id = ?1",
+            (id, sealed.data_key, sealed.value, kms_key),
+        )?;
+    }
+    Ok(())
 }
 
 /// The first act of RotateSecret: an empty version staged AWSPENDING, which

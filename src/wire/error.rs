@@ -53,8 +53,12 @@ pub enum ClientError {
     NoRandomNumbers,
     #[error("the audit log cannot be written")]
     AuditUnavailable,
-    #[error("{0} is not supported by pgvalet")]
-    Unsupported(&'static str),
+    #[error("transactions of more than one statement are not allowed in statement mode")]
+    TransactionBlock,
+    #[error("the role of database \"{0}\" may not start replication")]
+    ReplicationRole(Arc<str>),
+    #[error("the server of database \"{0}\" lets no replication connection in from here")]
+    ReplicationHba(Arc<str>),
     #[error("{0}")]
     BadParameter(String),
 }
@@ -63,6 +67,9 @@ impl ClientError {
     pub fn sqlstate(&self) -> SqlState {
         SqlState(match self {
             Self::Denied | Self::TlsRequired => "28000",
+            Self::Startup(StartupError::Replication) => "22023",
+            Self::ReplicationRole(_) => "42501",
+            Self::ReplicationHba(_) => "28000",
             Self::Startup(_) | Self::Protocol(_) | Self::UnknownMessage(_) => "08P01",
             Self::TooManyClients | Self::PoolWaitTimeout(_) => "53300",
             Self::UpstreamDown(_) | Self::UpstreamLost => "08006",
@@ -73,7 +80,7 @@ impl ClientError {
             Self::Cancelled => "57014",
             Self::ShuttingDown | Self::DrainDeadline => "57P01",
             Self::NoRandomNumbers => "XX000",
-            Self::Unsupported(_) => "0A000",
+            Self::TransactionBlock => "0A000",
             Self::BadParameter(_) => "22023",
         })
     }
@@ -94,6 +101,18 @@ impl ClientError {
                 "Set the role's password to that of the secret, or store the right one; pgvalet follows without a restart."
             }
             Self::SecretUnusable(_) => "Run `pgvalet check` for the cause.",
+            Self::ReplicationRole(_) => {
+                "ALTER ROLE … REPLICATION for the role in the secret (on RDS: GRANT rds_replication)."
+            }
+            Self::ReplicationHba(_) => {
+                "Physical replication needs a line for the database \"replication\" in pg_hba.conf."
+            }
+            Self::Startup(StartupError::Replication) => {
+                "Valid values are: \"false\", 0, \"true\", 1, \"database\"."
+            }
+            Self::TransactionBlock => {
+                "Send the statements as one query, or set pool_mode = \"transaction\" for this database."
+            }
             Self::DrainDeadline | Self::ShuttingDown => "Connect again.",
             Self::AuditUnavailable => "Free space for the audit log, or see [audit] on_failure.",
             _ => return None,

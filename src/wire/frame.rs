@@ -46,7 +46,7 @@ impl Frame {
 /// NUL; `None` while no NUL is in sight.
 #[inline]
 pub fn cstr(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.iter().position(|&b| b == 0)?;
+    let end = memchr::memchr(0, bytes)?;
     Some(&bytes[..end])
 }
 

@@ -30,10 +30,51 @@ pub struct Startup {
     /// what is not spoken here (NegotiateProtocolVersion).
     pub newer_minor: bool,
     pub protocol_options: Vec<String>,
-    /// `replication=…`, where it asks for something.
-    pub replication: bool,
+    pub replication: Option<Replication>,
     /// Everything else, in the client's order.
     pub parameters: Vec<(String, String)>,
+}
+
+/// `replication=…`: the session is one of a walsender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replication {
+    /// Any truth: of the whole cluster, bound to no database.
+    Physical,
+    /// `database`: logical, and SQL as well.
+    Logical,
+}
+
+impl Replication {
+    /// As ProcessStartupPacket does.
+    fn read(value: &str) -> Result<Option<Self>, StartupError> {
+        match boolean(value) {
+            _ if value == "database" => Ok(Some(Self::Logical)),
+            Some(true) => Ok(Some(Self::Physical)),
+            Some(false) => Ok(None),
+            None => Err(StartupError::Replication),
+        }
+    }
+
+    /// Its value on the way to the server.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Physical => "true",
+            Self::Logical => "database",
+        }
+    }
+}
+
+/// parse_bool (bool.c): beginnings count, where they are not ambiguous.
+fn boolean(value: &str) -> Option<bool> {
+    let value = value.to_ascii_lowercase();
+    let begins = |word: &str, least: usize| value.len() >= least && word.starts_with(&value);
+    if begins("true", 1) || begins("yes", 1) || value == "on" || value == "1" {
+        Some(true)
+    } else if begins("false", 1) || begins("no", 1) || begins("off", 2) || value == "0" {
+        Some(false)
+    } else {
+        None
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +88,8 @@ pub enum StartupError {
     /// Nobody is answered: the sender of a cancel does not listen.
     #[error("invalid length of cancel packet")]
     Cancel,
+    #[error("invalid value for parameter \"replication\"")]
+    Replication,
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
 }
@@ -99,10 +142,7 @@ impl Startup {
             match name.as_str() {
                 "user" => startup.user = value,
                 "database" => startup.database = value,
-                "replication" => {
-                    let off = ["false", "off", "no", "0", "f", "n"];
-                    startup.replication = !off.contains(&value.to_ascii_lowercase().as_str());
-                }
+                "replication" => startup.replication = Replication::read(&value)?,
                 _ if name.starts_with("_pq_.") => startup.protocol_options.push(name),
                 _ => startup.parameters.push((name, value)),
             }
@@ -155,7 +195,7 @@ mod tests {
         };
         assert_eq!((s.user.as_str(), s.database.as_str()), ("alice", "alice"));
         assert_eq!(s.parameter("Application_Name"), Some("psql"));
-        assert!(!s.newer_minor && !s.replication);
+        assert!(!s.newer_minor && s.replication.is_none());
     }
 
     #[test]
@@ -166,8 +206,27 @@ mod tests {
         ) else {
             panic!("not a start-up message")
         };
-        assert!(s.newer_minor && s.replication);
+        assert!(s.newer_minor && s.replication == Some(Replication::Logical));
         assert_eq!(s.protocol_options, ["_pq_.x"]);
+    }
+
+    #[test]
+    fn replication_is_a_truth_or_a_database() {
+        for (value, expected) in [
+            ("database", Ok(Some(Replication::Logical))),
+            ("TRUE", Ok(Some(Replication::Physical))),
+            ("ye", Ok(Some(Replication::Physical))),
+            ("on", Ok(Some(Replication::Physical))),
+            ("1", Ok(Some(Replication::Physical))),
+            ("of", Ok(None)),
+            ("f", Ok(None)),
+            ("0", Ok(None)),
+            ("o", Err(StartupError::Replication)),
+            ("Database", Err(StartupError::Replication)),
+            ("", Err(StartupError::Replication)),
+        ] {
+            assert_eq!(Replication::read(value), expected, "{value}");
+        }
     }
 
     #[test]

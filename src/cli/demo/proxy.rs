@@ -11,7 +11,7 @@ use super::cluster::{Cluster, DATABASE, ROLE};
 use super::{DemoError, free_port};
 use crate::config::{
     Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UnixUser,
+    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UserRef,
 };
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;
@@ -150,15 +150,12 @@ fn clients() -> Vec<Client> {
     let rule = |rule, name: &str, databases: &[&str]| Client {
         name: name.into(),
         rule,
-        network: None,
-        unix_user: None,
         databases: databases.iter().map(|d| (*d).into()).collect(),
-        users: None,
-        secret: None,
+        ..Client::default()
     };
     vec![
         Client {
-            unix_user: Some(UnixUser::Uid(geteuid().as_raw())),
+            unix_user: Some(UserRef::Uid(geteuid().as_raw())),
             ..rule(1, "settlement", &[ORDERS])
         },
         Client {

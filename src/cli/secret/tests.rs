@@ -4,7 +4,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::*;
-use crate::secret::EmbeddedStore;
+use crate::secret::{AwsStore, EmbeddedStore};
 
 #[derive(Parser)]
 struct Line {
@@ -13,7 +13,7 @@ struct Line {
 }
 
 struct Shell {
-    store: EmbeddedStore,
+    store: AwsStore,
     directory: tempfile::TempDir,
 }
 

@@ -77,7 +77,7 @@ impl Relay {
             Signal::None => {}
             Signal::Cancel => self.handle.forget_cancel(),
             Signal::Kill => return Poll::Ready(Halt::Asked(Signal::Kill)),
-            signal if self.at_rest() => return Poll::Ready(Halt::Asked(signal)),
+            signal if self.may_end() => return Poll::Ready(Halt::Asked(signal)),
             _ => {}
         }
         BUFFERS.with_borrow_mut(|scratch| {
@@ -120,7 +120,7 @@ impl Relay {
                     // It may have come to rest only now, and nothing will
                     // wake it again for the signal's sake.
                     return match self.handle.signalled() {
-                        signal @ (Signal::DrainDeadline | Signal::Shutdown) if self.at_rest() => {
+                        signal @ (Signal::DrainDeadline | Signal::Shutdown) if self.may_end() => {
                             Poll::Ready(Halt::Asked(signal))
                         }
                         _ => Poll::Pending,
@@ -190,7 +190,7 @@ impl Relay {
                 statements: &self.pool.statements,
                 prepared: self.lease.as_deref_mut().map(|c| &mut c.prepared),
                 status: self.back.status,
-                multiplex: self.mode == PoolMode::Transaction,
+                multiplex: self.mode != PoolMode::Session,
             };
             let rest = &input[at..];
             let progress = self.front.scan(rest, out, &mut self.replies, server);
@@ -282,6 +282,7 @@ impl Relay {
             statements: &self.pool.statements,
             prepared: &mut connection.prepared,
             reported: &mut connection.server.reported,
+            one_statement: self.mode == PoolMode::Statement,
         };
         let progress = self
             .back

@@ -92,6 +92,7 @@ impl Session {
                 statements: &self.statements,
                 prepared: &mut self.prepared,
                 reported: &mut self.reported,
+                one_statement: false,
             };
             let mut out = Vec::new();
             let (replies, front) = (&mut self.replies, &mut self.front);

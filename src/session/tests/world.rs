@@ -217,6 +217,7 @@ impl World {
                 statements: &self.statements,
                 prepared: &mut server.prepared,
                 reported: &mut server.reported,
+                one_statement: false,
             },
         );
         out.extend(&client.from_server[progress.run..progress.consumed]);

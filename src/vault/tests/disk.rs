@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::secret::AWSCURRENT;
-use crate::vault::{OpenError, Vault};
+use crate::vault::{OpenError, Vault, layout};
 
 const CANARY: &str = "canary-7b1f-hunter2-password";
 
@@ -214,7 +214,7 @@ async fn an_altered_byte_never_becomes_another_value() {
     let place = Place::filled().await;
     let whole = fs::read(place.database()).unwrap();
     let (mut refused_to_open, mut refused_to_decrypt) = (0, 0);
-    for offset in (0..whole.len()).step_by(23) {
+    for offset in (0..whole.len()).step_by(53) {
         let mut altered = whole.clone();
         altered[offset] ^= 0x21;
         fs::write(place.database(), &altered).unwrap();
@@ -223,7 +223,7 @@ async fn an_altered_byte_never_becomes_another_value() {
             continue;
         };
         let tx = Tx::reading(&mut opened.connection, &opened.master, 1).unwrap();
-        match versions::get(&tx, "a", None, Some(AWSCURRENT)).map(|v| v.value) {
+        match get(&tx, "a", None, Some(AWSCURRENT)).map(|v| v.value) {
             Ok(value) => assert!(value == text(CANARY), "offset {offset}"),
             Err(VaultError::DecryptionFailure(_)) => refused_to_decrypt += 1,
             Err(_) => {}
@@ -236,7 +236,10 @@ async fn an_altered_byte_never_becomes_another_value() {
 async fn a_store_of_a_newer_pgvalet_is_left_alone() {
     let place = Place::filled().await;
     let connection = rusqlite::Connection::open(place.database()).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
+    let newer = layout::LAYOUT + 1;
+    connection
+        .pragma_update(None, "user_version", newer)
+        .unwrap();
     drop(connection);
     assert!(place.refused().await.contains("newer pgvalet"));
 }

@@ -26,6 +26,32 @@ fn token(n: u32) -> String {
     format!("{n:032}")
 }
 
+fn create(
+    tx: &Tx<'_>,
+    name: &str,
+    description: Option<&str>,
+    value: &Value,
+    token: Option<&str>,
+) -> Result<VersionId, VaultError> {
+    let new = secrets::New {
+        name,
+        description,
+        value: Some(value),
+        token,
+        ..Default::default()
+    };
+    secrets::create(tx, &new).map(|(_, version)| version.unwrap())
+}
+
+fn get(
+    tx: &Tx<'_>,
+    id: &str,
+    version: Option<&str>,
+    stage: Option<&str>,
+) -> Result<versions::Version, VaultError> {
+    versions::get(tx, &secrets::find_live(tx, id)?, version, stage)
+}
+
 impl Memory {
     fn new() -> Self {
         Self {
@@ -51,7 +77,7 @@ impl Memory {
     }
 
     fn create(&mut self, name: &str, value: &str, n: u32) -> Result<VersionId, VaultError> {
-        self.tx(|tx| secrets::create(tx, name, None, &text(value), Some(&token(n))))
+        self.tx(|tx| create(tx, name, None, &text(value), Some(&token(n))))
     }
 
     fn put(
@@ -76,11 +102,14 @@ impl Memory {
         from: Option<u32>,
     ) -> Result<(), VaultError> {
         let (to, from) = (to.map(token), from.map(token));
-        self.tx(|tx| labels::update(tx, id, label, to.as_deref(), from.as_deref()))
+        self.tx(|tx| {
+            let secret = secrets::find_live(tx, id)?;
+            labels::update(tx, &secret, label, to.as_deref(), from.as_deref())
+        })
     }
 
     fn get(&mut self, id: &str, stage: &str) -> Result<String, VaultError> {
-        self.tx(|tx| match versions::get(tx, id, None, Some(stage))?.value {
+        self.tx(|tx| match get(tx, id, None, Some(stage))?.value {
             Value::Text(text) => Ok(text.to_string()),
             Value::Binary(_) => panic!("text was put"),
         })

@@ -117,7 +117,7 @@ fn labels_of(memory: &mut Memory) -> BTreeMap<String, u32> {
 
 fn has_value(memory: &mut Memory, n: u32) -> bool {
     memory
-        .tx(|tx| versions::get(tx, "a", Some(&token(n)), None).map(|_| ()))
+        .tx(|tx| get(tx, "a", Some(&token(n)), None).map(|_| ()))
         .is_ok()
 }
 
@@ -181,7 +181,7 @@ proptest! {
             // The value of a version never changes.
             for n in 0..6 {
                 let Ok(version) =
-                    memory.tx(|tx| versions::get(tx, "a", Some(&token(n)), None))
+                    memory.tx(|tx| get(tx, "a", Some(&token(n)), None))
                 else {
                     prop_assert!(!values.contains_key(&n));
                     continue;

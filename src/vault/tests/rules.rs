@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion};
-use crate::vault::delete;
 use crate::vault::tx::DAY;
+use crate::vault::{delete, search};
 
 fn kind<T>(result: Result<T, VaultError>) -> &'static str {
     match result {
@@ -50,13 +50,13 @@ fn names_tokens_values_and_labels_have_limits() {
     m.create(&longest, "v", 1).unwrap();
     m.create("A-z_0/9+=.@", &"x".repeat(65_536), 1).unwrap();
     for name in ["", "a b", "a!", "ä", "a\0", &"a".repeat(513)] {
-        assert_eq!(kind(m.create(name, "v", 1)), "InvalidParameterException");
+        assert_eq!(kind(m.create(name, "v", 1)), "ValidationException");
     }
     for value in ["", &"x".repeat(65_537)] {
         assert_eq!(kind(m.create("b", value, 1)), "InvalidParameterException");
     }
     for token in ["x".repeat(31), "x".repeat(65)] {
-        let put = m.tx(|tx| secrets::create(tx, "b", None, &text("v"), Some(&token)));
+        let put = m.tx(|tx| create(tx, "b", None, &text("v"), Some(&token)));
         assert_eq!(kind(put), "InvalidParameterException");
     }
     for label in ["", &"x".repeat(257)] {
@@ -208,9 +208,8 @@ fn a_version_is_read_by_id_and_must_match_a_stage_given_with_it() {
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
     m.put("a", "two", &[], 2).unwrap();
-    let mut get = |version: &str, stage| {
-        m.tx(|tx| versions::get(tx, "a", Some(version), stage).map(|v| v.stages))
-    };
+    let mut get =
+        |version: &str, stage| m.tx(|tx| get(tx, "a", Some(version), stage).map(|v| v.stages));
     assert_eq!(get(&token(1), None).unwrap(), [AWSPREVIOUS]);
     assert_eq!(get(&token(2), Some(AWSCURRENT)).unwrap(), [AWSCURRENT]);
     assert_eq!(
@@ -244,18 +243,24 @@ fn versions_without_a_label_are_kept_for_a_day_and_a_hundred_for_ever() {
         "a hundred, the current and the previous one"
     );
     // The newest were kept.
-    m.tx(|tx| versions::get(tx, "a", Some(&token(149)), None).map(|_| ()))
+    m.tx(|tx| get(tx, "a", Some(&token(149)), None).map(|_| ()))
         .unwrap();
-    m.tx(|tx| versions::get(tx, "a", Some(&token(49)), None).map(|_| ()))
+    m.tx(|tx| get(tx, "a", Some(&token(49)), None).map(|_| ()))
         .unwrap();
-    let gone = m.tx(|tx| versions::get(tx, "a", Some(&token(48)), None).map(|_| ()));
+    let gone = m.tx(|tx| get(tx, "a", Some(&token(48)), None).map(|_| ()));
     assert_eq!(kind(gone), "ResourceNotFoundException");
 }
 
 #[test]
 fn deletion_waits_can_be_undone_and_ends() {
-    let delete = |m: &mut Memory, id: &str, how| m.tx(|tx| delete::delete(tx, id, how));
-    let restore = |m: &mut Memory, id: &str| m.tx(|tx| delete::restore(tx, id));
+    let delete = |m: &mut Memory, id: &str, how| {
+        m.tx(|tx| match delete::find(tx, id, how)? {
+            Some(secret) => delete::delete(tx, &secret, how),
+            None => Ok(tx.now),
+        })
+    };
+    let restore =
+        |m: &mut Memory, id: &str| m.tx(|tx| delete::restore(tx, &secrets::find(tx, id)?));
     let window = |days| Deletion::Window { days };
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
@@ -274,7 +279,18 @@ fn deletion_waits_can_be_undone_and_ends() {
         "InvalidRequestException"
     );
     assert!(m.describe("a").unwrap().deleted.is_some());
-    let list = |m: &mut Memory, all| m.tx(|tx| secrets::list(tx, all)).unwrap().len();
+    let list = |m: &mut Memory, all| {
+        let search = |planned_deletion| search::Search {
+            filters: Vec::new(),
+            planned_deletion,
+            sort_by: search::SortBy::Name,
+            descending: false,
+            after: None,
+            limit: 100,
+        };
+        let page = m.tx(|tx| search::search(tx, &search(all)));
+        page.unwrap_or_else(|e| panic!("{e}")).secrets.len()
+    };
     assert_eq!((list(&mut m, false), list(&mut m, true)), (0, 1));
 
     restore(&mut m, "a").unwrap();
@@ -328,9 +344,8 @@ fn a_value_moved_to_another_version_does_not_open() {
 fn binary_values_stay_binary() {
     let mut m = Memory::new();
     let value = Value::Binary(Zeroizing::new(vec![0, 255, 7]));
-    m.tx(|tx| secrets::create(tx, "a", Some("d"), &value, None))
-        .unwrap();
-    let read = m.tx(|tx| versions::get(tx, "a", None, None)).ok().unwrap();
+    m.tx(|tx| create(tx, "a", Some("d"), &value, None)).unwrap();
+    let read = m.tx(|tx| get(tx, "a", None, None)).ok().unwrap();
     assert!(read.value == value);
     assert_eq!(m.describe("a").unwrap().description.as_deref(), Some("d"));
 }

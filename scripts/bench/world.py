@@ -1,0 +1,309 @@
+"""What a benchmark stands on: a throwaway Postgres and poolers in front of it.
+
+Everything lives in one temporary directory and ends with the benchmark; the
+kernel ends the processes even when the benchmark itself is killed.
+"""
+
+import glob
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TRIXIE = ROOT / ".cache/trixie"
+POOL_SIZE = 20
+PASSWORD = "bench-password"  # of a role that lives for ten minutes on loopback
+
+
+def die(message: str) -> None:
+    sys.exit(f"bench: {message}")
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process with all its threads, those that ended
+    too: its CPU-time clock (clock_getcpuclockid), which counts nanoseconds."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+
+class Target:
+    """Something that speaks the protocol of Postgres on a port."""
+
+    def __init__(self, name: str, port: int, process: subprocess.Popen | None, version: str):
+        self.name = name
+        self.port = port
+        # Straight to Postgres goes a role that needs no password: what a login
+        # costs there would otherwise be SCRAM.
+        self.user = "direct" if process is None else "bench"
+        self.process = process
+        self.version = version
+
+    def cpu(self) -> float:
+        return cpu_seconds(self.process.pid) if self.process else 0.0
+
+
+class World:
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="pgvalet-bench-"))
+        self.directory.chmod(0o755)
+        self.processes: list[subprocess.Popen] = []
+        self.bin = postgres_directory()
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+
+    def __enter__(self) -> "World":
+        return self
+
+    def __exit__(self, *_) -> None:
+        for process in reversed(self.processes):
+            self.stop(process)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def stop(self, process: subprocess.Popen) -> None:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def tethered(self, command: list, user: str | None = None) -> list[str]:
+        """A command that ends with this process, as another user where we are
+        root: `initdb` and PgBouncer refuse to run as root."""
+        tether = ["setpriv", "--pdeathsig", "KILL"]
+        if user and os.geteuid() == 0:
+            tether += [f"--reuid={user}", f"--regid={user}", "--init-groups"]
+        return tether + ["--"] + [str(word) for word in command]
+
+    def start(self, name: str, command: list, user: str | None = None, **more) -> subprocess.Popen:
+        log = open(self.directory / f"{name}.log", "ab")
+        process = subprocess.Popen(
+            self.tethered(command, user), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            cwd=self.directory, env=self.environment, **more,
+        )
+        self.processes.append(process)
+        return process
+
+    def wait(self, name: str, port: int, process: subprocess.Popen, user: str = "bench") -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and process.poll() is None:
+            if self.psql(port, "select 1", user, check=False) == "1":
+                return
+            time.sleep(0.05)
+        log = (self.directory / f"{name}.log").read_text(errors="replace")[-2000:]
+        die(f"{name} does not serve; its log ends:\n{log}")
+
+    def client_environment(self, port: int, user: str, sslmode: str = "disable") -> dict[str, str]:
+        return self.environment | {
+            "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": user, "PGDATABASE": "bench",
+            "PGPASSWORD": PASSWORD, "PGSSLMODE": sslmode, "PGGSSENCMODE": "disable",
+        }
+
+    def psql(self, port: int, sql: str, user: str = "bench", check: bool = True, **more) -> str:
+        done = subprocess.run(
+            ["psql", "-XAtqc", sql], env=self.client_environment(port, user) | more,
+            capture_output=True, text=True, cwd=self.directory,
+        )
+        if check and done.returncode:
+            die(f"psql: {done.stderr}")
+        return done.stdout.strip()
+
+    # ---- what is compared -------------------------------------------------
+
+    def certificate(self) -> None:
+        done = subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+             "-keyout", "tls.key", "-out", "tls.crt"],
+            cwd=self.directory, capture_output=True, text=True,
+        )
+        if done.returncode:
+            die(f"openssl: {done.stderr}")
+        self.give_to_postgres("tls.key", "tls.crt")
+
+    def give_to_postgres(self, *names: str) -> None:
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            for name in names:
+                os.chown(self.directory / name, user.pw_uid, user.pw_gid)
+
+    def postgres(self) -> Target:
+        data = self.directory / "data"
+        data.mkdir(mode=0o700)
+        self.give_to_postgres("data")
+        self.certificate()
+        done = subprocess.run(
+            self.tethered([self.bin / "initdb", "-D", data, "-U", "direct", "--auth=trust",
+                           "--encoding=UTF8", "--no-locale", "--no-sync"], "postgres"),
+            cwd=self.directory, capture_output=True, text=True,
+        )
+        if done.returncode:
+            die(f"initdb: {done.stderr}")
+        (data / "pg_hba.conf").write_text(
+            "host all direct 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        )
+        port = free_port()
+        settings = {
+            "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+            "fsync": "off", "full_page_writes": "off", "shared_buffers": "256MB", "max_wal_size": "4GB",
+            "max_connections": 200, "autovacuum": "off", "password_encryption": "scram-sha-256",
+            "ssl": "on", "ssl_cert_file": self.directory / "tls.crt",
+            "ssl_key_file": self.directory / "tls.key",
+        }
+        command = [self.bin / "postgres", "-D", data]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        process = self.start("postgres", command, "postgres")
+        postgres = {"PGDATABASE": "postgres"}
+        deadline = time.monotonic() + 30
+        while self.psql(port, "select 1", "direct", check=False, **postgres) != "1":
+            if time.monotonic() > deadline or process.poll() is not None:
+                die((self.directory / "postgres.log").read_text()[-2000:])
+            time.sleep(0.05)
+        self.psql(port, f"create role bench login password '{PASSWORD}'", "direct", **postgres)
+        self.psql(port, "create database bench owner bench", "direct", **postgres)
+        version = self.psql(port, "show server_version").split(" ")[0]
+        # A table that fits into memory: the database is not what is measured.
+        subprocess.run(
+            ["pgbench", "-i", "-q", "-s", "10"], env=self.client_environment(port, "bench"),
+            check=True, capture_output=True, cwd=self.directory,
+        )
+        self.psql(port, "create unlogged table copied (a text)")
+        self.upstream = port
+        return Target("direct", port, None, version)
+
+    def pgvalet(self, binary: Path, name: str = "pgvalet", prefix: list | None = None,
+                upstream: int | None = None, database: str = "") -> Target:
+        base = self.directory / name
+        base.mkdir()
+        port, admin = free_port(), free_port()
+        crt, key = self.directory / "tls.crt", self.directory / "tls.key"
+        config = base / "pgvalet.toml"
+        # Addresses, paths, the secret and who may: everything else is at its default.
+        config.write_text(f"""
+[listen]
+address = ["127.0.0.1:{port}"]
+certificate = "{crt}"
+key = "{key}"
+[admin]
+address = "127.0.0.1:{admin}"
+[store]
+path = "{base}/store.db"
+key_file = "{base}/store.key"
+[audit]
+path = "{base}/audit.jsonl"
+[database.bench]
+secret = "bench"
+{database}
+[[client]]
+name = "bench"
+network = ["127.0.0.0/8"]
+databases = ["bench"]
+""")
+        secret = (f'{{"host":"127.0.0.1","port":{upstream or self.upstream},"dbname":"bench",'
+                  f'"username":"bench","password":"{PASSWORD}"}}')
+        done = subprocess.run([binary, "--config", config, "secret", "create", "bench"],
+                              input=secret, capture_output=True, text=True, cwd=base)
+        if done.returncode:
+            die(f"pgvalet secret create: {done.stderr}")
+        process = self.start(name, (prefix or []) + [binary, "--config", config, "run"])
+        self.wait(name, port, process)
+        target = Target(name, port, process, "")
+        target.config = config
+        return target
+
+    def pgbouncer(self) -> Target:
+        command = program("pgbouncer")
+        version = subprocess.run(command + ["--version"], capture_output=True, text=True).stdout
+        version = version.split("\n")[0].removeprefix("PgBouncer ")
+        if tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < (1, 24):
+            die(f"PgBouncer {version} has no prepared statements to compare with; 1.24 or newer is needed")
+        port = free_port()
+        config = self.directory / "pgbouncer.ini"
+        config.write_text(f"""
+[databases]
+bench = host=127.0.0.1 port={self.upstream} dbname=bench user=bench password={PASSWORD}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = {POOL_SIZE}
+max_client_conn = 10000
+client_tls_sslmode = allow
+client_tls_cert_file = {self.directory}/tls.crt
+client_tls_key_file = {self.directory}/tls.key
+""")
+        as_user = ["-u", "postgres"] if os.geteuid() == 0 else []
+        process = self.start("pgbouncer", command + as_user + [config])
+        self.wait("pgbouncer", port, process)
+        return Target("pgbouncer", port, process, version)
+
+    def haproxy(self) -> Target:
+        """A relay that does nothing but move bytes: no pool, one server
+        connection a client."""
+        command = program("haproxy")
+        port = free_port()
+        config = self.directory / "haproxy.cfg"
+        config.write_text(f"""
+global
+    maxconn 1000
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 10m
+    timeout server 10m
+listen postgres
+    bind 127.0.0.1:{port}
+    server one 127.0.0.1:{self.upstream}
+""")
+        process = self.start("haproxy", command + ["-db", "-f", config])
+        self.wait("haproxy", port, process, "direct")
+        version = subprocess.run(command + ["-v"], capture_output=True, text=True).stdout
+        target = Target("haproxy", port, process, re.search(r"version (\d[\d.]*)", version)[1])
+        target.user = "direct"
+        return target
+
+
+def postgres_directory() -> Path:
+    """The newest server there is, `PGVALET_PG_BIN` first."""
+    if path := os.environ.get("PGVALET_PG_BIN"):
+        return Path(path.split(":")[0])
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda p: int(p.split("/")[4]))
+    if found:
+        return Path(found[-1]).parent
+    if (bundled := ROOT / ".cache/postgres18/bin").exists():
+        return bundled.resolve()
+    die("no Postgres server; run scripts/setup.sh bench")
+
+
+def program(name: str) -> list[str]:
+    """The one that an environment variable names, or that of scripts/setup.sh:
+    a program of a newer Debian, which is run with that one's libraries."""
+    if own := os.environ.get(name.upper()):
+        return [own]
+    path = TRIXIE / "usr/sbin" / name
+    if not path.exists():
+        die(f"no {name}; run scripts/setup.sh bench, or set {name.upper()} to a program")
+    library = next(TRIXIE.glob("usr/lib/*-linux-gnu*"))
+    (interpreter,) = library.glob("ld-linux-*.so.*")
+    return [str(interpreter), "--library-path", str(library), str(path)]

@@ -1,0 +1,152 @@
+//! What is known of a connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use nix::unistd::{Uid, User};
+
+use super::loopback;
+use super::token::Verified;
+use crate::audit::IdentityRef;
+use crate::config::UserRef;
+use crate::net::Peer;
+
+/// Everything that rules may ask about a connection. What is not known is not
+/// there, and a rule that asks for it does not match.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The other end of the connection.
+    pub peer: Peer,
+    /// The account at the other end, where the kernel knows it.
+    pub account: Option<Account>,
+    /// What issuers of the rules vouch for, of a token that the client
+    /// presented.
+    pub tokens: Vec<Verified>,
+}
+
+/// A user of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub uid: u32,
+    pub gid: Option<u32>,
+    pub pid: Option<i32>,
+    /// What the system calls the uid; `None` where it has no name for it.
+    pub name: Option<Arc<str>>,
+    /// The program of the process, for the record only: a pid may have gone to
+    /// another process by the time it is looked at.
+    pub exe: Option<Arc<str>>,
+}
+
+impl Account {
+    /// Asks the name service, which can block.
+    pub fn of(uid: u32) -> Self {
+        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        Self {
+            uid,
+            gid: None,
+            pid: None,
+            name: user.map(|u| u.name.into()),
+            exe: None,
+        }
+    }
+
+    /// Whether this is the account that a rule names.
+    pub fn is(&self, user: &UserRef) -> bool {
+        match user {
+            UserRef::Uid(uid) => *uid == self.uid,
+            UserRef::Name(name) => self.name.as_deref() == Some(name),
+        }
+    }
+}
+
+impl std::fmt::Display for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} (uid {})", self.uid),
+            None => write!(f, "uid {}", self.uid),
+        }
+    }
+}
+
+impl Evidence {
+    /// What is known without asking anybody.
+    pub fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            account: None,
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Asks the system whose the connection is, which can block. `ours` is this
+    /// end of it.
+    pub fn ask_for_account(&mut self, ours: Option<SocketAddr>) {
+        self.account = match (&self.peer, ours) {
+            (Peer::Unix { uid, gid, pid }, _) => Some(Account {
+                gid: Some(*gid),
+                pid: *pid,
+                exe: pid.and_then(executable),
+                ..Account::of(*uid)
+            }),
+            (Peer::Tcp(client), Some(ours)) if self.is_over_loopback() => {
+                loopback::account(*client, ours)
+            }
+            (Peer::Tcp(_), _) => None,
+        };
+    }
+
+    /// By TCP from this machine to itself.
+    pub fn is_over_loopback(&self) -> bool {
+        self.address().is_some_and(|a| a.ip().is_loopback())
+    }
+
+    /// The address of the client, where it has one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.peer {
+            Peer::Tcp(address) => Some(address),
+            Peer::Unix { .. } => None,
+        }
+    }
+
+    /// How the audit log names the client: by the strongest that is known.
+    pub fn identity(&self) -> IdentityRef {
+        if let Some(token) = self.tokens.first() {
+            return IdentityRef {
+                method: "token".into(),
+                subject: token.subject.as_str().into(),
+                issuer: Some(token.by.issuer.as_str().into()),
+                token_id: token.id.as_deref().map(Into::into),
+                ..IdentityRef::default()
+            };
+        }
+        let account = self.account.as_ref();
+        let (method, uid) = match (&self.peer, account) {
+            (Peer::Unix { uid, .. }, _) => ("unix_user", *uid),
+            (Peer::Tcp(_), Some(account)) => ("loopback_user", account.uid),
+            (Peer::Tcp(address), None) => {
+                return IdentityRef {
+                    method: "network".into(),
+                    subject: address.ip().to_string().into(),
+                    ..IdentityRef::default()
+                };
+            }
+        };
+        IdentityRef {
+            method: method.into(),
+            subject: account
+                .and_then(|a| a.name.clone())
+                .unwrap_or_else(|| uid.to_string().into()),
+            uid: Some(uid),
+            gid: account.and_then(|a| a.gid),
+            pid: account.and_then(|a| a.pid),
+            exe: account.and_then(|a| a.exe.clone()),
+            ..IdentityRef::default()
+        }
+    }
+}
+
+/// The program that a process runs, as far as this process may know.
+pub fn executable(pid: i32) -> Option<Arc<str>> {
+    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    Some(path.to_string_lossy().into())
+}

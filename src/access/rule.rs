@@ -1,0 +1,324 @@
+//! Whether the conditions of a rule hold for a connection.
+
+use chrono::{DateTime, Utc};
+
+use super::Evidence;
+use crate::access::token::satisfies;
+use crate::config::{Client, TokenRule};
+use crate::net::Peer;
+
+/// What is decided about: a connection, what its client asks for, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub evidence: &'a Evidence,
+    pub database: &'a str,
+    pub user: &'a str,
+    pub now: DateTime<Utc>,
+}
+
+/// A condition that does not hold, and how. For the operator: a client never
+/// reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    Database,
+    User,
+    Network,
+    /// A rule for networks, and a client that has no address.
+    NoAddress,
+    NoUnixSocket,
+    UnixUser,
+    NotOverLoopback,
+    LoopbackUser,
+    /// No token was presented that an issuer vouches for.
+    NoToken,
+    /// It says something else than the rule asks for.
+    Token,
+}
+
+type Held = Result<(), Mismatch>;
+
+/// Everything about the rule that does not hold; nothing means that it matches.
+/// All conditions are looked at in any case, so that the time this takes does
+/// not tell which one it was.
+pub(super) fn mismatches(rule: &Client, request: &Request<'_>) -> Vec<Mismatch> {
+    let evidence = request.evidence;
+    [
+        databases(rule, request),
+        users(rule, request),
+        network(rule, evidence),
+        unix_user(rule, evidence),
+        loopback_user(rule, evidence),
+        token(rule, evidence),
+    ]
+    .into_iter()
+    .filter_map(Result::err)
+    .collect()
+}
+
+fn unless(holds: bool, mismatch: Mismatch) -> Held {
+    if holds { Ok(()) } else { Err(mismatch) }
+}
+
+fn databases(rule: &Client, request: &Request<'_>) -> Held {
+    let granted = rule.databases.iter().any(|d| &**d == request.database);
+    unless(granted, Mismatch::Database)
+}
+
+fn users(rule: &Client, request: &Request<'_>) -> Held {
+    let Some(users) = &rule.users else {
+        return Ok(());
+    };
+    unless(users.iter().any(|u| u == request.user), Mismatch::User)
+}
+
+fn network(rule: &Client, evidence: &Evidence) -> Held {
+    let Some(networks) = &rule.network else {
+        return Ok(());
+    };
+    let ip = evidence.address().ok_or(Mismatch::NoAddress)?.ip();
+    let inside = networks.iter().any(|n| n.contains(&ip));
+    unless(inside, Mismatch::Network)
+}
+
+fn unix_user(rule: &Client, evidence: &Evidence) -> Held {
+    let Some(user) = &rule.unix_user else {
+        return Ok(());
+    };
+    if !matches!(evidence.peer, Peer::Unix { .. }) {
+        return Err(Mismatch::NoUnixSocket);
+    }
+    let account = evidence.account.as_ref();
+    unless(account.is_some_and(|a| a.is(user)), Mismatch::UnixUser)
+}
+
+fn loopback_user(rule: &Client, evidence: &Evidence) -> Held {
+    let Some(user) = &rule.loopback_user else {
+        return Ok(());
+    };
+    if !evidence.is_over_loopback() {
+        return Err(Mismatch::NotOverLoopback);
+    }
+    let account = evidence.account.as_ref();
+    unless(account.is_some_and(|a| a.is(user)), Mismatch::LoopbackUser)
+}
+
+fn token(rule: &Client, evidence: &Evidence) -> Held {
+    let Some(wanted) = &rule.token else {
+        return Ok(());
+    };
+    if evidence.tokens.is_empty() {
+        return Err(Mismatch::NoToken);
+    }
+    let one_does = evidence.tokens.iter().any(|t| satisfies(wanted, t));
+    unless(one_does, Mismatch::Token)
+}
+
+impl Mismatch {
+    /// Whether it lies in what the client asks for or might still show, not in
+    /// how it connects.
+    pub(super) fn is_about_wishes(self) -> bool {
+        matches!(self, Self::Database | Self::User | Self::NoToken)
+    }
+
+    /// The key of the rule that does not hold.
+    pub fn condition(self) -> &'static str {
+        match self {
+            Self::Database => "databases",
+            Self::User => "users",
+            Self::Network | Self::NoAddress => "network",
+            Self::NoUnixSocket | Self::UnixUser => "unix_user",
+            Self::NotOverLoopback | Self::LoopbackUser => "loopback_user",
+            Self::NoToken | Self::Token => "token",
+        }
+    }
+
+    /// Why, in a few words: `rule` and `request` are those it came from.
+    pub fn because(self, rule: &Client, request: &Request<'_>) -> String {
+        let evidence = request.evidence;
+        match self {
+            Self::Database => {
+                let granted = rule.databases.join(", ");
+                format!("it grants {granted}, not {:?}", request.database)
+            }
+            Self::User => {
+                let allowed = rule.users.as_deref().unwrap_or_default().join(", ");
+                format!("it allows the user name {allowed}, not {:?}", request.user)
+            }
+            Self::Network => {
+                let networks = rule.network.iter().flatten().map(ToString::to_string);
+                let networks: Vec<String> = networks.collect();
+                let from = evidence
+                    .address()
+                    .map_or_else(String::new, |a| a.ip().to_string());
+                format!("{from} is not in {}", networks.join(", "))
+            }
+            Self::NoAddress => "a client on a unix socket has no address".to_owned(),
+            Self::NoUnixSocket => "the client does not come by a unix socket".to_owned(),
+            Self::UnixUser => other_account(evidence, rule.unix_user.as_ref()),
+            Self::NotOverLoopback => "the client does not come by TCP over loopback".to_owned(),
+            Self::LoopbackUser => other_account(evidence, rule.loopback_user.as_ref()),
+            Self::NoToken => "there is no valid token".to_owned(),
+            Self::Token => other_token(evidence, rule.token.as_ref()),
+        }
+    }
+}
+
+fn other_account(evidence: &Evidence, wanted: Option<&crate::config::UserRef>) -> String {
+    let wanted = wanted.map_or_else(String::new, ToString::to_string);
+    match &evidence.account {
+        Some(account) => format!("the client is {account}, not {wanted}"),
+        None => format!("nothing says whether the client is {wanted}"),
+    }
+}
+
+fn other_token(evidence: &Evidence, wanted: Option<&TokenRule>) -> String {
+    let Some(wanted) = wanted else {
+        return "it asks for no token".to_owned(); // and so never mismatches
+    };
+    let found: Vec<String> = evidence
+        .tokens
+        .iter()
+        .map(|t| {
+            let audience = t.audience.join(", ");
+            format!("{} of {} for {audience}", t.subject, t.by.issuer)
+        })
+        .collect();
+    format!(
+        "the token is {}; wanted: {} of {} for {}",
+        found.join("; "),
+        wanted.subject.as_ref().map_or("anybody", |s| s.as_str()),
+        wanted.issuer.issuer,
+        wanted.audience
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Account;
+    use crate::config::UserRef;
+
+    fn rule(network: &[&str], user: Option<UserRef>) -> Client {
+        Client {
+            name: "app".into(),
+            rule: 1,
+            network: (!network.is_empty())
+                .then(|| network.iter().map(|n| n.parse().unwrap()).collect()),
+            unix_user: user,
+            databases: vec!["orders".into()],
+            ..Client::default()
+        }
+    }
+
+    fn tcp(address: &str) -> Evidence {
+        Evidence {
+            peer: Peer::Tcp(address.parse().unwrap()),
+            account: None,
+            tokens: Vec::new(),
+        }
+    }
+
+    fn unix(uid: u32) -> Evidence {
+        Evidence {
+            peer: Peer::Unix {
+                uid,
+                gid: 0,
+                pid: None,
+            },
+            account: Some(Account::of(uid)),
+            tokens: Vec::new(),
+        }
+    }
+
+    fn held(rule: &Client, evidence: &Evidence) -> Vec<Mismatch> {
+        let request = Request {
+            evidence,
+            database: "orders",
+            user: "any",
+            now: Utc::now(),
+        };
+        let mismatches = mismatches(rule, &request);
+        for m in &mismatches {
+            assert!(!m.because(rule, &request).is_empty());
+        }
+        mismatches
+    }
+
+    #[test]
+    fn a_network_holds_for_its_addresses_only() {
+        let rule = rule(&["10.0.0.0/8", "fd00::/8"], None);
+        assert_eq!(held(&rule, &tcp("10.1.2.3:5")), []);
+        assert_eq!(held(&rule, &tcp("[fd00::1]:5")), []);
+        assert_eq!(held(&rule, &tcp("11.0.0.1:5")), [Mismatch::Network]);
+        assert_eq!(held(&rule, &unix(0)), [Mismatch::NoAddress]);
+    }
+
+    #[test]
+    fn a_user_holds_on_a_unix_socket_only() {
+        let root = rule(&[], Some(UserRef::Name("root".into())));
+        assert_eq!(held(&root, &unix(0)), []);
+        assert_eq!(held(&root, &unix(1)), [Mismatch::UnixUser]);
+        assert_eq!(held(&root, &tcp("127.0.0.1:5")), [Mismatch::NoUnixSocket]);
+        let nobody = rule(&[], Some(UserRef::Name("no such user".into())));
+        assert_eq!(held(&nobody, &unix(0)), [Mismatch::UnixUser]);
+    }
+
+    #[test]
+    fn a_loopback_user_holds_on_loopback_only() {
+        let root = Client {
+            loopback_user: Some(UserRef::Uid(0)),
+            ..rule(&[], None)
+        };
+        let with = |address: &str, uid| Evidence {
+            account: Some(Account::of(uid)),
+            ..tcp(address)
+        };
+        assert_eq!(held(&root, &with("127.0.0.1:5", 0)), []);
+        assert_eq!(held(&root, &with("[::1]:5", 0)), []);
+        assert_eq!(
+            held(&root, &with("127.0.0.1:5", 1)),
+            [Mismatch::LoopbackUser]
+        );
+        assert_eq!(held(&root, &tcp("127.0.0.1:5")), [Mismatch::LoopbackUser]);
+        assert_eq!(
+            held(&root, &with("10.0.0.1:5", 0)),
+            [Mismatch::NotOverLoopback]
+        );
+        assert_eq!(held(&root, &unix(0)), [Mismatch::NotOverLoopback]);
+    }
+
+    #[test]
+    fn all_conditions_must_hold() {
+        let both = rule(&["127.0.0.0/8"], Some(UserRef::Uid(0)));
+        assert_eq!(held(&both, &unix(0)), [Mismatch::NoAddress]);
+        assert_eq!(held(&both, &tcp("127.0.0.1:5")), [Mismatch::NoUnixSocket]);
+        assert_eq!(
+            held(&both, &tcp("10.0.0.1:5")),
+            [Mismatch::Network, Mismatch::NoUnixSocket]
+        );
+    }
+
+    #[test]
+    fn what_it_asks_for_counts_as_well() {
+        let evidence = tcp("10.0.0.1:5");
+        let alice = Client {
+            users: Some(vec!["alice".into()]),
+            ..rule(&["10.0.0.0/8"], None)
+        };
+        let ask = |database, user| {
+            let now = Utc::now();
+            mismatches(
+                &alice,
+                &Request {
+                    evidence: &evidence,
+                    database,
+                    user,
+                    now,
+                },
+            )
+        };
+        assert_eq!(ask("orders", "alice"), []);
+        assert_eq!(ask("orders", "bob"), [Mismatch::User]);
+        assert_eq!(ask("Orders", "bob"), [Mismatch::Database, Mismatch::User]);
+    }
+}

@@ -1,0 +1,69 @@
+//! Whose signature is it?
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
+
+use super::ApiError;
+use super::caller::{Caller, Peer};
+use super::signature::{Signed, SigningKey, unrecognised};
+use crate::vault::principals;
+use crate::vault::tx::{self, Tx};
+
+/// Signing keys kept: one for each access key, day and region in use.
+const KEPT: usize = 1024;
+
+/// Recognises callers. A signing key is derived once for each key, day and
+/// region, so that the secret key is unsealed that often and no oftener.
+#[derive(Default)]
+pub struct Authenticator {
+    keys: Mutex<HashMap<Name, SigningKey>>,
+}
+
+/// With the sealed key, so that another key under the same name is another.
+#[derive(PartialEq, Eq, Hash)]
+struct Name {
+    scope: String,
+    access_key: String,
+    sealed: Vec<u8>,
+}
+
+impl Authenticator {
+    pub fn recognise(
+        &self,
+        tx: &Tx<'_>,
+        signed: &Signed,
+        head: &Parts,
+        body: &[u8],
+        peer: Peer,
+    ) -> Result<Caller, ApiError> {
+        let found = principals::by_key(tx, &signed.access_key)?.ok_or_else(unrecognised)?;
+        signed.check_time(DateTime::<Utc>::from(tx::time(tx.now)))?;
+        let name = Name {
+            scope: signed.scope().to_owned(),
+            access_key: signed.access_key.clone(),
+            sealed: found.sealed().to_owned(),
+        };
+        let known = self.lock().get(&name).cloned();
+        match known {
+            Some(key) => signed.verify(&key, head, body)?,
+            None => {
+                let key = signed.signing_key(&found.open(tx)?);
+                signed.verify(&key, head, body)?;
+                // Only of requests that were right: others cannot fill it.
+                let mut keys = self.lock();
+                if keys.len() >= KEPT {
+                    keys.clear();
+                }
+                keys.insert(name, key);
+            }
+        }
+        Ok(Caller::of(found.principal, signed.access_key.clone(), peer))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, SigningKey>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,208 @@
+//! May the caller do it? Asked in the transaction that does it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::ApiError;
+use super::caller::Caller;
+use crate::vault::policy::{Context, Decision, Kind, Policy, Principal, Request, evaluate};
+use crate::vault::secrets::{ARN_PREFIX, Secret};
+use crate::vault::tx::{self, Tx};
+use crate::vault::{VaultError, tags};
+
+/// Parsed policies kept.
+const KEPT: usize = 4096;
+/// In the place of the six random characters of a secret that is not there:
+/// what a policy grants on the secrets of a name, it grants on this.
+const NO_SUFFIX: &str = "-000000";
+/// What decisions call the policy of a secret.
+pub const RESOURCE_POLICY: &str = "the secret's resource policy";
+
+/// An action with the condition keys that the request itself gives.
+pub struct Asked {
+    pub action: &'static str,
+    context: Context,
+}
+
+/// What it is done to.
+#[derive(Clone, Copy)]
+pub enum On<'a> {
+    /// The store as a whole.
+    Nothing,
+    Secret(&'a Secret),
+    /// A name, or whatever stood where one was expected.
+    Missing(&'a str),
+}
+
+impl Asked {
+    pub fn new(action: &'static str) -> Self {
+        Self {
+            action,
+            context: Context::new(),
+        }
+    }
+
+    /// The same request, for another action that it needs as well.
+    pub fn also(self, action: &'static str) -> Self {
+        Self { action, ..self }
+    }
+
+    #[must_use]
+    pub fn with(mut self, key: &str, value: Option<impl ToString>) -> Self {
+        if let Some(value) = value {
+            self.context.add(key, value.to_string());
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn with_list(mut self, key: &str, values: impl IntoIterator<Item = String>) -> Self {
+        for value in values {
+            self.context.add(key, value);
+        }
+        self
+    }
+}
+
+/// What a decision says of the statement that made it.
+pub type Reason = String;
+
+/// By their text, and whether it is that of a secret.
+type Parsed = HashMap<(Arc<str>, bool), Arc<Policy>>;
+
+#[derive(Default)]
+pub struct Authorizer {
+    policies: Mutex<Parsed>,
+}
+
+impl Authorizer {
+    /// `Ok` where the caller may.
+    pub fn decide(
+        &self,
+        tx: &Tx<'_>,
+        caller: &Caller,
+        asked: &Asked,
+        on: On<'_>,
+    ) -> Result<Reason, (Reason, ApiError)> {
+        if caller.own {
+            return Ok("pgvalet itself".into());
+        }
+        let unreadable = |error: ApiError| (error.message.clone(), error);
+        let identity = caller
+            .policies
+            .iter()
+            .map(|text| self.parse(&text.name, &text.document, Kind::Identity))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(unreadable)?;
+        let (resource, context, policy) = self.about(tx, asked, on).map_err(unreadable)?;
+        let context = of_the_call(context, caller, tx.now);
+        let principal = Principal {
+            arn: caller.arn.clone(),
+            id: caller.unique_id.clone(),
+            tags: caller.tags.clone(),
+        };
+        let action = format!("secretsmanager:{}", asked.action);
+        let request = Request {
+            principal: &principal,
+            action: &action,
+            resource: &resource,
+            context: &context,
+        };
+        let identity = identity.iter().map(|policy| &**policy);
+        let decision = evaluate(&request, identity, policy.as_deref());
+        let reason = decision.to_string();
+        let why = match decision {
+            Decision::Allowed(_) => return Ok(reason),
+            Decision::Denied(by) if by.policy == RESOURCE_POLICY => {
+                "with an explicit deny in a resource-based policy".to_owned()
+            }
+            Decision::Denied(_) => "with an explicit deny in an identity-based policy".to_owned(),
+            Decision::NotAllowed => {
+                format!("because no identity-based policy allows the {action} action")
+            }
+        };
+        let error = ApiError::new(
+            "AccessDeniedException",
+            format!(
+                "User: {} is not authorized to perform: {action} on resource: {} {why}",
+                caller.arn,
+                match on {
+                    On::Missing(name) => name,
+                    _ => &resource,
+                }
+            ),
+        );
+        Err((reason, error))
+    }
+
+    /// The resource's ARN, the condition keys it brings, and its policy.
+    fn about(
+        &self,
+        tx: &Tx<'_>,
+        asked: &Asked,
+        on: On<'_>,
+    ) -> Result<(String, Context, Option<Arc<Policy>>), ApiError> {
+        let mut context = asked.context.clone();
+        match on {
+            On::Nothing => Ok(("*".into(), context, None)),
+            On::Missing(arn) if arn.starts_with("arn:") => Ok((arn.into(), context, None)),
+            On::Missing(name) => Ok((format!("{ARN_PREFIX}{name}{NO_SUFFIX}"), context, None)),
+            On::Secret(secret) => {
+                for tag in tags::of(tx, secret.id)? {
+                    for prefix in ["aws", "secretsmanager"] {
+                        context.add(&format!("{prefix}:ResourceTag/{}", tag.key), &*tag.value);
+                    }
+                }
+                let policy = match &secret.policy {
+                    Some(text) => Some(self.parse(RESOURCE_POLICY, text, Kind::Resource)?),
+                    None => None,
+                };
+                Ok((secret.arn.clone(), context, policy))
+            }
+        }
+    }
+
+    /// Policies are parsed once; they were checked when they were put here, so
+    /// that one which is wrong has been tampered with: nothing is allowed then.
+    fn parse(&self, name: &str, text: &str, kind: Kind) -> Result<Arc<Policy>, ApiError> {
+        let key = (text.into(), kind == Kind::Resource);
+        let known = self.lock().get(&key).cloned();
+        if let Some(policy) = known.filter(|policy| *policy.name == *name) {
+            return Ok(policy);
+        }
+        let policy = Policy::parse(name, text, kind).map_err(|e| {
+            ApiError::from(VaultError::Internal(format!("{name} cannot be read: {e}")))
+        })?;
+        let policy = Arc::new(policy);
+        let mut policies = self.lock();
+        if policies.len() >= KEPT {
+            policies.clear();
+        }
+        policies.insert(key, policy.clone());
+        Ok(policy)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Parsed> {
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Adds the keys that every call has.
+fn of_the_call(mut context: Context, caller: &Caller, now: tx::Millis) -> Context {
+    let at = DateTime::<Utc>::from(tx::time(now));
+    context.add(
+        "aws:CurrentTime",
+        at.to_rfc3339_opts(SecondsFormat::Secs, true),
+    );
+    context.add("aws:EpochTime", at.timestamp().to_string());
+    context.add("aws:SecureTransport", caller.peer.secure.to_string());
+    if let Some(address) = caller.peer.address {
+        context.add("aws:SourceIp", address.to_string());
+    }
+    if let Some(agent) = &caller.peer.user_agent {
+        context.add("aws:UserAgent", agent.as_str());
+    }
+    context
+}

@@ -1,0 +1,64 @@
+//! What the API answers instead of what was asked for.
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use crate::vault::VaultError;
+
+/// An error as Secrets Manager answers it. The text never holds a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// `__type`.
+    pub kind: &'static str,
+    pub message: String,
+}
+
+impl ApiError {
+    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        match self.kind {
+            "InternalServiceError" => StatusCode::INTERNAL_SERVER_ERROR,
+            "RequestEntityTooLargeException" => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// Those of the service have `Message`, those that stand in front of every
+    /// AWS service have `message`.
+    pub fn body(&self) -> Vec<u8> {
+        let common = matches!(
+            self.kind,
+            "AccessDeniedException"
+                | "IncompleteSignatureException"
+                | "InvalidSignatureException"
+                | "MissingAuthenticationTokenException"
+                | "SerializationException"
+                | "UnknownOperationException"
+                | "UnrecognizedClientException"
+                | "ValidationException"
+                | "RequestEntityTooLargeException"
+        );
+        let field = if common { "message" } else { "Message" };
+        json!({ "__type": self.kind, field: self.message })
+            .to_string()
+            .into_bytes()
+    }
+}
+
+impl From<VaultError> for ApiError {
+    fn from(error: VaultError) -> Self {
+        Self::new(error.aws_type(), error.to_string())
+    }
+}
+
+impl From<rusqlite::Error> for ApiError {
+    fn from(error: rusqlite::Error) -> Self {
+        VaultError::from(error).into()
+    }
+}

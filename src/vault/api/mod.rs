@@ -1,0 +1,289 @@
+//! The API of AWS Secrets Manager on the embedded store: every SDK, the AWS
+//! CLI and pgvalet itself speak it.
+//!
+//! A call comes over HTTP with a signature ([`serve`], [`signature`]) or from
+//! pgvalet itself, without a port ([`Api::own`]). It is parsed, checked against
+//! the service model ([`check`]), and run in one transaction in which it is
+//! also asked whether the caller may ([`authorize`]). What happened is recorded
+//! ([`trail`]) before the caller hears of it.
+//!
+//! The rest is a file for each family of operations: [`secrets`], [`values`],
+//! [`versions`], [`tags`], [`rotation`], [`random`], [`replication`].
+
+mod authenticate;
+mod authorize;
+mod call;
+mod caller;
+mod check;
+mod error;
+mod page;
+mod random;
+mod replication;
+mod rotation;
+mod secrets;
+mod serve;
+mod shapes;
+mod signature;
+mod tags;
+mod trail;
+mod values;
+mod versions;
+
+pub use error::ApiError;
+pub use serve::{ServeError, serve};
+pub use trail::Trail;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use super::{Vault, VaultError, tx, versions as stored};
+use authenticate::Authenticator;
+use authorize::Authorizer;
+use call::{Call, Notes, Operation};
+use caller::{Caller, Peer};
+use check::Check;
+use signature::Signed;
+use trail::Draft;
+
+/// The prefix of X-Amz-Target.
+const TARGET: &str = "secretsmanager.";
+
+type Handler = fn(&Api, &Caller, &[u8], &RefCell<Notes>) -> Result<Reply, ApiError>;
+
+/// JSON that may hold a value.
+type Reply = Zeroizing<Vec<u8>>;
+
+const OPERATIONS: &[(&str, Handler)] = &[
+    operation::<values::GetSecretValue>(),
+    operation::<values::BatchGetSecretValue>(),
+    operation::<values::PutSecretValue>(),
+    operation::<secrets::CreateSecret>(),
+    operation::<secrets::UpdateSecret>(),
+    operation::<secrets::DescribeSecret>(),
+    operation::<secrets::ListSecrets>(),
+    operation::<secrets::DeleteSecret>(),
+    operation::<secrets::RestoreSecret>(),
+    operation::<versions::ListSecretVersionIds>(),
+    operation::<versions::UpdateSecretVersionStage>(),
+    operation::<rotation::RotateSecret>(),
+    operation::<rotation::CancelRotateSecret>(),
+    operation::<random::GetRandomPassword>(),
+    operation::<tags::TagResource>(),
+    operation::<tags::UntagResource>(),
+    operation::<replication::ReplicateSecretToRegions>(),
+    operation::<replication::RemoveRegionsFromReplication>(),
+    operation::<replication::StopReplicationToReplica>(),
+    operation::<replication::AssociateCrossAccountReplica>(),
+    operation::<replication::DisassociateCrossAccountReplica>(),
+];
+
+const fn operation<O: Operation>() -> (&'static str, Handler) {
+    (O::NAME, handle::<O>)
+}
+
+fn handle<O: Operation>(
+    api: &Api,
+    caller: &Caller,
+    body: &[u8],
+    notes: &RefCell<Notes>,
+) -> Result<Reply, ApiError> {
+    // serde's own message would quote what it found, which may be a value.
+    let request: O = serde_json::from_slice(body).map_err(|_| {
+        ApiError::new(
+            "SerializationException",
+            format!("The request is not the JSON that {} takes.", O::NAME),
+        )
+    })?;
+    let mut check = Check::default();
+    request.check(&mut check);
+    check.finish()?;
+    let run = |tx: &tx::Tx<'_>| {
+        let call = Call {
+            tx,
+            caller,
+            notes,
+            authorizer: &api.authorizer,
+        };
+        let answer = request.run(&call)?;
+        let mut reply = Zeroizing::new(Vec::with_capacity(1024));
+        serde_json::to_writer(&mut *reply, &answer)
+            .map_err(|e| VaultError::Internal(format!("an answer cannot be written: {e}")))?;
+        Ok(reply)
+    };
+    match O::WRITES {
+        true => api.vault.shared.write(run),
+        false => api.vault.shared.read(run),
+    }
+}
+
+/// What goes back to a caller.
+pub struct Answer {
+    pub status: StatusCode,
+    /// `x-amzn-RequestId`.
+    pub request_id: String,
+    /// `__type` of an error.
+    pub error: Option<&'static str>,
+    /// Wiped when dropped.
+    pub body: Bytes,
+}
+
+pub struct Api {
+    vault: Vault,
+    authorizer: Authorizer,
+    authenticator: Authenticator,
+    trail: Trail,
+}
+
+impl Api {
+    pub fn new(vault: Vault, trail: Trail) -> Arc<Self> {
+        Arc::new(Self {
+            vault,
+            authorizer: Authorizer::default(),
+            authenticator: Authenticator::default(),
+            trail,
+        })
+    }
+
+    /// See [`Vault::changes`].
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.vault.changes()
+    }
+
+    /// A call of pgvalet itself, which may do everything.
+    pub async fn own(self: Arc<Self>, target: String, body: Bytes) -> Answer {
+        self.run(move |api, trail| {
+            let caller = Caller::own();
+            trail.operation(&target);
+            api.perform(&caller, &target, &body, trail)
+        })
+        .await
+    }
+
+    /// A call from elsewhere, which proves who it is from by its signature.
+    pub async fn signed(
+        self: Arc<Self>,
+        head: Parts,
+        body: Zeroizing<Vec<u8>>,
+        peer: Peer,
+    ) -> Answer {
+        self.run(move |api, trail| {
+            trail.peer = peer.clone();
+            let target = head.headers.get("x-amz-target");
+            let target = target.and_then(|t| t.to_str().ok()).unwrap_or_default();
+            trail.operation(target);
+            let signed = Signed::read(&head)?;
+            trail.access_key = Some(signed.access_key.clone());
+            let caller = api
+                .vault
+                .shared
+                .read(|tx| api.authenticator.recognise(tx, &signed, &head, &body, peer))?;
+            if head.method != Method::POST || head.uri.path() != "/" {
+                trail.caller = Some(caller);
+                return Err(unknown());
+            }
+            api.perform(&caller, target, &body, trail)
+        })
+        .await
+    }
+
+    /// Off the reactor, because it waits for the disk; then for its records.
+    async fn run(
+        self: Arc<Self>,
+        operation: impl FnOnce(&Self, &mut Draft) -> Result<Reply, ApiError> + Send + 'static,
+    ) -> Answer {
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let api = self.clone();
+        let id = request_id.clone();
+        let done = spawn_blocking(move || {
+            let mut draft = Draft::default();
+            let result = operation(&api, &mut draft);
+            let records = match api.trail.is_kept() {
+                true => draft.records(&id, result.as_ref().err()),
+                false => Vec::new(),
+            };
+            (result, records)
+        });
+        let result = match done.await {
+            Ok((result, records)) => match self.trail.keep(records).await {
+                Ok(()) => result,
+                // No record, no answer; a change that was made stays made.
+                Err(error) => Err(VaultError::Internal(error.to_string()).into()),
+            },
+            Err(error) => {
+                Err(VaultError::Internal(format!("the operation did not finish: {error}")).into())
+            }
+        };
+        Self::answer_as(request_id, result)
+    }
+
+    fn answer(result: Result<Reply, ApiError>) -> Answer {
+        Self::answer_as(uuid::Uuid::new_v4().to_string(), result)
+    }
+
+    fn answer_as(request_id: String, result: Result<Reply, ApiError>) -> Answer {
+        match result {
+            Ok(reply) => Answer {
+                status: StatusCode::OK,
+                request_id,
+                error: None,
+                body: Bytes::from_owner(reply),
+            },
+            Err(error) => Answer {
+                status: error.status(),
+                request_id,
+                error: Some(error.kind),
+                body: error.body().into(),
+            },
+        }
+    }
+
+    fn perform(
+        &self,
+        caller: &Caller,
+        target: &str,
+        body: &[u8],
+        draft: &mut Draft,
+    ) -> Result<Reply, ApiError> {
+        draft.caller = Some(caller.clone());
+        let handler = target
+            .strip_prefix(TARGET)
+            .and_then(|name| OPERATIONS.iter().find(|(known, _)| *known == name));
+        let Some((_, handler)) = handler else {
+            return Err(unknown());
+        };
+        if self.trail.is_kept() {
+            draft.parameters = trail::parameters(body);
+        }
+        let notes = RefCell::default();
+        let result = handler(self, caller, body, &notes);
+        draft.notes = notes.into_inner();
+        self.note_access(&draft.notes.accessed);
+        result
+    }
+
+    /// LastAccessedDate has the resolution of a day, so that reading writes
+    /// once a day. That it cannot be written is no reason to refuse a value.
+    fn note_access(&self, versions: &[i64]) {
+        if versions.is_empty() {
+            return;
+        }
+        let noted = self
+            .vault
+            .shared
+            .write(|tx| versions.iter().try_for_each(|&v| stored::accessed(tx, v)));
+        if let Err(error) = noted {
+            tracing::debug!(%error, "the day of an access could not be noted");
+        }
+    }
+}
+
+fn unknown() -> ApiError {
+    ApiError::new("UnknownOperationException", "There is no such operation.")
+}

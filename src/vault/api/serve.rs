@@ -1,0 +1,219 @@
+//! The API over HTTP/1.1: `POST /`, JSON in and out.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Request, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use super::caller::Peer;
+use super::{Answer, Api, ApiError};
+
+/// For the TLS handshake, for a request's header, and between two requests.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest value is 64 KiB, of which JSON can make six times as much.
+const BODY_LIMIT: usize = 1024 * 1024;
+/// Of a request's header.
+const HEADER_BYTES: usize = 32 * 1024;
+const CONNECTIONS: usize = 1024;
+/// After a failed accept, for descriptors to become free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For answers that are under way at the end.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Serves until `closing` becomes true.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    api: Arc<Api>,
+    closing: watch::Receiver<bool>,
+) {
+    let acceptor = tls.map(TlsAcceptor::from);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut closed = pin!(closed(closing.clone()));
+    loop {
+        tokio::select! {
+            () = &mut closed => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
+                    // Without a place the stream is dropped, and so closed.
+                    if let Ok(place) = places.clone().try_acquire_owned() {
+                        let (api, acceptor, closing) = (api.clone(), acceptor.clone(), closing.clone());
+                        connections.spawn(async move {
+                            connection(stream, from, acceptor, api, closing).await;
+                            drop(place);
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the store could not accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let all_gone = async { while connections.join_next().await.is_some() {} };
+    // What is still open then is cut by dropping its task.
+    let _ = timeout(GOODBYE, all_gone).await;
+}
+
+/// Also when whoever would say so is gone.
+async fn closed(mut closing: watch::Receiver<bool>) {
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    from: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    api: Arc<Api>,
+    closing: watch::Receiver<bool>,
+) {
+    // Answers are small and waited for.
+    let _ = stream.set_nodelay(true);
+    match acceptor {
+        None => requests(stream, from, false, api, closing).await,
+        Some(acceptor) => match timeout(IDLE_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => requests(stream, from, true, api, closing).await,
+            Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS with a client of the store"),
+            Err(_) => {}
+        },
+    }
+}
+
+/// One connection, until its peer or `closing` ends it.
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    from: SocketAddr,
+    secure: bool,
+    api: Arc<Api>,
+    closing: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let api = api.clone();
+        async move { Ok::<_, Infallible>(answer(&api, request, from, secure).await) }
+    });
+    let mut connection = pin!(
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE_TIMEOUT)
+            .max_buf_size(HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    tokio::select! {
+        // How a client's connection ended is of no interest to anybody.
+        _ = connection.as_mut() => {}
+        () = closed(closing) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+async fn answer(
+    api: &Arc<Api>,
+    request: Request<Incoming>,
+    from: SocketAddr,
+    secure: bool,
+) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let agent = head.headers.get(USER_AGENT).and_then(|a| a.to_str().ok());
+    let peer = Peer {
+        address: Some(from.ip().to_canonical()),
+        secure,
+        user_agent: agent.map(str::to_owned),
+    };
+    let answer = match timeout(BODY_TIMEOUT, read(&head, body)).await {
+        Ok(Ok(body)) => api.clone().signed(head, body, peer).await,
+        Ok(Err(error)) => Api::answer(Err(error)),
+        Err(_) => Api::answer(Err(ApiError::new(
+            "RequestTimeoutException",
+            "The body of the request did not come in time.",
+        ))),
+    };
+    respond(answer)
+}
+
+async fn read(head: &Parts, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    let too_large = || {
+        ApiError::new(
+            "RequestEntityTooLargeException",
+            format!("The request is longer than {BODY_LIMIT} bytes."),
+        )
+    };
+    let length = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok())
+        .unwrap_or(0);
+    if length > BODY_LIMIT {
+        return Err(too_large());
+    }
+    // Of full size at once: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else {
+            break;
+        };
+        let frame = frame.map_err(|e: hyper::Error| {
+            ApiError::new(
+                "SerializationException",
+                format!("The request broke off: {e}"),
+            )
+        })?;
+        if let Some(data) = frame.data_ref() {
+            if bytes.len() + data.len() > BODY_LIMIT {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes)
+}
+
+fn respond(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/x-amz-json-1.1");
+    headers.insert(CONTENT_TYPE, json);
+    if let Ok(id) = HeaderValue::from_str(&answer.request_id) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    if let Some(kind) = answer.error {
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(kind));
+    }
+    response
+}
+
+/// Why the store cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot listen on [store] address {address}: {source}")]
+    Listen { address: String, source: io::Error },
+    #[error("[store] {0}")]
+    Tls(#[from] crate::net::tls::TlsError),
+}

@@ -1,0 +1,369 @@
+//! Signature Version 4: who signed this request?
+//!
+//! Two steps, because the key has to be looked up between them: [`Signed::read`]
+//! takes apart what the request says of its signature, [`Signed::verify`]
+//! computes it again. The hash of the body is always computed from the body
+//! that came; what the request says of it counts for nothing.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use zeroize::Zeroizing;
+
+use super::ApiError;
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const SERVICE: &str = "secretsmanager";
+const TERMINATOR: &str = "aws4_request";
+/// How far the clocks may be apart.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
+/// X-Amz-Expires of presigned requests, in seconds: a week, as in AWS.
+const LONGEST_LIFE: i64 = 604_800;
+const DATE: &str = "%Y%m%dT%H%M%SZ";
+
+/// What a request says of its signature.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Signed {
+    pub access_key: String,
+    /// `DATE/REGION/SERVICE/aws4_request`
+    scope: String,
+    /// X-Amz-Date, as written and as a time.
+    date: (String, DateTime<Utc>),
+    /// Presigned: for how long.
+    expires: Option<TimeDelta>,
+    headers: Vec<String>,
+    signature: Vec<u8>,
+}
+
+fn incomplete(text: impl Into<String>) -> ApiError {
+    ApiError::new("IncompleteSignatureException", text)
+}
+
+fn invalid(text: impl Into<String>) -> ApiError {
+    ApiError::new("InvalidSignatureException", text)
+}
+
+impl Signed {
+    /// By the Authorization header or, of a presigned request, the query.
+    pub fn read(head: &Parts) -> Result<Self, ApiError> {
+        // Keys here are long-lived: there is nothing that hands out sessions.
+        let query = pairs(head.uri.query().unwrap_or_default());
+        let token = "x-amz-security-token";
+        if head.headers.contains_key(token)
+            || query
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case(token))
+        {
+            return Err(unrecognised());
+        }
+        let signed = match head.headers.get("authorization") {
+            Some(value) => {
+                let value = value
+                    .to_str()
+                    .map_err(|_| incomplete("Authorization is not text."))?;
+                Self::from_header(value, &head.headers)?
+            }
+            None if query.iter().any(|(name, _)| name == "X-Amz-Algorithm") => {
+                Self::from_query(&query)?
+            }
+            None => {
+                return Err(ApiError::new(
+                    "MissingAuthenticationTokenException",
+                    "Missing Authentication Token",
+                ));
+            }
+        };
+        signed.check_form(&head.headers)?;
+        Ok(signed)
+    }
+
+    fn from_header(value: &str, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let Some(rest) = value.strip_prefix(ALGORITHM) else {
+            return Err(incomplete(format!(
+                "Authorization does not begin with {ALGORITHM}."
+            )));
+        };
+        let field = |name: &str| {
+            rest.split(',')
+                .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+                .ok_or_else(|| {
+                    incomplete(format!("Authorization header requires '{name}' parameter."))
+                })
+        };
+        let date = headers
+            .get("x-amz-date")
+            .and_then(|date| date.to_str().ok())
+            .ok_or_else(|| incomplete("The request has no 'X-Amz-Date' header."))?;
+        Self::new(
+            field("Credential")?,
+            date,
+            None,
+            field("SignedHeaders")?,
+            field("Signature")?,
+        )
+    }
+
+    fn from_query(query: &[(String, String)]) -> Result<Self, ApiError> {
+        let field = |name: &str| {
+            query
+                .iter()
+                .find_map(|(n, value)| (n == name).then_some(value.as_str()))
+                .ok_or_else(|| incomplete(format!("The query requires '{name}'.")))
+        };
+        if field("X-Amz-Algorithm")? != ALGORITHM {
+            return Err(incomplete(format!("X-Amz-Algorithm must be {ALGORITHM}.")));
+        }
+        let expires: i64 = field("X-Amz-Expires")?
+            .parse()
+            .ok()
+            .filter(|seconds| (1..=LONGEST_LIFE).contains(seconds))
+            .ok_or_else(|| incomplete(format!("X-Amz-Expires must be 1 to {LONGEST_LIFE}.")))?;
+        Self::new(
+            field("X-Amz-Credential")?,
+            field("X-Amz-Date")?,
+            Some(TimeDelta::seconds(expires)),
+            field("X-Amz-SignedHeaders")?,
+            field("X-Amz-Signature")?,
+        )
+    }
+
+    fn new(
+        credential: &str,
+        date: &str,
+        expires: Option<TimeDelta>,
+        headers: &str,
+        signature: &str,
+    ) -> Result<Self, ApiError> {
+        let (access_key, scope) = credential
+            .split_once('/')
+            .filter(|(key, _)| !key.is_empty() && key.len() <= 128)
+            .ok_or_else(|| {
+                incomplete("Credential must be KEY/DATE/REGION/SERVICE/aws4_request.")
+            })?;
+        let time = NaiveDateTime::parse_from_str(date, DATE)
+            .map_err(|_| incomplete("X-Amz-Date must be written like 20260131T120000Z."))?;
+        Ok(Self {
+            access_key: access_key.to_owned(),
+            scope: scope.to_owned(),
+            date: (date.to_owned(), time.and_utc()),
+            expires,
+            headers: headers.split(';').map(str::to_ascii_lowercase).collect(),
+            signature: unhex(signature)
+                .ok_or_else(|| incomplete("Signature is not hexadecimal."))?,
+        })
+    }
+
+    fn check_form(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        // Without these under the signature it could be sent again to another
+        // place, at another time, or as another operation.
+        let date = self.expires.is_none().then_some("x-amz-date");
+        for name in ["host", "x-amz-target"].into_iter().chain(date) {
+            if !self.headers.iter().any(|h| h == name) {
+                return Err(invalid(format!(
+                    "'{name}' must be among the SignedHeaders."
+                )));
+            }
+        }
+        // One of a name, so that nobody reads another than was signed.
+        for name in ["host", "x-amz-target", "x-amz-date"] {
+            if headers.get_all(name).iter().count() > 1 {
+                return Err(invalid(format!("There is more than one '{name}'.")));
+            }
+        }
+        let parts: Vec<&str> = self.scope.split('/').collect();
+        let [date, region, service, terminator] = parts[..] else {
+            return Err(incomplete(
+                "Credential must be KEY/DATE/REGION/SERVICE/aws4_request.",
+            ));
+        };
+        if self.date.0.get(..8) != Some(date) {
+            return Err(invalid(
+                "Date in Credential scope does not match that of X-Amz-Date.",
+            ));
+        }
+        // The store is in no region: whichever the client believes in will do.
+        if region.is_empty() || service != SERVICE || terminator != TERMINATOR {
+            return Err(invalid(format!(
+                "Credential should be scoped to correct service: '{SERVICE}'."
+            )));
+        }
+        Ok(())
+    }
+
+    pub fn check_time(&self, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let (written, at) = (&self.date.0, self.date.1);
+        let earliest = now - self.expires.unwrap_or(SKEW);
+        if at < earliest {
+            let (earliest, now) = (earliest.format(DATE), now.format(DATE));
+            return Err(invalid(format!(
+                "Signature expired: {written} is now earlier than {earliest} ({now} - 5 min.)"
+            )));
+        }
+        if at > now + SKEW {
+            let (latest, now) = ((now + SKEW).format(DATE), now.format(DATE));
+            return Err(invalid(format!(
+                "Signature not yet current: {written} is still later than {latest} ({now} + 5 min.)"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The key that the scope of this request is signed with.
+    pub fn signing_key(&self, secret: &str) -> SigningKey {
+        let first = Zeroizing::new(format!("AWS4{secret}").into_bytes());
+        let mut key = hmac::Key::new(hmac::HMAC_SHA256, &first);
+        for part in self.scope.split('/') {
+            let tag = hmac::sign(&key, part.as_bytes());
+            key = hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref());
+        }
+        SigningKey(key)
+    }
+
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// Whether the request, as it came, was signed with the key.
+    pub fn verify(&self, key: &SigningKey, head: &Parts, body: &[u8]) -> Result<(), ApiError> {
+        let request = self.canonical(head, body);
+        let to_sign = format!(
+            "{ALGORITHM}\n{}\n{}\n{}",
+            self.date.0,
+            self.scope,
+            hex(digest(&SHA256, request.as_bytes()).as_ref())
+        );
+        // In a time that does not tell how much of it is right.
+        hmac::verify(&key.0, to_sign.as_bytes(), &self.signature).map_err(|_| {
+            invalid(
+                "The request signature we calculated does not match the signature you provided. \
+                 Check your AWS Secret Access Key and signing method. Consult the service \
+                 documentation for details.",
+            )
+        })
+    }
+
+    fn canonical(&self, head: &Parts, body: &[u8]) -> String {
+        let mut query: Vec<(String, String)> = pairs(head.uri.query().unwrap_or_default())
+            .into_iter()
+            .filter(|(name, _)| name != "X-Amz-Signature")
+            .map(|(name, value)| (encode(&name), encode(&value)))
+            .collect();
+        query.sort();
+        let query: Vec<String> = query.into_iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let mut text = format!(
+            "{}\n{}\n{}\n",
+            head.method,
+            head.uri.path(),
+            query.join("&")
+        );
+        for name in &self.headers {
+            let values: Vec<String> = head
+                .headers
+                .get_all(name.as_str())
+                .iter()
+                .map(|value| {
+                    let value = String::from_utf8_lossy(value.as_bytes());
+                    value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+                })
+                .collect();
+            text += &format!("{name}:{}\n", values.join(","));
+        }
+        text + &format!(
+            "\n{}\n{}",
+            self.headers.join(";"),
+            hex(digest(&SHA256, body).as_ref())
+        )
+    }
+}
+
+/// No such key, or none that may be used: which of both, nobody hears.
+pub fn unrecognised() -> ApiError {
+    ApiError::new(
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid.",
+    )
+}
+
+/// What signs for one key, day, region and service. Deliberately without `Debug`.
+#[derive(Clone)]
+pub struct SigningKey(hmac::Key);
+
+/// Names and values of a query, decoded.
+fn pairs(query: &str) -> Vec<(String, String)> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name), decode(value))
+        })
+        .collect()
+}
+
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = (bytes[at] == b'%')
+            .then(|| bytes.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|digits| unhex(std::str::from_utf8(digits).ok()?));
+        match escaped {
+            Some(byte) => {
+                decoded.extend(byte);
+                at += 3;
+            }
+            None => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs
+        .iter()
+        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "signature_tests.rs"]
+mod tests;

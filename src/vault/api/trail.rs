@@ -1,0 +1,272 @@
+//! Every call, allowed or denied, as a record in the audit log: who, from
+//! where, which secret, which version, when. The member `call` has the shape
+//! of a CloudTrail event. Values are not in it, because they are never read
+//! into it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{SecondsFormat, Utc};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
+
+use super::ApiError;
+use super::call::{Item, Notes, Subject};
+use super::caller::{Caller, Peer};
+use crate::audit::{Audit, AuditError, Event, IdentityRef, Outcome, Record};
+use crate::config::OnAuditFailure;
+use crate::vault::principals::ACCOUNT;
+
+/// Request parameters that CloudTrail never shows.
+const HIDDEN: [&str; 3] = ["SecretString", "SecretBinary", "RotationToken"];
+/// Of what a caller wrote, recognised or not.
+const AGENT_LIMIT: usize = 512;
+const NAME_LIMIT: usize = 64;
+
+/// Reads of pgvalet itself that give no value away: a proxy asks DescribeSecret
+/// of every secret every minute.
+const QUIET: [&str; 7] = [
+    "DescribeSecret",
+    "GetRandomPassword",
+    "GetResourcePolicy",
+    "ListResourcePolicies",
+    "ListSecretVersionIds",
+    "ListSecrets",
+    "ValidateResourcePolicy",
+];
+
+/// Where records go. Without a log there is no trail: the command line works
+/// beside a proxy that has the log open.
+#[derive(Clone, Default)]
+pub struct Trail(Option<Audit>);
+
+/// What becomes known of a call as it goes on.
+#[derive(Default)]
+pub struct Draft {
+    /// Without the prefix of X-Amz-Target.
+    operation: String,
+    /// `None`: nobody who was recognised.
+    pub caller: Option<Caller>,
+    /// As the request names it, recognised or not.
+    pub access_key: Option<String>,
+    pub peer: Peer,
+    /// Of a caller who was recognised.
+    pub parameters: Value,
+    pub notes: Notes,
+}
+
+impl Trail {
+    pub fn to(audit: Audit) -> Self {
+        Self(Some(audit))
+    }
+
+    pub fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Returns when the records are where `on_failure` wants them.
+    pub async fn keep(&self, records: Vec<Record>) -> Result<(), AuditError> {
+        let Some(audit) = &self.0 else { return Ok(()) };
+        match audit.on_failure() {
+            OnAuditFailure::Continue => records.into_iter().for_each(|r| audit.record(r)),
+            OnAuditFailure::Deny => {
+                for record in records {
+                    audit.record_durably(record).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Draft {
+    pub fn operation(&mut self, target: &str) {
+        let name = target.strip_prefix(super::TARGET).unwrap_or(target);
+        self.operation = cut(name, NAME_LIMIT).to_owned();
+    }
+
+    /// The record of a call, and one for each value that a batch looked at.
+    pub fn records(&self, request_id: &str, error: Option<&ApiError>) -> Vec<Record> {
+        let own = self.caller.as_ref().is_some_and(|caller| caller.own);
+        if own && QUIET.contains(&self.operation.as_str()) {
+            return Vec::new();
+        }
+        let record = |operation: &str, parameters: Value, subject: &Subject, error| {
+            self.record(request_id, operation, parameters, subject, error)
+        };
+        let parameters = self.parameters.clone();
+        let mut records = vec![record(
+            &self.operation,
+            parameters,
+            &self.notes.subject,
+            error,
+        )];
+        for Item { id, subject, error } in &self.notes.items {
+            let parameters = json!({ "secretId": id });
+            records.push(record(
+                "GetSecretValue",
+                parameters,
+                subject,
+                error.as_ref(),
+            ));
+        }
+        records
+    }
+
+    fn record(
+        &self,
+        request_id: &str,
+        operation: &str,
+        parameters: Value,
+        subject: &Subject,
+        error: Option<&ApiError>,
+    ) -> Record {
+        let address = self.peer.address.map(|a| a.to_string());
+        let agent = self.peer.user_agent.as_deref();
+        let mut call = json!({
+            "eventVersion": "1.11",
+            "eventTime": Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+            "eventSource": "secretsmanager.amazonaws.com",
+            "eventName": operation,
+            "eventType": "AwsApiCall",
+            "userIdentity": identity(self.caller.as_ref(), self.access_key.as_deref()),
+            "sourceIPAddress": address.as_deref().unwrap_or("pgvalet"),
+            "userAgent": agent.map_or("pgvalet", |a| cut(a, AGENT_LIMIT)),
+            "requestParameters": parameters,
+            "responseElements": null,
+            "requestID": request_id,
+            "eventID": uuid::Uuid::new_v4().to_string(),
+            "recipientAccountId": ACCOUNT,
+        });
+        if let Value::Object(call) = &mut call {
+            if let Some(error) = error {
+                call.insert("errorCode".into(), error.kind.into());
+                call.insert("errorMessage".into(), error.message.as_str().into());
+            }
+            if let Some(arn) = &subject.arn {
+                let kind = "AWS::SecretsManager::Secret";
+                let secret = json!({ "ARN": arn, "accountId": ACCOUNT, "type": kind });
+                call.insert("resources".into(), json!([secret]));
+            }
+            let mut more = Map::new();
+            for (name, text) in [
+                ("secretVersionId", &subject.version),
+                ("decision", &subject.decision),
+            ] {
+                if let Some(text) = text {
+                    more.insert(name.into(), text.as_str().into());
+                }
+            }
+            if !more.is_empty() {
+                call.insert("additionalEventData".into(), more.into());
+            }
+        }
+        let mut record = Record::new(Event::StoreCall);
+        record.identity = self.caller.as_ref().map(|caller| {
+            let method = if caller.own { "pgvalet" } else { "access_key" };
+            Arc::new(IdentityRef {
+                method: method.into(),
+                subject: caller.name.as_str().into(),
+                ..IdentityRef::default()
+            })
+        });
+        record.source = address.map(Into::into);
+        record.outcome = Some(match error {
+            None => Outcome::Success,
+            Some(_) => Outcome::Failure,
+        });
+        record.reason = error.map(|e| e.kind.into());
+        record.call = Some(Box::new(call));
+        record
+    }
+}
+
+fn identity(caller: Option<&Caller>, access_key: Option<&str>) -> Value {
+    match caller {
+        Some(caller) if caller.own => json!({
+            "type": "AWSService",
+            "invokedBy": "pgvalet",
+            "arn": caller.arn,
+            "accountId": ACCOUNT,
+        }),
+        Some(caller) => json!({
+            "type": "IAMUser",
+            "principalId": caller.unique_id,
+            "arn": caller.arn,
+            "accountId": ACCOUNT,
+            "accessKeyId": caller.access_key,
+            "userName": caller.name,
+        }),
+        None => match access_key {
+            Some(key) => json!({ "type": "Unknown", "accessKeyId": cut(key, 128) }),
+            None => json!({ "type": "Unknown" }),
+        },
+    }
+}
+
+fn cut(text: &str, limit: usize) -> &str {
+    match text.char_indices().nth(limit) {
+        Some((at, _)) => &text[..at],
+        None => text,
+    }
+}
+
+/// requestParameters: as the caller wrote them, in CloudTrail's spelling.
+pub fn parameters(body: &[u8]) -> Value {
+    match serde_json::from_slice::<Parameters>(body) {
+        Ok(Parameters(map)) => Value::Object(map),
+        Err(_) => Value::Null,
+    }
+}
+
+struct Parameters(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Parameters;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
+                let mut parameters = Map::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if HIDDEN
+                        .iter()
+                        .any(|hidden| name.eq_ignore_ascii_case(hidden))
+                    {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    let value = map.next_value()?;
+                    let mut letters = name.chars();
+                    let first = letters.next().map(|c| c.to_ascii_lowercase());
+                    parameters.insert(first.into_iter().chain(letters).collect(), value);
+                }
+                Ok(Parameters(parameters))
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_spelt_as_in_cloudtrail_and_hold_no_value() {
+        let body = br#"{"SecretId":"a","SecretString":"hunter2","SecretBinary":"aHVudGVyMg==",
+            "RotationToken":"hunter2hunter2","secretstring":"hunter2","Tags":[{"Key":"k"}]}"#;
+        let expected = json!({ "secretId": "a", "tags": [{ "Key": "k" }] });
+        assert_eq!(parameters(body), expected);
+        assert_eq!(parameters(b"hunter2"), Value::Null);
+        assert_eq!(parameters(b"\"hunter2\""), Value::Null);
+    }
+}

@@ -1,0 +1,213 @@
+//! ListSecrets, and BatchGetSecretValue by filters: which secrets, in what
+//! order, page by page. Values are never touched.
+
+use rusqlite::types::Value as Sql;
+use serde::{Deserialize, Serialize};
+
+use super::VaultError;
+use super::secrets::{self, Secret};
+use super::tags::{self, Tag};
+use super::tx::Tx;
+
+/// A condition on a secret; one of its values has to match.
+pub struct Filter {
+    pub key: FilterKey,
+    /// `!` in front of a value turns it round.
+    pub values: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilterKey {
+    Description,
+    Name,
+    TagKey,
+    TagValue,
+    PrimaryRegion,
+    OwningService,
+    All,
+}
+
+impl FilterKey {
+    pub const NAMES: [(&'static str, Self); 7] = [
+        ("description", Self::Description),
+        ("name", Self::Name),
+        ("tag-key", Self::TagKey),
+        ("tag-value", Self::TagValue),
+        ("primary-region", Self::PrimaryRegion),
+        ("owning-service", Self::OwningService),
+        ("all", Self::All),
+    ];
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortBy {
+    #[default]
+    Created,
+    Accessed,
+    Changed,
+    Name,
+}
+
+impl SortBy {
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("created-date", Self::Created),
+        ("last-accessed-date", Self::Accessed),
+        ("last-changed-date", Self::Changed),
+        ("name", Self::Name),
+    ];
+
+    fn column(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Accessed => "coalesce(accessed, 0)",
+            Self::Changed => "changed",
+            Self::Name => "name",
+        }
+    }
+
+    fn of(self, secret: &Secret) -> Key {
+        match self {
+            Self::Created => Key::Time(secret.created),
+            Self::Accessed => Key::Time(secret.accessed.unwrap_or(0)),
+            Self::Changed => Key::Time(secret.changed),
+            Self::Name => Key::Name(secret.name.clone()),
+        }
+    }
+}
+
+/// The last secret of a page: the next one begins behind it, whatever has been
+/// made or deleted meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    key: Key,
+    id: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Key {
+    Time(i64),
+    Name(String),
+}
+
+pub struct Search {
+    pub filters: Vec<Filter>,
+    pub planned_deletion: bool,
+    pub sort_by: SortBy,
+    pub descending: bool,
+    pub after: Option<Cursor>,
+    pub limit: usize,
+}
+
+/// A page, and where the next one begins.
+pub struct Page {
+    pub secrets: Vec<Secret>,
+    pub next: Option<Cursor>,
+}
+
+pub fn search(tx: &Tx<'_>, search: &Search) -> Result<Page, VaultError> {
+    let column = search.sort_by.column();
+    let (order, beyond) = match search.descending {
+        false => ("ASC", ">"),
+        true => ("DESC", "<"),
+    };
+    let after = match &search.after {
+        Some(_) => format!("AND ({column}, id) {beyond} (?3, ?4)"),
+        None => "AND ?3 IS ?4".to_owned(),
+    };
+    let mut statement = tx.sql.prepare_cached(&format!(
+        "SELECT {columns} FROM secret
+         WHERE (deletion IS NULL OR (?1 AND deletion > ?2)) {after}
+         ORDER BY {column} {order}, id {order}",
+        columns = secrets::COLUMNS,
+    ))?;
+    let (key, id) = match &search.after {
+        Some(Cursor {
+            key: Key::Time(time),
+            id,
+        }) => (Sql::from(*time), Sql::from(*id)),
+        Some(Cursor {
+            key: Key::Name(name),
+            id,
+        }) => (Sql::from(name.clone()), Sql::from(*id)),
+        None => (Sql::Null, Sql::Null),
+    };
+    let mut rows = statement.query((search.planned_deletion, tx.now, key, id))?;
+    let mut page = Page {
+        secrets: Vec::new(),
+        next: None,
+    };
+    while let Some(row) = rows.next()? {
+        let secret = Secret::read(row)?;
+        if !matches(tx, &secret, &search.filters)? {
+            continue;
+        }
+        if page.secrets.len() == search.limit {
+            page.next = page.secrets.last().map(|last| Cursor {
+                key: search.sort_by.of(last),
+                id: last.id,
+            });
+            break;
+        }
+        page.secrets.push(secret);
+    }
+    Ok(page)
+}
+
+fn matches(tx: &Tx<'_>, secret: &Secret, filters: &[Filter]) -> Result<bool, VaultError> {
+    let tagged = |f: &Filter| {
+        matches!(
+            f.key,
+            FilterKey::TagKey | FilterKey::TagValue | FilterKey::All
+        )
+    };
+    let tags = match filters.iter().any(tagged) {
+        true => tags::of(tx, secret.id)?,
+        false => Vec::new(),
+    };
+    Ok(filters.iter().all(|filter| {
+        filter
+            .values
+            .iter()
+            .any(|value| match value.strip_prefix('!') {
+                Some(value) => !matches_value(secret, &tags, filter.key, value),
+                None => matches_value(secret, &tags, filter.key, value),
+            })
+    }))
+}
+
+fn matches_value(secret: &Secret, tags: &[Tag], key: FilterKey, value: &str) -> bool {
+    match key {
+        FilterKey::Name => secret.name.starts_with(value),
+        FilterKey::TagKey => tags.iter().any(|tag| tag.key.starts_with(value)),
+        FilterKey::TagValue => tags.iter().any(|tag| tag.value.starts_with(value)),
+        FilterKey::Description => has_words(secret.description.as_deref(), value),
+        // The region of the ARN.
+        FilterKey::PrimaryRegion => secret
+            .arn
+            .split(':')
+            .nth(3)
+            .is_some_and(|region| region.starts_with(value)),
+        // No service but the user makes secrets here.
+        FilterKey::OwningService => false,
+        FilterKey::All => {
+            let of_tags = tags.iter().flat_map(|tag| [tag.key.as_str(), &tag.value]);
+            let all = [Some(secret.name.as_str()), secret.description.as_deref()];
+            has_words(all.into_iter().flatten().chain(of_tags), value)
+        }
+    }
+}
+
+/// Whether each word of `value` begins a word of one of the texts, in letters
+/// of either case.
+fn has_words<'a>(texts: impl IntoIterator<Item = &'a str>, value: &str) -> bool {
+    let there: Vec<String> = texts.into_iter().flat_map(words).collect();
+    let mut wanted = words(value).peekable();
+    wanted.peek().is_some() && wanted.all(|w| there.iter().any(|t| t.starts_with(&w)))
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+}

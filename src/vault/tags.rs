@@ -1,0 +1,61 @@
+//! Tags of secrets: TagResource, UntagResource.
+
+use super::VaultError;
+use super::secrets::Secret;
+use super::tx::Tx;
+
+/// Of one secret.
+const TAG_LIMIT: usize = 50;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    pub key: String,
+    pub value: String,
+}
+
+/// In the order of the alphabet.
+pub fn of(tx: &Tx<'_>, secret: i64) -> Result<Vec<Tag>, VaultError> {
+    Ok(tx
+        .sql
+        .prepare_cached("SELECT key, value FROM tag WHERE secret = ?1 ORDER BY key")?
+        .query_map([secret], |row| {
+            Ok(Tag {
+                key: row.get(0)?,
+                value: row.get(1)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?)
+}
+
+/// Adds tags; a key that is there already gets the new value.
+pub fn add(tx: &Tx<'_>, secret: &Secret, tags: &[Tag]) -> Result<(), VaultError> {
+    for tag in tags {
+        if tag.key.to_ascii_lowercase().starts_with("aws:") {
+            return Err(VaultError::InvalidParameter(
+                "Tag keys that start with aws: are reserved for AWS.".into(),
+            ));
+        }
+        tx.sql
+            .prepare_cached(
+                "INSERT INTO tag (secret, key, value) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (secret, key) DO UPDATE SET value = excluded.value",
+            )?
+            .execute((secret.id, &tag.key, &tag.value))?;
+    }
+    if of(tx, secret.id)?.len() > TAG_LIMIT {
+        return Err(VaultError::InvalidParameter(format!(
+            "A secret can have at most {TAG_LIMIT} tags."
+        )));
+    }
+    Ok(())
+}
+
+/// Keys that are not there are no error.
+pub fn remove(tx: &Tx<'_>, secret: &Secret, keys: &[String]) -> Result<(), VaultError> {
+    for key in keys {
+        tx.sql
+            .prepare_cached("DELETE FROM tag WHERE secret = ?1 AND key = ?2")?
+            .execute((secret.id, key))?;
+    }
+    Ok(())
+}
