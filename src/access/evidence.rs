@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
 
-use super::loopback;
 use super::token::Verified;
+use super::{Certificate, loopback};
 use crate::audit::IdentityRef;
 use crate::config::UserRef;
 use crate::net::Peer;
@@ -19,6 +19,8 @@ pub struct Evidence {
     pub peer: Peer,
     /// The account at the other end, where the kernel knows it.
     pub account: Option<Account>,
+    /// What it has shown, and proved to be its own.
+    pub certificate: Option<Arc<Certificate>>,
     /// What issuers of the rules vouch for, of a token that the client
     /// presented.
     pub tokens: Vec<Verified>,
@@ -74,6 +76,7 @@ impl Evidence {
         Self {
             peer,
             account: None,
+            certificate: None,
             tokens: Vec::new(),
         }
     }
@@ -120,6 +123,21 @@ impl Evidence {
             };
         }
         let account = self.account.as_ref();
+        if let Some(certificate) = &self.certificate {
+            let names = certificate.names();
+            return IdentityRef {
+                method: "certificate".into(),
+                subject: names
+                    .first()
+                    .map_or_else(|| certificate.subject.clone(), |n| n.as_str().into()),
+                issuer: Some(certificate.issuer.clone()),
+                cert_sha256: Some(certificate.sha256.clone()),
+                uid: account.map(|a| a.uid),
+                pid: account.and_then(|a| a.pid),
+                exe: account.and_then(|a| a.exe.clone()),
+                ..IdentityRef::default()
+            };
+        }
         let (method, uid) = match (&self.peer, account) {
             (Peer::Unix { uid, .. }, _) => ("unix_user", *uid),
             (Peer::Tcp(_), Some(account)) => ("loopback_user", account.uid),

@@ -4,6 +4,7 @@
 //! `[[client]]` rule that matches and grants the database decides; nobody else
 //! gets in.
 //!
+//! * `certificate` the names in a client's certificate
 //! * `evidence` what is known of a connection, gathered once, before any rule is asked
 //! * `loopback` whose a TCP connection over loopback is
 //! * `rule`     whether a rule's conditions hold, and which do not
@@ -16,12 +17,14 @@
 //! that has to be asked of the client (a password message) is gathered in the
 //! handshake as well, before [`Policy::decide`].
 
+mod certificate;
 mod decision;
 mod evidence;
 mod loopback;
 mod rule;
 pub mod token;
 
+pub use certificate::Certificate;
 pub use decision::{Decision, Denial, Grant, Weighed};
 pub use evidence::{Account, Evidence};
 pub use rule::{Mismatch, Request};

@@ -29,6 +29,9 @@ pub enum Mismatch {
     UnixUser,
     NotOverLoopback,
     LoopbackUser,
+    NoCertificate,
+    Certificate,
+    NotNow,
     /// No token was presented that an issuer vouches for.
     NoToken,
     /// It says something else than the rule asks for.
@@ -48,6 +51,8 @@ pub(super) fn mismatches(rule: &Client, request: &Request<'_>) -> Vec<Mismatch> 
         network(rule, evidence),
         unix_user(rule, evidence),
         loopback_user(rule, evidence),
+        certificate(rule, evidence),
+        unless(rule.holds(request.now), Mismatch::NotNow),
         token(rule, evidence),
     ]
     .into_iter()
@@ -102,6 +107,18 @@ fn loopback_user(rule: &Client, evidence: &Evidence) -> Held {
     unless(account.is_some_and(|a| a.is(user)), Mismatch::LoopbackUser)
 }
 
+fn certificate(rule: &Client, evidence: &Evidence) -> Held {
+    let Some(names) = &rule.certificate else {
+        return Ok(());
+    };
+    let certificate = evidence.certificate.as_ref();
+    let certificate = certificate.ok_or(Mismatch::NoCertificate)?;
+    unless(
+        names.iter().any(|name| certificate.is(name)),
+        Mismatch::Certificate,
+    )
+}
+
 fn token(rule: &Client, evidence: &Evidence) -> Held {
     let Some(wanted) = &rule.token else {
         return Ok(());
@@ -128,6 +145,8 @@ impl Mismatch {
             Self::Network | Self::NoAddress => "network",
             Self::NoUnixSocket | Self::UnixUser => "unix_user",
             Self::NotOverLoopback | Self::LoopbackUser => "loopback_user",
+            Self::NoCertificate | Self::Certificate => "certificate",
+            Self::NotNow => "valid",
             Self::NoToken | Self::Token => "token",
         }
     }
@@ -157,6 +176,23 @@ impl Mismatch {
             Self::UnixUser => other_account(evidence, rule.unix_user.as_ref()),
             Self::NotOverLoopback => "the client does not come by TCP over loopback".to_owned(),
             Self::LoopbackUser => other_account(evidence, rule.loopback_user.as_ref()),
+            Self::NoCertificate => "the client has shown no certificate".to_owned(),
+            Self::Certificate => {
+                let wanted = rule.certificate.iter().flatten().map(ToString::to_string);
+                let wanted: Vec<String> = wanted.collect();
+                let names = match &evidence.certificate {
+                    Some(certificate) => certificate.names().join(", "),
+                    None => String::new(),
+                };
+                format!("the certificate is {names}, not {}", wanted.join(", "))
+            }
+            Self::NotNow => {
+                let period = rule
+                    .valid
+                    .as_ref()
+                    .map_or_else(String::new, ToString::to_string);
+                format!("it is in force {period}")
+            }
             Self::NoToken => "there is no valid token".to_owned(),
             Self::Token => other_token(evidence, rule.token.as_ref()),
         }
@@ -211,22 +247,14 @@ mod tests {
     }
 
     fn tcp(address: &str) -> Evidence {
-        Evidence {
-            peer: Peer::Tcp(address.parse().unwrap()),
-            account: None,
-            tokens: Vec::new(),
-        }
+        Evidence::new(Peer::Tcp(address.parse().unwrap()))
     }
 
     fn unix(uid: u32) -> Evidence {
+        let (gid, pid) = (0, None);
         Evidence {
-            peer: Peer::Unix {
-                uid,
-                gid: 0,
-                pid: None,
-            },
             account: Some(Account::of(uid)),
-            tokens: Vec::new(),
+            ..Evidence::new(Peer::Unix { uid, gid, pid })
         }
     }
 

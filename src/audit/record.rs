@@ -50,6 +50,12 @@ pub struct IdentityRef {
     /// `network`, `unix_user`, …
     pub method: Arc<str>,
     pub subject: Arc<str>,
+    /// Who vouches for the subject.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub issuer: Option<Arc<str>>,
+    /// SHA-256 of the client's certificate.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cert_sha256: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub uid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -59,9 +65,7 @@ pub struct IdentityRef {
     /// The program at the other end, where it could be found out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub exe: Option<Arc<str>>,
-    /// Who signed its token, and which one that was (`jti`).
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub issuer: Option<Arc<str>>,
+    /// Which token that was (`jti`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_id: Option<Arc<str>>,
 }

@@ -177,6 +177,13 @@ fn client(c: &Client) -> Vec<String> {
     if let Some(user) = &c.loopback_user {
         conditions.push(format!("loopback user {user}"));
     }
+    if let Some(names) = &c.certificate {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        conditions.push(format!("certificate {}", names.join(" or ")));
+    }
+    if let Some(valid) = &c.valid {
+        conditions.push(valid.to_string());
+    }
     vec![
         c.rule.to_string(),
         c.name.to_string(),

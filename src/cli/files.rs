@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{AuditSink, Config, ListenAddress, ListenTls, StoreKind};
+use crate::net::ClientTrust;
 use crate::observe::Token;
 
 /// One sentence for each file that will not do.
@@ -50,6 +51,9 @@ impl Problems {
                 self.check("[listen] certificate", certificates(certificate));
                 self.check("[listen] key", private_key(key));
             }
+        }
+        if let Some(files) = &config.listen.client_ca {
+            self.check("[listen]", ClientTrust::load(files));
         }
         for address in &config.listen.addresses {
             if let ListenAddress::Unix { directory, .. } = address {

@@ -8,19 +8,23 @@
 mod duration;
 mod error;
 mod file;
+mod identity;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod token;
 mod validate;
+mod validity;
 mod values;
 mod warnings;
 
 pub use duration::parse as parse_duration;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
+pub use identity::{CertificateName, ClientCa, Guard, Revoke};
 pub use token::{KeySource, Pattern, TokenIssuer, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
+pub use validity::Validity;
 pub use values::is_local;
 pub use warnings::warnings;
 
@@ -84,6 +88,19 @@ pub struct Listen {
     pub shutdown_timeout: Duration,
     /// Permission bits of unix sockets.
     pub socket_mode: u32,
+    /// Whose unix sockets become; `None`: those of the process.
+    pub socket_owner: Option<UserRef>,
+    pub socket_group: Option<UserRef>,
+    /// `None`: clients are not asked for a certificate.
+    pub client_ca: Option<ClientCa>,
+    /// Networks whose PROXY headers are believed, and expected.
+    pub proxy_protocol: Vec<IpNet>,
+    pub revoke: Revoke,
+    pub guard: Guard,
+    /// Rules may let in everybody by the address alone.
+    pub allow_untrusted_networks: bool,
+    /// Whom the process becomes that root starts.
+    pub user: Option<UserRef>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,15 +247,32 @@ pub struct Client {
     /// Whose the client's end of a TCP connection over loopback is.
     pub loopback_user: Option<UserRef>,
     pub token: Option<TokenRule>,
+    /// Names of which its certificate must have one.
+    pub certificate: Option<Vec<CertificateName>>,
+    /// In the order of the file; patterns (`orders_*`) are replaced by the
+    /// databases they match.
     pub databases: Vec<Arc<str>>,
     /// User names it may ask for; `None` is any, because the upstream user
     /// comes from the secret anyway.
     pub users: Option<Vec<String>>,
     /// Overrides the database's secret.
     pub secret: Option<SecretId>,
+    /// How many of the pool's server connections its clients may hold at once.
+    pub pool_size: Option<usize>,
+    /// How many sessions of this name there may be at once.
+    pub max_clients: Option<usize>,
+    /// When the rule is in force; `None` is always.
+    pub valid: Option<Validity>,
 }
 
-/// A user of this machine, as written: the name of a client's uid is looked up
+impl Client {
+    /// Whether the rule is in force at a moment.
+    pub fn holds(&self, now: chrono::DateTime<chrono::Utc>) -> bool {
+        self.valid.as_ref().is_none_or(|valid| valid.holds(now))
+    }
+}
+
+/// A user (or group) of this machine, as written: the name of a client's uid is looked up
 /// when it connects, so that a user who is made later needs no reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserRef {

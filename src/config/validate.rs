@@ -12,7 +12,7 @@ use super::values::{
 };
 use super::{
     Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, rules,
+    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, identity, rules,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
         .array("client")
         .into_iter()
         .zip(1..)
-        .map(|(section, rule)| Arc::new(rules::client(rule, section, &names)))
+        .map(|(section, rule)| Arc::new(rules::client(rule, section, &names, &listen)))
         .collect();
     document.finish();
     Config {
@@ -90,14 +90,23 @@ fn listen(mut s: Section<'_, '_>) -> Listen {
             port: 6432,
         }],
     };
+    let has_certificate = s.has("certificate");
     let tls = listen_tls(&mut s);
     let listen = Listen {
         addresses,
+        client_ca: identity::client_ca(&mut s, has_certificate),
         tls,
         max_clients: s.size("max_clients", 10_000, 1..1_000_001),
         handshake_timeout: s.duration("handshake_timeout", 15 * SECOND, SOME),
         shutdown_timeout: s.duration("shutdown_timeout", 30 * SECOND, NONE),
         socket_mode: s.text("socket_mode", mode).unwrap_or(0o660),
+        socket_owner: s.value("socket_owner", rules::user),
+        socket_group: s.value("socket_group", rules::user),
+        proxy_protocol: identity::proxy_protocol(&mut s),
+        revoke: identity::revoke(&mut s),
+        guard: identity::guard(&mut s),
+        allow_untrusted_networks: s.boolean("allow_untrusted_networks").unwrap_or(false),
+        user: s.value("user", rules::user),
     };
     s.finish();
     listen

@@ -8,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::Regex;
 
 /// Texts are looked at up to this length.
@@ -30,6 +30,8 @@ static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     let words = ["temp", "advisory_", "set_config", "hold"];
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
+        // The fastest to run, and for four words it is small.
+        .kind(Some(AhoCorasickKind::DFA))
         .build(words)
         .ok()
 });

@@ -4,6 +4,7 @@
 mod accept;
 mod build;
 mod reload;
+mod revoke;
 mod status;
 mod watch;
 
@@ -50,6 +51,7 @@ impl Proxy {
             admin.start(&built, closed.clone());
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
+        tokio::spawn(revoke::watch(Arc::downgrade(&built)));
         Ok(Self {
             built,
             closing,

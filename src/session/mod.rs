@@ -6,6 +6,7 @@
 //! * `start`     parameters, greeting
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
+//! * `revoke`    sessions whose access has ended
 //! * `replies`   what the server still owes
 //! * `settle`    what a client left on a server connection
 //! * `context`   what all sessions share, and how others reach one
@@ -19,6 +20,7 @@ mod handshake;
 mod pending;
 mod relay;
 mod replies;
+mod revoke;
 mod settle;
 mod start;
 
@@ -27,6 +29,7 @@ mod tests;
 
 pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
+pub use revoke::Cause;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,6 +53,15 @@ use start::Failed;
 /// How long the answers to a client's last words may take; a query that is
 /// still running then is cancelled.
 const FINISH: Duration = Duration::from_millis(500);
+
+/// What a client is told that is asked to end.
+fn asked_to_end(signal: Signal) -> ClientError {
+    match signal {
+        Signal::DrainDeadline => ClientError::DrainDeadline,
+        Signal::Revoked | Signal::RevokedNow => ClientError::Revoked,
+        _ => ClientError::ShuttingDown,
+    }
+}
 
 /// What a session that was greeted begins with.
 enum Greeted {
@@ -111,7 +123,7 @@ impl Session {
         clients.increment(1.0);
         let greeted = tokio::select! {
             greeted = self.greet(&mut stream, startup, settings) => greeted,
-            _ = self.handle.signal_arrives() => Err(ClientError::ShuttingDown.into()),
+            signal = self.handle.signal_arrives() => Err(asked_to_end(signal).into()),
         };
         match greeted {
             Ok(greeted) => self.relay(stream, greeted).await,
@@ -244,8 +256,7 @@ impl Session {
                     break Ok(());
                 }
                 Halt::Violation(error) => break Err(error),
-                Halt::Asked(Signal::DrainDeadline) => break Err(ClientError::DrainDeadline),
-                Halt::Asked(_) => break Err(ClientError::ShuttingDown),
+                Halt::Asked(signal) => break Err(asked_to_end(signal)),
             }
         };
         // The server connection first: somebody may be waiting for it.
@@ -257,7 +268,11 @@ impl Session {
                 error.fatal(&mut out);
                 relay.farewell(&out).await;
                 let sqlstate = error.sqlstate().0;
-                self.record_end(Some(&relay), Some(&error.to_string()), Some(sqlstate));
+                let reason = match (&error, self.handle.revoked()) {
+                    (ClientError::Revoked, Some(why)) => format!("{error}: {why}"),
+                    _ => error.to_string(),
+                };
+                self.record_end(Some(&relay), Some(&reason), Some(sqlstate));
             }
         }
     }
@@ -276,8 +291,7 @@ impl Session {
                     self.handle.forget_cancel();
                     Err(ClientError::Cancelled)
                 }
-                Signal::DrainDeadline => Err(ClientError::DrainDeadline),
-                _ => Err(ClientError::ShuttingDown),
+                signal => Err(asked_to_end(signal)),
             },
         }
     }

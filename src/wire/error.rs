@@ -49,6 +49,8 @@ pub enum ClientError {
     ShuttingDown,
     #[error("terminating connection because its credential was replaced")]
     DrainDeadline,
+    #[error("terminating connection because its access has ended")]
+    Revoked,
     #[error("no random numbers for a cancel key")]
     NoRandomNumbers,
     #[error("the audit log cannot be written")]
@@ -78,7 +80,7 @@ impl ClientError {
             | Self::SecretUnusable(_)
             | Self::AuditUnavailable => "57P03",
             Self::Cancelled => "57014",
-            Self::ShuttingDown | Self::DrainDeadline => "57P01",
+            Self::ShuttingDown | Self::DrainDeadline | Self::Revoked => "57P01",
             Self::NoRandomNumbers => "XX000",
             Self::TransactionBlock => "0A000",
             Self::BadParameter(_) => "22023",

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::cluster::{Cluster, DATABASE, ROLE};
 use super::{DemoError, free_port};
 use crate::config::{
-    Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UserRef,
+    Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Guard, Listen,
+    ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, Store, StoreKind, UserRef,
 };
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;
@@ -97,6 +97,14 @@ fn config(scratch: &Path, doors: &Doors) -> Config {
             ],
             tls: ListenTls::Off,
             max_clients: 1000,
+            socket_owner: None,
+            socket_group: None,
+            client_ca: None,
+            proxy_protocol: Vec::new(),
+            revoke: Revoke::Idle,
+            guard: Guard::default(),
+            allow_untrusted_networks: false,
+            user: None,
             handshake_timeout: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(3),
             socket_mode: 0o600,

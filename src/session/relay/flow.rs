@@ -76,7 +76,9 @@ impl Relay {
         match self.handle.signalled() {
             Signal::None => {}
             Signal::Cancel => self.handle.forget_cancel(),
-            Signal::Kill => return Poll::Ready(Halt::Asked(Signal::Kill)),
+            signal @ (Signal::Kill | Signal::RevokedNow) => {
+                return Poll::Ready(Halt::Asked(signal));
+            }
             signal if self.may_end() => return Poll::Ready(Halt::Asked(signal)),
             _ => {}
         }
@@ -120,7 +122,9 @@ impl Relay {
                     // It may have come to rest only now, and nothing will
                     // wake it again for the signal's sake.
                     return match self.handle.signalled() {
-                        signal @ (Signal::DrainDeadline | Signal::Shutdown) if self.may_end() => {
+                        signal @ (Signal::DrainDeadline | Signal::Revoked | Signal::Shutdown)
+                            if self.may_end() =>
+                        {
                             Poll::Ready(Halt::Asked(signal))
                         }
                         _ => Poll::Pending,
