@@ -24,6 +24,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod listen;
+mod programs;
 mod protocol;
 mod raw;
 mod replication;

@@ -126,6 +126,35 @@ def test_psycopg_server_side_cursor(connection):
         assert [n for (n,) in cursor] == list(range(1, 1001))
 
 
+def test_psycopg_notifies(dsn):
+    with (
+        psycopg.connect(dsn, autocommit=True) as listener,
+        psycopg.connect(dsn, autocommit=True) as notifier,
+    ):
+        listener.execute("LISTEN psycopg_channel")
+        for n in range(3):
+            notifier.execute("SELECT pg_notify('psycopg_channel', %s)", (str(n),))
+        heard = [n.payload for n in listener.notifies(timeout=10, stop_after=3)]
+        assert heard == ["0", "1", "2"]
+        listener.execute("UNLISTEN *")
+        assert listener.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_psycopg_pool_of_pipelines(dsn):
+    """Prepared statements inside pipelines, on more clients than servers."""
+    connections = [psycopg.connect(dsn, autocommit=True) for _ in range(4)]
+    for _ in range(3):
+        for n, connection in enumerate(connections):
+            with connection.pipeline():
+                cursors = [
+                    connection.execute(f"SELECT %s::int + {n}", (i,), prepare=True)
+                    for i in range(20)
+                ]
+            assert [c.fetchone()[0] for c in cursors] == [i + n for i in range(20)]
+    for connection in connections:
+        connection.close()
+
+
 def test_psycopg_large_value(connection):
     value = "ü" * 3_000_000
     assert connection.execute("SELECT %s::text", (value,)).fetchone() == (value,)
