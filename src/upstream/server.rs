@@ -226,7 +226,7 @@ mod tests {
         tokio::spawn(async move {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut question = [0; 64];
-            socket.read(&mut question).await.unwrap();
+            assert!(socket.read(&mut question).await.unwrap() > 0);
             socket.write_all(&answer).await.unwrap();
             // Kept open: an end of the stream must not stand in for an answer.
             std::future::pending::<()>().await;
