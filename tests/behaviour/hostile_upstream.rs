@@ -228,9 +228,14 @@ async fn rds_gets_a_token_and_never_the_password() {
     })
     .await;
     let port = address.port();
-    assert!(token.starts_with(&format!("localhost:{port}/?Action=connect&DBUser=iam%5Fuser&")));
+    assert!(token.starts_with(&format!(
+        "localhost:{port}/?Action=connect&DBUser=iam%5Fuser&"
+    )));
     assert!(token.contains("eu%2Dwest%2D1%2Frds%2Ddb"), "{token}");
     assert!(!token.contains("not-to-be-sent"));
-    assert_eq!(proxy.audit_seen("server.open").await[0]["reason"], "rds-iam");
+    assert_eq!(
+        proxy.audit_seen("server.open").await[0]["reason"],
+        "rds-iam"
+    );
     assert!(!proxy.log().contains("X-Amz-Signature"));
 }

@@ -50,7 +50,10 @@ pub async fn start(directory: &Path) -> (SocketAddr, PathBuf, Arc<Mutex<Vec<Stri
     (address, ca, passwords)
 }
 
-async fn serve(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), seen: &Mutex<Vec<String>>) -> Option<()> {
+async fn serve(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    seen: &Mutex<Vec<String>>,
+) -> Option<()> {
     stream.write_all(&message(b'R', &[0, 0, 0, 3])).await.ok()?;
     stream.flush().await.ok()?;
     if stream.read_u8().await.ok()? != b'p' {
@@ -60,7 +63,9 @@ async fn serve(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), seen: &Mutex<
     let mut password = vec![0; length as usize - 4];
     stream.read_exact(&mut password).await.ok()?;
     let password = String::from_utf8_lossy(&password);
-    seen.lock().ok()?.push(password.trim_end_matches('\0').to_owned());
+    seen.lock()
+        .ok()?
+        .push(password.trim_end_matches('\0').to_owned());
     let mut greeting = message(b'R', &[0; 4]);
     greeting.extend(message(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]));
     greeting.extend(message(b'Z', b"I"));

@@ -119,7 +119,10 @@ async fn a_certificate_instead_of_a_password() {
     let session = proxy.connect("app").await;
     assert_eq!(session.value("select current_user").await, "by_cert");
     assert!(cluster.log().contains("method=cert"), "{}", cluster.log());
-    assert_eq!(proxy.audit_seen("server.open").await[0]["reason"], "certificate");
+    assert_eq!(
+        proxy.audit_seen("server.open").await[0]["reason"],
+        "certificate"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,6 +138,11 @@ async fn channel_binding_can_be_demanded() {
     // Without TLS there is nothing to bind to.
     let more = "channel_binding = \"require\"\nrotation_grace = \"1s\"\npool_wait_timeout = \"2s\"";
     let proxy = to(&cluster, more).await.start_unready().await;
-    let refused = async || proxy.log().contains("SCRAM without channel binding").then_some(());
+    let refused = async || {
+        proxy
+            .log()
+            .contains("SCRAM without channel binding")
+            .then_some(())
+    };
     eventually("the refusal", Duration::from_secs(20), refused).await;
 }
