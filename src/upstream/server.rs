@@ -238,6 +238,10 @@ mod tests {
             tls: None,
             allow_md5: false,
             allow_cleartext: false,
+            by_certificate: false,
+            require_channel_binding: false,
+            min_scram_iterations: 4096,
+            auth: crate::config::UpstreamAuth::Password,
         };
         Server {
             stream: Stream::Plain(Socket::tcp(socket).unwrap()),
