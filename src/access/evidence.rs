@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
 
-use super::loopback;
+use super::aws_iam::Caller;
+use super::token::Verified;
+use super::{Certificate, loopback};
 use crate::audit::IdentityRef;
 use crate::config::UserRef;
 use crate::net::Peer;
@@ -18,6 +20,13 @@ pub struct Evidence {
     pub peer: Peer,
     /// The account at the other end, where the kernel knows it.
     pub account: Option<Account>,
+    /// What it has shown, and proved to be its own.
+    pub certificate: Option<Arc<Certificate>>,
+    /// What issuers of the rules vouch for, of a token that the client
+    /// presented.
+    pub tokens: Vec<Verified>,
+    /// Who STS says it is.
+    pub aws: Option<Caller>,
 }
 
 /// A user of this machine.
@@ -70,6 +79,9 @@ impl Evidence {
         Self {
             peer,
             account: None,
+            certificate: None,
+            tokens: Vec::new(),
+            aws: None,
         }
     }
 
@@ -105,7 +117,39 @@ impl Evidence {
 
     /// How the audit log names the client: by the strongest that is known.
     pub fn identity(&self) -> IdentityRef {
+        if let Some(token) = self.tokens.first() {
+            return IdentityRef {
+                method: "token".into(),
+                subject: token.subject.as_str().into(),
+                issuer: Some(token.by.issuer.as_str().into()),
+                token_id: token.id.as_deref().map(Into::into),
+                ..IdentityRef::default()
+            };
+        }
+        if let Some(caller) = &self.aws {
+            return IdentityRef {
+                method: "aws_iam".into(),
+                subject: caller.arn.clone(),
+                issuer: Some("sts".into()),
+                ..IdentityRef::default()
+            };
+        }
         let account = self.account.as_ref();
+        if let Some(certificate) = &self.certificate {
+            let names = certificate.names();
+            return IdentityRef {
+                method: "certificate".into(),
+                subject: names
+                    .first()
+                    .map_or_else(|| certificate.subject.clone(), |n| n.as_str().into()),
+                issuer: Some(certificate.issuer.clone()),
+                cert_sha256: Some(certificate.sha256.clone()),
+                uid: account.map(|a| a.uid),
+                pid: account.and_then(|a| a.pid),
+                exe: account.and_then(|a| a.exe.clone()),
+                ..IdentityRef::default()
+            };
+        }
         let (method, uid) = match (&self.peer, account) {
             (Peer::Unix { uid, .. }, _) => ("unix_user", *uid),
             (Peer::Tcp(_), Some(account)) => ("loopback_user", account.uid),
@@ -126,6 +170,7 @@ impl Evidence {
             gid: account.and_then(|a| a.gid),
             pid: account.and_then(|a| a.pid),
             exe: account.and_then(|a| a.exe.clone()),
+            ..IdentityRef::default()
         }
     }
 }

@@ -175,6 +175,20 @@ fn client(c: &Client) -> Vec<String> {
     if let Some(user) = &c.loopback_user {
         conditions.push(format!("loopback user {user}"));
     }
+    if let Some(token) = &c.token {
+        let subject = token.subject.as_ref().map_or("anybody", |s| s.as_str());
+        conditions.push(format!("token of {} for {subject}", token.issuer.issuer));
+    }
+    if let Some(caller) = &c.aws_iam {
+        conditions.push(format!("AWS caller {}", caller.role.as_str()));
+    }
+    if let Some(names) = &c.certificate {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        conditions.push(format!("certificate {}", names.join(" or ")));
+    }
+    if let Some(valid) = &c.valid {
+        conditions.push(valid.to_string());
+    }
     vec![
         c.rule.to_string(),
         c.name.to_string(),

@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{AuditSink, Config, ListenAddress, ListenTls, StoreKind};
+use crate::net::ClientTrust;
 use crate::observe::Token;
 use crate::vault::KeySource;
 
@@ -55,6 +56,9 @@ impl Problems {
                 self.check("[listen] certificate", certificates(certificate));
                 self.check("[listen] key", private_key(key));
             }
+        }
+        if let Some(files) = &config.listen.client_ca {
+            self.check("[listen]", ClientTrust::load(files));
         }
         for address in &config.listen.addresses {
             if let ListenAddress::Unix { directory, .. } = address {

@@ -6,6 +6,7 @@ pub mod demo;
 mod files;
 mod logging;
 mod online;
+mod rotate;
 mod run;
 pub mod secret;
 mod status;
@@ -62,6 +63,8 @@ enum Command {
         after_help = "Example:\n  pgvalet secret create prod/orders --file value.json"
     )]
     Secret(secret::SecretCommand),
+    /// Change the password of a secret's database role, here and in the store
+    Rotate(rotate::Args),
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -151,6 +154,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
                 Ok(secret::run(command.clone(), &*store).await?)
             })
         }
+        Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),

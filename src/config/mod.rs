@@ -5,20 +5,29 @@
 //! Relative paths stay as written: they are relative to the directory pgvalet
 //! is started in, not to that of the file.
 
+mod aws_iam;
 mod duration;
 mod error;
 mod file;
+mod identity;
+mod rotation;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod token;
 mod validate;
+mod validity;
 mod values;
 mod warnings;
 
+pub use aws_iam::{AwsIamRule, Sts};
 pub use duration::parse as parse_duration;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
+pub use identity::{CertificateName, ClientCa, Guard, Revoke};
+pub use token::{Pattern, TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
+pub use validity::Validity;
 pub use values::is_local;
 pub use warnings::warnings;
 
@@ -29,6 +38,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::rotation::{Schedule, Strategy};
 use crate::secret::SecretId;
 use crate::vault::KeySource;
 
@@ -83,6 +93,19 @@ pub struct Listen {
     pub shutdown_timeout: Duration,
     /// Permission bits of unix sockets.
     pub socket_mode: u32,
+    /// Whose unix sockets become; `None`: those of the process.
+    pub socket_owner: Option<UserRef>,
+    pub socket_group: Option<UserRef>,
+    /// `None`: clients are not asked for a certificate.
+    pub client_ca: Option<ClientCa>,
+    /// Networks whose PROXY headers are believed, and expected.
+    pub proxy_protocol: Vec<IpNet>,
+    pub revoke: Revoke,
+    pub guard: Guard,
+    /// Rules may let in everybody by the address alone.
+    pub allow_untrusted_networks: bool,
+    /// Whom the process becomes that root starts.
+    pub user: Option<UserRef>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +208,9 @@ pub struct Database {
     /// Only ever over TLS with a verified name, or on a unix socket or loopback.
     pub allow_cleartext: bool,
     pub pool_mode: PoolMode,
+    /// What Postgres is shown as application_name: a text with
+    /// `{application_name}` and `{client}`.
+    pub application_name: Option<Arc<str>>,
     /// The ceiling of server connections, old and new generations together.
     pub pool_size: usize,
     pub min_pool_size: usize,
@@ -196,6 +222,18 @@ pub struct Database {
     pub drain_deadline_action: DrainDeadlineAction,
     /// How long clients queue while no known version logs in.
     pub rotation_grace: Duration,
+    /// How pgvalet rotates the secret of this database; `None`: it only follows.
+    pub rotation: Option<Rotation>,
+}
+
+/// `rotation = { … }` of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// `None`: only when somebody asks for it.
+    pub schedule: Option<Schedule>,
+    /// `None`: alternating where the secret names an admin secret, else single.
+    pub strategy: Option<Strategy>,
+    pub admin_secret: Option<SecretId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,15 +282,34 @@ pub struct Client {
     pub unix_user: Option<UserRef>,
     /// Whose the client's end of a TCP connection over loopback is.
     pub loopback_user: Option<UserRef>,
+    pub token: Option<TokenRule>,
+    pub aws_iam: Option<AwsIamRule>,
+    /// Names of which its certificate must have one.
+    pub certificate: Option<Vec<CertificateName>>,
+    /// In the order of the file; patterns (`orders_*`) are replaced by the
+    /// databases they match.
     pub databases: Vec<Arc<str>>,
     /// User names it may ask for; `None` is any, because the upstream user
     /// comes from the secret anyway.
     pub users: Option<Vec<String>>,
     /// Overrides the database's secret.
     pub secret: Option<SecretId>,
+    /// How many of the pool's server connections its clients may hold at once.
+    pub pool_size: Option<usize>,
+    /// How many sessions of this name there may be at once.
+    pub max_clients: Option<usize>,
+    /// When the rule is in force; `None` is always.
+    pub valid: Option<Validity>,
 }
 
-/// A user of this machine, as written: the name of a client's uid is looked up
+impl Client {
+    /// Whether the rule is in force at a moment.
+    pub fn holds(&self, now: chrono::DateTime<chrono::Utc>) -> bool {
+        self.valid.as_ref().is_none_or(|valid| valid.holds(now))
+    }
+}
+
+/// A user (or group) of this machine, as written: the name of a client's uid is looked up
 /// when it connects, so that a user who is made later needs no reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserRef {

@@ -2,18 +2,34 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use toml::de::DeValue;
 
+use super::aws_iam::aws_iam;
 use super::error::nearest;
 use super::file::{Section, integer};
+use super::identity::is_open;
+use super::token::token;
 use super::values::{network, nonempty, secret};
-use super::{Client, UserRef};
+use super::{CertificateName, Client, Listen, UserRef, Validity};
 
 /// The keys that say how a client is recognised.
-const CONDITIONS: &[&str] = &["network", "unix_user", "loopback_user"];
+const CONDITIONS: &[&str] = &[
+    "network",
+    "unix_user",
+    "loopback_user",
+    "certificate",
+    "token",
+    "aws_iam",
+];
 
 /// Reads one rule; `known` are the databases there are.
-pub(super) fn client(rule: usize, mut s: Section<'_, '_>, known: &[Arc<str>]) -> Client {
+pub(super) fn client(
+    rule: usize,
+    mut s: Section<'_, '_>,
+    known: &[Arc<str>],
+    listen: &Listen,
+) -> Client {
     if !s.has("name") {
         s.wrong("there is no name; add name = \"…\", what audit and metrics call this client");
     }
@@ -27,25 +43,92 @@ pub(super) fn client(rule: usize, mut s: Section<'_, '_>, known: &[Arc<str>]) ->
     if !s.has("databases") {
         s.wrong("there are no databases; add databases = [\"…\"]");
     }
-    let databases = s.list("databases", |text| {
-        known
-            .iter()
-            .find(|name| name.as_ref() == text)
-            .cloned()
-            .ok_or_else(|| unknown_database(text, known))
-    });
+    if s.has("certificate") && listen.client_ca.is_none() {
+        s.wrong("certificate needs the CA that clients' certificates are from; add client_ca = \"FILE\" to [listen]");
+    }
+    let only_network = s.has("network") && CONDITIONS[1..].iter().all(|key| !s.has(key));
+    let databases = s.list("databases", |text| matching(text, known));
     let client = Client {
         name: name.into(),
         rule,
         network: s.list("network", network),
         unix_user: s.value("unix_user", user),
         loopback_user: s.value("loopback_user", loopback_user),
-        databases: databases.unwrap_or_default(),
+        token: token(&mut s),
+        aws_iam: aws_iam(&mut s),
+        certificate: s.list("certificate", CertificateName::parse),
+        databases: flatten(databases.unwrap_or_default()),
         users: s.list("users", nonempty),
         secret: s.text("secret", secret),
+        pool_size: s
+            .integer("pool_size", 1..100_001)
+            .and_then(|n| n.try_into().ok()),
+        max_clients: s
+            .integer("max_clients", 1..1_000_001)
+            .and_then(|n| n.try_into().ok()),
+        valid: s.value("valid", Validity::read),
     };
+    let everybody = is_everybody(client.network.as_deref().unwrap_or_default());
+    if only_network && everybody && is_open(&listen.addresses) && !listen.allow_untrusted_networks {
+        s.wrong(
+            "this lets in whoever can reach the listener; name the networks you know, ask for a certificate, or write allow_untrusted_networks = true in [listen]",
+        );
+    }
     s.finish();
     client
+}
+
+/// Whether the networks together are all addresses of a family.
+pub(super) fn is_everybody(networks: &[IpNet]) -> bool {
+    IpNet::aggregate(&networks.to_vec())
+        .iter()
+        .any(|net| net.prefix_len() == 0)
+}
+
+/// The databases that a name or a pattern stands for.
+fn matching(text: &str, known: &[Arc<str>]) -> Result<Vec<Arc<str>>, String> {
+    let matching: Vec<Arc<str>> = known
+        .iter()
+        .filter(|name| matches(text, name))
+        .cloned()
+        .collect();
+    match matching.is_empty() {
+        false => Ok(matching),
+        true if text.contains('*') => Err(format!("{text:?} matches no database")),
+        true => Err(unknown_database(text, known)),
+    }
+}
+
+/// `*` stands for any run of characters, also none.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        // The earliest place leaves most to what follows.
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// Each once, in the order they were granted in.
+fn flatten(groups: Vec<Vec<Arc<str>>>) -> Vec<Arc<str>> {
+    let mut databases: Vec<Arc<str>> = Vec::new();
+    for database in groups.into_iter().flatten() {
+        if !databases.contains(&database) {
+            databases.push(database);
+        }
+    }
+    databases
 }
 
 fn unknown_database(text: &str, known: &[Arc<str>]) -> String {
@@ -69,7 +152,7 @@ fn loopback_user(value: &DeValue<'_>) -> Result<UserRef, String> {
     user(value)
 }
 
-fn user(value: &DeValue<'_>) -> Result<UserRef, String> {
+pub(super) fn user(value: &DeValue<'_>) -> Result<UserRef, String> {
     match value {
         DeValue::String(name) if name.chars().all(|c| c.is_ascii_digit()) && !name.is_empty() => {
             Err(format!("write a numeric user id without quotes: {name}"))

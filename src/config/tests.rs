@@ -59,6 +59,14 @@ fn a_minimal_file_has_every_default() {
             handshake_timeout: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(30),
             socket_mode: 0o660,
+            socket_owner: None,
+            socket_group: None,
+            client_ca: None,
+            proxy_protocol: Vec::new(),
+            revoke: Revoke::Idle,
+            guard: Guard::default(),
+            allow_untrusted_networks: false,
+            user: None,
         }
     );
     assert_eq!(config.admin.address.as_deref(), Some("127.0.0.1:6433"));
@@ -91,6 +99,7 @@ fn a_minimal_file_has_every_default() {
             allow_md5: false,
             allow_cleartext: false,
             pool_mode: PoolMode::Transaction,
+            application_name: None,
             pool_size: 20,
             min_pool_size: 0,
             pool_wait_timeout: Duration::from_secs(120),
@@ -100,6 +109,7 @@ fn a_minimal_file_has_every_default() {
             drain_timeout: Duration::from_secs(300),
             drain_deadline_action: DrainDeadlineAction::Wait,
             rotation_grace: Duration::from_secs(120),
+            rotation: None,
         }
     );
     let client = &config.clients[0];
@@ -173,19 +183,13 @@ fn unknown_keys_have_their_place_and_the_nearest_known_one() {
         &[":5:3: unknown key \"pool_sise\" in [database.orders]; did you mean \"pool_size\"?"],
     );
     says(
-        &format!("{MINIMAL}certificate = \"cn:a\"\n"),
-        &["unknown key \"certificate\" in [[client]]; there are name, "],
-    );
-    says(
         &format!("{MINIMAL}[audti]\n"),
         &[":9:2: unknown section \"audti\"; did you mean \"audit\"?"],
     );
-    for key in ["proxy_protocol = []", "client_ca = \"f\""] {
-        says(
-            &format!("[listen]\n{key}\n{MINIMAL}"),
-            &["t.toml:2:1: unknown key"],
-        );
-    }
+    says(
+        &format!("{MINIMAL}certificat = \"cn:a\"\n"),
+        &["unknown key \"certificat\" in [[client]]; did you mean \"certificate\"?"],
+    );
 }
 
 #[test]
@@ -286,6 +290,158 @@ fn rules_need_a_condition_and_a_database_that_exists() {
         "{MINIMAL}[[client]]\nname = \"orders-api\"\nunix_user = \"api\"\ndatabases = [\"orders\"]\n"
     );
     assert_eq!(valid(&two).clients[1].rule, 2);
+}
+
+#[test]
+fn databases_by_pattern() {
+    let granted = |pattern: &str| {
+        let text = format!(
+            "[database.orders_eu]\nsecret = \"s\"\n[database.orders_us]\nsecret = \"s\"\n\
+             [database.stock]\nsecret = \"s\"\n[[client]]\nname = \"a\"\nnetwork = \"::1\"\n\
+             databases = {pattern}"
+        );
+        read(&text).map(|c| {
+            let names: Vec<String> = c.clients[0]
+                .databases
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            names.join(" ")
+        })
+    };
+    for (pattern, databases) in [
+        ("\"*\"", "orders_eu orders_us stock"),
+        ("\"orders_*\"", "orders_eu orders_us"),
+        ("\"*_us\"", "orders_us"),
+        ("\"*d*s_*u*\"", "orders_eu orders_us"),
+        ("\"orders_eu*\"", "orders_eu"),
+        ("[\"stock\", \"*\"]", "stock orders_eu orders_us"),
+    ] {
+        assert_eq!(
+            granted(pattern).unwrap_or_else(|e| panic!("{e}")),
+            databases,
+            "{pattern}"
+        );
+    }
+    for (pattern, wrong) in [
+        ("\"x*\"", "\"x*\" matches no database"),
+        ("\"stock*k\"", "matches no database"),
+        ("\"stoc\"", "did you mean \"stock\"?"),
+    ] {
+        let e = granted(pattern).expect_err(pattern).to_string();
+        assert!(e.contains(wrong), "{e}");
+    }
+}
+
+#[test]
+fn rules_with_certificates_and_times() {
+    let rule = |listen: &str, keys: &str| {
+        format!(
+            "[listen]\n{listen}\n[database.orders]\nsecret = \"s\"\n\
+             [[client]]\nname = \"a\"\ndatabases = \"orders\"\n{keys}"
+        )
+    };
+    let tls = "certificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\n";
+    let names = |text: &str| valid(&rule(tls, text)).clients[0].certificate.clone();
+    assert_eq!(
+        names("certificate = [\"spiffe://example.org/orders\", \"dns:API.example\", \"cn:a: b\"]"),
+        Some(vec![
+            CertificateName::Uri("spiffe://example.org/orders".into()),
+            CertificateName::Dns("api.example".into()),
+            CertificateName::CommonName("a: b".into()),
+        ])
+    );
+    for bad in [
+        "orders",
+        "dns:",
+        "dns:*.example",
+        "cn:",
+        "://x",
+        "email:a@b",
+    ] {
+        says(
+            &rule(tls, &format!("certificate = {bad:?}")),
+            &["certificate: ", "names no certificate"],
+        );
+    }
+    says(&rule("", "certificate = \"cn:a\""), &["add client_ca"]);
+    says(
+        &rule("client_ca = \"f\"", "network = \"::1\""),
+        &["client_ca needs TLS"],
+    );
+    says(
+        &rule("client_crl = \"f\"", "network = \"::1\""),
+        &["client_crl needs the CA"],
+    );
+
+    let period = |text: &str| rule("", &format!("network = \"::1\"\nvalid = {text}"));
+    let shown = |text: &str| {
+        valid(&period(text)).clients[0]
+            .valid
+            .as_ref()
+            .map(ToString::to_string)
+    };
+    assert_eq!(
+        shown("{ from = \"08:00\", until = \"18:00\" }").as_deref(),
+        Some("daily from 08:00:00 until 18:00:00 UTC")
+    );
+    for text in [
+        "{ until = \"2026-01-01T01:00:00+01:00\" }",
+        "{ until = 2026-01-01T00:00:00Z }",
+    ] {
+        assert_eq!(shown(text).as_deref(), Some("until 2026-01-01T00:00:00Z"));
+    }
+    for (text, says_) in [
+        ("\"08:00\"", "this is no period"),
+        ("{ from = \"08:00\" }", "needs both times"),
+        ("{ from = \"08:00\", until = \"08:00\" }", "the same time"),
+        ("{ from = \"8 o'clock\" }", "is no time"),
+        ("{ till = \"08:00\" }", "unknown key \"till\""),
+        (
+            "{ from = \"2026-01-02T00:00:00Z\", until = \"2026-01-01T00:00:00Z\" }",
+            "not after from",
+        ),
+    ] {
+        says(&period(text), &["valid: ", says_]);
+    }
+}
+
+/// An open proxy is asked for in so many words, or not to be had.
+#[test]
+fn everybody_is_let_in_only_on_demand() {
+    let open = |listen: &str, rule: &str| {
+        format!(
+            "[listen]\n{listen}\n[database.orders]\nsecret = \"s\"\n\
+             [[client]]\nname = \"a\"\ndatabases = \"orders\"\n{rule}"
+        )
+    };
+    let (wide, all) = ("address = \"0.0.0.0:6432\"", "network = \"0.0.0.0/0\"");
+    for network in [
+        all,
+        "network = \"::/0\"",
+        "network = [\"0.0.0.0/1\", \"128.0.0.0/1\"]",
+    ] {
+        says(&open(wide, network), &["allow_untrusted_networks = true"]);
+    }
+    valid(&open("", all));
+    valid(&open(
+        &format!("{wide}\nallow_untrusted_networks = true"),
+        all,
+    ));
+    valid(&open(wide, "network = \"10.0.0.0/8\""));
+    let tls = "certificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\n";
+    valid(&open(
+        &format!("{wide}\n{tls}"),
+        &format!("{all}\ncertificate = \"cn:a\""),
+    ));
+    says(
+        &open("proxy_protocol = \"::/0\"", all),
+        &["everybody claim any address"],
+    );
+    says(
+        &open("max_handshakes = 2\nmax_handshakes_per_address = 3", all),
+        &["above max_handshakes 2"],
+    );
 }
 
 #[test]
@@ -401,6 +557,10 @@ fn databases() {
         &["write \"transaction\" or \"session\" or \"statement\""],
     );
     says(
+        &with_database("application_name = \"{user}\""),
+        &["write {application_name} or {client}"],
+    );
+    says(
         &with_database("pool_size = 2\nmin_pool_size = 3"),
         &["min_pool_size 3 is above pool_size 2"],
     );
@@ -450,6 +610,7 @@ fn what_is_doubtful_is_warned_of() {
     let doubtful = r#"
 [listen]
 address = ["0.0.0.0:6432", "unix:/run/pgvalet"]
+allow_untrusted_networks = true
 socket_mode = "0666"
 [database.a]
 secret = "s"

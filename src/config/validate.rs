@@ -13,7 +13,7 @@ use super::values::{
 use super::{
     Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
     ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, StoreListen, StoreTls, UpstreamTls,
-    rules,
+    identity, rotation, rules,
 };
 use crate::vault::KeySource;
 
@@ -55,10 +55,13 @@ fn config(mut document: Section<'_, '_>) -> Config {
     if names.is_empty() && store.listen.is_none() {
         document.wrong("there is no database; add a section [database.NAME] with its secret");
     }
+    let mut rotated = BTreeMap::new();
     let databases: BTreeMap<Arc<str>, Arc<Database>> = written
         .into_iter()
         .map(|(name, section)| {
+            let at = section.at();
             let database = database(name.into(), section);
+            rotation::once(&database, &mut rotated, &at, document.problems);
             (database.name.clone(), Arc::new(database))
         })
         .collect();
@@ -66,7 +69,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
         .array("client")
         .into_iter()
         .zip(1..)
-        .map(|(section, rule)| Arc::new(rules::client(rule, section, &names)))
+        .map(|(section, rule)| Arc::new(rules::client(rule, section, &names, &listen)))
         .collect();
     document.finish();
     Config {
@@ -93,14 +96,23 @@ fn listen(mut s: Section<'_, '_>) -> Listen {
             port: 6432,
         }],
     };
+    let has_certificate = s.has("certificate");
     let tls = listen_tls(&mut s);
     let listen = Listen {
         addresses,
+        client_ca: identity::client_ca(&mut s, has_certificate),
         tls,
         max_clients: s.size("max_clients", 10_000, 1..1_000_001),
         handshake_timeout: s.duration("handshake_timeout", 15 * SECOND, SOME),
         shutdown_timeout: s.duration("shutdown_timeout", 30 * SECOND, NONE),
         socket_mode: s.text("socket_mode", mode).unwrap_or(0o660),
+        socket_owner: s.value("socket_owner", rules::user),
+        socket_group: s.value("socket_group", rules::user),
+        proxy_protocol: identity::proxy_protocol(&mut s),
+        revoke: identity::revoke(&mut s),
+        guard: identity::guard(&mut s),
+        allow_untrusted_networks: s.boolean("allow_untrusted_networks").unwrap_or(false),
+        user: s.value("user", rules::user),
     };
     s.finish();
     listen
@@ -329,6 +341,7 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         pool_mode: s
             .text("pool_mode", pool_mode)
             .unwrap_or(PoolMode::Transaction),
+        application_name: s.text("application_name", application_name),
         pool_size,
         min_pool_size,
         pool_wait_timeout: s.duration("pool_wait_timeout", 2 * MINUTE, SOME),
@@ -348,6 +361,7 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
             })
             .unwrap_or(DrainDeadlineAction::Wait),
         rotation_grace: s.duration("rotation_grace", 2 * MINUTE, NONE),
+        rotation: rotation::rotation(&mut s),
     };
     s.finish();
     database
@@ -368,6 +382,22 @@ fn upstream_tls(text: &str) -> Result<UpstreamTls, String> {
             ("disable", UpstreamTls::Disable),
         ],
     )
+}
+
+/// A text in which only the two words that are known stand in braces.
+fn application_name(text: &str) -> Result<Arc<str>, String> {
+    let rest = text
+        .replace("{application_name}", "")
+        .replace("{client}", "");
+    if rest.contains(['{', '}']) {
+        return Err(format!(
+            "{text:?} has something else in braces; write {{application_name}} or {{client}}"
+        ));
+    }
+    if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+        return Err("write printable ASCII: Postgres replaces everything else".to_owned());
+    }
+    Ok(text.into())
 }
 
 fn pool_mode(text: &str) -> Result<PoolMode, String> {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -42,14 +43,18 @@ impl std::fmt::Display for Peer {
     }
 }
 
+/// Small messages leave at once, and a peer that vanished is noticed.
+pub(super) fn tune(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    socket.set_tcp_keepalive(&keepalive)
+}
+
 impl Socket {
-    /// Small messages leave at once, and a peer that vanished is noticed.
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(15));
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        tune(SockRef::from(&stream))?;
         Ok(Self::Tcp(stream))
     }
 
@@ -113,6 +118,20 @@ impl Stream {
             Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
             _ => "TLS",
         })
+    }
+
+    /// Whether this TLS session continues an earlier one.
+    pub fn is_resumed(&self) -> bool {
+        let resumed = Some(rustls::HandshakeKind::Resumed);
+        matches!(self, Self::FromClient(s) if s.get_ref().1.handshake_kind() == resumed)
+    }
+
+    /// What the client has shown of itself: its own certificate first.
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        match self {
+            Self::FromClient(s) => s.get_ref().1.peer_certificates().unwrap_or_default(),
+            Self::Plain(_) | Self::ToServer(_) => &[],
+        }
     }
 
     /// Whether an idle connection is still silent and open. A server that

@@ -10,11 +10,13 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
     SignatureScheme,
 };
 
+use super::ClientTrust;
 use crate::config::UpstreamTls;
 
 #[derive(Debug, thiserror::Error)]
@@ -34,18 +36,18 @@ pub enum TlsError {
     Config(String),
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::Read {
         path: path.to_owned(),
         source,
     })
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let none = || TlsError::Pem {
         path: path.to_owned(),
         what: "certificate",
@@ -60,8 +62,13 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-/// What clients are shown. TLS 1.2 and newer.
-pub fn for_clients(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+/// What clients are shown, and whose certificates are accepted of them. TLS 1.2
+/// and newer.
+pub fn for_clients(
+    certificate: &Path,
+    key: &Path,
+    trust: Option<Arc<ClientTrust>>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| TlsError::Pem {
         path: key.to_owned(),
@@ -70,7 +77,10 @@ pub fn for_clients(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, 
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Config(e.to_string()))?
-        .with_no_client_auth()
+        .with_client_cert_verifier(match trust {
+            Some(trust) => trust,
+            None => WebPkiClientVerifier::no_client_auth(),
+        })
         .with_single_cert(chain, private)
         .map_err(|source| TlsError::Unusable {
             path: certificate.to_owned(),
@@ -108,6 +118,15 @@ pub fn for_upstream(
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(Some(Arc::new(config)))
+}
+
+/// For web addresses: the roots of the system, or those of `ca` alone.
+pub fn for_web(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| TlsError::Config(e.to_string()))?
+        .with_root_certificates(roots(ca)?)
+        .with_no_client_auth())
 }
 
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {

@@ -12,15 +12,17 @@ mod credential;
 mod embedded;
 mod follower;
 mod store;
+mod versions;
 
 pub use aws::AwsStore;
 pub use credential::{Credential, MalformedSecret, Password};
 pub use embedded::EmbeddedStore;
-pub use follower::{Follower, Known};
+pub use follower::{Depth, Follower, Found, Known, Labels};
 pub use store::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion, Description, NewSecret, RandomPassword,
     SecretStore, SecretValue, StoreError, StoreFuture, Which,
 };
+pub use versions::Standing;
 
 use std::fmt;
 use std::sync::Arc;

@@ -12,9 +12,9 @@ use tracing::{error, info};
 use crate::access::Policy;
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, Listen, ListenTls};
-use crate::net::Listener;
 use crate::net::listener::ListenError;
 use crate::net::tls::{self, TlsError};
+use crate::net::{ClientTrust, Listener};
 use crate::observe::{self, Metrics, StatusSource};
 use crate::pool::Pool;
 use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
@@ -85,11 +85,15 @@ impl Built {
             listeners.extend(Listener::bind(address, config.listen.socket_mode).await?);
         }
         let admin = bind_admin(&config).await?;
+        let client_trust = match &config.listen.client_ca {
+            Some(files) => Some(ClientTrust::load(files)?),
+            None => None,
+        };
+        let tls = client_tls(&config.listen, client_trust.as_ref())?;
         let door = match &config.store.listen {
             Some(listen) => Some(Door::bind(listen).await?),
             None => None,
         };
-        let tls = client_tls(&config.listen)?;
         let audit = Audit::open(&config.audit, &metrics)?;
         let (store, api) = secret::open_with(&config.store, Trail::to(audit.clone())).await?;
         let door = door.zip(api).map(|(door, api)| StoreDoor { door, api });
@@ -105,7 +109,7 @@ impl Built {
         );
         let context = Arc::new(Context {
             routes: ArcSwap::from_pointee(Routes {
-                policy: Policy::new(&config),
+                policy: Policy::new(&config, None),
                 pools,
             }),
             sessions: Sessions::default(),
@@ -113,6 +117,7 @@ impl Built {
             on_audit_failure: config.audit.on_failure,
             metrics,
             tls,
+            client_trust,
             handshake_timeout: config.listen.handshake_timeout,
             clients: Arc::new(Semaphore::new(config.listen.max_clients)),
         });
@@ -161,12 +166,14 @@ pub fn pools(
     pools
 }
 
-fn client_tls(listen: &Listen) -> Result<Tls, TlsError> {
+fn client_tls(listen: &Listen, trust: Option<&Arc<ClientTrust>>) -> Result<Tls, TlsError> {
     Ok(match &listen.tls {
         ListenTls::Off => Tls::Off,
-        ListenTls::Allow { certificate, key } => Tls::Allow(tls::for_clients(certificate, key)?),
+        ListenTls::Allow { certificate, key } => {
+            Tls::Allow(tls::for_clients(certificate, key, trust.cloned())?)
+        }
         ListenTls::Require { certificate, key } => {
-            Tls::Require(tls::for_clients(certificate, key)?)
+            Tls::Require(tls::for_clients(certificate, key, trust.cloned())?)
         }
     })
 }

@@ -4,6 +4,7 @@
 mod accept;
 mod build;
 mod reload;
+mod revoke;
 mod status;
 mod watch;
 
@@ -53,6 +54,7 @@ impl Proxy {
             door.start(closed.clone());
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
+        tokio::spawn(revoke::watch(Arc::downgrade(&built)));
         Ok(Self {
             built,
             closing,

@@ -5,10 +5,21 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use super::build::{Built, pools};
+use super::revoke;
 use crate::access::Policy;
 use crate::audit::{Event, Outcome, Record};
-use crate::config::Config;
-use crate::session::Routes;
+use crate::config::{Config, Listen};
+use crate::session::{Cause, Routes};
+
+/// What of `[listen]` cannot change while running.
+fn same_listeners(old: &Listen, new: &Listen) -> bool {
+    let comparable = Listen {
+        revoke: old.revoke,
+        allow_untrusted_networks: old.allow_untrusted_networks,
+        ..new.clone()
+    };
+    *old == comparable
+}
 
 /// Rules and databases change at once, for new sessions; a pool whose database
 /// is as before keeps its connections, one that has gone ends with its last
@@ -18,7 +29,7 @@ pub fn reload(built: &Arc<Built>, config: Config) {
     let mut state = built.state.lock().unwrap_or_else(|e| e.into_inner());
     let old = &state.config;
     let fixed = [
-        ("listen", old.listen != config.listen),
+        ("listen", !same_listeners(&old.listen, &config.listen)),
         ("admin", old.admin != config.admin),
         ("store", old.store != config.store),
         ("audit", old.audit != config.audit),
@@ -46,12 +57,17 @@ pub fn reload(built: &Arc<Built>, config: Config) {
         .followers
         .retain(|secret, _| pools.keys().any(|(_, s)| s == secret));
     context.routes.store(Arc::new(Routes {
-        policy: Policy::new(&config),
+        policy: Policy::new(&config, Some(&before.policy)),
         pools,
     }));
     let running = state.config.clone();
+    revoke::revoke(context, Cause::Change, config.listen.revoke);
     state.config = Config {
-        listen: running.listen,
+        listen: Listen {
+            revoke: config.listen.revoke,
+            allow_untrusted_networks: config.listen.allow_untrusted_networks,
+            ..running.listen
+        },
         admin: running.admin,
         store: running.store,
         audit: running.audit,

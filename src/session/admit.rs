@@ -10,10 +10,12 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::Session;
+use super::ask_token;
 use super::context::Context;
 use super::handshake::{Handshake, Refusal, handshake};
 use super::start::{self, Failed};
-use crate::access::{Evidence, Request};
+use crate::access::token::Rejected;
+use crate::access::{Certificate, Evidence, Request};
 use crate::audit::{Event, Outcome, Record};
 use crate::net::{Accepted, Stream};
 use crate::wire::ClientError;
@@ -21,27 +23,47 @@ use crate::wire::startup::Startup;
 
 /// Serves one connection to its end.
 pub async fn serve(context: Arc<Context>, accepted: Accepted) {
-    let (peer, local) = (accepted.peer.clone(), accepted.local);
-    let greeted = timeout(context.handshake_timeout, handshake(accepted, &context.tls)).await;
+    let (mut evidence, local) = (Evidence::new(accepted.peer.clone()), accepted.local);
+    let greeted = timeout(context.handshake_timeout, handshake(accepted, &context)).await;
     match greeted {
-        Err(_) => context.metrics.denial("handshake_timeout"),
-        Ok(Err(broken)) => debug!(%peer, "handshake broken off: {broken}"),
+        Err(_) => note(&context, &evidence, "handshake_timeout").await,
+        Ok(Err(broken)) => {
+            debug!(peer = %evidence.peer, "handshake broken off: {broken}");
+            if let Some(reason) = broken.reason() {
+                note(&context, &evidence, reason).await;
+            }
+        }
         Ok(Ok(Handshake::Cancel { pid, key })) => context.sessions.cancel(pid, &key).await,
         Ok(Ok(Handshake::Refused(stream, refusal))) => {
-            let error = match refusal {
-                Refusal::Startup(e) => ClientError::Startup(e),
-                Refusal::TlsRequired => ClientError::TlsRequired,
+            let (error, reason) = match refusal {
+                Refusal::Startup(e) => (ClientError::Startup(e), "malformed"),
+                Refusal::TlsRequired => (ClientError::TlsRequired, "tls_required"),
             };
-            context.metrics.denial(match refusal {
-                Refusal::Startup(_) => "malformed",
-                Refusal::TlsRequired => "tls_required",
-            });
-            refuse(&context, stream, |out| error.fatal(out)).await;
+            let record = denial(&evidence);
+            deny(&context, stream, record, reason, Failed::Client(error)).await;
         }
         Ok(Ok(Handshake::Start(stream, startup))) => {
-            admit(context, stream, Evidence::new(peer), local, startup).await;
+            evidence.certificate = Certificate::read(stream.peer_certificates()).map(Arc::new);
+            admit(context, stream, evidence, local, startup).await;
         }
     }
+}
+
+/// The beginning of a record about a client that is not let in.
+fn denial(evidence: &Evidence) -> Record {
+    let mut record = Record::new(Event::SessionDeny);
+    record.source = Some(evidence.peer.to_string().into());
+    record.outcome = Some(Outcome::Failure);
+    record
+}
+
+/// Counts and records a client that cannot be told anything.
+async fn note(context: &Context, evidence: &Evidence, reason: &'static str) {
+    info!(source = %evidence.peer, "client denied: {reason}");
+    context.metrics.denial(reason);
+    let mut record = denial(evidence);
+    record.reason = Some(reason.into());
+    let _ = context.audit.record_durably(record).await;
 }
 
 /// Tells a client why it is not let in.
@@ -62,13 +84,12 @@ pub(super) async fn refuse(
 /// Identifies, authorises, and records both outcomes.
 async fn admit(
     context: Arc<Context>,
-    stream: Stream,
+    mut stream: Stream,
     mut evidence: Evidence,
     local: Option<SocketAddr>,
     startup: Startup,
 ) {
-    let mut record = Record::new(Event::SessionDeny);
-    record.source = Some(evidence.peer.to_string().into());
+    let mut record = denial(&evidence);
     record.database = Some(startup.database.as_str().into());
     record.requested_user = Some(startup.user.as_str().into());
     record.application_name = startup.parameter("application_name").map(Into::into);
@@ -78,6 +99,17 @@ async fn admit(
     if routes.policy.asks_whose(&evidence) {
         evidence = ask_for_account(evidence, local).await;
     }
+    let asked = ask_token::gather(
+        &context,
+        &mut stream,
+        &routes.policy,
+        &mut evidence,
+        &startup,
+    );
+    let rejected = match asked.await {
+        Ok(rejected) => rejected,
+        Err(gone) => return context.metrics.denial(gone.reason()),
+    };
     let request = Request {
         evidence: &evidence,
         database: &startup.database,
@@ -91,7 +123,8 @@ async fn admit(
             debug!("{}", decision.why_not(&request));
             record.identity = Some(Arc::new(evidence.identity()));
             let denied = Failed::Client(ClientError::Denied);
-            return deny(&context, stream, record, denial.reason(), denied).await;
+            let reason = rejected.map_or(denial.reason(), Rejected::reason);
+            return deny(&context, stream, record, reason, denied).await;
         }
     };
     record.client = Some(grant.client.name.clone());
@@ -111,12 +144,15 @@ async fn admit(
         let error = Failed::Client(ClientError::Denied);
         return deny(&context, stream, record, "no_pool", error).await;
     };
-    drop(routes);
-    let source: Arc<str> = evidence.peer.to_string().into();
-    let Some(handle) = context.sessions.add(&grant, source) else {
+    let evidence = Arc::new(evidence);
+    let Some(handle) = context.sessions.add(&grant, &startup.user, evidence) else {
         let error = Failed::Client(ClientError::NoRandomNumbers);
         return deny(&context, stream, record, "no_random_numbers", error).await;
     };
+    if handle.evidence.certificate.is_some() || !Arc::ptr_eq(&routes, &context.routes.load()) {
+        context.recheck(&handle);
+    }
+    drop(routes);
     let session = Session {
         context,
         handle,
@@ -153,7 +189,6 @@ pub(super) async fn deny(
         "client denied: {reason}"
     );
     context.metrics.denial(reason);
-    record.outcome = Some(Outcome::Failure);
     record.reason = Some(reason.into());
     record.sqlstate = Some(error.sqlstate().into());
     // Recorded before it is told; where that fails, it has been counted.

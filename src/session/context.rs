@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -11,10 +11,12 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::task::AtomicWaker;
 use rustls::ServerConfig;
 use tokio::sync::Semaphore;
+use tracing::info;
 
-use crate::access::{Grant, Policy};
+use crate::access::{Evidence, Grant, Policy};
 use crate::audit::Audit;
-use crate::config::OnAuditFailure;
+use crate::config::{Client, OnAuditFailure};
+use crate::net::ClientTrust;
 use crate::observe::Metrics;
 use crate::pool::{Generation, Pool};
 use crate::secret::SecretId;
@@ -27,6 +29,8 @@ pub struct Context {
     pub on_audit_failure: OnAuditFailure,
     pub metrics: Arc<Metrics>,
     pub tls: Tls,
+    /// Whose certificates are accepted.
+    pub client_trust: Option<Arc<ClientTrust>>,
     pub handshake_timeout: Duration,
     /// One permit a client.
     pub clients: Arc<Semaphore>,
@@ -37,6 +41,19 @@ pub enum Tls {
     Allow(Arc<ServerConfig>),
     Require(Arc<ServerConfig>),
 }
+
+/// What may keep a client on its server connection beyond a transaction.
+pub const PIN_REASONS: [&str; 9] = [
+    "advisory",
+    "cursor",
+    "listen",
+    "prepare",
+    "replication",
+    "role",
+    "session_authorization",
+    "set_config",
+    "temp",
+];
 
 /// Replaced as a whole by a reload.
 pub struct Routes {
@@ -76,12 +93,26 @@ pub struct Handle {
     pub database: Arc<str>,
     pub secret: SecretId,
     pub source: Arc<str>,
+    /// What it was let in by: the name it asked for, what was known of it, and
+    /// the rule that decided.
+    pub user: Arc<str>,
+    pub evidence: Arc<Evidence>,
+    pub rule: Arc<Client>,
     pub since: SystemTime,
     lease: Mutex<Option<Held>>,
     /// What keeps it on its server connection beyond a transaction.
-    pinned: Mutex<Option<&'static str>>,
+    pinned: Mutex<Pinned>,
     signal: AtomicU8,
+    /// Why its access has ended.
+    revoked: OnceLock<&'static str>,
     waker: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Pinned {
+    now: Option<&'static str>,
+    /// Reasons that have been logged once.
+    told: Vec<&'static str>,
 }
 
 /// The server connection a session holds.
@@ -99,10 +130,14 @@ pub enum Signal {
     Cancel = 1,
     /// End between transactions: the generation it holds is overdue.
     DrainDeadline = 2,
+    /// End between transactions: its access has ended.
+    Revoked = 3,
     /// End between transactions: the proxy is going down.
-    Shutdown = 3,
+    Shutdown = 4,
+    /// End now: its access has ended.
+    RevokedNow = 5,
     /// End now.
-    Kill = 4,
+    Kill = 6,
 }
 
 impl Handle {
@@ -125,12 +160,42 @@ impl Handle {
         lease.as_ref().is_some_and(such) && self.signal(signal)
     }
 
-    pub fn pinned(&self) -> Option<&'static str> {
-        *self.pinned.lock().unwrap_or_else(|e| e.into_inner())
+    /// Asks the session to end because its access has; `false` if it was asked
+    /// before.
+    pub(super) fn revoke(&self, signal: Signal, reason: &'static str) -> bool {
+        let _ = self.revoked.set(reason); // the first one stays
+        self.signal(signal)
     }
 
+    /// Why its access has ended, if it has.
+    pub fn revoked(&self) -> Option<&'static str> {
+        self.revoked.get().copied()
+    }
+
+    /// Whether its access can end by nothing but the passing of time.
+    pub(super) fn depends_on_time(&self) -> bool {
+        self.rule.valid.is_some()
+            || self.evidence.certificate.is_some()
+            || self.rule.token.as_ref().is_some_and(|t| t.end_at_expiry)
+    }
+
+    pub fn pinned(&self) -> Option<&'static str> {
+        self.pinned.lock().unwrap_or_else(|e| e.into_inner()).now
+    }
+
+    /// Notes what keeps the client where it is; the log has each reason once.
     pub(super) fn pin(&self, reason: Option<&'static str>) {
-        *self.pinned.lock().unwrap_or_else(|e| e.into_inner()) = reason;
+        let mut pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
+        pinned.now = reason;
+        if let Some(reason) = reason
+            && !pinned.told.contains(&reason)
+        {
+            pinned.told.push(reason);
+            info!(
+                session = self.id, client = %self.client, database = %self.database, reason,
+                "the client keeps its server connection"
+            );
+        }
     }
 
     /// Asks the session; a stronger request replaces a weaker one. `false` if
@@ -146,7 +211,9 @@ impl Handle {
             0 => Signal::None,
             1 => Signal::Cancel,
             2 => Signal::DrainDeadline,
-            3 => Signal::Shutdown,
+            3 => Signal::Revoked,
+            4 => Signal::Shutdown,
+            5 => Signal::RevokedNow,
             _ => Signal::Kill,
         }
     }
@@ -185,7 +252,7 @@ impl Handle {
 impl Sessions {
     /// Adds a session with a key that nobody can guess. `None` where the
     /// system has no random numbers.
-    pub fn add(&self, grant: &Grant, source: Arc<str>) -> Option<Arc<Handle>> {
+    pub fn add(&self, grant: &Grant, user: &str, evidence: Arc<Evidence>) -> Option<Arc<Handle>> {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let mut by_pid = self.by_pid.lock().unwrap_or_else(|e| e.into_inner());
         loop {
@@ -204,11 +271,15 @@ impl Sessions {
                 client: grant.client.name.clone(),
                 database: grant.database.name.clone(),
                 secret: grant.secret.clone(),
-                source,
+                source: evidence.peer.to_string().into(),
+                user: user.into(),
+                evidence: evidence.clone(),
+                rule: grant.client.clone(),
                 since: SystemTime::now(),
                 lease: Mutex::default(),
                 pinned: Mutex::default(),
                 signal: AtomicU8::new(self.asked.load(Ordering::Acquire)),
+                revoked: OnceLock::new(),
                 waker: AtomicWaker::new(),
             });
             by_pid.insert(pid, handle.clone());

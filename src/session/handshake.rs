@@ -9,8 +9,8 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
-use super::context::Tls;
-use crate::net::{Accepted, Peer, Stream};
+use super::context::{Context, Tls};
+use crate::net::{Accepted, Distrust, Peer, Stream};
 use crate::wire::startup::{Startup, StartupError, StartupPacket, body_length};
 
 /// How a handshake ended.
@@ -39,9 +39,37 @@ pub enum Broken {
     Repeated,
     #[error("malformed cancel request")]
     Cancel,
+    #[error("TLS: {0}")]
+    Tls(rustls::Error),
+    #[error("the certificate of a resumed session: {}", .0.reason())]
+    Distrusted(Distrust),
 }
 
-pub async fn handshake(accepted: Accepted, tls: &Tls) -> Result<Handshake, Broken> {
+impl Broken {
+    /// Why, for a record; `None` for a client that just went away.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(_) => None,
+            Self::Repeated | Self::Cancel => Some("malformed"),
+            Self::Tls(e) => Some(Distrust::of(e).map_or("tls", Distrust::reason)),
+            Self::Distrusted(distrust) => Some(distrust.reason()),
+        }
+    }
+
+    /// A failed TLS handshake, by whoever's fault.
+    fn tls(error: io::Error) -> Self {
+        match error
+            .get_ref()
+            .and_then(|e| e.downcast_ref::<rustls::Error>())
+        {
+            Some(tls) => Self::Tls(tls.clone()),
+            None => Self::Io(error),
+        }
+    }
+}
+
+pub async fn handshake(accepted: Accepted, context: &Context) -> Result<Handshake, Broken> {
+    let tls = &context.tls;
     let mut stream = Stream::Plain(accepted.socket);
     let local = matches!(accepted.peer, Peer::Unix { .. });
     let mut asked_gss = false;
@@ -58,7 +86,7 @@ pub async fn handshake(accepted: Accepted, tls: &Tls) -> Result<Handshake, Broke
                 }
                 stream.write_all(b"N").await?;
             }
-            Ok(StartupPacket::Ssl) => stream = answer_ssl(stream, tls, local).await?,
+            Ok(StartupPacket::Ssl) => stream = answer_ssl(stream, context, local).await?,
             Ok(StartupPacket::Startup(startup)) => {
                 // Nobody can listen on a unix socket.
                 let plain = stream.tls_version().is_none() && !local;
@@ -71,15 +99,26 @@ pub async fn handshake(accepted: Accepted, tls: &Tls) -> Result<Handshake, Broke
     }
 }
 
-async fn answer_ssl(stream: Stream, tls: &Tls, local: bool) -> Result<Stream, Broken> {
+async fn answer_ssl(stream: Stream, context: &Context, local: bool) -> Result<Stream, Broken> {
     let Stream::Plain(mut socket) = stream else {
         return Err(Broken::Repeated);
     };
-    match tls {
+    match &context.tls {
         Tls::Allow(config) | Tls::Require(config) if !local => {
             socket.write_all(b"S").await?;
-            let session = TlsAcceptor::from(config.clone()).accept(socket).await?;
-            Ok(Stream::FromClient(Box::new(session)))
+            let session = TlsAcceptor::from(config.clone()).accept(socket).await;
+            let stream = Stream::FromClient(Box::new(session.map_err(Broken::tls)?));
+            // A resumed session brings the certificate it began with, unchecked:
+            // it may have been revoked meanwhile.
+            if let Some(trust) = &context.client_trust
+                && stream.is_resumed()
+                && !stream.peer_certificates().is_empty()
+            {
+                trust
+                    .check(stream.peer_certificates())
+                    .map_err(Broken::Distrusted)?;
+            }
+            Ok(stream)
         }
         _ => {
             socket.write_all(b"N").await?;

@@ -2,14 +2,17 @@
 //!
 //! * `handshake` TLS and the start-up packet
 //! * `admit`     from accept to a session or a refusal, under one deadline
+//! * `ask_token` a token, as a password or by SASL
 //! * `start`     parameters, greeting
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
+//! * `revoke`    sessions whose access has ended
 //! * `replies`   what the server still owes
 //! * `settle`    what a client left on a server connection
 //! * `context`   what all sessions share, and how others reach one
 
 mod admit;
+mod ask_token;
 mod backend;
 mod context;
 mod frontend;
@@ -17,6 +20,7 @@ mod handshake;
 mod pending;
 mod relay;
 mod replies;
+mod revoke;
 mod settle;
 mod start;
 
@@ -24,14 +28,14 @@ mod start;
 mod tests;
 
 pub use admit::serve;
-pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
+pub use context::{Context, FrontendPid, Handle, Held, PIN_REASONS, Routes, Sessions, Signal, Tls};
+pub use revoke::Cause;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
-use tracing::debug;
 
 use crate::access::Grant;
 use crate::audit::{Event, Outcome, Record, ServerRef};
@@ -48,6 +52,15 @@ use start::Failed;
 /// How long the answers to a client's last words may take; a query that is
 /// still running then is cancelled.
 const FINISH: Duration = Duration::from_millis(500);
+
+/// What a client is told that is asked to end.
+fn asked_to_end(signal: Signal) -> ClientError {
+    match signal {
+        Signal::DrainDeadline => ClientError::DrainDeadline,
+        Signal::Revoked | Signal::RevokedNow => ClientError::Revoked,
+        _ => ClientError::ShuttingDown,
+    }
+}
 
 /// What a session that was greeted begins with.
 enum Greeted {
@@ -109,7 +122,7 @@ impl Session {
         clients.increment(1.0);
         let greeted = tokio::select! {
             greeted = self.greet(&mut stream, startup, settings) => greeted,
-            _ = self.handle.signal_arrives() => Err(ClientError::ShuttingDown.into()),
+            signal = self.handle.signal_arrives() => Err(asked_to_end(signal).into()),
         };
         match greeted {
             Ok(greeted) => self.relay(stream, greeted).await,
@@ -163,8 +176,13 @@ impl Session {
         &self,
         stream: &mut Stream,
         startup: &Startup,
-        settings: crate::pool::Settings,
+        mut settings: crate::pool::Settings,
     ) -> Result<Greeted, Failed> {
+        if let Some(template) = &self.pool.database.application_name {
+            let own = startup.parameter("application_name").unwrap_or_default();
+            let name = start::application_name(template, own, &self.handle.client);
+            settings.insert("application_name".into(), name);
+        }
         let (greeted, reported) = match startup.replication {
             Some(kind) => {
                 let lease = start::replicate(&self.pool, kind, &settings).await?;
@@ -242,8 +260,7 @@ impl Session {
                     break Ok(());
                 }
                 Halt::Violation(error) => break Err(error),
-                Halt::Asked(Signal::DrainDeadline) => break Err(ClientError::DrainDeadline),
-                Halt::Asked(_) => break Err(ClientError::ShuttingDown),
+                Halt::Asked(signal) => break Err(asked_to_end(signal)),
             }
         };
         // The server connection first: somebody may be waiting for it.
@@ -255,12 +272,17 @@ impl Session {
                 error.fatal(&mut out);
                 relay.farewell(&out).await;
                 let sqlstate = error.sqlstate().0;
-                self.record_end(Some(&relay), Some(&error.to_string()), Some(sqlstate));
+                let reason = match (&error, self.handle.revoked()) {
+                    (ClientError::Revoked, Some(why)) => format!("{error}: {why}"),
+                    _ => error.to_string(),
+                };
+                self.record_end(Some(&relay), Some(&reason), Some(sqlstate));
             }
         }
     }
 
-    /// Waits for a server connection. `Ok(false)`: the client is gone.
+    /// Waits for a server connection. `Ok(false)`: the client is gone; `Ok(true)`:
+    /// there is one, or what needed it has been cancelled.
     async fn checkout(&self, relay: &mut Relay) -> Result<bool, ClientError> {
         self.handle.forget_cancel();
         tokio::select! {
@@ -272,10 +294,10 @@ impl Session {
             signal = self.handle.signal_arrives() => match signal {
                 Signal::Cancel => {
                     self.handle.forget_cancel();
-                    Err(ClientError::Cancelled)
+                    relay.refuse(&ClientError::Cancelled);
+                    Ok(true)
                 }
-                Signal::DrainDeadline => Err(ClientError::DrainDeadline),
-                _ => Err(ClientError::ShuttingDown),
+                signal => Err(asked_to_end(signal)),
             },
         }
     }
@@ -288,22 +310,40 @@ impl Session {
             return true;
         }
         let limit = self.pool.database.connect_timeout;
+        // The client's query is over: a cancel that comes now must not hit
+        // what pgvalet asks, and one under way has to land first.
+        let held = self.handle.held();
+        self.handle.hold(None);
+        let settled = self.ask_and_move(relay, limit, asked).await;
+        if settled && relay.lease.is_some() {
+            self.handle.hold(held);
+        }
+        settled
+    }
+
+    async fn ask_and_move(&self, relay: &mut Relay, limit: Duration, asked: &mut Instant) -> bool {
         let Some((lease, watch)) = relay.lease_and_watch() else {
             return true;
         };
-        let Ok(Ok(left)) = timeout(limit, settle::ask(lease, watch)).await else {
+        let ask = async {
+            lease.server.backend.cancels_landed().await;
+            settle::ask(lease, watch).await
+        };
+        let Ok(Ok(left)) = timeout(limit, ask).await else {
             return false;
         };
         *asked = Instant::now();
         lease.profile = self.pool.profiles.intern(left.settings.clone());
         let expected = settle::expected(relay.initial.settings(), &left.settings);
-        relay.profile = self.pool.profiles.intern(expected);
-        if left.pin != relay.pinned {
-            debug!(session = self.handle.id, pinned = left.pin, "session state");
-        }
-        relay.pinned = left.pin;
-        self.handle.pin(left.pin);
+        relay.expect(expected);
         relay.settled();
+        let moved = relay.move_listens(left.channels, left.pin.is_some());
+        let pin = match timeout(limit, moved).await {
+            Ok(Ok(stays)) => left.pin.or(stays.then_some("listen")),
+            _ => return false,
+        };
+        relay.pinned = pin;
+        self.handle.pin(pin);
         if relay.pinned.is_none()
             && let Some(lease) = relay.end()
         {

@@ -263,6 +263,7 @@ impl Login {
             stream: self.stream,
             backend: Arc::new(Backend::new(BackendPid(pid), key, target.clone())),
             reported,
+            heard: Vec::new(),
             opened_at: Instant::now(),
             mechanism,
         })

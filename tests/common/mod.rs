@@ -14,6 +14,7 @@ pub mod client;
 pub mod cluster;
 pub mod http;
 pub mod moto;
+pub mod pki;
 pub mod proxy;
 pub mod setup;
 pub mod wait;

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::cluster::{Cluster, DATABASE, ROLE};
 use super::{DemoError, free_port};
 use crate::config::{
-    Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UserRef,
+    Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Guard, Listen,
+    ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, Store, StoreKind, UserRef,
 };
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;
@@ -99,6 +99,14 @@ fn config(scratch: &Path, doors: &Doors) -> Config {
             ],
             tls: ListenTls::Off,
             max_clients: 1000,
+            socket_owner: None,
+            socket_group: None,
+            client_ca: None,
+            proxy_protocol: Vec::new(),
+            revoke: Revoke::Idle,
+            guard: Guard::default(),
+            allow_untrusted_networks: false,
+            user: None,
             handshake_timeout: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(3),
             socket_mode: 0o600,
@@ -134,6 +142,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         allow_md5: false,
         allow_cleartext: false,
         pool_mode,
+        application_name: None,
         pool_size: 10,
         min_pool_size: 0,
         pool_wait_timeout: Duration::from_secs(30),
@@ -143,6 +152,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         drain_timeout: Duration::from_secs(300),
         drain_deadline_action: DrainDeadlineAction::Wait,
         rotation_grace: Duration::from_secs(120),
+        rotation: None,
     }
 }
 

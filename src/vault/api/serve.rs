@@ -61,7 +61,7 @@ pub struct Door {
 impl Door {
     pub async fn bind(listen: &StoreListen) -> Result<Self, ServeError> {
         let tls = match &listen.tls {
-            Some(tls) => Some(tls::for_clients(&tls.certificate, &tls.key)?),
+            Some(tls) => Some(tls::for_clients(&tls.certificate, &tls.key, None)?),
             None => None,
         };
         let listener = TcpListener::bind(&listen.address).await;

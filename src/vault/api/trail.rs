@@ -168,10 +168,7 @@ impl Draft {
             Arc::new(IdentityRef {
                 method: method.into(),
                 subject: caller.name.as_str().into(),
-                uid: None,
-                gid: None,
-                pid: None,
-                exe: None,
+                ..IdentityRef::default()
             })
         });
         record.source = address.map(Into::into);

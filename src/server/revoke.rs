@@ -1,0 +1,64 @@
+//! Notices that access has ended: the time, and the files that say whose
+//! certificates are accepted.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use super::build::Built;
+use crate::config::Revoke;
+use crate::session::{Cause, Context};
+
+/// How often the clock and the files are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+pub async fn watch(built: Weak<Built>) {
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Some(built) = built.upgrade() else { return };
+        let cause = match trust_changed(&built.context).await {
+            true => Cause::Change,
+            false => Cause::Time,
+        };
+        let how = {
+            let state = built.state.lock().unwrap_or_else(|e| e.into_inner());
+            state.config.listen.revoke
+        };
+        revoke(&built.context, cause, how);
+    }
+}
+
+/// Files are read elsewhere: a disk may take its time.
+async fn trust_changed(context: &Context) -> bool {
+    let Some(trust) = context.client_trust.clone() else {
+        return false;
+    };
+    match tokio::task::spawn_blocking(move || trust.refresh()).await {
+        Ok(Ok(changed)) => {
+            if changed {
+                info!("[listen] client_ca and client_crl have been read again");
+            }
+            changed
+        }
+        Ok(Err(e)) => {
+            warn!("[listen] {e}; what was trusted stays trusted");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// Ends the sessions whose access has ended.
+pub fn revoke(context: &Context, cause: Cause, how: Revoke) {
+    for (session, reason) in context.revoke_lapsed(cause, how) {
+        let when = match how {
+            Revoke::Idle => "between transactions",
+            Revoke::Now => "at once",
+        };
+        warn!(session = session.id, client = %session.client, "access has ended ({reason}): the session ends {when}");
+    }
+}
