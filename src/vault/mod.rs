@@ -31,6 +31,7 @@ mod layout;
 pub mod policy;
 pub mod principals;
 mod random;
+mod readers;
 mod rekey;
 mod rotation;
 mod schema;
@@ -62,6 +63,7 @@ pub use rekey::{Rekeyed, rekey};
 pub use versions::{Value, Version};
 
 use keyring::{Keyring, Unlocked};
+use readers::Readers;
 use tx::Tx;
 
 /// How often the key may change under one operation before it is given up.
@@ -76,6 +78,8 @@ pub struct Vault {
 }
 
 struct Shared {
+    /// Closed before the other one, which takes the log with it.
+    readers: Readers,
     connection: Mutex<Connection>,
     keys: Keyring,
     changes: watch::Sender<u64>,
@@ -101,16 +105,17 @@ impl Shared {
         &self,
         operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.lock();
-        for _ in 0..KEY_CHANGES {
-            let unlocked = self.keys.current();
-            let tx = Tx::reading(&mut connection, &unlocked.master, tx::now())?;
-            if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
-                return operation(&tx);
+        self.readers.with(|connection| {
+            for _ in 0..KEY_CHANGES {
+                let unlocked = self.keys.current();
+                let tx = Tx::reading(connection, &unlocked.master, tx::now())?;
+                if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
+                    return operation(&tx);
+                }
+                self.follow_key(&tx)?;
             }
-            self.follow_key(&tx)?;
-        }
-        Err(VaultError::key_keeps_changing().into())
+            Err(VaultError::key_keeps_changing().into())
+        })
     }
 
     fn write<T, E: From<VaultError>>(
@@ -174,6 +179,7 @@ impl Vault {
         };
         let data_version = opened.data_version;
         let shared = Arc::new(Shared {
+            readers: Readers::new(&at),
             connection: Mutex::new(opened.connection),
             keys: Keyring::new(source, at, unlocked),
             changes: watch::Sender::new(0),
