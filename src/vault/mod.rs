@@ -52,9 +52,8 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
-use zeroize::Zeroizing;
 
-use crate::secret::{Deletion, Description, RandomPassword, VersionId};
+use crate::secret::{Deletion, Description, VersionId};
 
 pub use backup::{Copied, backup, restore};
 pub use error::{OpenError, VaultError};
@@ -267,16 +266,6 @@ impl Vault {
         .await
     }
 
-    /// The first act of RotateSecret: an empty version staged AWSPENDING.
-    pub async fn reserve_pending(
-        &self,
-        id: String,
-        token: Option<VersionId>,
-    ) -> Result<VersionId, VaultError> {
-        self.write(move |tx| versions::reserve(tx, &id, token.as_ref().map(VersionId::as_str)))
-            .await
-    }
-
     /// DescribeSecret.
     pub async fn describe(&self, id: String) -> Result<Description, VaultError> {
         self.read(move |tx| secrets::describe(tx, &id)).await
@@ -323,14 +312,6 @@ impl Vault {
         .await
     }
 
-    /// GetRandomPassword.
-    pub fn random_password(
-        &self,
-        options: &RandomPassword,
-    ) -> Result<Zeroizing<String>, VaultError> {
-        random::password(options)
-    }
-
     /// DeleteSecret; when it will be gone.
     pub async fn delete(&self, id: String, how: Deletion) -> Result<SystemTime, VaultError> {
         self.write(move |tx| match delete::find(tx, &id, how)? {
@@ -339,12 +320,6 @@ impl Vault {
         })
         .await
         .map(tx::time)
-    }
-
-    /// RestoreSecret.
-    pub async fn restore(&self, id: String) -> Result<(), VaultError> {
-        self.write(move |tx| delete::restore(tx, &secrets::find(tx, &id)?))
-            .await
     }
 }
 
