@@ -168,6 +168,10 @@ impl Server {
                     break;
                 };
                 match frame.tag {
+                    // Nobody has asked for anything else.
+                    tag if ready == expected && !b"ANS".contains(&tag) => {
+                        return Err(CleanError::Protocol);
+                    }
                     b'Z' => {
                         ready += 1;
                         if ready == expected && bytes.get(5) != Some(&b'I') {
@@ -187,11 +191,6 @@ impl Server {
                 at += frame.len;
             }
             buffer.drain(..at);
-        }
-        // Whatever came behind the last answer would be taken for the answer to
-        // a client's question; after a refusal just as well.
-        if !buffer.is_empty() {
-            return Err(CleanError::Protocol);
         }
         match failed {
             None => Ok(rows),
