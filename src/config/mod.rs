@@ -190,7 +190,19 @@ pub struct Database {
     /// The ceiling of server connections, old and new generations together.
     pub pool_size: usize,
     pub min_pool_size: usize,
+    /// More of them, for as long as a client has waited longer than
+    /// `reserve_pool_timeout`.
+    pub reserve_pool_size: usize,
+    pub reserve_pool_timeout: Duration,
+    /// `None`: as many as `[listen] max_clients` lets in.
+    pub max_clients: Option<usize>,
     pub pool_wait_timeout: Duration,
+    /// An idle connection is tried before it is handed out, when it was idle
+    /// for longer. This and the three below: zero is off.
+    pub server_check_delay: Duration,
+    pub query_timeout: Duration,
+    pub idle_transaction_timeout: Duration,
+    pub client_idle_timeout: Duration,
     pub server_idle_timeout: Duration,
     pub server_lifetime: Duration,
     pub connect_timeout: Duration,

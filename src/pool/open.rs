@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
@@ -11,6 +11,10 @@ use super::state::{Health, State};
 use super::{CheckoutError, Connection, Pool};
 use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::upstream::{self, BackendPid, ConnectError, Target};
+
+/// How long clients are kept waiting for a server that says that it is
+/// starting up: a restart takes no longer, a recovery may take hours.
+const START_UP: Duration = Duration::from_secs(10);
 
 impl Pool {
     /// One login, recorded whichever way it ends. The caller holds a slot.
@@ -128,15 +132,28 @@ impl Pool {
                 }
                 _ => CheckoutError::Down,
             };
-            if !matches!(state.health, Health::Down { .. }) {
-                warn!(database = %self.database.name, "{error}; trying again");
-            }
-            // With other connections at work the waiters will be served; and a
-            // server that is starting up will soon be there.
-            if state.leased == 0 && !error.is_starting() {
+            let waits_until = match &state.health {
+                Health::Down { waits_until, .. } => *waits_until,
+                _ => {
+                    warn!(database = %self.database.name, "{error}; trying again");
+                    Instant::now() + START_UP
+                }
+            };
+            // A server that is starting up will soon be there.
+            let waits_until = if error.is_starting() {
+                waits_until
+            } else {
+                Instant::now()
+            };
+            // With other connections at work the waiters will be served.
+            if state.leased == 0 && waits_until <= Instant::now() {
                 state.fail_waiters(&cause);
             }
-            state.health = Health::Down { message };
+            state.health = Health::Down {
+                message,
+                cause,
+                waits_until,
+            };
         }
         // Only a change wakes the manager: its own attempts end here too, and
         // must not cut its backoff short.

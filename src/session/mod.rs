@@ -4,6 +4,7 @@
 //! * `admit`     from accept to a session or a refusal, under one deadline
 //! * `ask_token` a token, as a password or by SASL
 //! * `start`     parameters, greeting
+//! * `limits`    how long a client may take
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
 //! * `revoke`    sessions whose access has ended
@@ -17,6 +18,7 @@ mod backend;
 mod context;
 mod frontend;
 mod handshake;
+mod limits;
 mod pending;
 mod relay;
 mod replies;
@@ -29,6 +31,7 @@ mod tests;
 
 pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
+pub use limits::{Overdue, Sweep};
 pub use revoke::Cause;
 
 use std::sync::Arc;
@@ -47,6 +50,7 @@ use crate::upstream::BackendPid;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
 use admit::{deny, refuse};
+use limits::Phase;
 use relay::{Halt, Relay};
 use start::Failed;
 
@@ -59,6 +63,9 @@ fn asked_to_end(signal: Signal) -> ClientError {
     match signal {
         Signal::DrainDeadline => ClientError::DrainDeadline,
         Signal::Revoked | Signal::RevokedNow => ClientError::Revoked,
+        Signal::IdleClient => ClientError::IdleClient,
+        Signal::IdleInTransaction => ClientError::IdleInTransaction,
+        Signal::QueryTimeout => ClientError::QueryTimeout,
         _ => ClientError::ShuttingDown,
     }
 }
@@ -280,6 +287,7 @@ impl Session {
     /// Waits for a server connection. `Ok(false)`: the client is gone.
     async fn checkout(&self, relay: &mut Relay) -> Result<bool, ClientError> {
         self.handle.forget_cancel();
+        self.handle.activity.set(Phase::Elsewhere, 0);
         tokio::select! {
             lease = self.pool.checkout() => {
                 relay.begin(lease.map_err(|e| start::checkout_error(&self.pool, e))?);

@@ -13,6 +13,7 @@ use tokio::io::AsyncWrite;
 use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
 use super::frontend::{Frontend, Watch};
+use super::limits::Phase;
 use super::pending::Pending;
 use super::replies::Replies;
 use crate::config::PoolMode;
@@ -153,6 +154,34 @@ impl Relay {
 
     pub fn in_transaction(&self) -> bool {
         self.lease.is_some() && self.back.status != b'I'
+    }
+
+    /// Leaves word of what this session waits for, where anybody looks.
+    fn report(&self) {
+        if self.handle.limits.is_none() {
+            return;
+        }
+        let phase = self.phase();
+        self.handle.activity.set(phase, self.front.queries);
+    }
+
+    fn phase(&self) -> Phase {
+        if self.at_rest() {
+            Phase::Idle
+        } else if self.at_ready() && self.in_transaction() {
+            Phase::Transaction
+        } else {
+            Phase::Query
+        }
+    }
+
+    /// Whether a client that was found silent still is.
+    fn is_still(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::IdleClient => self.phase() == Phase::Idle,
+            Signal::IdleInTransaction => self.phase() == Phase::Transaction,
+            _ => true,
+        }
     }
 
     pub fn saw_fatal(&self) -> bool {

@@ -32,5 +32,6 @@ mod rotation;
 mod secure;
 mod state;
 mod statement_mode;
+mod timeouts;
 mod token;
 mod upstream_tls;

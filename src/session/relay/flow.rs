@@ -76,8 +76,14 @@ impl Relay {
         match self.handle.signalled() {
             Signal::None => {}
             Signal::Cancel => self.handle.forget_cancel(),
-            signal @ (Signal::Kill | Signal::RevokedNow) => {
+            signal @ (Signal::Kill | Signal::RevokedNow | Signal::QueryTimeout) => {
                 return Poll::Ready(Halt::Asked(signal));
+            }
+            signal @ (Signal::IdleClient | Signal::IdleInTransaction) => {
+                if self.is_still(signal) {
+                    return Poll::Ready(Halt::Asked(signal));
+                }
+                self.handle.forget(signal);
             }
             signal if self.may_end() => return Poll::Ready(Halt::Asked(signal)),
             _ => {}
@@ -119,6 +125,7 @@ impl Relay {
                     }
                 }
                 if !progress {
+                    self.report();
                     // It may have come to rest only now, and nothing will
                     // wake it again for the signal's sake.
                     return match self.handle.signalled() {
