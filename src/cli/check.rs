@@ -106,9 +106,7 @@ fn listeners(config: &Config) -> String {
 
 fn store(kind: &StoreKind) -> String {
     match kind {
-        StoreKind::Embedded { path, key_file } => {
-            format!("embedded, {}, key {}", path.display(), key_file.display())
-        }
+        StoreKind::Embedded { path, key } => format!("embedded, {}, {key}", path.display()),
         StoreKind::Aws {
             region,
             endpoint_url,
@@ -176,6 +174,13 @@ fn client(c: &Client) -> Vec<String> {
     }
     if let Some(user) = &c.loopback_user {
         conditions.push(format!("loopback user {user}"));
+    }
+    if let Some(token) = &c.token {
+        let subject = token.subject.as_ref().map_or("anybody", |s| s.as_str());
+        conditions.push(format!("token of {} for {subject}", token.issuer.issuer));
+    }
+    if let Some(caller) = &c.aws_iam {
+        conditions.push(format!("AWS caller {}", caller.role.as_str()));
     }
     if let Some(names) = &c.certificate {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();

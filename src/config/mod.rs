@@ -5,10 +5,12 @@
 //! Relative paths stay as written: they are relative to the directory pgvalet
 //! is started in, not to that of the file.
 
+mod aws_iam;
 mod duration;
 mod error;
 mod file;
 mod identity;
+mod rotation;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -18,11 +20,12 @@ mod validity;
 mod values;
 mod warnings;
 
+pub use aws_iam::{AwsIamRule, Sts};
 pub use duration::parse as parse_duration;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use identity::{CertificateName, ClientCa, Guard, Revoke};
-pub use token::{KeySource, Pattern, TokenIssuer, TokenMethod, TokenRule, web_address};
+pub use token::{Pattern, TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
 pub use validity::Validity;
 pub use values::is_local;
@@ -35,7 +38,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::rotation::{Schedule, Strategy};
 use crate::secret::SecretId;
+use crate::vault::KeySource;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -136,13 +141,29 @@ pub struct Store {
     pub kind: StoreKind,
     /// How often a secret's version is looked up.
     pub refresh: Duration,
+    /// Where the embedded store's API is served; `None`: nowhere.
+    pub listen: Option<StoreListen>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreListen {
+    /// `host:port`
+    pub address: String,
+    /// Without it, only loopback is possible.
+    pub tls: Option<StoreTls>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreTls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreKind {
     Embedded {
         path: PathBuf,
-        key_file: PathBuf,
+        key: KeySource,
     },
     Aws {
         region: Option<String>,
@@ -187,6 +208,9 @@ pub struct Database {
     /// Only ever over TLS with a verified name, or on a unix socket or loopback.
     pub allow_cleartext: bool,
     pub pool_mode: PoolMode,
+    /// What Postgres is shown as application_name: a text with
+    /// `{application_name}` and `{client}`.
+    pub application_name: Option<Arc<str>>,
     /// The ceiling of server connections, old and new generations together.
     pub pool_size: usize,
     pub min_pool_size: usize,
@@ -210,6 +234,18 @@ pub struct Database {
     pub drain_deadline_action: DrainDeadlineAction,
     /// How long clients queue while no known version logs in.
     pub rotation_grace: Duration,
+    /// How pgvalet rotates the secret of this database; `None`: it only follows.
+    pub rotation: Option<Rotation>,
+}
+
+/// `rotation = { … }` of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// `None`: only when somebody asks for it.
+    pub schedule: Option<Schedule>,
+    /// `None`: alternating where the secret names an admin secret, else single.
+    pub strategy: Option<Strategy>,
+    pub admin_secret: Option<SecretId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,6 +295,7 @@ pub struct Client {
     /// Whose the client's end of a TCP connection over loopback is.
     pub loopback_user: Option<UserRef>,
     pub token: Option<TokenRule>,
+    pub aws_iam: Option<AwsIamRule>,
     /// Names of which its certificate must have one.
     pub certificate: Option<Vec<CertificateName>>,
     /// In the order of the file; patterns (`orders_*`) are replaced by the

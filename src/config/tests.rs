@@ -75,7 +75,7 @@ fn a_minimal_file_has_every_default() {
         config.store.kind,
         StoreKind::Embedded {
             path: "data/store.db".into(),
-            key_file: "data/store.key".into()
+            key: KeySource::File("data/store.key".into())
         }
     );
     assert_eq!(
@@ -99,6 +99,7 @@ fn a_minimal_file_has_every_default() {
             allow_md5: false,
             allow_cleartext: false,
             pool_mode: PoolMode::Transaction,
+            application_name: None,
             pool_size: 20,
             min_pool_size: 0,
             reserve_pool_size: 0,
@@ -115,6 +116,7 @@ fn a_minimal_file_has_every_default() {
             drain_timeout: Duration::from_secs(300),
             drain_deadline_action: DrainDeadlineAction::Wait,
             rotation_grace: Duration::from_secs(120),
+            rotation: None,
         }
     );
     let client = &config.clients[0];
@@ -524,6 +526,28 @@ fn stores() {
         &store("region = \"a\""),
         &["region belongs to another kind of store", "kind = \"aws\""],
     );
+    let key = |keys: &str| match valid(&store(keys)).store.kind {
+        StoreKind::Embedded { key, .. } => key,
+        StoreKind::Aws { .. } => panic!("embedded"),
+    };
+    assert_eq!(key("key_file = \"a\""), KeySource::File("a".into()));
+    assert_eq!(key("key = \"file:a\""), KeySource::File("a".into()));
+    assert_eq!(key("key = \"env:A\""), KeySource::Env("A".into()));
+    let kms = |file: &str| KeySource::Kms {
+        key_id: "alias/a".into(),
+        file: file.into(),
+    };
+    assert_eq!(key("key = \"kms:alias/a\""), kms("data/store.key"));
+    assert_eq!(key("key = \"kms:alias/a\"\nkey_file = \"b\""), kms("b"));
+    says(&store("key = \"a\""), &["key: ", "\"env:NAME\""]);
+    says(
+        &store("key = \"env:A\"\nkey_file = \"a\""),
+        &["both say where the key is"],
+    );
+    says(
+        &store("kind = \"aws\"\nkey = \"env:A\""),
+        &["key belongs to another kind of store"],
+    );
     says(&store("kind = \"vault\""), &["\"embedded\" or \"aws\""]);
     says(
         &store("kind = \"aws\"\nendpoint_url = \"localhost\""),
@@ -538,6 +562,10 @@ fn databases() {
     says(
         &with_database("pool_mode = \"statements\""),
         &["write \"transaction\" or \"session\" or \"statement\""],
+    );
+    says(
+        &with_database("application_name = \"{user}\""),
+        &["write {application_name} or {client}"],
     );
     says(
         &with_database("pool_size = 2\nmin_pool_size = 3"),

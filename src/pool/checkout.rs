@@ -209,10 +209,13 @@ impl Pool {
         }
         let dead = !connection.server.stream.is_quiet();
         let lifetime = self.database.server_lifetime;
-        let worn = connection.server.opened_at.elapsed() > lifetime && !lifetime.is_zero();
+        // With logins failing, what still works is worth keeping.
+        let good = matches!(state.health, Health::Good) || state.lingering;
+        let worn = good && connection.server.opened_at.elapsed() > lifetime && !lifetime.is_zero();
         // While a new generation takes over, at most a few connections are
         // away at a time: with clients waiting, the others work on.
-        let old = !state.is_current(&connection.generation)
+        let old = good
+            && !state.is_current(&connection.generation)
             && (state.waiters.is_empty() || state.closing < LOGIN_CONCURRENCY);
         // Of the reserve, or of a pool that keeps nothing.
         let surplus =

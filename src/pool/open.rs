@@ -32,6 +32,7 @@ impl Pool {
         parameters: &[(String, String)],
     ) -> Result<Box<Connection>, ConnectError> {
         let began = Instant::now();
+        let arriving = Arriving::new(self, generation);
         let result = upstream::connect_with(
             &generation.target,
             &generation.credential,
@@ -48,7 +49,9 @@ impl Pool {
                     r.outcome = Some(Outcome::Success);
                     r.reason = Some(server.mechanism.into());
                 });
-                Ok(Box::new(Connection::new(server, generation.clone())))
+                let connection = Box::new(Connection::new(server, generation.clone()));
+                drop(arriving); // it has arrived
+                Ok(connection)
             }
             Err(error) => {
                 self.registry
@@ -78,8 +81,8 @@ impl Pool {
         self.audit.record(record);
     }
 
-    /// A login on demand, in a slot that was taken for it.
-    pub(super) async fn open_and_put(self: Arc<Self>, generation: Arc<Generation>) {
+    /// A login on demand, in a slot that was taken for it. Whether it worked.
+    pub(super) async fn open_and_put(self: Arc<Self>, generation: Arc<Generation>) -> bool {
         let result = self.login(&generation).await;
         let mut state = self.state();
         state.opening -= 1;
@@ -87,10 +90,12 @@ impl Pool {
             Ok(connection) => {
                 self.put(&mut state, connection);
                 self.open_for_waiters(&mut state);
+                true
             }
             Err(error) => {
                 self.login_failed(&mut state, &generation, &error);
                 self.release_slot(&mut state);
+                false
             }
         }
     }
@@ -254,6 +259,28 @@ impl Pool {
         });
         if generation.established.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.drained(&generation);
+        }
+    }
+}
+
+/// A login under way: its generation has not drained before it has ended.
+struct Arriving<'a> {
+    pool: &'a Pool,
+    generation: &'a Arc<Generation>,
+}
+
+impl<'a> Arriving<'a> {
+    fn new(pool: &'a Pool, generation: &'a Arc<Generation>) -> Self {
+        generation.arriving.fetch_add(1, Ordering::AcqRel);
+        Self { pool, generation }
+    }
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        let last = self.generation.arriving.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last && self.generation.established() == 0 {
+            self.pool.drained(self.generation);
         }
     }
 }

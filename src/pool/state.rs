@@ -1,15 +1,15 @@
 //! What the pool's lock protects.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
 use super::generation::{Draining, Generation};
 use super::lease::Lease;
 use super::{CheckoutError, Connection};
-use crate::secret::VersionId;
+use crate::secret::{Standing, VersionId};
 
 pub(super) type Delivery = Result<Lease, CheckoutError>;
 
@@ -66,14 +66,34 @@ pub(super) struct State {
     /// comes back is closed and its slot handed over.
     pub slot_wanted: Option<oneshot::Sender<()>>,
     pub generations: u64,
-    /// Versions that were refused since one last worked, each once.
-    pub rejected: Vec<VersionId>,
+    /// Versions that were tried in vain since one last worked, each once, and
+    /// before that: what was tried before the one in force.
+    pub tried: Vec<Tried>,
+    pub tried_before: Vec<Tried>,
+    /// Which version last worked at which place.
+    pub worked: BTreeMap<Arc<str>, VersionId>,
     /// Keeps no idle connection; see [`Pool::linger`](super::Pool::linger).
     pub lingering: bool,
     pub shut: bool,
 }
 
+/// A version that was tried and does not log in.
+#[derive(Clone)]
+pub struct Tried {
+    pub version: VersionId,
+    pub standing: Standing,
+    pub why: Arc<str>,
+    pub at: SystemTime,
+    /// Nobody answered, and there is no reason to expect that to pass.
+    pub unreachable: bool,
+}
+
 impl State {
+    pub fn note_tried(&mut self, tried: Tried) {
+        self.tried.retain(|t| t.version != tried.version);
+        self.tried.push(tried);
+    }
+
     pub fn new() -> Self {
         Self {
             idle: Vec::new(),
@@ -92,7 +112,9 @@ impl State {
             },
             slot_wanted: None,
             generations: 0,
-            rejected: Vec::new(),
+            tried: Vec::new(),
+            tried_before: Vec::new(),
+            worked: BTreeMap::new(),
             lingering: false,
             shut: false,
         }

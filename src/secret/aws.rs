@@ -151,6 +151,24 @@ impl SecretStore for AwsStore {
         })
     }
 
+    fn versions<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Vec<VersionId>> {
+        Box::pin(async move {
+            let request = self.client.list_secret_version_ids();
+            let request = request.secret_id(id.as_str()).include_deprecated(true);
+            let mut pages = request.into_paginator().send();
+            let mut versions = Vec::new();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|e| about(id, e))?;
+                for entry in page.versions.unwrap_or_default() {
+                    let created = time(entry.created_date());
+                    versions.extend(entry.version_id.map(|v| (created, VersionId::new(v))));
+                }
+            }
+            versions.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
+            Ok(versions.into_iter().map(|(_, version)| version).collect())
+        })
+    }
+
     fn create(&self, secret: NewSecret) -> StoreFuture<'_, VersionId> {
         Box::pin(async move {
             let answer = self

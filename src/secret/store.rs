@@ -177,6 +177,13 @@ pub trait SecretStore: Send + Sync + 'static {
     /// DescribeSecret.
     fn describe<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Description>;
 
+    /// ListSecretVersionIds with deprecated versions: those that no label
+    /// points at as well, the newest first. A store that cannot tell names the
+    /// labelled ones.
+    fn versions<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Vec<VersionId>> {
+        Box::pin(async move { Ok(self.describe(id).await?.versions.into_keys().collect()) })
+    }
+
     /// CreateSecret; the id of its first version.
     fn create(&self, secret: NewSecret) -> StoreFuture<'_, VersionId>;
 

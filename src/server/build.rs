@@ -19,6 +19,7 @@ use crate::observe::{self, Metrics, StatusSource};
 use crate::pool::Pool;
 use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
 use crate::session::{Context, Routes, Sessions, Tls};
+use crate::vault::api::{Api, Door, ServeError, Trail};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -37,6 +38,8 @@ pub enum ServerError {
     },
     #[error("[admin] {0}")]
     Token(#[from] observe::TokenError),
+    #[error("{0}")]
+    Serve(#[from] ServeError),
 }
 
 pub struct Built {
@@ -52,6 +55,19 @@ pub struct State {
     pub followers: HashMap<SecretId, Arc<Follower>>,
 }
 
+/// The bound listener of the embedded store, and what it serves.
+pub struct StoreDoor {
+    door: Door,
+    api: Arc<Api>,
+}
+
+impl StoreDoor {
+    pub fn start(self, closing: watch::Receiver<bool>) {
+        info!("the store on {}", self.door.url());
+        tokio::spawn(self.door.serve(self.api, closing));
+    }
+}
+
 /// The bound admin listener.
 pub struct Admin {
     listener: TcpListener,
@@ -61,7 +77,7 @@ pub struct Admin {
 impl Built {
     pub async fn new(
         config: Config,
-    ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>), ServerError> {
+    ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>, Option<StoreDoor>), ServerError> {
         let metrics = Metrics::new();
         // Addresses first: a second proxy by mistake must not touch the log.
         let mut listeners = Vec::new();
@@ -74,8 +90,13 @@ impl Built {
             None => None,
         };
         let tls = client_tls(&config.listen, client_trust.as_ref())?;
-        let store = secret::open(&config.store).await?;
+        let door = match &config.store.listen {
+            Some(listen) => Some(Door::bind(listen).await?),
+            None => None,
+        };
         let audit = Audit::open(&config.audit, &metrics)?;
+        let (store, api) = secret::open_with(&config.store, Trail::to(audit.clone())).await?;
+        let door = door.zip(api).map(|(door, api)| StoreDoor { door, api });
 
         let mut followers = HashMap::new();
         let pools = pools(
@@ -106,7 +127,7 @@ impl Built {
             started_at: SystemTime::now(),
             state: Mutex::new(State { config, followers }),
         });
-        Ok((built, listeners, admin))
+        Ok((built, listeners, admin, door))
     }
 }
 

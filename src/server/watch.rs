@@ -2,7 +2,7 @@
 //! drain deadline, where the database is configured so, and sessions that have
 //! reached one of their limits.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -26,13 +26,15 @@ pub async fn watch(built: Weak<Built>) {
             if pool.database.drain_deadline_action != DrainDeadlineAction::Terminate {
                 continue;
             }
-            let Some(overdue) = pool.overdue_generation() else {
+            let overdue = pool.overdue(pool.database.drain_timeout);
+            if overdue.is_empty() {
                 continue;
-            };
+            }
             for session in built.context.sessions.all() {
                 let same_pool =
                     session.database == pool.database.name && session.secret == pool.secret;
-                let old = |held: &Held| held.generation.number <= overdue;
+                // By identity: two pools of one name count for themselves.
+                let old = |held: &Held| overdue.iter().any(|g| Arc::ptr_eq(g, &held.generation));
                 if same_pool && session.signal_holder(Signal::DrainDeadline, old) {
                     warn!(session = session.id, client = %session.client, "drain deadline: the session ends between transactions, unless it lets go before");
                 }

@@ -11,6 +11,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::task::AtomicWaker;
 use rustls::ServerConfig;
 use tokio::sync::Semaphore;
+use tracing::info;
 
 use super::limits::{Activity, Limits, QueryMark};
 use crate::access::{Evidence, Grant, Policy};
@@ -41,6 +42,19 @@ pub enum Tls {
     Allow(Arc<ServerConfig>),
     Require(Arc<ServerConfig>),
 }
+
+/// What may keep a client on its server connection beyond a transaction.
+pub const PIN_REASONS: [&str; 9] = [
+    "advisory",
+    "cursor",
+    "listen",
+    "prepare",
+    "replication",
+    "role",
+    "session_authorization",
+    "set_config",
+    "temp",
+];
 
 /// Replaced as a whole by a reload.
 pub struct Routes {
@@ -88,13 +102,20 @@ pub struct Handle {
     pub since: SystemTime,
     lease: Mutex<Option<Held>>,
     /// What keeps it on its server connection beyond a transaction.
-    pinned: Mutex<Option<&'static str>>,
+    pinned: Mutex<Pinned>,
     signal: AtomicU8,
     pub(super) limits: Option<Limits>,
     pub(super) activity: Activity,
     /// Why its access has ended.
     revoked: OnceLock<&'static str>,
     waker: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Pinned {
+    now: Option<&'static str>,
+    /// Reasons that have been logged once.
+    told: Vec<&'static str>,
 }
 
 /// The server connection a session holds.
@@ -194,7 +215,9 @@ impl Handle {
 
     /// Whether its access can end by nothing but the passing of time.
     pub(super) fn depends_on_time(&self) -> bool {
-        self.rule.valid.is_some() || self.evidence.certificate.is_some()
+        self.rule.valid.is_some()
+            || self.evidence.certificate.is_some()
+            || self.rule.token.as_ref().is_some_and(|t| t.end_at_expiry)
     }
 
     /// Cancels what runs on the server connection that it holds, if `so` still
@@ -225,11 +248,22 @@ impl Handle {
     }
 
     pub fn pinned(&self) -> Option<&'static str> {
-        *self.pinned.lock().unwrap_or_else(|e| e.into_inner())
+        self.pinned.lock().unwrap_or_else(|e| e.into_inner()).now
     }
 
+    /// Notes what keeps the client where it is; the log has each reason once.
     pub(super) fn pin(&self, reason: Option<&'static str>) {
-        *self.pinned.lock().unwrap_or_else(|e| e.into_inner()) = reason;
+        let mut pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
+        pinned.now = reason;
+        if let Some(reason) = reason
+            && !pinned.told.contains(&reason)
+        {
+            pinned.told.push(reason);
+            info!(
+                session = self.id, client = %self.client, database = %self.database, reason,
+                "the client keeps its server connection"
+            );
+        }
     }
 
     /// Asks the session; a stronger request replaces a weaker one. `false` if

@@ -2,6 +2,7 @@
 //! of what the server reports. `flow` moves the bytes.
 
 mod flow;
+mod listen;
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use tokio::io::AsyncWrite;
 
 use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
-use super::frontend::{Frontend, Watch};
+use super::frontend::{Frontend, Restored, Watch};
 use super::limits::Phase;
 use super::pending::Pending;
 use super::replies::Replies;
@@ -21,6 +22,7 @@ use crate::net::Stream;
 use crate::pool::{Generation, Lease, Pool, Profile, Settings};
 use crate::upstream::BackendPid;
 use crate::wire::{ClientError, message};
+use listen::Listening;
 
 /// Why the relay came to a halt.
 pub(super) enum Halt {
@@ -64,6 +66,7 @@ pub(super) struct Relay {
     /// It cannot be, before the server has answered what was sent.
     stalled: bool,
     ask: bool,
+    listening: Listening,
     discarding: bool,
     pub received: u64,
     pub sent: u64,
@@ -72,6 +75,8 @@ pub(super) struct Relay {
     used: Vec<u64>,
     on_first_use: FirstUse,
 }
+
+const APPLICATION_NAME: &str = "application_name";
 
 /// Told of the first lease of the session on a version.
 pub(super) type FirstUse = Box<dyn Fn(&Generation, BackendPid) + Send>;
@@ -112,6 +117,7 @@ impl Relay {
             retry: false,
             stalled: false,
             ask: false,
+            listening: Listening::default(),
             discarding: false,
             received: 0,
             sent: 0,
@@ -213,6 +219,20 @@ impl Relay {
         self.retry = true;
     }
 
+    /// What needs a server connection is answered with an error, and the
+    /// session goes on: as Postgres does with a query that is cancelled.
+    pub fn refuse(&mut self, error: &ClientError) {
+        let Some(&tag) = self.from_client.first() else {
+            return;
+        };
+        let out = self.to_client.buffer();
+        error.error(out);
+        if self.front.refuse(tag) {
+            message::ready_for_query(out, b'I');
+        }
+        self.retry = true;
+    }
+
     /// Takes a connection that is this session's alone, to its end.
     pub fn dedicate(&mut self, lease: Lease) {
         self.mode = PoolMode::Session;
@@ -225,6 +245,7 @@ impl Relay {
         self.handle.hold(None);
         self.count();
         self.replies.shrink();
+        self.front.listens.restored = Restored::No;
         self.lease.take()
     }
 
@@ -257,8 +278,10 @@ impl Relay {
         if findings.transaction {
             return Err(Halt::Violation(ClientError::TransactionBlock));
         }
-        self.ask |= findings.ask || (findings.freed && self.pinned.is_some());
+        let kept = self.pinned.is_some() || !self.front.listens.shared.is_empty();
+        self.ask |= findings.ask || (findings.freed && kept);
         if findings.discarded {
+            self.stop_listening();
             self.discarding = true;
             self.profile = self.initial.clone();
             if let Some(lease) = &mut self.lease {
@@ -282,10 +305,26 @@ impl Relay {
                 self.ask = true;
             }
         }
-        self.profile = self.pool.profiles.intern(settings);
         if let Some(lease) = &mut self.lease {
-            lease.profile = self.profile.clone();
+            lease.profile = self.pool.profiles.intern(settings.clone());
         }
+        self.expect(settings);
+    }
+
+    /// What the client expects to be set from now on.
+    pub fn expect(&mut self, mut settings: Settings) {
+        if let Some(template) = &self.pool.database.application_name {
+            let own = settings.get(APPLICATION_NAME);
+            // Those two have been made of the template already.
+            let made = [&self.profile, &self.initial]
+                .map(|profile| profile.settings().get(APPLICATION_NAME));
+            if own.is_none() || !made.contains(&own) {
+                let own = own.map_or("", |own| own);
+                let name = super::start::application_name(template, own, &self.handle.client);
+                settings.insert(APPLICATION_NAME.into(), name);
+            }
+        }
+        self.profile = self.pool.profiles.intern(settings);
     }
 
     /// At rest with a lease: in transaction mode the connection goes back.
@@ -325,12 +364,6 @@ impl Relay {
     /// The server has been asked; see [`Halt::Settle`].
     pub fn settled(&mut self) {
         self.ask = false;
-    }
-
-    /// Messages of the server's that came while it was asked.
-    pub fn tell(&mut self, messages: &[u8]) {
-        self.sent += messages.len() as u64;
-        self.to_client.buffer().extend_from_slice(messages);
     }
 
     /// The lease, and what the texts of the session's statements have shown.

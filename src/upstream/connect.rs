@@ -263,7 +263,7 @@ impl Login {
             stream: self.stream,
             backend: Arc::new(Backend::new(BackendPid(pid), key, target.clone())),
             reported,
-            notifications: Vec::new(),
+            heard: Vec::new(),
             opened_at: Instant::now(),
             mechanism,
         })

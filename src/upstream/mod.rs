@@ -11,6 +11,6 @@ mod target;
 pub use cancel::cancel;
 pub use connect::{connect, connect_with};
 pub use error::ConnectError;
-pub use scram::KeyCache;
+pub use scram::{KeyCache, MAX_ITERATIONS, ScramError, verifier};
 pub use server::{Backend, BackendPid, CleanError, Server};
 pub use target::{Target, TargetError};

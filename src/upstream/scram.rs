@@ -21,7 +21,7 @@ pub const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
 /// Above this a server is not careful but hostile (pgjdbc CVE-2026-42198);
 /// Postgres' default is 4096.
-const MAX_ITERATIONS: u32 = 100_000;
+pub const MAX_ITERATIONS: u32 = 100_000;
 const MAX_SALT: usize = 1024;
 const MAX_SERVER_NONCE: usize = 1024;
 
@@ -205,6 +205,23 @@ impl ClientFinal {
         verify_slices_are_equal(&signature, &self.server_signature)
             .map_err(|_| ScramError::Signature)
     }
+}
+
+/// What a server keeps of a password, in the form in which `ALTER ROLE …
+/// PASSWORD` takes it: a password sent as this never reaches the server, its
+/// log or its statistics. Salt and form are those of Postgres' own
+/// `scram_build_secret`.
+pub async fn verifier(password: Password, iterations: u32) -> Result<String, ScramError> {
+    let mut salt = vec![0; 16];
+    rand::fill(&mut salt).map_err(|_| ScramError::Random)?;
+    let encoded_salt = BASE64_STANDARD.encode(&salt);
+    let keys = derive_off_reactor(password, salt, iterations).await?;
+    let stored_key = digest::digest(&digest::SHA256, &keys.client[..]);
+    Ok(format!(
+        "{SCRAM_SHA_256}${iterations}:{encoded_salt}${}:{}",
+        BASE64_STANDARD.encode(stored_key),
+        BASE64_STANDARD.encode(&keys.server[..])
+    ))
 }
 
 async fn derive_off_reactor(

@@ -79,9 +79,8 @@ pub struct Server {
     pub backend: Arc<Backend>,
     /// The values of ParameterStatus, as last reported.
     pub reported: BTreeMap<Box<str>, Box<str>>,
-    /// Notifications that came while pgvalet asked something: they are for the
-    /// client that holds the connection.
-    pub notifications: Vec<u8>,
+    /// NotificationResponses that came while pgvalet asked something.
+    pub heard: Vec<Box<[u8]>>,
     pub opened_at: Instant,
     /// `scram-sha-256-plus`, `scram-sha-256`, `md5`, `cleartext` or `trust`.
     pub mechanism: &'static str,
@@ -125,7 +124,7 @@ impl Server {
         }
         message::query(&mut out, "DISCARD ALL");
         let cleaned = self.run(&out, expected).await.map(|_| ());
-        self.notifications = Vec::new(); // whom they were for has gone
+        self.heard = Vec::new(); // whom they were for has gone
         cleaned
     }
 
@@ -182,9 +181,9 @@ impl Server {
                             self.reported.insert(name.into(), value.into());
                         }
                     }
+                    b'A' => self.heard.push(bytes.into()),
                     b'D' => rows.push(message::read_row(bytes)),
                     b'E' => failed = Some(message::ErrorFields::read(bytes)),
-                    b'A' => self.notifications.extend_from_slice(bytes),
                     _ => {}
                 }
                 at += frame.len;
@@ -242,7 +241,7 @@ mod tests {
             stream: Stream::Plain(Socket::tcp(socket).unwrap()),
             backend: Arc::new(Backend::new(BackendPid(1), 0, Arc::new(target))),
             reported: BTreeMap::new(),
-            notifications: Vec::new(),
+            heard: Vec::new(),
             opened_at: Instant::now(),
             mechanism: "trust",
         }
@@ -277,8 +276,9 @@ mod tests {
         answer.extend(notification.repeat(200)); // more than one read brings
         let mut server = answering(answer).await;
         server.ask("SELECT").await.unwrap();
-        assert!(server.notifications.starts_with(&before));
-        assert_eq!(server.notifications.len() % notification.len(), 0);
+        let heard = server.heard.concat();
+        assert!(heard.starts_with(&before));
+        assert_eq!(heard.len() % notification.len(), 0);
     }
 
     #[tokio::test]

@@ -63,6 +63,10 @@ pub enum ClientError {
     NoRandomNumbers,
     #[error("the audit log cannot be written")]
     AuditUnavailable,
+    #[error("the connection that listened for this client was lost; notifications may be missing")]
+    ListenerLost,
+    #[error("too many notifications wait for this client, which does not read them")]
+    ListenerTooSlow,
     #[error("transactions of more than one statement are not allowed in statement mode")]
     TransactionBlock,
     #[error("the role of database \"{0}\" may not start replication")]
@@ -82,7 +86,7 @@ impl ClientError {
             Self::ReplicationHba(_) => "28000",
             Self::Startup(_) | Self::Protocol(_) | Self::UnknownMessage(_) => "08P01",
             Self::TooManyClients | Self::TooManyClientsOf(_) | Self::PoolWaitTimeout(_) => "53300",
-            Self::UpstreamDown(_) | Self::UpstreamLost => "08006",
+            Self::UpstreamDown(_) | Self::UpstreamLost | Self::ListenerLost => "08006",
             Self::UpstreamRefused { .. }
             | Self::NoWorkingVersion(_)
             | Self::SecretUnusable(_)
@@ -90,6 +94,7 @@ impl ClientError {
             Self::IdleInTransaction => "25P03",
             Self::IdleClient => "57P05",
             Self::Cancelled | Self::QueryTimeout => "57014",
+            Self::ListenerTooSlow => "54000",
             Self::ShuttingDown | Self::DrainDeadline | Self::Revoked => "57P01",
             Self::NoRandomNumbers => "XX000",
             Self::TransactionBlock => "0A000",
@@ -128,6 +133,7 @@ impl ClientError {
             Self::TransactionBlock => {
                 "Send the statements as one query, or set pool_mode = \"transaction\" for this database."
             }
+            Self::ListenerLost => "Connect, LISTEN, and look at what may have been missed.",
             Self::DrainDeadline | Self::ShuttingDown => "Connect again.",
             Self::AuditUnavailable => "Free space for the audit log, or see [audit] on_failure.",
             _ => return None,

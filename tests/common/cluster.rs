@@ -172,6 +172,14 @@ impl Cluster {
         .await;
     }
 
+    /// Another method in pg_hba.conf, for everybody.
+    pub async fn permit(&self, method: &str) {
+        let file = self.directory.path().join("data/pg_hba.conf");
+        let text = format!("local all all {method}\nhost all all 127.0.0.1/32 {method}\n");
+        fs::write(file, text).expect("pg_hba.conf");
+        self.execute("SELECT pg_reload_conf()").await;
+    }
+
     pub async fn alter_password(&self, name: &str, password: &str) {
         self.execute(&format!("ALTER ROLE \"{name}\" PASSWORD '{password}'"))
             .await;

@@ -217,3 +217,38 @@ async def test_asyncpg_timeout_cancels(dsn):
         await connection.execute("SELECT pg_sleep(60)", timeout=1)
     assert await connection.fetchval("SELECT 1") == 1
     await connection.close()
+
+
+def test_psycopg_notifies(dsn):
+    with psycopg.connect(dsn, autocommit=True) as listener, psycopg.connect(dsn, autocommit=True) as other:
+        listener.execute("LISTEN here")
+        for n in range(3):
+            other.execute("SELECT pg_notify('here', %s)", (f"{n}",))
+        heard = [n.payload for n in listener.notifies(timeout=20, stop_after=3)]
+        assert heard == ["0", "1", "2"]
+        # It is a client like all others, and stops when it says so.
+        assert listener.execute("SELECT 1").fetchone() == (1,)
+        listener.execute("UNLISTEN here")
+        other.execute("NOTIFY here, 'no'")
+        assert list(listener.notifies(timeout=0.2)) == []
+
+
+def test_psycopg_listens_when_its_transaction_commits(dsn):
+    with psycopg.connect(dsn) as listener, psycopg.connect(dsn, autocommit=True) as other:
+        listener.execute("LISTEN later")
+        other.execute("NOTIFY later, 'too early'")
+        listener.commit()
+        other.execute("NOTIFY later, 'in time'")
+        heard = next(listener.notifies(timeout=20, stop_after=1))
+        assert heard.payload == "in time"
+
+
+async def test_asyncpg_listens(dsn):
+    listener, other = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+    heard = asyncio.Queue()
+    await listener.add_listener("async", lambda _, pid, channel, payload: heard.put_nowait(payload))
+    for n in range(3):
+        await other.execute(f"NOTIFY async, '{n}'")
+    assert [await asyncio.wait_for(heard.get(), 20) for _ in range(3)] == ["0", "1", "2"]
+    await listener.close()
+    await other.close()

@@ -15,6 +15,7 @@ use crate::config::{
 };
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;
+use crate::vault::KeySource;
 
 pub const SECRET: &str = "demo/shop";
 /// Databases as clients ask for them: one of each pool mode, over one secret.
@@ -76,9 +77,10 @@ fn store(scratch: &Path) -> Store {
     Store {
         kind: StoreKind::Embedded {
             path: scratch.join("store.db"),
-            key_file: scratch.join("store.key"),
+            key: KeySource::File(scratch.join("store.key")),
         },
         refresh: Duration::from_secs(60),
+        listen: None,
     }
 }
 
@@ -140,6 +142,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         allow_md5: false,
         allow_cleartext: false,
         pool_mode,
+        application_name: None,
         pool_size: 10,
         min_pool_size: 0,
         reserve_pool_size: 0,
@@ -156,6 +159,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         drain_timeout: Duration::from_secs(300),
         drain_deadline_action: DrainDeadlineAction::Wait,
         rotation_grace: Duration::from_secs(120),
+        rotation: None,
     }
 }
 

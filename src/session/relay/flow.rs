@@ -19,6 +19,7 @@ use crate::pool::Connection;
 use crate::session::backend;
 use crate::session::context::Signal;
 use crate::session::frontend::{Server, Verdict};
+use crate::wire::message;
 
 /// Bytes a read may return. Large enough that a big result costs few system
 /// calls, small enough to stay in the cache.
@@ -90,7 +91,10 @@ impl Relay {
         }
         BUFFERS.with_borrow_mut(|scratch| {
             loop {
-                let mut progress = false;
+                let mut progress = match self.poll_listening(cx) {
+                    Ok(progress) => progress,
+                    Err(halt) => return Poll::Ready(halt),
+                };
                 match self.to_client.write(cx, &mut self.client) {
                     Poll::Ready(Ok(wrote)) => progress |= wrote,
                     Poll::Ready(Err(_)) => return Poll::Ready(Halt::ClientGone),
@@ -209,6 +213,9 @@ impl Relay {
             at += progress.consumed;
             if !out.is_empty() || !run.is_empty() {
                 self.send(cx, out, run);
+            }
+            for _ in 0..std::mem::take(&mut self.front.refused_batches) {
+                message::ready_for_query(self.to_client.buffer(), b'I');
             }
             // Answers of pgvalet's own that nothing of the server's precedes.
             let out = self.to_client.buffer();
