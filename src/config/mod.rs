@@ -9,6 +9,7 @@ mod aws_iam;
 mod duration;
 mod error;
 mod file;
+mod hosts;
 mod identity;
 mod rotation;
 mod rules;
@@ -24,6 +25,7 @@ pub use aws_iam::{AwsIamRule, Sts};
 pub use duration::parse as parse_duration;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
+pub use hosts::{Host, Hosts, SessionAttrs};
 pub use identity::{CertificateName, ClientCa, Guard, Revoke};
 pub use token::{Pattern, TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
@@ -197,8 +199,10 @@ pub struct Database {
     pub secret: SecretId,
     /// These three win over the secret's own; the client never chooses them.
     /// A host that starts with `/` is the directory of a unix socket.
-    pub host: Option<String>,
+    pub host: Option<Hosts>,
+    /// Of the hosts that name none of their own.
     pub port: Option<u16>,
+    pub target_session_attrs: SessionAttrs,
     pub dbname: Option<String>,
     /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
     pub tls: Option<UpstreamTls>,

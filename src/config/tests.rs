@@ -93,6 +93,7 @@ fn a_minimal_file_has_every_default() {
             secret: SecretId::new("prod/orders"),
             host: None,
             port: None,
+            target_session_attrs: Default::default(),
             dbname: None,
             tls: None,
             tls_ca: None,

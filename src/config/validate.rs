@@ -11,9 +11,9 @@ use super::values::{
     host_port, is_loopback, listen_address, mode, nonempty, secret, with_ports, word,
 };
 use super::{
-    Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, StoreListen, StoreTls, UpstreamTls,
-    identity, rotation, rules,
+    Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Hosts, Listen, ListenAddress,
+    ListenTls, OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls,
+    UpstreamTls, identity, rotation, rules,
 };
 use crate::vault::KeySource;
 
@@ -331,7 +331,10 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
     let database = Database {
         name,
         secret,
-        host: s.text("host", nonempty),
+        host: s.list("host", Hosts::parse).and_then(Hosts::from_list),
+        target_session_attrs: s
+            .text("target_session_attrs", session_attrs)
+            .unwrap_or_default(),
         port: s.integer("port", 1..65_536).and_then(|p| p.try_into().ok()),
         dbname: s.text("dbname", nonempty),
         tls,
@@ -405,6 +408,16 @@ fn application_name(text: &str) -> Result<Arc<str>, String> {
         return Err("write printable ASCII: Postgres replaces everything else".to_owned());
     }
     Ok(text.into())
+}
+
+fn session_attrs(text: &str) -> Result<SessionAttrs, String> {
+    let all = [
+        SessionAttrs::Any,
+        SessionAttrs::ReadWrite,
+        SessionAttrs::ReadOnly,
+        SessionAttrs::PreferStandby,
+    ];
+    word(text, &all.map(|attrs| (attrs.as_str(), attrs)))
 }
 
 fn pool_mode(text: &str) -> Result<PoolMode, String> {

@@ -11,6 +11,7 @@ use tracing::debug;
 use super::generation::Generation;
 use super::state::{Health, State, Waiter};
 use super::{Connection, LOGIN_CONCURRENCY, Lease, Pool};
+use crate::config::SessionAttrs;
 use crate::secret::SecretId;
 use crate::wire::message;
 
@@ -220,7 +221,10 @@ impl Pool {
         // Of the reserve, or of a pool that keeps nothing.
         let surplus =
             state.waiters.is_empty() && (state.lingering || state.open > self.database.pool_size);
-        if dead || worn || old || surplus {
+        // Where clients asked for a primary or a standby, it must still be one.
+        let changed = connection.generation.target.attrs != SessionAttrs::Any
+            && connection.server.has_changed_role();
+        if dead || worn || old || surplus || changed {
             self.retire(state, connection);
             return self.open_for_waiters(state);
         }

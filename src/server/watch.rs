@@ -6,11 +6,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::build::Built;
 use crate::config::DrainDeadlineAction;
-use crate::session::{Held, Overdue, Signal, Sweep};
+use crate::session::{Context, Held, Overdue, Signal, Sweep};
 
 pub async fn watch(built: Weak<Built>) {
     let mut tick = interval(Duration::from_millis(500));
@@ -19,6 +19,7 @@ pub async fn watch(built: Weak<Built>) {
     loop {
         tick.tick().await;
         let Some(built) = built.upgrade() else { return };
+        refresh_certificate(&built.context).await;
         for overdue in limits.look(&built.context.sessions) {
             act_on(overdue);
         }
@@ -40,6 +41,18 @@ pub async fn watch(built: Weak<Built>) {
                 }
             }
         }
+    }
+}
+
+/// Files are read elsewhere: a disk may take its time.
+async fn refresh_certificate(context: &Context) {
+    let Some(certificate) = context.tls.certificate().cloned() else {
+        return;
+    };
+    match tokio::task::spawn_blocking(move || certificate.refresh()).await {
+        Ok(Ok(true)) => info!("[listen] certificate and key have been read again"),
+        Ok(Err(e)) => warn!("[listen] {e}; the certificate that was shown is shown on"),
+        Ok(Ok(false)) | Err(_) => {}
     }
 }
 

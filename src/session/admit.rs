@@ -17,7 +17,7 @@ use super::start::{self, Failed};
 use crate::access::token::Rejected;
 use crate::access::{Certificate, Evidence, Request};
 use crate::audit::{Event, Outcome, Record};
-use crate::net::{Accepted, Stream};
+use crate::net::{Accepted, Stream, hang_up};
 use crate::wire::ClientError;
 use crate::wire::startup::Startup;
 
@@ -76,9 +76,12 @@ pub(super) async fn refuse(
     write(&mut out);
     let say = async {
         stream.write_all(&out).await?;
-        stream.shutdown().await
+        stream.flush().await
     };
-    let _ = timeout(context.handshake_timeout, say).await;
+    let said = timeout(context.handshake_timeout, say).await;
+    if matches!(said, Ok(Ok(()))) {
+        hang_up(&mut stream).await;
+    }
 }
 
 /// Identifies, authorises, and records both outcomes.

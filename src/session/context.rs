@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::task::AtomicWaker;
-use rustls::ServerConfig;
 use tokio::sync::Semaphore;
 use tracing::info;
 
@@ -17,7 +16,7 @@ use super::limits::{Activity, Limits, QueryMark};
 use crate::access::{Evidence, Grant, Policy};
 use crate::audit::Audit;
 use crate::config::{Client, OnAuditFailure};
-use crate::net::ClientTrust;
+use crate::net::{ClientTrust, ServerCertificate};
 use crate::observe::Metrics;
 use crate::pool::{Generation, Pool};
 use crate::secret::SecretId;
@@ -39,8 +38,17 @@ pub struct Context {
 
 pub enum Tls {
     Off,
-    Allow(Arc<ServerConfig>),
-    Require(Arc<ServerConfig>),
+    Allow(Arc<ServerCertificate>),
+    Require(Arc<ServerCertificate>),
+}
+
+impl Tls {
+    pub fn certificate(&self) -> Option<&Arc<ServerCertificate>> {
+        match self {
+            Self::Off => None,
+            Self::Allow(certificate) | Self::Require(certificate) => Some(certificate),
+        }
+    }
 }
 
 /// What may keep a client on its server connection beyond a transaction.

@@ -45,7 +45,7 @@ use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
 use crate::net::Stream;
 use crate::pool::{Generation, Pool, Profile};
-use crate::upstream::BackendPid;
+use crate::upstream::Backend;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
 use admit::{deny, refuse};
@@ -383,13 +383,13 @@ impl Session {
     fn first_use(&self) -> relay::FirstUse {
         let audit = self.context.audit.clone();
         let record = self.record(Event::CredentialUse);
-        Box::new(move |generation: &Generation, pid: BackendPid| {
+        Box::new(move |generation: &Generation, backend: &Backend| {
             let mut record = record.clone();
             record.credential = Some(generation.credential_ref());
             record.server = Some(ServerRef {
-                host: generation.target.host.clone(),
-                port: generation.target.port,
-                pid: Some(pid.0),
+                host: backend.target.host.clone(),
+                port: backend.target.port,
+                pid: Some(backend.pid.0),
             });
             audit.record(record);
         })

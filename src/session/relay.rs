@@ -5,11 +5,8 @@ mod flow;
 mod listen;
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-
-use tokio::io::AsyncWrite;
 
 use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
@@ -18,9 +15,9 @@ use super::limits::Phase;
 use super::pending::Pending;
 use super::replies::Replies;
 use crate::config::PoolMode;
-use crate::net::Stream;
+use crate::net::{Stream, hang_up};
 use crate::pool::{Generation, Lease, Pool, Profile, Settings};
-use crate::upstream::BackendPid;
+use crate::upstream;
 use crate::wire::{ClientError, message};
 use listen::Listening;
 
@@ -79,7 +76,7 @@ pub(super) struct Relay {
 const APPLICATION_NAME: &str = "application_name";
 
 /// Told of the first lease of the session on a version.
-pub(super) type FirstUse = Box<dyn Fn(&Generation, BackendPid) + Send>;
+pub(super) type FirstUse = Box<dyn Fn(&Generation, &upstream::Backend) + Send>;
 
 /// What has been added to the pool's statistics.
 #[derive(Default, Clone, Copy)]
@@ -205,7 +202,7 @@ impl Relay {
         let generation = &lease.generation;
         if !self.used.contains(&generation.number) {
             self.used.push(generation.number);
-            (self.on_first_use)(generation, lease.server.backend.pid);
+            (self.on_first_use)(generation, &lease.server.backend);
         }
         if !Arc::ptr_eq(&lease.profile, &self.profile) {
             if let Some(sql) = self.profile.change_from(&lease.profile) {
@@ -389,8 +386,9 @@ impl Relay {
             }
         });
         // A client that does not read is not waited for.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), flush).await;
-        let close = std::future::poll_fn(|cx| Pin::new(&mut self.client).poll_shutdown(cx));
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), close).await;
+        let flushed = tokio::time::timeout(std::time::Duration::from_secs(5), flush).await;
+        if matches!(flushed, Ok(Ok(()))) {
+            hang_up(&mut self.client).await;
+        }
     }
 }

@@ -4,6 +4,7 @@ mod auth;
 mod cancel;
 mod connect;
 mod error;
+mod role;
 mod scram;
 mod server;
 mod target;

@@ -81,6 +81,9 @@ pub struct Server {
     pub reported: BTreeMap<Box<str>, Box<str>>,
     /// NotificationResponses that came while pgvalet asked something.
     pub heard: Vec<Box<[u8]>>,
+    /// Whether it said at the login that it is a standby; `None` before
+    /// Postgres 14.
+    pub(super) was_standby: Option<bool>,
     pub opened_at: Instant,
     /// `scram-sha-256-plus`, `scram-sha-256`, `md5`, `cleartext` or `trust`.
     pub mechanism: &'static str,
@@ -94,7 +97,17 @@ const MAX_ANSWER: usize = 16 << 20;
 /// How long a closing server may take to go away before it is forgotten.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What ParameterStatus says about being a standby.
+pub(super) fn standby(reported: &BTreeMap<Box<str>, Box<str>>) -> Option<bool> {
+    reported.get("in_hot_standby").map(|v| &**v == "on")
+}
+
 impl Server {
+    /// Whether it has been promoted since the login.
+    pub fn has_changed_role(&self) -> bool {
+        self.was_standby != standby(&self.reported)
+    }
+
     /// Says goodbye and waits until the server has closed the socket. Postgres
     /// removes a backend from its tables before that, so that once this
     /// returns, the connection no longer counts anywhere.
@@ -236,12 +249,15 @@ mod tests {
             tls: None,
             allow_md5: false,
             allow_cleartext: false,
+            attrs: Default::default(),
+            places: Vec::new(),
         };
         Server {
             stream: Stream::Plain(Socket::tcp(socket).unwrap()),
             backend: Arc::new(Backend::new(BackendPid(1), 0, Arc::new(target))),
             reported: BTreeMap::new(),
             heard: Vec::new(),
+            was_standby: None,
             opened_at: Instant::now(),
             mechanism: "trust",
         }

@@ -135,6 +135,8 @@ async fn login(trick: Trick, allow: bool) -> (Option<ConnectError>, Vec<u8>) {
         tls: None,
         allow_md5: allow,
         allow_cleartext: allow,
+        attrs: Default::default(),
+        places: Vec::new(),
     });
     let server = tokio::spawn(play(listener, trick));
     let limit = Duration::from_secs(10);

@@ -136,6 +136,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         secret: SecretId::new(SECRET),
         host: None,
         port: None,
+        target_session_attrs: Default::default(),
         dbname: None,
         tls: None,
         tls_ca: None,
