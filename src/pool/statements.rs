@@ -34,8 +34,15 @@ pub struct Statements {
 impl Default for Statements {
     fn default() -> Self {
         let random = uuid::Uuid::new_v4().simple().to_string();
+        Self::named(&random[..16])
+    }
+}
+
+impl Statements {
+    /// With names that a test can foretell.
+    pub(crate) fn named(word: &str) -> Self {
         Self {
-            prefix: format!("pgvalet_{}_", &random[..16]),
+            prefix: format!("pgvalet_{word}_"),
             by_body: Mutex::default(),
             next: AtomicU64::new(0),
         }

@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(&*named("psql"), "psql [orders-api]");
         assert_eq!(&*named(""), "[orders-api]");
         let long = named(&"ä".repeat(40));
-        assert_eq!(long.len(), 62);
+        assert_eq!(long.len(), 63);
         assert!(long.ends_with(" [orders-api]"));
     }
 

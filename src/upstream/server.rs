@@ -183,6 +183,10 @@ impl Server {
                     break;
                 };
                 match frame.tag {
+                    // Nobody has asked for anything else.
+                    tag if ready == expected && !b"ANS".contains(&tag) => {
+                        return Err(CleanError::Protocol);
+                    }
                     b'Z' => {
                         ready += 1;
                         if ready == expected && bytes.get(5) != Some(&b'I') {
