@@ -36,6 +36,9 @@ pub enum TlsError {
     Config(String),
 }
 
+/// The protocol's name in TLS (IANA, and libpq since 17).
+pub const ALPN: &[u8] = b"postgresql";
+
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
@@ -78,7 +81,7 @@ pub fn for_clients(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(certificate)?;
     let private = private_key(key)?;
-    let config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Config(e.to_string()))?
         .with_client_cert_verifier(match trust {
@@ -90,6 +93,9 @@ pub fn for_clients(
             path: certificate.to_owned(),
             source,
         })?;
+    // A client may leave it out, but must not ask for another protocol: bytes
+    // meant for a web server must not be taken for those of a client (ALPACA).
+    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn authenticate(
             "; use password_encryption = scram-sha-256 on the server, or set allow_md5 = true",
         )),
         backend::Message::AuthenticationCleartextPassword
-            if target.auth == UpstreamAuth::RdsIam && target.tls.is_some() =>
+            if target.auth == UpstreamAuth::RdsIam && target.verified =>
         {
             let token = rds_iam::token(target, &credential.username, cache)
                 .await
@@ -57,6 +57,15 @@ pub(super) async fn authenticate(
                     reason: e.to_string(),
                 })?;
             password(login, token.as_bytes(), "rds-iam").await
+        }
+        backend::Message::AuthenticationCleartextPassword
+            if target.auth == UpstreamAuth::RdsIam =>
+        {
+            Err(refuse(
+                login,
+                "a token of RDS without having shown who it is",
+                "; set tls = \"verify-full\" and tls_ca to the certificates of RDS",
+            ))
         }
         // Anything else would be asked for a password that there is not.
         _ if target.auth == UpstreamAuth::RdsIam => Err(refuse(
@@ -76,7 +85,9 @@ pub(super) async fn authenticate(
         // would tell when the password is wrong. Only a local server may.
         backend::Message::AuthenticationOk if target.allow_cleartext => Ok("trust"),
         // It is who it says (verify-full), and it asked for our certificate.
-        backend::Message::AuthenticationOk if target.by_certificate => Ok("certificate"),
+        backend::Message::AuthenticationOk if target.by_certificate && target.verified => {
+            Ok("certificate")
+        }
         backend::Message::AuthenticationOk => Err(refuse(
             login,
             "no password at all",

@@ -5,6 +5,7 @@ mod cancel;
 mod connect;
 mod error;
 mod rds_iam;
+mod role;
 mod scram;
 mod server;
 mod target;

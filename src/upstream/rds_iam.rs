@@ -22,10 +22,17 @@ const VALID: Duration = Duration::from_secs(15 * 60);
 /// When a new one is made: a login must not race the end of an old one.
 const REUSED: Duration = Duration::from_secs(10 * 60);
 
-/// The token made last, and when. Held while one is made: many logins are one
-/// question to whoever gives out the AWS credentials.
+/// The token made last. Held while one is made: many logins are one question to
+/// whoever gives out the AWS credentials.
 #[derive(Default)]
-pub(super) struct IamToken(Mutex<Option<(Zeroizing<String>, Instant)>>);
+pub(super) struct IamToken(Mutex<Option<Made>>);
+
+struct Made {
+    token: Zeroizing<String>,
+    at: Instant,
+    /// A token is for one server.
+    place: String,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IamError {
@@ -46,10 +53,12 @@ pub(super) async fn token(
     cache: &KeyCache,
 ) -> Result<Zeroizing<String>, IamError> {
     let mut last = cache.iam.0.lock().await;
-    if let Some((token, made)) = &*last
-        && made.elapsed() < REUSED
+    let place = format!("{}:{}", target.host, target.port);
+    if let Some(made) = &*last
+        && made.at.elapsed() < REUSED
+        && made.place == place
     {
-        return Ok(token.clone());
+        return Ok(made.token.clone());
     }
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let region = region(&target.host, &config).ok_or(IamError::Region)?;
@@ -68,7 +77,11 @@ pub(super) async fn token(
         credentials,
         SystemTime::now(),
     )?);
-    *last = Some((token.clone(), Instant::now()));
+    *last = Some(Made {
+        token: token.clone(),
+        at: Instant::now(),
+        place,
+    });
     Ok(token)
 }
 

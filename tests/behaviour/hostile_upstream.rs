@@ -143,10 +143,13 @@ async fn login(trick: Trick, allow: bool) -> (Option<ConnectError>, Vec<u8>) {
         tls: None,
         allow_md5: allow,
         allow_cleartext: allow,
+        verified: false,
         by_certificate: false,
         require_channel_binding: trick == Trick::NoBinding,
         min_scram_iterations: 4096,
         auth: UpstreamAuth::Password,
+        attrs: Default::default(),
+        places: Vec::new(),
     });
     let server = tokio::spawn(play(listener, trick));
     let limit = Duration::from_secs(10);

@@ -132,6 +132,41 @@ impl Cluster {
         .await;
     }
 
+    /// A streaming standby of this one, which is restarted for it.
+    pub async fn standby(&mut self) -> Self {
+        if let Some(mut child) = self.server.0.take() {
+            // SIGINT: a fast shutdown, after which the files can be copied.
+            end(&mut child, Signal::SIGINT, Duration::from_secs(20));
+        }
+        let directory = TempDir::with_prefix("pgvalet-pg-").expect("a temporary directory");
+        let copied = std::process::Command::new("cp")
+            .arg("-R")
+            .arg(self.directory.path().join("."))
+            .arg(directory.path())
+            .status()
+            .expect("cp");
+        assert!(copied.success());
+        let data = directory.path().join("data");
+        let _ = fs::remove_file(data.join("postmaster.pid"));
+        fs::write(data.join("standby.signal"), "").expect("a file");
+        let source = format!(
+            "primary_conninfo = 'host=127.0.0.1 port={} user={SUPERUSER} password={}'\n",
+            self.port, self.password
+        );
+        fs::write(data.join("postgresql.auto.conf"), source).expect("a file");
+        give_to_postgres(directory.path());
+        self.run().await;
+        let mut standby = Self {
+            server: Server(None),
+            directory,
+            binaries: self.binaries.clone(),
+            port: free_port(),
+            password: self.password.clone(),
+        };
+        standby.run().await;
+        standby
+    }
+
     /// Ends the server at once; `run` brings it back on the same port.
     pub fn stop(&mut self) {
         drop(std::mem::replace(&mut self.server, Server(None)));
