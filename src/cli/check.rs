@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{Failure, files, online, table};
 use crate::config::{
-    AuditSink, Client, Config, Database, ListenAddress, ListenTls, OnAuditFailure, StoreKind,
-    UpstreamTls, is_local, warnings,
+    AuditSink, Client, Config, Database, Hosts, ListenAddress, ListenTls, OnAuditFailure,
+    StoreKind, UpstreamTls, warnings,
 };
 
 #[derive(clap::Args)]
@@ -135,7 +135,8 @@ fn audit(config: &Config) -> String {
 }
 
 fn database(d: &Database) -> Vec<String> {
-    let host = d.host.as_deref().unwrap_or("(secret)");
+    let host = d.host.as_ref().map(ToString::to_string);
+    let host = host.as_deref().unwrap_or("(secret)");
     let port = d.port.map(|p| format!(":{p}")).unwrap_or_default();
     let dbname = d
         .dbname
@@ -143,7 +144,7 @@ fn database(d: &Database) -> Vec<String> {
         .map(|d| format!("/{d}"))
         .unwrap_or_default();
     let tls = match d.tls {
-        None => match d.host.as_deref().map(is_local) {
+        None => match d.host.as_ref().map(Hosts::are_local) {
             Some(true) => "disable",
             Some(false) => "verify-full",
             None => "verify-full, disable on loopback",

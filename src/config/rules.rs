@@ -63,9 +63,7 @@ pub(super) fn client(
         pool_size: s
             .integer("pool_size", 1..100_001)
             .and_then(|n| n.try_into().ok()),
-        max_clients: s
-            .integer("max_clients", 1..1_000_001)
-            .and_then(|n| n.try_into().ok()),
+        max_clients: s.limit("max_clients"),
         valid: s.value("valid", Validity::read),
     };
     let everybody = is_everybody(client.network.as_deref().unwrap_or_default());

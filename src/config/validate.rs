@@ -11,9 +11,9 @@ use super::values::{
     host_port, is_loopback, listen_address, mode, nonempty, secret, with_ports, word,
 };
 use super::{
-    Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, StoreListen, StoreTls, UpstreamTls,
-    identity, rotation, rules,
+    Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Hosts, Listen, ListenAddress,
+    ListenTls, OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls,
+    UpstreamAuth, UpstreamTls, identity, rotation, rules,
 };
 use crate::vault::KeySource;
 
@@ -318,6 +318,41 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
     let secret = secret.unwrap_or_else(|| crate::secret::SecretId::new(""));
     let tls = s.text("tls", upstream_tls);
     let tls_ca = s.path("tls_ca");
+    let tls_identity = match (s.has("tls_certificate"), s.has("tls_key")) {
+        (true, false) => {
+            s.wrong("tls_certificate needs its private key; add tls_key = \"FILE\"");
+            None
+        }
+        (false, true) => {
+            s.wrong("tls_key needs its certificate; add tls_certificate = \"FILE\"");
+            None
+        }
+        _ => Some(()),
+    };
+    let files = s.path("tls_certificate").zip(s.path("tls_key"));
+    let tls_identity = tls_identity.and(files);
+    if tls_identity.is_some() && tls == Some(UpstreamTls::Disable) {
+        s.wrong("a certificate is shown over TLS only; remove tls = \"disable\"");
+    }
+    let require_channel_binding = s
+        .text("channel_binding", |text| {
+            word(text, &[("prefer", false), ("require", true)])
+        })
+        .unwrap_or(false);
+    let auth = s
+        .text("auth", |text| {
+            let words = [
+                ("password", UpstreamAuth::Password),
+                ("rds-iam", UpstreamAuth::RdsIam),
+            ];
+            word(text, &words)
+        })
+        .unwrap_or_default();
+    if auth == UpstreamAuth::RdsIam && tls.is_some_and(|tls| tls != UpstreamTls::VerifyFull) {
+        s.wrong(
+            "auth = \"rds-iam\" sends its token to the server, so it needs tls = \"verify-full\"",
+        );
+    }
     if tls_ca.is_some() && matches!(tls, Some(UpstreamTls::Disable | UpstreamTls::Require)) {
         s.wrong("tls_ca is not looked at with this tls; write tls = \"verify-full\" or remove it");
     }
@@ -331,11 +366,21 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
     let database = Database {
         name,
         secret,
-        host: s.text("host", nonempty),
+        host: s.list("host", Hosts::parse).and_then(Hosts::from_list),
+        target_session_attrs: s
+            .text("target_session_attrs", session_attrs)
+            .unwrap_or_default(),
         port: s.integer("port", 1..65_536).and_then(|p| p.try_into().ok()),
         dbname: s.text("dbname", nonempty),
         tls,
         tls_ca,
+        tls_identity,
+        require_channel_binding,
+        min_scram_iterations: s
+            .integer("min_scram_iterations", 1..100_001)
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(4096),
+        auth,
         allow_md5: s.boolean("allow_md5").unwrap_or(false),
         allow_cleartext: s.boolean("allow_cleartext").unwrap_or(false),
         pool_mode: s
@@ -344,6 +389,13 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         application_name: s.text("application_name", application_name),
         pool_size,
         min_pool_size,
+        reserve_pool_size: s.size("reserve_pool_size", 0, 0..100_001),
+        reserve_pool_timeout: s.duration("reserve_pool_timeout", 5 * SECOND, NONE),
+        max_clients: s.limit("max_clients"),
+        server_check_delay: s.duration("server_check_delay", 30 * SECOND, NONE),
+        query_timeout: s.duration("query_timeout", NONE, NONE),
+        idle_transaction_timeout: s.duration("idle_transaction_timeout", NONE, NONE),
+        client_idle_timeout: s.duration("client_idle_timeout", NONE, NONE),
         pool_wait_timeout: s.duration("pool_wait_timeout", 2 * MINUTE, SOME),
         server_idle_timeout: s.duration("server_idle_timeout", 10 * MINUTE, SECOND),
         server_lifetime: s.duration("server_lifetime", 60 * MINUTE, SECOND),
@@ -398,6 +450,16 @@ fn application_name(text: &str) -> Result<Arc<str>, String> {
         return Err("write printable ASCII: Postgres replaces everything else".to_owned());
     }
     Ok(text.into())
+}
+
+fn session_attrs(text: &str) -> Result<SessionAttrs, String> {
+    let all = [
+        SessionAttrs::Any,
+        SessionAttrs::ReadWrite,
+        SessionAttrs::ReadOnly,
+        SessionAttrs::PreferStandby,
+    ];
+    word(text, &all.map(|attrs| (attrs.as_str(), attrs)))
 }
 
 fn pool_mode(text: &str) -> Result<PoolMode, String> {

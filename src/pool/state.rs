@@ -20,10 +20,22 @@ pub(super) enum Health {
     Good,
     /// The server could not be reached, or refused for a reason that has
     /// nothing to do with the credential. One attempt at a time, with backoff.
-    Down { message: Arc<str> },
+    Down {
+        message: Arc<str>,
+        /// What clients are told.
+        cause: CheckoutError,
+        /// A server that is starting up is waited for, but not for ever.
+        waits_until: Instant,
+    },
     /// No version is known that logs in: at the start, or since the one in
     /// force was refused. One probe at a time; everybody else waits for it.
     Seeking { since: Instant, message: Arc<str> },
+}
+
+/// A client that waits for a connection.
+pub(super) struct Waiter {
+    pub delivery: oneshot::Sender<Delivery>,
+    pub since: Instant,
 }
 
 pub(super) struct State {
@@ -33,7 +45,9 @@ pub(super) struct State {
     pub idle: Vec<Box<Connection>>,
     /// Clients in the order they came. Not empty only while `idle` is empty,
     /// or while nothing in it may be used.
-    pub waiters: VecDeque<oneshot::Sender<Delivery>>,
+    pub waiters: VecDeque<Waiter>,
+    /// A client has waited so long that the reserve may be used.
+    pub reserve: bool,
     /// Slots taken: every connection there is, from before its login until
     /// Postgres has let go of it. Never above `pool_size`.
     pub open: usize,
@@ -84,6 +98,7 @@ impl State {
         Self {
             idle: Vec::new(),
             waiters: VecDeque::new(),
+            reserve: false,
             open: 0,
             opening: 0,
             closing: 0,
@@ -113,13 +128,13 @@ impl State {
 
     /// Clients that are still waiting; those who left are forgotten.
     pub fn waiting(&mut self) -> usize {
-        self.waiters.retain(|w| !w.is_closed());
+        self.waiters.retain(|w| !w.delivery.is_closed());
         self.waiters.len()
     }
 
     pub fn fail_waiters(&mut self, error: &CheckoutError) {
         for waiter in self.waiters.drain(..) {
-            let _ = waiter.send(Err(error.clone()));
+            let _ = waiter.delivery.send(Err(error.clone()));
         }
     }
 }

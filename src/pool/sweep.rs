@@ -67,5 +67,10 @@ impl Pool {
             self.start_replacing(&mut state);
         }
         state.waiting();
+        let waited = state.waiters.front().map(|w| w.since.elapsed());
+        state.reserve = waited.is_some_and(|w| w >= self.database.reserve_pool_timeout);
+        if state.reserve {
+            self.open_for_waiters(&mut state);
+        }
     }
 }

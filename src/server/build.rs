@@ -1,6 +1,7 @@
 //! Everything a proxy consists of, made from its configuration.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -13,8 +14,8 @@ use crate::access::Policy;
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, Listen, ListenTls};
 use crate::net::listener::ListenError;
-use crate::net::tls::{self, TlsError};
-use crate::net::{ClientTrust, Listener};
+use crate::net::tls::TlsError;
+use crate::net::{ClientTrust, Listener, ServerCertificate};
 use crate::observe::{self, Metrics, StatusSource};
 use crate::pool::Pool;
 use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
@@ -167,14 +168,13 @@ pub fn pools(
 }
 
 fn client_tls(listen: &Listen, trust: Option<&Arc<ClientTrust>>) -> Result<Tls, TlsError> {
+    let shown = |certificate: &PathBuf, key: &PathBuf| {
+        ServerCertificate::load(certificate.clone(), key.clone(), trust.cloned())
+    };
     Ok(match &listen.tls {
         ListenTls::Off => Tls::Off,
-        ListenTls::Allow { certificate, key } => {
-            Tls::Allow(tls::for_clients(certificate, key, trust.cloned())?)
-        }
-        ListenTls::Require { certificate, key } => {
-            Tls::Require(tls::for_clients(certificate, key, trust.cloned())?)
-        }
+        ListenTls::Allow { certificate, key } => Tls::Allow(shown(certificate, key)?),
+        ListenTls::Require { certificate, key } => Tls::Require(shown(certificate, key)?),
     })
 }
 

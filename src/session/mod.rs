@@ -4,6 +4,7 @@
 //! * `admit`     from accept to a session or a refusal, under one deadline
 //! * `ask_token` a token, as a password or by SASL
 //! * `start`     parameters, greeting
+//! * `limits`    how long a client may take
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
 //! * `revoke`    sessions whose access has ended
@@ -17,6 +18,7 @@ mod backend;
 mod context;
 mod frontend;
 mod handshake;
+mod limits;
 mod pending;
 mod relay;
 mod replies;
@@ -29,6 +31,7 @@ mod tests;
 
 pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, PIN_REASONS, Routes, Sessions, Signal, Tls};
+pub use limits::{Overdue, Sweep};
 pub use revoke::Cause;
 
 use std::sync::Arc;
@@ -42,10 +45,11 @@ use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
 use crate::net::Stream;
 use crate::pool::{Generation, Pool, Profile};
-use crate::upstream::BackendPid;
+use crate::upstream::Backend;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
 use admit::{deny, refuse};
+use limits::Phase;
 use relay::{Halt, Relay};
 use start::Failed;
 
@@ -58,6 +62,9 @@ fn asked_to_end(signal: Signal) -> ClientError {
     match signal {
         Signal::DrainDeadline => ClientError::DrainDeadline,
         Signal::Revoked | Signal::RevokedNow => ClientError::Revoked,
+        Signal::IdleClient => ClientError::IdleClient,
+        Signal::IdleInTransaction => ClientError::IdleInTransaction,
+        Signal::QueryTimeout => ClientError::QueryTimeout,
         _ => ClientError::ShuttingDown,
     }
 }
@@ -285,6 +292,7 @@ impl Session {
     /// there is one, or what needed it has been cancelled.
     async fn checkout(&self, relay: &mut Relay) -> Result<bool, ClientError> {
         self.handle.forget_cancel();
+        self.handle.activity.set(Phase::Elsewhere, 0);
         tokio::select! {
             lease = self.pool.checkout() => {
                 relay.begin(lease.map_err(|e| start::checkout_error(&self.pool, e))?);
@@ -375,13 +383,13 @@ impl Session {
     fn first_use(&self) -> relay::FirstUse {
         let audit = self.context.audit.clone();
         let record = self.record(Event::CredentialUse);
-        Box::new(move |generation: &Generation, pid: BackendPid| {
+        Box::new(move |generation: &Generation, backend: &Backend| {
             let mut record = record.clone();
             record.credential = Some(generation.credential_ref());
             record.server = Some(ServerRef {
-                host: generation.target.host.clone(),
-                port: generation.target.port,
-                pid: Some(pid.0),
+                host: backend.target.host.clone(),
+                port: backend.target.port,
+                pid: Some(backend.pid.0),
             });
             audit.record(record);
         })

@@ -5,21 +5,19 @@ mod flow;
 mod listen;
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-
-use tokio::io::AsyncWrite;
 
 use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
 use super::frontend::{Frontend, Restored, Watch};
+use super::limits::Phase;
 use super::pending::Pending;
 use super::replies::Replies;
 use crate::config::PoolMode;
-use crate::net::Stream;
+use crate::net::{Stream, hang_up};
 use crate::pool::{Generation, Lease, Pool, Profile, Settings};
-use crate::upstream::BackendPid;
+use crate::upstream;
 use crate::wire::{ClientError, message};
 use listen::Listening;
 
@@ -78,7 +76,7 @@ pub(super) struct Relay {
 const APPLICATION_NAME: &str = "application_name";
 
 /// Told of the first lease of the session on a version.
-pub(super) type FirstUse = Box<dyn Fn(&Generation, BackendPid) + Send>;
+pub(super) type FirstUse = Box<dyn Fn(&Generation, &upstream::Backend) + Send>;
 
 /// What has been added to the pool's statistics.
 #[derive(Default, Clone, Copy)]
@@ -161,6 +159,34 @@ impl Relay {
         self.lease.is_some() && self.back.status != b'I'
     }
 
+    /// Leaves word of what this session waits for, where anybody looks.
+    fn report(&self) {
+        if self.handle.limits.is_none() {
+            return;
+        }
+        let phase = self.phase();
+        self.handle.activity.set(phase, self.front.queries);
+    }
+
+    fn phase(&self) -> Phase {
+        if self.at_rest() {
+            Phase::Idle
+        } else if self.at_ready() && self.in_transaction() {
+            Phase::Transaction
+        } else {
+            Phase::Query
+        }
+    }
+
+    /// Whether a client that was found silent still is.
+    fn is_still(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::IdleClient => self.phase() == Phase::Idle,
+            Signal::IdleInTransaction => self.phase() == Phase::Transaction,
+            _ => true,
+        }
+    }
+
     pub fn saw_fatal(&self) -> bool {
         self.back.fatal
     }
@@ -176,7 +202,7 @@ impl Relay {
         let generation = &lease.generation;
         if !self.used.contains(&generation.number) {
             self.used.push(generation.number);
-            (self.on_first_use)(generation, lease.server.backend.pid);
+            (self.on_first_use)(generation, &lease.server.backend);
         }
         if !Arc::ptr_eq(&lease.profile, &self.profile) {
             if let Some(sql) = self.profile.change_from(&lease.profile) {
@@ -360,8 +386,9 @@ impl Relay {
             }
         });
         // A client that does not read is not waited for.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), flush).await;
-        let close = std::future::poll_fn(|cx| Pin::new(&mut self.client).poll_shutdown(cx));
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), close).await;
+        let flushed = tokio::time::timeout(std::time::Duration::from_secs(5), flush).await;
+        if matches!(flushed, Ok(Ok(()))) {
+            hang_up(&mut self.client).await;
+        }
     }
 }

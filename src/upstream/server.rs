@@ -81,6 +81,9 @@ pub struct Server {
     pub reported: BTreeMap<Box<str>, Box<str>>,
     /// NotificationResponses that came while pgvalet asked something.
     pub heard: Vec<Box<[u8]>>,
+    /// Whether it said at the login that it is a standby; `None` before
+    /// Postgres 14.
+    pub(super) was_standby: Option<bool>,
     pub opened_at: Instant,
     /// `scram-sha-256-plus`, `scram-sha-256`, `md5`, `cleartext` or `trust`.
     pub mechanism: &'static str,
@@ -94,7 +97,17 @@ const MAX_ANSWER: usize = 16 << 20;
 /// How long a closing server may take to go away before it is forgotten.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What ParameterStatus says about being a standby.
+pub(super) fn standby(reported: &BTreeMap<Box<str>, Box<str>>) -> Option<bool> {
+    reported.get("in_hot_standby").map(|v| &**v == "on")
+}
+
 impl Server {
+    /// Whether it has been promoted since the login.
+    pub fn has_changed_role(&self) -> bool {
+        self.was_standby != standby(&self.reported)
+    }
+
     /// Says goodbye and waits until the server has closed the socket. Postgres
     /// removes a backend from its tables before that, so that once this
     /// returns, the connection no longer counts anywhere.
@@ -148,8 +161,9 @@ impl Server {
         let mut buffer = Vec::with_capacity(1024);
         let mut ready = 0;
         let mut failed = None;
-        // A notification may come right behind the answer; a part of a message
-        // must not stay here.
+        // Behind the last answer there may be what the server says at any time,
+        // and that is read to its end. Anything else would be taken for the
+        // answer to a client's question.
         while ready < expected || !buffer.is_empty() {
             let mut chunk = [0; 1024];
             let n = self.stream.read(&mut chunk).await?;
@@ -161,7 +175,8 @@ impl Server {
             while let Some(frame) =
                 crate::wire::Frame::read(&buffer[at..]).map_err(|_| CleanError::Protocol)?
             {
-                if frame.len > MAX_ANSWER {
+                let at_any_time = matches!(frame.tag, b'A' | b'N' | b'S');
+                if frame.len > MAX_ANSWER || (ready == expected && !at_any_time) {
                     return Err(CleanError::Protocol);
                 }
                 let Some(bytes) = buffer.get(at..at + frame.len) else {
@@ -238,12 +253,20 @@ mod tests {
             tls: None,
             allow_md5: false,
             allow_cleartext: false,
+            verified: false,
+            by_certificate: false,
+            require_channel_binding: false,
+            min_scram_iterations: 4096,
+            auth: crate::config::UpstreamAuth::Password,
+            attrs: Default::default(),
+            places: Vec::new(),
         };
         Server {
             stream: Stream::Plain(Socket::tcp(socket).unwrap()),
             backend: Arc::new(Backend::new(BackendPid(1), 0, Arc::new(target))),
             reported: BTreeMap::new(),
             heard: Vec::new(),
+            was_standby: None,
             opened_at: Instant::now(),
             mechanism: "trust",
         }
@@ -273,9 +296,14 @@ mod tests {
     #[tokio::test]
     async fn notifications_are_kept_for_the_client() {
         let notification = *b"A\0\0\0\x0c\0\0\0\x01c\0p\0";
-        let mut server = answering(ready(notification.to_vec())).await;
+        let before = notification.repeat(50);
+        let mut answer = ready(before.clone());
+        answer.extend(notification.repeat(200)); // more than one read brings
+        let mut server = answering(answer).await;
         server.ask("SELECT").await.unwrap();
-        assert_eq!(server.heard.concat(), notification);
+        let heard = server.heard.concat();
+        assert!(heard.starts_with(&before));
+        assert_eq!(heard.len() % notification.len(), 0);
     }
 
     #[tokio::test]

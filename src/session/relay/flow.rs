@@ -77,8 +77,14 @@ impl Relay {
         match self.handle.signalled() {
             Signal::None => {}
             Signal::Cancel => self.handle.forget_cancel(),
-            signal @ (Signal::Kill | Signal::RevokedNow) => {
+            signal @ (Signal::Kill | Signal::RevokedNow | Signal::QueryTimeout) => {
                 return Poll::Ready(Halt::Asked(signal));
+            }
+            signal @ (Signal::IdleClient | Signal::IdleInTransaction) => {
+                if self.is_still(signal) {
+                    return Poll::Ready(Halt::Asked(signal));
+                }
+                self.handle.forget(signal);
             }
             signal if self.may_end() => return Poll::Ready(Halt::Asked(signal)),
             _ => {}
@@ -123,6 +129,7 @@ impl Relay {
                     }
                 }
                 if !progress {
+                    self.report();
                     // It may have come to rest only now, and nothing will
                     // wake it again for the signal's sake.
                     return match self.handle.signalled() {
@@ -192,7 +199,7 @@ impl Relay {
     ) -> Result<usize, Halt> {
         let mut at = 0;
         loop {
-            out.clear();
+            reset(out);
             let server = Server {
                 session: self.handle.id,
                 statements: &self.pool.statements,
@@ -260,7 +267,7 @@ impl Relay {
             Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ServerGone)),
             Ok(n) => n,
         };
-        scratch.output.clear();
+        reset(&mut scratch.output);
         if self.from_server.is_empty() {
             let consumed = self.backward(cx, &scratch.input[..n], &mut scratch.output);
             Poll::Ready(consumed.map(|c| {
@@ -361,6 +368,15 @@ fn read<S: AsyncRead + Unpin>(
     let mut buffer = ReadBuf::new(buffer);
     ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// Empties a thread's buffer. One huge message must not make it huge for good.
+fn reset(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > 2 * SCRATCH {
+        *buffer = Vec::with_capacity(1024);
+    } else {
+        buffer.clear();
+    }
 }
 
 /// What was not dealt with waits for the rest of its message.
