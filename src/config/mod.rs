@@ -207,6 +207,14 @@ pub struct Database {
     /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
     pub tls: Option<UpstreamTls>,
     pub tls_ca: Option<PathBuf>,
+    /// What pgvalet shows of itself: certificate and key, PEM.
+    pub tls_identity: Option<(PathBuf, PathBuf)>,
+    /// Refuse a login that is not bound to its TLS connection
+    /// (SCRAM-SHA-256-PLUS).
+    pub require_channel_binding: bool,
+    /// Fewer SCRAM iterations than this are refused.
+    pub min_scram_iterations: u32,
+    pub auth: UpstreamAuth,
     /// Authentication methods beyond SCRAM-SHA-256 that this server may ask for.
     pub allow_md5: bool,
     /// Only ever over TLS with a verified name, or on a unix socket or loopback.
@@ -259,6 +267,17 @@ pub enum UpstreamTls {
     Require,
     VerifyCa,
     VerifyFull,
+}
+
+/// What a login proves itself with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UpstreamAuth {
+    /// The password of the secret.
+    #[default]
+    Password,
+    /// A token of RDS IAM authentication, made with the AWS credentials of this
+    /// process; the secret says host and user.
+    RdsIam,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

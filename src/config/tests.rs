@@ -97,6 +97,10 @@ fn a_minimal_file_has_every_default() {
             dbname: None,
             tls: None,
             tls_ca: None,
+            tls_identity: None,
+            require_channel_binding: false,
+            min_scram_iterations: 4096,
+            auth: UpstreamAuth::Password,
             allow_md5: false,
             allow_cleartext: false,
             pool_mode: PoolMode::Transaction,
@@ -703,4 +707,49 @@ proptest! {
             prop_assert!(!e.problems.is_empty());
         }
     }
+}
+
+#[test]
+fn the_store_is_served_where_it_says() {
+    let store = |keys: &str| format!("[store]\n{keys}\n{MINIMAL}");
+    let listen = |keys: &str| valid(&store(keys)).store.listen;
+    assert_eq!(listen(""), None);
+    let plain = listen("address = \"127.0.0.1:6434\"").expect("an address");
+    assert_eq!(
+        (plain.address.as_str(), plain.tls),
+        ("127.0.0.1:6434", None)
+    );
+    let files = "tls_certificate = \"c\"\ntls_key = \"k\"";
+    let secured = listen(&format!("address = \"0.0.0.0:6434\"\n{files}"));
+    assert!(secured.is_some_and(|l| l.tls.is_some()));
+    for (keys, said) in [
+        ("address = \"0.0.0.0:6434\"", "so it needs TLS"),
+        ("address = \"store.internal:6434\"", "so it needs TLS"),
+        ("address = \"6434\"", "is no address"),
+        (files, "tls_certificate is for an address"),
+        (
+            "address = \"[::1]:1\"\ntls_key = \"k\"",
+            "tls_key needs its certificate",
+        ),
+        (
+            "address = \"[::1]:1\"\ntls_certificate = \"c\"",
+            "tls_certificate needs its private key",
+        ),
+        (
+            "kind = \"aws\"\naddress = \"127.0.0.1:1\"",
+            "address serves the embedded store",
+        ),
+    ] {
+        says(&store(keys), &[said]);
+    }
+}
+
+#[test]
+fn a_file_that_serves_only_the_store_needs_no_database() {
+    assert!(
+        valid("[store]\naddress = \"127.0.0.1:6434\"")
+            .databases
+            .is_empty()
+    );
+    says("[store]\npath = \"a\"", &["there is no database"]);
 }

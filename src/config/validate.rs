@@ -13,7 +13,7 @@ use super::values::{
 use super::{
     Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Hosts, Listen, ListenAddress,
     ListenTls, OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls,
-    UpstreamTls, identity, rotation, rules,
+    UpstreamAuth, UpstreamTls, identity, rotation, rules,
 };
 use crate::vault::KeySource;
 
@@ -318,6 +318,41 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
     let secret = secret.unwrap_or_else(|| crate::secret::SecretId::new(""));
     let tls = s.text("tls", upstream_tls);
     let tls_ca = s.path("tls_ca");
+    let tls_identity = match (s.has("tls_certificate"), s.has("tls_key")) {
+        (true, false) => {
+            s.wrong("tls_certificate needs its private key; add tls_key = \"FILE\"");
+            None
+        }
+        (false, true) => {
+            s.wrong("tls_key needs its certificate; add tls_certificate = \"FILE\"");
+            None
+        }
+        _ => Some(()),
+    };
+    let files = s.path("tls_certificate").zip(s.path("tls_key"));
+    let tls_identity = tls_identity.and(files);
+    if tls_identity.is_some() && tls == Some(UpstreamTls::Disable) {
+        s.wrong("a certificate is shown over TLS only; remove tls = \"disable\"");
+    }
+    let require_channel_binding = s
+        .text("channel_binding", |text| {
+            word(text, &[("prefer", false), ("require", true)])
+        })
+        .unwrap_or(false);
+    let auth = s
+        .text("auth", |text| {
+            let words = [
+                ("password", UpstreamAuth::Password),
+                ("rds-iam", UpstreamAuth::RdsIam),
+            ];
+            word(text, &words)
+        })
+        .unwrap_or_default();
+    if auth == UpstreamAuth::RdsIam && tls.is_some_and(|tls| tls != UpstreamTls::VerifyFull) {
+        s.wrong(
+            "auth = \"rds-iam\" sends its token to the server, so it needs tls = \"verify-full\"",
+        );
+    }
     if tls_ca.is_some() && matches!(tls, Some(UpstreamTls::Disable | UpstreamTls::Require)) {
         s.wrong("tls_ca is not looked at with this tls; write tls = \"verify-full\" or remove it");
     }
@@ -339,6 +374,13 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         dbname: s.text("dbname", nonempty),
         tls,
         tls_ca,
+        tls_identity,
+        require_channel_binding,
+        min_scram_iterations: s
+            .integer("min_scram_iterations", 1..100_001)
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(4096),
+        auth,
         allow_md5: s.boolean("allow_md5").unwrap_or(false),
         allow_cleartext: s.boolean("allow_cleartext").unwrap_or(false),
         pool_mode: s

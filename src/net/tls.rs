@@ -65,6 +65,13 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| TlsError::Pem {
+        path: path.to_owned(),
+        what: "private key",
+    })
+}
+
 /// What clients are shown, and whose certificates are accepted of them. TLS 1.2
 /// and newer.
 pub fn for_clients(
@@ -73,10 +80,7 @@ pub fn for_clients(
     trust: Option<Arc<ClientTrust>>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| TlsError::Pem {
-        path: key.to_owned(),
-        what: "private key",
-    })?;
+    let private = private_key(key)?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Config(e.to_string()))?
@@ -99,6 +103,7 @@ pub fn for_clients(
 pub fn for_upstream(
     mode: UpstreamTls,
     ca: Option<&Path>,
+    identity: Option<&(PathBuf, PathBuf)>,
 ) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
@@ -121,8 +126,16 @@ pub fn for_upstream(
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Config(e.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => config
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(|source| TlsError::Unusable {
+                path: certificate.clone(),
+                source,
+            })?,
+    };
     Ok(Some(Arc::new(config)))
 }
 

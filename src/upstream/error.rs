@@ -14,6 +14,8 @@ pub enum ConnectError {
     NoTls { address: String },
     #[error("TLS with {address} failed: {reason}")]
     Tls { address: String, reason: String },
+    #[error("{address}: RDS IAM authentication: {reason}")]
+    Iam { address: String, reason: String },
     /// The server's own ErrorResponse.
     #[error("{address} refused the login: {sqlstate}: {message}")]
     Refused {

@@ -253,6 +253,11 @@ mod tests {
             tls: None,
             allow_md5: false,
             allow_cleartext: false,
+            verified: false,
+            by_certificate: false,
+            require_channel_binding: false,
+            min_scram_iterations: 4096,
+            auth: crate::config::UpstreamAuth::Password,
             attrs: Default::default(),
             places: Vec::new(),
         };

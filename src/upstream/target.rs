@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use crate::config::{Database, Host, Hosts, SessionAttrs, UpstreamTls};
+use crate::config::{Database, Host, Hosts, SessionAttrs, UpstreamAuth, UpstreamTls};
 use crate::net::tls::{self, TlsError};
 use crate::secret::Credential;
 
@@ -20,6 +20,14 @@ pub struct Target {
     pub tls: Option<Arc<ClientConfig>>,
     pub allow_md5: bool,
     pub allow_cleartext: bool,
+    /// Who answers is who it should be (verify-full).
+    pub verified: bool,
+    /// It is shown a certificate: verified, it may let us in without asking for
+    /// more.
+    pub by_certificate: bool,
+    pub require_channel_binding: bool,
+    pub min_scram_iterations: u32,
+    pub auth: UpstreamAuth,
     /// Which servers are wanted.
     pub attrs: SessionAttrs,
     /// Where there is more than one place: all of them, this one first.
@@ -81,12 +89,16 @@ impl Target {
                 UpstreamTls::VerifyFull
             })
         };
-        let tls = tls::for_upstream(mode, database.tls_ca.as_deref()).map_err(|source| {
-            TargetError::Tls {
-                database: database.name.clone(),
-                source,
-            }
+        let identity = database.tls_identity.as_ref();
+        let ca = database.tls_ca.as_deref();
+        let tls = tls::for_upstream(mode, ca, identity).map_err(|source| TargetError::Tls {
+            database: database.name.clone(),
+            source,
         })?;
+        let auth = match (database.auth, credential.auth) {
+            (UpstreamAuth::Password, UpstreamAuth::Password) => UpstreamAuth::Password,
+            _ => UpstreamAuth::RdsIam,
+        };
         let dbname = database.dbname.as_ref().or(credential.dbname.as_ref());
         Ok(Self {
             host: host.as_str().into(),
@@ -98,6 +110,11 @@ impl Target {
             // server, or one whose certificate has been verified.
             allow_cleartext: database.allow_cleartext
                 && (is_local(host) || mode == UpstreamTls::VerifyFull),
+            verified: mode == UpstreamTls::VerifyFull,
+            by_certificate: identity.is_some(),
+            require_channel_binding: database.require_channel_binding,
+            min_scram_iterations: database.min_scram_iterations,
+            auth,
             attrs: database.target_session_attrs,
             places: Vec::new(),
         })

@@ -31,6 +31,7 @@ mod layout;
 pub mod policy;
 pub mod principals;
 mod random;
+mod readers;
 mod rekey;
 mod rotation;
 mod schema;
@@ -51,9 +52,8 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
-use zeroize::Zeroizing;
 
-use crate::secret::{Deletion, Description, RandomPassword, VersionId};
+use crate::secret::{Deletion, Description, VersionId};
 
 pub use backup::{Copied, backup, restore};
 pub use error::{OpenError, VaultError};
@@ -62,6 +62,7 @@ pub use rekey::{Rekeyed, rekey};
 pub use versions::{Value, Version};
 
 use keyring::{Keyring, Unlocked};
+use readers::Readers;
 use tx::Tx;
 
 /// How often the key may change under one operation before it is given up.
@@ -76,6 +77,8 @@ pub struct Vault {
 }
 
 struct Shared {
+    /// Closed before the other one, which takes the log with it.
+    readers: Readers,
     connection: Mutex<Connection>,
     keys: Keyring,
     changes: watch::Sender<u64>,
@@ -101,16 +104,17 @@ impl Shared {
         &self,
         operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.lock();
-        for _ in 0..KEY_CHANGES {
-            let unlocked = self.keys.current();
-            let tx = Tx::reading(&mut connection, &unlocked.master, tx::now())?;
-            if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
-                return operation(&tx);
+        self.readers.with(|connection| {
+            for _ in 0..KEY_CHANGES {
+                let unlocked = self.keys.current();
+                let tx = Tx::reading(connection, &unlocked.master, tx::now())?;
+                if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
+                    return operation(&tx);
+                }
+                self.follow_key(&tx)?;
             }
-            self.follow_key(&tx)?;
-        }
-        Err(VaultError::key_keeps_changing().into())
+            Err(VaultError::key_keeps_changing().into())
+        })
     }
 
     fn write<T, E: From<VaultError>>(
@@ -174,6 +178,7 @@ impl Vault {
         };
         let data_version = opened.data_version;
         let shared = Arc::new(Shared {
+            readers: Readers::new(&at),
             connection: Mutex::new(opened.connection),
             keys: Keyring::new(source, at, unlocked),
             changes: watch::Sender::new(0),
@@ -261,16 +266,6 @@ impl Vault {
         .await
     }
 
-    /// The first act of RotateSecret: an empty version staged AWSPENDING.
-    pub async fn reserve_pending(
-        &self,
-        id: String,
-        token: Option<VersionId>,
-    ) -> Result<VersionId, VaultError> {
-        self.write(move |tx| versions::reserve(tx, &id, token.as_ref().map(VersionId::as_str)))
-            .await
-    }
-
     /// DescribeSecret.
     pub async fn describe(&self, id: String) -> Result<Description, VaultError> {
         self.read(move |tx| secrets::describe(tx, &id)).await
@@ -317,14 +312,6 @@ impl Vault {
         .await
     }
 
-    /// GetRandomPassword.
-    pub fn random_password(
-        &self,
-        options: &RandomPassword,
-    ) -> Result<Zeroizing<String>, VaultError> {
-        random::password(options)
-    }
-
     /// DeleteSecret; when it will be gone.
     pub async fn delete(&self, id: String, how: Deletion) -> Result<SystemTime, VaultError> {
         self.write(move |tx| match delete::find(tx, &id, how)? {
@@ -333,12 +320,6 @@ impl Vault {
         })
         .await
         .map(tx::time)
-    }
-
-    /// RestoreSecret.
-    pub async fn restore(&self, id: String) -> Result<(), VaultError> {
-        self.write(move |tx| delete::restore(tx, &secrets::find(tx, &id)?))
-            .await
     }
 }
 

@@ -18,6 +18,9 @@ const APPLICATION_ID: i64 = 0x7067_7674;
 /// How long a transaction waits for another process to finish its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Prepared statements that a connection keeps: all there are.
+const STATEMENTS: usize = 64;
+
 /// What an open store consists of.
 pub struct Opened {
     pub connection: Connection,
@@ -128,6 +131,7 @@ fn write_layout(draft: &Path, master: &Key) -> rusqlite::Result<()> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "secure_delete", true)?;
@@ -163,6 +167,17 @@ pub fn connect_as(file: &Path, path: &Path) -> Result<Connection, OpenError> {
         let first = verdict.lines().next().unwrap_or_default().to_owned();
         return Err(OpenError::Damaged(path.to_owned(), first));
     }
+    Ok(connection)
+}
+
+/// A connection that cannot write, to a store that is open already.
+pub fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
     Ok(connection)
 }
 
@@ -205,7 +220,8 @@ pub fn write_key_check(connection: &Connection, master: &Key) -> rusqlite::Resul
 }
 
 pub fn select_key_check(connection: &Connection) -> rusqlite::Result<Sealed> {
-    connection.query_row("SELECT check_key, check_value FROM store", [], |row| {
+    let mut statement = connection.prepare_cached("SELECT check_key, check_value FROM store")?;
+    statement.query_row([], |row| {
         Ok(Sealed {
             data_key: row.get(0)?,
             value: row.get(1)?,

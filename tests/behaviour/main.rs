@@ -29,6 +29,7 @@ mod listen;
 mod programs;
 mod protocol;
 mod raw;
+mod rds;
 mod replication;
 mod rotate_script;
 mod rotation;

@@ -3,7 +3,7 @@
 //! real API.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::common::cli::{PGVALET, pgvalet, pgvalet_ok};
 use super::common::moto::Moto;
-use super::common::{end, repository, tethered, venv};
+use super::common::{Cluster, Proxy, end, free_port, new_password, repository, tethered, venv};
 
 const SECRETS: &str = "arn:aws:secretsmanager:local:000000000000:secret";
 
@@ -154,4 +154,88 @@ fn the_same_programs_find_one_in_moto() {
         ("STORE_URL", moto.url.clone()),
     ];
     pytest(&tests(), &environment);
+}
+
+/// Beside the proxy, over TLS: what one of the SDKs writes, the proxy follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_serves_its_store_over_tls_and_follows_what_is_put_there() {
+    let cluster = Cluster::start().await;
+    let (old, new) = (new_password(), new_password());
+    cluster.create_role("app_user", &old).await;
+    let tls = tempfile::tempdir().expect("a directory");
+    let names = vec!["localhost".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let (certificate, key) = (tls.path().join("c.pem"), tls.path().join("k.pem"));
+    fs::write(&certificate, made.cert.pem()).expect("written");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let port = free_port();
+    let base = tls.path().display();
+    let proxy = Proxy::builder()
+        .store(&format!(
+            "path = \"{base}/store.db\"\nkey_file = \"{base}/store.key\"\n\
+             address = \"127.0.0.1:{port}\"\n\
+             tls_certificate = \"{}\"\ntls_key = \"{}\"",
+            certificate.display(),
+            key.display()
+        ))
+        .secret("app", &cluster.secret("app_user", &old))
+        .database("app", "secret = \"app\"")
+        .start()
+        .await;
+    let policy = tls.path().join("admin.json");
+    let (_, document) = &principals()[0];
+    fs::write(&policy, document.to_string()).expect("written");
+    let policy = policy.to_str().expect("text");
+    let arguments = [
+        "store",
+        "principal",
+        "add",
+        "admin",
+        "--policy",
+        policy,
+        "--json",
+    ];
+    let keys = pgvalet_ok(&proxy.config(), &arguments, "");
+    let keys: Value = serde_json::from_str(&keys).expect("JSON");
+
+    cluster.alter_password("app_user", &new).await;
+    let value = cluster.secret("app_user", &new);
+    proxy.watch_for(&value);
+    let program = "import boto3, sys; print(boto3.client('secretsmanager', region_name='eu-west-1')\
+                   .put_secret_value(SecretId='app', SecretString=sys.stdin.read())['VersionId'])";
+    let mut child = Command::new(venv("python"))
+        .args(["-c", program])
+        .env("AWS_ENDPOINT_URL", format!("https://localhost:{port}"))
+        .env("AWS_CA_BUNDLE", &certificate)
+        .env(
+            "AWS_ACCESS_KEY_ID",
+            keys["access_key_id"].as_str().expect("text"),
+        )
+        .env(
+            "AWS_SECRET_ACCESS_KEY",
+            keys["secret_access_key"].as_str().expect("text"),
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(value.as_bytes()).expect("written");
+    drop(stdin);
+    let output = child.wait_with_output().expect("Python ends");
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    proxy.wait_in_force("app", &version).await;
+    proxy.connect("app").await.value("select 1").await;
+
+    let calls = proxy.audit_of("store.call");
+    let put = calls
+        .iter()
+        .find(|r| r["call"]["eventName"] == "PutSecretValue");
+    assert_eq!(put.expect("recorded")["identity"]["subject"], "admin");
+    let own = |r: &&Value| r["call"]["userIdentity"]["type"] == "AWSService";
+    assert!(
+        calls.iter().any(|r| own(&r)),
+        "pgvalet's own reads are recorded too"
+    );
+    proxy.assert_no_leak().await;
 }

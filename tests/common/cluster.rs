@@ -109,6 +109,7 @@ impl Cluster {
             "ssl=on".to_owned(),
             format!("ssl_cert_file={}", tls.join("server.crt").display()),
             format!("ssl_key_file={}", tls.join("server.key").display()),
+            format!("ssl_ca_file={}", tls.join("ca.crt").display()),
             "log_connections=on".to_owned(),
             "log_disconnections=on".to_owned(),
             "log_line_prefix=%m [%p] ".to_owned(),
@@ -215,6 +216,22 @@ impl Cluster {
         self.execute("SELECT pg_reload_conf()").await;
     }
 
+    /// Lets one role in by certificate alone, over TLS; the others as before.
+    pub async fn permit_certificate(&self, role: &str) {
+        let file = self.directory.path().join("data/pg_hba.conf");
+        let text = format!(
+            "hostssl all {role} 127.0.0.1/32 cert\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        );
+        fs::write(file, text).expect("pg_hba.conf");
+        self.execute("SELECT pg_reload_conf()").await;
+    }
+
+    /// The certificate, and its key, of a client called `by_cert`.
+    pub fn client_certificate(&self) -> (PathBuf, PathBuf) {
+        let file = |name| self.directory.path().join("tls").join(name);
+        (file("client.crt"), file("client.key"))
+    }
+
     pub async fn alter_password(&self, name: &str, password: &str) {
         self.execute(&format!("ALTER ROLE \"{name}\" PASSWORD '{password}'"))
             .await;
@@ -276,14 +293,23 @@ fn make_certificates(directory: &Path) {
             .and_then(|params| params.signed_by(&key, &issuer))
             .expect("a server certificate");
 
+    let client_key = rcgen::KeyPair::generate().expect("a key");
+    let mut client = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+    client.distinguished_name = rcgen::DistinguishedName::new();
+    let name = &mut client.distinguished_name;
+    name.push(rcgen::DnType::CommonName, "by_cert");
+    let client = client.signed_by(&client_key, &issuer);
+
     for (name, content) in [
+        ("client.crt", client.expect("a client's certificate").pem()),
+        ("client.key", client_key.serialize_pem()),
         ("ca.crt", ca_certificate.pem()),
         ("server.crt", certificate.pem()),
         ("server.key", key.serialize_pem()),
     ] {
         let path = directory.join(name);
         fs::write(&path, content).expect("a file");
-        let mode = if name == "server.key" { 0o600 } else { 0o644 };
+        let mode = if name.ends_with(".key") { 0o600 } else { 0o644 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
     }
 }

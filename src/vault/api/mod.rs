@@ -202,8 +202,20 @@ impl Api {
         .await
     }
 
-    /// Off the reactor, because it waits for the disk; then for its records.
+    /// In a task of its own: a caller who hangs up in the midst of it is still
+    /// recorded.
     async fn run(
+        self: Arc<Self>,
+        operation: impl FnOnce(&Self, &mut Draft) -> Result<Reply, ApiError> + Send + 'static,
+    ) -> Answer {
+        match tokio::spawn(self.complete(operation)).await {
+            Ok(answer) => answer,
+            Err(error) => Self::answer(Err(unfinished(&error))),
+        }
+    }
+
+    /// Off the reactor, because it waits for the disk; then for its records.
+    async fn complete(
         self: Arc<Self>,
         operation: impl FnOnce(&Self, &mut Draft) -> Result<Reply, ApiError> + Send + 'static,
     ) -> Answer {
@@ -225,9 +237,7 @@ impl Api {
                 // No record, no answer; a change that was made stays made.
                 Err(error) => Err(VaultError::Internal(error.to_string()).into()),
             },
-            Err(error) => {
-                Err(VaultError::Internal(format!("the operation did not finish: {error}")).into())
-            }
+            Err(error) => Err(unfinished(&error)),
         };
         Self::answer_as(request_id, result)
     }
@@ -291,6 +301,10 @@ impl Api {
             tracing::debug!(%error, "the day of an access could not be noted");
         }
     }
+}
+
+fn unfinished(error: &tokio::task::JoinError) -> ApiError {
+    VaultError::Internal(format!("the operation did not finish: {error}")).into()
 }
 
 fn unknown() -> ApiError {

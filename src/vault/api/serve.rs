@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -192,7 +192,7 @@ async fn answer(
         user_agent: agent.map(str::to_owned),
     };
     let answer = match timeout(BODY_TIMEOUT, read(&head, body)).await {
-        Ok(Ok(body)) => api.clone().signed(head, body, peer).await,
+        Ok(Ok(body)) => discreet(api.clone().signed(head, body, peer).await),
         Ok(Err(error)) => Api::answer(Err(error)),
         Err(_) => Api::answer(Err(ApiError::new(
             "RequestTimeoutException",
@@ -200,6 +200,23 @@ async fn answer(
         ))),
     };
     respond(answer)
+}
+
+/// What is wrong inside, with paths and causes, is for those who run the store.
+fn discreet(answer: Answer) -> Answer {
+    if answer.status != StatusCode::INTERNAL_SERVER_ERROR {
+        return answer;
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    tracing::error!(request = %answer.request_id, "a call of the store failed: {text}");
+    let shown = ApiError::new(
+        "InternalServiceError",
+        "An error occurred on the server side; its log says more. Try again.",
+    );
+    Answer {
+        body: shown.body().into(),
+        ..answer
+    }
 }
 
 async fn read(head: &Parts, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {

@@ -351,3 +351,33 @@ def test_trail_holds_no_value(client, secret):
     with open(os.environ["STORE_AUDIT"]) as log:
         text = log.read()
     assert not [v for v in hidden if v in text]
+
+
+def test_trail_of_who_hangs_up(client, secret):
+    """(all): a call whose caller hangs up before the answer is recorded like any other"""
+    import socket
+    import struct
+    import urllib.parse
+
+    from test_auth import prepared
+
+    url = urllib.parse.urlsplit(os.environ["STORE_URL"])
+    given = [token() for _ in range(20)]
+    for one in given:
+        body = json.dumps({"SecretId": secret["Name"], "SecretString": one, "ClientRequestToken": one}).encode()
+        request = prepared(body, **{"X-Amz-Target": "secretsmanager.PutSecretValue"})
+        head = "".join(
+            f"{k}: {v.decode() if isinstance(v, bytes) else v}\r\n" for k, v in request.headers.items()
+        )
+        with socket.create_connection((url.hostname, url.port)) as connection:
+            # Closing is a reset, which is seen at once.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(f"POST / HTTP/1.1\r\nHost: {url.netloc}\r\n{head}\r\n".encode() + body)
+            time.sleep(0.002)
+    # What came in after the last of them is done before this.
+    client.put_secret_value(SecretId=secret["Name"], SecretString="last")
+    versions = client.list_secret_version_ids(SecretId=secret["Name"], IncludeDeprecated=True)["Versions"]
+    put = {v["VersionId"] for v in versions} & set(given)
+    for one in put:
+        trail(requestParameters={"secretId": secret["Name"], "clientRequestToken": one})
+    assert put, "none of them got through"
