@@ -73,9 +73,5 @@ async fn the_server_that_is_wanted_is_found_also_after_a_promotion() {
     })
     .await;
     assert_eq!(told(&error).0, "08006");
-    assert!(
-        proxy
-            .log()
-            .contains("read-only, as target_session_attrs demands")
-    );
+    assert_eq!(port("prefer-standby").await, Some(standby.port));
 }
