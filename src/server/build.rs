@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -54,6 +54,8 @@ pub struct Built {
 pub struct State {
     pub config: Config,
     pub followers: HashMap<SecretId, Arc<Follower>>,
+    /// Pools that a reload has replaced, and that still have sessions.
+    pub lingering: Vec<Weak<Pool>>,
 }
 
 /// The bound listener of the embedded store, and what it serves.
@@ -126,9 +128,24 @@ impl Built {
             context,
             store,
             started_at: SystemTime::now(),
-            state: Mutex::new(State { config, followers }),
+            state: Mutex::new(State {
+                config,
+                followers,
+                lingering: Vec::new(),
+            }),
         });
         Ok((built, listeners, admin, door))
+    }
+}
+
+impl Built {
+    /// Every pool that has, or may get, a session.
+    pub fn all_pools(&self) -> Vec<Arc<Pool>> {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.lingering.retain(|pool| pool.strong_count() > 0);
+        let lingering = state.lingering.iter().filter_map(Weak::upgrade);
+        let routes = self.context.routes.load();
+        routes.pools.values().cloned().chain(lingering).collect()
     }
 }
 

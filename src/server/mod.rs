@@ -89,15 +89,7 @@ impl Proxy {
         sessions.dismiss(Signal::Shutdown);
         self.wait_until(deadline, || sessions.is_empty()).await;
         sessions.dismiss(Signal::Kill);
-        let pools: Vec<_> = self
-            .built
-            .context
-            .routes
-            .load()
-            .pools
-            .values()
-            .cloned()
-            .collect();
+        let pools = self.built.all_pools();
         for pool in &pools {
             pool.shut();
         }

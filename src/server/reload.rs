@@ -56,6 +56,7 @@ pub fn reload(built: &Arc<Built>, config: Config) {
     for (key, pool) in &before.pools {
         if !pools.get(key).is_some_and(|p| Arc::ptr_eq(p, pool)) {
             pool.linger();
+            state.lingering.push(Arc::downgrade(pool));
         }
     }
     state

@@ -23,7 +23,7 @@ pub async fn watch(built: Weak<Built>) {
         for overdue in limits.look(&built.context.sessions) {
             act_on(overdue);
         }
-        for pool in built.context.routes.load().pools.values() {
+        for pool in built.all_pools() {
             if pool.database.drain_deadline_action != DrainDeadlineAction::Terminate {
                 continue;
             }

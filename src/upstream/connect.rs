@@ -110,7 +110,16 @@ async fn login(
         .authenticate(target, credential, cache, parameters)
         .await
     {
-        Ok(mechanism) => login.finish(target, mechanism).await,
+        Ok(mechanism) => match login.finish().await {
+            Ok((reported, key)) => Ok(login.into_server(target, mechanism, reported, key)),
+            Err(error) => {
+                // Refused after the password was right: 53300, 3D000, 55000.
+                if matches!(error, ConnectError::Refused { .. }) {
+                    login.until_gone().await;
+                }
+                Err(error)
+            }
+        },
         Err(error) => {
             if matches!(error, ConnectError::Refused { .. }) {
                 login.until_gone().await;
@@ -157,6 +166,9 @@ pub(super) async fn reach(target: &Target) -> Result<Stream, ConnectError> {
         .map_err(|e| tls(e.to_string()))?;
     Ok(Stream::ToServer(Box::new(stream)))
 }
+
+/// The values of ParameterStatus.
+type Reported = BTreeMap<Box<str>, Box<str>>;
 
 /// A connection whose login is under way.
 pub(super) struct Login {
@@ -268,11 +280,7 @@ impl Login {
     }
 
     /// AuthenticationOk is behind: collects parameters and the key.
-    async fn finish(
-        mut self,
-        target: &Arc<Target>,
-        mechanism: &'static str,
-    ) -> Result<Server, ConnectError> {
+    async fn finish(&mut self) -> Result<(Reported, Option<(i32, i32)>), ConnectError> {
         let mut reported = BTreeMap::new();
         let mut key = None;
         loop {
@@ -292,9 +300,19 @@ impl Login {
         if !self.input.is_empty() {
             return Err(self.protocol("bytes after ReadyForQuery"));
         }
+        Ok((reported, key))
+    }
+
+    fn into_server(
+        self,
+        target: &Arc<Target>,
+        mechanism: &'static str,
+        reported: Reported,
+        key: Option<(i32, i32)>,
+    ) -> Server {
         // A server without cancel keys cannot be cancelled; that is all.
         let (pid, key) = key.unwrap_or((0, 0));
-        Ok(Server {
+        Server {
             stream: self.stream,
             backend: Arc::new(Backend::new(BackendPid(pid), key, target.clone())),
             was_standby: super::server::standby(&reported),
@@ -302,6 +320,6 @@ impl Login {
             heard: Vec::new(),
             opened_at: Instant::now(),
             mechanism,
-        })
+        }
     }
 }

@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use super::common::client::told;
-use super::common::{Cluster, connect, eventually};
+use super::common::{Cluster, Proxy, connect, eventually, new_password};
 use super::protocol::proxy;
 use super::raw::{Raw, query, sqlstate};
 
 /// The session's own record of its end.
-async fn ended_with(proxy: &super::common::Proxy, code: &str) {
+async fn ended_with(proxy: &Proxy, code: &str) {
     eventually(code, Duration::from_secs(20), || async {
         let ends = proxy.audit_of("session.end");
         ends.iter().any(|r| r["sqlstate"] == code).then_some(())
@@ -185,4 +185,31 @@ async fn a_server_that_is_down_is_told_at_once() {
         client.simple_query("select 1").await.ok()
     })
     .await;
+}
+
+/// A pool that a reload has replaced serves the sessions it has, and what holds
+/// for the others holds for those.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_pool_keeps_its_drain_deadline() {
+    let cluster = Cluster::start().await;
+    let (old, new) = (new_password(), new_password());
+    cluster.create_role("app_user", &old).await;
+    let more = "pool_mode = \"session\"\npool_size = 4\ndrain_timeout = \"1s\"\n\
+         drain_deadline_action = \"terminate\"";
+    let proxy = Proxy::with_one_database(&cluster.secret("app_user", &old), more)
+        .start()
+        .await;
+    let mut holder = Raw::connect(&proxy).await;
+    holder.ask(&query("select 1")).await;
+    let text = std::fs::read_to_string(proxy.config()).expect("the file");
+    let text = text.replace("pool_size = 4", "pool_size = 5");
+    std::fs::write(proxy.config(), text).expect("written");
+    proxy.signal(nix::sys::signal::Signal::SIGHUP);
+    proxy.audit_seen("reload").await;
+    cluster.alter_password("app_user", &new).await;
+    proxy
+        .secret_put("app", &cluster.secret("app_user", &new))
+        .await;
+    let said = holder.until(b'E').await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("57P01"));
 }

@@ -1,6 +1,7 @@
 //! Pools against a server that misbehaves on demand.
 
 pub(crate) mod fake;
+mod model;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
