@@ -8,11 +8,8 @@
 mod duration;
 mod error;
 mod file;
-<<<<<<< HEAD
-mod rotation;
-=======
 mod identity;
->>>>>>> main
+mod rotation;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -12,11 +12,7 @@ use super::values::{
 };
 use super::{
     Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
-<<<<<<< HEAD
-    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, rotation, rules,
-=======
-    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, identity, rules,
->>>>>>> main
+    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, identity, rotation, rules,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ pub use embedded::EmbeddedStore;
 pub use follower::{Follower, Known};
 pub use store::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion, Description, NewSecret, RandomPassword,
-    SecretStore, SecretValue, StoreError, StoreFuture, Which,
+    RotationRules, SecretStore, SecretValue, StoreError, StoreFuture, Which,
 };
 
 use std::fmt;

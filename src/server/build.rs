@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
+use super::rotation::Rotations;
 use crate::access::Policy;
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, Listen, ListenTls};
@@ -45,6 +46,7 @@ pub struct Built {
     pub started_at: SystemTime,
     /// The configuration in force, and the followers of its secrets.
     pub state: Mutex<State>,
+    pub rotations: Rotations,
 }
 
 pub struct State {
@@ -105,6 +107,7 @@ impl Built {
             store,
             started_at: SystemTime::now(),
             state: Mutex::new(State { config, followers }),
+            rotations: Rotations::default(),
         });
         Ok((built, listeners, admin))
     }
