@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
 
+use super::aws_iam::Caller;
 use super::token::Verified;
 use super::{Certificate, loopback};
 use crate::audit::IdentityRef;
@@ -24,6 +25,8 @@ pub struct Evidence {
     /// What issuers of the rules vouch for, of a token that the client
     /// presented.
     pub tokens: Vec<Verified>,
+    /// Who STS says it is.
+    pub aws: Option<Caller>,
 }
 
 /// A user of this machine.
@@ -78,6 +81,7 @@ impl Evidence {
             account: None,
             certificate: None,
             tokens: Vec::new(),
+            aws: None,
         }
     }
 
@@ -119,6 +123,14 @@ impl Evidence {
                 subject: token.subject.as_str().into(),
                 issuer: Some(token.by.issuer.as_str().into()),
                 token_id: token.id.as_deref().map(Into::into),
+                ..IdentityRef::default()
+            };
+        }
+        if let Some(caller) = &self.aws {
+            return IdentityRef {
+                method: "aws_iam".into(),
+                subject: caller.arn.clone(),
+                issuer: Some("sts".into()),
                 ..IdentityRef::default()
             };
         }

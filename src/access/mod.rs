@@ -8,6 +8,7 @@
 //! * `evidence` what is known of a connection, gathered once, before any rule is asked
 //! * `loopback` whose a TCP connection over loopback is
 //! * `rule`     whether a rule's conditions hold, and which do not
+//! * `aws_iam`  callers that AWS STS vouches for
 //! * `token`    tokens, and the issuers that vouch for them
 //! * `decision` what all rules together say, and why
 //!
@@ -17,6 +18,7 @@
 //! that has to be asked of the client (a password message) is gathered in the
 //! handshake as well, before [`Policy::decide`].
 
+pub mod aws_iam;
 mod certificate;
 mod decision;
 mod evidence;
@@ -32,15 +34,25 @@ pub use rule::{Mismatch, Request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Client, Config, Database, TokenRule};
+use crate::config::{Client, Config, Database, Sts, TokenMethod};
 use crate::net::Peer;
-use token::{Issuers, Rejected, Verified};
+use aws_iam::Callers;
+use token::{Issuers, Rejected};
 
 /// The rules in force.
 pub struct Policy {
     databases: BTreeMap<Arc<str>, Arc<Database>>,
     clients: Vec<Arc<Client>>,
     issuers: Issuers,
+    callers: Callers,
+}
+
+/// What a client has to present, and how it is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub method: TokenMethod,
+    /// Where tokens come from; of AWS there is nothing to say.
+    pub issuer: Option<&'a str>,
 }
 
 impl Policy {
@@ -52,6 +64,10 @@ impl Policy {
             databases: config.databases.clone(),
             clients: config.clients.clone(),
             issuers: Issuers::new(rules, before.map_or(&none, |b| &b.issuers)),
+            callers: Callers::new(
+                config.clients.iter().any(|c| c.aws_iam.is_some()),
+                before.map_or(&Callers::default(), |b| &b.callers),
+            ),
         }
     }
 
@@ -61,32 +77,52 @@ impl Policy {
     /// Where no rule would let it in without a token, all rules count that fit
     /// the connection, whatever they grant: being asked must not tell an unknown
     /// database from a known one.
-    pub fn asks_for_token(&self, request: &Request<'_>) -> Option<&TokenRule> {
-        let weighed = self.clients.iter().map(|c| {
-            let mismatches = rule::mismatches(c, request);
-            (c.token.as_ref(), mismatches)
-        });
+    pub fn asks_for_token(&self, request: &Request<'_>) -> Option<Ask<'_>> {
         let mut asking = None;
-        for (token, mismatches) in weighed {
-            match token {
-                None if mismatches.is_empty() => return None,
-                Some(token) if mismatches == [Mismatch::NoToken] => return Some(token),
-                Some(token) if mismatches.iter().all(|m| m.is_about_wishes()) => {
-                    asking = asking.or(Some(token));
-                }
-                _ => {}
+        for client in &self.clients {
+            let mismatches = rule::mismatches(client, request);
+            let ask = ask(client);
+            if mismatches.is_empty() {
+                return None;
+            } else if mismatches.iter().all(|m| m.is_about_proof()) {
+                return ask;
+            } else if mismatches
+                .iter()
+                .all(|m| m.is_about_proof() || m.is_about_wishes())
+            {
+                asking = asking.or(ask);
             }
         }
         asking
     }
 
-    /// What the issuers of the rules say about a token.
+    /// What the issuers of the rules, or STS, say about what a client
+    /// presented; it becomes part of the evidence.
     ///
     /// # Errors
-    /// [`Rejected`] where none of them vouches for it.
-    pub async fn examine(&self, token: &str) -> Result<Vec<Verified>, Rejected> {
-        let rules = self.clients.iter().filter_map(|c| c.token.as_ref());
-        self.issuers.verify(token, rules).await
+    /// [`Rejected`] where nobody vouches for it.
+    pub async fn examine(&self, token: &str, evidence: &mut Evidence) -> Result<(), Rejected> {
+        if !token.starts_with("http") {
+            let rules = self.clients.iter().filter_map(|c| c.token.as_ref());
+            evidence.tokens = self.issuers.verify(token, rules).await?;
+            return Ok(());
+        }
+        let mut rejected = Rejected::UnknownIssuer;
+        let mut asked: Vec<&Sts> = Vec::new();
+        for rule in self.clients.iter().filter_map(|c| c.aws_iam.as_ref()) {
+            if asked.contains(&&rule.sts) {
+                continue;
+            }
+            asked.push(&rule.sts);
+            match self.callers.identify(token, &rule.sts).await {
+                Ok(caller) => {
+                    evidence.aws = Some(caller);
+                    return Ok(());
+                }
+                Err(why) => rejected = why,
+            }
+        }
+        Err(rejected)
     }
 
     /// Whether the system has to be asked whose this connection is: always by a
@@ -129,4 +165,17 @@ impl Policy {
         };
         Decision { grant, rules }
     }
+}
+
+fn ask(client: &Client) -> Option<Ask<'_>> {
+    if let Some(token) = &client.token {
+        return Some(Ask {
+            method: token.method,
+            issuer: Some(&token.issuer.issuer),
+        });
+    }
+    client.aws_iam.as_ref().map(|_| Ask {
+        method: TokenMethod::Password,
+        issuer: None,
+    })
 }

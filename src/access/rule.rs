@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::Evidence;
+use super::aws_iam;
 use crate::access::token::satisfies;
 use crate::config::{Client, TokenRule};
 use crate::net::Peer;
@@ -32,6 +33,9 @@ pub enum Mismatch {
     NoCertificate,
     Certificate,
     NotNow,
+    /// It has not shown who it is in AWS.
+    NoAwsCaller,
+    AwsCaller,
     /// No token was presented that an issuer vouches for.
     NoToken,
     /// It says something else than the rule asks for.
@@ -54,6 +58,7 @@ pub(super) fn mismatches(rule: &Client, request: &Request<'_>) -> Vec<Mismatch> 
         certificate(rule, evidence),
         unless(rule.holds(request.now), Mismatch::NotNow),
         token(rule, evidence),
+        aws_iam(rule, evidence),
     ]
     .into_iter()
     .filter_map(Result::err)
@@ -130,11 +135,23 @@ fn token(rule: &Client, evidence: &Evidence) -> Held {
     unless(one_does, Mismatch::Token)
 }
 
+fn aws_iam(rule: &Client, evidence: &Evidence) -> Held {
+    let Some(wanted) = &rule.aws_iam else {
+        return Ok(());
+    };
+    let caller = evidence.aws.as_ref().ok_or(Mismatch::NoAwsCaller)?;
+    unless(aws_iam::satisfies(wanted, caller), Mismatch::AwsCaller)
+}
+
 impl Mismatch {
-    /// Whether it lies in what the client asks for or might still show, not in
-    /// how it connects.
+    /// Whether it lies in what the client asks for, not in who it is.
     pub(super) fn is_about_wishes(self) -> bool {
-        matches!(self, Self::Database | Self::User | Self::NoToken)
+        matches!(self, Self::Database | Self::User)
+    }
+
+    /// Whether the client might still prove it.
+    pub(super) fn is_about_proof(self) -> bool {
+        matches!(self, Self::NoToken | Self::NoAwsCaller)
     }
 
     /// The key of the rule that does not hold.
@@ -148,6 +165,7 @@ impl Mismatch {
             Self::NoCertificate | Self::Certificate => "certificate",
             Self::NotNow => "valid",
             Self::NoToken | Self::Token => "token",
+            Self::NoAwsCaller | Self::AwsCaller => "aws_iam",
         }
     }
 
@@ -192,6 +210,12 @@ impl Mismatch {
                     .as_ref()
                     .map_or_else(String::new, ToString::to_string);
                 format!("it is in force {period}")
+            }
+            Self::NoAwsCaller => "the client has not shown who it is in AWS".to_owned(),
+            Self::AwsCaller => {
+                let caller = evidence.aws.as_ref().map_or("nobody", |c| &c.role);
+                let wanted = rule.aws_iam.as_ref().map_or("", |r| r.role.as_str());
+                format!("the caller is {caller}, not {wanted}")
             }
             Self::NoToken => "there is no valid token".to_owned(),
             Self::Token => other_token(evidence, rule.token.as_ref()),

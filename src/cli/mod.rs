@@ -10,6 +10,7 @@ mod rotate;
 mod run;
 pub mod secret;
 mod status;
+mod store;
 mod table;
 
 use std::io::{self, Write};
@@ -69,6 +70,12 @@ enum Command {
     Audit(audit::Command),
     /// Show pools, generations and drains of a running proxy
     Status(status::Args),
+    /// Serve the embedded store and look after it: who may use it, its key, its backups
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet store backup /backup/store.db"
+    )]
+    Store(store::StoreCommand),
 }
 
 /// Why a command did not do what it was asked; decides the exit code.
@@ -150,6 +157,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
+        Command::Store(command) => store::run(command, &load(cli)?, out),
     }
 }
 

@@ -29,13 +29,13 @@ pub struct TokenRule {
 pub struct TokenIssuer {
     /// Exactly as in the token's `iss`.
     pub issuer: String,
-    pub keys: KeySource,
+    pub keys: TokenKeys,
     /// Instead of the roots of the system.
     pub ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeySource {
+pub enum TokenKeys {
     File(PathBuf),
     Url(Uri),
     /// The issuer's `.well-known/openid-configuration` says where.
@@ -125,13 +125,13 @@ pub(super) fn token(s: &mut Section<'_, '_>) -> Option<TokenRule> {
             t.wrong("jwks_file and jwks_url are both given; remove one");
             None
         }
-        (Some(file), None) => Some(KeySource::File(file)),
-        (None, Some(url)) => Some(KeySource::Url(url)),
+        (Some(file), None) => Some(TokenKeys::File(file)),
+        (None, Some(url)) => Some(TokenKeys::Url(url)),
         (None, None) if issuer.is_empty() => None,
         (None, None) => {
             let base = issuer.trim_end_matches('/');
             match web_address(&format!("{base}/.well-known/openid-configuration")) {
-                Ok(uri) => Some(KeySource::Discovery(uri)),
+                Ok(uri) => Some(TokenKeys::Discovery(uri)),
                 Err(_) => {
                     t.wrong("the issuer is no https address, so its keys cannot be found by it; add jwks_file = \"FILE\" or jwks_url = \"https://…\"");
                     None

@@ -34,6 +34,18 @@ pub enum FetchError {
     Body { uri: Uri },
 }
 
+impl FetchError {
+    /// What went wrong, without the address.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Unreachable { error, .. } => error.clone(),
+            Self::Timeout(_) => "no answer within 10 seconds".to_owned(),
+            Self::Status { status, .. } => format!("status {status}"),
+            Self::Body { .. } => "the answer broke off".to_owned(),
+        }
+    }
+}
+
 /// Cheap to clone; connections are kept and reused.
 #[derive(Clone)]
 pub struct Https {

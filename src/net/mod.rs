@@ -2,10 +2,14 @@
 
 pub mod client_certificate;
 pub mod https;
+pub mod linger;
 pub mod listener;
+pub mod server_certificate;
 pub mod stream;
 pub mod tls;
 
 pub use client_certificate::{ClientTrust, Distrust};
+pub use linger::hang_up;
 pub use listener::{Accepted, Listener};
+pub use server_certificate::ServerCertificate;
 pub use stream::{Peer, Socket, Stream};

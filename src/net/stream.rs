@@ -70,6 +70,18 @@ impl Socket {
         }
     }
 
+    /// Whether the first byte to come is that of a TLS record with a
+    /// handshake. A start-up packet begins with its length, and so with 0.
+    pub async fn begins_with_tls(&self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(s) => {
+                let mut first = [0; 1];
+                Ok(s.peek(&mut first).await? == 1 && first[0] == 0x16)
+            }
+            Self::Unix(_) => Ok(false),
+        }
+    }
+
     pub fn peer(&self) -> io::Result<Peer> {
         Ok(match self {
             // `::ffff:10.0.0.1` is 10.0.0.1: rules are written for the latter.
@@ -104,6 +116,15 @@ impl Stream {
     /// Whether written bytes wait in a TLS state until they are flushed.
     pub fn needs_flush(&self) -> bool {
         !matches!(self, Self::Plain(_))
+    }
+
+    /// What was agreed on by ALPN.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::FromClient(s) => s.get_ref().1.alpn_protocol(),
+            Self::ToServer(s) => s.get_ref().1.alpn_protocol(),
+        }
     }
 
     /// The TLS version, where there is TLS.

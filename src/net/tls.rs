@@ -36,6 +36,9 @@ pub enum TlsError {
     Config(String),
 }
 
+/// The protocol's name in TLS (IANA, and libpq since 17).
+pub const ALPN: &[u8] = b"postgresql";
+
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
@@ -62,6 +65,13 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| TlsError::Pem {
+        path: path.to_owned(),
+        what: "private key",
+    })
+}
+
 /// What clients are shown, and whose certificates are accepted of them. TLS 1.2
 /// and newer.
 pub fn for_clients(
@@ -70,11 +80,8 @@ pub fn for_clients(
     trust: Option<Arc<ClientTrust>>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| TlsError::Pem {
-        path: key.to_owned(),
-        what: "private key",
-    })?;
-    let config = ServerConfig::builder_with_provider(provider())
+    let private = private_key(key)?;
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Config(e.to_string()))?
         .with_client_cert_verifier(match trust {
@@ -86,6 +93,9 @@ pub fn for_clients(
             path: certificate.to_owned(),
             source,
         })?;
+    // A client may leave it out, but must not ask for another protocol: bytes
+    // meant for a web server must not be taken for those of a client (ALPACA).
+    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -93,6 +103,7 @@ pub fn for_clients(
 pub fn for_upstream(
     mode: UpstreamTls,
     ca: Option<&Path>,
+    identity: Option<&(PathBuf, PathBuf)>,
 ) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
@@ -115,8 +126,16 @@ pub fn for_upstream(
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Config(e.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => config
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(|source| TlsError::Unusable {
+                path: certificate.clone(),
+                source,
+            })?,
+    };
     Ok(Some(Arc::new(config)))
 }
 

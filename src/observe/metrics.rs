@@ -72,6 +72,10 @@ const GAUGES: &[(&str, &str)] = &[
         "Clients waiting for a server connection, by database.",
     ),
     (
+        "pgvalet_pinned_clients",
+        "Clients that keep their server connection between transactions, by database, secret and reason.",
+    ),
+    (
         "pgvalet_server_connections",
         "Server connections, by database, secret and state.",
     ),

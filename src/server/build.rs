@@ -1,6 +1,7 @@
 //! Everything a proxy consists of, made from its configuration.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -14,12 +15,13 @@ use crate::access::Policy;
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, Listen, ListenTls};
 use crate::net::listener::ListenError;
-use crate::net::tls::{self, TlsError};
-use crate::net::{ClientTrust, Listener};
+use crate::net::tls::TlsError;
+use crate::net::{ClientTrust, Listener, ServerCertificate};
 use crate::observe::{self, Metrics, StatusSource};
 use crate::pool::Pool;
 use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
 use crate::session::{Context, Routes, Sessions, Tls};
+use crate::vault::api::{Api, Door, ServeError, Trail};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -38,6 +40,8 @@ pub enum ServerError {
     },
     #[error("[admin] {0}")]
     Token(#[from] observe::TokenError),
+    #[error("{0}")]
+    Serve(#[from] ServeError),
 }
 
 pub struct Built {
@@ -54,6 +58,19 @@ pub struct State {
     pub followers: HashMap<SecretId, Arc<Follower>>,
 }
 
+/// The bound listener of the embedded store, and what it serves.
+pub struct StoreDoor {
+    door: Door,
+    api: Arc<Api>,
+}
+
+impl StoreDoor {
+    pub fn start(self, closing: watch::Receiver<bool>) {
+        info!("the store on {}", self.door.url());
+        tokio::spawn(self.door.serve(self.api, closing));
+    }
+}
+
 /// The bound admin listener.
 pub struct Admin {
     listener: TcpListener,
@@ -63,7 +80,7 @@ pub struct Admin {
 impl Built {
     pub async fn new(
         config: Config,
-    ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>), ServerError> {
+    ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>, Option<StoreDoor>), ServerError> {
         let metrics = Metrics::new();
         // Addresses first: a second proxy by mistake must not touch the log.
         let mut listeners = Vec::new();
@@ -76,8 +93,13 @@ impl Built {
             None => None,
         };
         let tls = client_tls(&config.listen, client_trust.as_ref())?;
-        let store = secret::open(&config.store).await?;
+        let door = match &config.store.listen {
+            Some(listen) => Some(Door::bind(listen).await?),
+            None => None,
+        };
         let audit = Audit::open(&config.audit, &metrics)?;
+        let (store, api) = secret::open_with(&config.store, Trail::to(audit.clone())).await?;
+        let door = door.zip(api).map(|(door, api)| StoreDoor { door, api });
 
         let mut followers = HashMap::new();
         let pools = pools(
@@ -109,7 +131,7 @@ impl Built {
             state: Mutex::new(State { config, followers }),
             rotations: Rotations::default(),
         });
-        Ok((built, listeners, admin))
+        Ok((built, listeners, admin, door))
     }
 }
 
@@ -149,14 +171,13 @@ pub fn pools(
 }
 
 fn client_tls(listen: &Listen, trust: Option<&Arc<ClientTrust>>) -> Result<Tls, TlsError> {
+    let shown = |certificate: &PathBuf, key: &PathBuf| {
+        ServerCertificate::load(certificate.clone(), key.clone(), trust.cloned())
+    };
     Ok(match &listen.tls {
         ListenTls::Off => Tls::Off,
-        ListenTls::Allow { certificate, key } => {
-            Tls::Allow(tls::for_clients(certificate, key, trust.cloned())?)
-        }
-        ListenTls::Require { certificate, key } => {
-            Tls::Require(tls::for_clients(certificate, key, trust.cloned())?)
-        }
+        ListenTls::Allow { certificate, key } => Tls::Allow(shown(certificate, key)?),
+        ListenTls::Require { certificate, key } => Tls::Require(shown(certificate, key)?),
     })
 }
 

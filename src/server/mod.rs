@@ -39,7 +39,7 @@ impl Proxy {
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         let shutdown_timeout = config.listen.shutdown_timeout;
         let (closing, closed) = tokio_watch::channel(false);
-        let (built, listeners, admin) = Built::new(config).await?;
+        let (built, listeners, admin, door) = Built::new(config).await?;
         for listener in listeners {
             info!("listening on {}", listener.address());
             tokio::spawn(accept::accept(
@@ -50,6 +50,9 @@ impl Proxy {
         }
         if let Some(admin) = admin {
             admin.start(&built, closed.clone());
+        }
+        if let Some(door) = door {
+            door.start(closed.clone());
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
         built.rotations.apply(&built);

@@ -12,7 +12,7 @@ use crate::audit::Audit;
 use crate::config::Database;
 use crate::observe::Metrics;
 use crate::rotation::{Listener, PATIENCE, Plan, Scheduler, StepOutcome, StepReport};
-use crate::secret::{Follower, SecretId};
+use crate::secret::{Depth, Follower, SecretId};
 
 #[derive(Default)]
 pub struct Rotations(Mutex<HashMap<SecretId, Task>>);
@@ -96,7 +96,7 @@ fn start(
         }),
         rotated: Arc::new(move || {
             if let Some(follower) = follower.clone() {
-                tokio::spawn(async move { follower.look().await });
+                tokio::spawn(async move { follower.look(Depth::Current).await });
             }
         }),
     };

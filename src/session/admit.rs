@@ -11,13 +11,13 @@ use tracing::{debug, info};
 
 use super::Session;
 use super::ask_token;
-use super::context::Context;
+use super::context::{Context, NotAdded};
 use super::handshake::{Handshake, Refusal, handshake};
 use super::start::{self, Failed};
 use crate::access::token::Rejected;
 use crate::access::{Certificate, Evidence, Request};
 use crate::audit::{Event, Outcome, Record};
-use crate::net::{Accepted, Stream};
+use crate::net::{Accepted, Stream, hang_up};
 use crate::wire::ClientError;
 use crate::wire::startup::Startup;
 
@@ -76,9 +76,12 @@ pub(super) async fn refuse(
     write(&mut out);
     let say = async {
         stream.write_all(&out).await?;
-        stream.shutdown().await
+        stream.flush().await
     };
-    let _ = timeout(context.handshake_timeout, say).await;
+    let said = timeout(context.handshake_timeout, say).await;
+    if matches!(said, Ok(Ok(()))) {
+        hang_up(&mut stream).await;
+    }
 }
 
 /// Identifies, authorises, and records both outcomes.
@@ -145,9 +148,17 @@ async fn admit(
         return deny(&context, stream, record, "no_pool", error).await;
     };
     let evidence = Arc::new(evidence);
-    let Some(handle) = context.sessions.add(&grant, &startup.user, evidence) else {
-        let error = Failed::Client(ClientError::NoRandomNumbers);
-        return deny(&context, stream, record, "no_random_numbers", error).await;
+    let handle = match context.sessions.add(&grant, &startup.user, evidence) {
+        Ok(handle) => handle,
+        Err(NotAdded::NoRandomNumbers) => {
+            let error = Failed::Client(ClientError::NoRandomNumbers);
+            return deny(&context, stream, record, "no_random_numbers", error).await;
+        }
+        Err(NotAdded::TooManyOfDatabase) => {
+            let error = ClientError::TooManyClientsOf(grant.database.name.clone());
+            let error = Failed::Client(error);
+            return deny(&context, stream, record, "too_many_clients", error).await;
+        }
     };
     if handle.evidence.certificate.is_some() || !Arc::ptr_eq(&routes, &context.routes.load()) {
         context.recheck(&handle);

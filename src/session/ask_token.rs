@@ -75,19 +75,14 @@ pub(super) async fn gather(
         }
         Ok(Err(_)) => return Err(Gone::Left),
     };
-    match policy.examine(&token).await {
-        Ok(verified) => {
-            evidence.tokens = verified;
-            Ok(None)
-        }
-        Err(why) => {
-            if wanted.method == TokenMethod::OauthBearer {
-                // A client that does not listen is refused all the same.
-                let _ = timeout(limit, explain(stream, &wanted.issuer.issuer)).await;
-            }
-            Ok(Some(why))
-        }
+    let Err(why) = policy.examine(&token, evidence).await else {
+        return Ok(None);
+    };
+    if let (TokenMethod::OauthBearer, Some(issuer)) = (wanted.method, wanted.issuer) {
+        // A client that does not listen is refused all the same.
+        let _ = timeout(limit, explain(stream, issuer)).await;
     }
+    Ok(Some(why))
 }
 
 /// Asks, and returns what the client presents; empty where it has nothing.

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 use super::context::{Context, Tls};
-use crate::net::{Accepted, Distrust, Peer, Stream};
+use crate::net::tls::ALPN;
+use crate::net::{Accepted, Distrust, Peer, ServerCertificate, Stream};
 use crate::wire::startup::{Startup, StartupError, StartupPacket, body_length};
 
 /// How a handshake ended.
@@ -39,6 +40,8 @@ pub enum Broken {
     Repeated,
     #[error("malformed cancel request")]
     Cancel,
+    #[error("direct TLS without ALPN \"postgresql\"")]
+    NoAlpn,
     #[error("TLS: {0}")]
     Tls(rustls::Error),
     #[error("the certificate of a resumed session: {}", .0.reason())]
@@ -50,7 +53,7 @@ impl Broken {
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Io(_) => None,
-            Self::Repeated | Self::Cancel => Some("malformed"),
+            Self::Repeated | Self::Cancel | Self::NoAlpn => Some("malformed"),
             Self::Tls(e) => Some(Distrust::of(e).map_or("tls", Distrust::reason)),
             Self::Distrusted(distrust) => Some(distrust.reason()),
         }
@@ -72,6 +75,16 @@ pub async fn handshake(accepted: Accepted, context: &Context) -> Result<Handshak
     let tls = &context.tls;
     let mut stream = Stream::Plain(accepted.socket);
     let local = matches!(accepted.peer, Peer::Unix { .. });
+    // Direct TLS, as libpq 17 does with sslnegotiation=direct: no request first.
+    if let (Stream::Plain(socket), Some(certificate)) = (&stream, context.tls.certificate())
+        && !local
+        && socket.begins_with_tls().await?
+    {
+        stream = begin_tls(stream, certificate, context).await?;
+        if stream.alpn() != Some(ALPN) {
+            return Err(Broken::NoAlpn);
+        }
+    }
     let mut asked_gss = false;
     loop {
         match read_packet(&mut stream).await? {
@@ -103,28 +116,39 @@ async fn answer_ssl(stream: Stream, context: &Context, local: bool) -> Result<St
     let Stream::Plain(mut socket) = stream else {
         return Err(Broken::Repeated);
     };
-    match &context.tls {
-        Tls::Allow(config) | Tls::Require(config) if !local => {
+    match context.tls.certificate() {
+        Some(certificate) if !local => {
             socket.write_all(b"S").await?;
-            let session = TlsAcceptor::from(config.clone()).accept(socket).await;
-            let stream = Stream::FromClient(Box::new(session.map_err(Broken::tls)?));
-            // A resumed session brings the certificate it began with, unchecked:
-            // it may have been revoked meanwhile.
-            if let Some(trust) = &context.client_trust
-                && stream.is_resumed()
-                && !stream.peer_certificates().is_empty()
-            {
-                trust
-                    .check(stream.peer_certificates())
-                    .map_err(Broken::Distrusted)?;
-            }
-            Ok(stream)
+            begin_tls(Stream::Plain(socket), certificate, context).await
         }
         _ => {
             socket.write_all(b"N").await?;
             Ok(Stream::Plain(socket))
         }
     }
+}
+
+async fn begin_tls(
+    stream: Stream,
+    certificate: &ServerCertificate,
+    context: &Context,
+) -> Result<Stream, Broken> {
+    let Stream::Plain(socket) = stream else {
+        return Err(Broken::Repeated);
+    };
+    let session = TlsAcceptor::from(certificate.config()).accept(socket).await;
+    let stream = Stream::FromClient(Box::new(session.map_err(Broken::tls)?));
+    // A resumed session brings the certificate it began with, unchecked:
+    // it may have been revoked meanwhile.
+    if let Some(trust) = &context.client_trust
+        && stream.is_resumed()
+        && !stream.peer_certificates().is_empty()
+    {
+        trust
+            .check(stream.peer_certificates())
+            .map_err(Broken::Distrusted)?;
+    }
+    Ok(stream)
 }
 
 async fn read_packet(stream: &mut Stream) -> io::Result<Result<StartupPacket, StartupError>> {

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::auth::authenticate;
+use super::role;
 use super::{Backend, BackendPid, ConnectError, KeyCache, Server, Target};
 use crate::net::{Socket, Stream};
 use crate::secret::Credential;
@@ -23,7 +24,8 @@ use crate::wire::message::ErrorFields;
 /// before anything is read into memory.
 const MAX_LOGIN_MESSAGE: usize = 1 << 16;
 
-/// Logs in with a credential. `limit` holds for all of it.
+/// Logs in with a credential, at the first place that is what the target wants.
+/// `limit` holds for each place.
 ///
 /// # Errors
 /// [`ConnectError`], none of which holds the password.
@@ -48,13 +50,46 @@ pub async fn connect_with(
     limit: Duration,
     parameters: &[(String, String)],
 ) -> Result<Server, ConnectError> {
-    timeout(limit, login(target, credential, cache, parameters))
-        .await
-        .unwrap_or_else(|_| {
-            Err(ConnectError::Timeout {
-                address: target.to_string(),
-            })
-        })
+    let this = std::slice::from_ref(target);
+    let places = if target.places.is_empty() {
+        this
+    } else {
+        &target.places
+    };
+    let mut failure: Option<ConnectError> = None;
+    for &wanted in role::passes(target.attrs) {
+        for place in places {
+            let attempt = async {
+                let mut server = login(place, credential, cache, parameters).await?;
+                if role::suits(&mut server, wanted).await {
+                    return Ok(server);
+                }
+                server.close().await;
+                Err(ConnectError::NotWanted {
+                    address: place.to_string(),
+                    wanted: target.attrs.as_str(),
+                })
+            };
+            let error = match timeout(limit, attempt).await {
+                Ok(Ok(server)) => return Ok(server),
+                Ok(Err(error)) => error,
+                Err(_) => ConnectError::Timeout {
+                    address: place.to_string(),
+                },
+            };
+            if !error.is_of_the_place() {
+                return Err(error);
+            }
+            // That one is no standby says less than that another is down.
+            if !matches!(failure, Some(ref f) if !matches!(f, ConnectError::NotWanted { .. })) {
+                failure = Some(error);
+            }
+        }
+    }
+    Err(failure.unwrap_or_else(|| ConnectError::Unreachable {
+        address: target.to_string(),
+        reason: "there is no host".to_owned(),
+    }))
 }
 
 async fn login(
@@ -262,7 +297,9 @@ impl Login {
         Ok(Server {
             stream: self.stream,
             backend: Arc::new(Backend::new(BackendPid(pid), key, target.clone())),
+            was_standby: super::server::standby(&reported),
             reported,
+            heard: Vec::new(),
             opened_at: Instant::now(),
             mechanism,
         })

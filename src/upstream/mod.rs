@@ -4,6 +4,8 @@ mod auth;
 mod cancel;
 mod connect;
 mod error;
+mod rds_iam;
+mod role;
 mod scram;
 mod server;
 mod target;

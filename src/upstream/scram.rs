@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
+use super::rds_iam::IamToken;
 use crate::secret::Password;
 
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
@@ -30,6 +31,8 @@ pub enum ScramError {
     Malformed,
     Nonce,
     Iterations,
+    /// Fewer iterations than are accepted.
+    TooFew,
     Salt,
     /// The server does not know the password either.
     Signature,
@@ -48,7 +51,11 @@ struct Keys {
 /// its salt until the password changes, so every login after the first skips
 /// the key derivation, milliseconds of CPU.
 #[derive(Default)]
-pub struct KeyCache(Mutex<Option<Derived>>);
+pub struct KeyCache {
+    derived: Mutex<Option<Derived>>,
+    /// The token of RDS IAM authentication that was made last.
+    pub(super) iam: IamToken,
+}
 
 struct Derived {
     salt: Vec<u8>,
@@ -58,7 +65,7 @@ struct Derived {
 
 impl KeyCache {
     fn get(&self, salt: &[u8], iterations: u32) -> Option<Arc<Keys>> {
-        let cache = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let cache = self.derived.lock().unwrap_or_else(|e| e.into_inner());
         let hit = cache
             .as_ref()
             .filter(|d| d.salt == salt && d.iterations == iterations);
@@ -66,7 +73,7 @@ impl KeyCache {
     }
 
     fn put(&self, salt: Vec<u8>, iterations: u32, keys: Arc<Keys>) {
-        *self.0.lock().unwrap_or_else(|e| e.into_inner()) = Some(Derived {
+        *self.derived.lock().unwrap_or_else(|e| e.into_inner()) = Some(Derived {
             salt,
             iterations,
             keys,
@@ -141,6 +148,7 @@ impl ClientFirst {
         self,
         server_first: &[u8],
         password: &Password,
+        least: u32,
         cache: &KeyCache,
     ) -> Result<ClientFinal, ScramError> {
         let server_first = std::str::from_utf8(server_first).map_err(|_| ScramError::Malformed)?;
@@ -166,6 +174,9 @@ impl ClientFirst {
         let iterations: u32 = field("i=")?.parse().map_err(|_| ScramError::Iterations)?;
         if !(1..=MAX_ITERATIONS).contains(&iterations) {
             return Err(ScramError::Iterations);
+        }
+        if iterations < least {
+            return Err(ScramError::TooFew);
         }
 
         let keys = match cache.get(&salt, iterations) {
@@ -302,13 +313,13 @@ mod tests {
         let cache = KeyCache::default();
         let password = Password::new("pencil".into());
         let one = first("rOprNGfwEbeRWgbNEkqO")
-            .answer(SERVER_FIRST.as_bytes(), &password, &cache)
+            .answer(SERVER_FIRST.as_bytes(), &password, 1, &cache)
             .await
             .unwrap();
         // A wrong password would show here if the cache were not used.
         let other = Password::new("wrong".into());
         let two = first("rOprNGfwEbeRWgbNEkqO")
-            .answer(SERVER_FIRST.as_bytes(), &other, &cache)
+            .answer(SERVER_FIRST.as_bytes(), &other, 1, &cache)
             .await
             .unwrap();
         assert_eq!(one.message, two.message);
@@ -332,13 +343,13 @@ mod tests {
         ];
         for (server_first, expected) in cases {
             let answer = first("abc")
-                .answer(server_first.as_bytes(), &password, &KeyCache::default())
+                .answer(server_first.as_bytes(), &password, 1, &KeyCache::default())
                 .await;
             assert_eq!(answer.err(), Some(expected), "{server_first}");
         }
         let long = format!("r=abcd,s={},i=4096", "A".repeat(2048));
         let answer = first("abc")
-            .answer(long.as_bytes(), &password, &KeyCache::default())
+            .answer(long.as_bytes(), &password, 1, &KeyCache::default())
             .await;
         assert_eq!(answer.err(), Some(ScramError::Salt));
     }

@@ -117,6 +117,15 @@ pub fn touch(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
     Ok(())
 }
 
+/// PutResourcePolicy and DeleteResourcePolicy. The text was checked.
+pub fn set_policy(tx: &Tx<'_>, secret: &Secret, policy: Option<&str>) -> Result<(), VaultError> {
+    tx.sql.execute(
+        "UPDATE secret SET policy = ?2, changed = ?3 WHERE id = ?1",
+        (secret.id, policy, tx.now),
+    )?;
+    Ok(())
+}
+
 /// What CreateSecret makes.
 #[derive(Default)]
 pub struct New<'a> {

@@ -210,6 +210,20 @@ pub fn read_parameter_status(message: &[u8]) -> Option<(&str, &str)> {
     ))
 }
 
+/// Channel and payload of a NotificationResponse, header included.
+pub fn read_notification(message: &[u8]) -> Option<(&str, &str)> {
+    if message.first() != Some(&b'A') {
+        return None;
+    }
+    let body = message.get(HEADER + 4..)?;
+    let channel = cstr(body)?;
+    let payload = cstr(&body[channel.len() + 1..])?;
+    Some((
+        std::str::from_utf8(channel).ok()?,
+        std::str::from_utf8(payload).unwrap_or_default(),
+    ))
+}
+
 /// The columns of a DataRow message in text format, header included; NULL is
 /// empty. Columns that the message does not hold are left out.
 pub fn read_row(message: &[u8]) -> Vec<String> {

@@ -1,13 +1,13 @@
 //! Clients that are known by a token: as their password, and by OAUTHBEARER.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use super::common::client::told;
-use super::common::{Cluster, Proxy, connect, new_password};
+use super::common::{Cluster, Proxy, connect, eventually, new_password};
 use super::raw::{Raw, message, sqlstate, tags};
 
 const ISSUER: &str = "https://kubernetes.default.svc";
@@ -195,4 +195,22 @@ async fn oauthbearer_by_its_bytes() {
         raw.send(&message(b'p', b"\x01")).await;
         assert_eq!(sqlstate(&raw.until(b'E').await).as_deref(), Some("28000"));
     }
+}
+
+/// `end_at_expiry`: between transactions, and with a record that says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_may_end_with_its_token() {
+    let (cluster, issuer) = (Cluster::start().await, Issuer::new());
+    let proxy = proxy(&cluster, &[&issuer.rule(", end_at_expiry = true")]).await;
+    // Within the leeway for clocks, a token lets in that has just expired.
+    let old = issuer.token(|c| c["exp"] = json!(c["exp"].as_u64().expect("a time") - 605));
+    let session = connect(&with_password(&proxy, &old)).await.expect("let in");
+    let staying = connect(&with_password(&proxy, &issuer.good()))
+        .await
+        .expect("let in");
+    let ended = async || session.simple_query("select 1").await.err();
+    eventually("the session ends", Duration::from_secs(20), ended).await;
+    let ended = proxy.audit_seen("session.end").await;
+    assert_eq!(ended[0]["sqlstate"], "57P01", "{ended:?}");
+    assert_eq!(staying.value("select 1").await, "1");
 }

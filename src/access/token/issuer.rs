@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::keys::{KeySet, KeysError};
 use super::verify::{Rejected, Verified, peek, verify};
-use crate::config::{KeySource, TokenIssuer};
+use crate::config::{TokenIssuer, TokenKeys};
 use crate::net::https::{FetchError, Https};
 
 /// How old keys may be before they are fetched anew, in the background.
@@ -88,11 +88,11 @@ impl Issuer {
     }
 
     async fn fetched(self: &Arc<Self>) -> Result<Arc<Fetched>, Rejected> {
-        if let KeySource::File(_) = self.config.keys {
+        if let TokenKeys::File(_) = self.config.keys {
             self.renew(Duration::ZERO).await; // looks whether the file changed
         }
         if let Some(fetched) = self.keys.load_full() {
-            if fetched.at.elapsed() > FRESH && !matches!(self.config.keys, KeySource::File(_)) {
+            if fetched.at.elapsed() > FRESH && !matches!(self.config.keys, TokenKeys::File(_)) {
                 let issuer = self.clone();
                 tokio::spawn(async move { issuer.renew(ASK_AGAIN).await });
             }
@@ -137,7 +137,7 @@ impl Issuer {
     /// `None`: the file has not changed.
     async fn load(&self, modified: &mut Option<SystemTime>) -> Result<Option<KeySet>, Failure> {
         let (from, bytes) = match &self.config.keys {
-            KeySource::File(path) => {
+            TokenKeys::File(path) => {
                 let from = path.display().to_string();
                 let failed = |error: String| Failure::File {
                     path: from.clone(),
@@ -159,8 +159,8 @@ impl Issuer {
                 *modified = changed;
                 (from, bytes.into())
             }
-            KeySource::Url(uri) => (uri.to_string(), self.https.get(uri, &[]).await?),
-            KeySource::Discovery(uri) => {
+            TokenKeys::Url(uri) => (uri.to_string(), self.https.get(uri, &[]).await?),
+            TokenKeys::Discovery(uri) => {
                 let uri = self.discover(uri).await?;
                 (uri.to_string(), self.https.get(&uri, &[]).await?)
             }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::config::{KeySource, Pattern, TokenMethod};
+use crate::config::{Pattern, TokenKeys, TokenMethod};
 
 const ISSUER: &str = "https://issuer.example";
 
@@ -99,7 +99,7 @@ fn changed(name: &str, value: Value) -> Value {
     claims
 }
 
-fn rule(keys: KeySource) -> TokenRule {
+fn rule(keys: TokenKeys) -> TokenRule {
     TokenRule {
         issuer: Arc::new(TokenIssuer {
             issuer: ISSUER.to_owned(),
@@ -123,7 +123,7 @@ struct Offline {
 fn offline(signers: &[&Signer]) -> Offline {
     let file = tempfile::NamedTempFile::new().expect("a file");
     publish(&file, signers);
-    let rule = rule(KeySource::File(file.path().to_owned()));
+    let rule = rule(TokenKeys::File(file.path().to_owned()));
     let issuers = Issuers::new([&rule].into_iter(), &Issuers::default());
     Offline {
         file,
@@ -335,7 +335,7 @@ async fn tokens_with_made_up_keys_do_not_hammer_the_issuer() {
     let uri = format!("{}/keys", online.address)
         .parse()
         .expect("an address");
-    let rule = rule(KeySource::Url(uri));
+    let rule = rule(TokenKeys::Url(uri));
     let issuers = Issuers::new([&rule].into_iter(), &Issuers::default());
     let judge = async |token: &str| issuers.verify(token, [&rule].into_iter()).await;
 
@@ -361,7 +361,7 @@ async fn keys_are_found_by_discovery_and_an_issuer_that_is_down_refuses() {
     let signer = Signer::new("k1", Algorithm::ES256);
     let online = online(json!([signer.jwk()])).await;
     let document = format!("{}/.well-known/openid-configuration", online.address);
-    let mut rule = rule(KeySource::Discovery(document.parse().expect("an address")));
+    let mut rule = rule(TokenKeys::Discovery(document.parse().expect("an address")));
     let mut issuer = TokenIssuer::clone(&rule.issuer);
     issuer.issuer.clone_from(&online.address);
     rule.issuer = Arc::new(issuer);

@@ -45,6 +45,9 @@ pub enum Rejected {
     Signature,
     Expired,
     NotYetValid,
+    /// A request to somebody else, or for something else, than who the caller
+    /// is.
+    Foreign,
 }
 
 impl Rejected {
@@ -59,6 +62,7 @@ impl Rejected {
             Self::Signature => "token_signature",
             Self::Expired => "token_expired",
             Self::NotYetValid => "token_not_yet_valid",
+            Self::Foreign => "token_foreign_request",
         }
     }
 }
