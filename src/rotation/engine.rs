@@ -81,6 +81,8 @@ pub struct Plan {
     pub database: Arc<Database>,
     /// Rotate even if another rotator just did, while this one waited.
     pub insist: bool,
+    /// The version that is to be replaced, where that was decided before.
+    pub instead_of: Option<VersionId>,
     pub patience: Duration,
     pub emergency: Option<Emergency>,
 }
@@ -263,7 +265,9 @@ impl<'a> Rotator<'a> {
     async fn begin(&self, state: &mut State) -> Result<Option<Attempt>, RotationError> {
         let plan = self.plan;
         let first = Ground::look(self.store, &plan.secret).await?;
-        let before = first.version().clone();
+        // Another rotator may have been faster than the decision to rotate.
+        let before = plan.instead_of.clone();
+        let before = before.unwrap_or_else(|| first.version().clone());
         let _ = self.arn.set(first.current.credential.arn.clone());
         let mut ground = first;
         for look in 1.. {

@@ -20,7 +20,7 @@ pub use embedded::EmbeddedStore;
 pub use follower::{Depth, Follower, Found, Known, Labels};
 pub use store::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion, Description, NewSecret, RandomPassword,
-    SecretStore, SecretValue, StoreError, StoreFuture, Which,
+    RotationRules, SecretStore, SecretValue, StoreError, StoreFuture, Which,
 };
 pub use versions::Standing;
 

@@ -53,6 +53,23 @@ pub struct Description {
     pub deleted: Option<SystemTime>,
     /// Versions that carry at least one label, as the API shows them.
     pub versions: BTreeMap<VersionId, Vec<String>>,
+    /// What RotateSecret left; only DescribeSecret tells.
+    pub rotation: Option<Box<RotationRules>>,
+}
+
+/// How a store says that a secret is rotated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RotationRules {
+    /// RotationEnabled: CancelRotateSecret clears it.
+    pub enabled: bool,
+    /// RotationLambdaARN, or the service that owns the secret: who rotates it.
+    pub by: Option<String>,
+    /// Of AutomaticallyAfterDays and ScheduleExpression there is one.
+    pub after_days: Option<u64>,
+    pub expression: Option<String>,
+    /// Duration: the length of windows, `3h`.
+    pub duration: Option<String>,
+    pub last_rotated: Option<SystemTime>,
 }
 
 impl Description {

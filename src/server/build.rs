@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
+use super::rotation::Rotations;
 use crate::access::Policy;
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, Listen, ListenTls};
@@ -49,6 +50,7 @@ pub struct Built {
     pub started_at: SystemTime,
     /// The configuration in force, and the followers of its secrets.
     pub state: Mutex<State>,
+    pub rotations: Rotations,
 }
 
 pub struct State {
@@ -133,6 +135,7 @@ impl Built {
                 followers,
                 lingering: Vec::new(),
             }),
+            rotations: Rotations::default(),
         });
         Ok((built, listeners, admin, door))
     }

@@ -5,6 +5,7 @@ mod accept;
 mod build;
 mod reload;
 mod revoke;
+mod rotation;
 mod status;
 mod watch;
 
@@ -54,6 +55,7 @@ impl Proxy {
             door.start(closed.clone());
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
+        built.rotations.apply(&built);
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));
         Ok(Self {
             built,
@@ -66,6 +68,7 @@ impl Proxy {
     /// running is named in the log.
     pub fn reload(&self, config: Config) {
         reload::reload(&self.built, config);
+        self.built.rotations.apply(&self.built);
     }
 
     pub fn context(&self) -> &Arc<Context> {
@@ -84,6 +87,7 @@ impl Proxy {
     /// `shutdown_timeout`; sessions between transactions end at once.
     pub async fn stop(&self) {
         self.closing.send_replace(true);
+        self.built.rotations.stop();
         let deadline = Instant::now() + self.shutdown_timeout;
         let sessions = &self.built.context.sessions;
         sessions.dismiss(Signal::Shutdown);

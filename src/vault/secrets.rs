@@ -65,6 +65,7 @@ impl Secret {
 
     fn describe(self, versions: Labelled) -> Description {
         Description {
+            rotation: None,
             arn: self.arn.into(),
             name: self.name.into(),
             description: self.description,

@@ -18,14 +18,14 @@ const CLIENTS: usize = 4;
 
 /// Clients that work, come and go until they are told to stop; whatever goes
 /// wrong ends them.
-struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
     clients: Vec<JoinHandle<Result<(), tokio_postgres::Error>>>,
 }
 
 impl Load {
-    fn start(dsn: &str) -> Self {
+    pub fn start(dsn: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicU64::new(0));
         let clients = (0..CLIENTS)
@@ -52,7 +52,7 @@ impl Load {
         }
     }
 
-    async fn finish(self) {
+    pub async fn finish(self) {
         self.stop.store(true, Relaxed);
         for client in self.clients {
             let result = client.await.expect("no client panicked");

@@ -8,4 +8,5 @@ mod crash;
 mod gate;
 mod resume;
 mod scene;
+mod scheduled;
 mod single;

@@ -44,6 +44,24 @@ async fn from_wherever_it_stopped() {
     s.assert_whole().await;
     assert!(!s.logs_in(&old).await);
 
+    // A change by hand in the midst of it: the password in force is that of a
+    // version without a label.
+    let s = scene(s.cluster, "e").await;
+    let value = with_password(&s.current(), &new_password());
+    s.put(&value, &["--stage", "AWSPENDING", "--token", TOKEN]);
+    let password = serde_json::from_str::<serde_json::Value>(&value).expect("JSON");
+    let password = password["password"].as_str().expect("text").to_owned();
+    s.cluster.alter_password("e", &password).await;
+    let by_hand = with_password(&s.current(), &new_password());
+    s.put(&by_hand, &[]);
+    let args = ["secret", "stage", "app", "AWSPENDING", "--to"];
+    let current = s.labelled("AWSCURRENT").expect("a current version");
+    let more = [current.as_str(), "--from", TOKEN];
+    super::common::cli::pgvalet_ok(&s.proxy.config(), &[&args[..], &more].concat(), "");
+    let version = s.rotate_ok(&[]).await;
+    assert_ne!(version, TOKEN);
+    s.assert_whole().await;
+
     // Nothing logs in, and nothing is changed.
     let s = scene(s.cluster, "d").await;
     s.cluster.alter_password("d", &new_password()).await;

@@ -106,6 +106,7 @@ async fn plan(
         admin_secret,
         database,
         insist: args.now,
+        instead_of: None,
         patience: PATIENCE,
         emergency,
     })

@@ -167,6 +167,7 @@ impl SecretStore for Store {
         let (version, _) = self.current.lock().expect("not poisoned").clone();
         Box::pin(async move {
             Ok(Description {
+                rotation: None,
                 arn: "arn".into(),
                 name: id.as_str().into(),
                 description: None,
