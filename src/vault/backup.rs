@@ -92,6 +92,15 @@ fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenErr
     if verdict != "ok" {
         return Err(OpenError::Damaged(name.to_owned(), verdict));
     }
+    // SQLite reads what is missing of the last page as zeros, and is content.
+    let page: u32 = connection
+        .query_row("PRAGMA page_size", [], |row| row.get(0))
+        .map_err(at)?;
+    let size = fs::metadata(copy).map_err(io_error("read", name))?.len();
+    if size % u64::from(page.max(1)) != 0 {
+        let what = "its last page is cut off".to_owned();
+        return Err(OpenError::Damaged(name.to_owned(), what));
+    }
     let check = schema::read_key_check(name, &connection)?;
     let key = keyring::find(source, &check, name)?.into_key();
     let sealed = sealed::verify(name, &connection, &key)?;

@@ -61,7 +61,12 @@ pub struct Door {
 impl Door {
     pub async fn bind(listen: &StoreListen) -> Result<Self, ServeError> {
         let tls = match &listen.tls {
-            Some(tls) => Some(tls::for_clients(&tls.certificate, &tls.key, None)?),
+            Some(tls) => {
+                let mut config = tls::for_clients(&tls.certificate, &tls.key, None)?;
+                // What is spoken here is not Postgres' protocol.
+                Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+                Some(config)
+            }
             None => None,
         };
         let listener = TcpListener::bind(&listen.address).await;
