@@ -1,8 +1,8 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential bench instructions lint build fmt deny setup
+.PHONY: help demo test differential bench bench-store instructions lint build fmt deny setup chaos-rotate
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: ## a throwaway Postgres, clients without passwords, a rotation every few seconds
 	@scripts/setup.sh postgres
@@ -28,6 +28,12 @@ bench: build ## beside PgBouncer, a TCP relay and Postgres alone; QUICK=1: 90 se
 instructions: build ## of pgvalet per transaction, by callgrind: the same on a busy machine
 	@scripts/setup.sh bench
 	python3 scripts/bench/instructions.py
+
+chaos-rotate: setup ## the rotator killed everywhere, both strategies, every Postgres; minutes
+	cargo nextest run --test rotate --run-ignored only --no-capture killed_everywhere_at_length
+
+bench-store: ## how fast the embedded store's API answers, in figures
+	cargo bench --bench store
 
 lint: deny ## formatting, clippy, licences
 	cargo fmt --check

@@ -89,6 +89,51 @@ install_python() {
     cp "$wanted" "$stamp"
 }
 
+# The drivers of tests/drivers. A machine that has no package for one goes
+# without: the test then says that it did not run.
+install_node_postgres() {
+    local stamp=$cache/node/package-lock.json wanted=tests/drivers/node/package-lock.json
+    cmp -s "$wanted" "$stamp" && return
+    if ! have npm; then
+        say 'npm is missing: node-postgres will not be tested'
+        return
+    fi
+    say 'installing node-postgres in .cache/node'
+    mkdir -p "$cache/node"
+    cp tests/drivers/node/package.json "$cache/node"
+    cp "$wanted" "$cache/node/wanted.json"
+    (cd "$cache/node" && mv wanted.json package-lock.json && npm ci --silent --ignore-scripts --no-audit --no-fund) ||
+        { rm -f "$stamp" && say 'npm failed: node-postgres will not be tested'; }
+}
+
+install_jdbc() {
+    [ -e /usr/share/java/postgresql.jar ] && have javac && return
+    local missing=(libpostgresql-jdbc-java)
+    have javac || missing+=(default-jdk-headless)
+    apt_install "${missing[@]}" || say 'no JDBC driver here: it will not be tested'
+}
+
+install_pgx() {
+    local program=$cache/go/pgx source=tests/drivers/go/main.go gopath=/usr/share/gocode
+    [ "$program" -nt "$source" ] && return
+    if ! have go || [ ! -d "$gopath/src/github.com/jackc/pgx/v4" ]; then
+        # --no-upgrade: it must not take the machine's systemd along.
+        apt_install --no-upgrade golang-go golang-github-jackc-pgx-v4-dev || {
+            say 'no pgx here: it will not be tested'
+            return
+        }
+    fi
+    say 'building tests/drivers/go'
+    GO111MODULE=off GOPATH=$gopath GOFLAGS= GOCACHE=$cache/go/build go build -o "$program" "$source"
+}
+
+install_sqlx() {
+    local program=$cache/sqlx/debug/pgvalet-test-sqlx directory=tests/drivers/sqlx
+    [ "$program" -nt "$directory/src/main.rs" ] && [ "$program" -nt "$directory/Cargo.lock" ] && return
+    say 'building tests/drivers/sqlx'
+    cargo build --quiet --locked --manifest-path "$directory/Cargo.toml" --target-dir "$cache/sqlx"
+}
+
 # A second major version of Postgres. Where the repository lies in a directory
 # that the user `postgres` cannot enter, the server lives in /var/tmp, and
 # .cache/postgres18 only points at it.
@@ -178,3 +223,7 @@ fi
 install_programs
 install_python
 install_postgres18
+install_node_postgres
+install_jdbc
+install_pgx
+install_sqlx

@@ -55,23 +55,23 @@ def main() -> None:
             control("-d")
             dump = max(glob.glob(f"{out}.*"), key=lambda p: int(p.rsplit(".", 1)[1]))
             transactions = int(re.search(r"actually processed: (\d+)", done.stdout)[1])
-            total = int(re.search(r"^(?:totals|summary): (\d+)", Path(dump).read_text(), re.M)[1])
+            functions = annotate(dump)
+            total = sum(n for n, _ in functions)
             rows.append([name, f"{total / transactions:,.0f}".replace(",", " ")])
             if options.top:
                 print(f"\n{name}: {rows[-1][1]}")
-                annotate(dump, transactions, options.top)
+                for n, function in functions[:options.top]:
+                    print(f"{n / transactions:10.0f}  {function[:150]}")
         print("\n" + table(["instructions per transaction", ""], rows))
 
 
-def annotate(dump: str, transactions: int, top: int) -> None:
-    text = subprocess.run(["callgrind_annotate", "--threshold=100", dump], capture_output=True, text=True).stdout
-    shown = 0
-    for line in text.splitlines():
-        found = re.match(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+(.*)", line)
-        if found and "PROGRAM TOTALS" not in line and shown < top:
-            shown += 1
-            each = int(found[1].replace(",", "")) / transactions
-            print(f"{each:10.0f}  {re.sub(r' *[[].*[]]$', '', found[2])[:150]}")
+def annotate(dump: str) -> list[tuple[int, str]]:
+    """What each function cost itself. (The totals of a dump are wrong once
+    counting was switched on in the middle of a function.)"""
+    text = subprocess.run(["callgrind_annotate", "--auto=no", "--threshold=100", dump], capture_output=True, text=True).stdout
+    found = re.findall(r"^ *([\d,]+) \( *[\d.]+%\) +(?!PROGRAM TOTALS)(\S.*?)(?: \[.*)?$", text, re.M)
+    costs = [(int(n.replace(",", "")), function) for n, function in found]
+    return [(n, function) for n, function in costs if n < 1 << 40]
 
 
 main()

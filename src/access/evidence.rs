@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use nix::unistd::{Uid, User};
 
+use super::aws_iam::Caller;
+use super::token::Verified;
 use super::{Certificate, loopback};
 use crate::audit::IdentityRef;
 use crate::config::UserRef;
@@ -25,6 +27,11 @@ pub struct Evidence {
     pub account: Option<Account>,
     /// What it has shown, and proved to be its own.
     pub certificate: Option<Arc<Certificate>>,
+    /// What issuers of the rules vouch for, of a token that the client
+    /// presented.
+    pub tokens: Vec<Verified>,
+    /// Who STS says it is.
+    pub aws: Option<Caller>,
 }
 
 /// A user of this machine.
@@ -80,6 +87,8 @@ impl Evidence {
             local: None,
             account: None,
             certificate: None,
+            tokens: Vec::new(),
+            aws: None,
         }
     }
 
@@ -122,6 +131,23 @@ impl Evidence {
 
     /// How the audit log names the client: by the strongest that is known.
     pub fn identity(&self) -> IdentityRef {
+        if let Some(token) = self.tokens.first() {
+            return IdentityRef {
+                method: "token".into(),
+                subject: token.subject.as_str().into(),
+                issuer: Some(token.by.issuer.as_str().into()),
+                token_id: token.id.as_deref().map(Into::into),
+                ..IdentityRef::default()
+            };
+        }
+        if let Some(caller) = &self.aws {
+            return IdentityRef {
+                method: "aws_iam".into(),
+                subject: caller.arn.clone(),
+                issuer: Some("sts".into()),
+                ..IdentityRef::default()
+            };
+        }
         let account = self.account.as_ref();
         if let Some(certificate) = &self.certificate {
             let names = certificate.names();

@@ -8,6 +8,8 @@
 //! * `evidence` what is known of a connection, gathered once, before any rule is asked
 //! * `loopback` whose a TCP connection over loopback is
 //! * `rule`     whether a rule's conditions hold, and which do not
+//! * `aws_iam`  callers that AWS STS vouches for
+//! * `token`    tokens, and the issuers that vouch for them
 //! * `decision` what all rules together say, and why
 //!
 //! Only gathering asks the system. Everything after it is a pure function of
@@ -16,11 +18,13 @@
 //! that has to be asked of the client (a password message) is gathered in the
 //! handshake as well, before [`Policy::decide`].
 
+pub mod aws_iam;
 mod certificate;
 mod decision;
 mod evidence;
 mod loopback;
 mod rule;
+pub mod token;
 
 pub use certificate::Certificate;
 pub use decision::{Decision, Denial, Grant, Weighed};
@@ -32,8 +36,10 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Client, Config, Database};
+use crate::config::{Client, Config, Database, Sts, TokenMethod};
 use crate::net::Peer;
+use aws_iam::Callers;
+use token::{Issuers, Rejected};
 
 /// The rules in force.
 pub struct Policy {
@@ -41,10 +47,21 @@ pub struct Policy {
     clients: Vec<Arc<Client>>,
     /// Beside each rule, what its clients may hold of a pool.
     shares: Vec<Option<Arc<Semaphore>>>,
+    issuers: Issuers,
+    callers: Callers,
+}
+
+/// What a client has to present, and how it is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub method: TokenMethod,
+    /// Where tokens come from; of AWS there is nothing to say.
+    pub issuer: Option<&'a str>,
 }
 
 impl Policy {
-    /// Rules that are as they were before share with the sessions they let in.
+    /// `before`: the one it takes the place of, whose issuers' keys are kept; and
+    /// rules that are as they were share with the sessions they let in.
     pub fn new(config: &Config, before: Option<&Self>) -> Self {
         let share = |client: &Arc<Client>| {
             let most = client.pool_size?;
@@ -55,11 +72,72 @@ impl Policy {
             kept.and_then(|(_, share)| share.clone())
                 .or_else(|| Some(Arc::new(Semaphore::new(most))))
         };
+        let rules = config.clients.iter().filter_map(|c| c.token.as_ref());
+        let none = Issuers::default();
         Self {
             databases: config.databases.clone(),
             shares: config.clients.iter().map(share).collect(),
             clients: config.clients.clone(),
+            issuers: Issuers::new(rules, before.map_or(&none, |b| &b.issuers)),
+            callers: Callers::new(
+                config.clients.iter().any(|c| c.aws_iam.is_some()),
+                before.map_or(&Callers::default(), |b| &b.callers),
+            ),
         }
+    }
+
+    /// Whether the client has to be asked for a token, and how. It is, where
+    /// a rule with a token would come before the one that decides without.
+    ///
+    /// Where no rule would let it in without a token, all rules count that fit
+    /// the connection, whatever they grant: being asked must not tell an unknown
+    /// database from a known one.
+    pub fn asks_for_token(&self, request: &Request<'_>) -> Option<Ask<'_>> {
+        let mut asking = None;
+        for client in &self.clients {
+            let mismatches = rule::mismatches(client, request);
+            let ask = ask(client);
+            if mismatches.is_empty() {
+                return None;
+            } else if mismatches.iter().all(|m| m.is_about_proof()) {
+                return ask;
+            } else if mismatches
+                .iter()
+                .all(|m| m.is_about_proof() || m.is_about_wishes())
+            {
+                asking = asking.or(ask);
+            }
+        }
+        asking
+    }
+
+    /// What the issuers of the rules, or STS, say about what a client
+    /// presented; it becomes part of the evidence.
+    ///
+    /// # Errors
+    /// [`Rejected`] where nobody vouches for it.
+    pub async fn examine(&self, token: &str, evidence: &mut Evidence) -> Result<(), Rejected> {
+        if !token.starts_with("http") {
+            let rules = self.clients.iter().filter_map(|c| c.token.as_ref());
+            evidence.tokens = self.issuers.verify(token, rules).await?;
+            return Ok(());
+        }
+        let mut rejected = Rejected::UnknownIssuer;
+        let mut asked: Vec<&Sts> = Vec::new();
+        for rule in self.clients.iter().filter_map(|c| c.aws_iam.as_ref()) {
+            if asked.contains(&&rule.sts) {
+                continue;
+            }
+            asked.push(&rule.sts);
+            match self.callers.identify(token, &rule.sts).await {
+                Ok(caller) => {
+                    evidence.aws = Some(caller);
+                    return Ok(());
+                }
+                Err(why) => rejected = why,
+            }
+        }
+        Err(rejected)
     }
 
     /// Whether the system has to be asked whose this connection is: always by a
@@ -103,4 +181,17 @@ impl Policy {
         };
         Decision { grant, rules }
     }
+}
+
+fn ask(client: &Client) -> Option<Ask<'_>> {
+    if let Some(token) = &client.token {
+        return Some(Ask {
+            method: token.method,
+            issuer: Some(&token.issuer.issuer),
+        });
+    }
+    client.aws_iam.as_ref().map(|_| Ask {
+        method: TokenMethod::Password,
+        issuer: None,
+    })
 }

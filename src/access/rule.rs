@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::Evidence;
-use crate::config::Client;
+use super::aws_iam;
+use crate::access::token::satisfies;
+use crate::config::{Client, TokenRule};
 use crate::net::Peer;
 
 /// What is decided about: a connection, what its client asks for, and when.
@@ -31,6 +33,13 @@ pub enum Mismatch {
     NoCertificate,
     Certificate,
     NotNow,
+    /// It has not shown who it is in AWS.
+    NoAwsCaller,
+    AwsCaller,
+    /// No token was presented that an issuer vouches for.
+    NoToken,
+    /// It says something else than the rule asks for.
+    Token,
 }
 
 type Held = Result<(), Mismatch>;
@@ -48,6 +57,8 @@ pub(super) fn mismatches(rule: &Client, request: &Request<'_>) -> Vec<Mismatch> 
         loopback_user(rule, evidence),
         certificate(rule, evidence),
         unless(rule.holds(request.now), Mismatch::NotNow),
+        token(rule, evidence),
+        aws_iam(rule, evidence),
     ]
     .into_iter()
     .filter_map(Result::err)
@@ -113,7 +124,36 @@ fn certificate(rule: &Client, evidence: &Evidence) -> Held {
     )
 }
 
+fn token(rule: &Client, evidence: &Evidence) -> Held {
+    let Some(wanted) = &rule.token else {
+        return Ok(());
+    };
+    if evidence.tokens.is_empty() {
+        return Err(Mismatch::NoToken);
+    }
+    let one_does = evidence.tokens.iter().any(|t| satisfies(wanted, t));
+    unless(one_does, Mismatch::Token)
+}
+
+fn aws_iam(rule: &Client, evidence: &Evidence) -> Held {
+    let Some(wanted) = &rule.aws_iam else {
+        return Ok(());
+    };
+    let caller = evidence.aws.as_ref().ok_or(Mismatch::NoAwsCaller)?;
+    unless(aws_iam::satisfies(wanted, caller), Mismatch::AwsCaller)
+}
+
 impl Mismatch {
+    /// Whether it lies in what the client asks for, not in who it is.
+    pub(super) fn is_about_wishes(self) -> bool {
+        matches!(self, Self::Database | Self::User)
+    }
+
+    /// Whether the client might still prove it.
+    pub(super) fn is_about_proof(self) -> bool {
+        matches!(self, Self::NoToken | Self::NoAwsCaller)
+    }
+
     /// The key of the rule that does not hold.
     pub fn condition(self) -> &'static str {
         match self {
@@ -124,6 +164,8 @@ impl Mismatch {
             Self::NotOverLoopback | Self::LoopbackUser => "loopback_user",
             Self::NoCertificate | Self::Certificate => "certificate",
             Self::NotNow => "valid",
+            Self::NoToken | Self::Token => "token",
+            Self::NoAwsCaller | Self::AwsCaller => "aws_iam",
         }
     }
 
@@ -169,6 +211,14 @@ impl Mismatch {
                     .map_or_else(String::new, ToString::to_string);
                 format!("it is in force {period}")
             }
+            Self::NoAwsCaller => "the client has not shown who it is in AWS".to_owned(),
+            Self::AwsCaller => {
+                let caller = evidence.aws.as_ref().map_or("nobody", |c| &c.role);
+                let wanted = rule.aws_iam.as_ref().map_or("", |r| r.role.as_str());
+                format!("the caller is {caller}, not {wanted}")
+            }
+            Self::NoToken => "there is no valid token".to_owned(),
+            Self::Token => other_token(evidence, rule.token.as_ref()),
         }
     }
 }
@@ -179,6 +229,27 @@ fn other_account(evidence: &Evidence, wanted: Option<&crate::config::UserRef>) -
         Some(account) => format!("the client is {account}, not {wanted}"),
         None => format!("nothing says whether the client is {wanted}"),
     }
+}
+
+fn other_token(evidence: &Evidence, wanted: Option<&TokenRule>) -> String {
+    let Some(wanted) = wanted else {
+        return "it asks for no token".to_owned(); // and so never mismatches
+    };
+    let found: Vec<String> = evidence
+        .tokens
+        .iter()
+        .map(|t| {
+            let audience = t.audience.join(", ");
+            format!("{} of {} for {audience}", t.subject, t.by.issuer)
+        })
+        .collect();
+    format!(
+        "the token is {}; wanted: {} of {} for {}",
+        found.join("; "),
+        wanted.subject.as_ref().map_or("anybody", |s| s.as_str()),
+        wanted.issuer.issuer,
+        wanted.audience
+    )
 }
 
 #[cfg(test)]

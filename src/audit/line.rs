@@ -12,8 +12,6 @@
 //! of a chain. Nothing is ever serialised a second time, so that `sed` and
 //! `sha256sum` are enough to check a line.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::digest;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -112,10 +110,10 @@ fn hash(prev: &str, canonical: &[&[u8]]) -> String {
         context.update(part);
     }
     let digest = context.finish();
-    digest.as_ref().iter().fold(String::new(), |mut s, byte| {
-        let _ = write!(s, "{byte:02x}"); // a String takes everything
-        s
-    })
+    // Not by `format!`: this is a fifth of what a line costs.
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    let digits = digest.as_ref().iter().flat_map(|b| [b >> 4, b & 15]);
+    digits.map(digit).collect()
 }
 
 /// What the chain needs to know of a line that was read.

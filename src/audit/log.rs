@@ -7,18 +7,14 @@ use std::time::{Duration, Instant};
 
 use ::metrics::Counter;
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::Record;
+use super::queue::{ROOM, Sender, queue};
 use super::sink::Sink;
 use super::writer::Writer;
 use crate::config::{self, AuditSink, OnAuditFailure};
 use crate::observe::Metrics;
-
-/// Records that may wait for the writer: seconds of a busy proxy, and few
-/// megabytes.
-const QUEUE: usize = 8192;
 
 /// How often at most the log file is looked for at its path.
 const ROTATION_CHECK: Duration = Duration::from_secs(1);
@@ -41,17 +37,10 @@ pub enum AuditError {
     Locked(String),
     #[error("the audit log {path} cannot be written: {error}")]
     Write { path: String, error: String },
-    #[error("the audit log does not keep up: {QUEUE} records wait to be written")]
+    #[error("the audit log does not keep up: {ROOM} records wait to be written")]
     Full,
     #[error("the audit log is closed")]
     Closed,
-}
-
-/// What the writer is asked to do.
-pub(super) enum Job {
-    Write(Box<Entry>),
-    /// Write what is queued, and stop.
-    Close(oneshot::Sender<()>),
 }
 
 pub(super) struct Entry {
@@ -100,7 +89,7 @@ impl Counts {
 /// The audit log. Cheap to clone; the log is closed when the last one goes.
 #[derive(Clone)]
 pub struct Audit {
-    queue: mpsc::Sender<Job>,
+    queue: Sender,
     pub(super) counts: Arc<Counts>,
     on_failure: OnAuditFailure,
 }
@@ -122,11 +111,11 @@ impl Audit {
             AuditSink::File(path) => Sink::open(path, rotation_check)?,
         };
         let counts = Arc::new(Counts::new(metrics));
-        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (queue, records) = queue();
         let writer = Writer::new(sink, chain, counts.clone());
         std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || writer.run(jobs))
+            .spawn(move || writer.run(records))
             .map_err(|error| AuditError::Open {
                 path: name(&config.sink),
                 error: format!("no thread for its writer: {error}"),
@@ -146,11 +135,11 @@ impl Audit {
     /// Records without waiting. A record that finds no room is lost and
     /// counted, and the next line says so.
     pub fn record(&self, record: Record) {
-        match self.queue.try_send(Job::Write(entry(record, None))) {
+        match self.queue.send(entry(record, None)) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => self.counts.lose(1, &AuditError::Full),
             // The proxy is at its end, and has said so.
-            Err(TrySendError::Closed(_)) => self.counts.failures.increment(1),
+            Err(AuditError::Closed) => self.counts.failures.increment(1),
+            Err(error) => self.counts.lose(1, &error),
         }
     }
 
@@ -159,12 +148,7 @@ impl Audit {
     /// future does not take the record back.
     pub async fn record_durably(&self, record: Record) -> Result<(), AuditError> {
         let (done, written) = oneshot::channel();
-        let sent = self.queue.try_send(Job::Write(entry(record, Some(done))));
-        if let Err(e) = sent {
-            let error = match e {
-                TrySendError::Full(_) => AuditError::Full,
-                TrySendError::Closed(_) => AuditError::Closed,
-            };
+        if let Err(error) = self.queue.send(entry(record, Some(done))) {
             self.counts.lose(1, &error);
             return Err(error);
         }
@@ -173,20 +157,16 @@ impl Audit {
 
     /// Writes all that is queued and closes the log, for every clone.
     pub async fn close(self) {
-        let (closed, done) = oneshot::channel();
-        if self.queue.send(Job::Close(closed)).await.is_ok() {
-            // An error means that the writer is gone, which is what is wanted.
-            let _ = done.await;
-        }
+        self.queue.close().await;
     }
 }
 
-fn entry(record: Record, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Box<Entry> {
-    Box::new(Entry {
+fn entry(record: Record, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {
+    Entry {
         time: Utc::now(),
         record,
         done,
-    })
+    }
 }
 
 /// What messages call a sink.

@@ -9,6 +9,7 @@
 mod line;
 mod log;
 mod query;
+mod queue;
 mod record;
 mod sink;
 mod tail;

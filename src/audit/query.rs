@@ -27,12 +27,19 @@ impl Filter {
         let is = |wanted: &Option<String>, pointer: &str| {
             wanted.as_deref().is_none_or(|w| text(record, pointer) == w)
         };
-        let secret = is(&self.secret, "/credential/secret") || is(&self.secret, "/credential/arn");
+        let secret = [
+            "/credential/secret",
+            "/credential/arn",
+            CALL_SECRET,
+            "/call/resources/0/ARN",
+        ]
+        .iter()
+        .any(|pointer| is(&self.secret, pointer));
         let version = self
             .version
             .as_deref()
-            .is_none_or(|v| text(record, "/credential/version").starts_with(v));
-        is(&self.client, "/client")
+            .is_none_or(|v| either(record, "/credential/version", CALL_VERSION).starts_with(v));
+        (is(&self.client, "/client") || is_caller(&self.client, record))
             && is(&self.database, "/database")
             && is(&self.event, "/event")
             && secret
@@ -48,6 +55,23 @@ impl Filter {
             return false;
         };
         self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
+    }
+}
+
+/// Where `store.call` has what other records have elsewhere.
+const CALL_SECRET: &str = "/call/requestParameters/secretId";
+const CALL_VERSION: &str = "/call/additionalEventData/secretVersionId";
+
+/// The principal of a `store.call` stands in the place of a client.
+fn is_caller(wanted: &Option<String>, record: &Value) -> bool {
+    let caller = text(record, "/call/userIdentity/userName");
+    !caller.is_empty() && wanted.as_deref() == Some(caller)
+}
+
+fn either<'a>(record: &'a Value, first: &str, second: &str) -> &'a str {
+    match text(record, first) {
+        "" => text(record, second),
+        found => found,
     }
 }
 
@@ -94,11 +118,11 @@ pub fn table_row(record: &Value) -> String {
     row([
         &time,
         text(record, "/event"),
-        text(record, "/client"),
+        either(record, "/client", "/call/userIdentity/userName"),
         text(record, "/source"),
         text(record, "/database"),
-        text(record, "/credential/secret"),
-        &head(text(record, "/credential/version"), 8),
+        either(record, "/credential/secret", CALL_SECRET),
+        &head(either(record, "/credential/version", CALL_VERSION), 8),
         text(record, "/credential/user"),
         &remarks(record),
     ])
@@ -106,6 +130,10 @@ pub fn table_row(record: &Value) -> String {
 
 fn remarks(record: &Value) -> String {
     let mut remarks = Vec::new();
+    let operation = text(record, "/call/eventName");
+    if !operation.is_empty() {
+        remarks.push(operation.to_owned());
+    }
     if text(record, "/outcome") == "failure" {
         remarks.push("failed".to_owned());
     }
@@ -128,6 +156,40 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn calls_of_the_store_are_found_by_secret_and_principal() {
+        let record = json!({
+            "v": 1, "seq": 7, "time": "2026-01-02T03:04:05.678901Z", "event": "store.call",
+            "source": "10.0.0.9", "outcome": "failure", "reason": "AccessDeniedException",
+            "call": {
+                "eventName": "GetSecretValue",
+                "userIdentity": { "userName": "api" },
+                "requestParameters": { "secretId": "prod/a" },
+                "resources": [{ "ARN": "arn:a" }],
+                "additionalEventData": { "secretVersionId": "0123456789" },
+            },
+        });
+        let filter = |client: Option<&str>, secret: Option<&str>, version: Option<&str>| Filter {
+            client: client.map(Into::into),
+            secret: secret.map(Into::into),
+            version: version.map(Into::into),
+            ..Filter::default()
+        };
+        assert!(filter(Some("api"), Some("prod/a"), Some("0123")).matches(&record));
+        assert!(filter(None, Some("arn:a"), None).matches(&record));
+        assert!(!filter(Some("other"), None, None).matches(&record));
+        assert!(!filter(None, Some("prod/b"), None).matches(&record));
+        let row = table_row(&record);
+        for part in [
+            "api",
+            "prod/a",
+            "01234567",
+            "GetSecretValue, failed, AccessDeniedException",
+        ] {
+            assert!(row.contains(part), "{row}");
+        }
+    }
 
     fn record() -> Value {
         json!({

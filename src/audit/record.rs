@@ -26,6 +26,9 @@ pub enum Event {
     SecretAdopt,
     #[serde(rename = "secret.fail")]
     SecretFail,
+    /// A step of a rotation that ended.
+    #[serde(rename = "rotation.step")]
+    RotationStep,
     #[serde(rename = "drain.start")]
     DrainStart,
     #[serde(rename = "drain.end")]
@@ -65,6 +68,9 @@ pub struct IdentityRef {
     /// The program at the other end, where it could be found out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub exe: Option<Arc<str>>,
+    /// Which token that was (`jti`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token_id: Option<Arc<str>>,
 }
 
 /// A version of a secret; never its value, a part of it, or a hash of it.
@@ -115,6 +121,9 @@ pub struct Record {
     /// Number of the rule in the file, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rule: Option<usize>,
+    /// Of a rotation: `createSecret`, `setSecret`, …
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub step: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -152,6 +161,7 @@ impl Record {
             application_name: None,
             tls: None,
             rule: None,
+            step: None,
             outcome: None,
             reason: None,
             sqlstate: None,

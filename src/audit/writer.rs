@@ -3,14 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::{mpsc, oneshot};
-
 use super::line::{Chain, Notes, append};
-use super::log::{AuditError, Counts, Entry, Job};
+use super::log::{AuditError, Counts, Entry};
+use super::queue::Receiver;
 use super::sink::Sink;
-
-/// Records in one write at most: the first of them waits for the last.
-const BATCH: usize = 512;
 
 pub(super) struct Writer {
     sink: Sink,
@@ -45,24 +41,9 @@ impl Writer {
     }
 
     /// Until the log is closed, or the last handle is gone.
-    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut closing: Vec<oneshot::Sender<()>> = Vec::new();
+    pub(super) fn run(mut self, records: Receiver) {
         let mut batch = Vec::new();
-        while let Some(first) = jobs.blocking_recv() {
-            let mut next = Some(first);
-            while let Some(job) = next {
-                match job {
-                    Job::Write(entry) => batch.push(*entry),
-                    Job::Close(done) => {
-                        // No more is let in; what is queued is still read.
-                        jobs.close();
-                        closing.push(done);
-                    }
-                }
-                next = (batch.len() < BATCH)
-                    .then(|| jobs.try_recv().ok())
-                    .flatten();
-            }
+        while records.take(&mut batch) {
             self.write(&mut batch);
         }
         if let Err(error) = self.sink.sync() {
@@ -70,9 +51,7 @@ impl Writer {
         }
         // The file's lock is free before anybody hears of it.
         drop(self);
-        for done in closing {
-            let _ = done.send(()); // whoever asked may have left
-        }
+        drop(records);
     }
 
     fn write(&mut self, batch: &mut Vec<Entry>) {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{Failure, files, online, table};
 use crate::config::{
-    AuditSink, Client, Config, Database, ListenAddress, ListenTls, OnAuditFailure, StoreKind,
-    UpstreamTls, is_local, warnings,
+    AuditSink, Client, Config, Database, Hosts, ListenAddress, ListenTls, OnAuditFailure,
+    StoreKind, UpstreamTls, warnings,
 };
 
 #[derive(clap::Args)]
@@ -142,9 +142,7 @@ fn listeners(config: &Config) -> String {
 
 fn store(kind: &StoreKind) -> String {
     match kind {
-        StoreKind::Embedded { path, key_file } => {
-            format!("embedded, {}, key {}", path.display(), key_file.display())
-        }
+        StoreKind::Embedded { path, key } => format!("embedded, {}, {key}", path.display()),
         StoreKind::Aws {
             region,
             endpoint_url,
@@ -173,7 +171,8 @@ fn audit(config: &Config) -> String {
 }
 
 fn database(d: &Database) -> Vec<String> {
-    let host = d.host.as_deref().unwrap_or("(secret)");
+    let host = d.host.as_ref().map(ToString::to_string);
+    let host = host.as_deref().unwrap_or("(secret)");
     let port = d.port.map(|p| format!(":{p}")).unwrap_or_default();
     let dbname = d
         .dbname
@@ -181,7 +180,7 @@ fn database(d: &Database) -> Vec<String> {
         .map(|d| format!("/{d}"))
         .unwrap_or_default();
     let tls = match d.tls {
-        None => match d.host.as_deref().map(is_local) {
+        None => match d.host.as_ref().map(Hosts::are_local) {
             Some(true) => "disable",
             Some(false) => "verify-full",
             None => "verify-full, disable on loopback",
@@ -212,6 +211,13 @@ fn client(c: &Client) -> Vec<String> {
     }
     if let Some(user) = &c.loopback_user {
         conditions.push(format!("loopback user {user}"));
+    }
+    if let Some(token) = &c.token {
+        let subject = token.subject.as_ref().map_or("anybody", |s| s.as_str());
+        conditions.push(format!("token of {} for {subject}", token.issuer.issuer));
+    }
+    if let Some(caller) = &c.aws_iam {
+        conditions.push(format!("AWS caller {}", caller.role.as_str()));
     }
     if let Some(names) = &c.certificate {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();

@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::config::{AuditSink, Config, ListenAddress, ListenTls, StoreKind};
 use crate::net::{ClientTrust, tls};
 use crate::observe::Token;
+use crate::vault::KeySource;
 
 /// One sentence for each file that will not do.
 pub(super) fn problems(config: &Config) -> Vec<String> {
@@ -21,8 +22,12 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     if let Some(path) = &config.admin.token_file {
         list.check("[admin] token_file", Token::read(path));
     }
-    if let StoreKind::Embedded { path, key_file } = &config.store.kind {
-        list.store(path, key_file);
+    if let StoreKind::Embedded { path, key } = &config.store.kind {
+        list.store(path, key);
+    }
+    if let Some(tls) = config.store.listen.as_ref().and_then(|l| l.tls.as_ref()) {
+        list.check("[store] tls_certificate", certificates(&tls.certificate));
+        list.check("[store] tls_key", tls::private_key(&tls.key));
     }
     if let AuditSink::File(path) = &config.audit.sink {
         list.check("[audit] path", can_be_written(path));
@@ -62,8 +67,11 @@ impl Problems {
         }
     }
 
-    fn store(&mut self, path: &Path, key_file: &Path) {
+    fn store(&mut self, path: &Path, key: &KeySource) {
         self.check("[store] path", can_be_written(path));
+        let Some(key_file) = key.file() else {
+            return self.check("[store] key", key_in_environment(key));
+        };
         if !key_file.exists() {
             if path.exists() {
                 self.0.push(format!(
@@ -77,6 +85,14 @@ impl Problems {
         }
         self.check("[store] key_file", can(key_file, AccessFlags::R_OK, "read"));
         self.check("[store] key_file", private(key_file));
+    }
+}
+
+fn key_in_environment(key: &KeySource) -> Result<(), String> {
+    match key.read() {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(format!("the {key} is not set")),
+        Err(e) => Err(e.to_string()),
     }
 }
 

@@ -8,9 +8,11 @@ mod files;
 mod harden;
 mod logging;
 mod online;
+mod rotate;
 mod run;
 pub mod secret;
 mod status;
+mod store;
 mod table;
 
 use std::io::{self, Write};
@@ -63,6 +65,8 @@ enum Command {
         after_help = "Example:\n  pgvalet secret create prod/orders --file value.json"
     )]
     Secret(secret::SecretCommand),
+    /// Change the password of a secret's database role, here and in the store
+    Rotate(rotate::Args),
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -70,6 +74,12 @@ enum Command {
     Explain(explain::Args),
     /// Show pools, generations and drains of a running proxy
     Status(status::Args),
+    /// Serve the embedded store and look after it: who may use it, its key, its backups
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet store backup /backup/store.db"
+    )]
+    Store(store::StoreCommand),
 }
 
 /// Why a command did not do what it was asked; decides the exit code.
@@ -149,9 +159,11 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
                 Ok(secret::run(command.clone(), &*store).await?)
             })
         }
+        Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Explain(args) => explain::run(args, &load(cli)?, out),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
+        Command::Store(command) => store::run(command, &load(cli)?, out),
     }
 }
 

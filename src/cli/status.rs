@@ -15,6 +15,18 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    let status = ask(config).await?;
+    if args.json {
+        let json = serde_json::to_string_pretty(&status).map_err(io::Error::other)?;
+        writeln!(out, "{json}")?;
+    } else {
+        show(&status, out)?;
+    }
+    Ok(())
+}
+
+/// The status of the proxy that runs with this configuration.
+pub(super) async fn ask(config: &Config) -> Result<Status, Failure> {
     let Some(address) = &config.admin.address else {
         return Err(Failure::Usage(
             "the configuration switches the admin listener off, so there is nobody to ask; set [admin] address"
@@ -25,16 +37,9 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
         None => None,
         Some(path) => Some(Token::read(path).map_err(|e| Failure::Failed(e.to_string()))?),
     };
-    let status = observe::fetch(&reachable(address), token.as_ref())
+    observe::fetch(&reachable(address), token.as_ref())
         .await
-        .map_err(|e| Failure::Failed(e.to_string()))?;
-    if args.json {
-        let json = serde_json::to_string_pretty(&status).map_err(io::Error::other)?;
-        writeln!(out, "{json}")?;
-    } else {
-        show(&status, out)?;
-    }
-    Ok(())
+        .map_err(|e| Failure::Failed(e.to_string()))
 }
 
 /// A listener on all addresses is asked on loopback.

@@ -124,6 +124,11 @@ impl<'p, 'i> Section<'p, 'i> {
         Some(self.entries.swap_remove(i).value)
     }
 
+    /// Where the section stands.
+    pub(super) fn at(&self) -> Range<usize> {
+        self.at.clone()
+    }
+
     /// Whether the key was written and not yet taken.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|e| e.key == key)

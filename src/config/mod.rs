@@ -5,22 +5,29 @@
 //! Relative paths stay as written: they are relative to the directory pgvalet
 //! is started in, not to that of the file.
 
+mod aws_iam;
 mod duration;
 mod error;
 mod file;
+mod hosts;
 mod identity;
+mod rotation;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod token;
 mod validate;
 mod validity;
 mod values;
 mod warnings;
 
+pub use aws_iam::{AwsIamRule, Sts};
 pub use duration::parse as parse_duration;
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
+pub use hosts::{Host, Hosts, SessionAttrs};
 pub use identity::{CertificateName, ClientCa, Guard, Revoke};
+pub use token::{Pattern, TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
 pub use validity::Validity;
 pub use values::is_local;
@@ -33,7 +40,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::rotation::{Schedule, Strategy};
 use crate::secret::SecretId;
+use crate::vault::KeySource;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -134,13 +143,29 @@ pub struct Store {
     pub kind: StoreKind,
     /// How often a secret's version is looked up.
     pub refresh: Duration,
+    /// Where the embedded store's API is served; `None`: nowhere.
+    pub listen: Option<StoreListen>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreListen {
+    /// `host:port`
+    pub address: String,
+    /// Without it, only loopback is possible.
+    pub tls: Option<StoreTls>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreTls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreKind {
     Embedded {
         path: PathBuf,
-        key_file: PathBuf,
+        key: KeySource,
     },
     Aws {
         region: Option<String>,
@@ -174,21 +199,46 @@ pub struct Database {
     pub secret: SecretId,
     /// These three win over the secret's own; the client never chooses them.
     /// A host that starts with `/` is the directory of a unix socket.
-    pub host: Option<String>,
+    pub host: Option<Hosts>,
+    /// Of the hosts that name none of their own.
     pub port: Option<u16>,
+    pub target_session_attrs: SessionAttrs,
     pub dbname: Option<String>,
     /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
     pub tls: Option<UpstreamTls>,
     pub tls_ca: Option<PathBuf>,
+    /// What pgvalet shows of itself: certificate and key, PEM.
+    pub tls_identity: Option<(PathBuf, PathBuf)>,
+    /// Refuse a login that is not bound to its TLS connection
+    /// (SCRAM-SHA-256-PLUS).
+    pub require_channel_binding: bool,
+    /// Fewer SCRAM iterations than this are refused.
+    pub min_scram_iterations: u32,
+    pub auth: UpstreamAuth,
     /// Authentication methods beyond SCRAM-SHA-256 that this server may ask for.
     pub allow_md5: bool,
     /// Only ever over TLS with a verified name, or on a unix socket or loopback.
     pub allow_cleartext: bool,
     pub pool_mode: PoolMode,
+    /// What Postgres is shown as application_name: a text with
+    /// `{application_name}` and `{client}`.
+    pub application_name: Option<Arc<str>>,
     /// The ceiling of server connections, old and new generations together.
     pub pool_size: usize,
     pub min_pool_size: usize,
+    /// More of them, for as long as a client has waited longer than
+    /// `reserve_pool_timeout`.
+    pub reserve_pool_size: usize,
+    pub reserve_pool_timeout: Duration,
+    /// `None`: as many as `[listen] max_clients` lets in.
+    pub max_clients: Option<usize>,
     pub pool_wait_timeout: Duration,
+    /// An idle connection is tried before it is handed out, when it was idle
+    /// for longer. This and the three below: zero is off.
+    pub server_check_delay: Duration,
+    pub query_timeout: Duration,
+    pub idle_transaction_timeout: Duration,
+    pub client_idle_timeout: Duration,
     pub server_idle_timeout: Duration,
     pub server_lifetime: Duration,
     pub connect_timeout: Duration,
@@ -196,6 +246,18 @@ pub struct Database {
     pub drain_deadline_action: DrainDeadlineAction,
     /// How long clients queue while no known version logs in.
     pub rotation_grace: Duration,
+    /// How pgvalet rotates the secret of this database; `None`: it only follows.
+    pub rotation: Option<Rotation>,
+}
+
+/// `rotation = { … }` of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// `None`: only when somebody asks for it.
+    pub schedule: Option<Schedule>,
+    /// `None`: alternating where the secret names an admin secret, else single.
+    pub strategy: Option<Strategy>,
+    pub admin_secret: Option<SecretId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,6 +267,17 @@ pub enum UpstreamTls {
     Require,
     VerifyCa,
     VerifyFull,
+}
+
+/// What a login proves itself with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UpstreamAuth {
+    /// The password of the secret.
+    #[default]
+    Password,
+    /// A token of RDS IAM authentication, made with the AWS credentials of this
+    /// process; the secret says host and user.
+    RdsIam,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,6 +317,8 @@ pub struct Client {
     pub unix_user: Option<UserRef>,
     /// Whose the client's end of a TCP connection over loopback is.
     pub loopback_user: Option<UserRef>,
+    pub token: Option<TokenRule>,
+    pub aws_iam: Option<AwsIamRule>,
     /// Names of which its certificate must have one.
     pub certificate: Option<Vec<CertificateName>>,
     /// In the order of the file; patterns (`orders_*`) are replaced by the

@@ -5,14 +5,23 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use super::aws_iam::aws_iam;
 use super::error::nearest;
 use super::file::{Section, integer};
 use super::identity::is_open;
+use super::token::token;
 use super::values::{network, nonempty, secret};
 use super::{CertificateName, Client, Listen, UserRef, Validity};
 
 /// The keys that say how a client is recognised.
-const CONDITIONS: &[&str] = &["network", "unix_user", "loopback_user", "certificate"];
+const CONDITIONS: &[&str] = &[
+    "network",
+    "unix_user",
+    "loopback_user",
+    "certificate",
+    "token",
+    "aws_iam",
+];
 
 /// Reads one rule; `known` are the databases there are.
 pub(super) fn client(
@@ -45,6 +54,8 @@ pub(super) fn client(
         network: s.list("network", network),
         unix_user: s.value("unix_user", user),
         loopback_user: s.value("loopback_user", loopback_user),
+        token: token(&mut s),
+        aws_iam: aws_iam(&mut s),
         certificate: s.list("certificate", CertificateName::parse),
         databases: flatten(databases.unwrap_or_default()),
         users: s.list("users", nonempty),
@@ -52,9 +63,7 @@ pub(super) fn client(
         pool_size: s
             .integer("pool_size", 1..100_001)
             .and_then(|n| n.try_into().ok()),
-        max_clients: s
-            .integer("max_clients", 1..1_000_001)
-            .and_then(|n| n.try_into().ok()),
+        max_clients: s.limit("max_clients"),
         valid: s.value("valid", Validity::read),
     };
     let everybody = is_everybody(client.network.as_deref().unwrap_or_default());

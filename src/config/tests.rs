@@ -75,7 +75,7 @@ fn a_minimal_file_has_every_default() {
         config.store.kind,
         StoreKind::Embedded {
             path: "data/store.db".into(),
-            key_file: "data/store.key".into()
+            key: KeySource::File("data/store.key".into())
         }
     );
     assert_eq!(
@@ -93,14 +93,27 @@ fn a_minimal_file_has_every_default() {
             secret: SecretId::new("prod/orders"),
             host: None,
             port: None,
+            target_session_attrs: Default::default(),
             dbname: None,
             tls: None,
             tls_ca: None,
+            tls_identity: None,
+            require_channel_binding: false,
+            min_scram_iterations: 4096,
+            auth: UpstreamAuth::Password,
             allow_md5: false,
             allow_cleartext: false,
             pool_mode: PoolMode::Transaction,
+            application_name: None,
             pool_size: 20,
             min_pool_size: 0,
+            reserve_pool_size: 0,
+            reserve_pool_timeout: Duration::from_secs(5),
+            max_clients: None,
+            server_check_delay: Duration::from_secs(30),
+            query_timeout: Duration::ZERO,
+            idle_transaction_timeout: Duration::ZERO,
+            client_idle_timeout: Duration::ZERO,
             pool_wait_timeout: Duration::from_secs(120),
             server_idle_timeout: Duration::from_secs(600),
             server_lifetime: Duration::from_secs(3600),
@@ -108,6 +121,7 @@ fn a_minimal_file_has_every_default() {
             drain_timeout: Duration::from_secs(300),
             drain_deadline_action: DrainDeadlineAction::Wait,
             rotation_grace: Duration::from_secs(120),
+            rotation: None,
         }
     );
     let client = &config.clients[0];
@@ -517,6 +531,28 @@ fn stores() {
         &store("region = \"a\""),
         &["region belongs to another kind of store", "kind = \"aws\""],
     );
+    let key = |keys: &str| match valid(&store(keys)).store.kind {
+        StoreKind::Embedded { key, .. } => key,
+        StoreKind::Aws { .. } => panic!("embedded"),
+    };
+    assert_eq!(key("key_file = \"a\""), KeySource::File("a".into()));
+    assert_eq!(key("key = \"file:a\""), KeySource::File("a".into()));
+    assert_eq!(key("key = \"env:A\""), KeySource::Env("A".into()));
+    let kms = |file: &str| KeySource::Kms {
+        key_id: "alias/a".into(),
+        file: file.into(),
+    };
+    assert_eq!(key("key = \"kms:alias/a\""), kms("data/store.key"));
+    assert_eq!(key("key = \"kms:alias/a\"\nkey_file = \"b\""), kms("b"));
+    says(&store("key = \"a\""), &["key: ", "\"env:NAME\""]);
+    says(
+        &store("key = \"env:A\"\nkey_file = \"a\""),
+        &["both say where the key is"],
+    );
+    says(
+        &store("kind = \"aws\"\nkey = \"env:A\""),
+        &["key belongs to another kind of store"],
+    );
     says(&store("kind = \"vault\""), &["\"embedded\" or \"aws\""]);
     says(
         &store("kind = \"aws\"\nendpoint_url = \"localhost\""),
@@ -531,6 +567,10 @@ fn databases() {
     says(
         &with_database("pool_mode = \"statements\""),
         &["write \"transaction\" or \"session\" or \"statement\""],
+    );
+    says(
+        &with_database("application_name = \"{user}\""),
+        &["write {application_name} or {client}"],
     );
     says(
         &with_database("pool_size = 2\nmin_pool_size = 3"),
@@ -722,4 +762,49 @@ proptest! {
             prop_assert!(!e.problems.is_empty());
         }
     }
+}
+
+#[test]
+fn the_store_is_served_where_it_says() {
+    let store = |keys: &str| format!("[store]\n{keys}\n{MINIMAL}");
+    let listen = |keys: &str| valid(&store(keys)).store.listen;
+    assert_eq!(listen(""), None);
+    let plain = listen("address = \"127.0.0.1:6434\"").expect("an address");
+    assert_eq!(
+        (plain.address.as_str(), plain.tls),
+        ("127.0.0.1:6434", None)
+    );
+    let files = "tls_certificate = \"c\"\ntls_key = \"k\"";
+    let secured = listen(&format!("address = \"0.0.0.0:6434\"\n{files}"));
+    assert!(secured.is_some_and(|l| l.tls.is_some()));
+    for (keys, said) in [
+        ("address = \"0.0.0.0:6434\"", "so it needs TLS"),
+        ("address = \"store.internal:6434\"", "so it needs TLS"),
+        ("address = \"6434\"", "is no address"),
+        (files, "tls_certificate is for an address"),
+        (
+            "address = \"[::1]:1\"\ntls_key = \"k\"",
+            "tls_key needs its certificate",
+        ),
+        (
+            "address = \"[::1]:1\"\ntls_certificate = \"c\"",
+            "tls_certificate needs its private key",
+        ),
+        (
+            "kind = \"aws\"\naddress = \"127.0.0.1:1\"",
+            "address serves the embedded store",
+        ),
+    ] {
+        says(&store(keys), &[said]);
+    }
+}
+
+#[test]
+fn a_file_that_serves_only_the_store_needs_no_database() {
+    assert!(
+        valid("[store]\naddress = \"127.0.0.1:6434\"")
+            .databases
+            .is_empty()
+    );
+    says("[store]\npath = \"a\"", &["there is no database"]);
 }

@@ -11,9 +11,11 @@ use super::values::{
     host_port, is_loopback, listen_address, mode, nonempty, secret, with_ports, word,
 };
 use super::{
-    Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, Store, StoreKind, UpstreamTls, identity, rules,
+    Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Hosts, Listen, ListenAddress,
+    ListenTls, OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls,
+    UpstreamAuth, UpstreamTls, identity, rotation, rules,
 };
+use crate::vault::KeySource;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -49,13 +51,17 @@ fn config(mut document: Section<'_, '_>) -> Config {
 
     let written = document.named("database");
     let names: Vec<Arc<str>> = written.iter().map(|(n, _)| n.as_str().into()).collect();
-    if names.is_empty() {
+    // A file may be there for nothing but the store.
+    if names.is_empty() && store.listen.is_none() {
         document.wrong("there is no database; add a section [database.NAME] with its secret");
     }
+    let mut rotated = BTreeMap::new();
     let databases: BTreeMap<Arc<str>, Arc<Database>> = written
         .into_iter()
         .map(|(name, section)| {
+            let at = section.at();
             let database = database(name.into(), section);
+            rotation::once(&database, &mut rotated, &at, document.problems);
             (database.name.clone(), Arc::new(database))
         })
         .collect();
@@ -181,8 +187,17 @@ fn store(mut s: Section<'_, '_>) -> Store {
             word(text, &[("embedded", false), ("aws", true)])
         })
         .unwrap_or(false);
+    if aws {
+        for key in ["address", "tls_certificate", "tls_key"] {
+            if s.has(key) {
+                s.wrong(format!(
+                    "{key} serves the embedded store; remove it or write kind = \"embedded\""
+                ));
+            }
+        }
+    }
     let (belong, other) = if aws {
-        (["path", "key_file"].as_slice(), "embedded")
+        (["path", "key_file", "key"].as_slice(), "embedded")
     } else {
         (["region", "endpoint_url", "profile"].as_slice(), "aws")
     };
@@ -193,7 +208,8 @@ fn store(mut s: Section<'_, '_>) -> Store {
             ));
         }
     }
-    let (path, key_file) = (s.path("path"), s.path("key_file"));
+    let path = s.path("path");
+    let key = master_key(&mut s);
     let region = s.text("region", nonempty);
     let endpoint_url = s.text("endpoint_url", |text| {
         let rest = text
@@ -216,13 +232,57 @@ fn store(mut s: Section<'_, '_>) -> Store {
     } else {
         StoreKind::Embedded {
             path: path.unwrap_or_else(|| PathBuf::from("data/store.db")),
-            key_file: key_file.unwrap_or_else(|| PathBuf::from("data/store.key")),
+            key,
         }
     };
     // Every look-up is a call that AWS counts and throttles.
     let refresh = s.duration("refresh", MINUTE, SECOND);
+    let listen = store_listen(&mut s);
     s.finish();
-    Store { kind, refresh }
+    Store {
+        kind,
+        refresh,
+        listen,
+    }
+}
+
+fn store_listen(s: &mut Section<'_, '_>) -> Option<StoreListen> {
+    let files = (s.has("tls_certificate"), s.has("tls_key"));
+    let address = s.text("address", |text| {
+        host_port(text).map(|(host, _)| (text.to_owned(), host))
+    });
+    let pair = s.path("tls_certificate").zip(s.path("tls_key"));
+    match files {
+        (true, false) => s.wrong("tls_certificate needs its private key; add tls_key = \"FILE\""),
+        (false, true) => s.wrong("tls_key needs its certificate; add tls_certificate = \"FILE\""),
+        _ => {}
+    }
+    let Some((address, host)) = address else {
+        if files != (false, false) {
+            s.wrong("tls_certificate is for an address; add address = \"HOST:PORT\" or remove it");
+        }
+        return None;
+    };
+    if files == (false, false) && !is_loopback(&host) {
+        s.wrong(format!(
+            "address {host} can be reached from other machines, so it needs TLS; add tls_certificate = \"FILE\" and tls_key = \"FILE\", or use 127.0.0.1"
+        ));
+    }
+    let tls = pair.map(|(certificate, key)| StoreTls { certificate, key });
+    Some(StoreListen { address, tls })
+}
+
+/// `key_file` alone is where the key is; beside `key = "kms:…"` it is where the
+/// wrapped one is kept.
+fn master_key(s: &mut Section<'_, '_>) -> KeySource {
+    let both = s.has("key_file") && s.has("key");
+    let file = s.path("key_file");
+    let file = file.unwrap_or_else(|| PathBuf::from("data/store.key"));
+    let key = s.text("key", |text| KeySource::parse(text, &file));
+    if both && !matches!(key, None | Some(KeySource::Kms { .. })) {
+        s.wrong("key and key_file both say where the key is; remove one");
+    }
+    key.unwrap_or(KeySource::File(file))
 }
 
 fn audit(mut s: Section<'_, '_>) -> Audit {
@@ -258,6 +318,41 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
     let secret = secret.unwrap_or_else(|| crate::secret::SecretId::new(""));
     let tls = s.text("tls", upstream_tls);
     let tls_ca = s.path("tls_ca");
+    let tls_identity = match (s.has("tls_certificate"), s.has("tls_key")) {
+        (true, false) => {
+            s.wrong("tls_certificate needs its private key; add tls_key = \"FILE\"");
+            None
+        }
+        (false, true) => {
+            s.wrong("tls_key needs its certificate; add tls_certificate = \"FILE\"");
+            None
+        }
+        _ => Some(()),
+    };
+    let files = s.path("tls_certificate").zip(s.path("tls_key"));
+    let tls_identity = tls_identity.and(files);
+    if tls_identity.is_some() && tls == Some(UpstreamTls::Disable) {
+        s.wrong("a certificate is shown over TLS only; remove tls = \"disable\"");
+    }
+    let require_channel_binding = s
+        .text("channel_binding", |text| {
+            word(text, &[("prefer", false), ("require", true)])
+        })
+        .unwrap_or(false);
+    let auth = s
+        .text("auth", |text| {
+            let words = [
+                ("password", UpstreamAuth::Password),
+                ("rds-iam", UpstreamAuth::RdsIam),
+            ];
+            word(text, &words)
+        })
+        .unwrap_or_default();
+    if auth == UpstreamAuth::RdsIam && tls.is_some_and(|tls| tls != UpstreamTls::VerifyFull) {
+        s.wrong(
+            "auth = \"rds-iam\" sends its token to the server, so it needs tls = \"verify-full\"",
+        );
+    }
     if tls_ca.is_some() && matches!(tls, Some(UpstreamTls::Disable | UpstreamTls::Require)) {
         s.wrong("tls_ca is not looked at with this tls; write tls = \"verify-full\" or remove it");
     }
@@ -271,18 +366,36 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
     let database = Database {
         name,
         secret,
-        host: s.text("host", nonempty),
+        host: s.list("host", Hosts::parse).and_then(Hosts::from_list),
+        target_session_attrs: s
+            .text("target_session_attrs", session_attrs)
+            .unwrap_or_default(),
         port: s.integer("port", 1..65_536).and_then(|p| p.try_into().ok()),
         dbname: s.text("dbname", nonempty),
         tls,
         tls_ca,
+        tls_identity,
+        require_channel_binding,
+        min_scram_iterations: s
+            .integer("min_scram_iterations", 1..100_001)
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(4096),
+        auth,
         allow_md5: s.boolean("allow_md5").unwrap_or(false),
         allow_cleartext: s.boolean("allow_cleartext").unwrap_or(false),
         pool_mode: s
             .text("pool_mode", pool_mode)
             .unwrap_or(PoolMode::Transaction),
+        application_name: s.text("application_name", application_name),
         pool_size,
         min_pool_size,
+        reserve_pool_size: s.size("reserve_pool_size", 0, 0..100_001),
+        reserve_pool_timeout: s.duration("reserve_pool_timeout", 5 * SECOND, NONE),
+        max_clients: s.limit("max_clients"),
+        server_check_delay: s.duration("server_check_delay", 30 * SECOND, NONE),
+        query_timeout: s.duration("query_timeout", NONE, NONE),
+        idle_transaction_timeout: s.duration("idle_transaction_timeout", NONE, NONE),
+        client_idle_timeout: s.duration("client_idle_timeout", NONE, NONE),
         pool_wait_timeout: s.duration("pool_wait_timeout", 2 * MINUTE, SOME),
         server_idle_timeout: s.duration("server_idle_timeout", 10 * MINUTE, SECOND),
         server_lifetime: s.duration("server_lifetime", 60 * MINUTE, SECOND),
@@ -300,6 +413,7 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
             })
             .unwrap_or(DrainDeadlineAction::Wait),
         rotation_grace: s.duration("rotation_grace", 2 * MINUTE, NONE),
+        rotation: rotation::rotation(&mut s),
     };
     s.finish();
     database
@@ -320,6 +434,32 @@ fn upstream_tls(text: &str) -> Result<UpstreamTls, String> {
             ("disable", UpstreamTls::Disable),
         ],
     )
+}
+
+/// A text in which only the two words that are known stand in braces.
+fn application_name(text: &str) -> Result<Arc<str>, String> {
+    let rest = text
+        .replace("{application_name}", "")
+        .replace("{client}", "");
+    if rest.contains(['{', '}']) {
+        return Err(format!(
+            "{text:?} has something else in braces; write {{application_name}} or {{client}}"
+        ));
+    }
+    if text.is_empty() || !text.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+        return Err("write printable ASCII: Postgres replaces everything else".to_owned());
+    }
+    Ok(text.into())
+}
+
+fn session_attrs(text: &str) -> Result<SessionAttrs, String> {
+    let all = [
+        SessionAttrs::Any,
+        SessionAttrs::ReadWrite,
+        SessionAttrs::ReadOnly,
+        SessionAttrs::PreferStandby,
+    ];
+    word(text, &all.map(|attrs| (attrs.as_str(), attrs)))
 }
 
 fn pool_mode(text: &str) -> Result<PoolMode, String> {

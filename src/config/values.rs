@@ -48,6 +48,12 @@ impl Section<'_, '_> {
         self.text(key, |text| nonempty(text).map(PathBuf::from))
     }
 
+    /// How many clients at most; `None` where there is no such limit.
+    pub(super) fn limit(&mut self, key: &'static str) -> Option<usize> {
+        self.integer(key, 1..1_000_001)
+            .and_then(|n| usize::try_from(n).ok())
+    }
+
     pub(super) fn size(&mut self, key: &'static str, default: usize, allowed: Range<u64>) -> usize {
         self.integer(key, allowed)
             .and_then(|n| usize::try_from(n).ok())

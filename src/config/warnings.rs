@@ -2,8 +2,8 @@
 
 use ipnet::IpNet;
 
-use super::values::{is_local, is_loopback};
-use super::{Client, Config, ListenAddress, ListenTls, UpstreamTls};
+use super::values::is_loopback;
+use super::{Client, Config, Hosts, ListenAddress, ListenTls, UpstreamTls};
 
 /// One sentence for each doubtful setting, in the order of the file.
 pub fn warnings(config: &Config) -> Vec<String> {
@@ -50,7 +50,7 @@ fn listeners(config: &Config, list: &mut Vec<String>) {
 fn databases(config: &Config, list: &mut Vec<String>) {
     for (name, database) in &config.databases {
         match database.tls {
-            Some(UpstreamTls::Disable) if !database.host.as_deref().is_some_and(is_local) => {
+            Some(UpstreamTls::Disable) if !database.host.as_ref().is_some_and(Hosts::are_local) => {
                 list.push(format!(
                     "[database.{name}] tls = \"disable\": the traffic to the server can be read and changed on the way"
                 ));

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener, UnixStream, lookup_host};
 
+use super::stream::tune;
 use super::{Peer, Socket};
 use crate::config::ListenAddress;
 
@@ -40,7 +42,7 @@ fn remedy(error: &io::Error) -> &'static str {
 }
 
 /// Who may use a unix socket.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct SocketAccess {
     /// Permission bits.
     pub mode: u32,
@@ -71,6 +73,10 @@ pub struct Accepted {
     pub local: Option<SocketAddr>,
 }
 
+/// Linux gives an accepted socket the options of its listener, which saves
+/// four system calls a client.
+const OPTIONS_ARE_INHERITED: bool = cfg!(target_os = "linux");
+
 impl Listener {
     /// Binds an address. A name may stand for several addresses: all of them.
     pub async fn bind(
@@ -85,7 +91,11 @@ impl Listener {
                 };
                 let mut listeners = Vec::new();
                 for address in lookup_host((host.as_str(), *port)).await.map_err(fail)? {
-                    listeners.push(Self::Tcp(TcpListener::bind(address).await.map_err(fail)?));
+                    let listener = TcpListener::bind(address).await.map_err(fail)?;
+                    if OPTIONS_ARE_INHERITED {
+                        tune(SockRef::from(&listener)).map_err(fail)?;
+                    }
+                    listeners.push(Self::Tcp(listener));
                 }
                 Ok(listeners)
             }
@@ -114,7 +124,10 @@ impl Listener {
 
     pub async fn accept(&self) -> io::Result<Accepted> {
         let socket = match self {
-            Self::Tcp(listener) => Socket::tcp(listener.accept().await?.0)?,
+            Self::Tcp(listener) => match listener.accept().await?.0 {
+                stream if OPTIONS_ARE_INHERITED => Socket::Tcp(stream),
+                stream => Socket::tcp(stream)?,
+            },
             Self::Unix(listener, _) => Socket::Unix(listener.accept().await?.0),
         };
         let peer = socket.peer()?;
@@ -152,5 +165,42 @@ async fn remove_stale(path: &Path) -> Result<(), ListenError> {
             let _ = fs::remove_file(path);
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_socket_is_tuned() {
+        let address = ListenAddress::Tcp {
+            host: "127.0.0.1".into(),
+            port: 0,
+        };
+        let listener = Listener::bind(&address, SocketAccess::default())
+            .await
+            .expect("bound")
+            .remove(0);
+        let client = tokio::net::TcpStream::connect(listener.address())
+            .await
+            .expect("connected");
+        let accepted = listener.accept().await.expect("accepted");
+        assert_eq!(
+            accepted.peer,
+            Peer::Tcp(client.local_addr().expect("an address"))
+        );
+        let Socket::Tcp(stream) = &accepted.socket else {
+            panic!("accepted over TCP");
+        };
+        assert!(stream.nodelay().expect("an option"));
+        let socket = SockRef::from(stream);
+        assert!(socket.keepalive().expect("an option"));
+        let seconds = |n| std::time::Duration::from_secs(n);
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), seconds(60));
+        assert_eq!(
+            socket.tcp_keepalive_interval().expect("an option"),
+            seconds(15)
+        );
     }
 }

@@ -43,14 +43,18 @@ impl std::fmt::Display for Peer {
     }
 }
 
+/// Small messages leave at once, and a peer that vanished is noticed.
+pub(super) fn tune(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    socket.set_tcp_keepalive(&keepalive)
+}
+
 impl Socket {
-    /// Small messages leave at once, and a peer that vanished is noticed.
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(15));
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        tune(SockRef::from(&stream))?;
         Ok(Self::Tcp(stream))
     }
 
@@ -63,6 +67,18 @@ impl Socket {
         match self {
             Self::Tcp(s) => s.local_addr().ok().map(canonical),
             Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether the first byte to come is that of a TLS record with a
+    /// handshake. A start-up packet begins with its length, and so with 0.
+    pub async fn begins_with_tls(&self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(s) => {
+                let mut first = [0; 1];
+                Ok(s.peek(&mut first).await? == 1 && first[0] == 0x16)
+            }
+            Self::Unix(_) => Ok(false),
         }
     }
 
@@ -100,6 +116,15 @@ impl Stream {
     /// Whether written bytes wait in a TLS state until they are flushed.
     pub fn needs_flush(&self) -> bool {
         !matches!(self, Self::Plain(_))
+    }
+
+    /// What was agreed on by ALPN.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::FromClient(s) => s.get_ref().1.alpn_protocol(),
+            Self::ToServer(s) => s.get_ref().1.alpn_protocol(),
+        }
     }
 
     /// The TLS version, where there is TLS.

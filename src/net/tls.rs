@@ -42,6 +42,9 @@ pub enum TlsError {
     Config(String),
 }
 
+/// The protocol's name in TLS (IANA, and libpq since 17).
+pub const ALPN: &[u8] = b"postgresql";
+
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
@@ -96,7 +99,7 @@ pub fn for_clients(
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(certificate)?;
     let private = private_key(key)?;
-    let config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Config(e.to_string()))?
         .with_client_cert_verifier(match trust {
@@ -108,6 +111,9 @@ pub fn for_clients(
             path: certificate.to_owned(),
             source,
         })?;
+    // A client may leave it out, but must not ask for another protocol: bytes
+    // meant for a web server must not be taken for those of a client (ALPACA).
+    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -115,6 +121,7 @@ pub fn for_clients(
 pub fn for_upstream(
     mode: UpstreamTls,
     ca: Option<&Path>,
+    identity: Option<&(PathBuf, PathBuf)>,
 ) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
@@ -137,9 +144,26 @@ pub fn for_upstream(
         .with_safe_default_protocol_versions()
         .map_err(|e| TlsError::Config(e.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => config
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(|source| TlsError::Unusable {
+                path: certificate.clone(),
+                source,
+            })?,
+    };
     Ok(Some(Arc::new(config)))
+}
+
+/// For web addresses: the roots of the system, or those of `ca` alone.
+pub fn for_web(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| TlsError::Config(e.to_string()))?
+        .with_root_certificates(roots(ca)?)
+        .with_no_client_auth())
 }
 
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {

@@ -48,6 +48,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Attempts to adopt a version, by secret and outcome.",
     ),
     (
+        "pgvalet_rotation_steps_total",
+        "Steps of rotations that ended, by secret, step and outcome.",
+    ),
+    (
         "pgvalet_denials_total",
         "Clients that were refused, by reason.",
     ),
@@ -66,6 +70,10 @@ const GAUGES: &[(&str, &str)] = &[
     (
         "pgvalet_client_waiting",
         "Clients waiting for a server connection, by database.",
+    ),
+    (
+        "pgvalet_pinned_clients",
+        "Clients that keep their server connection between transactions, by database, secret and reason.",
     ),
     (
         "pgvalet_server_connections",
@@ -208,6 +216,15 @@ impl Metrics {
     pub fn denial(&self, reason: &'static str) {
         self.counter("pgvalet_denials_total", &[("reason", reason)])
             .increment(1);
+    }
+
+    /// `outcome`: `done`, `skipped` or `failed`.
+    pub fn rotation_step(&self, secret: &str, step: &str, outcome: &str) {
+        self.counter(
+            "pgvalet_rotation_steps_total",
+            &[("secret", secret), ("step", step), ("outcome", outcome)],
+        )
+        .increment(1);
     }
 
     pub fn secret(self: &Arc<Self>, secret: &str) -> SecretMetrics {

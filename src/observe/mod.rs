@@ -13,5 +13,6 @@ pub use metrics::{Metrics, PoolMetrics, SecretMetrics};
 #[cfg(test)]
 pub(crate) use status::examples;
 pub use status::{
-    DatabaseStatus, GenerationStatus, Holder, SecretStatus, ServerCounts, Status, StatusSource,
+    DatabaseStatus, GenerationStatus, Holder, ListenerStatus, SecretStatus, ServerCounts, Status,
+    StatusSource,
 };

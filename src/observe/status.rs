@@ -1,5 +1,6 @@
 //! What a running proxy tells about itself: the JSON of `/status`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -38,11 +39,27 @@ pub struct DatabaseStatus {
     pub clients: usize,
     pub waiting: usize,
     pub servers: ServerCounts,
+    /// Clients that keep their server connection between transactions, by
+    /// what keeps them there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub pinned: BTreeMap<String, usize>,
+    /// The connection that listens for clients, while there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub listener: Option<ListenerStatus>,
     /// Newest first.
     pub generations: Vec<GenerationStatus>,
     /// Why the last login failed, if none succeeded since.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_error: Option<String>,
+}
+
+/// What one server connection listens on, for how many clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    pub channels: usize,
+    pub clients: usize,
+    /// The generation it belongs to.
+    pub generation: u64,
 }
 
 /// Server connections, of all generations together.
@@ -155,6 +172,12 @@ pub(crate) mod examples {
                     idle: 4,
                     opening: 0,
                 },
+                pinned: BTreeMap::from([("temp".to_owned(), 1)]),
+                listener: Some(ListenerStatus {
+                    channels: 2,
+                    clients: 3,
+                    generation: 2,
+                }),
                 generations: vec![
                     generation(2, "22222222-bbbb", false),
                     generation(1, "11111111-aaaa", true),

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::generation::Generation;
-use super::state::{Health, State};
+use super::state::{Health, State, Waiter};
 use super::{Connection, LOGIN_CONCURRENCY, Lease, Pool};
+use crate::config::SessionAttrs;
 use crate::secret::SecretId;
+use crate::wire::message;
 
 /// Why a client got no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,10 +33,24 @@ pub enum CheckoutError {
     Shut,
 }
 
+/// How long a connection that was idle may take to answer.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that a client may have.
+enum Lent {
+    Proven(Lease),
+    /// It was idle for longer than `server_check_delay`.
+    Stale(Lease),
+}
+
 impl Pool {
     /// A connection if one is free this instant and nobody is before us.
     pub fn try_checkout(self: &Arc<Self>) -> Option<Lease> {
-        self.take_idle(&mut self.state())
+        let mut state = self.state();
+        if state.idle.last().is_some_and(|c| self.is_stale(c)) {
+            return None; // it has to be tried first
+        }
+        self.take_idle(&mut state)
     }
 
     fn take_idle(self: &Arc<Self>, state: &mut State) -> Option<Lease> {
@@ -45,6 +61,39 @@ impl Pool {
         state.leased += 1;
         self.stats.immediate.fetch_add(1, Relaxed);
         Some(Lease::new(self.clone(), connection))
+    }
+
+    /// Whether it was idle for so long that it has to be tried before it is
+    /// used: a network that drops packets in silence gives no sign.
+    fn is_stale(&self, connection: &Connection) -> bool {
+        let delay = self.database.server_check_delay.as_secs();
+        delay > 0 && self.seconds().saturating_sub(connection.idle_since) > delay
+    }
+
+    /// One round trip on a connection that was idle for long. Where there is no
+    /// answer, the others like it are given up as well.
+    async fn try_out(self: &Arc<Self>, mut lease: Lease) -> Option<Lease> {
+        let mut query = Vec::new();
+        message::query(&mut query, "");
+        lease.dirty = true;
+        lease.prepared.unnamed = None; // a simple query drops it
+        let limit = CHECK_TIMEOUT.min(self.database.connect_timeout);
+        let answer = timeout(limit, lease.server.run(&query, 1)).await;
+        if matches!(answer, Ok(Ok(_))) {
+            lease.dirty = false;
+            return Some(lease);
+        }
+        debug!(database = %self.database.name, pid = %lease.server.backend.pid, "an idle connection does not answer");
+        let mut state = self.state();
+        let (stale, good) = std::mem::take(&mut state.idle)
+            .into_iter()
+            .partition(|c| self.is_stale(c));
+        state.idle = good;
+        let stale: Vec<Box<Connection>> = stale;
+        for connection in stale {
+            self.retire(&mut state, connection);
+        }
+        None
     }
 
     /// The hottest idle connection that is still alive.
@@ -65,12 +114,28 @@ impl Pool {
     /// [`CheckoutError`]; after `pool_wait_timeout` at the latest.
     pub async fn checkout(self: &Arc<Self>) -> Result<Lease, CheckoutError> {
         let began = Instant::now();
+        loop {
+            let lease = match self.take_or_wait(began).await? {
+                Lent::Proven(lease) => return Ok(lease),
+                Lent::Stale(lease) => lease,
+            };
+            if let Some(lease) = self.try_out(lease).await {
+                return Ok(lease);
+            }
+        }
+    }
+
+    async fn take_or_wait(self: &Arc<Self>, began: Instant) -> Result<Lent, CheckoutError> {
         let delivery = {
             let mut state = self.state();
             // Under the lock under which we queue: a connection that came back
             // in between would lie idle with us waiting beside it.
             if let Some(lease) = self.take_idle(&mut state) {
-                return Ok(lease);
+                return Ok(if self.is_stale(&lease) {
+                    Lent::Stale(lease)
+                } else {
+                    Lent::Proven(lease)
+                });
             }
             if state.shut {
                 return Err(CheckoutError::Shut);
@@ -78,15 +143,18 @@ impl Pool {
             if let Some(error) = self.hopeless(&state) {
                 return Err(error);
             }
-            let (waiter, delivery) = oneshot::channel();
-            state.waiters.push_back(waiter);
+            let (sender, delivery) = oneshot::channel();
+            state.waiters.push_back(Waiter {
+                delivery: sender,
+                since: began,
+            });
             self.open_for_waiters(&mut state);
             delivery
         };
         let result = timeout(self.database.pool_wait_timeout, delivery).await;
         self.metrics.checkout.record(began.elapsed().as_secs_f64());
         match result {
-            Ok(Ok(delivery)) => delivery,
+            Ok(Ok(delivery)) => delivery.map(Lent::Proven),
             Ok(Err(_)) => Err(CheckoutError::Shut),
             Err(_) => Err(CheckoutError::Timeout),
         }
@@ -101,6 +169,9 @@ impl Pool {
             {
                 Some(self.seek_error())
             }
+            Health::Down {
+                cause, waits_until, ..
+            } if state.leased == 0 && *waits_until <= Instant::now() => Some(cause.clone()),
             _ => None,
         }
     }
@@ -139,19 +210,30 @@ impl Pool {
         }
         let dead = !connection.server.stream.is_quiet();
         let lifetime = self.database.server_lifetime;
-        let worn = connection.server.opened_at.elapsed() > lifetime && !lifetime.is_zero();
+        // With logins failing, what still works is worth keeping.
+        let good = matches!(state.health, Health::Good) || state.lingering;
+        let worn = good && connection.server.opened_at.elapsed() > lifetime && !lifetime.is_zero();
         // While a new generation takes over, at most a few connections are
         // away at a time: with clients waiting, the others work on.
-        let old = !state.is_current(&connection.generation)
+        let old = good
+            && !state.is_current(&connection.generation)
             && (state.waiters.is_empty() || state.closing < LOGIN_CONCURRENCY);
-        let surplus = state.lingering && state.waiters.is_empty();
-        if dead || worn || old || surplus {
+        // Of the reserve, or of a pool that keeps nothing.
+        let surplus =
+            state.waiters.is_empty() && (state.lingering || state.open > self.database.pool_size);
+        // Where clients asked for a primary or a standby, it must still be one.
+        let changed = connection.generation.target.attrs != SessionAttrs::Any
+            && connection.server.has_changed_role();
+        if dead || worn || old || surplus || changed {
             self.retire(state, connection);
             return self.open_for_waiters(state);
         }
         while let Some(waiter) = state.waiters.pop_front() {
             state.leased += 1;
-            match waiter.send(Ok(Lease::new(self.clone(), connection))) {
+            match waiter
+                .delivery
+                .send(Ok(Lease::new(self.clone(), connection)))
+            {
                 Ok(()) => return,
                 // The client has left; its lease must not drop here, where the
                 // lock is held.
@@ -201,7 +283,14 @@ impl Pool {
     }
 
     pub(super) fn may_open(&self, state: &State) -> bool {
-        state.open < self.database.pool_size && state.opening < LOGIN_CONCURRENCY && !state.shut
+        let reserve = if state.reserve {
+            self.database.reserve_pool_size
+        } else {
+            0
+        };
+        state.open < self.database.pool_size + reserve
+            && state.opening < LOGIN_CONCURRENCY
+            && !state.shut
     }
 
     pub(super) fn start_opening(self: &Arc<Self>, state: &mut State, generation: Arc<Generation>) {

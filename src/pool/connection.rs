@@ -32,5 +32,6 @@ impl Connection {
     pub fn forget_session(&mut self) {
         self.profile = Profile::initial();
         self.prepared = Prepared::default();
+        self.server.heard = Vec::new();
     }
 }

@@ -2,39 +2,42 @@
 //! busy ones close when they come back, and nobody notices.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::info;
 
 use super::Pool;
-use super::generation::Generation;
+use super::generation::{Draining, Generation};
 use super::state::{Health, State};
 use crate::audit::{Event, Record};
 
 impl Pool {
-    pub(super) fn drain_started(&self, old: &Arc<Generation>) {
+    /// Recorded under the lock under which the end is noticed, so that there is
+    /// one record of each, in this order.
+    pub(super) fn start_draining(&self, state: &mut State, old: &Arc<Generation>) {
         let mut record = Record::new(Event::DrainStart);
         record.database = Some(self.database.name.clone());
         record.credential = Some(old.credential_ref());
         self.audit.record(record);
-        if old.established() == 0 {
-            self.drain_ended(old, Duration::ZERO);
+        if old.is_gone() {
+            return self.drain_ended(old, Duration::ZERO);
         }
+        state.draining.push(Draining {
+            generation: old.clone(),
+            since: Instant::now(),
+            started_at: SystemTime::now(),
+        });
     }
 
     /// The last connection of a generation is gone.
     pub(super) fn drained(&self, generation: &Arc<Generation>) {
-        let since = {
-            let mut state = self.state();
-            // A login that was under way when its generation was replaced may
-            // still arrive; it is retired on arrival and ends up here again.
-            let at = state
-                .draining
-                .iter()
-                .position(|d| Arc::ptr_eq(&d.generation, generation));
-            at.map(|at| state.draining.remove(at).since)
-        };
-        if let Some(since) = since {
+        let mut state = self.state();
+        let mut draining = state.draining.iter();
+        let at = draining.position(|d| Arc::ptr_eq(&d.generation, generation));
+        if let Some(at) = at
+            && generation.is_gone()
+        {
+            let since = state.draining.remove(at).since;
             self.drain_ended(generation, since.elapsed());
         }
     }
@@ -66,7 +69,7 @@ impl Pool {
         // The probe's connection stands for the first one.
         let mut stands_in = true;
         loop {
-            let (old, current, room, replace) = {
+            let (mut old, current, room, replace) = {
                 let mut state = self.state();
                 // With logins failing, what still works is worth keeping.
                 let good = matches!(state.health, Health::Good);
@@ -87,8 +90,13 @@ impl Pool {
                 state.closing += 1;
                 (state.idle.remove(at), current, room, replace)
             };
-            if room {
-                self.clone().open_and_put(current.clone()).await;
+            if room && !self.clone().open_and_put(current.clone()).await {
+                // What works is kept; the sweep begins again.
+                let mut state = self.state();
+                state.closing -= 1;
+                state.replacing = false;
+                old.idle_since = self.seconds();
+                return self.put(&mut state, old);
             }
             self.close(old, "replaced").await;
             let reuse_slot = replace && !room;
@@ -107,17 +115,11 @@ impl Pool {
         }
     }
 
-    /// The newest generation that has been draining for longer than
-    /// `drain_timeout`: whoever still holds a connection of it, or of one
-    /// before it, is overdue.
-    pub fn overdue_generation(&self) -> Option<u64> {
+    /// The generations that have been draining for longer than so long.
+    pub fn overdue(&self, limit: Duration) -> Vec<Arc<Generation>> {
         let state = self.state();
-        state
-            .draining
-            .iter()
-            .filter(|d| d.since.elapsed() > self.database.drain_timeout)
-            .map(|d| d.generation.number)
-            .max()
+        let overdue = state.draining.iter().filter(|d| d.since.elapsed() > limit);
+        overdue.map(|d| d.generation.clone()).collect()
     }
 
     /// The proxy is going down: no new lease, idle connections closed.

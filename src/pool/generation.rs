@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use crate::audit::CredentialRef;
-use crate::secret::Credential;
+use crate::secret::{Credential, Standing};
 use crate::upstream::{KeyCache, Target};
 
 /// A connection belongs to the generation of the credential it *logged in*
@@ -18,24 +18,42 @@ pub struct Generation {
     pub target: Arc<Target>,
     pub(super) keys: KeyCache,
     pub proven_at: SystemTime,
+    /// What made the version worth trying when it was adopted.
+    pub standing: Standing,
     /// Established connections.
     pub(super) established: AtomicUsize,
+    /// Logins under way, which may yet become connections.
+    pub(super) arriving: AtomicUsize,
 }
 
 impl Generation {
-    pub(super) fn new(number: u64, credential: Arc<Credential>, target: Arc<Target>) -> Self {
+    pub(super) fn new(
+        number: u64,
+        credential: Arc<Credential>,
+        target: Arc<Target>,
+        standing: Standing,
+    ) -> Self {
         Self {
             number,
             credential,
             target,
             keys: KeyCache::default(),
             proven_at: SystemTime::now(),
+            standing,
             established: AtomicUsize::new(0),
+            arriving: AtomicUsize::new(0),
         }
     }
 
     pub fn established(&self) -> usize {
         self.established.load(Ordering::Acquire)
+    }
+
+    /// No connection is left, and none will come.
+    pub(super) fn is_gone(&self) -> bool {
+        // In the order in which a login moves from one to the other, so that it
+        // is never seen in neither.
+        self.arriving.load(Ordering::Acquire) == 0 && self.established() == 0
     }
 
     pub fn credential_ref(&self) -> CredentialRef {

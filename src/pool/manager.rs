@@ -1,151 +1,282 @@
-//! The task of a pool: it proves versions with one probe login at a time,
-//! adopts what works, and keeps house.
+//! The task of a pool that follows its secret: it does what `search` says, with
+//! one probe login at a time, and adopts what works.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant as Deadline, sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use super::generation::{Draining, Generation, credential_ref};
-use super::state::Health;
-use super::{Connection, LOGIN_CONCURRENCY, Pool};
+use super::generation::{Generation, credential_ref};
+use super::search::{Action, Candidate, Event as Step, Search, Verdict};
+use super::state::{Health, Tried};
+use super::{CheckoutError, Connection, Pool};
 use crate::audit::{Event, Outcome, Record};
+use crate::config::Database;
 use crate::jitter::Backoff;
-use crate::secret::{Credential, Known, VersionId};
+use crate::secret::{Credential, Depth, Found, Known, Labels, Standing, VersionId};
 use crate::upstream::{ConnectError, Target};
 
-const SWEEP: Duration = Duration::from_secs(1);
 /// How long the prober waits for a slot of a pool that is full.
 const SLOT_WAIT: Duration = Duration::from_secs(2);
-
-/// What the manager has to do next.
-enum Next {
-    /// Nothing, until something happens.
-    Rest,
-    /// Try again after the backoff.
-    Again,
-}
-
-/// Why a candidate was not adopted.
-enum Probe {
-    Works,
-    /// The server judged the credential, and it was wrong.
-    Rejected(Arc<str>),
-    /// Nothing was learnt about the credential.
-    Unknown(Arc<str>),
-}
+/// How often the store is asked for another version while the breaker is open:
+/// that costs no login, and a correction must not wait for the next attempt.
+const LOOK: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(pool: Weak<Pool>, mut secret: watch::Receiver<Known>) {
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-    let mut tick = interval(SWEEP);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut retry: Option<Instant> = None;
-    // A version that was refused is announced once, not at every attempt.
-    let mut announced: Option<VersionId> = None;
-    let mut seen: Option<VersionId> = None;
-    let Some(wake) = pool.upgrade().map(|p| p.wake.clone()) else {
+    let Some((wake, grace)) = pool
+        .upgrade()
+        .map(|p| (p.wake.clone(), p.database.rotation_grace))
+    else {
         return;
     };
+    let mut manager = Manager {
+        search: Search::new(grace),
+        down: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
+        offers: Vec::new(),
+        failure: "no login yet".into(),
+        announced: None,
+    };
+    let mut seen = Seen::default();
+    let mut step = None;
     loop {
         // Held only while something is done: a pool that nobody uses ends.
-        if retry.is_none_or(|at| at <= Instant::now()) {
+        let pause = {
             let Some(pool) = pool.upgrade() else { return };
-            secret.mark_unchanged();
-            retry = match pool.pass(&mut announced).await {
-                Next::Rest => {
-                    backoff.reset();
-                    None
+            manager.work(&pool, step.take()).await
+        };
+        let until = pause.map(|pause| Deadline::now() + pause);
+        let mut look = Deadline::now() + LOOK;
+        step = loop {
+            tokio::select! {
+                changed = secret.changed() => {
+                    if changed.is_err() { return }
+                    // Every look is published, also those that were asked for
+                    // here: only what is new is a reason to try again.
+                    if seen.is_news(&secret.borrow_and_update()) {
+                        break Some(Step::News);
+                    }
                 }
-                Next::Again => Some(Instant::now() + backoff.wait()),
+                () = wake.notified() => break None,
+                () = sleep_until(until.unwrap_or(look)), if until.is_some() => {
+                    break Some(Step::PauseOver);
+                }
+                () = sleep_until(look), if manager.search.is_stuck(Instant::now()) => {
+                    let Some(pool) = pool.upgrade() else { return };
+                    pool.follower.look(Depth::Current).await;
+                    look = Deadline::now() + LOOK;
+                }
+            }
+        };
+    }
+}
+
+/// What was last seen of a secret.
+#[derive(Default)]
+struct Seen {
+    current: Option<VersionId>,
+    labels: Option<Arc<Labels>>,
+    asked: u64,
+}
+
+impl Seen {
+    fn is_news(&mut self, known: &Known) -> bool {
+        let now = Self {
+            current: known.current.as_ref().map(|c| c.version.clone()),
+            labels: known.labels.clone(),
+            asked: known.asked,
+        };
+        let news =
+            (&now.current, &now.labels, now.asked) != (&self.current, &self.labels, self.asked);
+        *self = now;
+        news
+    }
+}
+
+struct Manager {
+    search: Search,
+    /// For a server that cannot be reached.
+    down: Backoff,
+    /// What the last look at the store found, for the round of a search.
+    offers: Vec<Arc<Credential>>,
+    /// Why the last attempt failed.
+    failure: Arc<str>,
+    /// A version that was refused is announced once, not at every attempt.
+    announced: Option<VersionId>,
+}
+
+impl Manager {
+    /// Does what there is to do; how long to wait then, if not until something
+    /// happens.
+    async fn work(&mut self, pool: &Arc<Pool>, step: Option<Step>) -> Option<Duration> {
+        // What happened, and then how things stand.
+        let mut action = match step {
+            Some(step) => self.search.step(step, Instant::now()),
+            None => Action::Rest,
+        };
+        if action == Action::Rest {
+            action = self.observe(pool)?;
+        }
+        loop {
+            action = match action {
+                Action::LookUp(depth) => {
+                    let found = pool.follower.look(depth).await;
+                    let candidates = self.candidates(pool, &found);
+                    let step = Step::LookedUp(depth, candidates);
+                    self.search.step(step, Instant::now())
+                }
+                Action::Probe(version, standing) => {
+                    let verdict = self.probe(pool, &version, standing).await;
+                    match self.search.step(Step::Judged(verdict), Instant::now()) {
+                        // Adopted: is there something newer already?
+                        Action::Rest => self.observe(pool)?,
+                        action => action,
+                    }
+                }
+                Action::Rest | Action::Pause(_) => break,
             };
         }
-        tokio::select! {
-            changed = secret.changed() => {
-                if changed.is_err() { return }
-                // Every look is published, also those that this task asked for:
-                // only another version is a reason not to hold back.
-                let known = secret.borrow_and_update().current.as_ref().map(|c| c.version.clone());
-                if known != seen {
-                    seen = known;
-                    backoff.reset();
-                    retry = None;
+        let health = pool.state().health.clone();
+        match health {
+            Health::Good => self.down.reset(),
+            Health::Down { .. } => {
+                let current = pool.state().current.clone();
+                if pool.retry_down(current.as_ref()).await {
+                    self.down.reset();
+                } else {
+                    return Some(self.down.wait());
                 }
             }
-            () = wake.notified() => {
-                backoff.reset();
-                retry = None;
-            }
-            () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {}
-            _ = tick.tick() => match pool.upgrade() {
-                Some(pool) => pool.sweep(),
-                None => return,
-            },
+            Health::Seeking { .. } => pool.found_none(&self.failure),
+        }
+        match action {
+            Action::Pause(pause) => Some(pause),
+            _ => None,
         }
     }
+
+    /// `None`: the pool is shut.
+    fn observe(&mut self, pool: &Arc<Pool>) -> Option<Action> {
+        let current = pool.follower.known().current;
+        let state = pool.state();
+        if state.shut {
+            return None;
+        }
+        let version = |c: &Arc<Credential>| c.version.clone();
+        let observed = Step::Observed {
+            in_force: state.current.as_ref().map(|g| version(&g.credential)),
+            current: current.as_ref().map(version),
+            seeking: matches!(state.health, Health::Seeking { .. }),
+        };
+        drop(state);
+        Some(self.search.step(observed, Instant::now()))
+    }
+
+    /// The versions that a look found, with what makes each worth trying.
+    fn candidates(&mut self, pool: &Pool, found: &Found) -> Vec<Candidate> {
+        let (in_force, worked) = {
+            let state = pool.state();
+            let in_force = state.current.as_ref().map(|g| g.credential.clone());
+            let place = state.current.as_ref().map(|g| g.target.to_string());
+            let worked = place.and_then(|p| state.worked.get(p.as_str()).cloned());
+            (in_force, worked)
+        };
+        let current = found.known.current.clone();
+        let error = found.known.error.clone();
+        self.failure = error.unwrap_or_else(|| match current {
+            Some(_) => self.failure.clone(),
+            None => "the secret has no AWSCURRENT version".into(),
+        });
+        let reference = current.clone().or(in_force.clone());
+        let last_good = in_force.map(|c| (Standing::LastGood, c));
+        let current = current.map(|c| (Standing::Current, c));
+        let others = found.others.iter().cloned();
+        let mut candidates = Vec::new();
+        self.offers.clear();
+        for (standing, credential) in last_good.into_iter().chain(current).chain(others) {
+            let akin = reference
+                .as_ref()
+                .is_some_and(|r| is_akin(&pool.database, r, &credential));
+            if standing == Standing::Pending && !akin && self.announce(&credential.version) {
+                warn!(
+                    secret = %pool.secret, version = %credential.version,
+                    "AWSPENDING is ignored: it names another host, port, database or user than AWSCURRENT"
+                );
+            }
+            let remembered = worked.as_ref() == Some(&credential.version);
+            let place = Target::resolve(&pool.database, &credential);
+            candidates.push(Candidate {
+                standing: match remembered && standing > Standing::Remembered {
+                    true => Standing::Remembered,
+                    false => standing,
+                },
+                version: credential.version.clone(),
+                place: place.map_or_else(|_| "".into(), |p| p.to_string().into()),
+                akin,
+            });
+            self.offers.push(credential);
+        }
+        candidates
+    }
+
+    /// `true` the first time.
+    fn announce(&mut self, version: &VersionId) -> bool {
+        let new = self.announced.as_ref() != Some(version);
+        self.announced = Some(version.clone());
+        new
+    }
+
+    /// One login with a version. If it works, it is adopted, and its connection
+    /// is the first of the new generation.
+    async fn probe(
+        &mut self,
+        pool: &Arc<Pool>,
+        version: &VersionId,
+        standing: Standing,
+    ) -> Verdict {
+        let mut offers = self.offers.iter();
+        let offered = offers.find(|c| c.version == *version).cloned();
+        let current = pool.follower.known().current;
+        let Some(credential) = offered.or(current.filter(|c| c.version == *version)) else {
+            return Verdict::Untried; // another one by now
+        };
+        let (verdict, why) = match pool.probe(&credential, standing).await {
+            Ok(()) => {
+                self.announced = None;
+                self.offers.clear();
+                return Verdict::Works;
+            }
+            Err(failed) => failed,
+        };
+        // With a version in force that logs in, nobody else says so.
+        let proving = matches!(pool.state().health, Health::Good | Health::Down { .. });
+        if proving && self.announce(version) {
+            pool.adoption_failed(&credential, &why);
+            warn!(
+                database = %pool.database.name, secret = %pool.secret, %version,
+                "AWSCURRENT does not log in yet: {why}; the last good version stays in force"
+            );
+        }
+        self.failure = why;
+        verdict
+    }
+}
+
+/// Whether a version that was never AWSCURRENT can be the next one of this
+/// credential: same place, and the same user or its alternate. Otherwise the
+/// right to write the secret would be the right to redirect the connection.
+fn is_akin(database: &Database, trusted: &Credential, other: &Credential) -> bool {
+    const CLONE: &str = "_clone";
+    let base = |name: &str| name.strip_suffix(CLONE).unwrap_or(name).to_owned();
+    let same = |configured: bool, equal: bool| configured || equal;
+    same(database.host.is_some(), trusted.host == other.host)
+        && same(database.port.is_some(), trusted.port == other.port)
+        && same(database.dbname.is_some(), trusted.dbname == other.dbname)
+        && base(&trusted.username) == base(&other.username)
 }
 
 impl Pool {
-    /// Looks at the state of things and does what it asks for.
-    async fn pass(self: &Arc<Self>, announced: &mut Option<VersionId>) -> Next {
-        let newest = self.follower.known().current;
-        let (current, health) = {
-            let state = self.state();
-            if state.shut {
-                return Next::Rest;
-            }
-            (state.current.clone(), state.health.clone())
-        };
-        let in_force = current.as_ref().map(|g| &g.credential);
-        match health {
-            Health::Good => match newest {
-                Some(new) if in_force.is_none_or(|c| c.version != new.version) => {
-                    self.adopt_newest(new, announced).await
-                }
-                _ => Next::Rest,
-            },
-            Health::Down { .. } => {
-                // The server may have moved, and the secret says where to.
-                let moved = newest.filter(|n| in_force.is_some_and(|c| c.version != n.version));
-                if let Some(new) = moved
-                    && matches!(self.adopt_newest(new, announced).await, Next::Rest)
-                {
-                    return Next::Rest;
-                }
-                self.retry_down(current.as_ref()).await
-            }
-            Health::Seeking { .. } => self.seek(in_force).await,
-        }
-    }
-
-    /// There is a new AWSCURRENT while the version in force works: nothing
-    /// changes for anybody until a login has proved the new one.
-    async fn adopt_newest(
-        self: &Arc<Self>,
-        new: Arc<Credential>,
-        announced: &mut Option<VersionId>,
-    ) -> Next {
-        match self.probe(&new).await {
-            Probe::Works => {
-                *announced = None;
-                Next::Rest
-            }
-            Probe::Rejected(why) | Probe::Unknown(why) => {
-                if announced.as_ref() != Some(&new.version) {
-                    *announced = Some(new.version.clone());
-                    self.adoption_failed(&new, &why);
-                    warn!(
-                        database = %self.database.name, secret = %self.secret, version = %new.version,
-                        "AWSCURRENT does not log in yet: {why}; the last good version stays in force"
-                    );
-                }
-                Next::Again
-            }
-        }
-    }
-
     fn adoption_failed(&self, credential: &Credential, why: &str) {
         self.registry
             .secret(self.secret.as_str())
@@ -163,13 +294,15 @@ impl Pool {
     }
 
     /// The server could not be reached: one attempt with the version in force.
-    async fn retry_down(self: &Arc<Self>, current: Option<&Arc<Generation>>) -> Next {
+    /// `true`: it is there.
+    async fn retry_down(self: &Arc<Self>, current: Option<&Arc<Generation>>) -> bool {
         let Some(generation) = current else {
             self.state().health = Health::Seeking {
-                since: std::time::Instant::now(),
+                since: Instant::now(),
                 message: "no version".into(),
             };
-            return Next::Again;
+            self.wake.notify_one();
+            return true;
         };
         if !self.take_slot().await {
             // The pool is full, so the server is there after all. A slot may have
@@ -177,7 +310,7 @@ impl Pool {
             let mut state = self.state();
             state.health = Health::Good;
             self.open_for_waiters(&mut state);
-            return Next::Rest;
+            return true;
         }
         match self.login(generation).await {
             Ok(connection) => {
@@ -189,66 +322,58 @@ impl Pool {
                 info!(database = %self.database.name, "the database server is back");
                 self.put(&mut state, connection);
                 self.open_for_waiters(&mut state);
-                Next::Rest
+                true
             }
             Err(error) => {
                 let mut state = self.state();
                 state.opening -= 1;
                 self.login_failed(&mut state, generation, &error);
                 self.release_slot(&mut state);
-                Next::Again
+                // It is there, and does not like the credential.
+                let seeking = matches!(state.health, Health::Seeking { .. });
+                drop(state);
+                if seeking {
+                    self.wake.notify_one();
+                }
+                seeking
             }
         }
     }
 
-    /// No version is known to work: tries what the secret has, best first.
-    async fn seek(self: &Arc<Self>, in_force: Option<&Arc<Credential>>) -> Next {
-        self.follower.look().await;
-        let mut failure: Arc<str> = self
-            .follower
-            .known()
-            .error
-            .unwrap_or_else(|| "the secret has no AWSCURRENT version".into());
-        let mut unreachable = None;
-        for candidate in self.follower.candidates(in_force).await {
-            match self.probe(&candidate).await {
-                Probe::Works => return Next::Rest,
-                Probe::Rejected(why) => failure = why,
-                Probe::Unknown(why) => {
-                    failure = why.clone();
-                    unreachable = Some(why);
-                    break;
-                }
-            }
-        }
+    /// A round of the search has found nothing that logs in.
+    fn found_none(&self, failure: &Arc<str>) {
         let mut state = self.state();
+        let silent = state.tried.last().is_some_and(|t| t.unreachable);
+        let nothing_held = state.leased == 0;
         let Health::Seeking { since, message } = &mut state.health else {
-            return Next::Again;
+            return;
         };
-        if *message != failure {
-            self.record_failure(None, &failure);
+        if message != failure {
+            self.record_failure(None, failure);
             error!(database = %self.database.name, secret = %self.secret, "no version logs in: {failure}");
         }
-        *message = failure;
-        let overdue = since.elapsed() > self.database.rotation_grace;
-        if overdue {
+        *message = failure.clone();
+        if since.elapsed() > self.database.rotation_grace {
             let error = self.seek_error();
             state.fail_waiters(&error);
-        } else if unreachable.is_some() && state.leased == 0 {
-            state.fail_waiters(&super::CheckoutError::Down);
+        } else if silent && nothing_held {
+            state.fail_waiters(&CheckoutError::Down);
         }
-        Next::Again
     }
 
-    /// One login with a candidate. If it works, it is adopted, and its
-    /// connection is the first of the new generation.
-    async fn probe(self: &Arc<Self>, candidate: &Arc<Credential>) -> Probe {
+    /// One login with a candidate.
+    async fn probe(
+        self: &Arc<Self>,
+        candidate: &Arc<Credential>,
+        standing: Standing,
+    ) -> Result<(), (Verdict, Arc<str>)> {
         let target = match Target::resolve(&self.database, candidate) {
             Ok(target) => Arc::new(target),
-            Err(e) => return Probe::Rejected(e.to_string().into()),
+            Err(e) => return Err((Verdict::Useless, e.to_string().into())),
         };
         if !self.take_slot().await {
-            return Probe::Unknown("every server connection is held by a client".into());
+            let why = "every server connection is held by a client";
+            return Err((Verdict::Untried, why.into()));
         }
         let generation = {
             let state = self.state();
@@ -258,23 +383,28 @@ impl Pool {
                     state.generations + 1,
                     candidate.clone(),
                     target,
+                    standing,
                 )),
             }
         };
         match self.login(&generation).await {
             Ok(connection) => {
                 self.adopt(generation, connection);
-                Probe::Works
+                Ok(())
             }
             Err(error) => {
+                let (verdict, why) = judge(&error);
                 let mut state = self.state();
                 state.opening -= 1;
+                state.note_tried(Tried {
+                    version: candidate.version.clone(),
+                    standing,
+                    why: why.clone(),
+                    at: SystemTime::now(),
+                    unreachable: verdict == Verdict::Silent && !is_passing(&error),
+                });
                 self.release_slot(&mut state);
-                if error.is_authentication() && !state.rejected.contains(&candidate.version) {
-                    state.rejected.push(candidate.version.clone());
-                }
-                drop(state);
-                judge(&error)
+                Err((verdict, why))
             }
         }
     }
@@ -322,36 +452,34 @@ impl Pool {
         let mut state = self.state();
         state.opening -= 1;
         state.health = Health::Good;
-        state.rejected.clear();
+        let place = generation.target.to_string();
+        state
+            .worked
+            .insert(place.into(), generation.credential.version.clone());
+        let tried = std::mem::take(&mut state.tried);
         let new = !state.is_current(&generation);
         let old = if new {
+            state.tried_before = tried;
+            // Another user may have other defaults, and has another name.
+            self.profiles.forget_reported();
+            state.generations = generation.number;
             state.current.replace(generation.clone())
         } else {
             None
         };
         if new {
-            // Another user may have other defaults, and has another name.
-            self.profiles.forget_reported();
-            state.generations = generation.number;
-            self.profiles.forget_reported();
+            self.announce_adoption(&generation, old.as_ref());
         }
-        if let Some(old) = &old
-            && old.established() > 0
-        {
-            state.draining.push(Draining {
-                generation: old.clone(),
-                since: std::time::Instant::now(),
-                started_at: std::time::SystemTime::now(),
-            });
+        if let Some(old) = &old {
+            self.start_draining(&mut state, old);
         }
         self.put(&mut state, connection);
         self.open_for_waiters(&mut state);
-        drop(state);
         if new {
-            self.announce_adoption(&generation, old.as_ref());
+            self.listener.adopted();
         }
         if old.is_some() {
-            self.start_replacing(&mut self.state());
+            self.start_replacing(&mut state);
         }
     }
 
@@ -359,7 +487,8 @@ impl Pool {
         let version = &generation.credential.version;
         info!(
             database = %self.database.name, secret = %self.secret, %version,
-            user = generation.credential.username, generation = generation.number, "version adopted"
+            user = generation.credential.username, generation = generation.number,
+            "version adopted ({})", generation.standing
         );
         let metrics = self.registry.secret(self.secret.as_str());
         metrics.adoption("ok");
@@ -369,58 +498,24 @@ impl Pool {
         record.credential = Some(generation.credential_ref());
         record.outcome = Some(Outcome::Success);
         self.audit.record(record);
-        if let Some(old) = old {
-            self.drain_started(old);
-        }
-    }
-
-    /// Once a second: the clock, dead and outworn connections, the minimum.
-    fn sweep(self: &Arc<Self>) {
-        let now = self.seconds.fetch_add(SWEEP.as_secs(), Relaxed) + SWEEP.as_secs();
-        let mut state = self.state();
-        let idle_timeout = self.database.server_idle_timeout.as_secs();
-        let lifetime = self.database.server_lifetime;
-        let mut spare = state.open.saturating_sub(self.database.min_pool_size);
-        let mut kept = Vec::with_capacity(state.idle.len());
-        for mut connection in std::mem::take(&mut state.idle) {
-            let dead = !connection.server.stream.is_quiet();
-            let worn = !lifetime.is_zero() && connection.server.opened_at.elapsed() > lifetime;
-            let unused = idle_timeout > 0
-                && now.saturating_sub(connection.idle_since) > idle_timeout
-                && spare > 0;
-            if dead || worn || unused {
-                spare = spare.saturating_sub(1);
-                self.retire(&mut state, connection);
-            } else {
-                kept.push(connection);
-            }
-        }
-        state.idle = kept;
-        if matches!(state.health, Health::Good)
-            && !state.lingering
-            && let Some(current) = state.current.clone()
-        {
-            let wanted = self.database.min_pool_size.saturating_sub(state.open);
-            for _ in 0..wanted.min(LOGIN_CONCURRENCY) {
-                if self.may_open(&state) {
-                    self.start_opening(&mut state, current.clone());
-                }
-            }
-        }
-        // What a failed login broke off goes on.
-        let old = state.idle.iter().any(|c| !state.is_current(&c.generation));
-        if matches!(state.health, Health::Good) && old {
-            self.start_replacing(&mut state);
-        }
-        state.waiting();
     }
 }
 
-fn judge(error: &ConnectError) -> Probe {
-    let why: Arc<str> = error.to_string().into();
-    if error.is_authentication() {
-        Probe::Rejected(why)
-    } else {
-        Probe::Unknown(why)
+fn judge(error: &ConnectError) -> (Verdict, Arc<str>) {
+    match error.sqlstate() {
+        "28P01" if error.is_authentication() => (Verdict::Refused, error.to_string().into()),
+        // Not a matter of the password: pg_hba.conf, NOLOGIN, IAM.
+        _ if error.is_authentication() => {
+            let why = format!(
+                "{error} (the server's access rules refuse this user whatever its password is: see pg_hba.conf, LOGIN, or the instance's IAM settings)"
+            );
+            (Verdict::Refused, why.into())
+        }
+        _ => (Verdict::Silent, error.to_string().into()),
     }
+}
+
+/// A server that starts, or has no room this moment, will soon let somebody in.
+fn is_passing(error: &ConnectError) -> bool {
+    error.is_starting() || error.sqlstate() == "53300"
 }

@@ -6,7 +6,10 @@
 //! * `checkout`   getting one, giving one back
 //! * `dedicated`  one for a client alone, with start-up parameters of its own
 //! * `generation` the connections that logged in with one version
-//! * `manager`    the task that proves versions, adopts them, and sweeps
+//! * `listener`   one connection that listens for all clients
+//! * `search`     which version is tried next, and when: a state machine
+//! * `manager`    the task that does so, and adopts what works
+//! * `sweep`      the clock, outworn connections, the minimum
 //! * `open`       logins and goodbyes
 //! * `drain`      retiring an older generation
 //! * `profile`    what clients set at start-up, kept true on every lease
@@ -19,13 +22,16 @@ mod dedicated;
 mod drain;
 mod generation;
 mod lease;
+mod listener;
 mod manager;
 mod open;
 mod profile;
+mod search;
 mod state;
 mod statements;
 mod status;
 mod suspicion;
+mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -34,8 +40,10 @@ pub use connection::Connection;
 pub use dedicated::DedicatedError;
 pub use generation::Generation;
 pub use lease::Lease;
+pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
 pub use profile::{Profile, Profiles, Settings, literal};
-pub use statements::{Prepared, Statement, Statements, Unnamed, server_name, statement_name};
+pub use state::Tried;
+pub use statements::{Prepared, Statement, Statements, Unnamed};
 pub use status::{GenerationCounts, PoolCounts};
 pub use suspicion::{Suspicion, suspect};
 
@@ -62,6 +70,7 @@ pub struct Pool {
     pub profiles: Profiles,
     pub statements: Statements,
     pub stats: Stats,
+    pub listener: Listener,
     state: Mutex<State>,
     /// Wakes the manager.
     wake: Arc<Notify>,
@@ -71,7 +80,7 @@ pub struct Pool {
     metrics: PoolMetrics,
     registry: Arc<Metrics>,
     audit: Audit,
-    task: Mutex<Option<AbortHandle>>,
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 /// What sessions add up, once a transaction.
@@ -95,7 +104,9 @@ impl Pool {
         registry: Arc<Metrics>,
         audit: Audit,
     ) -> Arc<Self> {
+        let (listener, commands) = Listener::new();
         let pool = Arc::new(Self {
+            listener,
             metrics: registry.pool(&database.name, secret.as_str()),
             database,
             secret,
@@ -108,13 +119,14 @@ impl Pool {
             seconds: AtomicU64::new(0),
             registry,
             audit,
-            task: Mutex::default(),
+            tasks: Mutex::default(),
         });
-        let task = tokio::spawn(manager::run(
-            Arc::downgrade(&pool),
-            pool.follower.subscribe(),
-        ));
-        *pool.task.lock().unwrap_or_else(|e| e.into_inner()) = Some(task.abort_handle());
+        tokio::spawn(Listener::run(Arc::downgrade(&pool), commands));
+        let weak = || Arc::downgrade(&pool);
+        let manager = tokio::spawn(manager::run(weak(), pool.follower.subscribe()));
+        let sweeper = tokio::spawn(sweep::run(weak()));
+        let tasks = [manager.abort_handle(), sweeper.abort_handle()];
+        *pool.tasks.lock().unwrap_or_else(|e| e.into_inner()) = tasks.into();
         pool
     }
 
@@ -139,8 +151,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(|e| e.into_inner()).take() {
-            task.abort();
-        }
+        let mut tasks = self.tasks.lock().unwrap_or_else(|e| e.into_inner());
+        tasks.drain(..).for_each(|task| task.abort());
     }
 }

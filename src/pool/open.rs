@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
@@ -10,7 +10,11 @@ use super::generation::Generation;
 use super::state::{Health, State};
 use super::{CheckoutError, Connection, Pool};
 use crate::audit::{Event, Outcome, Record, ServerRef};
-use crate::upstream::{self, BackendPid, ConnectError, Target};
+use crate::upstream::{self, Backend, ConnectError, Target};
+
+/// How long clients are kept waiting for a server that says that it is
+/// starting up: a restart takes no longer, a recovery may take hours.
+const START_UP: Duration = Duration::from_secs(10);
 
 impl Pool {
     /// One login, recorded whichever way it ends. The caller holds a slot.
@@ -28,6 +32,7 @@ impl Pool {
         parameters: &[(String, String)],
     ) -> Result<Box<Connection>, ConnectError> {
         let began = Instant::now();
+        let arriving = Arriving::new(self, generation);
         let result = upstream::connect_with(
             &generation.target,
             &generation.credential,
@@ -39,21 +44,32 @@ impl Pool {
         match result {
             Ok(server) => {
                 self.metrics.login.record(began.elapsed().as_secs_f64());
-                let pid = server.backend.pid;
-                self.record(Event::ServerOpen, generation, Some(pid), |r| {
-                    r.outcome = Some(Outcome::Success);
-                    r.reason = Some(server.mechanism.into());
-                });
-                Ok(Box::new(Connection::new(server, generation.clone())))
+                self.record(
+                    Event::ServerOpen,
+                    generation,
+                    server_ref(&server.backend),
+                    |r| {
+                        r.outcome = Some(Outcome::Success);
+                        r.reason = Some(server.mechanism.into());
+                    },
+                );
+                let connection = Box::new(Connection::new(server, generation.clone()));
+                drop(arriving); // it has arrived
+                Ok(connection)
             }
             Err(error) => {
                 self.registry
                     .login_failure(&self.database.name, error.sqlstate());
-                self.record(Event::ServerFail, generation, None, |r| {
-                    r.outcome = Some(Outcome::Failure);
-                    r.sqlstate = Some(error.sqlstate().into());
-                    r.reason = Some(error.to_string().into());
-                });
+                self.record(
+                    Event::ServerFail,
+                    generation,
+                    place_ref(&generation.target),
+                    |r| {
+                        r.outcome = Some(Outcome::Failure);
+                        r.sqlstate = Some(error.sqlstate().into());
+                        r.reason = Some(error.to_string().into());
+                    },
+                );
                 Err(error)
             }
         }
@@ -63,19 +79,19 @@ impl Pool {
         &self,
         event: Event,
         generation: &Generation,
-        pid: Option<BackendPid>,
+        server: ServerRef,
         more: impl FnOnce(&mut Record),
     ) {
         let mut record = Record::new(event);
         record.database = Some(self.database.name.clone());
         record.credential = Some(generation.credential_ref());
-        record.server = Some(server_ref(&generation.target, pid));
+        record.server = Some(server);
         more(&mut record);
         self.audit.record(record);
     }
 
-    /// A login on demand, in a slot that was taken for it.
-    pub(super) async fn open_and_put(self: Arc<Self>, generation: Arc<Generation>) {
+    /// A login on demand, in a slot that was taken for it. Whether it worked.
+    pub(super) async fn open_and_put(self: Arc<Self>, generation: Arc<Generation>) -> bool {
         let result = self.login(&generation).await;
         let mut state = self.state();
         state.opening -= 1;
@@ -83,10 +99,12 @@ impl Pool {
             Ok(connection) => {
                 self.put(&mut state, connection);
                 self.open_for_waiters(&mut state);
+                true
             }
             Err(error) => {
                 self.login_failed(&mut state, &generation, &error);
                 self.release_slot(&mut state);
+                false
             }
         }
     }
@@ -128,15 +146,28 @@ impl Pool {
                 }
                 _ => CheckoutError::Down,
             };
-            if !matches!(state.health, Health::Down { .. }) {
-                warn!(database = %self.database.name, "{error}; trying again");
-            }
-            // With other connections at work the waiters will be served; and a
-            // server that is starting up will soon be there.
-            if state.leased == 0 && !error.is_starting() {
+            let waits_until = match &state.health {
+                Health::Down { waits_until, .. } => *waits_until,
+                _ => {
+                    warn!(database = %self.database.name, "{error}; trying again");
+                    Instant::now() + START_UP
+                }
+            };
+            // A server that is starting up will soon be there.
+            let waits_until = if error.is_starting() {
+                waits_until
+            } else {
+                Instant::now()
+            };
+            // With other connections at work the waiters will be served.
+            if state.leased == 0 && waits_until <= Instant::now() {
                 state.fail_waiters(&cause);
             }
-            state.health = Health::Down { message };
+            state.health = Health::Down {
+                message,
+                cause,
+                waits_until,
+            };
         }
         // Only a change wakes the manager: its own attempts end here too, and
         // must not cut its backoff short.
@@ -230,9 +261,9 @@ impl Pool {
         let Connection {
             server, generation, ..
         } = *connection;
-        let pid = server.backend.pid;
+        let whose = server_ref(&server.backend);
         server.close().await;
-        self.record(Event::ServerClose, &generation, Some(pid), |r| {
+        self.record(Event::ServerClose, &generation, whose, |r| {
             r.reason = Some(why.into())
         });
         if generation.established.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -241,10 +272,41 @@ impl Pool {
     }
 }
 
-fn server_ref(target: &Target, pid: Option<BackendPid>) -> ServerRef {
+/// A login under way: its generation has not drained before it has ended.
+struct Arriving<'a> {
+    pool: &'a Pool,
+    generation: &'a Arc<Generation>,
+}
+
+impl<'a> Arriving<'a> {
+    fn new(pool: &'a Pool, generation: &'a Arc<Generation>) -> Self {
+        generation.arriving.fetch_add(1, Ordering::AcqRel);
+        Self { pool, generation }
+    }
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        let last = self.generation.arriving.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last && self.generation.established() == 0 {
+            self.pool.drained(self.generation);
+        }
+    }
+}
+
+fn server_ref(backend: &Backend) -> ServerRef {
+    ServerRef {
+        host: backend.target.host.clone(),
+        port: backend.target.port,
+        pid: Some(backend.pid.0),
+    }
+}
+
+/// Of a login that ended before there was a backend: the first place.
+fn place_ref(target: &Target) -> ServerRef {
     ServerRef {
         host: target.host.clone(),
         port: target.port,
-        pid: pid.map(|p| p.0),
+        pid: None,
     }
 }

@@ -1,15 +1,15 @@
 //! What the pool's lock protects.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
 use super::generation::{Draining, Generation};
 use super::lease::Lease;
 use super::{CheckoutError, Connection};
-use crate::secret::VersionId;
+use crate::secret::{Standing, VersionId};
 
 pub(super) type Delivery = Result<Lease, CheckoutError>;
 
@@ -20,10 +20,22 @@ pub(super) enum Health {
     Good,
     /// The server could not be reached, or refused for a reason that has
     /// nothing to do with the credential. One attempt at a time, with backoff.
-    Down { message: Arc<str> },
+    Down {
+        message: Arc<str>,
+        /// What clients are told.
+        cause: CheckoutError,
+        /// A server that is starting up is waited for, but not for ever.
+        waits_until: Instant,
+    },
     /// No version is known that logs in: at the start, or since the one in
     /// force was refused. One probe at a time; everybody else waits for it.
     Seeking { since: Instant, message: Arc<str> },
+}
+
+/// A client that waits for a connection.
+pub(super) struct Waiter {
+    pub delivery: oneshot::Sender<Delivery>,
+    pub since: Instant,
 }
 
 pub(super) struct State {
@@ -33,7 +45,9 @@ pub(super) struct State {
     pub idle: Vec<Box<Connection>>,
     /// Clients in the order they came. Not empty only while `idle` is empty,
     /// or while nothing in it may be used.
-    pub waiters: VecDeque<oneshot::Sender<Delivery>>,
+    pub waiters: VecDeque<Waiter>,
+    /// A client has waited so long that the reserve may be used.
+    pub reserve: bool,
     /// Slots taken: every connection there is, from before its login until
     /// Postgres has let go of it. Never above `pool_size`.
     pub open: usize,
@@ -52,18 +66,39 @@ pub(super) struct State {
     /// comes back is closed and its slot handed over.
     pub slot_wanted: Option<oneshot::Sender<()>>,
     pub generations: u64,
-    /// Versions that were refused since one last worked, each once.
-    pub rejected: Vec<VersionId>,
+    /// Versions that were tried in vain since one last worked, each once, and
+    /// before that: what was tried before the one in force.
+    pub tried: Vec<Tried>,
+    pub tried_before: Vec<Tried>,
+    /// Which version last worked at which place.
+    pub worked: BTreeMap<Arc<str>, VersionId>,
     /// Keeps no idle connection; see [`Pool::linger`](super::Pool::linger).
     pub lingering: bool,
     pub shut: bool,
 }
 
+/// A version that was tried and does not log in.
+#[derive(Clone)]
+pub struct Tried {
+    pub version: VersionId,
+    pub standing: Standing,
+    pub why: Arc<str>,
+    pub at: SystemTime,
+    /// Nobody answered, and there is no reason to expect that to pass.
+    pub unreachable: bool,
+}
+
 impl State {
+    pub fn note_tried(&mut self, tried: Tried) {
+        self.tried.retain(|t| t.version != tried.version);
+        self.tried.push(tried);
+    }
+
     pub fn new() -> Self {
         Self {
             idle: Vec::new(),
             waiters: VecDeque::new(),
+            reserve: false,
             open: 0,
             opening: 0,
             closing: 0,
@@ -77,7 +112,9 @@ impl State {
             },
             slot_wanted: None,
             generations: 0,
-            rejected: Vec::new(),
+            tried: Vec::new(),
+            tried_before: Vec::new(),
+            worked: BTreeMap::new(),
             lingering: false,
             shut: false,
         }
@@ -91,13 +128,13 @@ impl State {
 
     /// Clients that are still waiting; those who left are forgotten.
     pub fn waiting(&mut self) -> usize {
-        self.waiters.retain(|w| !w.is_closed());
+        self.waiters.retain(|w| !w.delivery.is_closed());
         self.waiters.len()
     }
 
     pub fn fail_waiters(&mut self, error: &CheckoutError) {
         for waiter in self.waiters.drain(..) {
-            let _ = waiter.send(Err(error.clone()));
+            let _ = waiter.delivery.send(Err(error.clone()));
         }
     }
 }

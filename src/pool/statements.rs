@@ -14,37 +14,47 @@ use crate::wire::frame::cstr;
 
 pub struct Statement {
     pub id: u64,
+    /// Its name on server connections.
+    pub name: Box<str>,
     /// The body of its Parse message behind the name: text, NUL, parameter types.
     pub body: Arc<[u8]>,
     /// What running it gives reason to suspect.
     pub suspicion: Option<Box<Suspicion>>,
 }
 
-impl Statement {
-    /// Its name on server connections.
-    pub fn server_name(&self) -> String {
-        server_name(self.id)
-    }
-}
-
-pub fn server_name(id: u64) -> String {
-    format!("pgvalet_{id}")
-}
-
-/// Appends a statement's name on server connections, without a NUL.
-pub fn statement_name(id: u64, out: &mut Vec<u8>) {
-    use std::io::Write;
-    let _ = write!(out, "pgvalet_{id}"); // writing to a Vec does not fail
-}
-
 /// The statements of a pool's clients, by content.
-#[derive(Default)]
 pub struct Statements {
+    /// No client can guess another one's statement: SQL (EXECUTE, DEALLOCATE)
+    /// reaches them by their names on the server.
+    prefix: String,
     by_body: Mutex<HashMap<Arc<[u8]>, Weak<Statement>>>,
     next: AtomicU64,
 }
 
+impl Default for Statements {
+    fn default() -> Self {
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        Self::named(&random[..16])
+    }
+}
+
 impl Statements {
+    /// With names that a test can foretell.
+    pub(crate) fn named(word: &str) -> Self {
+        Self {
+            prefix: format!("pgvalet_{word}_"),
+            by_body: Mutex::default(),
+            next: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Statements {
+    /// A statement's name on server connections.
+    pub fn server_name(&self, id: u64) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
     /// The one object for this text and these parameter types.
     pub fn intern(&self, body: &[u8]) -> Arc<Statement> {
         let mut by_body = self.by_body.lock().unwrap_or_else(|e| e.into_inner());
@@ -66,6 +76,7 @@ impl Statements {
         let id = self.next.fetch_add(1, Relaxed) + 1;
         Arc::new(Statement {
             id,
+            name: self.server_name(id).into(),
             body: body.into(),
             suspicion: suspect(cstr(body).unwrap_or(body)),
         })

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use super::state::Health;
+use super::state::{Health, Tried};
 use super::{Generation, Pool};
-use crate::secret::VersionId;
 
 pub struct PoolCounts {
     pub waiting: usize,
@@ -16,8 +15,10 @@ pub struct PoolCounts {
     /// The generation in force first, then those that drain.
     pub generations: Vec<GenerationCounts>,
     pub problem: Option<Arc<str>>,
-    /// Versions that were refused since one last worked.
-    pub rejected: Vec<VersionId>,
+    /// Versions that were tried in vain since one last worked.
+    pub tried: Vec<Tried>,
+    /// Those that were tried before the one in force.
+    pub tried_before: Vec<Tried>,
 }
 
 pub struct GenerationCounts {
@@ -63,7 +64,8 @@ impl Pool {
             idle: state.idle.len(),
             opening: state.opening,
             generations,
-            rejected: state.rejected.clone(),
+            tried: state.tried.clone(),
+            tried_before: state.tried_before.clone(),
             problem,
         }
     }

@@ -8,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::Regex;
 
 /// Texts are looked at up to this length.
@@ -22,14 +22,18 @@ pub struct Suspicion {
     pub custom: Vec<Box<str>>,
     /// A setting was made whose name is not in the text.
     pub hidden_setting: bool,
+    /// LISTEN or UNLISTEN.
+    pub listen: bool,
     /// A SET that ends with its transaction: its tag is no reason to ask.
     pub local_set: bool,
 }
 
 static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let words = ["temp", "advisory_", "set_config", "hold"];
+    let words = ["temp", "advisory_", "set_config", "hold", "listen"];
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
+        // The fastest to run, and for four words it is small.
+        .kind(Some(AhoCorasickKind::DFA))
         .build(words)
         .ok()
 });
@@ -44,6 +48,7 @@ static STATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"\bcreate\s+(or\s+replace\s+)?((local|global)\s+)?temp(orary)?\b|\binto\s+((local|global)\s+)?temp(orary)?\b|\bpg_temp\b|\bpg_(try_)?advisory_(un)?lock|\bwith\s+hold\b",
     )
 });
+static LISTEN: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\b(un)?listen\b"));
 static CUSTOM_SET: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
         r#"(?:^|;)\s*(?:set|reset)\s+(?:session\s+)?([a-z_][\w$]*\.[a-z_][\w$.]*|"[^"]+"\."[^"]+")"#,
@@ -79,6 +84,7 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
     let is = |pattern: &Option<Regex>| pattern.as_ref().is_some_and(|p| p.is_match(text));
     if words {
         suspicion.ask = is(&STATE);
+        suspicion.listen = is(&LISTEN);
         set_config(text, &mut suspicion);
     }
     if sets {
@@ -192,6 +198,12 @@ mod tests {
         assert_eq!(of("set work_mem = '4MB'"), Suspicion::default());
         let plain = of("select set_config('app.tenant', $1, false)");
         assert!(plain.ask && !plain.hidden_setting);
+    }
+
+    #[test]
+    fn listening() {
+        assert!(of("LISTEN a").listen && of("begin; unlisten *").listen);
+        assert!(!of("select * from listen_events, glisten").listen);
     }
 
     #[test]

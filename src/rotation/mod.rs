@@ -1,11 +1,31 @@
 //! Changing the password of a database role, on a schedule, so that a crash at
 //! any point leaves something that can be completed.
 //!
-//! [`schedule`] says when.
+//! [`schedule`] says when, and a [`Scheduler`] sees to it; [`Rotator`] does it: it finds its [`ground`], and
+//! goes through the steps of the [`engine`], with [`roles`] and [`rights`] for
+//! what happens in the database.
 
 mod cron;
+mod engine;
+mod error;
+mod ground;
+pub mod plan;
+mod preview;
+mod report;
+mod rights;
+mod roles;
 pub mod schedule;
+mod scheduler;
+mod sql;
+mod terminate;
 #[cfg(test)]
 mod tests;
+mod value;
 
+pub use engine::{Ending, PATIENCE, Plan, Rotator, Strategy};
+pub use error::{RotationError, SqlError};
+pub use preview::Preview;
+pub use report::{Listener, Step, StepOutcome, StepReport};
 pub use schedule::{Schedule, ScheduleError, Window};
+pub use scheduler::Scheduler;
+pub use terminate::{Adopted, Emergency};

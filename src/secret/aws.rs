@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 
 use super::aws_error::{about, refused};
 use super::{
-    AWSCURRENT, Deletion, Description, NewSecret, RandomPassword, SecretId, SecretStore,
-    SecretValue, StoreError, StoreFuture, VersionId, Which,
+    AWSCURRENT, Deletion, Description, NewSecret, RandomPassword, RotationRules, SecretId,
+    SecretStore, SecretValue, StoreError, StoreFuture, VersionId, Which,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -139,7 +139,23 @@ impl SecretStore for AwsStore {
         Box::pin(async move {
             let request = self.client.describe_secret().secret_id(id.as_str());
             let answer = request.send().await.map_err(|e| about(id, e))?;
+            let rules = answer.rotation_rules();
+            let rotation = RotationRules {
+                enabled: answer.rotation_enabled() == Some(true),
+                by: answer
+                    .owning_service()
+                    .or(answer.rotation_lambda_arn())
+                    .filter(|by| !by.is_empty())
+                    .map(str::to_owned),
+                after_days: rules
+                    .and_then(|r| r.automatically_after_days())
+                    .and_then(|days| u64::try_from(days).ok()),
+                expression: rules.and_then(|r| r.schedule_expression().map(str::to_owned)),
+                duration: rules.and_then(|r| r.duration().map(str::to_owned)),
+                last_rotated: time(answer.last_rotated_date()),
+            };
             Ok(Description {
+                rotation: Some(Box::new(rotation)),
                 created: time(answer.created_date()),
                 last_changed: time(answer.last_changed_date()),
                 deleted: time(answer.deleted_date()),
@@ -148,6 +164,24 @@ impl SecretStore for AwsStore {
                 description: answer.description.filter(|d| !d.is_empty()),
                 versions: versions(answer.version_ids_to_stages),
             })
+        })
+    }
+
+    fn versions<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Vec<VersionId>> {
+        Box::pin(async move {
+            let request = self.client.list_secret_version_ids();
+            let request = request.secret_id(id.as_str()).include_deprecated(true);
+            let mut pages = request.into_paginator().send();
+            let mut versions = Vec::new();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|e| about(id, e))?;
+                for entry in page.versions.unwrap_or_default() {
+                    let created = time(entry.created_date());
+                    versions.extend(entry.version_id.map(|v| (created, VersionId::new(v))));
+                }
+            }
+            versions.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
+            Ok(versions.into_iter().map(|(_, version)| version).collect())
         })
     }
 
@@ -286,6 +320,7 @@ impl SecretStore for AwsStore {
 
 fn listed(entry: SecretListEntry) -> Result<Description, StoreError> {
     Ok(Description {
+        rotation: None,
         created: time(entry.created_date()),
         last_changed: time(entry.last_changed_date()),
         deleted: time(entry.deleted_date()),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{SecretId, SecretValue, VersionId};
+use crate::config::UpstreamAuth;
 
 /// A password in memory: wiped when dropped, and impossible to print. It has
 /// no `Debug`, `Display` or `Serialize`, so that no log line can hold it by
@@ -39,6 +40,8 @@ pub struct Credential {
     pub dbname: Option<String>,
     pub username: String,
     pub password: Password,
+    /// `"auth": "rds-iam"`: the secret of a role that has no password.
+    pub auth: UpstreamAuth,
     pub fetched_at: SystemTime,
 }
 
@@ -71,6 +74,7 @@ struct Document {
     dbname: Option<String>,
     username: Option<String>,
     password: Option<String>,
+    auth: Option<String>,
 }
 
 impl Drop for Document {
@@ -91,7 +95,7 @@ impl Credential {
         }
         // Fields are checked one by one, because serde's own message would
         // quote the offending value, which may be the password.
-        for field in ["engine", "host", "dbname", "username", "password"] {
+        for field in ["engine", "host", "dbname", "username", "password", "auth"] {
             if !matches!(
                 json.get(field),
                 None | Some(serde_json::Value::Null | serde_json::Value::String(_))
@@ -131,9 +135,18 @@ impl Credential {
         };
         let username = text("username", document.username.take())?
             .ok_or(MalformedSecret::Missing("username"))?;
-        let password = text("password", document.password.take())?
-            .map(Password::new)
-            .ok_or(MalformedSecret::Missing("password"))?;
+        let password = text("password", document.password.take())?.map(Password::new);
+        let auth = match document.auth.as_deref() {
+            None | Some("password") => UpstreamAuth::Password,
+            Some("rds-iam") => UpstreamAuth::RdsIam,
+            Some(_) => return Err(MalformedSecret::Invalid("auth")),
+        };
+        let password = match (password, auth) {
+            (Some(password), _) => password,
+            // Never sent: the token takes its place.
+            (None, UpstreamAuth::RdsIam) => Password::new(String::new()),
+            (None, UpstreamAuth::Password) => return Err(MalformedSecret::Missing("password")),
+        };
         Ok(Self {
             secret: secret.clone(),
             arn: value.arn.clone(),
@@ -144,6 +157,7 @@ impl Credential {
             dbname: text("dbname", document.dbname.take())?,
             username,
             password,
+            auth,
             fetched_at: SystemTime::now(),
         })
     }

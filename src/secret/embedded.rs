@@ -20,15 +20,15 @@ use bytes::Bytes;
 
 use super::{AwsStore, StoreError};
 use crate::vault::api::{Api, Trail};
-use crate::vault::{OpenError, Vault};
+use crate::vault::{KeySource, OpenError, Vault};
 
 /// How an embedded store is opened.
 pub struct EmbeddedStore;
 
 impl EmbeddedStore {
     /// Opens the store, making file and key where there is nothing yet.
-    pub async fn open(path: &Path, key_file: &Path) -> Result<AwsStore, StoreError> {
-        let vault = Vault::open(path, key_file).await?;
+    pub async fn open(path: &Path, key: impl Into<KeySource>) -> Result<AwsStore, StoreError> {
+        let vault = Vault::open(path, key).await?;
         Ok(Self::connect(&Api::new(vault, Trail::default())))
     }
 
@@ -96,11 +96,16 @@ impl From<OpenError> for StoreError {
         let text = error.to_string();
         match error {
             OpenError::KeyMissing { .. }
+            | OpenError::KeyUnset(_)
+            | OpenError::Altered { .. }
             | OpenError::KeyExposed(..)
             | OpenError::KeyMalformed(_)
             | OpenError::KeyWrong { .. } => Self::Decryption(text),
             OpenError::NotAStore(_) | OpenError::Newer(..) => Self::InvalidParameter(text),
-            OpenError::Busy(_) => Self::Unavailable(text),
+            OpenError::Busy(_) | OpenError::InUse(_) | OpenError::Kms { .. } => {
+                Self::Unavailable(text)
+            }
+            OpenError::Exists(_) => Self::InvalidRequest(text),
             OpenError::Damaged(..)
             | OpenError::Io { .. }
             | OpenError::NoRandomness

@@ -8,21 +8,30 @@
 //! A failed look never takes a good version away: what was last known stays
 //! until something better is known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use super::versions::Versions;
 use super::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, SecretId, SecretStore, StoreError, VersionId,
-    Which,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, SecretId, SecretStore, Standing, StoreError,
+    VersionId, Which,
 };
 use crate::jitter::{Backoff, jittered};
 use crate::observe::SecretMetrics;
+
+/// Versions without a label that are worth a try: a rotation that was cancelled
+/// or overtaken leaves its password in one of them.
+const UNLABELLED: usize = 5;
+
+/// Versions and their labels.
+pub type Labels = BTreeMap<VersionId, Vec<String>>;
 
 /// What is known of a secret.
 #[derive(Clone, Default)]
@@ -33,15 +42,59 @@ pub struct Known {
     pub confirmed_at: Option<SystemTime>,
     /// Why the last look failed, if it did.
     pub error: Option<Arc<str>>,
+    /// Which version carries which labels; `None` where DescribeSecret is
+    /// forbidden.
+    pub labels: Option<Arc<Labels>>,
+    /// Why AWSPENDING cannot be read, should that be forbidden: a rotation will
+    /// then be noticed too late.
+    pub pending_denied: Option<Arc<str>>,
+    /// Moves when a person or an event asks for a look.
+    pub asked: u64,
+}
+
+impl Known {
+    /// The labels of a version as the store last told.
+    pub fn stages(&self, version: &VersionId) -> Option<&[String]> {
+        let labels = self.labels.as_ref()?;
+        Some(labels.get(version).map_or(&[], Vec::as_slice))
+    }
+}
+
+/// How far a look goes. What is deeper costs more questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// AWSCURRENT.
+    Current,
+    /// AWSPENDING and AWSPREVIOUS as well.
+    Labelled,
+    /// And the newest versions that have no label.
+    All,
+}
+
+/// What a look found.
+#[derive(Clone)]
+pub struct Found {
+    pub known: Known,
+    /// Versions besides AWSCURRENT, as far as the look went.
+    pub others: Vec<(Standing, Arc<Credential>)>,
+}
+
+struct Request {
+    depth: Depth,
+    /// By a person or an event.
+    asked: bool,
+    done: oneshot::Sender<Found>,
 }
 
 pub struct Follower {
     pub secret: SecretId,
     store: Arc<dyn SecretStore>,
     known: watch::Receiver<Known>,
-    looks: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    looks: mpsc::UnboundedSender<Request>,
     /// Versions are immutable: each is fetched once.
-    versions: Mutex<HashMap<VersionId, Arc<Credential>>>,
+    versions: Mutex<Versions>,
+    /// What cannot be read is said once.
+    warned: Mutex<BTreeSet<String>>,
     metrics: SecretMetrics,
     task: Mutex<Option<AbortHandle>>,
 }
@@ -69,6 +122,7 @@ impl Follower {
             known,
             looks,
             versions: Mutex::default(),
+            warned: Mutex::default(),
             metrics,
             task: Mutex::default(),
         });
@@ -92,52 +146,41 @@ impl Follower {
         self.known.borrow().clone()
     }
 
-    /// Looks now; returns when a look that began after this call has ended.
-    pub async fn look(&self) {
+    /// Looks now; what a look found that began after this call.
+    pub async fn look(&self, depth: Depth) -> Found {
+        self.request(depth, false).await
+    }
+
+    /// The same, because somebody has a reason to think that it is worth it:
+    /// pools try again at once.
+    pub async fn refresh(&self) -> Found {
+        self.request(Depth::Labelled, true).await
+    }
+
+    async fn request(&self, depth: Depth, asked: bool) -> Found {
         let (done, ended) = oneshot::channel();
-        if self.looks.send(done).is_ok() {
-            let _ = ended.await;
+        let request = Request { depth, asked, done };
+        if self.looks.send(request).is_ok()
+            && let Ok(found) = ended.await
+        {
+            return found;
+        }
+        Found {
+            known: self.known(),
+            others: Vec::new(),
         }
     }
 
-    /// The versions worth trying when the one in force does not log in, in
-    /// the order of trust: what last worked, AWSCURRENT, AWSPENDING (a rotation
-    /// that changed the password but has not moved the label), AWSPREVIOUS (a
-    /// label that moved before the password did).
-    pub async fn candidates(&self, in_force: Option<&Arc<Credential>>) -> Vec<Arc<Credential>> {
-        let mut candidates: Vec<Arc<Credential>> = Vec::new();
-        candidates.extend(in_force.cloned());
-        let current = self.known.borrow().current.clone();
-        candidates.extend(current.clone());
-        let reference = current.as_ref().or(in_force);
-        for stage in [AWSPENDING, AWSPREVIOUS] {
-            let Ok(Some(candidate)) = self.fetch(&Which::Stage(stage.to_owned())).await else {
-                continue;
-            };
-            if stage == AWSPENDING && !reference.is_some_and(|r| may_succeed(r, &candidate)) {
-                warn!(
-                    secret = %self.secret, version = %candidate.version,
-                    "AWSPENDING is ignored: it names another host, port, database or user than AWSCURRENT"
-                );
-                continue;
-            }
-            candidates.push(candidate);
-        }
-        let mut seen = Vec::new();
-        candidates.retain(|c| {
-            let new = !seen.contains(&c.version);
-            seen.push(c.version.clone());
-            new
-        });
-        candidates
-    }
-
-    /// One version's credential; `None` where there is no such version or its
-    /// value is no credential (which is logged once a version).
-    async fn fetch(&self, which: &Which) -> Result<Option<Arc<Credential>>, StoreError> {
+    /// One version's credential; `None` where there is no such version.
+    async fn fetch(
+        &self,
+        which: &Which,
+        standing: Standing,
+    ) -> Result<Option<Arc<Credential>>, StoreError> {
         let value = match self.store.get(&self.secret, which).await {
             Ok(value) => value,
-            Err(StoreError::NotFound(_)) if *which != Which::current() => return Ok(None),
+            // A rotation reserves AWSPENDING before it has a value.
+            Err(StoreError::NotFound(_)) if standing != Standing::Current => return Ok(None),
             Err(e) => {
                 self.metrics.fetch(e.kind());
                 return Err(e);
@@ -148,17 +191,13 @@ impl Follower {
             && known.stages == value.stages
         {
             self.metrics.fetch("ok");
-            return Ok(Some(known.clone()));
+            return Ok(Some(known));
         }
         match Credential::parse(&self.secret, &value) {
             Ok(credential) => {
                 self.metrics.fetch("ok");
                 let credential = Arc::new(credential);
-                // Old versions are forgotten: their passwords need not stay in
-                // memory. A label sits on one version, so that whichever was
-                // last seen with one of these has lost it.
-                versions.retain(|_, c| !c.stages.iter().any(|s| value.stages.contains(s)));
-                versions.insert(value.version.clone(), credential.clone());
+                versions.add(credential.clone(), standing);
                 Ok(Some(credential))
             }
             Err(e) => {
@@ -171,43 +210,156 @@ impl Follower {
         }
     }
 
-    /// One look: has AWSCURRENT moved, and to what?
-    async fn examine(&self, before: &Known) -> Known {
-        let moved = match self.store.describe(&self.secret).await {
-            Ok(description) => {
-                let known = before.current.as_ref().map(|c| &c.version);
-                known.is_none() || description.staged(AWSCURRENT) != known
+    /// The same for a version that is merely worth a try: what cannot be read
+    /// is passed over, with one warning.
+    async fn fetch_other(
+        &self,
+        standing: Standing,
+        which: Which,
+        version: Option<&VersionId>,
+    ) -> Result<Option<(Standing, Arc<Credential>)>, StoreError> {
+        if let Some(version) = version {
+            let mut versions = self.versions.lock().unwrap_or_else(|e| e.into_inner());
+            if let Some(known) = versions.reuse(version, standing) {
+                return Ok(Some((standing, known)));
             }
+        }
+        let fetched = self.fetch(&which, standing).await;
+        if let Err(error) = &fetched {
+            let text = error.to_string();
+            let mut warned = self.warned.lock().unwrap_or_else(|e| e.into_inner());
+            // Bounded: a store may tell each time in other words.
+            if warned.len() < 64 && warned.insert(text.clone()) {
+                warn!(secret = %self.secret, "passed over {standing}: {text}");
+            }
+        }
+        Ok(fetched?.map(|credential| (standing, credential)))
+    }
+
+    /// One look: has AWSCURRENT moved, and to what? And what else is there?
+    async fn examine(&self, before: &Known, depth: Depth) -> Found {
+        let only = |known| Found {
+            known,
+            others: Vec::new(),
+        };
+        let labels = match self.store.describe(&self.secret).await {
+            Ok(description) => Some(Arc::new(description.versions)),
             // Reading the value is what counts; DescribeSecret may be forbidden.
-            Err(StoreError::Denied(_)) => true,
+            Err(StoreError::Denied(_)) => None,
             Err(e) => {
                 self.metrics.fetch(e.kind());
-                return self.failed(before, &e);
+                return only(self.failed(before, &e));
             }
         };
-        if !moved {
-            self.metrics.fetch("ok");
-            return Known {
-                confirmed_at: Some(SystemTime::now()),
-                error: None,
-                ..before.clone()
-            };
+        let mut known = Known {
+            labels: labels.clone(),
+            ..before.clone()
+        };
+        if let Some(labels) = &labels {
+            let mut versions = self.versions.lock().unwrap_or_else(|e| e.into_inner());
+            versions.forget(labels);
         }
-        match self.fetch(&Which::current()).await {
-            Ok(current) => {
-                if let (Some(new), old) = (&current, &before.current)
-                    && old.as_ref().is_none_or(|o| o.version != new.version)
+        let now = before.current.as_ref().map(|c| &c.version);
+        let moved = now.is_none()
+            || labels
+                .as_ref()
+                .is_none_or(|l| with_label(l, AWSCURRENT) != now);
+        let current = match moved {
+            true => {
+                let fetched = self.fetch(&Which::current(), Standing::Current).await;
+                fetched.map(|found| known.current = found)
+            }
+            false => {
+                self.metrics.fetch("ok");
+                Ok(())
+            }
+        };
+        match current {
+            Ok(()) => {
+                if let Some(new) = &known.current
+                    && now != Some(&new.version)
                 {
                     info!(secret = %self.secret, version = %new.version, "AWSCURRENT found");
                 }
-                Known {
-                    current,
-                    confirmed_at: Some(SystemTime::now()),
-                    error: None,
-                }
+                known.confirmed_at = Some(SystemTime::now());
+                known.error = None;
             }
-            Err(e) => self.failed(before, &e),
+            Err(e) => known = self.failed(&known, &e),
         }
+        let mut others = Vec::new();
+        if depth >= Depth::Labelled {
+            others = self.labelled(labels.as_deref(), &mut known).await;
+        }
+        if depth >= Depth::All {
+            others.extend(self.unlabelled(labels.as_deref()).await);
+        }
+        Found { known, others }
+    }
+
+    async fn labelled(
+        &self,
+        labels: Option<&Labels>,
+        known: &mut Known,
+    ) -> Vec<(Standing, Arc<Credential>)> {
+        let fetch = |standing, label: &'static str| async move {
+            let version = match labels {
+                Some(labels) => match with_label(labels, label) {
+                    Some(version) => Some(version),
+                    // AWSPENDING is asked for all the same: whether it may be
+                    // read shows before it matters, and the two answers of the
+                    // store need not be of the same moment.
+                    None if label != AWSPENDING => return Ok(None),
+                    None => None,
+                },
+                None => None,
+            };
+            let which = Which::Stage(label.to_owned());
+            self.fetch_other(standing, which, version).await
+        };
+        let (pending, previous) = tokio::join!(
+            fetch(Standing::Pending, AWSPENDING),
+            fetch(Standing::Previous, AWSPREVIOUS)
+        );
+        match &pending {
+            Err(error @ StoreError::Denied(_)) => {
+                if known.pending_denied.is_none() {
+                    warn!(
+                        secret = %self.secret,
+                        "AWSPENDING may not be read ({error}); allow secretsmanager:GetSecretValue for it, or clients will wait whenever a rotation has changed the password and not yet moved AWSCURRENT"
+                    );
+                }
+                known.pending_denied = Some(error.to_string().into());
+            }
+            Ok(_) => known.pending_denied = None,
+            Err(_) => {}
+        }
+        let found = [pending, previous].into_iter();
+        found.filter_map(|f| f.ok().flatten()).collect()
+    }
+
+    async fn unlabelled(&self, labels: Option<&Labels>) -> Vec<(Standing, Arc<Credential>)> {
+        let versions = match self.store.versions(&self.secret).await {
+            Ok(versions) => versions,
+            Err(error) => {
+                let text = error.to_string();
+                let mut warned = self.warned.lock().unwrap_or_else(|e| e.into_inner());
+                if warned.len() < 64 && warned.insert(text.clone()) {
+                    warn!(secret = %self.secret, "versions without a label cannot be listed: {text}");
+                }
+                return Vec::new();
+            }
+        };
+        let unlabelled = versions
+            .into_iter()
+            .filter(|v| labels.is_none_or(|l| !l.contains_key(v)))
+            .take(UNLABELLED);
+        let fetches = unlabelled.map(|version| async move {
+            let which = Which::Version(version.clone());
+            self.fetch_other(Standing::Unlabelled, which, Some(&version))
+                .await
+        });
+        let found = join_all(fetches).await.into_iter();
+        found.filter_map(|f| f.ok().flatten()).collect()
     }
 
     fn failed(&self, before: &Known, error: &StoreError) -> Known {
@@ -227,46 +379,54 @@ impl Follower {
     }
 }
 
-/// Whether a pending version can be the next one of this credential: same
-/// place, and the same user or its alternate. Otherwise the right to write the
-/// secret would be the right to redirect the database connection.
-fn may_succeed(current: &Credential, pending: &Credential) -> bool {
-    const CLONE: &str = "_clone";
-    let base = |name: &str| name.strip_suffix(CLONE).unwrap_or(name).to_owned();
-    current.host == pending.host
-        && current.port == pending.port
-        && current.dbname == pending.dbname
-        && base(&current.username) == base(&pending.username)
+/// The version a label sits on.
+fn with_label<'a>(labels: &'a Labels, label: &str) -> Option<&'a VersionId> {
+    let mut found = labels.iter().filter(|(_, l)| l.iter().any(|l| l == label));
+    found.next().map(|(version, _)| version)
 }
 
 async fn follow(
     follower: std::sync::Weak<Follower>,
     refresh: Duration,
     publish: watch::Sender<Known>,
-    mut requests: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    mut requests: mpsc::UnboundedReceiver<Request>,
 ) {
     let mut changes = follower.upgrade().and_then(|f| f.store.changes());
     let mut backoff = Backoff::new(Duration::from_secs(1), refresh.max(Duration::from_secs(1)));
-    let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+    let mut waiting: Vec<Request> = Vec::new();
+    // Until a look has succeeded, it goes as far as to find out what may be read.
+    let mut first = true;
     loop {
-        let next = {
+        let (next, found) = {
             let Some(follower) = follower.upgrade() else {
                 return;
             };
             let before = publish.borrow().clone();
-            let now = follower.examine(&before).await;
-            let next = if now.error.is_some() {
+            let wanted = waiting.iter().map(|r| r.depth).max();
+            let least = if first {
+                Depth::Labelled
+            } else {
+                Depth::Current
+            };
+            let depth = wanted.unwrap_or(least).max(least);
+            let mut found = follower.examine(&before, depth).await;
+            if waiting.iter().any(|r| r.asked) {
+                found.known.asked += 1;
+            }
+            let next = if found.known.error.is_some() {
                 backoff.wait().min(refresh)
             } else {
+                first = false;
                 backoff.reset();
                 jittered(refresh)
             };
-            publish.send_replace(now);
-            next
+            publish.send_replace(found.known.clone());
+            (next, found)
         };
         for waiter in waiting.drain(..) {
-            let _ = waiter.send(());
+            let _ = waiter.done.send(found.clone());
         }
+        drop(found);
         tokio::select! {
             () = sleep_until(Instant::now() + next) => {}
             () = changed(&mut changes) => {}
@@ -328,12 +488,16 @@ mod tests {
         for n in 1..10 {
             let stages = vec![AWSCURRENT.to_owned()];
             let put = store.put(&secret, value(n), stages, None).await;
-            follower.look().await;
+            follower.look(Depth::Labelled).await;
             let known = follower.known().current;
             assert_eq!(known.map(|c| c.version.clone()), put.ok());
-            follower.candidates(None).await;
         }
         // AWSCURRENT and AWSPREVIOUS.
         assert_eq!(follower.versions.lock().unwrap().len(), 2);
+        let found = follower.look(Depth::All).await.others;
+        let unlabelled = found.iter().filter(|(s, _)| *s == Standing::Unlabelled);
+        let passwords: Vec<&str> = unlabelled.map(|(_, c)| c.password.reveal()).collect();
+        assert_eq!(passwords.len(), UNLABELLED);
+        assert!(!passwords.contains(&"p9") && !passwords.contains(&"p8"));
     }
 }

@@ -12,41 +12,57 @@ mod credential;
 mod embedded;
 mod follower;
 mod store;
+mod versions;
 
 pub use aws::AwsStore;
 pub use credential::{Credential, MalformedSecret, Password};
 pub use embedded::EmbeddedStore;
-pub use follower::{Follower, Known};
+pub use follower::{Depth, Follower, Found, Known, Labels};
 pub use store::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion, Description, NewSecret, RandomPassword,
-    SecretStore, SecretValue, StoreError, StoreFuture, Which,
+    RotationRules, SecretStore, SecretValue, StoreError, StoreFuture, Which,
 };
+pub use versions::Standing;
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::config::{self, StoreKind};
+use crate::vault::Vault;
+use crate::vault::api::{Api, Trail};
 
 /// The store that the configuration names. An embedded store is made where
 /// there is none yet; AWS is not asked anything here, so that a proxy can start
 /// while it cannot be reached.
 pub async fn open(config: &config::Store) -> Result<Arc<dyn SecretStore>, StoreError> {
+    Ok(open_with(config, Trail::default()).await?.0)
+}
+
+/// The same, with the log in which calls of an embedded store are recorded, and
+/// with its API, for others to call.
+pub async fn open_with(
+    config: &config::Store,
+    trail: Trail,
+) -> Result<(Arc<dyn SecretStore>, Option<Arc<Api>>), StoreError> {
     Ok(match &config.kind {
-        StoreKind::Embedded { path, key_file } => {
-            Arc::new(EmbeddedStore::open(path, key_file).await?)
+        StoreKind::Embedded { path, key } => {
+            let vault = Vault::open(path, key.clone()).await?;
+            let api = Api::new(vault, trail);
+            (Arc::new(EmbeddedStore::connect(&api)), Some(api))
         }
         StoreKind::Aws {
             region,
             endpoint_url,
             profile,
-        } => Arc::new(
-            AwsStore::connect(
+        } => {
+            let (region, endpoint, profile) = (
                 region.as_deref(),
                 endpoint_url.as_deref(),
                 profile.as_deref(),
-            )
-            .await?,
-        ),
+            );
+            let store = AwsStore::connect(region, endpoint, profile).await?;
+            (Arc::new(store), None)
+        }
     })
 }
 

@@ -53,6 +53,23 @@ pub struct Description {
     pub deleted: Option<SystemTime>,
     /// Versions that carry at least one label, as the API shows them.
     pub versions: BTreeMap<VersionId, Vec<String>>,
+    /// What RotateSecret left; only DescribeSecret tells.
+    pub rotation: Option<Box<RotationRules>>,
+}
+
+/// How a store says that a secret is rotated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RotationRules {
+    /// RotationEnabled: CancelRotateSecret clears it.
+    pub enabled: bool,
+    /// RotationLambdaARN, or the service that owns the secret: who rotates it.
+    pub by: Option<String>,
+    /// Of AutomaticallyAfterDays and ScheduleExpression there is one.
+    pub after_days: Option<u64>,
+    pub expression: Option<String>,
+    /// Duration: the length of windows, `3h`.
+    pub duration: Option<String>,
+    pub last_rotated: Option<SystemTime>,
 }
 
 impl Description {
@@ -176,6 +193,13 @@ pub trait SecretStore: Send + Sync + 'static {
 
     /// DescribeSecret.
     fn describe<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Description>;
+
+    /// ListSecretVersionIds with deprecated versions: those that no label
+    /// points at as well, the newest first. A store that cannot tell names the
+    /// labelled ones.
+    fn versions<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Vec<VersionId>> {
+        Box::pin(async move { Ok(self.describe(id).await?.versions.into_keys().collect()) })
+    }
 
     /// CreateSecret; the id of its first version.
     fn create(&self, secret: NewSecret) -> StoreFuture<'_, VersionId>;

@@ -1,7 +1,8 @@
 //! Everything a proxy consists of, made from its configuration.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -10,16 +11,18 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
+use super::rotation::Rotations;
 use crate::access::Policy;
 use crate::audit::{Audit, AuditError};
 use crate::config::{Config, Listen, ListenTls, UserRef};
 use crate::net::listener::ListenError;
-use crate::net::tls::{self, TlsError};
-use crate::net::{ClientTrust, Listener, SocketAccess};
+use crate::net::tls::TlsError;
+use crate::net::{ClientTrust, Listener, ServerCertificate, SocketAccess};
 use crate::observe::{self, Metrics, StatusSource};
 use crate::pool::Pool;
 use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
-use crate::session::{Context, Door, Routes, Sessions, Tls};
+use crate::session::{self, Context, Routes, Sessions, Tls};
+use crate::vault::api::{Api, Door, ServeError, Trail};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -40,6 +43,8 @@ pub enum ServerError {
     UnknownOwner { key: &'static str, name: String },
     #[error("[admin] {0}")]
     Token(#[from] observe::TokenError),
+    #[error("{0}")]
+    Serve(#[from] ServeError),
 }
 
 pub struct Built {
@@ -48,11 +53,27 @@ pub struct Built {
     pub started_at: SystemTime,
     /// The configuration in force, and the followers of its secrets.
     pub state: Mutex<State>,
+    pub rotations: Rotations,
 }
 
 pub struct State {
     pub config: Config,
     pub followers: HashMap<SecretId, Arc<Follower>>,
+    /// Pools that a reload has replaced, and that still have sessions.
+    pub lingering: Vec<Weak<Pool>>,
+}
+
+/// The bound listener of the embedded store, and what it serves.
+pub struct StoreDoor {
+    door: Door,
+    api: Arc<Api>,
+}
+
+impl StoreDoor {
+    pub fn start(self, closing: watch::Receiver<bool>) {
+        info!("the store on {}", self.door.url());
+        tokio::spawn(self.door.serve(self.api, closing));
+    }
 }
 
 /// The bound admin listener.
@@ -64,7 +85,7 @@ pub struct Admin {
 impl Built {
     pub async fn new(
         config: Config,
-    ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>), ServerError> {
+    ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>, Option<StoreDoor>), ServerError> {
         let metrics = Metrics::new();
         // Addresses first: a second proxy by mistake must not touch the log.
         let mut listeners = Vec::new();
@@ -78,8 +99,13 @@ impl Built {
             None => None,
         };
         let tls = client_tls(&config.listen, client_trust.as_ref())?;
-        let store = secret::open(&config.store).await?;
+        let door = match &config.store.listen {
+            Some(listen) => Some(Door::bind(listen).await?),
+            None => None,
+        };
         let audit = Audit::open(&config.audit, &metrics)?;
+        let (store, api) = secret::open_with(&config.store, Trail::to(audit.clone())).await?;
+        let door = door.zip(api).map(|(door, api)| StoreDoor { door, api });
 
         let mut followers = HashMap::new();
         let pools = pools(
@@ -102,7 +128,7 @@ impl Built {
             tls,
             client_trust,
             proxy_protocol: config.listen.proxy_protocol.clone(),
-            door: Arc::new(Door::new(config.listen.guard.clone())),
+            door: Arc::new(session::Door::new(config.listen.guard.clone())),
             handshake_timeout: config.listen.handshake_timeout,
             clients: Arc::new(Semaphore::new(config.listen.max_clients)),
         });
@@ -110,9 +136,25 @@ impl Built {
             context,
             store,
             started_at: SystemTime::now(),
-            state: Mutex::new(State { config, followers }),
+            state: Mutex::new(State {
+                config,
+                followers,
+                lingering: Vec::new(),
+            }),
+            rotations: Rotations::default(),
         });
-        Ok((built, listeners, admin))
+        Ok((built, listeners, admin, door))
+    }
+}
+
+impl Built {
+    /// Every pool that has, or may get, a session.
+    pub fn all_pools(&self) -> Vec<Arc<Pool>> {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.lingering.retain(|pool| pool.strong_count() > 0);
+        let lingering = state.lingering.iter().filter_map(Weak::upgrade);
+        let routes = self.context.routes.load();
+        routes.pools.values().cloned().chain(lingering).collect()
     }
 }
 
@@ -152,14 +194,13 @@ pub fn pools(
 }
 
 fn client_tls(listen: &Listen, trust: Option<&Arc<ClientTrust>>) -> Result<Tls, TlsError> {
+    let shown = |certificate: &PathBuf, key: &PathBuf| {
+        ServerCertificate::load(certificate.clone(), key.clone(), trust.cloned())
+    };
     Ok(match &listen.tls {
         ListenTls::Off => Tls::Off,
-        ListenTls::Allow { certificate, key } => {
-            Tls::Allow(tls::for_clients(certificate, key, trust.cloned())?)
-        }
-        ListenTls::Require { certificate, key } => {
-            Tls::Require(tls::for_clients(certificate, key, trust.cloned())?)
-        }
+        ListenTls::Allow { certificate, key } => Tls::Allow(shown(certificate, key)?),
+        ListenTls::Require { certificate, key } => Tls::Require(shown(certificate, key)?),
     })
 }
 

@@ -5,6 +5,7 @@ mod accept;
 mod build;
 mod reload;
 mod revoke;
+mod rotation;
 mod status;
 mod watch;
 
@@ -38,7 +39,7 @@ impl Proxy {
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         let shutdown_timeout = config.listen.shutdown_timeout;
         let (closing, closed) = tokio_watch::channel(false);
-        let (built, listeners, admin) = Built::new(config).await?;
+        let (built, listeners, admin, door) = Built::new(config).await?;
         for listener in listeners {
             info!("listening on {}", listener.address());
             tokio::spawn(accept::accept(
@@ -50,7 +51,11 @@ impl Proxy {
         if let Some(admin) = admin {
             admin.start(&built, closed.clone());
         }
+        if let Some(door) = door {
+            door.start(closed.clone());
+        }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
+        built.rotations.apply(&built);
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));
         Ok(Self {
             built,
@@ -63,6 +68,7 @@ impl Proxy {
     /// running is named in the log.
     pub fn reload(&self, config: Config) {
         reload::reload(&self.built, config);
+        self.built.rotations.apply(&self.built);
     }
 
     pub fn context(&self) -> &Arc<Context> {
@@ -81,20 +87,13 @@ impl Proxy {
     /// `shutdown_timeout`; sessions between transactions end at once.
     pub async fn stop(&self) {
         self.closing.send_replace(true);
+        self.built.rotations.stop();
         let deadline = Instant::now() + self.shutdown_timeout;
         let sessions = &self.built.context.sessions;
         sessions.dismiss(Signal::Shutdown);
         self.wait_until(deadline, || sessions.is_empty()).await;
         sessions.dismiss(Signal::Kill);
-        let pools: Vec<_> = self
-            .built
-            .context
-            .routes
-            .load()
-            .pools
-            .values()
-            .cloned()
-            .collect();
+        let pools = self.built.all_pools();
         for pool in &pools {
             pool.shut();
         }

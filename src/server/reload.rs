@@ -26,6 +26,11 @@ fn same_listeners(old: &Listen, new: &Listen) -> bool {
 /// session. Listeners, the store and the log stay as they are.
 pub fn reload(built: &Arc<Built>, config: Config) {
     let context = &built.context;
+    if let Some(certificate) = context.tls.certificate()
+        && let Err(e) = certificate.reread()
+    {
+        warn!("[listen] {e}; the certificate that was shown is shown on");
+    }
     let mut state = built.state.lock().unwrap_or_else(|e| e.into_inner());
     let old = &state.config;
     let fixed = [
@@ -51,6 +56,7 @@ pub fn reload(built: &Arc<Built>, config: Config) {
     for (key, pool) in &before.pools {
         if !pools.get(key).is_some_and(|p| Arc::ptr_eq(p, pool)) {
             pool.linger();
+            state.lingering.push(Arc::downgrade(pool));
         }
     }
     state

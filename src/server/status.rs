@@ -1,5 +1,6 @@
 //! How a running proxy stands.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,11 +9,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::build::Built;
 use crate::config::PoolMode;
 use crate::observe::{
-    DatabaseStatus, GenerationStatus, Holder, SecretStatus, ServerCounts, Status, StatusSource,
+    DatabaseStatus, GenerationStatus, Holder, ListenerStatus, SecretStatus, ServerCounts, Status,
+    StatusSource,
 };
 use crate::pool::{GenerationCounts, Pool, PoolCounts};
 use crate::secret::Follower;
-use crate::session::Handle;
+use crate::session::{Handle, PIN_REASONS};
 
 impl StatusSource for Built {
     fn status(&self) -> Status {
@@ -54,8 +56,22 @@ impl StatusSource for Built {
     }
 
     fn publish(&self) {
+        let sessions = self.context.sessions.all();
         for pool in self.context.routes.load().pools.values() {
             pool.publish();
+            let pinned = pinned(pool, &sessions);
+            for reason in PIN_REASONS {
+                let labels = [
+                    ("database", &*pool.database.name),
+                    ("secret", pool.secret.as_str()),
+                    ("reason", reason),
+                ];
+                let clients = pinned.get(reason).copied().unwrap_or(0);
+                self.context
+                    .metrics
+                    .gauge("pgvalet_pinned_clients", &labels)
+                    .set(clients as f64);
+            }
         }
     }
 }
@@ -63,10 +79,10 @@ impl StatusSource for Built {
 fn secret(follower: &Follower, pools: &[(&Arc<Pool>, PoolCounts)]) -> SecretStatus {
     let known = follower.known();
     let mut of_secret = pools.iter().filter(|(p, _)| p.secret == follower.secret);
-    let rejected = of_secret
+    let tried = of_secret
         .clone()
-        .flat_map(|(_, counts)| counts.rejected.clone());
-    let mut candidates_tried: Vec<Arc<str>> = rejected.map(|v| v.as_str().into()).collect();
+        .flat_map(|(_, counts)| counts.tried.clone());
+    let mut candidates_tried: Vec<Arc<str>> = tried.map(|t| t.version.as_str().into()).collect();
     candidates_tried.dedup();
     let in_force = of_secret.find_map(|(_, counts)| counts.generations.first());
     let generation = in_force.map(|g| &g.generation);
@@ -100,6 +116,12 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
             idle: counts.idle,
             opening: counts.opening,
         },
+        pinned: pinned(pool, sessions),
+        listener: pool.listener.counts().map(|c| ListenerStatus {
+            channels: c.channels,
+            clients: c.clients,
+            generation: c.generation.number,
+        }),
         generations: counts
             .generations
             .iter()
@@ -107,6 +129,20 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
             .collect(),
         last_error: counts.problem.as_ref().map(ToString::to_string),
     }
+}
+
+/// Clients of a pool that keep their server connection, by what keeps them.
+fn pinned(pool: &Pool, sessions: &[Arc<Handle>]) -> BTreeMap<String, usize> {
+    let mut pinned = BTreeMap::new();
+    for session in sessions {
+        if session.database == pool.database.name
+            && session.secret == pool.secret
+            && let Some(reason) = session.pinned()
+        {
+            *pinned.entry(reason.to_owned()).or_default() += 1;
+        }
+    }
+    pinned
 }
 
 fn generation(

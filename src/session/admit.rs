@@ -14,13 +14,15 @@ use tokio::time::{self, timeout, timeout_at};
 use tracing::{debug, info};
 
 use super::Session;
+use super::ask_token;
 use super::context::{Context, NotAdded};
 use super::door::{Knock, Origin};
 use super::handshake::{Handshake, Refusal, handshake};
 use super::start::{self, Failed};
+use crate::access::token::Rejected;
 use crate::access::{Evidence, Grant, Request};
 use crate::audit::{Event, Outcome, Record};
-use crate::net::{Accepted, Peer, Socket, Stream};
+use crate::net::{Accepted, Peer, Socket, Stream, hang_up};
 use crate::pool::Settings;
 use crate::wire::ClientError;
 use crate::wire::startup::{Startup, StartupError};
@@ -130,8 +132,8 @@ async fn receive(
         }
         Ok(Handshake::Start(stream, startup)) => {
             let began = Instant::now();
-            let admitted = admit(context, evidence, &startup, stream.tls_version()).await;
-            match admitted {
+            let mut stream = stream;
+            match admit(context, evidence, &startup, &mut stream).await {
                 Ok((session, settings, grant, permit)) => Arrival::Admitted(Box::new(Admitted {
                     session,
                     stream,
@@ -140,7 +142,8 @@ async fn receive(
                     grant,
                     _permit: permit,
                 })),
-                Err(denied) => {
+                Err(NotAdmitted::Gone(reason)) => Arrival::Broken(reason),
+                Err(NotAdmitted::Denied(denied)) => {
                     let ticks = began.elapsed().as_nanos() / DENIAL_TICK.as_nanos() + 1;
                     let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
                     let at = began + DENIAL_TICK.saturating_mul(ticks);
@@ -160,6 +163,13 @@ struct Denied {
     error: Failed,
 }
 
+/// Why nobody was let in.
+enum NotAdmitted {
+    Denied(Box<Denied>),
+    /// Nobody is there any more to be told.
+    Gone(&'static str),
+}
+
 impl Denied {
     fn new(record: Record, reason: &'static str, error: impl Into<Failed>) -> Self {
         let error = error.into();
@@ -176,18 +186,22 @@ async fn admit(
     context: &Arc<Context>,
     evidence: &mut Evidence,
     startup: &Startup,
-    tls: Option<&'static str>,
-) -> Result<(Session, Settings, Grant, OwnedSemaphorePermit), Box<Denied>> {
+    stream: &mut Stream,
+) -> Result<(Session, Settings, Grant, OwnedSemaphorePermit), NotAdmitted> {
     let mut record = denial(evidence);
     record.database = Some(startup.database.as_str().into());
     record.requested_user = Some(startup.user.as_str().into());
     record.application_name = startup.parameter("application_name").map(Into::into);
-    record.tls = tls.map(Into::into);
+    record.tls = stream.tls_version().map(Into::into);
 
     let routes = context.routes.load_full();
     if routes.policy.asks_whose(evidence) {
         ask_for_account(evidence).await;
     }
+    let asked = ask_token::gather(context, stream, &routes.policy, evidence, startup);
+    let rejected = asked
+        .await
+        .map_err(|gone| NotAdmitted::Gone(gone.reason()))?;
     let request = Request {
         evidence,
         database: &startup.database,
@@ -197,13 +211,14 @@ async fn admit(
     let decision = routes.policy.decide(&request);
     record.identity = Some(Arc::new(evidence.identity()));
     let refuse = |record: &Record, reason, error: ClientError| {
-        Box::new(Denied::new(record.clone(), reason, error))
+        NotAdmitted::Denied(Box::new(Denied::new(record.clone(), reason, error)))
     };
     let grant = match decision.grant {
         Ok(grant) => grant,
         Err(denial) => {
             debug!("{}", decision.why_not(&request));
-            return Err(refuse(&record, denial.reason(), ClientError::Denied));
+            let reason = rejected.map_or(denial.reason(), Rejected::reason);
+            return Err(refuse(&record, reason, ClientError::Denied));
         }
     };
     record.client = Some(grant.client.name.clone());
@@ -226,7 +241,13 @@ async fn admit(
         .sessions
         .add(&grant, &startup.user, evidence)
         .map_err(|e| match e {
-            NotAdded::TooMany => refuse(&record, "too_many_clients", ClientError::TooManyClients),
+            NotAdded::TooManyOfRule => {
+                refuse(&record, "too_many_clients", ClientError::TooManyClients)
+            }
+            NotAdded::TooManyOfDatabase => {
+                let error = ClientError::TooManyClientsOf(grant.database.name.clone());
+                refuse(&record, "too_many_clients", error)
+            }
             NotAdded::NoRandomNumbers => {
                 refuse(&record, "no_random_numbers", ClientError::NoRandomNumbers)
             }
@@ -312,7 +333,10 @@ pub(super) async fn refuse(
     write(&mut out);
     let say = async {
         stream.write_all(&out).await?;
-        stream.shutdown().await
+        stream.flush().await
     };
-    let _ = timeout(context.handshake_timeout, say).await;
+    let said = timeout(context.handshake_timeout, say).await;
+    if matches!(said, Ok(Ok(()))) {
+        hang_up(&mut stream).await;
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::frontend::{Frontend, Watch};
+use super::frontend::{Frontend, Restored, Watch};
 use super::replies::{Aftermath, Replies, Reply};
 use crate::pool::{Prepared, Statements};
 use crate::wire::message::{self, ErrorFields, read_command_tag, read_parameter_status};
@@ -141,7 +141,12 @@ impl Backend {
                 replies.answer_known(out);
             }
             // The length does not depend on how much has arrived so far.
-            let whole = if matches!(frame.tag, b'Z' | b'E' | b'S' | b'C') {
+            let looked_into = match frame.tag {
+                b'Z' | b'E' | b'S' | b'C' => true,
+                b'A' => !front.listens.shared.is_empty(),
+                _ => false,
+            };
+            let whole = if looked_into {
                 match bytes.get(..frame.len.min(MAX_READ)) {
                     Some(whole) => whole,
                     None => break,
@@ -250,8 +255,10 @@ impl Backend {
                     front.batch_open |= replies.copy_in();
                     true
                 }
-                // Asynchronous, and never an answer to anything of ours.
-                b'A' => true,
+                // Asynchronous, and never an answer to anything of ours; but the
+                // listening connection may have heard it too.
+                b'A' => !message::read_notification(whole)
+                    .is_some_and(|(channel, _)| front.listens.shared.contains(channel)),
                 _ => !own,
             };
             self.rest = frame.len;
@@ -364,6 +371,9 @@ fn note_command(
         // What pinned the client may be gone.
         b"UNLISTEN" | b"DEALLOCATE" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL" | b"DROP TABLE"
         | b"DROP VIEW" | b"DISCARD TEMP" => findings.get_or_insert_default().freed = true,
+        b"ROLLBACK" if front.listens.restored == Restored::InTransaction => {
+            front.listens.restored = Restored::No;
+        }
         b"DISCARD ALL" => {
             front.forget_statements(replies, prepared);
             front.watch = Watch::default();

@@ -10,14 +10,15 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::task::AtomicWaker;
 use ipnet::IpNet;
-use rustls::ServerConfig;
 use tokio::sync::Semaphore;
+use tracing::info;
 
 use super::door::Door;
+use super::limits::{Activity, Limits, QueryMark};
 use crate::access::{Evidence, Grant, Policy};
 use crate::audit::Audit;
 use crate::config::{Client, OnAuditFailure};
-use crate::net::ClientTrust;
+use crate::net::{ClientTrust, ServerCertificate};
 use crate::observe::Metrics;
 use crate::pool::{Generation, Pool};
 use crate::secret::SecretId;
@@ -42,9 +43,31 @@ pub struct Context {
 
 pub enum Tls {
     Off,
-    Allow(Arc<ServerConfig>),
-    Require(Arc<ServerConfig>),
+    Allow(Arc<ServerCertificate>),
+    Require(Arc<ServerCertificate>),
 }
+
+impl Tls {
+    pub fn certificate(&self) -> Option<&Arc<ServerCertificate>> {
+        match self {
+            Self::Off => None,
+            Self::Allow(certificate) | Self::Require(certificate) => Some(certificate),
+        }
+    }
+}
+
+/// What may keep a client on its server connection beyond a transaction.
+pub const PIN_REASONS: [&str; 9] = [
+    "advisory",
+    "cursor",
+    "listen",
+    "prepare",
+    "replication",
+    "role",
+    "session_authorization",
+    "set_config",
+    "temp",
+];
 
 /// Replaced as a whole by a reload.
 pub struct Routes {
@@ -92,11 +115,20 @@ pub struct Handle {
     pub since: SystemTime,
     lease: Mutex<Option<Held>>,
     /// What keeps it on its server connection beyond a transaction.
-    pinned: Mutex<Option<&'static str>>,
+    pinned: Mutex<Pinned>,
     signal: AtomicU8,
+    pub(super) limits: Option<Limits>,
+    pub(super) activity: Activity,
     /// Why its access has ended.
     revoked: OnceLock<&'static str>,
     waker: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Pinned {
+    now: Option<&'static str>,
+    /// Reasons that have been logged once.
+    told: Vec<&'static str>,
 }
 
 /// The server connection a session holds.
@@ -112,16 +144,54 @@ pub enum Signal {
     None = 0,
     /// The client sent a cancel while it waited for a connection.
     Cancel = 1,
+    /// End if the client is still silent, outside a transaction.
+    IdleClient = 2,
+    /// End if the client is still silent, inside a transaction.
+    IdleInTransaction = 3,
     /// End between transactions: the generation it holds is overdue.
-    DrainDeadline = 2,
+    DrainDeadline = 4,
     /// End between transactions: its access has ended.
-    Revoked = 3,
+    Revoked = 5,
     /// End between transactions: the proxy is going down.
-    Shutdown = 4,
+    Shutdown = 6,
+    /// End now: a query that took too long cannot be cancelled.
+    QueryTimeout = 7,
     /// End now: its access has ended.
-    RevokedNow = 5,
+    RevokedNow = 8,
     /// End now.
-    Kill = 6,
+    Kill = 9,
+}
+
+#[cfg(test)]
+impl Handle {
+    /// One of nobody's.
+    pub(super) fn for_tests(limits: Option<Limits>) -> Self {
+        let peer = crate::net::Peer::Unix {
+            uid: 0,
+            gid: 0,
+            pid: None,
+        };
+        Self {
+            id: u64::from(limits.is_some()),
+            pid: FrontendPid(1),
+            key: [0; 4],
+            client: "c".into(),
+            database: "d".into(),
+            secret: SecretId::new("s"),
+            source: "unix".into(),
+            user: "u".into(),
+            evidence: Arc::new(Evidence::new(peer)),
+            rule: Arc::default(),
+            since: SystemTime::now(),
+            lease: Mutex::default(),
+            pinned: Mutex::default(),
+            signal: AtomicU8::new(0),
+            limits,
+            activity: Activity::default(),
+            revoked: OnceLock::new(),
+            waker: AtomicWaker::new(),
+        }
+    }
 }
 
 impl Handle {
@@ -158,15 +228,55 @@ impl Handle {
 
     /// Whether its access can end by nothing but the passing of time.
     pub(super) fn depends_on_time(&self) -> bool {
-        self.rule.valid.is_some() || self.evidence.certificate.is_some()
+        self.rule.valid.is_some()
+            || self.evidence.certificate.is_some()
+            || self.rule.token.as_ref().is_some_and(|t| t.end_at_expiry)
+    }
+
+    /// Cancels what runs on the server connection that it holds, if `so` still
+    /// stands; `false` if there was nothing to do.
+    pub(super) async fn cancel_backend(&self, so: impl FnOnce() -> bool) -> bool {
+        // Marked under the lock that the end of the lease takes, so that the
+        // backend cannot reach another client before the cancel has landed.
+        let backend = {
+            let held = self.lease.lock().unwrap_or_else(|e| e.into_inner());
+            match &*held {
+                Some(held) if so() => {
+                    held.backend.cancel_begins();
+                    held.backend.clone()
+                }
+                _ => return false,
+            }
+        };
+        if let Err(e) = crate::upstream::cancel(&backend).await {
+            tracing::warn!(pid = %backend.pid, "cancel request failed: {e}");
+        }
+        backend.cancel_landed();
+        true
+    }
+
+    /// Cancels the query that took too long, unless it has ended meanwhile.
+    pub async fn cancel_overdue(&self, mark: QueryMark) {
+        self.cancel_backend(|| mark.is_of(self)).await;
     }
 
     pub fn pinned(&self) -> Option<&'static str> {
-        *self.pinned.lock().unwrap_or_else(|e| e.into_inner())
+        self.pinned.lock().unwrap_or_else(|e| e.into_inner()).now
     }
 
+    /// Notes what keeps the client where it is; the log has each reason once.
     pub(super) fn pin(&self, reason: Option<&'static str>) {
-        *self.pinned.lock().unwrap_or_else(|e| e.into_inner()) = reason;
+        let mut pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
+        pinned.now = reason;
+        if let Some(reason) = reason
+            && !pinned.told.contains(&reason)
+        {
+            pinned.told.push(reason);
+            info!(
+                session = self.id, client = %self.client, database = %self.database, reason,
+                "the client keeps its server connection"
+            );
+        }
     }
 
     /// Asks the session; a stronger request replaces a weaker one. `false` if
@@ -181,10 +291,13 @@ impl Handle {
         match self.signal.load(Ordering::Acquire) {
             0 => Signal::None,
             1 => Signal::Cancel,
-            2 => Signal::DrainDeadline,
-            3 => Signal::Revoked,
-            4 => Signal::Shutdown,
-            5 => Signal::RevokedNow,
+            2 => Signal::IdleClient,
+            3 => Signal::IdleInTransaction,
+            4 => Signal::DrainDeadline,
+            5 => Signal::Revoked,
+            6 => Signal::Shutdown,
+            7 => Signal::QueryTimeout,
+            8 => Signal::RevokedNow,
             _ => Signal::Kill,
         }
     }
@@ -194,7 +307,7 @@ impl Handle {
         self.forget(Signal::Cancel);
     }
 
-    fn forget(&self, signal: Signal) {
+    pub(super) fn forget(&self, signal: Signal) {
         let _ = self.signal.compare_exchange(
             signal as u8,
             Signal::None as u8,
@@ -213,6 +326,11 @@ impl Handle {
             self.register(cx.waker());
             match self.signalled() {
                 Signal::None => std::task::Poll::Pending,
+                // It came too late: the client is silent no longer.
+                signal @ (Signal::IdleClient | Signal::IdleInTransaction) => {
+                    self.forget(signal);
+                    std::task::Poll::Pending
+                }
                 signal => std::task::Poll::Ready(signal),
             }
         })
@@ -224,7 +342,9 @@ impl Handle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAdded {
     /// As many of its name as its rule allows are there.
-    TooMany,
+    TooManyOfRule,
+    /// As many as its database allows are there.
+    TooManyOfDatabase,
     /// The system has none.
     NoRandomNumbers,
 }
@@ -233,7 +353,7 @@ impl Sessions {
     /// Adds a session with a key that nobody can guess.
     ///
     /// # Errors
-    /// [`NotAdded`]
+    /// [`NotAdded`].
     pub fn add(
         &self,
         grant: &Grant,
@@ -245,7 +365,13 @@ impl Sessions {
         if let Some(most) = grant.client.max_clients {
             let of_it = |h: &&Arc<Handle>| h.client == grant.client.name;
             if by_pid.values().filter(of_it).count() >= most {
-                return Err(NotAdded::TooMany);
+                return Err(NotAdded::TooManyOfRule);
+            }
+        }
+        if let Some(most) = grant.database.max_clients {
+            let of_it = |h: &&Arc<Handle>| h.database == grant.database.name;
+            if by_pid.values().filter(of_it).count() >= most {
+                return Err(NotAdded::TooManyOfDatabase);
             }
         }
         loop {
@@ -272,6 +398,8 @@ impl Sessions {
                 lease: Mutex::default(),
                 pinned: Mutex::default(),
                 signal: AtomicU8::new(self.asked.load(Ordering::Acquire)),
+                limits: Limits::of(&grant.database),
+                activity: Activity::default(),
                 revoked: OnceLock::new(),
                 waker: AtomicWaker::new(),
             });
@@ -332,28 +460,8 @@ impl Sessions {
         let Some(handle) = self.find(pid, key) else {
             return false;
         };
-        // Marked under the lock that the end of the lease takes, so that the
-        // backend cannot reach another client before the cancel has landed.
-        let backend = {
-            let held = handle.lease.lock().unwrap_or_else(|e| e.into_inner());
-            match &*held {
-                Some(held) => {
-                    held.backend.cancel_begins();
-                    Some(held.backend.clone())
-                }
-                None => None,
-            }
-        };
-        match backend {
-            Some(backend) => {
-                if let Err(e) = crate::upstream::cancel(&backend).await {
-                    tracing::warn!(pid = %backend.pid, "cancel request failed: {e}");
-                }
-                backend.cancel_landed();
-            }
-            None => {
-                handle.signal(Signal::Cancel);
-            }
+        if !handle.cancel_backend(|| true).await {
+            handle.signal(Signal::Cancel);
         }
         true
     }

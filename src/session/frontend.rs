@@ -5,9 +5,11 @@
 //! name are written anew, because the name is the client's own and the server
 //! knows another.
 
+mod listens;
 mod multiplex;
 mod watch;
 
+pub(super) use listens::{Listens, Restored};
 pub(super) use watch::Watch;
 
 use std::collections::HashMap;
@@ -36,8 +38,13 @@ pub(super) struct Frontend {
     unnamed_in_batch: bool,
     /// The server passes over everything up to Sync, and so does this side.
     skipping: bool,
+    /// What was refused while there was no server connection.
+    refused: Refused,
+    /// Syncs of refused batches, which are to be answered here.
+    pub refused_batches: usize,
     pub queries: u64,
     pub watch: Watch,
+    pub listens: Listens,
 }
 
 /// What became of the input.
@@ -145,7 +152,7 @@ impl Frontend {
                         prepared,
                         statements: server.statements,
                         session: server.session,
-                        failed: server.status == b'E',
+                        status: server.status,
                     };
                     let step = scan.frame(&frame, bytes);
                     if scan.out.run.is_none() {
@@ -182,8 +189,34 @@ impl Frontend {
         }
     }
 
+    /// The next message, which begins with this tag, is answered by an error.
+    /// `true`: that is all of it; else everything up to Sync is passed over.
+    pub fn refuse(&mut self, tag: u8) -> bool {
+        let alone = matches!(tag, b'Q' | b'F' | b'S');
+        self.refused = if alone {
+            Refused::Message
+        } else {
+            Refused::Batch
+        };
+        alone
+    }
+
     /// Whether a message goes to the server at all.
     fn route(&mut self, frame: &Frame, leased: bool) -> Result<Route, Verdict> {
+        match (self.refused, frame.tag) {
+            (Refused::No, _) | (_, b'X') => {}
+            (Refused::Message, _) => {
+                self.refused = Refused::No;
+                return Ok(Route::Drop);
+            }
+            (Refused::Batch, tag) => {
+                if tag == b'S' {
+                    self.refused = Refused::No;
+                    self.refused_batches += 1;
+                }
+                return Ok(Route::Drop);
+            }
+        }
         match frame.tag {
             b'X' => Err(Verdict::Terminate),
             // Left over from a COPY that failed, or a Flush with nothing to
@@ -337,6 +370,14 @@ impl Frontend {
         prepared.unnamed = None; // a simple query drops it
         replies.push(Reply::HiddenQuery);
     }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Refused {
+    #[default]
+    No,
+    Message,
+    Batch,
 }
 
 enum Route {

@@ -14,7 +14,8 @@ use super::context::{Context, Tls};
 use super::door::{Knock, Origin};
 use crate::access::{Certificate, Evidence};
 use crate::net::proxy_protocol::{self, Proxied, ProxyError};
-use crate::net::{Distrust, Peer, Socket, Stream};
+use crate::net::tls::ALPN;
+use crate::net::{Distrust, Peer, ServerCertificate, Socket, Stream};
 use crate::wire::startup::{Startup, StartupError, StartupPacket, body_length};
 
 /// How a handshake ended.
@@ -43,6 +44,8 @@ pub enum Broken {
     Repeated,
     #[error("malformed cancel request")]
     Cancel,
+    #[error("direct TLS without ALPN \"postgresql\"")]
+    NoAlpn,
     #[error("TLS: {0}")]
     Tls(rustls::Error),
     #[error("{0}")]
@@ -57,7 +60,7 @@ impl Broken {
         match self {
             Self::Io(_) | Self::Proxy(ProxyError::Io(_)) => None,
             Self::Proxy(_) => Some("proxy_header"),
-            Self::Repeated | Self::Cancel => Some("malformed"),
+            Self::Repeated | Self::Cancel | Self::NoAlpn => Some("malformed"),
             Self::Tls(e) => Some(Distrust::of(e).map_or("tls", Distrust::reason)),
             Self::Distrusted(distrust) => Some(distrust.reason()),
         }
@@ -91,6 +94,16 @@ pub async fn handshake(
     }
     let mut stream = Stream::Plain(socket);
     let local = matches!(evidence.peer, Peer::Unix { .. });
+    // Direct TLS, as libpq 17 does with sslnegotiation=direct: no request first.
+    if let (Stream::Plain(socket), Some(certificate)) = (&stream, context.tls.certificate())
+        && !local
+        && socket.begins_with_tls().await?
+    {
+        stream = begin_tls(stream, certificate, context).await?;
+        if stream.alpn() != Some(ALPN) {
+            return Err(Broken::NoAlpn);
+        }
+    }
     let mut asked_gss = false;
     loop {
         match read_packet(&mut stream).await? {
@@ -123,28 +136,39 @@ async fn answer_ssl(stream: Stream, context: &Context, local: bool) -> Result<St
     let Stream::Plain(mut socket) = stream else {
         return Err(Broken::Repeated);
     };
-    match &context.tls {
-        Tls::Allow(config) | Tls::Require(config) if !local => {
+    match context.tls.certificate() {
+        Some(certificate) if !local => {
             socket.write_all(b"S").await?;
-            let session = TlsAcceptor::from(config.clone()).accept(socket).await;
-            let stream = Stream::FromClient(Box::new(session.map_err(Broken::tls)?));
-            // A resumed session brings the certificate it began with, unchecked:
-            // it may have been revoked meanwhile.
-            if let Some(trust) = &context.client_trust
-                && stream.is_resumed()
-                && !stream.peer_certificates().is_empty()
-            {
-                trust
-                    .check(stream.peer_certificates())
-                    .map_err(Broken::Distrusted)?;
-            }
-            Ok(stream)
+            begin_tls(Stream::Plain(socket), certificate, context).await
         }
         _ => {
             socket.write_all(b"N").await?;
             Ok(Stream::Plain(socket))
         }
     }
+}
+
+async fn begin_tls(
+    stream: Stream,
+    certificate: &ServerCertificate,
+    context: &Context,
+) -> Result<Stream, Broken> {
+    let Stream::Plain(socket) = stream else {
+        return Err(Broken::Repeated);
+    };
+    let session = TlsAcceptor::from(certificate.config()).accept(socket).await;
+    let stream = Stream::FromClient(Box::new(session.map_err(Broken::tls)?));
+    // A resumed session brings the certificate it began with, unchecked:
+    // it may have been revoked meanwhile.
+    if let Some(trust) = &context.client_trust
+        && stream.is_resumed()
+        && !stream.peer_certificates().is_empty()
+    {
+        trust
+            .check(stream.peer_certificates())
+            .map_err(Broken::Distrusted)?;
+    }
+    Ok(stream)
 }
 
 async fn read_packet(stream: &mut Stream) -> io::Result<Result<StartupPacket, StartupError>> {

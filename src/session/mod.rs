@@ -3,7 +3,9 @@
 //! * `handshake` TLS and the start-up packet
 //! * `door`      those who are not known yet: how many, and how often they are denied
 //! * `admit`     from accept to a session or a refusal, under one deadline
+//! * `ask_token` a token, as a password or by SASL
 //! * `start`     parameters, greeting
+//! * `limits`    how long a client may take
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
 //! * `revoke`    sessions whose access has ended
@@ -12,11 +14,13 @@
 //! * `context`   what all sessions share, and how others reach one
 
 mod admit;
+mod ask_token;
 mod backend;
 mod context;
 mod door;
 mod frontend;
 mod handshake;
+mod limits;
 mod pending;
 mod relay;
 mod replies;
@@ -28,8 +32,9 @@ mod start;
 mod tests;
 
 pub use admit::serve;
-pub use context::{Context, FrontendPid, Handle, Held, Routes, Sessions, Signal, Tls};
+pub use context::{Context, FrontendPid, Handle, Held, PIN_REASONS, Routes, Sessions, Signal, Tls};
 pub use door::Door;
+pub use limits::{Overdue, Sweep};
 pub use revoke::Cause;
 
 use std::sync::Arc;
@@ -38,17 +43,17 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tracing::debug;
 
 use crate::access::Grant;
 use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
 use crate::net::Stream;
 use crate::pool::{Generation, Lease, Pool, Profile};
-use crate::upstream::BackendPid;
+use crate::upstream::Backend;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
 use admit::refuse;
+use limits::Phase;
 use relay::{Halt, Relay};
 use start::Failed;
 
@@ -61,6 +66,9 @@ fn asked_to_end(signal: Signal) -> ClientError {
     match signal {
         Signal::DrainDeadline => ClientError::DrainDeadline,
         Signal::Revoked | Signal::RevokedNow => ClientError::Revoked,
+        Signal::IdleClient => ClientError::IdleClient,
+        Signal::IdleInTransaction => ClientError::IdleInTransaction,
+        Signal::QueryTimeout => ClientError::QueryTimeout,
         _ => ClientError::ShuttingDown,
     }
 }
@@ -181,8 +189,13 @@ impl Session {
         &self,
         stream: &mut Stream,
         startup: &Startup,
-        settings: crate::pool::Settings,
+        mut settings: crate::pool::Settings,
     ) -> Result<Greeted, Failed> {
+        if let Some(template) = &self.pool.database.application_name {
+            let own = startup.parameter("application_name").unwrap_or_default();
+            let name = start::application_name(template, own, &self.handle.client);
+            settings.insert("application_name".into(), name);
+        }
         let (greeted, reported) = match startup.replication {
             Some(kind) => {
                 let lease = start::replicate(&self.pool, kind, &settings).await?;
@@ -301,9 +314,11 @@ impl Session {
         Ok((lease, part))
     }
 
-    /// Waits for a server connection. `Ok(false)`: the client is gone.
+    /// Waits for a server connection. `Ok(false)`: the client is gone; `Ok(true)`:
+    /// there is one, or what needed it has been cancelled.
     async fn checkout(&self, relay: &mut Relay) -> Result<bool, ClientError> {
         self.handle.forget_cancel();
+        self.handle.activity.set(Phase::Elsewhere, 0);
         tokio::select! {
             lease = self.lease() => {
                 let (lease, part) = lease?;
@@ -315,7 +330,8 @@ impl Session {
             signal = self.handle.signal_arrives() => match signal {
                 Signal::Cancel => {
                     self.handle.forget_cancel();
-                    Err(ClientError::Cancelled)
+                    relay.refuse(&ClientError::Cancelled);
+                    Ok(true)
                 }
                 signal => Err(asked_to_end(signal)),
             },
@@ -330,22 +346,40 @@ impl Session {
             return true;
         }
         let limit = self.pool.database.connect_timeout;
+        // The client's query is over: a cancel that comes now must not hit
+        // what pgvalet asks, and one under way has to land first.
+        let held = self.handle.held();
+        self.handle.hold(None);
+        let settled = self.ask_and_move(relay, limit, asked).await;
+        if settled && relay.lease.is_some() {
+            self.handle.hold(held);
+        }
+        settled
+    }
+
+    async fn ask_and_move(&self, relay: &mut Relay, limit: Duration, asked: &mut Instant) -> bool {
         let Some((lease, watch)) = relay.lease_and_watch() else {
             return true;
         };
-        let Ok(Ok(left)) = timeout(limit, settle::ask(lease, watch)).await else {
+        let ask = async {
+            lease.server.backend.cancels_landed().await;
+            settle::ask(lease, watch).await
+        };
+        let Ok(Ok(left)) = timeout(limit, ask).await else {
             return false;
         };
         *asked = Instant::now();
         lease.profile = self.pool.profiles.intern(left.settings.clone());
         let expected = settle::expected(relay.initial.settings(), &left.settings);
-        relay.profile = self.pool.profiles.intern(expected);
-        if left.pin != relay.pinned {
-            debug!(session = self.handle.id, pinned = left.pin, "session state");
-        }
-        relay.pinned = left.pin;
-        self.handle.pin(left.pin);
+        relay.expect(expected);
         relay.settled();
+        let moved = relay.move_listens(left.channels, left.pin.is_some());
+        let pin = match timeout(limit, moved).await {
+            Ok(Ok(stays)) => left.pin.or(stays.then_some("listen")),
+            _ => return false,
+        };
+        relay.pinned = pin;
+        self.handle.pin(pin);
         if relay.pinned.is_none()
             && let Some(lease) = relay.end()
         {
@@ -377,13 +411,13 @@ impl Session {
     fn first_use(&self) -> relay::FirstUse {
         let audit = self.context.audit.clone();
         let record = self.record(Event::CredentialUse);
-        Box::new(move |generation: &Generation, pid: BackendPid| {
+        Box::new(move |generation: &Generation, backend: &Backend| {
             let mut record = record.clone();
             record.credential = Some(generation.credential_ref());
             record.server = Some(ServerRef {
-                host: generation.target.host.clone(),
-                port: generation.target.port,
-                pid: Some(pid.0),
+                host: backend.target.host.clone(),
+                port: backend.target.port,
+                pid: Some(backend.pid.0),
             });
             audit.record(record);
         })

@@ -2,25 +2,26 @@
 //! of what the server reports. `flow` moves the bytes.
 
 mod flow;
+mod listen;
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use tokio::io::AsyncWrite;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
-use super::frontend::{Frontend, Watch};
+use super::frontend::{Frontend, Restored, Watch};
+use super::limits::Phase;
 use super::pending::Pending;
 use super::replies::Replies;
 use crate::config::PoolMode;
-use crate::net::Stream;
+use crate::net::{Stream, hang_up};
 use crate::pool::{Generation, Lease, Pool, Profile, Settings};
-use crate::upstream::BackendPid;
+use crate::upstream;
 use crate::wire::{ClientError, message};
+use listen::Listening;
 
 /// Why the relay came to a halt.
 pub(super) enum Halt {
@@ -66,6 +67,7 @@ pub(super) struct Relay {
     /// It cannot be, before the server has answered what was sent.
     stalled: bool,
     ask: bool,
+    listening: Listening,
     discarding: bool,
     pub received: u64,
     pub sent: u64,
@@ -75,8 +77,10 @@ pub(super) struct Relay {
     on_first_use: FirstUse,
 }
 
+const APPLICATION_NAME: &str = "application_name";
+
 /// Told of the first lease of the session on a version.
-pub(super) type FirstUse = Box<dyn Fn(&Generation, BackendPid) + Send>;
+pub(super) type FirstUse = Box<dyn Fn(&Generation, &upstream::Backend) + Send>;
 
 /// What has been added to the pool's statistics.
 #[derive(Default, Clone, Copy)]
@@ -115,6 +119,7 @@ impl Relay {
             retry: false,
             stalled: false,
             ask: false,
+            listening: Listening::default(),
             discarding: false,
             received: 0,
             sent: 0,
@@ -159,6 +164,34 @@ impl Relay {
         self.lease.is_some() && self.back.status != b'I'
     }
 
+    /// Leaves word of what this session waits for, where anybody looks.
+    fn report(&self) {
+        if self.handle.limits.is_none() {
+            return;
+        }
+        let phase = self.phase();
+        self.handle.activity.set(phase, self.front.queries);
+    }
+
+    fn phase(&self) -> Phase {
+        if self.at_rest() {
+            Phase::Idle
+        } else if self.at_ready() && self.in_transaction() {
+            Phase::Transaction
+        } else {
+            Phase::Query
+        }
+    }
+
+    /// Whether a client that was found silent still is.
+    fn is_still(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::IdleClient => self.phase() == Phase::Idle,
+            Signal::IdleInTransaction => self.phase() == Phase::Transaction,
+            _ => true,
+        }
+    }
+
     pub fn saw_fatal(&self) -> bool {
         self.back.fatal
     }
@@ -174,7 +207,7 @@ impl Relay {
         let generation = &lease.generation;
         if !self.used.contains(&generation.number) {
             self.used.push(generation.number);
-            (self.on_first_use)(generation, lease.server.backend.pid);
+            (self.on_first_use)(generation, &lease.server.backend);
         }
         if !Arc::ptr_eq(&lease.profile, &self.profile) {
             if let Some(sql) = self.profile.change_from(&lease.profile) {
@@ -185,6 +218,20 @@ impl Relay {
             lease.profile = self.profile.clone();
         }
         self.lease = Some(lease);
+        self.retry = true;
+    }
+
+    /// What needs a server connection is answered with an error, and the
+    /// session goes on: as Postgres does with a query that is cancelled.
+    pub fn refuse(&mut self, error: &ClientError) {
+        let Some(&tag) = self.from_client.first() else {
+            return;
+        };
+        let out = self.to_client.buffer();
+        error.error(out);
+        if self.front.refuse(tag) {
+            message::ready_for_query(out, b'I');
+        }
         self.retry = true;
     }
 
@@ -201,6 +248,7 @@ impl Relay {
         self.count();
         self.replies.shrink();
         self.part = None;
+        self.front.listens.restored = Restored::No;
         self.lease.take()
     }
 
@@ -233,8 +281,10 @@ impl Relay {
         if findings.transaction {
             return Err(Halt::Violation(ClientError::TransactionBlock));
         }
-        self.ask |= findings.ask || (findings.freed && self.pinned.is_some());
+        let kept = self.pinned.is_some() || !self.front.listens.shared.is_empty();
+        self.ask |= findings.ask || (findings.freed && kept);
         if findings.discarded {
+            self.stop_listening();
             self.discarding = true;
             self.profile = self.initial.clone();
             if let Some(lease) = &mut self.lease {
@@ -258,10 +308,26 @@ impl Relay {
                 self.ask = true;
             }
         }
-        self.profile = self.pool.profiles.intern(settings);
         if let Some(lease) = &mut self.lease {
-            lease.profile = self.profile.clone();
+            lease.profile = self.pool.profiles.intern(settings.clone());
         }
+        self.expect(settings);
+    }
+
+    /// What the client expects to be set from now on.
+    pub fn expect(&mut self, mut settings: Settings) {
+        if let Some(template) = &self.pool.database.application_name {
+            let own = settings.get(APPLICATION_NAME);
+            // Those two have been made of the template already.
+            let made = [&self.profile, &self.initial]
+                .map(|profile| profile.settings().get(APPLICATION_NAME));
+            if own.is_none() || !made.contains(&own) {
+                let own = own.map_or("", |own| own);
+                let name = super::start::application_name(template, own, &self.handle.client);
+                settings.insert(APPLICATION_NAME.into(), name);
+            }
+        }
+        self.profile = self.pool.profiles.intern(settings);
     }
 
     /// At rest with a lease: in transaction mode the connection goes back.
@@ -326,8 +392,9 @@ impl Relay {
             }
         });
         // A client that does not read is not waited for.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), flush).await;
-        let close = std::future::poll_fn(|cx| Pin::new(&mut self.client).poll_shutdown(cx));
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), close).await;
+        let flushed = tokio::time::timeout(std::time::Duration::from_secs(5), flush).await;
+        if matches!(flushed, Ok(Ok(()))) {
+            hang_up(&mut self.client).await;
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! access now is asked to leave.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
@@ -71,6 +72,14 @@ impl Context {
             };
             if distrust.is_some() {
                 evidence.certificate = None;
+            }
+        }
+        if session.rule.token.as_ref().is_some_and(|t| t.end_at_expiry) {
+            let tokens = evidence.tokens.len();
+            let now = SystemTime::from(now);
+            evidence.tokens.retain(|t| t.expires > now);
+            if evidence.tokens.len() < tokens {
+                distrust = Some("token_expired");
             }
         }
         let routes = self.routes.load();

@@ -2,6 +2,8 @@
 //! effect may stay with the server connection. What it is, is not guessed: the
 //! server is asked.
 
+use std::collections::BTreeSet;
+
 use super::frontend::Watch;
 use crate::pool::{Lease, Settings, literal};
 use crate::upstream::CleanError;
@@ -10,6 +12,8 @@ use crate::upstream::CleanError;
 pub(super) struct Left {
     /// Settings made at session level.
     pub settings: Settings,
+    /// Channels it listens on.
+    pub channels: BTreeSet<Box<str>>,
     /// State that cannot move to another connection, the first found.
     pub pin: Option<&'static str>,
 }
@@ -50,6 +54,7 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
     let user = lease.generation.credential.username.clone();
     let mut left = Left {
         settings: Settings::new(),
+        channels: BTreeSet::new(),
         pin: watch.hidden_setting.then_some("set_config"),
     };
     for row in rows {
@@ -70,7 +75,10 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
             }
             "role" if value != "none" => Some("role"),
             "user" if *value != user => Some("session_authorization"),
-            "listen" => Some("listen"),
+            "listen" => {
+                left.channels.insert(value.as_str().into());
+                None
+            }
             "cursor" => Some("cursor"),
             "prepare" => Some("prepare"),
             "temp" => Some("temp"),

@@ -67,6 +67,25 @@ pub(super) fn settings(startup: &Startup) -> Result<Settings, ClientError> {
     Ok(settings)
 }
 
+/// Postgres cuts it there (NAMEDATALEN - 1).
+const MAX_APPLICATION_NAME: usize = 63;
+
+/// The application_name that the database's template makes of a client's own;
+/// what is too long is cut off that, not off the client's identity.
+pub(super) fn application_name(template: &str, own: &str, client: &str) -> Box<str> {
+    let frame = template
+        .replace("{client}", client)
+        .replace("{application_name}", "");
+    let mut own = own;
+    let room = MAX_APPLICATION_NAME.saturating_sub(frame.len());
+    while own.len() > room {
+        own = &own[..own.len() - own.chars().next_back().map_or(1, char::len_utf8)];
+    }
+    // The client's name last: it may not hold what looks like a placeholder.
+    let named = template.replace("{application_name}", own);
+    named.replace("{client}", client).trim().into()
+}
+
 fn add(settings: &mut Settings, name: &str, value: &str) -> Result<(), ClientError> {
     let valid = !name.is_empty()
         && name
@@ -245,6 +264,16 @@ mod tests {
         );
         let failed = answer.await.expect("an end").expect_err("no answer");
         assert_eq!(failed.sqlstate(), "08006");
+    }
+
+    #[test]
+    fn the_application_name_shows_the_client() {
+        let named = |own| application_name("{application_name} [{client}]", own, "orders-api");
+        assert_eq!(&*named("psql"), "psql [orders-api]");
+        assert_eq!(&*named(""), "[orders-api]");
+        let long = named(&"ä".repeat(40));
+        assert_eq!(long.len(), 63);
+        assert!(long.ends_with(" [orders-api]"));
     }
 
     #[test]

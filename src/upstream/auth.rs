@@ -13,7 +13,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::connect::Login;
 use super::scram::{ChannelBinding, ClientFirst, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
-use super::{ConnectError, KeyCache, Target};
+use super::{ConnectError, KeyCache, Target, rds_iam};
+use crate::config::UpstreamAuth;
 use crate::net::Stream;
 use crate::secret::Credential;
 
@@ -31,7 +32,7 @@ pub(super) async fn authenticate(
                 .map(|m| Ok(m.to_owned()))
                 .collect::<Vec<String>>()
                 .map_err(|_| login.protocol("a malformed list of SASL mechanisms"))?;
-            scram(login, &offered, credential, cache).await
+            scram(login, &offered, target, credential, cache).await
         }
         backend::Message::AuthenticationMd5Password(body) if target.allow_md5 => {
             let hash = md5_hash(
@@ -46,6 +47,32 @@ pub(super) async fn authenticate(
             "md5 authentication",
             "; use password_encryption = scram-sha-256 on the server, or set allow_md5 = true",
         )),
+        backend::Message::AuthenticationCleartextPassword
+            if target.auth == UpstreamAuth::RdsIam && target.verified =>
+        {
+            let token = rds_iam::token(target, &credential.username, cache)
+                .await
+                .map_err(|e| ConnectError::Iam {
+                    address: login.address.clone(),
+                    reason: e.to_string(),
+                })?;
+            password(login, token.as_bytes(), "rds-iam").await
+        }
+        backend::Message::AuthenticationCleartextPassword
+            if target.auth == UpstreamAuth::RdsIam =>
+        {
+            Err(refuse(
+                login,
+                "a token of RDS without having shown who it is",
+                "; set tls = \"verify-full\" and tls_ca to the certificates of RDS",
+            ))
+        }
+        // Anything else would be asked for a password that there is not.
+        _ if target.auth == UpstreamAuth::RdsIam => Err(refuse(
+            login,
+            "something else than the token of RDS IAM authentication",
+            "; grant rds_iam to the role, and enable IAM authentication for the instance",
+        )),
         backend::Message::AuthenticationCleartextPassword if target.allow_cleartext => {
             password(login, credential.password.reveal().as_bytes(), "cleartext").await
         }
@@ -57,6 +84,10 @@ pub(super) async fn authenticate(
         // pg_hba.conf says `trust` or `peer`: nothing was proved, and nothing
         // would tell when the password is wrong. Only a local server may.
         backend::Message::AuthenticationOk if target.allow_cleartext => Ok("trust"),
+        // It is who it says (verify-full), and it asked for our certificate.
+        backend::Message::AuthenticationOk if target.by_certificate && target.verified => {
+            Ok("certificate")
+        }
         backend::Message::AuthenticationOk => Err(refuse(
             login,
             "no password at all",
@@ -99,6 +130,7 @@ async fn expect_ok(login: &mut Login) -> Result<(), ConnectError> {
 async fn scram(
     login: &mut Login,
     offered: &[String],
+    target: &Target,
     credential: &Credential,
     cache: &KeyCache,
 ) -> Result<&'static str, ConnectError> {
@@ -119,6 +151,13 @@ async fn scram(
     if !plus && !offers(SCRAM_SHA_256) {
         return Err(refuse(login, "channel binding without TLS", ""));
     }
+    if !plus && target.require_channel_binding {
+        return Err(refuse(
+            login,
+            "SCRAM without channel binding",
+            "; somebody may be on the way, or the server has no TLS certificate with a hash: see channel_binding in [database.NAME]",
+        ));
+    }
     let (mechanism, name) = if plus {
         (SCRAM_SHA_256_PLUS, "scram-sha-256-plus")
     } else {
@@ -138,7 +177,12 @@ async fn scram(
         return Err(login.protocol("AuthenticationSASLContinue expected"));
     };
     let last = first
-        .answer(body.data(), &credential.password, cache)
+        .answer(
+            body.data(),
+            &credential.password,
+            target.min_scram_iterations,
+            cache,
+        )
         .await
         .map_err(|e| scram_error(login, e))?;
     let encoded = frontend::sasl_response(&last.message, &mut login.output);
@@ -161,6 +205,11 @@ fn scram_error(login: &Login, error: ScramError) -> ConnectError {
             "; look for an impostor on the way",
         ),
         ScramError::Iterations => refuse(login, "more than 100,000 SCRAM iterations", ""),
+        ScramError::TooFew => refuse(
+            login,
+            "fewer SCRAM iterations than min_scram_iterations",
+            "; set the role's password again with scram_iterations = 4096 or more, or lower min_scram_iterations",
+        ),
         ScramError::Salt => refuse(login, "a SCRAM salt of unreasonable size", ""),
         ScramError::Nonce => login.protocol("a SCRAM nonce that is not ours"),
         ScramError::Malformed | ScramError::Refused => login.protocol("a malformed SCRAM message"),

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::auth::authenticate;
+use super::role;
 use super::{Backend, BackendPid, ConnectError, KeyCache, Server, Target};
 use crate::net::{Socket, Stream};
 use crate::secret::Credential;
@@ -23,7 +24,8 @@ use crate::wire::message::ErrorFields;
 /// before anything is read into memory.
 const MAX_LOGIN_MESSAGE: usize = 1 << 16;
 
-/// Logs in with a credential. `limit` holds for all of it.
+/// Logs in with a credential, at the first place that is what the target wants.
+/// `limit` holds for each place.
 ///
 /// # Errors
 /// [`ConnectError`], none of which holds the password.
@@ -48,13 +50,46 @@ pub async fn connect_with(
     limit: Duration,
     parameters: &[(String, String)],
 ) -> Result<Server, ConnectError> {
-    timeout(limit, login(target, credential, cache, parameters))
-        .await
-        .unwrap_or_else(|_| {
-            Err(ConnectError::Timeout {
-                address: target.to_string(),
-            })
-        })
+    let this = std::slice::from_ref(target);
+    let places = if target.places.is_empty() {
+        this
+    } else {
+        &target.places
+    };
+    let mut failure: Option<ConnectError> = None;
+    for &wanted in role::passes(target.attrs) {
+        for place in places {
+            let attempt = async {
+                let mut server = login(place, credential, cache, parameters).await?;
+                if role::suits(&mut server, wanted).await {
+                    return Ok(server);
+                }
+                server.close().await;
+                Err(ConnectError::NotWanted {
+                    address: place.to_string(),
+                    wanted: target.attrs.as_str(),
+                })
+            };
+            let error = match timeout(limit, attempt).await {
+                Ok(Ok(server)) => return Ok(server),
+                Ok(Err(error)) => error,
+                Err(_) => ConnectError::Timeout {
+                    address: place.to_string(),
+                },
+            };
+            if !error.is_of_the_place() {
+                return Err(error);
+            }
+            // That one is no standby says less than that another is down.
+            if !matches!(failure, Some(ref f) if !matches!(f, ConnectError::NotWanted { .. })) {
+                failure = Some(error);
+            }
+        }
+    }
+    Err(failure.unwrap_or_else(|| ConnectError::Unreachable {
+        address: target.to_string(),
+        reason: "there is no host".to_owned(),
+    }))
 }
 
 async fn login(
@@ -75,7 +110,16 @@ async fn login(
         .authenticate(target, credential, cache, parameters)
         .await
     {
-        Ok(mechanism) => login.finish(target, mechanism).await,
+        Ok(mechanism) => match login.finish().await {
+            Ok((reported, key)) => Ok(login.into_server(target, mechanism, reported, key)),
+            Err(error) => {
+                // Refused after the password was right: 53300, 3D000, 55000.
+                if matches!(error, ConnectError::Refused { .. }) {
+                    login.until_gone().await;
+                }
+                Err(error)
+            }
+        },
         Err(error) => {
             if matches!(error, ConnectError::Refused { .. }) {
                 login.until_gone().await;
@@ -122,6 +166,9 @@ pub(super) async fn reach(target: &Target) -> Result<Stream, ConnectError> {
         .map_err(|e| tls(e.to_string()))?;
     Ok(Stream::ToServer(Box::new(stream)))
 }
+
+/// The values of ParameterStatus.
+type Reported = BTreeMap<Box<str>, Box<str>>;
 
 /// A connection whose login is under way.
 pub(super) struct Login {
@@ -233,11 +280,7 @@ impl Login {
     }
 
     /// AuthenticationOk is behind: collects parameters and the key.
-    async fn finish(
-        mut self,
-        target: &Arc<Target>,
-        mechanism: &'static str,
-    ) -> Result<Server, ConnectError> {
+    async fn finish(&mut self) -> Result<(Reported, Option<(i32, i32)>), ConnectError> {
         let mut reported = BTreeMap::new();
         let mut key = None;
         loop {
@@ -257,14 +300,26 @@ impl Login {
         if !self.input.is_empty() {
             return Err(self.protocol("bytes after ReadyForQuery"));
         }
+        Ok((reported, key))
+    }
+
+    fn into_server(
+        self,
+        target: &Arc<Target>,
+        mechanism: &'static str,
+        reported: Reported,
+        key: Option<(i32, i32)>,
+    ) -> Server {
         // A server without cancel keys cannot be cancelled; that is all.
         let (pid, key) = key.unwrap_or((0, 0));
-        Ok(Server {
+        Server {
             stream: self.stream,
             backend: Arc::new(Backend::new(BackendPid(pid), key, target.clone())),
+            was_standby: super::server::standby(&reported),
             reported,
+            heard: Vec::new(),
             opened_at: Instant::now(),
             mechanism,
-        })
+        }
     }
 }

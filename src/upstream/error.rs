@@ -14,6 +14,8 @@ pub enum ConnectError {
     NoTls { address: String },
     #[error("TLS with {address} failed: {reason}")]
     Tls { address: String, reason: String },
+    #[error("{address}: RDS IAM authentication: {reason}")]
+    Iam { address: String, reason: String },
     /// The server's own ErrorResponse.
     #[error("{address} refused the login: {sqlstate}: {message}")]
     Refused {
@@ -27,6 +29,12 @@ pub enum ConnectError {
         address: String,
         what: &'static str,
         remedy: &'static str,
+    },
+    /// It works, but is not what is wanted of several servers.
+    #[error("{address} is not {wanted}, as target_session_attrs demands")]
+    NotWanted {
+        address: String,
+        wanted: &'static str,
     },
     #[error("{address} broke the protocol: {what}")]
     Protocol { address: String, what: &'static str },
@@ -45,6 +53,12 @@ impl ConnectError {
     /// Never confused with the health of the host.
     pub fn is_authentication(&self) -> bool {
         matches!(self, Self::Refused { sqlstate, .. } if sqlstate == "28P01" || sqlstate == "28000")
+    }
+
+    /// Whether another server may do better. What judges the credential, or
+    /// what looks like an impostor, is not asked of the next one as well.
+    pub(super) fn is_of_the_place(&self) -> bool {
+        !self.is_authentication() && !matches!(self, Self::Unsafe { .. })
     }
 
     /// cannot_connect_now: the server is starting up or shutting down.

@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
+use super::rds_iam::IamToken;
 use crate::secret::Password;
 
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
@@ -21,7 +22,7 @@ pub const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
 /// Above this a server is not careful but hostile (pgjdbc CVE-2026-42198);
 /// Postgres' default is 4096.
-const MAX_ITERATIONS: u32 = 100_000;
+pub const MAX_ITERATIONS: u32 = 100_000;
 const MAX_SALT: usize = 1024;
 const MAX_SERVER_NONCE: usize = 1024;
 
@@ -30,6 +31,8 @@ pub enum ScramError {
     Malformed,
     Nonce,
     Iterations,
+    /// Fewer iterations than are accepted.
+    TooFew,
     Salt,
     /// The server does not know the password either.
     Signature,
@@ -48,7 +51,11 @@ struct Keys {
 /// its salt until the password changes, so every login after the first skips
 /// the key derivation, milliseconds of CPU.
 #[derive(Default)]
-pub struct KeyCache(Mutex<Option<Derived>>);
+pub struct KeyCache {
+    derived: Mutex<Option<Derived>>,
+    /// The token of RDS IAM authentication that was made last.
+    pub(super) iam: IamToken,
+}
 
 struct Derived {
     salt: Vec<u8>,
@@ -58,7 +65,7 @@ struct Derived {
 
 impl KeyCache {
     fn get(&self, salt: &[u8], iterations: u32) -> Option<Arc<Keys>> {
-        let cache = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let cache = self.derived.lock().unwrap_or_else(|e| e.into_inner());
         let hit = cache
             .as_ref()
             .filter(|d| d.salt == salt && d.iterations == iterations);
@@ -66,7 +73,7 @@ impl KeyCache {
     }
 
     fn put(&self, salt: Vec<u8>, iterations: u32, keys: Arc<Keys>) {
-        *self.0.lock().unwrap_or_else(|e| e.into_inner()) = Some(Derived {
+        *self.derived.lock().unwrap_or_else(|e| e.into_inner()) = Some(Derived {
             salt,
             iterations,
             keys,
@@ -141,6 +148,7 @@ impl ClientFirst {
         self,
         server_first: &[u8],
         password: &Password,
+        least: u32,
         cache: &KeyCache,
     ) -> Result<ClientFinal, ScramError> {
         let server_first = std::str::from_utf8(server_first).map_err(|_| ScramError::Malformed)?;
@@ -166,6 +174,9 @@ impl ClientFirst {
         let iterations: u32 = field("i=")?.parse().map_err(|_| ScramError::Iterations)?;
         if !(1..=MAX_ITERATIONS).contains(&iterations) {
             return Err(ScramError::Iterations);
+        }
+        if iterations < least {
+            return Err(ScramError::TooFew);
         }
 
         let keys = match cache.get(&salt, iterations) {
@@ -205,6 +216,23 @@ impl ClientFinal {
         verify_slices_are_equal(&signature, &self.server_signature)
             .map_err(|_| ScramError::Signature)
     }
+}
+
+/// What a server keeps of a password, in the form in which `ALTER ROLE …
+/// PASSWORD` takes it: a password sent as this never reaches the server, its
+/// log or its statistics. Salt and form are those of Postgres' own
+/// `scram_build_secret`.
+pub async fn verifier(password: Password, iterations: u32) -> Result<String, ScramError> {
+    let mut salt = vec![0; 16];
+    rand::fill(&mut salt).map_err(|_| ScramError::Random)?;
+    let encoded_salt = BASE64_STANDARD.encode(&salt);
+    let keys = derive_off_reactor(password, salt, iterations).await?;
+    let stored_key = digest::digest(&digest::SHA256, &keys.client[..]);
+    Ok(format!(
+        "{SCRAM_SHA_256}${iterations}:{encoded_salt}${}:{}",
+        BASE64_STANDARD.encode(stored_key),
+        BASE64_STANDARD.encode(&keys.server[..])
+    ))
 }
 
 async fn derive_off_reactor(
@@ -285,13 +313,13 @@ mod tests {
         let cache = KeyCache::default();
         let password = Password::new("pencil".into());
         let one = first("rOprNGfwEbeRWgbNEkqO")
-            .answer(SERVER_FIRST.as_bytes(), &password, &cache)
+            .answer(SERVER_FIRST.as_bytes(), &password, 1, &cache)
             .await
             .unwrap();
         // A wrong password would show here if the cache were not used.
         let other = Password::new("wrong".into());
         let two = first("rOprNGfwEbeRWgbNEkqO")
-            .answer(SERVER_FIRST.as_bytes(), &other, &cache)
+            .answer(SERVER_FIRST.as_bytes(), &other, 1, &cache)
             .await
             .unwrap();
         assert_eq!(one.message, two.message);
@@ -315,13 +343,13 @@ mod tests {
         ];
         for (server_first, expected) in cases {
             let answer = first("abc")
-                .answer(server_first.as_bytes(), &password, &KeyCache::default())
+                .answer(server_first.as_bytes(), &password, 1, &KeyCache::default())
                 .await;
             assert_eq!(answer.err(), Some(expected), "{server_first}");
         }
         let long = format!("r=abcd,s={},i=4096", "A".repeat(2048));
         let answer = first("abc")
-            .answer(long.as_bytes(), &password, &KeyCache::default())
+            .answer(long.as_bytes(), &password, 1, &KeyCache::default())
             .await;
         assert_eq!(answer.err(), Some(ScramError::Salt));
     }

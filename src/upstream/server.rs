@@ -79,15 +79,35 @@ pub struct Server {
     pub backend: Arc<Backend>,
     /// The values of ParameterStatus, as last reported.
     pub reported: BTreeMap<Box<str>, Box<str>>,
+    /// NotificationResponses that came while pgvalet asked something.
+    pub heard: Vec<Box<[u8]>>,
+    /// Whether it said at the login that it is a standby; `None` before
+    /// Postgres 14.
+    pub(super) was_standby: Option<bool>,
     pub opened_at: Instant,
     /// `scram-sha-256-plus`, `scram-sha-256`, `md5`, `cleartext` or `trust`.
     pub mechanism: &'static str,
 }
 
+/// A message in answer to a question of pgvalet's is no larger: the value of a
+/// setting may be long (a `search_path`, what an application keeps in one of
+/// its own), but not without bound.
+const MAX_ANSWER: usize = 16 << 20;
+
 /// How long a closing server may take to go away before it is forgotten.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What ParameterStatus says about being a standby.
+pub(super) fn standby(reported: &BTreeMap<Box<str>, Box<str>>) -> Option<bool> {
+    reported.get("in_hot_standby").map(|v| &**v == "on")
+}
+
 impl Server {
+    /// Whether it has been promoted since the login.
+    pub fn has_changed_role(&self) -> bool {
+        self.was_standby != standby(&self.reported)
+    }
+
     /// Says goodbye and waits until the server has closed the socket. Postgres
     /// removes a backend from its tables before that, so that once this
     /// returns, the connection no longer counts anywhere.
@@ -116,7 +136,9 @@ impl Server {
             expected += 1;
         }
         message::query(&mut out, "DISCARD ALL");
-        self.run(&out, expected).await.map(|_| ())
+        let cleaned = self.run(&out, expected).await.map(|_| ());
+        self.heard = Vec::new(); // whom they were for has gone
+        cleaned
     }
 
     /// One query of pgvalet's own; its rows as text.
@@ -139,7 +161,10 @@ impl Server {
         let mut buffer = Vec::with_capacity(1024);
         let mut ready = 0;
         let mut failed = None;
-        while ready < expected {
+        // Behind the last answer there may be what the server says at any time,
+        // and that is read to its end. Anything else would be taken for the
+        // answer to a client's question.
+        while ready < expected || !buffer.is_empty() {
             let mut chunk = [0; 1024];
             let n = self.stream.read(&mut chunk).await?;
             if n == 0 {
@@ -150,13 +175,18 @@ impl Server {
             while let Some(frame) =
                 crate::wire::Frame::read(&buffer[at..]).map_err(|_| CleanError::Protocol)?
             {
-                if frame.len > 1 << 16 {
+                let at_any_time = matches!(frame.tag, b'A' | b'N' | b'S');
+                if frame.len > MAX_ANSWER || (ready == expected && !at_any_time) {
                     return Err(CleanError::Protocol);
                 }
                 let Some(bytes) = buffer.get(at..at + frame.len) else {
                     break;
                 };
                 match frame.tag {
+                    // Nobody has asked for anything else.
+                    tag if ready == expected && !b"ANS".contains(&tag) => {
+                        return Err(CleanError::Protocol);
+                    }
                     b'Z' => {
                         ready += 1;
                         if ready == expected && bytes.get(5) != Some(&b'I') {
@@ -168,6 +198,7 @@ impl Server {
                             self.reported.insert(name.into(), value.into());
                         }
                     }
+                    b'A' => self.heard.push(bytes.into()),
                     b'D' => rows.push(message::read_row(bytes)),
                     b'E' => failed = Some(message::ErrorFields::read(bytes)),
                     _ => {}
@@ -177,8 +208,7 @@ impl Server {
             buffer.drain(..at);
         }
         match failed {
-            None if buffer.is_empty() => Ok(rows),
-            None => Err(CleanError::Protocol),
+            None => Ok(rows),
             Some(fields) => Err(CleanError::Refused(fields)),
         }
     }
@@ -194,4 +224,98 @@ pub enum CleanError {
     Protocol,
     #[error("{}: {}", .0.sqlstate, .0.message)]
     Refused(message::ErrorFields),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Socket;
+    use crate::upstream::Target;
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A connection to a server that answers one query with these bytes.
+    async fn answering(answer: Vec<u8>) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut question = [0; 64];
+            assert!(socket.read(&mut question).await.unwrap() > 0);
+            socket.write_all(&answer).await.unwrap();
+            // Kept open: an end of the stream must not stand in for an answer.
+            std::future::pending::<()>().await;
+        });
+        let socket = TcpStream::connect(address).await.unwrap();
+        let target = Target {
+            host: "127.0.0.1".into(),
+            port: address.port(),
+            dbname: "d".into(),
+            tls: None,
+            allow_md5: false,
+            allow_cleartext: false,
+            verified: false,
+            by_certificate: false,
+            require_channel_binding: false,
+            min_scram_iterations: 4096,
+            auth: crate::config::UpstreamAuth::Password,
+            attrs: Default::default(),
+            places: Vec::new(),
+        };
+        Server {
+            stream: Stream::Plain(Socket::tcp(socket).unwrap()),
+            backend: Arc::new(Backend::new(BackendPid(1), 0, Arc::new(target))),
+            reported: BTreeMap::new(),
+            heard: Vec::new(),
+            was_standby: None,
+            opened_at: Instant::now(),
+            mechanism: "trust",
+        }
+    }
+
+    fn row(value: &str) -> Vec<u8> {
+        let mut out = vec![b'D'];
+        out.extend((value.len() as u32 + 10).to_be_bytes());
+        out.extend(1u16.to_be_bytes());
+        out.extend((value.len() as u32).to_be_bytes());
+        out.extend(value.as_bytes());
+        out
+    }
+
+    fn ready(mut before: Vec<u8>) -> Vec<u8> {
+        message::ready_for_query(&mut before, b'I');
+        before
+    }
+
+    #[tokio::test]
+    async fn a_long_value_is_read() {
+        let value = "x".repeat(1 << 20);
+        let mut server = answering(ready(row(&value))).await;
+        assert_eq!(server.ask("SELECT").await.unwrap(), [[value]]);
+    }
+
+    #[tokio::test]
+    async fn notifications_are_kept_for_the_client() {
+        let notification = *b"A\0\0\0\x0c\0\0\0\x01c\0p\0";
+        let before = notification.repeat(50);
+        let mut answer = ready(before.clone());
+        answer.extend(notification.repeat(200)); // more than one read brings
+        let mut server = answering(answer).await;
+        server.ask("SELECT").await.unwrap();
+        let heard = server.heard.concat();
+        assert!(heard.starts_with(&before));
+        assert_eq!(heard.len() % notification.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_follows_the_last_answer_breaks_the_connection() {
+        let mut refusal = Vec::new();
+        message::error_response(&mut refusal, "ERROR", "42601", "no", None);
+        for first in [Vec::new(), refusal] {
+            let mut answer = ready(first);
+            answer.extend(row("for somebody else"));
+            let mut server = answering(answer).await;
+            let end = server.ask("SELECT").await;
+            assert!(matches!(end, Err(CleanError::Protocol)), "{end:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use crate::config::{Database, UpstreamTls};
+use crate::config::{Database, Host, Hosts, SessionAttrs, UpstreamAuth, UpstreamTls};
 use crate::net::tls::{self, TlsError};
 use crate::secret::Credential;
 
@@ -20,6 +20,18 @@ pub struct Target {
     pub tls: Option<Arc<ClientConfig>>,
     pub allow_md5: bool,
     pub allow_cleartext: bool,
+    /// Who answers is who it should be (verify-full).
+    pub verified: bool,
+    /// It is shown a certificate: verified, it may let us in without asking for
+    /// more.
+    pub by_certificate: bool,
+    pub require_channel_binding: bool,
+    pub min_scram_iterations: u32,
+    pub auth: UpstreamAuth,
+    /// Which servers are wanted.
+    pub attrs: SessionAttrs,
+    /// Where there is more than one place: all of them, this one first.
+    pub places: Vec<Arc<Target>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +40,8 @@ pub enum TargetError {
         "neither [database.{database}] nor secret \"{secret}\" says which host; set host in one of them"
     )]
     NoHost { database: Arc<str>, secret: String },
+    #[error("host of secret \"{secret}\": {reason}")]
+    Host { secret: String, reason: String },
     #[error("[database.{database}]: {source}")]
     Tls {
         database: Arc<str>,
@@ -39,14 +53,33 @@ impl Target {
     /// The configuration wins over the secret; Postgres' own defaults fill the
     /// rest (port 5432, the database named like the user).
     pub fn resolve(database: &Database, credential: &Credential) -> Result<Self, TargetError> {
-        let host = database
-            .host
-            .as_ref()
-            .or(credential.host.as_ref())
-            .ok_or_else(|| TargetError::NoHost {
-                database: database.name.clone(),
-                secret: credential.secret.to_string(),
-            })?;
+        let secret = || credential.secret.to_string();
+        let of_secret = match (&database.host, &credential.host) {
+            (None, Some(text)) => Some(Hosts::parse(text).map_err(|reason| TargetError::Host {
+                secret: secret(),
+                reason,
+            })?),
+            _ => None,
+        };
+        let none = || TargetError::NoHost {
+            database: database.name.clone(),
+            secret: secret(),
+        };
+        let hosts = database.host.as_ref().or(of_secret.as_ref());
+        let mut places = Vec::new();
+        for host in hosts.ok_or_else(none)?.iter() {
+            places.push(Arc::new(Self::at(host, database, credential)?));
+        }
+        let first = places.first().ok_or_else(none)?;
+        let mut target = Self::clone(first);
+        if places.len() > 1 {
+            target.places = places;
+        }
+        Ok(target)
+    }
+
+    fn at(host: &Host, database: &Database, credential: &Credential) -> Result<Self, TargetError> {
+        let (host, port) = (&host.name, host.port);
         let mode = if host.starts_with('/') {
             UpstreamTls::Disable // Postgres has no TLS on unix sockets
         } else {
@@ -56,16 +89,20 @@ impl Target {
                 UpstreamTls::VerifyFull
             })
         };
-        let tls = tls::for_upstream(mode, database.tls_ca.as_deref()).map_err(|source| {
-            TargetError::Tls {
-                database: database.name.clone(),
-                source,
-            }
+        let identity = database.tls_identity.as_ref();
+        let ca = database.tls_ca.as_deref();
+        let tls = tls::for_upstream(mode, ca, identity).map_err(|source| TargetError::Tls {
+            database: database.name.clone(),
+            source,
         })?;
+        let auth = match (database.auth, credential.auth) {
+            (UpstreamAuth::Password, UpstreamAuth::Password) => UpstreamAuth::Password,
+            _ => UpstreamAuth::RdsIam,
+        };
         let dbname = database.dbname.as_ref().or(credential.dbname.as_ref());
         Ok(Self {
             host: host.as_str().into(),
-            port: database.port.or(credential.port).unwrap_or(5432),
+            port: port.or(database.port).or(credential.port).unwrap_or(5432),
             dbname: dbname.unwrap_or(&credential.username).as_str().into(),
             tls,
             allow_md5: database.allow_md5,
@@ -73,6 +110,13 @@ impl Target {
             // server, or one whose certificate has been verified.
             allow_cleartext: database.allow_cleartext
                 && (is_local(host) || mode == UpstreamTls::VerifyFull),
+            verified: mode == UpstreamTls::VerifyFull,
+            by_certificate: identity.is_some(),
+            require_channel_binding: database.require_channel_binding,
+            min_scram_iterations: database.min_scram_iterations,
+            auth,
+            attrs: database.target_session_attrs,
+            places: Vec::new(),
         })
     }
 
@@ -86,7 +130,11 @@ impl Target {
 
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}/{}", self.host, self.port, self.dbname)
+        write!(f, "{}:{}", self.host, self.port)?;
+        for place in self.places.iter().skip(1) {
+            write!(f, ",{}:{}", place.host, place.port)?;
+        }
+        write!(f, "/{}", self.dbname)
     }
 }
 

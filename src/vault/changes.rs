@@ -28,7 +28,7 @@ pub async fn follow(shared: Weak<Shared>, mut seen: i64) {
             if purge && let Err(error) = shared.purge() {
                 tracing::warn!(%error, "cannot remove secrets whose recovery window has ended");
             }
-            let version = schema::data_version(&shared.lock().connection)?;
+            let version = schema::data_version(&shared.lock())?;
             if version != seen {
                 shared.changed();
             }

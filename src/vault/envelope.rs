@@ -99,6 +99,18 @@ pub fn open(
     )
 }
 
+/// The data key under another master key; the value stays as it is.
+pub fn rewrap(
+    old: &Key,
+    new: &Key,
+    arn: &str,
+    version: &str,
+    data_key: &[u8],
+) -> Result<Vec<u8>, Refused> {
+    let context = context(Layer::DataKey, arn, version);
+    seal_layer(new, &context, &open_layer(old, &context, data_key)?)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -143,6 +155,17 @@ mod tests {
         )
         .unwrap();
         assert!(open_layer(&master, &context(Layer::DataKey, "arn:a", "v1"), &sealed).is_err());
+    }
+
+    #[test]
+    fn a_rewrapped_value_opens_with_the_new_key_only() {
+        let (old, new) = (Key::generate().unwrap(), Key::generate().unwrap());
+        let mut sealed = seal(&old, "arn:a", "v1", b"hunter2").unwrap();
+        assert!(rewrap(&old, &new, "arn:a", "v2", &sealed.data_key).is_err());
+        assert!(rewrap(&new, &old, "arn:a", "v1", &sealed.data_key).is_err());
+        sealed.data_key = rewrap(&old, &new, "arn:a", "v1", &sealed.data_key).unwrap();
+        assert_eq!(&open(&new, "arn:a", "v1", &sealed).unwrap()[..], b"hunter2");
+        assert!(open(&old, "arn:a", "v1", &sealed).is_err());
     }
 
     proptest! {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::KeySource;
+
 /// An operation that failed, in the terms of the Secrets Manager API; the
 /// texts are AWS's own where AWS has one, because tools match on them. No
 /// variant ever holds a value.
@@ -65,6 +67,10 @@ impl VaultError {
         ))
     }
 
+    pub(super) fn key_keeps_changing() -> Self {
+        Self::Busy("the master key of the store changed again and again; try again".into())
+    }
+
     pub(super) fn marked_for_deletion() -> Self {
         Self::InvalidRequest(
             "You can't perform this operation on the secret because it was marked for deletion."
@@ -102,24 +108,46 @@ impl From<rusqlite::Error> for VaultError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "the key file {key} is missing, but the store {database} holds values sealed with it; \
-         put the key file back from its backup"
+        "the {key} is missing, but the store {database} holds values sealed with it; \
+         put the key back from its backup"
     )]
-    KeyMissing { key: PathBuf, database: PathBuf },
+    KeyMissing { key: KeySource, database: PathBuf },
+    #[error(
+        "there is no key for the store in the {0}, and pgvalet cannot put one there; make one with \
+         `openssl rand -base64 32`, and name it with --to where it is to replace another"
+    )]
+    KeyUnset(KeySource),
     #[error(
         "the key file {0} can be read by others than its owner (mode {1:04o}); run: chmod 600 {0}"
     )]
     KeyExposed(PathBuf, u32),
     #[error(
-        "the key file {0} holds no key; it must be 32 bytes in base64 and nothing else, \
+        "the {0} holds no key; it must be 32 bytes in base64 and nothing else, \
          as `openssl rand -base64 32` prints them"
     )]
-    KeyMalformed(PathBuf),
+    KeyMalformed(String),
     #[error(
-        "the key in {key} does not open the store {database}; \
-         point key_file at the key this store was made with"
+        "the key in the {key} does not open the store {database}; \
+         point [store] key or key_file at the key this store was made with"
     )]
-    KeyWrong { key: PathBuf, database: PathBuf },
+    KeyWrong { key: KeySource, database: PathBuf },
+    #[error(
+        "the master key needs AWS KMS key {key_id}, but {problem}; \
+         check AWS_REGION, the credentials and the policy of the key"
+    )]
+    Kms { key_id: String, problem: String },
+    #[error(
+        "{what} in {database} cannot be decrypted: it was altered; restore the store from a \
+         backup, or delete the secret"
+    )]
+    Altered { database: PathBuf, what: String },
+    #[error("{0} exists; name another file, or say --force to replace it")]
+    Exists(PathBuf),
+    #[error(
+        "the store {0} is in use by another process; stop every pgvalet that has it open, then try \
+         again"
+    )]
+    InUse(PathBuf),
     #[error(
         "{0} is not a pgvalet store, or its beginning is damaged; point [store] path at the right \
          file, restore it from a backup, or name a file that does not exist yet for a new store"

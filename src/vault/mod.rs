@@ -2,7 +2,7 @@
 //! Manager has them, in one SQLite file.
 //!
 //! Every value is sealed with a data key of its own, and data keys are wrapped
-//! with the master key of a key file ([`envelope`]). The file holds names,
+//! with a master key ([`envelope`]). The file holds names,
 //! labels and times in the clear: who can write to it can move labels, but can
 //! neither read a value nor have one accepted that was not put there.
 //!
@@ -12,21 +12,30 @@
 //!
 //! A file per concern: [`secrets`] (names, CreateSecret, DescribeSecret,
 //! ListSecrets), [`versions`] (values), [`labels`], [`delete`], [`random`],
-//! [`token`]; beneath them [`tx`], [`schema`], [`key`].
+//! [`token`]; beneath them [`tx`], [`schema`], [`envelope`], and the master key:
+//! [`key_source`] (where it is kept), [`keyring`] (the one in use).
 
 pub mod api;
+mod backup;
 mod changes;
 mod delete;
+mod draft;
 mod envelope;
 mod error;
 mod key;
+mod key_source;
+mod keyring;
+mod kms;
 mod labels;
 mod layout;
 pub mod policy;
 pub mod principals;
 mod random;
+mod readers;
+mod rekey;
 mod rotation;
 mod schema;
+mod sealed;
 mod search;
 mod secrets;
 mod tags;
@@ -40,16 +49,24 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use rusqlite::Connection;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
-use zeroize::Zeroizing;
 
-use crate::secret::{Deletion, Description, RandomPassword, VersionId};
+use crate::secret::{Deletion, Description, VersionId};
 
+pub use backup::{Copied, backup, restore};
 pub use error::{OpenError, VaultError};
+pub use key_source::KeySource;
+pub use rekey::{Rekeyed, rekey};
 pub use versions::{Value, Version};
 
+use keyring::{Keyring, Unlocked};
+use readers::Readers;
 use tx::Tx;
+
+/// How often the key may change under one operation before it is given up.
+const KEY_CHANGES: usize = 3;
 
 /// The open store. Clones share it; it is closed when the last one is dropped.
 #[derive(Clone)]
@@ -60,7 +77,10 @@ pub struct Vault {
 }
 
 struct Shared {
-    file: Mutex<schema::Opened>,
+    /// Closed before the other one, which takes the log with it.
+    readers: Readers,
+    connection: Mutex<Connection>,
+    keys: Keyring,
     changes: watch::Sender<u64>,
 }
 
@@ -75,39 +95,54 @@ impl Drop for Watcher {
 impl Shared {
     /// A panic in the midst of a transaction has rolled it back: the
     /// connection is good.
-    fn lock(&self) -> MutexGuard<'_, schema::Opened> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        let connection = self.connection.lock();
+        connection.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read<T, E: From<VaultError>>(
         &self,
         operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut guard = self.lock();
-        let file = &mut *guard;
-        let tx = Tx::reading(&mut file.connection, &file.master, tx::now())?;
-        operation(&tx)
+        self.readers.with(|connection| {
+            for _ in 0..KEY_CHANGES {
+                let unlocked = self.keys.current();
+                let tx = Tx::reading(connection, &unlocked.master, tx::now())?;
+                if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
+                    return operation(&tx);
+                }
+                self.follow_key(&tx)?;
+            }
+            Err(VaultError::key_keeps_changing().into())
+        })
     }
 
     fn write<T, E: From<VaultError>>(
         &self,
         operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let result = {
-            let mut guard = self.lock();
-            let file = &mut *guard;
-            let tx = Tx::writing(
-                &mut file.connection,
-                &file.master,
-                &file.key_check,
-                tx::now(),
-            )?;
-            let result = operation(&tx)?;
-            tx.commit()?;
-            result
-        };
-        self.changed();
-        Ok(result)
+        let mut connection = self.lock();
+        for _ in 0..KEY_CHANGES {
+            let unlocked = self.keys.current();
+            let tx = Tx::writing(&mut connection, &unlocked.master, tx::now())?;
+            if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
+                let result = operation(&tx)?;
+                tx.commit()?;
+                drop(connection);
+                self.changed();
+                return Ok(result);
+            }
+            self.follow_key(&tx)?;
+        }
+        Err(VaultError::key_keeps_changing().into())
+    }
+
+    /// The store is sealed under another key than before.
+    fn follow_key(&self, tx: &Tx<'_>) -> Result<(), VaultError> {
+        let check = schema::select_key_check(&tx.sql)?;
+        self.keys
+            .reload(check)
+            .map_err(|e| VaultError::Internal(format!("the store was given another key: {e}")))
     }
 
     fn changed(&self) {
@@ -127,19 +162,25 @@ impl Shared {
 impl Vault {
     /// Opens the store, making file, key and directories where there is
     /// nothing yet. Must be called within a Tokio runtime.
-    pub async fn open(path: &Path, key_file: &Path) -> Result<Self, OpenError> {
-        let (path, key_file) = (path.to_owned(), key_file.to_owned());
-        let at = path.clone();
-        let opened = spawn_blocking(move || schema::open(&path, &key_file))
+    pub async fn open(path: &Path, key: impl Into<KeySource>) -> Result<Self, OpenError> {
+        let (at, source) = (path.to_owned(), key.into());
+        let (path, key) = (at.clone(), source.clone());
+        let opened = spawn_blocking(move || schema::open(&path, &key))
             .await
             .map_err(|e| OpenError::Io {
                 doing: "open the store",
-                path: at,
+                path: at.clone(),
                 source: std::io::Error::other(e),
             })??;
+        let unlocked = Unlocked {
+            master: opened.master,
+            check: opened.key_check,
+        };
         let data_version = opened.data_version;
         let shared = Arc::new(Shared {
-            file: Mutex::new(opened),
+            readers: Readers::new(&at),
+            connection: Mutex::new(opened.connection),
+            keys: Keyring::new(source, at, unlocked),
             changes: watch::Sender::new(0),
         });
         let task = tokio::spawn(changes::follow(Arc::downgrade(&shared), data_version));
@@ -225,16 +266,6 @@ impl Vault {
         .await
     }
 
-    /// The first act of RotateSecret: an empty version staged AWSPENDING.
-    pub async fn reserve_pending(
-        &self,
-        id: String,
-        token: Option<VersionId>,
-    ) -> Result<VersionId, VaultError> {
-        self.write(move |tx| versions::reserve(tx, &id, token.as_ref().map(VersionId::as_str)))
-            .await
-    }
-
     /// DescribeSecret.
     pub async fn describe(&self, id: String) -> Result<Description, VaultError> {
         self.read(move |tx| secrets::describe(tx, &id)).await
@@ -281,14 +312,6 @@ impl Vault {
         .await
     }
 
-    /// GetRandomPassword.
-    pub fn random_password(
-        &self,
-        options: &RandomPassword,
-    ) -> Result<Zeroizing<String>, VaultError> {
-        random::password(options)
-    }
-
     /// DeleteSecret; when it will be gone.
     pub async fn delete(&self, id: String, how: Deletion) -> Result<SystemTime, VaultError> {
         self.write(move |tx| match delete::find(tx, &id, how)? {
@@ -297,12 +320,6 @@ impl Vault {
         })
         .await
         .map(tx::time)
-    }
-
-    /// RestoreSecret.
-    pub async fn restore(&self, id: String) -> Result<(), VaultError> {
-        self.write(move |tx| delete::restore(tx, &secrets::find(tx, &id)?))
-            .await
     }
 }
 

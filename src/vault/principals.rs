@@ -3,14 +3,16 @@
 //! computed again from the key itself.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::envelope::{self, Sealed};
+use super::policy::{Kind, Policy};
 use super::tx::{Millis, Tx};
-use super::{VaultError, random};
+use super::{Vault, VaultError, random};
 
 /// The account of every ARN of this store.
 pub const ACCOUNT: &str = "000000000000";
@@ -253,4 +255,52 @@ pub fn by_key(tx: &Tx<'_>, key: &str) -> Result<Option<Found>, VaultError> {
             })
         })
         .optional()?)
+}
+
+fn check(policies: &[PolicyText]) -> Result<(), VaultError> {
+    for policy in policies {
+        Policy::parse(&policy.name, &policy.document, Kind::Identity)
+            .map_err(|e| VaultError::InvalidParameter(format!("{}: {e}", policy.name)))?;
+    }
+    Ok(())
+}
+
+/// For the command line.
+impl Vault {
+    pub async fn add_principal(
+        &self,
+        name: String,
+        policies: Vec<PolicyText>,
+        tags: BTreeMap<String, String>,
+    ) -> Result<(Principal, NewKey), VaultError> {
+        check(&policies)?;
+        self.write(move |tx| add(tx, &name, &policies, &tags)).await
+    }
+
+    pub async fn principals(&self) -> Result<Vec<(Principal, Vec<KeyInfo>)>, VaultError> {
+        self.read(list).await
+    }
+
+    pub async fn disable_principal(&self, name: String, yes: bool) -> Result<(), VaultError> {
+        self.write(move |tx| set_disabled(tx, &name, yes)).await
+    }
+
+    pub async fn set_principal_policies(
+        &self,
+        name: String,
+        policies: Vec<PolicyText>,
+    ) -> Result<(), VaultError> {
+        check(&policies)?;
+        self.write(move |tx| set_policies(tx, &name, &policies))
+            .await
+    }
+
+    pub async fn rotate_principal_key(
+        &self,
+        name: String,
+        overlap: Duration,
+    ) -> Result<NewKey, VaultError> {
+        let overlap = Millis::try_from(overlap.as_millis()).unwrap_or(Millis::MAX);
+        self.write(move |tx| rotate_key(tx, &name, overlap)).await
+    }
 }

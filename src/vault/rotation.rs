@@ -4,11 +4,13 @@
 //! version under AWSPENDING. Whoever rotates finds it there, fills it, and
 //! moves AWSCURRENT to it.
 
+use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::secrets::{self, Secret};
-use super::tx::{DAY, Millis, Tx};
+use super::tx::{Millis, Tx};
 use super::{VaultError, labels, versions};
+use crate::rotation::schedule::Schedule;
 use crate::secret::{AWSPENDING, VersionId};
 
 /// When a secret is rotated. Exactly one of `days` and `schedule` is given.
@@ -58,53 +60,42 @@ pub struct Change {
     pub role: Option<String>,
 }
 
+impl Rules {
+    /// What they mean.
+    pub fn schedule(&self) -> Result<Schedule, VaultError> {
+        let wrong = |text: &str| VaultError::InvalidParameter(text.into());
+        let schedule = match (self.days, &self.schedule) {
+            (Some(_), Some(_)) => {
+                return Err(wrong(
+                    "You can't specify both AutomaticallyAfterDays and ScheduleExpression; \
+                     choose one.",
+                ));
+            }
+            (None, None) => {
+                return Err(wrong(
+                    "RotationRules needs AutomaticallyAfterDays or ScheduleExpression.",
+                ));
+            }
+            (Some(days), None) => Schedule::after_days(u64::try_from(days).unwrap_or(0)),
+            (None, Some(expression)) => Schedule::expression(expression),
+        };
+        let windowed = match &self.duration {
+            Some(duration) => schedule.and_then(|s| s.with_window(duration)),
+            None => schedule,
+        };
+        windowed.map_err(|e| VaultError::InvalidParameter(format!("Invalid RotationRules: {e}")))
+    }
+}
+
 impl Rotation {
-    /// The end of the day by which the next rotation is due; `None` where that
-    /// depends on a calendar.
+    /// The last moment at which the next rotation may take place.
     pub fn next(&self, since: Millis) -> Option<Millis> {
         let rules = self.rules.as_ref().filter(|_| self.enabled)?;
-        let step = match (rules.days, rules.schedule.as_deref()) {
-            (Some(days), _) => days.checked_mul(DAY)?,
-            (None, Some(schedule)) => rate(schedule)?,
-            (None, None) => return None,
-        };
-        let at = since.checked_add(step)?;
-        // Windows of less than a day end with their hour, others with their day.
-        let unit = if step < DAY { DAY / 24 } else { DAY };
-        Some((at / unit + 1) * unit - 1000)
+        let schedule = rules.schedule().ok()?;
+        let last = DateTime::from_timestamp_millis(since)?;
+        let window = schedule.windows(last).next()?;
+        Some(window.closes.timestamp_millis() - 1000)
     }
-}
-
-/// The length of `rate(N hours)` or `rate(N days)`.
-fn rate(schedule: &str) -> Option<Millis> {
-    let inner = schedule.strip_prefix("rate(")?.strip_suffix(')')?;
-    let (number, unit) = inner.trim().split_once(' ')?;
-    let number: i64 = number.parse().ok()?;
-    let unit = match unit.trim() {
-        "hour" | "hours" => DAY / 24,
-        "day" | "days" => DAY,
-        _ => return None,
-    };
-    number.checked_mul(unit)
-}
-
-/// Whether a ScheduleExpression has the form that RotateSecret takes: a rate
-/// of 4 hours to 999 days, or a cron expression of six fields at minute 0 of
-/// every year.
-pub fn is_schedule(text: &str) -> bool {
-    if let Some(length) = rate(text) {
-        return (4 * DAY / 24..=999 * DAY).contains(&length);
-    }
-    let Some(inner) = text.strip_prefix("cron(").and_then(|t| t.strip_suffix(')')) else {
-        return false;
-    };
-    let fields: Vec<&str> = inner.split_whitespace().collect();
-    let allowed = |field: &&str| {
-        field
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || ",-*?/#".contains(c))
-    };
-    fields.len() == 6 && fields[0] == "0" && fields[5] == "*" && fields.iter().all(allowed)
 }
 
 /// Saves what RotateSecret says; starts a rotation where `now` says so, and
@@ -158,39 +149,10 @@ fn save(tx: &Tx<'_>, secret: &Secret, rotation: &Rotation) -> Result<(), VaultEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::tx::DAY;
 
     #[test]
-    fn schedules_by_form() {
-        for good in [
-            "rate(4 hours)",
-            "rate(10 days)",
-            "rate(1 day)",
-            "rate(999 days)",
-            "cron(0 16 1,15 * ? *)",
-            "cron(0 8 ? * SAT#3 *)",
-            "cron(0 /4 ? * * *)",
-            "cron(0 10 L * ? *)",
-        ] {
-            assert!(is_schedule(good), "{good}");
-        }
-        for bad in [
-            "",
-            "rate(3 hours)",
-            "rate(1000 days)",
-            "rate(5 minutes)",
-            "rate(-4 days)",
-            "every 3 days",
-            "cron(5 16 1 * ? *)",
-            "cron(0 16 1 * ?)",
-            "cron(0 16 1 * ? 2030)",
-            "cron(0 16 1; * ? *)",
-        ] {
-            assert!(!is_schedule(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_next_rotation_is_due_at_the_end_of_its_day() {
+    fn the_next_rotation_is_due_when_its_window_closes() {
         let rules = |days, schedule: Option<&str>| Rotation {
             enabled: true,
             rules: Some(Rules {
@@ -202,16 +164,37 @@ mod tests {
         };
         let since = 10 * DAY + 5000;
         assert_eq!(rules(Some(30), None).next(since), Some(41 * DAY - 1000));
+        let rate = rules(None, Some("rate(10 days)"));
+        assert_eq!(rate.next(since), Some(21 * DAY - 1000));
+        let cron = rules(None, Some("cron(0 0 1 * ? *)"));
         assert_eq!(
-            rules(None, Some("rate(10 days)")).next(since),
-            Some(21 * DAY - 1000)
+            cron.next(since),
+            Some(32 * DAY - 1000),
+            "the first of February 1970"
         );
-        let hours = rules(None, Some("rate(4 hours)")).next(since);
-        assert_eq!(hours, Some(10 * DAY + 5 * DAY / 24 - 1000));
         let off = Rotation {
             enabled: false,
             ..rules(Some(30), None)
         };
         assert_eq!(off.next(since), None);
+    }
+
+    #[test]
+    fn rules_that_say_nothing_or_too_much_have_no_schedule() {
+        let rules = |days, schedule: Option<&str>, duration: Option<&str>| Rules {
+            days,
+            duration: duration.map(Into::into),
+            schedule: schedule.map(Into::into),
+        };
+        assert!(rules(None, None, None).schedule().is_err());
+        assert!(
+            rules(Some(1), Some("rate(1 day)"), None)
+                .schedule()
+                .is_err()
+        );
+        assert!(rules(Some(0), None, None).schedule().is_err());
+        assert!(rules(None, Some("rate(3 hours)"), None).schedule().is_err());
+        assert!(rules(Some(1), None, Some("25h")).schedule().is_err());
+        assert!(rules(Some(1), None, Some("3h")).schedule().is_ok());
     }
 }

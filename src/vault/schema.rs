@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::OpenError;
+use super::draft::{Draft, make_parent};
 use super::envelope::{self, Sealed};
-use super::key::{self, Draft, Key};
+use super::key::Key;
+use super::keyring::{self, CHECK, CHECK_NAME, Found};
 use super::layout::{self, LAYOUT};
+use super::{KeySource, OpenError};
 
 /// `PRAGMA application_id`: "pgvt".
 const APPLICATION_ID: i64 = 0x7067_7674;
 /// How long a transaction waits for another process to finish its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sealed under the master key at creation; that it opens proves the key.
-const KEY_CHECK: &[u8] = b"this key opens this store";
-const KEY_CHECK_NAME: &str = "key check";
+/// Prepared statements that a connection keeps: all there are.
+const STATEMENTS: usize = 64;
 
 /// What an open store consists of.
 pub struct Opened {
@@ -31,32 +32,23 @@ pub struct Opened {
 }
 
 /// Opens the store at `path`, making it and its key where there is nothing yet.
-pub fn open(path: &Path, key_file: &Path) -> Result<Opened, OpenError> {
-    key::make_parent(path)?;
-    key::make_parent(key_file)?;
-    let master = key::read(key_file)?;
-    let master = match (exists(path)?, master) {
-        (true, Some(master)) => master,
-        (true, None) => rekey_empty(path, key_file)?,
-        (false, master) => {
-            let master = match master {
-                Some(master) => master,
-                None => key::create(key_file)?,
-            };
-            create(path, &master)?;
+pub fn open(path: &Path, source: &KeySource) -> Result<Opened, OpenError> {
+    make_parent(path)?;
+    if !exists(path)? {
+        create(path, &source.read_or_create()?)?;
+    } else if source.read()?.is_none() && source.read_next()?.is_none() {
+        rekey_empty(path, source)?;
+    }
+    let mut connection = connect(path)?;
+    let key_check = read_key_check(path, &connection)?;
+    let master = match keyring::find(source, &key_check, path)? {
+        Found::Current(master) => master,
+        Found::Next(master) => {
+            // What is left to do of a rekey that was interrupted.
+            source.promote_next()?;
             master
         }
     };
-    let mut connection = connect(path)?;
-    let key_check = read_key_check(path, &connection)?;
-    if !envelope::open(&master, KEY_CHECK_NAME, "", &key_check)
-        .is_ok_and(|plain| plain[..] == *KEY_CHECK)
-    {
-        return Err(OpenError::KeyWrong {
-            key: key_file.to_owned(),
-            database: path.to_owned(),
-        });
-    }
     // Only now: a store that cannot be read is not changed either.
     layout::upgrade(&mut connection).map_err(|e| sqlite(path, e))?;
     let data_version = data_version(&connection).map_err(|e| sqlite(path, e))?;
@@ -69,8 +61,7 @@ pub fn open(path: &Path, key_file: &Path) -> Result<Opened, OpenError> {
 }
 
 /// Whether the store still is sealed under the key it was opened with: asked
-/// in every writing transaction, because a store without values may get a new
-/// key from another process.
+/// in every transaction, because another process may give it another.
 pub fn key_is_still(connection: &Connection, key_check: &Sealed) -> rusqlite::Result<bool> {
     Ok(select_key_check(connection)? == *key_check)
 }
@@ -140,6 +131,7 @@ fn write_layout(draft: &Path, master: &Key) -> rusqlite::Result<()> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "secure_delete", true)?;
@@ -147,10 +139,15 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cell_size_check", true)
 }
 
-fn connect(path: &Path) -> Result<Connection, OpenError> {
+pub fn connect(path: &Path) -> Result<Connection, OpenError> {
+    connect_as(path, path)
+}
+
+/// The same for a copy that messages call by another name.
+pub fn connect_as(file: &Path, path: &Path) -> Result<Connection, OpenError> {
     let at = |e| sqlite(path, e);
     let connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(at)?;
+        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(at)?;
     configure(&connection).map_err(at)?;
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     if number("application_id").map_err(at)? != APPLICATION_ID {
@@ -173,8 +170,19 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// A connection that cannot write, to a store that is open already.
+pub fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    Ok(connection)
+}
+
 /// The key is gone. Where it sealed nothing yet, nothing is lost by a new one.
-fn rekey_empty(path: &Path, key_file: &Path) -> Result<Key, OpenError> {
+fn rekey_empty(path: &Path, source: &KeySource) -> Result<(), OpenError> {
     let mut connection = connect(path)?;
     let at = |e| sqlite(path, e);
     layout::upgrade(&mut connection).map_err(at)?;
@@ -190,19 +198,18 @@ fn rekey_empty(path: &Path, key_file: &Path) -> Result<Key, OpenError> {
         .map_err(at)?;
     if values > 0 {
         return Err(OpenError::KeyMissing {
-            key: key_file.to_owned(),
+            key: source.clone(),
             database: path.to_owned(),
         });
     }
-    let master = key::create(key_file)?;
+    let master = source.create()?;
     write_key_check(&tx, &master).map_err(at)?;
-    tx.commit().map_err(at)?;
-    Ok(master)
+    tx.commit().map_err(at)
 }
 
-fn write_key_check(connection: &Connection, master: &Key) -> rusqlite::Result<()> {
-    let sealed = envelope::seal(master, KEY_CHECK_NAME, "", KEY_CHECK)
-        .map_err(|_| rusqlite::Error::InvalidQuery)?;
+pub fn write_key_check(connection: &Connection, master: &Key) -> rusqlite::Result<()> {
+    let sealed =
+        envelope::seal(master, CHECK_NAME, "", CHECK).map_err(|_| rusqlite::Error::InvalidQuery)?;
     connection.execute(
         "INSERT INTO store (one, check_key, check_value) VALUES (1, ?1, ?2)
          ON CONFLICT (one) DO UPDATE SET
@@ -212,8 +219,9 @@ fn write_key_check(connection: &Connection, master: &Key) -> rusqlite::Result<()
     Ok(())
 }
 
-fn select_key_check(connection: &Connection) -> rusqlite::Result<Sealed> {
-    connection.query_row("SELECT check_key, check_value FROM store", [], |row| {
+pub fn select_key_check(connection: &Connection) -> rusqlite::Result<Sealed> {
+    let mut statement = connection.prepare_cached("SELECT check_key, check_value FROM store")?;
+    statement.query_row([], |row| {
         Ok(Sealed {
             data_key: row.get(0)?,
             value: row.get(1)?,
@@ -221,17 +229,17 @@ fn select_key_check(connection: &Connection) -> rusqlite::Result<Sealed> {
     })
 }
 
-fn read_key_check(path: &Path, connection: &Connection) -> Result<Sealed, OpenError> {
+pub fn read_key_check(path: &Path, connection: &Connection) -> Result<Sealed, OpenError> {
     select_key_check(connection).map_err(|e| sqlite(path, e))
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-fn sqlite(path: &Path, error: rusqlite::Error) -> OpenError {
+pub fn sqlite(path: &Path, error: rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotAStore(path.to_owned()),
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged(path.to_owned(), error.to_string()),

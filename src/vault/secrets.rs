@@ -65,6 +65,7 @@ impl Secret {
 
     fn describe(self, versions: Labelled) -> Description {
         Description {
+            rotation: None,
             arn: self.arn.into(),
             name: self.name.into(),
             description: self.description,
@@ -113,6 +114,15 @@ pub fn touch(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
     tx.sql
         .prepare_cached("UPDATE secret SET changed = ?2 WHERE id = ?1")?
         .execute((secret.id, tx.now))?;
+    Ok(())
+}
+
+/// PutResourcePolicy and DeleteResourcePolicy. The text was checked.
+pub fn set_policy(tx: &Tx<'_>, secret: &Secret, policy: Option<&str>) -> Result<(), VaultError> {
+    tx.sql.execute(
+        "UPDATE secret SET policy = ?2, changed = ?3 WHERE id = ?1",
+        (secret.id, policy, tx.now),
+    )?;
     Ok(())
 }
 

@@ -4,9 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::envelope::Sealed;
 use super::key::Key;
-use super::{VaultError, delete, schema};
+use super::{VaultError, delete};
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = i64;
@@ -39,7 +38,6 @@ impl<'a> Tx<'a> {
     pub fn writing(
         connection: &'a mut Connection,
         master: &'a Key,
-        key_check: &Sealed,
         now: Millis,
     ) -> Result<Self, VaultError> {
         let tx = Self {
@@ -47,12 +45,6 @@ impl<'a> Tx<'a> {
             master,
             now,
         };
-        if !schema::key_is_still(&tx.sql, key_check)? {
-            return Err(VaultError::Internal(
-                "the embedded store was given another key while it was open; restart pgvalet"
-                    .into(),
-            ));
-        }
         delete::purge(&tx)?;
         Ok(tx)
     }

@@ -28,6 +28,8 @@ pub enum ClientError {
     UnknownMessage(u8),
     #[error("sorry, too many clients already")]
     TooManyClients,
+    #[error("sorry, too many clients of database \"{0}\" already")]
+    TooManyClientsOf(Arc<str>),
     #[error("no server connection to database \"{0}\" became free in time")]
     PoolWaitTimeout(Arc<str>),
     #[error("the server of database \"{0}\" cannot be reached")]
@@ -45,6 +47,12 @@ pub enum ClientError {
     UpstreamLost,
     #[error("canceling statement due to user request")]
     Cancelled,
+    #[error("terminating connection due to query_timeout")]
+    QueryTimeout,
+    #[error("terminating connection due to idle_transaction_timeout")]
+    IdleInTransaction,
+    #[error("terminating connection due to client_idle_timeout")]
+    IdleClient,
     #[error("terminating connection due to administrator command")]
     ShuttingDown,
     #[error("terminating connection because its credential was replaced")]
@@ -55,6 +63,10 @@ pub enum ClientError {
     NoRandomNumbers,
     #[error("the audit log cannot be written")]
     AuditUnavailable,
+    #[error("the connection that listened for this client was lost; notifications may be missing")]
+    ListenerLost,
+    #[error("too many notifications wait for this client, which does not read them")]
+    ListenerTooSlow,
     #[error("transactions of more than one statement are not allowed in statement mode")]
     TransactionBlock,
     #[error("the role of database \"{0}\" may not start replication")]
@@ -73,13 +85,16 @@ impl ClientError {
             Self::ReplicationRole(_) => "42501",
             Self::ReplicationHba(_) => "28000",
             Self::Startup(_) | Self::Protocol(_) | Self::UnknownMessage(_) => "08P01",
-            Self::TooManyClients | Self::PoolWaitTimeout(_) => "53300",
-            Self::UpstreamDown(_) | Self::UpstreamLost => "08006",
+            Self::TooManyClients | Self::TooManyClientsOf(_) | Self::PoolWaitTimeout(_) => "53300",
+            Self::UpstreamDown(_) | Self::UpstreamLost | Self::ListenerLost => "08006",
             Self::UpstreamRefused { .. }
             | Self::NoWorkingVersion(_)
             | Self::SecretUnusable(_)
             | Self::AuditUnavailable => "57P03",
-            Self::Cancelled => "57014",
+            Self::IdleInTransaction => "25P03",
+            Self::IdleClient => "57P05",
+            Self::Cancelled | Self::QueryTimeout => "57014",
+            Self::ListenerTooSlow => "54000",
             Self::ShuttingDown | Self::DrainDeadline | Self::Revoked => "57P01",
             Self::NoRandomNumbers => "XX000",
             Self::TransactionBlock => "0A000",
@@ -92,6 +107,9 @@ impl ClientError {
         Some(match self {
             Self::TlsRequired => "Connect with sslmode=require or stricter.",
             Self::TooManyClients => "Raise [listen] max_clients, or close idle connections.",
+            Self::TooManyClientsOf(_) => {
+                "Raise max_clients of the database, or close idle connections."
+            }
             Self::PoolWaitTimeout(_) => {
                 "All server connections are busy; raise pool_size or look for long transactions."
             }
@@ -115,6 +133,7 @@ impl ClientError {
             Self::TransactionBlock => {
                 "Send the statements as one query, or set pool_mode = \"transaction\" for this database."
             }
+            Self::ListenerLost => "Connect, LISTEN, and look at what may have been missed.",
             Self::DrainDeadline | Self::ShuttingDown => "Connect again.",
             Self::AuditUnavailable => "Free space for the audit log, or see [audit] on_failure.",
             _ => return None,

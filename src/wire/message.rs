@@ -49,6 +49,29 @@ pub fn authentication_ok(out: &mut Vec<u8>) {
     message(out, b'R', |out| out.extend([0; 4]));
 }
 
+pub fn authentication_cleartext_password(out: &mut Vec<u8>) {
+    message(out, b'R', |out| out.extend(3u32.to_be_bytes()));
+}
+
+/// AuthenticationSASL: the mechanisms that may be chosen from.
+pub fn authentication_sasl(out: &mut Vec<u8>, mechanisms: &[&[u8]]) {
+    message(out, b'R', |out| {
+        out.extend(10u32.to_be_bytes());
+        for mechanism in mechanisms {
+            out.extend(*mechanism);
+            out.push(0);
+        }
+        out.push(0);
+    });
+}
+
+pub fn authentication_sasl_continue(out: &mut Vec<u8>, data: &[u8]) {
+    message(out, b'R', |out| {
+        out.extend(11u32.to_be_bytes());
+        out.extend(data);
+    });
+}
+
 pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
     message(out, b'S', |out| {
         text(out, name);
@@ -184,6 +207,20 @@ pub fn read_parameter_status(message: &[u8]) -> Option<(&str, &str)> {
     Some((
         std::str::from_utf8(name).ok()?,
         std::str::from_utf8(value).ok()?,
+    ))
+}
+
+/// Channel and payload of a NotificationResponse, header included.
+pub fn read_notification(message: &[u8]) -> Option<(&str, &str)> {
+    if message.first() != Some(&b'A') {
+        return None;
+    }
+    let body = message.get(HEADER + 4..)?;
+    let channel = cstr(body)?;
+    let payload = cstr(&body[channel.len() + 1..])?;
+    Some((
+        std::str::from_utf8(channel).ok()?,
+        std::str::from_utf8(payload).unwrap_or_default(),
     ))
 }
 

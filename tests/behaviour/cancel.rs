@@ -155,3 +155,69 @@ async fn a_late_cancel_does_not_hit_the_next_client() {
         .expect("sent");
     query.await.expect_err("its own cancel hits");
 }
+
+/// As on Postgres: the query fails, the connection lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_waits_for_a_connection_can_be_cancelled() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 1").await;
+    let holder = proxy.connect("app").await;
+    let waiting = proxy.connect("app").await;
+    let prepared = waiting.prepare("select 'known'").await.expect("prepared");
+    holder.batch_execute("begin").await.expect("a lease");
+    let cancel = async {
+        eventually("it waits", Duration::from_secs(10), || async {
+            let waiting = proxy.status().await["databases"][0]["waiting"].clone();
+            (waiting == 1).then_some(())
+        })
+        .await;
+        let token = waiting.cancel_token();
+        token.cancel_query(NoTls).await.expect("sent");
+    };
+    // A simple query, a batch, and a batch behind another one.
+    let (result, ()) = tokio::join!(waiting.simple_query("select 1"), cancel);
+    assert_eq!(told(&result.expect_err("cancelled")).0, "57014");
+    for _ in 0..2 {
+        let cancel = async {
+            eventually("it waits", Duration::from_secs(10), || async {
+                let waiting = proxy.status().await["databases"][0]["waiting"].clone();
+                (waiting == 1).then_some(())
+            })
+            .await;
+            let token = waiting.cancel_token();
+            token.cancel_query(NoTls).await.expect("sent");
+        };
+        let (result, ()) = tokio::join!(waiting.query(&prepared, &[]), cancel);
+        assert_eq!(told(&result.expect_err("cancelled")).0, "57014");
+    }
+    // The session goes on, with what it had.
+    let wait = waiting.query_one(&prepared, &[]);
+    let (row, released) = tokio::join!(wait, holder.batch_execute("rollback"));
+    released.expect("rolled back");
+    assert_eq!(row.expect("an answer").get::<_, &str>(0), "known");
+    assert_eq!(waiting.value("select 2").await, "2");
+}
+
+/// What pgvalet asks at the end of a transaction is no query of the client's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_cancel_does_not_hit_what_pgvalet_asks() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 2").await;
+    let session = proxy.connect("app").await;
+    for n in 0..60 {
+        // Asked about at the end, because it is no setting that is reported.
+        let set = format!("set work_mem = '{}kB'", 1000 + n);
+        let cancel = async {
+            let token = session.cancel_token();
+            token.cancel_query(NoTls).await.expect("sent");
+        };
+        let (result, ()) = tokio::join!(session.batch_execute(&set), cancel);
+        if let Err(error) = result {
+            assert_eq!(told(&error).0, "57014");
+        }
+        assert!(!session.is_closed());
+        // It may still hit this one, which comes after it.
+        let _ = session.simple_query("select 1").await;
+    }
+    assert_eq!(session.value("select 'lives'").await, "lives");
+}

@@ -80,6 +80,25 @@ async fn nonsense_is_refused_and_the_next_client_served() {
     proxy.connect("app").await.value("select 1").await;
 }
 
+/// Bytes that nobody has read turn a close into a reset, which overtakes the
+/// error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_arrives_although_more_was_sent() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "").await;
+    let mut bytes = startup(0x0003_0000, b"user\0a\0database\0none\0\0");
+    bytes.resize(bytes.len() + (1 << 16), b'Q');
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(("127.0.0.1", proxy.port))
+            .await
+            .expect("connected");
+        stream.write_all(&bytes).await.expect("sent");
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).await.expect("no reset");
+        assert!(String::from_utf8_lossy(&said).contains("access denied"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_to_clients() {
     let cluster = Cluster::start().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use pgvalet::config::UpstreamAuth;
 use pgvalet::secret::{Credential, Password, SecretId, VersionId};
 use pgvalet::upstream::{ConnectError, KeyCache, Target, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +25,7 @@ fn credential() -> Credential {
         dbname: None,
         username: "app".into(),
         password: Password::new(PASSWORD.into()),
+        auth: UpstreamAuth::Password,
         fetched_at: std::time::SystemTime::now(),
     }
 }
@@ -49,8 +51,8 @@ fn mechanisms() -> Vec<u8> {
 
 /// One message of the client, without its tag and length.
 async fn read(stream: &mut TcpStream, tagged: bool) -> Vec<u8> {
-    if tagged {
-        stream.read_u8().await.expect("a tag");
+    if tagged && stream.read_u8().await.is_err() {
+        return Vec::new(); // the proxy has left
     }
     let length = stream.read_u32().await.expect("a length") as usize;
     let mut body = vec![0; length - 4];
@@ -58,7 +60,7 @@ async fn read(stream: &mut TcpStream, tagged: bool) -> Vec<u8> {
     body
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Trick {
     Cleartext,
     Md5,
@@ -67,6 +69,8 @@ enum Trick {
     OkWithoutSignature,
     WrongSignature,
     TooManyIterations,
+    TooFewIterations,
+    NoBinding,
     HugeSalt,
     HugeMessage,
     ForeignNonce,
@@ -89,6 +93,9 @@ async fn play(listener: TcpListener, trick: Trick) -> Vec<u8> {
     let mut heard = Vec::new();
     if script == mechanisms() {
         let first = read(&mut stream, true).await;
+        if first.is_empty() {
+            return heard; // it did not even begin
+        }
         let text = String::from_utf8_lossy(&first).into_owned();
         let nonce = text.split("r=").nth(1).expect("a nonce").to_owned();
         heard.extend(first);
@@ -102,6 +109,7 @@ async fn play(listener: TcpListener, trick: Trick) -> Vec<u8> {
         script = match trick {
             Trick::OkAfterTheFirstMessage => authentication(0, b""),
             Trick::TooManyIterations => server_first(&extended, "c2FsdA==", 1 << 31),
+            Trick::TooFewIterations => server_first(&extended, "c2FsdA==", 4095),
             Trick::HugeSalt => server_first(&extended, &"A".repeat(1 << 15), 4096),
             Trick::ForeignNonce => server_first("other", "c2FsdA==", 4096),
             _ => server_first(&extended, "c2FsdA==", 4096),
@@ -135,6 +143,13 @@ async fn login(trick: Trick, allow: bool) -> (Option<ConnectError>, Vec<u8>) {
         tls: None,
         allow_md5: allow,
         allow_cleartext: allow,
+        verified: false,
+        by_certificate: false,
+        require_channel_binding: trick == Trick::NoBinding,
+        min_scram_iterations: 4096,
+        auth: UpstreamAuth::Password,
+        attrs: Default::default(),
+        places: Vec::new(),
     });
     let server = tokio::spawn(play(listener, trick));
     let limit = Duration::from_secs(10);
@@ -154,6 +169,8 @@ async fn a_hostile_server_learns_nothing_and_is_not_trusted() {
         Trick::OkWithoutSignature,
         Trick::WrongSignature,
         Trick::TooManyIterations,
+        Trick::TooFewIterations,
+        Trick::NoBinding,
         Trick::HugeSalt,
         Trick::HugeMessage,
         Trick::ForeignNonce,
@@ -189,4 +206,39 @@ async fn what_is_permitted_is_done() {
     let (_, heard) = login(Trick::Md5, true).await;
     let hash = postgres_protocol::authentication::md5_hash(b"app", PASSWORD.as_bytes(), *b"salt");
     assert!(String::from_utf8_lossy(&heard).contains(&hash));
+}
+
+/// A stand-in for RDS: asks for the password in clear, over TLS, and takes what
+/// looks like a token of this user. Its host is in no region, so AWS_REGION says it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rds_gets_a_token_and_never_the_password() {
+    use super::common::{Proxy, eventually};
+    let directory = tempfile::tempdir().expect("a directory");
+    let (address, ca, tokens) = super::rds::start(directory.path()).await;
+    let secret = serde_json::json!({
+        "username": "iam_user", "host": "localhost", "port": address.port(),
+        "dbname": "app", "auth": "rds-iam",
+    });
+    let more = format!("tls = \"verify-full\"\ntls_ca = \"{}\"", ca.display());
+    let proxy = Proxy::with_one_database(&secret.to_string(), &more)
+        .environment("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        .environment("AWS_SECRET_ACCESS_KEY", "not-to-be-sent")
+        .environment("AWS_REGION", "eu-west-1")
+        .start()
+        .await;
+    let token = eventually("a login", Duration::from_secs(20), async || {
+        tokens.lock().expect("no panic").first().cloned()
+    })
+    .await;
+    let port = address.port();
+    assert!(token.starts_with(&format!(
+        "localhost:{port}/?Action=connect&DBUser=iam%5Fuser&"
+    )));
+    assert!(token.contains("eu%2Dwest%2D1%2Frds%2Ddb"), "{token}");
+    assert!(!token.contains("not-to-be-sent"));
+    assert_eq!(
+        proxy.audit_seen("server.open").await[0]["reason"],
+        "rds-iam"
+    );
+    assert!(!proxy.log().contains("X-Amz-Signature"));
 }

@@ -164,7 +164,6 @@ async fn state_that_cannot_move_stays_and_is_released() {
             "close c",
         ),
         ("prepare", "prepare p as select 1", "deallocate p"),
-        ("listen", "listen here", "unlisten here"),
         (
             "set_config",
             "do $$ begin perform set_config('x.' || 'y', '1', false); end $$; select set_config('x.' || 'y', '1', false)",
@@ -198,6 +197,75 @@ async fn a_role_is_nobody_elses() {
         others_see(&proxy, "select current_user").await,
         [user.as_str()]
     );
+}
+
+/// Only a superuser can; in every mode nobody else becomes somebody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_authorization_is_nobody_elses() {
+    let cluster = Cluster::start().await;
+    cluster.execute("create role other").await;
+    for mode in ["transaction", "statement", "session"] {
+        let proxy = proxy(&cluster, &format!("pool_size = 2\npool_mode = \"{mode}\"")).await;
+        let owner = proxy.connect("app").await;
+        let user = owner.value("select session_user").await;
+        cluster
+            .execute(&format!("alter role {user} superuser"))
+            .await;
+        owner
+            .batch_execute("set session authorization other")
+            .await
+            .expect("a superuser");
+        let me = "select session_user || current_user";
+        assert_eq!(owner.value(me).await, "otherother");
+        let theirs = [user.as_str(), user.as_str()].concat();
+        assert_eq!(proxy.connect("app").await.value(me).await, theirs);
+        assert_eq!(owner.value(me).await, "otherother");
+        if mode != "session" {
+            let pools = proxy.status().await;
+            let pinned = &pools["databases"][0]["pinned"];
+            // The first found: it is a role as well.
+            assert_eq!(pinned.as_object().map(|p| p.len()), Some(1), "{pinned}");
+        }
+        owner.close().await;
+        for _ in 0..4 {
+            assert_eq!(proxy.connect("app").await.value(me).await, theirs, "{mode}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_application_name_upstream_names_the_client() {
+    let cluster = Cluster::start().await;
+    for mode in ["transaction", "session"] {
+        let template = "application_name = \"{application_name} [{client}]\"";
+        let proxy = proxy(&cluster, &format!("pool_mode = \"{mode}\"\n{template}")).await;
+        let dsn = format!("{} application_name=orders", proxy.dsn("app"));
+        let session = connect(&dsn).await.expect("connected");
+        let admin = cluster.superuser().await;
+        let user = session.value("select current_user").await;
+        let shown = format!(
+            "select application_name from pg_stat_activity where usename = '{user}' and query like '%pg_backend_pid%'"
+        );
+        session.value("select pg_backend_pid()").await;
+        assert_eq!(admin.value(&shown).await, "orders [api]", "{mode}");
+        if mode == "session" {
+            continue; // its own connection, and its own name after a SET
+        }
+        session
+            .batch_execute("set application_name = 'worker'")
+            .await
+            .expect("set");
+        for _ in 0..3 {
+            session.value("select pg_backend_pid()").await;
+            assert_eq!(admin.value(&shown).await, "worker [api]");
+        }
+        session
+            .batch_execute("reset application_name")
+            .await
+            .expect("reset");
+        session.value("select pg_backend_pid()").await;
+        assert_eq!(admin.value(&shown).await, "orders [api]");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,9 @@
 //! TLS to Postgres: verified or not used at all.
 
+use std::time::Duration;
+
 use super::common::client::told;
-use super::common::{Cluster, Proxy, ProxyBuilder, connect, new_password};
+use super::common::{Cluster, Proxy, ProxyBuilder, connect, eventually, new_password};
 
 async fn to(cluster: &Cluster, more: &str) -> ProxyBuilder {
     let password = new_password();
@@ -95,4 +97,52 @@ async fn postgres_by_its_unix_socket() {
         session.value("select inet_server_addr() is null").await,
         "t"
     );
+}
+
+/// A role that logs in by certificate (`cert` in pg_hba.conf): nothing of the
+/// secret but its user name is needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_instead_of_a_password() {
+    let cluster = Cluster::start().await;
+    cluster.create_role("by_cert", &new_password()).await;
+    cluster.permit_certificate("by_cert").await;
+    let (ca, (certificate, key)) = (cluster.ca(), cluster.client_certificate());
+    let more = format!(
+        "host = \"localhost\"\ntls = \"verify-full\"\ntls_ca = \"{}\"\n\
+         tls_certificate = \"{}\"\ntls_key = \"{}\"",
+        ca.display(),
+        certificate.display(),
+        key.display()
+    );
+    let secret = cluster.secret("by_cert", &new_password());
+    let proxy = Proxy::with_one_database(&secret, &more).start().await;
+    let session = proxy.connect("app").await;
+    assert_eq!(session.value("select current_user").await, "by_cert");
+    assert!(cluster.log().contains("method=cert"), "{}", cluster.log());
+    assert_eq!(
+        proxy.audit_seen("server.open").await[0]["reason"],
+        "certificate"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channel_binding_can_be_demanded() {
+    let cluster = Cluster::start().await;
+    let ca = cluster.ca();
+    let more = format!(
+        "channel_binding = \"require\"\ntls = \"verify-full\"\ntls_ca = \"{}\"",
+        ca.display()
+    );
+    let proxy = to(&cluster, &more).await.start().await;
+    assert_eq!(proxy.connect("app").await.value("select 1").await, "1");
+    // Without TLS there is nothing to bind to.
+    let more = "channel_binding = \"require\"\nrotation_grace = \"1s\"\npool_wait_timeout = \"2s\"";
+    let proxy = to(&cluster, more).await.start_unready().await;
+    let refused = async || {
+        proxy
+            .log()
+            .contains("SCRAM without channel binding")
+            .then_some(())
+    };
+    eventually("the refusal", Duration::from_secs(20), refused).await;
 }

@@ -6,12 +6,19 @@ use std::process::{Command, Output, Stdio};
 
 pub const PGVALET: &str = env!("CARGO_BIN_EXE_pgvalet");
 
+/// Credentials that stand-ins for AWS do not look at.
+pub const AWS: [(&str, &str); 2] = [
+    ("AWS_ACCESS_KEY_ID", "test"),
+    ("AWS_SECRET_ACCESS_KEY", "test"),
+];
+
 /// `pgvalet --config FILE ARGS…` with `stdin`.
 pub fn pgvalet(config: &Path, args: &[&str], stdin: &str) -> Output {
     let mut child = Command::new(PGVALET)
         .arg("--config")
         .arg(config)
         .args(args)
+        .envs(AWS)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -109,6 +109,7 @@ impl Cluster {
             "ssl=on".to_owned(),
             format!("ssl_cert_file={}", tls.join("server.crt").display()),
             format!("ssl_key_file={}", tls.join("server.key").display()),
+            format!("ssl_ca_file={}", tls.join("ca.crt").display()),
             "log_connections=on".to_owned(),
             "log_disconnections=on".to_owned(),
             "log_line_prefix=%m [%p] ".to_owned(),
@@ -129,6 +130,41 @@ impl Cluster {
             || async { Session::open(&self.superuser_config("postgres")).await.ok() },
         )
         .await;
+    }
+
+    /// A streaming standby of this one, which is restarted for it.
+    pub async fn standby(&mut self) -> Self {
+        if let Some(mut child) = self.server.0.take() {
+            // SIGINT: a fast shutdown, after which the files can be copied.
+            end(&mut child, Signal::SIGINT, Duration::from_secs(20));
+        }
+        let directory = TempDir::with_prefix("pgvalet-pg-").expect("a temporary directory");
+        let copied = std::process::Command::new("cp")
+            .arg("-R")
+            .arg(self.directory.path().join("."))
+            .arg(directory.path())
+            .status()
+            .expect("cp");
+        assert!(copied.success());
+        let data = directory.path().join("data");
+        let _ = fs::remove_file(data.join("postmaster.pid"));
+        fs::write(data.join("standby.signal"), "").expect("a file");
+        let source = format!(
+            "primary_conninfo = 'host=127.0.0.1 port={} user={SUPERUSER} password={}'\n",
+            self.port, self.password
+        );
+        fs::write(data.join("postgresql.auto.conf"), source).expect("a file");
+        give_to_postgres(directory.path());
+        self.run().await;
+        let mut standby = Self {
+            server: Server(None),
+            directory,
+            binaries: self.binaries.clone(),
+            port: free_port(),
+            password: self.password.clone(),
+        };
+        standby.run().await;
+        standby
     }
 
     /// Ends the server at once; `run` brings it back on the same port.
@@ -170,6 +206,30 @@ impl Cluster {
              GRANT ALL ON SCHEMA public TO \"{name}\""
         ))
         .await;
+    }
+
+    /// Another method in pg_hba.conf, for everybody.
+    pub async fn permit(&self, method: &str) {
+        let file = self.directory.path().join("data/pg_hba.conf");
+        let text = format!("local all all {method}\nhost all all 127.0.0.1/32 {method}\n");
+        fs::write(file, text).expect("pg_hba.conf");
+        self.execute("SELECT pg_reload_conf()").await;
+    }
+
+    /// Lets one role in by certificate alone, over TLS; the others as before.
+    pub async fn permit_certificate(&self, role: &str) {
+        let file = self.directory.path().join("data/pg_hba.conf");
+        let text = format!(
+            "hostssl all {role} 127.0.0.1/32 cert\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        );
+        fs::write(file, text).expect("pg_hba.conf");
+        self.execute("SELECT pg_reload_conf()").await;
+    }
+
+    /// The certificate, and its key, of a client called `by_cert`.
+    pub fn client_certificate(&self) -> (PathBuf, PathBuf) {
+        let file = |name| self.directory.path().join("tls").join(name);
+        (file("client.crt"), file("client.key"))
     }
 
     pub async fn alter_password(&self, name: &str, password: &str) {
@@ -233,14 +293,23 @@ fn make_certificates(directory: &Path) {
             .and_then(|params| params.signed_by(&key, &issuer))
             .expect("a server certificate");
 
+    let client_key = rcgen::KeyPair::generate().expect("a key");
+    let mut client = rcgen::CertificateParams::new(Vec::new()).expect("no names");
+    client.distinguished_name = rcgen::DistinguishedName::new();
+    let name = &mut client.distinguished_name;
+    name.push(rcgen::DnType::CommonName, "by_cert");
+    let client = client.signed_by(&client_key, &issuer);
+
     for (name, content) in [
+        ("client.crt", client.expect("a client's certificate").pem()),
+        ("client.key", client_key.serialize_pem()),
         ("ca.crt", ca_certificate.pem()),
         ("server.crt", certificate.pem()),
         ("server.key", key.serialize_pem()),
     ] {
         let path = directory.join(name);
         fs::write(&path, content).expect("a file");
-        let mode = if name == "server.key" { 0o600 } else { 0o644 };
+        let mode = if name.ends_with(".key") { 0o600 } else { 0o644 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
     }
 }

@@ -126,6 +126,35 @@ def test_psycopg_server_side_cursor(connection):
         assert [n for (n,) in cursor] == list(range(1, 1001))
 
 
+def test_psycopg_notifies(dsn):
+    with (
+        psycopg.connect(dsn, autocommit=True) as listener,
+        psycopg.connect(dsn, autocommit=True) as notifier,
+    ):
+        listener.execute("LISTEN psycopg_channel")
+        for n in range(3):
+            notifier.execute("SELECT pg_notify('psycopg_channel', %s)", (str(n),))
+        heard = [n.payload for n in listener.notifies(timeout=10, stop_after=3)]
+        assert heard == ["0", "1", "2"]
+        listener.execute("UNLISTEN *")
+        assert listener.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_psycopg_pool_of_pipelines(dsn):
+    """Prepared statements inside pipelines, on more clients than servers."""
+    connections = [psycopg.connect(dsn, autocommit=True) for _ in range(4)]
+    for _ in range(3):
+        for n, connection in enumerate(connections):
+            with connection.pipeline():
+                cursors = [
+                    connection.execute(f"SELECT %s::int + {n}", (i,), prepare=True)
+                    for i in range(20)
+                ]
+            assert [c.fetchone()[0] for c in cursors] == [i + n for i in range(20)]
+    for connection in connections:
+        connection.close()
+
+
 def test_psycopg_large_value(connection):
     value = "ü" * 3_000_000
     assert connection.execute("SELECT %s::text", (value,)).fetchone() == (value,)
@@ -188,3 +217,38 @@ async def test_asyncpg_timeout_cancels(dsn):
         await connection.execute("SELECT pg_sleep(60)", timeout=1)
     assert await connection.fetchval("SELECT 1") == 1
     await connection.close()
+
+
+def test_psycopg_notifies(dsn):
+    with psycopg.connect(dsn, autocommit=True) as listener, psycopg.connect(dsn, autocommit=True) as other:
+        listener.execute("LISTEN here")
+        for n in range(3):
+            other.execute("SELECT pg_notify('here', %s)", (f"{n}",))
+        heard = [n.payload for n in listener.notifies(timeout=20, stop_after=3)]
+        assert heard == ["0", "1", "2"]
+        # It is a client like all others, and stops when it says so.
+        assert listener.execute("SELECT 1").fetchone() == (1,)
+        listener.execute("UNLISTEN here")
+        other.execute("NOTIFY here, 'no'")
+        assert list(listener.notifies(timeout=0.2)) == []
+
+
+def test_psycopg_listens_when_its_transaction_commits(dsn):
+    with psycopg.connect(dsn) as listener, psycopg.connect(dsn, autocommit=True) as other:
+        listener.execute("LISTEN later")
+        other.execute("NOTIFY later, 'too early'")
+        listener.commit()
+        other.execute("NOTIFY later, 'in time'")
+        heard = next(listener.notifies(timeout=20, stop_after=1))
+        assert heard.payload == "in time"
+
+
+async def test_asyncpg_listens(dsn):
+    listener, other = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
+    heard = asyncio.Queue()
+    await listener.add_listener("async", lambda _, pid, channel, payload: heard.put_nowait(payload))
+    for n in range(3):
+        await other.execute(f"NOTIFY async, '{n}'")
+    assert [await asyncio.wait_for(heard.get(), 20) for _ in range(3)] == ["0", "1", "2"]
+    await listener.close()
+    await other.close()

@@ -15,6 +15,7 @@ use crate::config::{
 };
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;
+use crate::vault::KeySource;
 
 pub const SECRET: &str = "demo/shop";
 /// Databases as clients ask for them: one of each pool mode, over one secret.
@@ -76,9 +77,10 @@ fn store(scratch: &Path) -> Store {
     Store {
         kind: StoreKind::Embedded {
             path: scratch.join("store.db"),
-            key_file: scratch.join("store.key"),
+            key: KeySource::File(scratch.join("store.key")),
         },
         refresh: Duration::from_secs(60),
+        listen: None,
     }
 }
 
@@ -134,14 +136,27 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         secret: SecretId::new(SECRET),
         host: None,
         port: None,
+        target_session_attrs: Default::default(),
         dbname: None,
         tls: None,
         tls_ca: None,
         allow_md5: false,
         allow_cleartext: false,
+        tls_identity: None,
+        require_channel_binding: false,
+        min_scram_iterations: 4096,
+        auth: crate::config::UpstreamAuth::Password,
         pool_mode,
+        application_name: None,
         pool_size: 10,
         min_pool_size: 0,
+        reserve_pool_size: 0,
+        reserve_pool_timeout: Duration::from_secs(5),
+        max_clients: None,
+        server_check_delay: Duration::from_secs(30),
+        query_timeout: Duration::ZERO,
+        idle_transaction_timeout: Duration::ZERO,
+        client_idle_timeout: Duration::ZERO,
         pool_wait_timeout: Duration::from_secs(30),
         server_idle_timeout: Duration::from_secs(600),
         server_lifetime: Duration::from_secs(3600),
@@ -149,6 +164,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         drain_timeout: Duration::from_secs(300),
         drain_deadline_action: DrainDeadlineAction::Wait,
         rotation_grace: Duration::from_secs(120),
+        rotation: None,
     }
 }
 

@@ -25,6 +25,9 @@ use crate::wire::message;
 pub struct Server {
     pub port: u16,
     pub logins: AtomicUsize,
+    /// Connections that are logged in, and the most at once.
+    here: AtomicUsize,
+    pub most: AtomicUsize,
     /// Logins that still find room; the others are refused with 53300.
     pub room: AtomicUsize,
     /// Logins and queries get no answer.
@@ -70,16 +73,17 @@ impl Server {
         }
         let user = body[4..].split(|b| *b == 0).nth(1).unwrap_or_default();
         let user = String::from_utf8_lossy(user).into_owned();
-        self.logins.fetch_add(1, Relaxed);
+        let pid = self.logins.fetch_add(1, Relaxed) + 1;
         let mut out = Vec::new();
         let one_less = |n: usize| n.checked_sub(1);
         if self.room.fetch_update(Relaxed, Relaxed, one_less).is_err() {
             message::error_response(&mut out, "FATAL", "53300", "no", None);
             return stream.write_all(&out).await;
         }
+        let _present = Present::new(self);
         message::authentication_ok(&mut out);
         message::parameter_status(&mut out, "session_authorization", &user);
-        message::backend_key_data(&mut out, 1, [0; 4]);
+        message::backend_key_data(&mut out, pid as u32, [0; 4]);
         message::ready_for_query(&mut out, b'I');
         stream.write_all(&out).await?;
         loop {
@@ -96,6 +100,23 @@ impl Server {
             message::ready_for_query(&mut out, b'I');
             stream.write_all(&out).await?;
         }
+    }
+}
+
+/// A connection that is logged in; gone before its socket is closed.
+struct Present<'a>(&'a Server);
+
+impl<'a> Present<'a> {
+    fn new(server: &'a Server) -> Self {
+        let here = server.here.fetch_add(1, Relaxed) + 1;
+        server.most.fetch_max(here, Relaxed);
+        Self(server)
+    }
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        self.0.here.fetch_sub(1, Relaxed);
     }
 }
 
@@ -146,6 +167,7 @@ impl SecretStore for Store {
         let (version, _) = self.current.lock().expect("not poisoned").clone();
         Box::pin(async move {
             Ok(Description {
+                rotation: None,
                 arn: "arn".into(),
                 name: id.as_str().into(),
                 description: None,

@@ -1,6 +1,7 @@
 //! Pools against a server that misbehaves on demand.
 
 pub(crate) mod fake;
+mod model;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -129,4 +130,78 @@ async fn a_dead_connection_is_not_handed_to_who_waits() {
     let next = waiter.await.expect("no panic");
     let mut next = next.expect("another connection");
     assert!(next.server.stream.is_quiet());
+}
+
+/// Who has had a turn comes after everybody who waits: at one server
+/// connection, clients that want it all the time take it in turns.
+#[tokio::test]
+async fn the_queue_is_fair() {
+    let s = setup("pool_size = 1").await;
+    let turns = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let lease = s.pool.checkout().await.expect("a connection");
+    let mut clients = Vec::new();
+    for n in 0..20 {
+        let (pool, turns) = (s.pool.clone(), turns.clone());
+        clients.push(tokio::spawn(async move {
+            for _ in 0..10 {
+                let lease = pool.checkout().await.expect("a turn");
+                turns.lock().expect("not poisoned").push(n);
+                // On this runtime it is back in the queue before anybody else
+                // is served.
+                drop(lease);
+            }
+        }));
+        until("it waits", || s.pool.counts().waiting == n + 1).await;
+    }
+    drop(lease);
+    for client in clients {
+        client.await.expect("no panic");
+    }
+    let expected: Vec<usize> = (0..10).flat_map(|_| 0..20).collect();
+    assert_eq!(*turns.lock().expect("not poisoned"), expected);
+}
+
+/// Nothing was heard of the network for a while, and nothing is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_idle_for_long_is_tried_before_it_is_used() {
+    let s = setup("pool_size = 2\nserver_check_delay = \"1s\"\nconnect_timeout = \"300ms\"").await;
+    let settled = s.pool.seconds() + 3;
+    until("it is stale", || s.pool.seconds() >= settled).await;
+    assert!(s.pool.try_checkout().is_none(), "not without a trial");
+    let logins = s.server.logins.load(Relaxed);
+    drop(s.pool.checkout().await.expect("it answers"));
+    assert_eq!(s.server.logins.load(Relaxed), logins);
+
+    let settled = s.pool.seconds() + 3;
+    until("it is stale again", || s.pool.seconds() >= settled).await;
+    s.server.mute.store(true, Relaxed);
+    s.pool.checkout().await.expect("a new one");
+    assert_eq!(s.server.logins.load(Relaxed), logins + 1);
+}
+
+/// What a pool knows it says at once, and goes on trying.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_server_that_is_down() {
+    let s = setup("pool_size = 2\npool_wait_timeout = \"60s\"").await;
+    s.server.room.store(0, Relaxed);
+    s.server.hang_up();
+    while s.pool.checkout().await.is_ok() {
+        tokio::task::yield_now().await; // it takes a moment until it shows
+    }
+    let asked = std::time::Instant::now();
+    for _ in 0..1000 {
+        let refused = s.pool.checkout().await.err();
+        assert_eq!(
+            refused,
+            Some(crate::pool::CheckoutError::Refused("53300".into()))
+        );
+    }
+    assert!(
+        asked.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        asked.elapsed()
+    );
+    s.server.room.store(usize::MAX, Relaxed);
+    until("it is back", || s.pool.counts().problem.is_none()).await;
+    s.pool.checkout().await.expect("a connection");
 }

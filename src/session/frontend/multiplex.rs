@@ -1,8 +1,8 @@
 //! Frames that may carry a statement name, which is the client's own: written
 //! anew with the name that the statement has on the server.
 
-use super::{Frontend, Step};
-use crate::pool::{Prepared, Statement, Statements, Unnamed, statement_name};
+use super::{Frontend, Restored, Step};
+use crate::pool::{Prepared, Statement, Statements, Suspicion, Unnamed, for_each_channel, suspect};
 use crate::session::replies::{Change, Replies, Reply, Taken};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
@@ -39,7 +39,8 @@ pub(super) struct Multiplex<'a> {
     pub(super) prepared: &'a mut Prepared,
     pub(super) statements: &'a Statements,
     pub(super) session: u64,
-    pub(super) failed: bool,
+    /// Of the last ReadyForQuery.
+    pub(super) status: u8,
 }
 
 impl Multiplex<'_> {
@@ -58,11 +59,45 @@ impl Multiplex<'_> {
         if !whole && frame.len <= MAX_TEXT {
             return Step::More;
         }
-        self.front
-            .watch
-            .look(&bytes[HEADER..bytes.len().min(frame.len)], whole);
+        let suspicion = suspect(&bytes[HEADER..bytes.len().min(frame.len)]);
+        if self.must_wait_to_listen(suspicion.as_deref()) {
+            return Step::Wait;
+        }
+        self.front.watch.note(suspicion.as_deref(), whole);
         self.prepared.unnamed = None;
         Step::Pass
+    }
+
+    /// What the client listens on elsewhere has to be known to the server
+    /// before it can be given up. `true`: not before earlier batches are
+    /// answered.
+    ///
+    /// In the middle of a batch nothing can be put in; an UNLISTEN there has
+    /// no effect. Drivers send it by itself.
+    fn must_wait_to_listen(&mut self, suspicion: Option<&Suspicion>) -> bool {
+        let listens = &self.front.listens;
+        if !suspicion.is_some_and(|s| s.listen)
+            || listens.shared.is_empty()
+            || listens.restored != Restored::No
+            || self.front.batch_open
+            || self.status == b'E'
+        {
+            return false;
+        }
+        if self.replies.batch_pending() {
+            return true;
+        }
+        if self.replies.is_empty() {
+            let sql = for_each_channel("LISTEN", &listens.shared);
+            Frontend::ask(&sql, self.out.begin(), self.replies, self.prepared);
+            self.front.watch.ask = true; // it must not keep on listening
+            self.front.listens.restored = if self.status == b'T' {
+                Restored::InTransaction
+            } else {
+                Restored::Yes
+            };
+        }
+        false
     }
 
     fn parse(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
@@ -87,7 +122,7 @@ impl Multiplex<'_> {
             // others use: should it accept the statement, nobody would know.
             let taken = self.statements.unshared(EMPTY);
             self.prepare(&taken);
-            let server_name = taken.server_name();
+            let server_name = taken.name.to_string();
             message::parse(self.out.begin(), &server_name, body);
             let taken = Taken {
                 client_name: name.into(),
@@ -98,7 +133,7 @@ impl Multiplex<'_> {
         }
         // In a failed transaction the server has to say so itself, so it is
         // given a statement that it cannot have met.
-        let statement = if self.failed {
+        let statement = if self.status == b'E' {
             self.statements.unshared(body)
         } else {
             self.statements.intern(body)
@@ -114,7 +149,7 @@ impl Multiplex<'_> {
             self.replies.push(Reply::KnownParse(change));
         } else {
             self.make_room(statement.id);
-            message::parse(self.out.begin(), &statement.server_name(), body);
+            message::parse(self.out.begin(), &statement.name, body);
             self.replies.push(Reply::Parse(change));
         }
         Ok(Step::Replaced)
@@ -127,11 +162,15 @@ impl Multiplex<'_> {
         if !complete && frame.len <= MAX_TEXT {
             return Step::More;
         }
+        let body = &bytes[HEADER + 1..bytes.len().min(frame.len)];
+        let suspicion = suspect(cstr(body).unwrap_or(body));
+        if self.must_wait_to_listen(suspicion.as_deref()) {
+            return Step::Wait;
+        }
+        self.front.watch.note(suspicion.as_deref(), complete);
         self.front.unnamed_turn += 1;
         self.front.unnamed_in_batch = true;
         self.prepared.unnamed = Some(self.unnamed());
-        let body = &bytes[HEADER + 1..bytes.len().min(frame.len)];
-        self.front.watch.look(cstr(body).unwrap_or(body), complete);
         if complete {
             let kept = self.front.unnamed.get_or_insert_default();
             kept.clear();
@@ -160,6 +199,9 @@ impl Multiplex<'_> {
             // Made by SQL's PREPARE, or unknown: the server knows which.
             return Ok(Step::Pass);
         };
+        if self.must_wait_to_listen(statement.suspicion.as_deref()) {
+            return Ok(Step::Wait);
+        }
         self.prepare(&statement);
         if let Some(suspicion) = &statement.suspicion {
             self.front.watch.raise(suspicion);
@@ -172,7 +214,7 @@ impl Multiplex<'_> {
         out.extend([0; 4]);
         out.extend_from_slice(portal);
         out.push(0);
-        statement_name(statement.id, out);
+        out.extend_from_slice(statement.name.as_bytes());
         out.push(0);
         let length = (out.len() - length_at) + (frame.len - head);
         out[length_at..length_at + 4].copy_from_slice(&(length as u32).to_be_bytes());
@@ -198,7 +240,7 @@ impl Multiplex<'_> {
                     return Ok(Step::Pass);
                 };
                 self.prepare(&statement);
-                message::describe_statement(self.out.begin(), &statement.server_name());
+                message::describe_statement(self.out.begin(), &statement.name);
                 self.front.batch_open = true;
                 self.replies.push(Reply::Describe);
                 Ok(Step::Replaced)
@@ -231,13 +273,13 @@ impl Multiplex<'_> {
             return;
         }
         self.make_room(statement.id);
-        message::parse(self.out.begin(), &statement.server_name(), &statement.body);
+        message::parse(self.out.begin(), &statement.name, &statement.body);
         self.replies.push(Reply::HiddenParse(statement.id));
     }
 
     fn make_room(&mut self, id: u64) {
         while let Some(evicted) = self.prepared.evict() {
-            message::close_statement(self.out.begin(), &crate::pool::server_name(evicted));
+            message::close_statement(self.out.begin(), &self.statements.server_name(evicted));
             self.replies.push(Reply::HiddenClose(Some(evicted)));
         }
         self.prepared.insert(id);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::pool::{Suspicion, suspect};
+use crate::pool::Suspicion;
 
 /// Custom settings a session is followed with by name; beyond that it keeps
 /// its server connection.
@@ -35,10 +35,11 @@ impl Watch {
         }
     }
 
-    /// A text that was too long to be looked at whole, or not.
-    pub(super) fn look(&mut self, text: &[u8], whole: bool) {
-        if let Some(suspicion) = suspect(text) {
-            self.raise(&suspicion);
+    /// What was suspected of a text that was too long to be looked at whole,
+    /// or not.
+    pub(super) fn note(&mut self, suspicion: Option<&Suspicion>, whole: bool) {
+        if let Some(suspicion) = suspicion {
+            self.raise(suspicion);
         }
         self.ask |= !whole;
     }

@@ -19,6 +19,7 @@ use crate::pool::Connection;
 use crate::session::backend;
 use crate::session::context::Signal;
 use crate::session::frontend::{Server, Verdict};
+use crate::wire::message;
 
 /// Bytes a read may return. Large enough that a big result costs few system
 /// calls, small enough to stay in the cache.
@@ -76,15 +77,24 @@ impl Relay {
         match self.handle.signalled() {
             Signal::None => {}
             Signal::Cancel => self.handle.forget_cancel(),
-            signal @ (Signal::Kill | Signal::RevokedNow) => {
+            signal @ (Signal::Kill | Signal::RevokedNow | Signal::QueryTimeout) => {
                 return Poll::Ready(Halt::Asked(signal));
+            }
+            signal @ (Signal::IdleClient | Signal::IdleInTransaction) => {
+                if self.is_still(signal) {
+                    return Poll::Ready(Halt::Asked(signal));
+                }
+                self.handle.forget(signal);
             }
             signal if self.may_end() => return Poll::Ready(Halt::Asked(signal)),
             _ => {}
         }
         BUFFERS.with_borrow_mut(|scratch| {
             loop {
-                let mut progress = false;
+                let mut progress = match self.poll_listening(cx) {
+                    Ok(progress) => progress,
+                    Err(halt) => return Poll::Ready(halt),
+                };
                 match self.to_client.write(cx, &mut self.client) {
                     Poll::Ready(Ok(wrote)) => progress |= wrote,
                     Poll::Ready(Err(_)) => return Poll::Ready(Halt::ClientGone),
@@ -119,6 +129,7 @@ impl Relay {
                     }
                 }
                 if !progress {
+                    self.report();
                     // It may have come to rest only now, and nothing will
                     // wake it again for the signal's sake.
                     return match self.handle.signalled() {
@@ -188,7 +199,7 @@ impl Relay {
     ) -> Result<usize, Halt> {
         let mut at = 0;
         loop {
-            out.clear();
+            reset(out);
             let server = Server {
                 session: self.handle.id,
                 statements: &self.pool.statements,
@@ -202,6 +213,9 @@ impl Relay {
             at += progress.consumed;
             if !out.is_empty() || !run.is_empty() {
                 self.send(cx, out, run);
+            }
+            for _ in 0..std::mem::take(&mut self.front.refused_batches) {
+                message::ready_for_query(self.to_client.buffer(), b'I');
             }
             // Answers of pgvalet's own that nothing of the server's precedes.
             let out = self.to_client.buffer();
@@ -253,7 +267,7 @@ impl Relay {
             Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ServerGone)),
             Ok(n) => n,
         };
-        scratch.output.clear();
+        reset(&mut scratch.output);
         if self.from_server.is_empty() {
             let consumed = self.backward(cx, &scratch.input[..n], &mut scratch.output);
             Poll::Ready(consumed.map(|c| {
@@ -354,6 +368,15 @@ fn read<S: AsyncRead + Unpin>(
     let mut buffer = ReadBuf::new(buffer);
     ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// Empties a thread's buffer. One huge message must not make it huge for good.
+fn reset(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > 2 * SCRATCH {
+        *buffer = Vec::with_capacity(1024);
+    } else {
+        buffer.clear();
+    }
 }
 
 /// What was not dealt with waits for the rest of its message.

@@ -12,7 +12,6 @@ use crate::session::backend::{self, Backend};
 use crate::session::frontend::{self, Frontend, Verdict};
 use crate::session::replies::Replies;
 
-#[derive(Default)]
 struct Session {
     statements: Statements,
     prepared: Prepared,
@@ -22,6 +21,21 @@ struct Session {
     reported: BTreeMap<Box<str>, Box<str>>,
     /// What is to be seen from outside.
     seen: Vec<String>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            // Two of them are compared.
+            statements: Statements::named("test"),
+            prepared: Prepared::default(),
+            front: Frontend::default(),
+            back: Backend::default(),
+            replies: Replies::default(),
+            reported: BTreeMap::new(),
+            seen: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

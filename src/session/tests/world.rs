@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::messages::{Say, readable};
 use super::postgres::Postgres;
-use crate::pool::{Prepared, Statements, server_name};
+use crate::pool::{Prepared, Statements};
 use crate::session::backend::{self, Backend};
 use crate::session::frontend::{self, Frontend, Verdict};
 use crate::session::replies::Replies;
@@ -266,7 +266,9 @@ impl World {
         let mut prepared = server.prepared.clone();
         assert_eq!(prepared.len(), postgres.named.len(), "lost count");
         for id in 1..1000 {
-            let there = postgres.named.contains_key(server_name(id).as_bytes());
+            let there = postgres
+                .named
+                .contains_key(self.statements.server_name(id).as_bytes());
             assert_eq!(prepared.touch(id), there, "pgvalet_{id}");
         }
     }

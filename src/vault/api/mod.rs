@@ -8,7 +8,7 @@
 //! ([`trail`]) before the caller hears of it.
 //!
 //! The rest is a file for each family of operations: [`secrets`], [`values`],
-//! [`versions`], [`tags`], [`rotation`], [`random`], [`replication`].
+//! [`versions`], [`tags`], [`policies`], [`rotation`], [`random`], [`replication`].
 
 mod authenticate;
 mod authorize;
@@ -17,6 +17,7 @@ mod caller;
 mod check;
 mod error;
 mod page;
+mod policies;
 mod random;
 mod replication;
 mod rotation;
@@ -30,7 +31,7 @@ mod values;
 mod versions;
 
 pub use error::ApiError;
-pub use serve::{ServeError, serve};
+pub use serve::{Door, ServeError};
 pub use trail::Trail;
 
 use std::cell::RefCell;
@@ -77,6 +78,11 @@ const OPERATIONS: &[(&str, Handler)] = &[
     operation::<random::GetRandomPassword>(),
     operation::<tags::TagResource>(),
     operation::<tags::UntagResource>(),
+    operation::<policies::PutResourcePolicy>(),
+    operation::<policies::GetResourcePolicy>(),
+    operation::<policies::DeleteResourcePolicy>(),
+    operation::<policies::ListResourcePolicies>(),
+    operation::<policies::ValidateResourcePolicy>(),
     operation::<replication::ReplicateSecretToRegions>(),
     operation::<replication::RemoveRegionsFromReplication>(),
     operation::<replication::StopReplicationToReplica>(),
@@ -94,8 +100,11 @@ fn handle<O: Operation>(
     body: &[u8],
     notes: &RefCell<Notes>,
 ) -> Result<Reply, ApiError> {
-    // serde's own message would quote what it found, which may be a value.
-    let request: O = serde_json::from_slice(body).map_err(|_| {
+    // serde's own message would quote what it found, which may be a value; and
+    // it would take a list for an object.
+    let object = body.trim_ascii_start().starts_with(b"{");
+    let request = object.then(|| serde_json::from_slice::<O>(body).ok());
+    let request = request.flatten().ok_or_else(|| {
         ApiError::new(
             "SerializationException",
             format!("The request is not the JSON that {} takes.", O::NAME),
@@ -193,8 +202,20 @@ impl Api {
         .await
     }
 
-    /// Off the reactor, because it waits for the disk; then for its records.
+    /// In a task of its own: a caller who hangs up in the midst of it is still
+    /// recorded.
     async fn run(
+        self: Arc<Self>,
+        operation: impl FnOnce(&Self, &mut Draft) -> Result<Reply, ApiError> + Send + 'static,
+    ) -> Answer {
+        match tokio::spawn(self.complete(operation)).await {
+            Ok(answer) => answer,
+            Err(error) => Self::answer(Err(unfinished(&error))),
+        }
+    }
+
+    /// Off the reactor, because it waits for the disk; then for its records.
+    async fn complete(
         self: Arc<Self>,
         operation: impl FnOnce(&Self, &mut Draft) -> Result<Reply, ApiError> + Send + 'static,
     ) -> Answer {
@@ -216,9 +237,7 @@ impl Api {
                 // No record, no answer; a change that was made stays made.
                 Err(error) => Err(VaultError::Internal(error.to_string()).into()),
             },
-            Err(error) => {
-                Err(VaultError::Internal(format!("the operation did not finish: {error}")).into())
-            }
+            Err(error) => Err(unfinished(&error)),
         };
         Self::answer_as(request_id, result)
     }
@@ -282,6 +301,10 @@ impl Api {
             tracing::debug!(%error, "the day of an access could not be noted");
         }
     }
+}
+
+fn unfinished(error: &tokio::task::JoinError) -> ApiError {
+    VaultError::Internal(format!("the operation did not finish: {error}")).into()
 }
 
 fn unknown() -> ApiError {

@@ -74,7 +74,7 @@ impl Operation for RotateSecret {
             .into());
         };
         if let Some(rules) = &self.rules {
-            check_rules(rules)?;
+            rules.schedule()?;
         }
         let metadata = self.metadata.map(|list| {
             list.into_iter()
@@ -99,38 +99,6 @@ impl Operation for RotateSecret {
             version: now.then(|| version.to_string()),
         })
     }
-}
-
-fn check_rules(rules: &Rules) -> Result<(), VaultError> {
-    let wrong = |text: &str| Err(VaultError::InvalidParameter(text.into()));
-    match (rules.days, &rules.schedule) {
-        (Some(_), Some(_)) => {
-            return wrong(
-                "You can't specify both AutomaticallyAfterDays and ScheduleExpression; choose one.",
-            );
-        }
-        (None, None) => {
-            return wrong("RotationRules needs AutomaticallyAfterDays or ScheduleExpression.");
-        }
-        _ => {}
-    }
-    if let Some(schedule) = &rules.schedule
-        && !rotation::is_schedule(schedule)
-    {
-        return wrong(
-            "Invalid ScheduleExpression. Write rate(N hours) or rate(N days), from 4 hours to 999 \
-             days, or cron(0 HOUR DAY-OF-MONTH MONTH DAY-OF-WEEK *).",
-        );
-    }
-    if let Some(duration) = &rules.duration {
-        let hours = duration
-            .strip_suffix('h')
-            .and_then(|n| n.parse::<u32>().ok());
-        if !hours.is_some_and(|n| (1..=24).contains(&n)) {
-            return wrong("Invalid Duration. Write it in hours, from 1h to 24h.");
-        }
-    }
-    Ok(())
 }
 
 request!(CancelRotateSecret {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -26,6 +26,8 @@ use zeroize::Zeroizing;
 
 use super::caller::Peer;
 use super::{Answer, Api, ApiError};
+use crate::config::StoreListen;
+use crate::net::tls::{self, TlsError};
 
 /// For the TLS handshake, for a request's header, and between two requests.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,8 +43,56 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// For answers that are under way at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Serves until `closing` becomes true.
-pub async fn serve(
+/// Why the store cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot listen on [store] address {address}: {source}")]
+    Listen { address: String, source: io::Error },
+    #[error("[store] {0}")]
+    Tls(#[from] TlsError),
+}
+
+/// A bound listener that nobody has been let in by yet.
+pub struct Door {
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Door {
+    pub async fn bind(listen: &StoreListen) -> Result<Self, ServeError> {
+        let tls = match &listen.tls {
+            Some(tls) => {
+                let mut config = tls::for_clients(&tls.certificate, &tls.key, None)?;
+                // What is spoken here is not Postgres' protocol.
+                Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+                Some(config)
+            }
+            None => None,
+        };
+        let listener = TcpListener::bind(&listen.address).await;
+        let listener = listener.map_err(|source| ServeError::Listen {
+            address: listen.address.clone(),
+            source,
+        })?;
+        Ok(Self { listener, tls })
+    }
+
+    /// What clients take for the endpoint, but for the host's name.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        match self.listener.local_addr() {
+            Ok(address) => format!("{scheme}://{address}"),
+            Err(_) => scheme.to_owned(),
+        }
+    }
+
+    /// Serves until `closing` becomes true.
+    pub async fn serve(self, api: Arc<Api>, closing: watch::Receiver<bool>) {
+        serve(self.listener, self.tls, api, closing).await;
+    }
+}
+
+async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     api: Arc<Api>,
@@ -147,7 +197,7 @@ async fn answer(
         user_agent: agent.map(str::to_owned),
     };
     let answer = match timeout(BODY_TIMEOUT, read(&head, body)).await {
-        Ok(Ok(body)) => api.clone().signed(head, body, peer).await,
+        Ok(Ok(body)) => discreet(api.clone().signed(head, body, peer).await),
         Ok(Err(error)) => Api::answer(Err(error)),
         Err(_) => Api::answer(Err(ApiError::new(
             "RequestTimeoutException",
@@ -155,6 +205,23 @@ async fn answer(
         ))),
     };
     respond(answer)
+}
+
+/// What is wrong inside, with paths and causes, is for those who run the store.
+fn discreet(answer: Answer) -> Answer {
+    if answer.status != StatusCode::INTERNAL_SERVER_ERROR {
+        return answer;
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    tracing::error!(request = %answer.request_id, "a call of the store failed: {text}");
+    let shown = ApiError::new(
+        "InternalServiceError",
+        "An error occurred on the server side; its log says more. Try again.",
+    );
+    Answer {
+        body: shown.body().into(),
+        ..answer
+    }
 }
 
 async fn read(head: &Parts, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {
@@ -207,13 +274,4 @@ fn respond(answer: Answer) -> Response<Full<Bytes>> {
         headers.insert("x-amzn-errortype", HeaderValue::from_static(kind));
     }
     response
-}
-
-/// Why the store cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    #[error("cannot listen on [store] address {address}: {source}")]
-    Listen { address: String, source: io::Error },
-    #[error("[store] {0}")]
-    Tls(#[from] crate::net::tls::TlsError),
 }

@@ -10,6 +10,7 @@
 //! evaluated. Where AWS leaves a document standing that can only be a mistake
 //! (keys that occur twice, operators it does not know), it is refused here.
 
+mod check;
 mod condition;
 mod document;
 mod evaluate;
@@ -21,6 +22,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Caller, Check, Finding, locks_out, of_secret, public, validate};
 pub use document::{DOCUMENT_LIMIT, Kind, Policy, PolicyError};
 pub use evaluate::{By, Decision, evaluate};
 pub use request::{Context, Principal, Request};

@@ -74,10 +74,18 @@ impl Pattern {
         self.0.iter().any(|p| matches!(p, Piece::Variable { .. }))
     }
 
+    /// Of a text without variables.
+    pub fn tokens(&self) -> Option<&[Token]> {
+        match self.0.as_slice() {
+            [Piece::Tokens(tokens)] => Some(tokens),
+            _ => None,
+        }
+    }
+
     /// With the values of its variables, in which no character is special;
     /// `None` where one has no value, or more than one: nothing is equal to that.
     pub fn expand(&self, request: &Request<'_>) -> Option<Cow<'_, [Token]>> {
-        if let [Piece::Tokens(tokens)] = self.0.as_slice() {
+        if let Some(tokens) = self.tokens() {
             return Some(Cow::Borrowed(tokens));
         }
         let mut all = Vec::new();

@@ -65,12 +65,7 @@ impl Memory {
         operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
         let file = &mut self.file;
-        let tx = Tx::writing(
-            &mut file.connection,
-            &file.master,
-            &file.key_check,
-            self.now,
-        )?;
+        let tx = Tx::writing(&mut file.connection, &file.master, self.now)?;
         let result = operation(&tx)?;
         tx.commit()?;
         Ok(result)

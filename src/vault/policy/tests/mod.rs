@@ -1,6 +1,7 @@
 //! The evaluation against a table of expected decisions, documents that are
 //! refused, and what holds of all policies.
 
+mod checks;
 mod laws;
 mod refused;
 mod table;

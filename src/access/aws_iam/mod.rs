@@ -1,0 +1,177 @@
+//! Identity by AWS IAM: the client signs a request to STS, GetCallerIdentity,
+//! and presents it instead of sending it. pgvalet sends it, and STS says whose
+//! it is. The client's credentials never leave it.
+//!
+//! The address is signed in the query (SigV4, presigned), together with the
+//! header `x-pgvalet-audience`.
+
+mod presigned;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use chrono::Utc;
+use serde::Deserialize;
+use tracing::warn;
+
+use super::token::Rejected;
+use crate::config::{AwsIamRule, Sts};
+use crate::net::https::{FetchError, Https};
+use presigned::Presigned;
+
+/// The header, in lower case as signatures name it.
+const AUDIENCE_HEADER: &str = "x-pgvalet-audience";
+
+/// How long an answer of STS counts for the same request: clients open several
+/// connections at once.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// Answers that are remembered at most.
+const MOST: usize = 10_000;
+
+/// Who STS says the caller is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// As STS says it: for a role with the name of the session.
+    pub arn: Arc<str>,
+    /// What rules name: the role, whatever the session.
+    pub role: Arc<str>,
+    /// How it was asked; a rule with another audience does not count it.
+    pub sts: Sts,
+}
+
+type Remembered = HashMap<[u8; 32], (Instant, Caller)>;
+
+/// Asks STS, and remembers the answers for a moment.
+#[derive(Clone, Default)]
+pub struct Callers {
+    https: Option<Https>,
+    remembered: Arc<Mutex<Remembered>>,
+}
+
+impl Callers {
+    /// For the rules of a configuration; what `before` remembers is kept.
+    pub fn new(needed: bool, before: &Self) -> Self {
+        let https = before.https.clone().filter(|_| needed);
+        let https = https.or_else(|| {
+            let made = needed.then(|| Https::new(None))?;
+            made.inspect_err(|e| warn!("clients with aws_iam are refused: {e}"))
+                .ok()
+        });
+        Self {
+            https,
+            remembered: before.remembered.clone(),
+        }
+    }
+
+    /// # Errors
+    /// [`Rejected`]
+    pub async fn identify(&self, request: &str, sts: &Sts) -> Result<Caller, Rejected> {
+        let presigned = Presigned::read(request, sts, Utc::now())?;
+        let key = key(request, sts);
+        if let Some(caller) = self.remembered(&key) {
+            return Ok(caller);
+        }
+        let https = self.https.as_ref().ok_or(Rejected::KeysUnavailable)?;
+        let headers = [(AUDIENCE_HEADER, sts.audience.as_str())];
+        let answer = match https.get(&presigned.uri, &headers).await {
+            Ok(answer) => answer,
+            Err(FetchError::Status { status, .. }) if status.is_client_error() => {
+                return Err(Rejected::Signature);
+            }
+            // Without the address: its query is the client's credential.
+            Err(error) => {
+                let host = presigned.uri.host().unwrap_or_default();
+                warn!(
+                    host,
+                    "STS cannot be asked who a client is: {}",
+                    error.kind()
+                );
+                return Err(Rejected::KeysUnavailable);
+            }
+        };
+        let arn = read(&answer).ok_or(Rejected::Malformed)?;
+        let caller = Caller {
+            role: role(&arn).into(),
+            arn: arn.into(),
+            sts: sts.clone(),
+        };
+        let left = (presigned.expires - Utc::now())
+            .to_std()
+            .unwrap_or_default();
+        self.remember(key, left.min(REMEMBERED), &caller);
+        Ok(caller)
+    }
+
+    fn remembered(&self, key: &[u8; 32]) -> Option<Caller> {
+        let known = self.remembered.lock().unwrap_or_else(|e| e.into_inner());
+        let (until, caller) = known.get(key)?;
+        (*until > Instant::now()).then(|| caller.clone())
+    }
+
+    fn remember(&self, key: [u8; 32], time: Duration, caller: &Caller) {
+        let mut known = self.remembered.lock().unwrap_or_else(|e| e.into_inner());
+        if known.len() >= MOST {
+            let now = Instant::now();
+            known.retain(|_, (until, _)| *until > now);
+        }
+        if known.len() < MOST {
+            known.insert(key, (Instant::now() + time, caller.clone()));
+        }
+    }
+}
+
+fn key(request: &str, sts: &Sts) -> [u8; 32] {
+    let mut key = [0; 32];
+    let text = format!("{}\0{request}", sts.audience);
+    key.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    key
+}
+
+/// The ARN in an answer in JSON.
+fn read(answer: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        get_caller_identity_response: Response,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Response {
+        get_caller_identity_result: Outcome,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Outcome {
+        arn: String,
+    }
+    let answer: Answer = serde_json::from_slice(answer).ok()?;
+    Some(
+        answer
+            .get_caller_identity_response
+            .get_caller_identity_result
+            .arn,
+    )
+}
+
+/// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION` is the session of
+/// `arn:aws:iam::ACCOUNT:role/ROLE`. The session's name is its own choice, and
+/// so is worth nothing. Everything else is what it says.
+fn role(arn: &str) -> String {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "sts", _, account, resource] = parts[..] else {
+        return arn.to_owned();
+    };
+    match resource.split('/').collect::<Vec<_>>()[..] {
+        ["assumed-role", role, _] => format!("arn:{partition}:iam::{account}:role/{role}"),
+        _ => arn.to_owned(),
+    }
+}
+
+/// Whether the caller is the one that a rule asks for.
+pub fn satisfies(rule: &AwsIamRule, caller: &Caller) -> bool {
+    rule.sts == caller.sts && rule.role.matches(&caller.role)
+}

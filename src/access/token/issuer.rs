@@ -1,0 +1,191 @@
+//! An issuer's keys: fetched when first needed, kept, renewed behind the
+//! clients' backs, and served stale while the issuer is down.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use hyper::Uri;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tracing::warn;
+
+use super::keys::{KeySet, KeysError};
+use super::verify::{Rejected, Verified, peek, verify};
+use crate::config::{TokenIssuer, TokenKeys};
+use crate::net::https::{FetchError, Https};
+
+/// How old keys may be before they are fetched anew, in the background.
+const FRESH: Duration = Duration::from_secs(15 * 60);
+/// How often at most the issuer is asked because a token names a key that is
+/// not there: tokens can be made up by anybody.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// A set of keys in a file has at most so many bytes.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Fetch(#[from] FetchError),
+    #[error("{from}: {error}")]
+    Keys { from: String, error: KeysError },
+    #[error("{path}: {error}")]
+    File { path: String, error: String },
+    #[error("{0} names another issuer or no usable jwks_uri")]
+    Discovery(Uri),
+}
+
+pub struct Issuer {
+    config: Arc<TokenIssuer>,
+    https: Https,
+    keys: ArcSwapOption<Fetched>,
+    /// When the last attempt was, and of which file state. Held while asking,
+    /// so that a thousand tokens cost one question.
+    attempt: Mutex<Attempt>,
+}
+
+struct Fetched {
+    set: KeySet,
+    at: Instant,
+}
+
+#[derive(Default)]
+struct Attempt {
+    at: Option<Instant>,
+    modified: Option<SystemTime>,
+}
+
+impl Issuer {
+    pub fn new(config: Arc<TokenIssuer>, https: Https) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            https,
+            keys: ArcSwapOption::empty(),
+            attempt: Mutex::default(),
+        })
+    }
+
+    pub fn config(&self) -> &Arc<TokenIssuer> {
+        &self.config
+    }
+
+    /// # Errors
+    /// [`Rejected`]
+    pub async fn verify(self: &Arc<Self>, token: &str) -> Result<Verified, Rejected> {
+        let unverified = peek(token)?;
+        if unverified.issuer != self.config.issuer {
+            return Err(Rejected::UnknownIssuer);
+        }
+        let fetched = self.fetched().await?;
+        match verify(token, &unverified, &self.config, &fetched.set) {
+            // The issuer may have begun to sign with a new key.
+            Err(Rejected::UnknownKey) if self.renew(ASK_AGAIN).await => {
+                let fetched = self.keys.load_full().ok_or(Rejected::KeysUnavailable)?;
+                verify(token, &unverified, &self.config, &fetched.set)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn fetched(self: &Arc<Self>) -> Result<Arc<Fetched>, Rejected> {
+        if let TokenKeys::File(_) = self.config.keys {
+            self.renew(Duration::ZERO).await; // looks whether the file changed
+        }
+        if let Some(fetched) = self.keys.load_full() {
+            if fetched.at.elapsed() > FRESH && !matches!(self.config.keys, TokenKeys::File(_)) {
+                let issuer = self.clone();
+                tokio::spawn(async move { issuer.renew(ASK_AGAIN).await });
+            }
+            return Ok(fetched);
+        }
+        self.renew(Duration::from_secs(1)).await;
+        self.keys.load_full().ok_or(Rejected::KeysUnavailable)
+    }
+
+    /// Fetches the keys, unless that was tried less than `pause` ago. Whether
+    /// there are others than before.
+    async fn renew(&self, pause: Duration) -> bool {
+        let before = self.keys.load_full();
+        let mut attempt = self.attempt.lock().await;
+        let now = self.keys.load_full();
+        if now.as_ref().map(Arc::as_ptr) != before.as_ref().map(Arc::as_ptr) {
+            return true; // somebody was faster
+        }
+        if attempt.at.is_some_and(|at| at.elapsed() < pause) {
+            return false;
+        }
+        attempt.at = Some(Instant::now());
+        match self.load(&mut attempt.modified).await {
+            Ok(Some(set)) => {
+                let at = Instant::now();
+                self.keys.store(Some(Arc::new(Fetched { set, at })));
+                true
+            }
+            Ok(None) => false,
+            Err(failure) => {
+                let kept = if now.is_some() {
+                    "; the keys known so far stay in force"
+                } else {
+                    "; its tokens are refused"
+                };
+                warn!(issuer = %self.config.issuer, "the issuer's keys cannot be had: {failure}{kept}");
+                false
+            }
+        }
+    }
+
+    /// `None`: the file has not changed.
+    async fn load(&self, modified: &mut Option<SystemTime>) -> Result<Option<KeySet>, Failure> {
+        let (from, bytes) = match &self.config.keys {
+            TokenKeys::File(path) => {
+                let from = path.display().to_string();
+                let failed = |error: String| Failure::File {
+                    path: from.clone(),
+                    error,
+                };
+                let metadata = tokio::fs::metadata(path)
+                    .await
+                    .map_err(|e| failed(e.to_string()))?;
+                if metadata.len() > LARGEST_FILE {
+                    return Err(failed("it has more than a megabyte".to_owned()));
+                }
+                let changed = metadata.modified().ok();
+                if changed.is_some() && changed == *modified {
+                    return Ok(None);
+                }
+                let bytes = tokio::fs::read(path)
+                    .await
+                    .map_err(|e| failed(e.to_string()))?;
+                *modified = changed;
+                (from, bytes.into())
+            }
+            TokenKeys::Url(uri) => (uri.to_string(), self.https.get(uri, &[]).await?),
+            TokenKeys::Discovery(uri) => {
+                let uri = self.discover(uri).await?;
+                (uri.to_string(), self.https.get(&uri, &[]).await?)
+            }
+        };
+        KeySet::parse(&bytes)
+            .map(Some)
+            .map_err(|error| Failure::Keys { from, error })
+    }
+
+    /// OpenID Connect Discovery 1.0, section 4.3: the document must name the
+    /// issuer it was asked for.
+    async fn discover(&self, document: &Uri) -> Result<Uri, Failure> {
+        #[derive(Deserialize)]
+        struct Metadata {
+            issuer: String,
+            jwks_uri: String,
+        }
+        let bytes = self.https.get(document, &[]).await?;
+        let wrong = || Failure::Discovery(document.clone());
+        let metadata: Metadata = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
+        let uri = crate::config::web_address(&metadata.jwks_uri).map_err(|_| wrong())?;
+        if metadata.issuer == self.config.issuer {
+            Ok(uri)
+        } else {
+            Err(wrong())
+        }
+    }
+}

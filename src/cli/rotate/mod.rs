@@ -1,0 +1,206 @@
+//! `pgvalet rotate`.
+
+mod preview;
+mod progress;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Failure, status};
+use crate::audit::{Audit, AuditError};
+use crate::config::{self, AuditSink, Config, Database, OnAuditFailure};
+use crate::observe::Metrics;
+use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
+use crate::secret::{self, SecretId, SecretStore, VersionId};
+use progress::Progress;
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  pgvalet rotate prod/orders\n  \
+    pgvalet rotate prod/orders --strategy alternating --admin-secret prod/admin\n  \
+    pgvalet rotate --dry-run\n  \
+    pgvalet rotate prod/orders --now --terminate-old      the password has leaked")]
+pub(super) struct Args {
+    /// Name or ARN, as a [database.NAME] has it
+    #[arg(required_unless_present = "dry_run")]
+    secret: Option<String>,
+    /// One user, or two that take turns; else as configured
+    #[arg(long, value_parser = ["single", "alternating"])]
+    strategy: Option<String>,
+    /// The secret of the role that changes the others; else as configured
+    #[arg(long, value_name = "NAME")]
+    admin_secret: Option<String>,
+    /// Rotate even if another rotator does so meanwhile
+    #[arg(long)]
+    now: bool,
+    /// End the sessions that logged in with the old password
+    #[arg(long)]
+    terminate_old: bool,
+    /// How long those may take to end by themselves
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = config::parse_duration)]
+    drain: Duration,
+    /// Change nothing: show what would be done, and when the next rotations are
+    #[arg(long)]
+    dry_run: bool,
+    /// A JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    let store = secret::open(&config.store)
+        .await
+        .map_err(|e| Failure::Failed(e.to_string()))?;
+    if args.dry_run {
+        return preview::run(args, config, &*store, out).await;
+    }
+    let secret = SecretId::new(args.secret.as_deref().unwrap_or_default());
+    let plan = plan(args, config, &*store, &secret).await?;
+    let audit = open_audit(config)?;
+    let progress = Progress::new(args.json, audit.clone());
+    let ended = Rotator::new(&*store, &progress, &plan).rotate().await;
+    if let Some(audit) = audit {
+        audit.close().await;
+    }
+    let ending = ended.map_err(|e| Failure::Failed(format!("{secret} was not rotated: {e}")))?;
+    progress.end(&ending);
+    let version = ending.version();
+    match (args.json, &ending) {
+        (true, _) => {}
+        (false, Ending::Rotated(_)) => writeln!(out, "{version}")?,
+        (false, Ending::Elsewhere(_)) => {
+            writeln!(
+                out,
+                "another rotator was faster; nothing was done here\n{version}"
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The database by whose rules to log in, with its own idea of how to rotate.
+async fn plan(
+    args: &Args,
+    config: &Config,
+    store: &dyn SecretStore,
+    secret: &SecretId,
+) -> Result<Plan, Failure> {
+    let database = database(config, store, secret).await?;
+    let configured = database.rotation.clone();
+    let strategy = match args.strategy.as_deref() {
+        Some("alternating") => Some(Strategy::Alternating),
+        Some(_) => Some(Strategy::Single),
+        None => configured.as_ref().and_then(|r| r.strategy),
+    };
+    let admin_secret = match &args.admin_secret {
+        Some(name) => Some(SecretId::new(name.as_str())),
+        None => configured.and_then(|r| r.admin_secret),
+    };
+    let emergency = args.terminate_old.then(|| Emergency {
+        drain: args.drain,
+        adopted: adoption(config),
+    });
+    Ok(Plan {
+        secret: secret.clone(),
+        strategy,
+        admin_secret,
+        database,
+        insist: args.now,
+        instead_of: None,
+        patience: PATIENCE,
+        emergency,
+    })
+}
+
+/// A role belongs to one server: databases that lead to several of them with
+/// one secret cannot be rotated together.
+async fn database(
+    config: &Config,
+    store: &dyn SecretStore,
+    secret: &SecretId,
+) -> Result<Arc<Database>, Failure> {
+    let uses = config.uses();
+    let mut names = vec![secret.clone()];
+    if !uses.iter().any(|(_, s)| s == secret) {
+        // The name where the configuration has the ARN, and the reverse.
+        let described = store.describe(secret).await;
+        let described = described.map_err(|e| Failure::Failed(e.to_string()))?;
+        names.push(SecretId::new(described.name));
+        names.push(SecretId::new(described.arn));
+    }
+    let mut found: Vec<Arc<Database>> = uses
+        .into_iter()
+        .filter(|(_, s)| names.contains(s))
+        .map(|(database, _)| database)
+        .collect();
+    // One that says how to rotate goes first.
+    found.sort_by_key(|d| d.rotation.is_none());
+    let place = |d: &Database| (d.host.clone(), d.port);
+    let Some(first) = found.first().cloned() else {
+        return Err(Failure::Usage(format!(
+            "no [database.NAME] uses secret \"{secret}\", so nothing says how to log in to its server; add one"
+        )));
+    };
+    match found.iter().find(|d| place(d) != place(&first)) {
+        None => Ok(first),
+        Some(other) => Err(Failure::Usage(format!(
+            "[database.{}] and [database.{}] use secret \"{secret}\" on different servers; a password can be rotated on one server only",
+            first.name, other.name
+        ))),
+    }
+}
+
+/// A running proxy holds the log of the configuration; then the records go
+/// into one beside it.
+fn open_audit(config: &Config) -> Result<Option<Audit>, Failure> {
+    let metrics = Metrics::new();
+    let mut error = match Audit::open(&config.audit, &metrics) {
+        Ok(audit) => return Ok(Some(audit)),
+        Err(e) => e,
+    };
+    if let AuditSink::File(path) = &config.audit.sink {
+        for n in 1..10 {
+            if !matches!(error, AuditError::Locked(_)) {
+                break;
+            }
+            let beside = config::Audit {
+                sink: AuditSink::File(path.with_extension(format!("rotate-{n}.jsonl"))),
+                ..config.audit.clone()
+            };
+            error = match Audit::open(&beside, &metrics) {
+                Ok(audit) => return Ok(Some(audit)),
+                Err(e) => e,
+            };
+        }
+    }
+    match config.audit.on_failure {
+        OnAuditFailure::Deny => Err(Failure::Failed(format!(
+            "nothing was rotated, because it could not be recorded: {error}"
+        ))),
+        OnAuditFailure::Continue => {
+            tracing::warn!("the rotation goes on without a record: {error}");
+            Ok(None)
+        }
+    }
+}
+
+/// Asks the running proxy whether it uses a version.
+fn adoption(
+    config: &Config,
+) -> Arc<dyn Fn(SecretId, VersionId) -> crate::rotation::Adopted + Send + Sync> {
+    let config = config.clone();
+    Arc::new(move |secret, version| {
+        let config = config.clone();
+        Box::pin(async move {
+            let status = status::ask(&config).await.map_err(|e| e.to_string())?;
+            let mut of_secret = status
+                .databases
+                .iter()
+                .filter(|d| *d.secret == *secret.as_str());
+            Ok(of_secret.all(|d| {
+                let newest = d.generations.first();
+                newest.is_some_and(|g| *g.version == *version.as_str())
+            }))
+        })
+    })
+}

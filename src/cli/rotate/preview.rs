@@ -1,0 +1,140 @@
+//! `pgvalet rotate --dry-run`.
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::json;
+
+use super::{Args, plan};
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::rotation::{Plan, Preview, Schedule, Window, plan as timing};
+use crate::secret::{SecretId, SecretStore};
+
+/// How many of the next rotations are shown.
+const RUNS: usize = 3;
+
+/// The secret named, or every one that the configuration says how to rotate.
+pub(super) async fn run(
+    args: &Args,
+    config: &Config,
+    store: &dyn SecretStore,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let secrets: Vec<SecretId> = match &args.secret {
+        Some(name) => vec![SecretId::new(name.as_str())],
+        None => config
+            .databases
+            .values()
+            .filter(|d| d.rotation.is_some())
+            .map(|d| d.secret.clone())
+            .collect(),
+    };
+    if secrets.is_empty() {
+        writeln!(out, "no [database.NAME] has rotation = {{ … }}")?;
+    }
+    let mut failed = false;
+    for secret in secrets {
+        let plan = plan(args, config, store, &secret).await?;
+        match Preview::of(&plan, store).await {
+            Ok(preview) if args.json => json_of(&plan, &preview, out)?,
+            Ok(preview) => show(&plan, &preview, out)?,
+            Err(e) => {
+                failed = true;
+                writeln!(out, "{secret}: {e}")?;
+            }
+        }
+    }
+    if failed { Err(Failure::Shown) } else { Ok(()) }
+}
+
+fn schedule(plan: &Plan) -> Option<&Schedule> {
+    plan.database.rotation.as_ref()?.schedule.as_ref()
+}
+
+fn runs(plan: &Plan, preview: &Preview) -> Vec<(DateTime<Utc>, Window)> {
+    let now = Utc::now();
+    let last = preview.changed.unwrap_or(now);
+    schedule(plan).map_or_else(Vec::new, |s| {
+        timing::upcoming(s, last, now, &preview.arn, RUNS)
+    })
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn json_of(plan: &Plan, preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
+    let runs: Vec<_> = runs(plan, preview)
+        .into_iter()
+        .map(|(at, window)| {
+            json!({"at": time(at), "opens": time(window.opens), "closes": time(window.closes)})
+        })
+        .collect();
+    let line = json!({
+        "secret": plan.secret.as_str(),
+        "database": plan.database.name,
+        "strategy": preview.strategy.name(),
+        "admin_secret": preview.admin_secret.as_ref().map(SecretId::as_str),
+        "version": preview.current.as_str(),
+        "user": preview.user,
+        "next_user": preview.next_user,
+        "changed": preview.changed.map(time),
+        "pending": preview.pending.as_ref().map(|(version, _)| version.as_str()),
+        "runs": runs,
+    });
+    writeln!(out, "{line}")
+}
+
+fn show(plan: &Plan, preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{} ([database.{}])", plan.secret, plan.database.name)?;
+    let changed = preview.changed.map_or_else(|| "?".to_owned(), time);
+    writeln!(
+        out,
+        "  now        version {}, of {changed}, user \"{}\"",
+        preview.current, preview.user
+    )?;
+    let by = match &preview.admin_secret {
+        Some(admin) => format!("by the user of secret \"{admin}\""),
+        None => "by the user itself".to_owned(),
+    };
+    let what = match preview.next_user == preview.user {
+        true => format!("a new password for \"{}\"", preview.user),
+        false => format!("\"{}\" takes over with a new password", preview.next_user),
+    };
+    writeln!(
+        out,
+        "  would do   {what}, {by} ({})",
+        preview.strategy.name()
+    )?;
+    match &preview.pending {
+        Some((version, true)) => {
+            writeln!(
+                out,
+                "  pending    version {version}: an earlier attempt would be completed"
+            )?;
+        }
+        Some((version, false)) => {
+            writeln!(
+                out,
+                "  pending    version {version}: asked for, and not begun"
+            )?;
+        }
+        None => {}
+    }
+    let runs = runs(plan, preview);
+    if schedule(plan).is_none() {
+        writeln!(out, "  next runs  none: there is no schedule")?;
+    }
+    for (n, (at, window)) in runs.iter().enumerate() {
+        let head = if n == 0 { "next runs" } else { "" };
+        writeln!(
+            out,
+            "  {head:9}  {}  (window {} to {})",
+            time(*at),
+            time(window.opens),
+            time(window.closes)
+        )?;
+    }
+    Ok(())
+}

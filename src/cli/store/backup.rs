@@ -1,0 +1,31 @@
+//! `pgvalet store backup`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::{Failure, Place, failed};
+use crate::vault;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Where the copy goes
+    file: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+pub fn run(args: &Args, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+    place.existing()?;
+    let copied = vault::backup(place.path, place.key, &args.file, args.force).map_err(failed)?;
+    writeln!(
+        out,
+        "{}: {} secrets, {} values, all of which open with the {}",
+        args.file.display(),
+        copied.secrets,
+        copied.sealed,
+        place.key
+    )?;
+    writeln!(out, "The key is not in it; keep a copy of it elsewhere.")?;
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! `pgvalet store`: serving the embedded store, and looking after it.
+
+mod backup;
+mod principal;
+mod rekey;
+mod restore;
+mod serve;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::{Failure, block_on};
+use crate::config::{Config, StoreKind};
+use crate::vault::{KeySource, OpenError, Vault};
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum StoreCommand {
+    /// Serve the Secrets Manager API on its own, without a proxy
+    #[command(after_help = "Example:\n  \
+        pgvalet store serve --config store.toml\n\n\
+        [store] address says where; SIGTERM ends it")]
+    Serve,
+    /// Who may use the API, and with which keys
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet store principal add orders-api --policy policy.json"
+    )]
+    Principal(principal::Command),
+    /// Copy the store into a file, while it serves
+    #[command(
+        after_help = "Example:\n  pgvalet store backup /backup/store-$(date +%F).db\n\n\
+        The copy is sealed under the store's key, which is not in it: keep that elsewhere"
+    )]
+    Backup(backup::Args),
+    /// Put a backup in the place of the store
+    #[command(
+        after_help = "Example:\n  pgvalet store restore /backup/store-2026-01-31.db\n\n\
+        The backup is checked first, every value of it. A store that is there needs --force,\n\
+        may not be in use, and is kept under another name"
+    )]
+    Restore(restore::Args),
+    /// Give the store a new master key, while it serves
+    #[command(after_help = "Examples:\n  pgvalet store rekey\n  \
+        pgvalet store rekey --to kms:alias/pgvalet\n\n\
+        May be interrupted at any moment and run again. Backups made before it need the old\n\
+        key, which is kept beside the new one")]
+    Rekey(rekey::Args),
+}
+
+pub fn run(command: &StoreCommand, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    let place = Place::of(config)?;
+    match command {
+        StoreCommand::Serve => serve::run(config, &place, out),
+        StoreCommand::Principal(command) => block_on(async {
+            let vault = place.open().await?;
+            principal::run(command, &vault, out).await
+        }),
+        StoreCommand::Backup(args) => backup::run(args, &place, out),
+        StoreCommand::Restore(args) => restore::run(args, &place, out),
+        StoreCommand::Rekey(args) => rekey::run(args, &place, out),
+    }
+}
+
+/// The embedded store of a configuration.
+struct Place<'a> {
+    path: &'a Path,
+    key: &'a KeySource,
+}
+
+impl<'a> Place<'a> {
+    fn of(config: &'a Config) -> Result<Self, Failure> {
+        match &config.store.kind {
+            StoreKind::Embedded { path, key } => Ok(Self { path, key }),
+            StoreKind::Aws { .. } => Err(Failure::Usage(
+                "[store] kind is \"aws\"; there is no embedded store in this configuration".into(),
+            )),
+        }
+    }
+
+    /// Opens the store, making it where there is none yet.
+    async fn open(&self) -> Result<Vault, Failure> {
+        let opened = Vault::open(self.path, self.key.clone()).await;
+        opened.map_err(failed)
+    }
+
+    /// For commands that must not make a store where there is none.
+    fn existing(&self) -> Result<(), Failure> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        Err(Failure::Failed(format!(
+            "there is no store at {} yet; `pgvalet secret create NAME` makes it",
+            self.path.display()
+        )))
+    }
+}
+
+fn failed(error: OpenError) -> Failure {
+    Failure::Failed(error.to_string())
+}
+
+fn shown(path: &Option<PathBuf>) -> String {
+    path.as_deref()
+        .map_or_else(String::new, |path| path.display().to_string())
+}

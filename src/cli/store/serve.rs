@@ -1,0 +1,57 @@
+//! `pgvalet store serve`: the API, until it is told to stop.
+
+use std::io::Write;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::info;
+
+use super::Place;
+use crate::audit::Audit;
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::observe::Metrics;
+use crate::vault::api::{Api, Door, Trail};
+
+pub(super) fn run(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(config, place, out))
+}
+
+async fn serve(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+    // Before anything is bound: a signal that arrives early must not be lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let failed = |e: &dyn std::fmt::Display| Failure::Failed(e.to_string());
+    let Some(listen) = &config.store.listen else {
+        return Err(Failure::Usage(
+            "there is nowhere to serve the store; add address = \"127.0.0.1:6434\" to [store]"
+                .into(),
+        ));
+    };
+    let door = Door::bind(listen).await.map_err(|e| failed(&e))?;
+    let vault = place.open().await?;
+    let audit = Audit::open(&config.audit, &Metrics::new()).map_err(|e| failed(&e))?;
+    let api = Api::new(vault, Trail::to(audit.clone()));
+    writeln!(out, "{}", door.url())?;
+    out.flush()?;
+    info!("the store on {}", door.url());
+    let (closing, closed) = watch::channel(false);
+    let serving = tokio::spawn(door.serve(api, closed));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    closing.send_replace(true);
+    // Ends within seconds; a second signal does not wait.
+    tokio::select! {
+        _ = serving => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    audit.close().await;
+    info!("stopped");
+    Ok(())
+}

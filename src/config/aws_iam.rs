@@ -1,0 +1,58 @@
+//! `aws_iam = { … }` of a `[[client]]` rule.
+
+use hyper::Uri;
+
+use super::file::Section;
+use super::token::{Pattern, pattern, web_address};
+use super::values::nonempty;
+
+/// A caller that AWS STS vouches for, and which one it has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsIamRule {
+    /// The ARN of the role (or user), `arn:aws:iam::ACCOUNT:role/NAME`; for a
+    /// role without its path, which STS does not tell.
+    pub role: Pattern,
+    pub sts: Sts,
+}
+
+/// How STS is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sts {
+    /// The value of the signed header `x-pgvalet-audience`: what was made for
+    /// another service is worth nothing here.
+    pub audience: String,
+    /// Instead of the endpoints of AWS.
+    pub endpoint: Option<Uri>,
+}
+
+/// Reads `aws_iam` where it is given.
+pub(super) fn aws_iam(s: &mut Section<'_, '_>) -> Option<AwsIamRule> {
+    if !s.has("aws_iam") {
+        return None;
+    }
+    let mut t = s.section("aws_iam");
+    if !t.has("role") {
+        t.wrong("there is no role; add role = \"arn:aws:iam::ACCOUNT:role/NAME\"");
+    }
+    let role = t.text("role", |text| {
+        let mut parts = text.splitn(6, ':');
+        let arn = parts.next() == Some("arn") && parts.nth(1) == Some("iam");
+        if arn && parts.nth(1).is_some_and(|account| !account.is_empty()) {
+            pattern(text)
+        } else {
+            Err(format!(
+                "{text:?} is no ARN of a role; write it like \"arn:aws:iam::123456789012:role/orders\"; * stands for anything"
+            ))
+        }
+    });
+    let audience = t.text("audience", nonempty);
+    let endpoint = t.text("endpoint_url", web_address);
+    t.finish();
+    Some(AwsIamRule {
+        role: role?,
+        sts: Sts {
+            audience: audience.unwrap_or_else(|| "pgvalet".to_owned()),
+            endpoint,
+        },
+    })
+}

@@ -1,0 +1,117 @@
+//! Fetching a small document over HTTPS: the keys of a token issuer, the
+//! answer of STS. Redirects are not followed, so that the address in the
+//! configuration is the only one that is ever asked.
+
+use std::path::Path;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode, Uri, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::time::timeout;
+
+use super::tls::{self, TlsError};
+
+/// For all of it, connecting included.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// A set of keys has a few kilobytes.
+const LARGEST: usize = 1024 * 1024;
+
+/// Why there is no document.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FetchError {
+    #[error("{uri} cannot be reached: {error}")]
+    Unreachable { uri: Uri, error: String },
+    #[error("{0} did not answer within 10 seconds")]
+    Timeout(Uri),
+    #[error("{uri} answered with status {status}")]
+    Status { uri: Uri, status: StatusCode },
+    #[error("the answer of {uri} broke off or is larger than a megabyte")]
+    Body { uri: Uri },
+}
+
+impl FetchError {
+    /// What went wrong, without the address.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Unreachable { error, .. } => error.clone(),
+            Self::Timeout(_) => "no answer within 10 seconds".to_owned(),
+            Self::Status { status, .. } => format!("status {status}"),
+            Self::Body { .. } => "the answer broke off".to_owned(),
+        }
+    }
+}
+
+/// Cheap to clone; connections are kept and reused.
+#[derive(Clone)]
+pub struct Https {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+}
+
+impl Https {
+    /// Trusts the roots of the system, or only those of `ca`.
+    ///
+    /// # Errors
+    /// [`TlsError`] where there are no usable roots.
+    pub fn new(ca: Option<&Path>) -> Result<Self, TlsError> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::for_web(ca)?)
+            .https_or_http() // the configuration admits http:// on loopback only
+            .enable_http1()
+            .build();
+        Ok(Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        })
+    }
+
+    /// GET, with more headers than the client's own.
+    ///
+    /// # Errors
+    /// [`FetchError`]; a status other than 200 is one.
+    pub async fn get(&self, uri: &Uri, headers: &[(&str, &str)]) -> Result<Bytes, FetchError> {
+        timeout(TIMEOUT, self.ask(uri, headers))
+            .await
+            .unwrap_or_else(|_| Err(FetchError::Timeout(uri.clone())))
+    }
+
+    async fn ask(&self, uri: &Uri, headers: &[(&str, &str)]) -> Result<Bytes, FetchError> {
+        let unreachable = |error: String| FetchError::Unreachable {
+            uri: uri.clone(),
+            error,
+        };
+        let mut request = Request::get(uri).header(header::ACCEPT, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Empty::new())
+            .map_err(|e| unreachable(e.to_string()))?;
+        let answer = self
+            .client
+            .request(request)
+            .await
+            .map_err(|e| unreachable(cause(&e)))?;
+        if answer.status() != StatusCode::OK {
+            return Err(FetchError::Status {
+                uri: uri.clone(),
+                status: answer.status(),
+            });
+        }
+        let body = Limited::new(answer.into_body(), LARGEST).collect().await;
+        body.map(http_body_util::Collected::to_bytes)
+            .map_err(|_| FetchError::Body { uri: uri.clone() })
+    }
+}
+
+/// The innermost cause: "client error (Connect)" says nothing.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

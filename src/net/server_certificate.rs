@@ -1,0 +1,85 @@
+//! The certificate that clients are shown, read again when its files change,
+//! without anybody being dropped for it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+
+use super::ClientTrust;
+use super::tls::{TlsError, for_clients};
+
+/// What is shown at the moment.
+pub struct ServerCertificate {
+    certificate: PathBuf,
+    key: PathBuf,
+    trust: Option<Arc<ClientTrust>>,
+    config: ArcSwap<ServerConfig>,
+    /// Of the files when they were read last.
+    stamps: Mutex<[Stamp; 2]>,
+}
+
+/// What changes when a file is written or another is put in its place.
+type Stamp = Option<(SystemTime, u64)>;
+
+impl ServerCertificate {
+    /// # Errors
+    /// [`TlsError`]: a file cannot be used.
+    pub fn load(
+        certificate: PathBuf,
+        key: PathBuf,
+        trust: Option<Arc<ClientTrust>>,
+    ) -> Result<Arc<Self>, TlsError> {
+        let stamps = stamps(&certificate, &key);
+        let config = for_clients(&certificate, &key, trust.clone())?;
+        Ok(Arc::new(Self {
+            certificate,
+            key,
+            trust,
+            config: ArcSwap::new(config),
+            stamps: Mutex::new(stamps),
+        }))
+    }
+
+    /// What new handshakes use.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+
+    /// Reads the files again if they have changed, and says whether they had.
+    /// Blocks for as long as reading takes.
+    ///
+    /// # Errors
+    /// [`TlsError`]: they cannot be used, or do not fit each other (yet); what
+    /// was shown is shown on, and the same files are not looked at again.
+    pub fn refresh(&self) -> Result<bool, TlsError> {
+        let now = stamps(&self.certificate, &self.key);
+        let mut seen = self.stamps.lock().unwrap_or_else(|e| e.into_inner());
+        if *seen == now {
+            return Ok(false);
+        }
+        *seen = now;
+        self.reread()?;
+        Ok(true)
+    }
+
+    /// Reads the files again, whatever they look like.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh).
+    pub fn reread(&self) -> Result<(), TlsError> {
+        let config = for_clients(&self.certificate, &self.key, self.trust.clone())?;
+        self.config.store(config);
+        Ok(())
+    }
+}
+
+fn stamps(certificate: &PathBuf, key: &PathBuf) -> [Stamp; 2] {
+    [certificate, key].map(|path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    })
+}

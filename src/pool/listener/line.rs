@@ -1,0 +1,93 @@
+//! The listening connection as a stream of messages.
+
+use std::io;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::pool::{Lease, Profile};
+use crate::wire::message::{self, ErrorFields};
+use crate::wire::{Frame, HEADER};
+
+/// A payload is below 8000 bytes; nothing larger is expected here.
+const MAX_MESSAGE: usize = 1 << 16;
+
+/// No time limit may end it, and payloads are not converted: they are for
+/// clients who are not converted to either.
+const UNLIMITED: &str = "SELECT pg_catalog.set_config(name, CASE name \
+WHEN 'client_encoding' THEN pg_catalog.current_setting('server_encoding') ELSE '0' END, false) \
+FROM pg_catalog.pg_settings WHERE name IN ('client_encoding', 'statement_timeout', \
+'transaction_timeout', 'idle_session_timeout')";
+
+pub(super) struct Line {
+    pub lease: Lease,
+    input: BytesMut,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LineError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{}: {}", .0.sqlstate, .0.message)]
+    Refused(ErrorFields),
+}
+
+impl Line {
+    /// Makes a connection fit to listen; what it hears meanwhile goes to `heard`.
+    pub async fn open(lease: Lease, heard: impl FnMut(&[u8])) -> Result<Self, LineError> {
+        let mut line = Self {
+            lease,
+            input: BytesMut::new(),
+        };
+        line.lease.dirty = true;
+        line.lease.prepared.unnamed = None;
+        line.lease.server.backend.cancels_landed().await;
+        let mut sql = Profile::initial()
+            .change_from(&line.lease.profile)
+            .unwrap_or_default();
+        line.lease.profile = Profile::initial();
+        sql.push_str(UNLIMITED);
+        line.run(&sql, heard).await?;
+        Ok(line)
+    }
+
+    /// The next message. Nothing is lost when this is dropped.
+    pub async fn next(&mut self) -> io::Result<BytesMut> {
+        loop {
+            match Frame::read(&self.input) {
+                Ok(Some(frame)) if frame.len <= self.input.len() => {
+                    return Ok(self.input.split_to(frame.len));
+                }
+                Ok(Some(frame)) if frame.len > MAX_MESSAGE => {
+                    return Err(io::Error::other("a message too large"));
+                }
+                Ok(_) => {}
+                Err(e) => return Err(io::Error::other(e)),
+            }
+            self.input.reserve(8192);
+            if self.lease.server.stream.read_buf(&mut self.input).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Runs a query; notifications on the way go to `heard`.
+    pub async fn run(&mut self, sql: &str, mut heard: impl FnMut(&[u8])) -> Result<(), LineError> {
+        let mut out = Vec::new();
+        message::query(&mut out, sql);
+        self.lease.server.stream.write_all(&out).await?;
+        self.lease.server.stream.flush().await?;
+        let mut failed = None;
+        loop {
+            let message = self.next().await?;
+            match message[0] {
+                b'A' => heard(&message),
+                b'E' => failed = Some(ErrorFields::read(&message)),
+                b'Z' if message.get(HEADER) == Some(&b'I') => break,
+                b'Z' => return Err(io::Error::other("a transaction is open").into()),
+                _ => {}
+            }
+        }
+        failed.map_or(Ok(()), |fields| Err(LineError::Refused(fields)))
+    }
+}

@@ -1,0 +1,76 @@
+//! Keeping house, once a second: the clock, dead and outworn connections, the
+//! minimum. A task of its own, so that a login that takes its time stops none
+//! of it.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::state::Health;
+use super::{LOGIN_CONCURRENCY, Pool};
+
+const SWEEP: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(pool: Weak<Pool>) {
+    let mut tick = interval(SWEEP);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match pool.upgrade() {
+            Some(pool) => pool.sweep(),
+            None => return,
+        }
+    }
+}
+
+impl Pool {
+    /// Once a second: the clock, dead and outworn connections, the minimum.
+    fn sweep(self: &Arc<Self>) {
+        let now = self.seconds.fetch_add(SWEEP.as_secs(), Relaxed) + SWEEP.as_secs();
+        let mut state = self.state();
+        let idle_timeout = self.database.server_idle_timeout.as_secs();
+        let lifetime = self.database.server_lifetime;
+        // With logins failing, what still works is worth keeping.
+        let good = matches!(state.health, Health::Good);
+        let mut spare = state.open.saturating_sub(self.database.min_pool_size);
+        let mut kept = Vec::with_capacity(state.idle.len());
+        for mut connection in std::mem::take(&mut state.idle) {
+            let dead = !connection.server.stream.is_quiet();
+            let worn = !lifetime.is_zero() && connection.server.opened_at.elapsed() > lifetime;
+            let unused = idle_timeout > 0
+                && now.saturating_sub(connection.idle_since) > idle_timeout
+                && spare > 0;
+            if dead || good && (worn || unused) {
+                spare = spare.saturating_sub(1);
+                self.retire(&mut state, connection);
+            } else {
+                kept.push(connection);
+            }
+        }
+        state.idle = kept;
+        if matches!(state.health, Health::Good)
+            && !state.lingering
+            && let Some(current) = state.current.clone()
+        {
+            let wanted = self.database.min_pool_size.saturating_sub(state.open);
+            for _ in 0..wanted.min(LOGIN_CONCURRENCY) {
+                if self.may_open(&state) {
+                    self.start_opening(&mut state, current.clone());
+                }
+            }
+        }
+        // What a failed login broke off goes on.
+        let old = state.idle.iter().any(|c| !state.is_current(&c.generation));
+        if matches!(state.health, Health::Good) && old {
+            self.start_replacing(&mut state);
+        }
+        state.waiting();
+        let waited = state.waiters.front().map(|w| w.since.elapsed());
+        state.reserve = waited.is_some_and(|w| w >= self.database.reserve_pool_timeout);
+        if state.reserve {
+            self.open_for_waiters(&mut state);
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! One rotation, from whatever it finds to a new current version.
+//!
+//! There is no journal beside the store: AWSPENDING is the journal. A password
+//! is in the store before it is in the database, and it leaves the label only
+//! when it is the current one, or when it is certain that the database does not
+//! have it. So whoever comes after a crash finds, by the label and by who logs
+//! in, which step was the last:
+//!
+//! | AWSPENDING | it logs in | then |
+//! |---|---|---|
+//! | none | – | createSecret with a new token |
+//! | without a value | – | createSecret with that token |
+//! | with a value | no | setSecret |
+//! | with a value | yes | testSecret, finishSecret |
+//!
+//! An attempt that *fails* (and does not crash) gives up its version if that
+//! does not log in, so that the next attempt has a new password.
+//!
+//! Among rotators of pgvalet an advisory lock of the database decides who goes
+//! on; it is that of the session which changes the password, so that nobody
+//! else gets it while a statement of a dead rotator is still under way. With
+//! rotators of another kind it is the label.
+
+mod steps;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::error::RotationError;
+use super::ground::{Ground, Pending, Version, differs};
+use super::report::{Listener, Step, StepOutcome, StepReport};
+use super::rights::Rights;
+use super::roles::{self, Md5, alternate};
+use super::sql::Session;
+use super::terminate::Emergency;
+use super::value::Document;
+use crate::config::Database;
+use crate::secret::{Credential, SecretId, SecretStore, VersionId};
+use crate::upstream::Target;
+
+/// What the functions of AWS exclude: characters that URLs, shells and JSON of
+/// careless users trip over.
+const EXCLUDED: &str = ":/@\"'\\";
+/// Between two looks at a store or a server that may not have caught up.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Looks at a ground that moves: another rotator may be at work without the lock.
+const LOOKS: usize = 10;
+/// How long to wait for the lock of another rotator.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// One user whose password changes.
+    Single,
+    /// Two users that take turns; the one that leaves stays valid until the
+    /// next rotation.
+    Alternating,
+}
+
+impl Strategy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Alternating => "alternating",
+        }
+    }
+}
+
+/// What is to be rotated, and how.
+#[derive(Clone)]
+pub struct Plan {
+    pub secret: SecretId,
+    /// `None`: alternating where the secret names an admin secret (masterarn),
+    /// as with the functions of AWS; else single.
+    pub strategy: Option<Strategy>,
+    pub admin_secret: Option<SecretId>,
+    /// Where the role is, and by which rules to log in there.
+    pub database: Arc<Database>,
+    /// Rotate even if another rotator just did, while this one waited.
+    pub insist: bool,
+    /// The version that is to be replaced, where that was decided before.
+    pub instead_of: Option<VersionId>,
+    pub patience: Duration,
+    pub emergency: Option<Emergency>,
+}
+
+impl Plan {
+    /// The strategy, and the secret of the role that changes the others.
+    pub(super) fn how(&self, document: &Document) -> (Strategy, Option<SecretId>) {
+        let named = document.admin_secret();
+        let by_default = match named {
+            Some(_) => Strategy::Alternating,
+            None => Strategy::Single,
+        };
+        let strategy = self.strategy.unwrap_or(by_default);
+        let given = self.admin_secret.clone();
+        // A single user needs nobody else, unless it was said.
+        let admin = match strategy {
+            Strategy::Single => given,
+            Strategy::Alternating => given.or(named),
+        };
+        (strategy, admin)
+    }
+}
+
+/// How a rotation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    Rotated(VersionId),
+    /// Another rotator was faster; this is its version.
+    Elsewhere(VersionId),
+}
+
+impl Ending {
+    pub fn version(&self) -> &VersionId {
+        match self {
+            Self::Rotated(version) | Self::Elsewhere(version) => version,
+        }
+    }
+}
+
+pub struct Rotator<'a> {
+    store: &'a dyn SecretStore,
+    listener: &'a dyn Listener,
+    plan: &'a Plan,
+    /// Known once the secret was looked at.
+    arn: OnceLock<Arc<str>>,
+}
+
+/// What does not change during an attempt.
+struct Attempt {
+    target: Arc<Target>,
+    /// The user of the current version, and the one the new version is for.
+    source: String,
+    user: String,
+    /// The current version, as it was when the attempt began.
+    old: Version,
+    /// Holds the lock, and changes the password.
+    session: Session,
+    /// What the current user may do.
+    rights: Rights,
+    md5: Md5,
+}
+
+/// Where an attempt stands.
+enum State {
+    Create {
+        token: Option<VersionId>,
+    },
+    Set {
+        new: Box<Version>,
+    },
+    Test {
+        new: Box<Version>,
+        changed_at: Option<String>,
+    },
+    Finish {
+        new: Box<Version>,
+        changed_at: Option<String>,
+    },
+    Verify {
+        new: Box<Version>,
+        changed_at: Option<String>,
+    },
+    Done {
+        version: VersionId,
+    },
+}
+
+impl State {
+    fn step(&self) -> Step {
+        match self {
+            Self::Create { .. } => Step::Create,
+            Self::Set { .. } => Step::Set,
+            Self::Test { .. } => Step::Test,
+            Self::Finish { .. } => Step::Finish,
+            Self::Verify { .. } | Self::Done { .. } => Step::Verify,
+        }
+    }
+
+    fn version(&self) -> Option<&VersionId> {
+        match self {
+            Self::Create { token } => token.as_ref(),
+            Self::Set { new }
+            | Self::Test { new, .. }
+            | Self::Finish { new, .. }
+            | Self::Verify { new, .. } => Some(&new.credential.version),
+            Self::Done { version } => Some(version),
+        }
+    }
+}
+
+impl<'a> Rotator<'a> {
+    pub fn new(store: &'a dyn SecretStore, listener: &'a dyn Listener, plan: &'a Plan) -> Self {
+        Self {
+            store,
+            listener,
+            plan,
+            arn: OnceLock::new(),
+        }
+    }
+
+    /// Rotates, or completes what an earlier attempt began.
+    ///
+    /// # Errors
+    /// [`RotationError`]. The current version logs in then, or AWSPENDING does
+    /// and the next attempt completes it.
+    pub async fn rotate(&self) -> Result<Ending, RotationError> {
+        let mut state = State::Create { token: None };
+        let mut attempt = match self.begin(&mut state).await {
+            Ok(Some(attempt)) => attempt,
+            Ok(None) => {
+                let version = state.version().cloned();
+                return Ok(Ending::Elsewhere(
+                    version.unwrap_or_else(|| VersionId::new("")),
+                ));
+            }
+            Err(e) => return Err(self.failed(Step::Begin, None, None, e)),
+        };
+        let result = self.run(&mut attempt, state).await;
+        attempt.session.close().await;
+        result.map(Ending::Rotated)
+    }
+
+    async fn run(
+        &self,
+        attempt: &mut Attempt,
+        mut state: State,
+    ) -> Result<VersionId, RotationError> {
+        loop {
+            let (step, version) = (state.step(), state.version().cloned());
+            let pending = match &state {
+                State::Set { new } | State::Test { new, .. } => Some(new.credential.clone()),
+                _ => None,
+            };
+            let next = match state {
+                State::Create { token } => self.create(attempt, token).await,
+                State::Set { new } => self.set(attempt, new).await,
+                State::Test { new, changed_at } => self.test(attempt, new, changed_at).await,
+                State::Finish { new, changed_at } => self.finish(attempt, new, changed_at).await,
+                State::Verify { new, changed_at } => self.verify(attempt, new, changed_at).await,
+                State::Done { version } => return Ok(version),
+            };
+            state = match next {
+                Ok(next) => next,
+                Err(e) => {
+                    let user = Some(attempt.user.clone());
+                    let mut e = self.failed(step, version, user, e);
+                    if let Some(pending) = pending
+                        && !e.is_transient()
+                    {
+                        e = self.give_up(attempt, &pending, e).await;
+                    }
+                    return Err(e);
+                }
+            };
+        }
+    }
+
+    /// Looks, logs in, and waits for its turn. `None`: somebody else rotated
+    /// meanwhile; `state` has the version.
+    async fn begin(&self, state: &mut State) -> Result<Option<Attempt>, RotationError> {
+        let plan = self.plan;
+        let first = Ground::look(self.store, &plan.secret).await?;
+        // Another rotator may have been faster than the decision to rotate.
+        let before = plan.instead_of.clone();
+        let before = before.unwrap_or_else(|| first.version().clone());
+        let _ = self.arn.set(first.current.credential.arn.clone());
+        let mut ground = first;
+        for look in 1.. {
+            match self.enter(&ground).await {
+                Ok((attempt, next)) => {
+                    // The labels may have moved while the lock was waited for.
+                    let now = Ground::look(self.store, &plan.secret).await?;
+                    if *now.version() != before && !plan.insist {
+                        attempt.session.close().await;
+                        let version = now.version().clone();
+                        self.report(
+                            Step::Begin,
+                            StepOutcome::Skipped,
+                            Some(&version),
+                            None,
+                            "another rotator was faster; its version is the current one".to_owned(),
+                        );
+                        *state = State::Done { version };
+                        return Ok(None);
+                    }
+                    if same(&now, &ground) {
+                        *state = next;
+                        return Ok(Some(attempt));
+                    }
+                    attempt.session.close().await;
+                    ground = now;
+                }
+                // In the midst of another's rotation nobody may log in by the
+                // labels that were just read.
+                Err(RotationError::NobodyLogsIn { .. }) if look < LOOKS => {
+                    sleep(PAUSE).await;
+                    ground = Ground::look(self.store, &plan.secret).await?;
+                }
+                Err(e) => return Err(e),
+            }
+            if look > 10 * LOOKS {
+                break;
+            }
+        }
+        Err(RotationError::Busy(plan.secret.clone()))
+    }
+
+    /// Proves that the secret belongs to the role, opens the session that will
+    /// change it, and takes the lock.
+    async fn enter(&self, ground: &Ground) -> Result<(Attempt, State), RotationError> {
+        let (plan, database) = (self.plan, &self.plan.database);
+        let old = &ground.current;
+        let source = old.credential.username.clone();
+        if source.len() > roles::LONGEST_NAME {
+            return Err(RotationError::TooLong(source));
+        }
+        let (strategy, admin) = plan.how(&old.document);
+        let mut user = match strategy {
+            Strategy::Single => source.clone(),
+            Strategy::Alternating => alternate(&source)?,
+        };
+        let mut token = None;
+        if let Pending::Filled(pending) = &ground.pending {
+            // An attempt is completed in the way in which it was begun.
+            let name = &pending.credential.username;
+            let foreign = match differs(&pending.credential, &old.credential) {
+                None if *name == source || alternate(&source).is_ok_and(|a| a == *name) => None,
+                None => Some("user"),
+                what => what,
+            };
+            if let Some(what) = foreign {
+                return Err(RotationError::Foreign {
+                    secret: plan.secret.clone(),
+                    version: pending.credential.version.clone(),
+                    what,
+                });
+            }
+            user.clone_from(name);
+        }
+        if let Pending::Reserved(version) = &ground.pending {
+            token = Some(version.clone());
+        }
+        let alternates = user != source;
+        let admin = admin.or_else(|| old.document.admin_secret().filter(|_| alternates));
+        let target = Arc::new(Target::resolve(database, &old.credential)?);
+        let limit = database.connect_timeout;
+        let pair = [source.as_str(), user.as_str()];
+        let (mut own, logged_in) = ground
+            .login(self.store, &plan.secret, &target, limit)
+            .await?;
+        let rights = Rights::of(&mut own, pair).await?;
+        let md5 = match (database.allow_md5, own.is_md5()) {
+            (false, _) => Md5::Refused,
+            (true, false) => Md5::Allowed,
+            (true, true) => Md5::InUse,
+        };
+        let mut session = match admin {
+            Some(admin) => {
+                own.close().await;
+                self.admin(&admin, &target, old, limit).await?
+            }
+            None if alternates => {
+                own.close().await;
+                return Err(RotationError::NoAdmin);
+            }
+            None => own,
+        };
+        session.administer().await?;
+        self.lock(&mut session, &old.credential).await?;
+
+        let (what, state) = match &ground.pending {
+            Pending::None => ("nothing is pending".to_owned(), State::Create { token }),
+            Pending::Reserved(v) => (
+                format!("version {v} waits for its value"),
+                State::Create { token },
+            ),
+            Pending::Filled(p) => (
+                format!(
+                    "version {} is pending: an earlier attempt is completed",
+                    p.credential.version
+                ),
+                State::Set { new: p.clone() },
+            ),
+        };
+        self.report(
+            Step::Begin,
+            StepOutcome::Done,
+            state.version(),
+            Some(&user),
+            format!("{target}: \"{source}\" logs in with version {logged_in}; {what}"),
+        );
+        let attempt = Attempt {
+            target,
+            source,
+            user,
+            old: old.clone(),
+            session,
+            rights,
+            md5,
+        };
+        Ok((attempt, state))
+    }
+
+    /// A session of the admin secret's user on the server of the secret.
+    async fn admin(
+        &self,
+        admin: &SecretId,
+        target: &Arc<Target>,
+        of: &Version,
+        limit: Duration,
+    ) -> Result<Session, RotationError> {
+        let ground = Ground::look(self.store, admin).await?;
+        let host = &ground.current.credential.host;
+        if self.plan.database.host.is_none() && host.is_some() && *host != of.credential.host {
+            return Err(RotationError::AdminElsewhere(admin.clone()));
+        }
+        let (session, _) = ground.login(self.store, admin, target, limit).await?;
+        Ok(session)
+    }
+
+    /// Waits for its turn among the rotators of pgvalet. The lock ends with
+    /// the session, by whatever end.
+    async fn lock(&self, session: &mut Session, of: &Credential) -> Result<(), RotationError> {
+        let digest = aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA256,
+            format!("pgvalet rotates {}", of.arn).as_bytes(),
+        );
+        let key = digest
+            .as_ref()
+            .iter()
+            .take(8)
+            .fold(0_u64, |k, b| k << 8 | u64::from(*b));
+        let deadline = tokio::time::Instant::now() + self.plan.patience;
+        let sql = format!("SELECT pg_try_advisory_lock({})", key.cast_signed());
+        while session.value("taking the lock", &sql).await? != "t" {
+            if tokio::time::Instant::now() >= deadline {
+                return Err(RotationError::Busy(self.plan.secret.clone()));
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    fn failed(
+        &self,
+        step: Step,
+        version: Option<VersionId>,
+        user: Option<String>,
+        error: RotationError,
+    ) -> RotationError {
+        let detail = error.to_string();
+        self.report(
+            step,
+            StepOutcome::Failed,
+            version.as_ref(),
+            user.as_ref(),
+            detail,
+        );
+        error
+    }
+
+    fn report(
+        &self,
+        step: Step,
+        outcome: StepOutcome,
+        version: Option<&VersionId>,
+        user: Option<&String>,
+        detail: String,
+    ) {
+        self.listener.step(&StepReport {
+            secret: self.plan.secret.clone(),
+            version: version.cloned(),
+            arn: self.arn.get().cloned(),
+            user: user.cloned(),
+            step,
+            outcome,
+            detail,
+        });
+    }
+}
+
+/// Whether two looks found the same.
+fn same(a: &Ground, b: &Ground) -> bool {
+    let pending = |ground: &Ground| match &ground.pending {
+        Pending::None => None,
+        Pending::Reserved(version) => Some((version.clone(), false)),
+        Pending::Filled(p) => Some((p.credential.version.clone(), true)),
+    };
+    a.version() == b.version() && pending(a) == pending(b)
+}

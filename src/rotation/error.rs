@@ -1,0 +1,140 @@
+//! Why a rotation did not finish.
+
+use crate::secret::{MalformedSecret, SecretId, StoreError, VersionId};
+use crate::upstream::{ConnectError, TargetError};
+
+/// No variant holds a password or a verifier.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("version {version} of secret \"{secret}\": {error}")]
+    Malformed {
+        secret: SecretId,
+        version: VersionId,
+        error: MalformedSecret,
+    },
+    #[error("{0}")]
+    Target(#[from] TargetError),
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    #[error("{0}")]
+    Sql(#[from] SqlError),
+    /// None of the versions tried is the password in force, so that nothing
+    /// proves that whoever wrote the secret may use this role.
+    #[error(
+        "no version of secret \"{secret}\" logs in as \"{user}\" (tried {tried}): {reason}; set the role's password to that of AWSCURRENT, then rotate again"
+    )]
+    NobodyLogsIn {
+        secret: SecretId,
+        user: String,
+        tried: usize,
+        reason: String,
+    },
+    #[error(
+        "another rotator works on secret \"{0}\" and did not finish in time; look at its log, or try again later"
+    )]
+    Busy(SecretId),
+    #[error(
+        "AWSPENDING of secret \"{0}\" went to another version meanwhile: another rotator has it"
+    )]
+    Lost(SecretId),
+    #[error(
+        "AWSCURRENT of secret \"{0}\" moved while it was rotated: somebody changed it by hand; rotate again if that was not wanted"
+    )]
+    Superseded(SecretId),
+    #[error(
+        "AWSPENDING (version {version}) of secret \"{secret}\" names another {what} than AWSCURRENT; remove that label or correct the version"
+    )]
+    Foreign {
+        secret: SecretId,
+        version: VersionId,
+        what: &'static str,
+    },
+    #[error(
+        "alternating users need an admin secret: give --admin-secret, rotation.admin_secret, or masterarn in the secret"
+    )]
+    NoAdmin,
+    #[error("the admin secret \"{0}\" is for another server: its host differs from the secret's")]
+    AdminElsewhere(SecretId),
+    #[error(
+        "the user name \"{0}\" is too long for an alternate with \"_clone\": Postgres names have at most 63 bytes; use strategy single"
+    )]
+    LongName(String),
+    #[error("the user name \"{0}\" has more than 63 bytes, which Postgres cuts off")]
+    TooLong(String),
+    #[error(
+        "the server stores passwords as md5 (password_encryption): set it to scram-sha-256, or allow_md5 = true in [database.{0}]"
+    )]
+    Md5(String),
+    #[error("\"{0}\" is a superuser, but \"{1}\" is not: they are no alternates of each other")]
+    Superuser(String, String),
+    #[error(
+        "\"{user}\" can not do what \"{than}\" can, so that the rotation stops before AWSCURRENT moves:\n  {}",
+        .missing.join("\n  ")
+    )]
+    Less {
+        user: String,
+        than: String,
+        missing: Vec<String>,
+    },
+    #[error(
+        "the old password of \"{0}\" still logs in after the rotation; check pg_hba.conf, and whether something else sets passwords"
+    )]
+    OldStillWorks(String),
+    #[error(
+        "the new version of \"{0}\" is in force, but whether the old one is refused is not known: {1}"
+    )]
+    Unverified(SecretId, ConnectError),
+    #[error("the system gave no random bytes; try again")]
+    Random,
+}
+
+/// A statement that the server refused, or that did not get through.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    #[error("{doing}: the server says {sqlstate}: {message}{hint}")]
+    Refused {
+        doing: &'static str,
+        sqlstate: String,
+        message: String,
+        hint: &'static str,
+    },
+    #[error("{doing}: the connection failed: {reason}")]
+    Broken { doing: &'static str, reason: String },
+}
+
+impl RotationError {
+    /// Whether trying the same attempt again may help: nothing was judged, only
+    /// not reached. Everything else ends the attempt, and the next one makes a
+    /// new password.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(e) => e.is_transient(),
+            Self::Connect(e) => !e.is_authentication(),
+            Self::Sql(SqlError::Broken { .. }) | Self::Unverified(..) | Self::Busy(_) => true,
+            _ => false,
+        }
+    }
+
+    /// A short word for metrics and records.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "store",
+            Self::Malformed { .. } | Self::Foreign { .. } => "malformed",
+            Self::Target(_) | Self::Connect(_) => "connect",
+            Self::Sql(_) => "sql",
+            Self::NobodyLogsIn { .. } => "nobody_logs_in",
+            Self::Busy(_) | Self::Lost(_) | Self::Superseded(_) => "elsewhere",
+            Self::Less { .. } => "less",
+            Self::OldStillWorks(_) | Self::Unverified(..) => "unverified",
+            Self::NoAdmin
+            | Self::AdminElsewhere(_)
+            | Self::LongName(_)
+            | Self::TooLong(_)
+            | Self::Md5(_)
+            | Self::Superuser(..)
+            | Self::Random => "refused",
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What a rotation finds: the labels, the versions behind them, and who of them
+//! logs in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::RotationError;
+use super::sql::Session;
+use super::value::Document;
+use crate::secret::{
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, SecretId, SecretStore, SecretValue,
+    StoreError, VersionId, Which,
+};
+use crate::upstream::{ConnectError, Target};
+
+/// Versions without a label that are tried: a change by hand in the midst of a
+/// rotation strips AWSPENDING from the version whose password is in force.
+const UNLABELLED: usize = 5;
+
+/// A version with its content.
+#[derive(Clone)]
+pub struct Version {
+    pub credential: Arc<Credential>,
+    pub document: Document,
+}
+
+/// What AWSPENDING points at.
+pub enum Pending {
+    /// Nothing, or the current version, as older rotations left it.
+    None,
+    /// A version without a value: the rotation was asked for, and no more.
+    Reserved(VersionId),
+    Filled(Box<Version>),
+}
+
+/// The labels, and the current version's content.
+pub struct Ground {
+    pub labels: BTreeMap<VersionId, Vec<String>>,
+    pub current: Version,
+    pub pending: Pending,
+}
+
+impl Ground {
+    pub async fn look(store: &dyn SecretStore, secret: &SecretId) -> Result<Self, RotationError> {
+        let description = store.describe(secret).await?;
+        let current = fetch(store, secret, &Which::current()).await?;
+        let pending = match description.staged(AWSPENDING) {
+            Some(version) if *version != current.credential.version => {
+                match fetch(store, secret, &Which::Version(version.clone())).await {
+                    Ok(version) => Pending::Filled(Box::new(version)),
+                    Err(RotationError::Store(StoreError::NotFound(_))) => {
+                        Pending::Reserved(version.clone())
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+            _ => Pending::None,
+        };
+        Ok(Self {
+            labels: description.versions,
+            current,
+            pending,
+        })
+    }
+
+    pub fn version(&self) -> &VersionId {
+        &self.current.credential.version
+    }
+
+    /// The versions whose password may be the one in force for the user of the
+    /// current version, the likeliest first.
+    async fn candidates(
+        &self,
+        store: &dyn SecretStore,
+        secret: &SecretId,
+    ) -> Result<Vec<Arc<Credential>>, RotationError> {
+        let current = &self.current.credential;
+        let mut candidates = Vec::new();
+        if let Pending::Filled(pending) = &self.pending {
+            candidates.push(pending.credential.clone());
+        }
+        candidates.push(current.clone());
+        let labelled = |label: &str| {
+            let holder =
+                |(_, labels): &(&VersionId, &Vec<String>)| labels.iter().any(|l| l == label);
+            self.labels
+                .iter()
+                .find(holder)
+                .map(|(version, _)| version.clone())
+        };
+        let mut others: Vec<VersionId> = labelled(AWSPREVIOUS).into_iter().collect();
+        let unlabelled = store.versions(secret).await.unwrap_or_default();
+        let unlabelled = unlabelled
+            .into_iter()
+            .filter(|v| !self.labels.contains_key(v));
+        others.extend(unlabelled.take(UNLABELLED));
+        for version in others {
+            // Whatever cannot be read is no candidate; there are others.
+            if let Ok(version) = fetch(store, secret, &Which::Version(version)).await {
+                candidates.push(version.credential);
+            }
+        }
+        candidates.retain(|c| c.username == current.username && differs(c, current).is_none());
+        Ok(candidates)
+    }
+
+    /// Logs in as the user of the current version with whichever version does.
+    pub async fn login(
+        &self,
+        store: &dyn SecretStore,
+        secret: &SecretId,
+        target: &Arc<Target>,
+        limit: Duration,
+    ) -> Result<(Session, VersionId), RotationError> {
+        // The labelled ones that were read already first: usually that is all.
+        let mut tried: Vec<VersionId> = Vec::new();
+        let mut reason = None;
+        let quick = match &self.pending {
+            Pending::Filled(p) => vec![p.credential.clone(), self.current.credential.clone()],
+            _ => vec![self.current.credential.clone()],
+        };
+        for round in 0..2 {
+            let candidates = match round {
+                0 => quick.clone(),
+                _ => self.candidates(store, secret).await?,
+            };
+            for candidate in candidates {
+                let of_user = candidate.username == self.current.credential.username;
+                if !of_user || tried.contains(&candidate.version) {
+                    continue;
+                }
+                tried.push(candidate.version.clone());
+                match Session::open(target, &candidate, limit).await {
+                    Ok(session) => return Ok((session, candidate.version.clone())),
+                    Err(e) if e.is_authentication() => reason = Some(e),
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        Err(RotationError::NobodyLogsIn {
+            secret: secret.clone(),
+            user: self.current.credential.username.clone(),
+            tried: tried.len(),
+            reason: reason.map_or_else(String::new, |e: ConnectError| e.to_string()),
+        })
+    }
+}
+
+/// Where a version leads elsewhere than another one. If it were followed, the
+/// right to write the secret would be the right to redirect the rotation.
+pub fn differs(version: &Credential, from: &Credential) -> Option<&'static str> {
+    if version.host != from.host {
+        Some("host")
+    } else if version.port != from.port {
+        Some("port")
+    } else if version.dbname != from.dbname {
+        Some("database")
+    } else {
+        None
+    }
+}
+
+/// One version; NotFound where there is none, or it has no value yet.
+pub async fn fetch(
+    store: &dyn SecretStore,
+    secret: &SecretId,
+    which: &Which,
+) -> Result<Version, RotationError> {
+    let value = store.get(secret, which).await?;
+    parse(secret, &value)
+}
+
+pub fn parse(secret: &SecretId, value: &SecretValue) -> Result<Version, RotationError> {
+    let malformed = |error| RotationError::Malformed {
+        secret: secret.clone(),
+        version: value.version.clone(),
+        error,
+    };
+    Ok(Version {
+        credential: Arc::new(Credential::parse(secret, value).map_err(malformed)?),
+        document: Document::parse(&value.value).map_err(malformed)?,
+    })
+}
+
+/// The version that has a label, as the store says now.
+pub async fn holder(
+    store: &dyn SecretStore,
+    secret: &SecretId,
+    label: &str,
+) -> Result<Option<VersionId>, StoreError> {
+    Ok(store.describe(secret).await?.staged(label).cloned())
+}
+
+/// Whether the store says that a version is the current one.
+pub async fn is_current(
+    store: &dyn SecretStore,
+    secret: &SecretId,
+    version: &VersionId,
+) -> Result<bool, StoreError> {
+    Ok(holder(store, secret, AWSCURRENT).await?.as_ref() == Some(version))
+}

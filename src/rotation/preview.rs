@@ -1,0 +1,55 @@
+//! What a rotation would do, asked of the store alone; nothing is changed.
+
+use chrono::{DateTime, Utc};
+
+use super::RotationError;
+use super::engine::{Plan, Strategy};
+use super::ground::{Ground, Pending};
+use super::roles::alternate;
+use crate::secret::{SecretId, SecretStore, VersionId, Which};
+
+pub struct Preview {
+    pub current: VersionId,
+    /// When the current version was made.
+    pub changed: Option<DateTime<Utc>>,
+    pub arn: String,
+    pub strategy: Strategy,
+    pub admin_secret: Option<SecretId>,
+    /// The user now, and the one after a rotation.
+    pub user: String,
+    pub next_user: String,
+    /// A version that an earlier attempt left, or that was asked for; and
+    /// whether it has a value.
+    pub pending: Option<(VersionId, bool)>,
+}
+
+impl Preview {
+    pub async fn of(plan: &Plan, store: &dyn SecretStore) -> Result<Self, RotationError> {
+        let ground = Ground::look(store, &plan.secret).await?;
+        let changed = store.get(&plan.secret, &Which::current()).await?.created;
+        let user = ground.current.credential.username.clone();
+        let (strategy, admin_secret) = plan.how(&ground.current.document);
+        let mut next_user = match strategy {
+            Strategy::Single => user.clone(),
+            Strategy::Alternating => alternate(&user)?,
+        };
+        let pending = match &ground.pending {
+            Pending::None => None,
+            Pending::Reserved(version) => Some((version.clone(), false)),
+            Pending::Filled(p) => {
+                next_user.clone_from(&p.credential.username);
+                Some((p.credential.version.clone(), true))
+            }
+        };
+        Ok(Self {
+            current: ground.version().clone(),
+            changed: changed.map(DateTime::from),
+            arn: ground.current.credential.arn.to_string(),
+            strategy,
+            admin_secret,
+            user,
+            next_user,
+            pending,
+        })
+    }
+}

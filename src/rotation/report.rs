@@ -1,0 +1,101 @@
+//! What a rotation tells while it runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::audit::{CredentialRef, Event, Outcome, Record};
+use crate::secret::{SecretId, VersionId};
+
+/// The steps have the names that rotation functions of Secrets Manager have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Who may, who else does, and what an earlier attempt left.
+    Begin,
+    Create,
+    Set,
+    Test,
+    Finish,
+    /// From outside: does the old password still log in?
+    Verify,
+    /// Old sessions are ended, where that was asked for.
+    Terminate,
+}
+
+impl Step {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Create => "createSecret",
+            Self::Set => "setSecret",
+            Self::Test => "testSecret",
+            Self::Finish => "finishSecret",
+            Self::Verify => "verify",
+            Self::Terminate => "terminate",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepOutcome {
+    Done,
+    /// An earlier attempt had done it.
+    Skipped,
+    Failed,
+}
+
+impl StepOutcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The end of a step. No field holds a password.
+#[derive(Debug, Clone)]
+pub struct StepReport {
+    pub secret: SecretId,
+    /// The version that is to become the current one, once there is one.
+    pub version: Option<VersionId>,
+    pub arn: Option<Arc<str>>,
+    pub user: Option<String>,
+    pub step: Step,
+    pub outcome: StepOutcome,
+    /// A sentence.
+    pub detail: String,
+}
+
+impl StepReport {
+    /// For the audit log.
+    pub fn record(&self) -> Record {
+        let mut record = Record::new(Event::RotationStep);
+        record.step = Some(self.step.name().into());
+        record.outcome = Some(match self.outcome {
+            StepOutcome::Failed => Outcome::Failure,
+            StepOutcome::Done | StepOutcome::Skipped => Outcome::Success,
+        });
+        record.reason = Some(self.detail.as_str().into());
+        record.credential = Some(CredentialRef {
+            secret: self.secret.as_str().into(),
+            arn: self.arn.clone().unwrap_or_else(|| "".into()),
+            version: self.version.as_ref().map_or("", VersionId::as_str).into(),
+            stages: Vec::new(),
+            user: self.user.as_deref().unwrap_or_default().into(),
+        });
+        record
+    }
+}
+
+/// Who wants to hear of steps.
+pub trait Listener: Send + Sync {
+    /// Called when a step has ended, before the next one begins.
+    fn step(&self, report: &StepReport);
+}

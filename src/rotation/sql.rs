@@ -1,0 +1,110 @@
+//! A connection of the rotator's own, and how names and texts stand in SQL.
+//!
+//! It logs in with the code, and so by the TLS and authentication rules, of
+//! the pools. Statements go by the simple protocol: several in one text are
+//! one transaction, and ALTER ROLE takes no parameters anyway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postgres_protocol::escape::{escape_identifier, escape_literal};
+use tokio::time::timeout;
+
+use super::error::SqlError;
+use crate::secret::Credential;
+use crate::upstream::{self, CleanError, ConnectError, KeyCache, Server, Target};
+
+/// The server's limits end a statement long before this.
+const LOST: Duration = Duration::from_secs(90);
+
+pub fn identifier(name: &str) -> String {
+    escape_identifier(name)
+}
+
+pub fn literal(text: &str) -> String {
+    escape_literal(text)
+}
+
+pub struct Session {
+    server: Server,
+}
+
+impl Session {
+    /// Logs in; the role is the one that a login of any client would have.
+    pub async fn open(
+        target: &Arc<Target>,
+        credential: &Credential,
+        limit: Duration,
+    ) -> Result<Self, ConnectError> {
+        let cache = KeyCache::default();
+        let server = upstream::connect(target, credential, &cache, limit).await?;
+        Ok(Self { server })
+    }
+
+    /// The rows of a query, as text.
+    pub async fn ask(
+        &mut self,
+        doing: &'static str,
+        sql: &str,
+    ) -> Result<Vec<Vec<String>>, SqlError> {
+        let broken = |reason: String| SqlError::Broken { doing, reason };
+        match timeout(LOST, self.server.ask(sql)).await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(CleanError::Refused(fields))) if !fields.is_fatal() => Err(SqlError::Refused {
+                doing,
+                hint: hint(&fields.sqlstate),
+                sqlstate: fields.sqlstate,
+                message: fields.message,
+            }),
+            Ok(Err(e)) => Err(broken(e.to_string())),
+            Err(_) => Err(broken("no answer".to_owned())),
+        }
+    }
+
+    /// The first column of the first row; empty where there is none.
+    pub async fn value(&mut self, doing: &'static str, sql: &str) -> Result<String, SqlError> {
+        let rows = self.ask(doing, sql).await?;
+        let first = rows.into_iter().next().unwrap_or_default();
+        Ok(first.into_iter().next().unwrap_or_default())
+    }
+
+    /// As an administrator wants it: with the rights of the user who logged
+    /// in, whatever `ALTER ROLE … SET` says, and with an end to every wait.
+    pub async fn administer(&mut self) -> Result<(), SqlError> {
+        let sql = "SET ROLE NONE; SET client_encoding = 'UTF8'; \
+                   SET search_path = pg_catalog; SET default_transaction_read_only = off; \
+                   SET statement_timeout = '30s'; SET lock_timeout = '10s';";
+        self.ask("preparing the session", sql).await.map(|_| ())
+    }
+
+    /// Whether this login was by md5, so that the role's password is stored so.
+    pub fn is_md5(&self) -> bool {
+        self.server.mechanism == "md5"
+    }
+
+    pub async fn close(self) {
+        self.server.close().await;
+    }
+}
+
+fn hint(sqlstate: &str) -> &'static str {
+    match sqlstate {
+        "42501" => {
+            "; the role that rotates needs CREATEROLE, and from Postgres 16 on ADMIN OPTION on the roles it changes (docs/ROTATING.md)"
+        }
+        "55P03" => "; something else holds the lock",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_texts_are_quoted() {
+        assert_eq!(identifier("App \"x\" Ü"), "\"App \"\"x\"\" Ü\"");
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("a\\'b"), " E'a\\\\''b'");
+    }
+}

@@ -1,0 +1,136 @@
+//! The rotations that a proxy does itself: a task for each secret that it may
+//! have to rotate.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+use tracing::info;
+
+use super::build::Built;
+use crate::audit::Audit;
+use crate::config::Database;
+use crate::observe::Metrics;
+use crate::rotation::{Listener, PATIENCE, Plan, Scheduler, StepOutcome, StepReport};
+use crate::secret::{Depth, Follower, SecretId};
+
+#[derive(Default)]
+pub struct Rotations(Mutex<HashMap<SecretId, Task>>);
+
+struct Task {
+    database: Arc<Database>,
+    /// Set or dropped, it ends the task as soon as it waits.
+    stop: watch::Sender<bool>,
+}
+
+impl Rotations {
+    /// Brings the tasks in line with the configuration in force.
+    pub fn apply(&self, built: &Built) {
+        let state = built.state.lock().unwrap_or_else(|e| e.into_inner());
+        let mut tasks = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let mut wanted: HashMap<SecretId, Arc<Database>> = HashMap::new();
+        for (database, secret) in state.config.uses() {
+            // One that says how to rotate its secret goes before one that does not.
+            let configured = database.rotation.is_some() && database.secret == secret;
+            if configured || !wanted.contains_key(&secret) {
+                wanted.insert(secret, database);
+            }
+        }
+        let tells = built.store.changes().is_some();
+        wanted.retain(|secret, d| tells || (d.rotation.is_some() && d.secret == *secret));
+        tasks.retain(|secret, task| wanted.get(secret).is_some_and(|d| *d == task.database));
+        for (secret, database) in wanted {
+            tasks.entry(secret.clone()).or_insert_with(|| {
+                let follower = state.followers.get(&secret).cloned();
+                let refresh = state.config.store.refresh;
+                start(built, secret, database, follower, refresh)
+            });
+        }
+    }
+
+    /// No rotation begins any more.
+    pub fn stop(&self) {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).clear();
+    }
+}
+
+fn start(
+    built: &Built,
+    secret: SecretId,
+    database: Arc<Database>,
+    follower: Option<Arc<Follower>>,
+    refresh: std::time::Duration,
+) -> Task {
+    let rotation = database
+        .rotation
+        .clone()
+        .filter(|_| database.secret == secret);
+    if let Some(rotation) = &rotation {
+        let how = rotation.strategy.map_or("as the secret says", |s| s.name());
+        info!(%secret, database = %database.name, "pgvalet rotates this secret ({how})");
+    }
+    let configured = rotation.is_some();
+    let (schedule, strategy, admin_secret) = match rotation {
+        Some(r) => (r.schedule, r.strategy, r.admin_secret),
+        None => (None, None, None),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let scheduler = Scheduler {
+        store: built.store.clone(),
+        schedule,
+        configured,
+        refresh,
+        plan: Plan {
+            secret,
+            strategy,
+            admin_secret,
+            database: database.clone(),
+            insist: false,
+            instead_of: None,
+            patience: PATIENCE,
+            emergency: None,
+        },
+        listener: Arc::new(Journal {
+            audit: built.context.audit.clone(),
+            metrics: built.context.metrics.clone(),
+        }),
+        rotated: Arc::new(move || {
+            if let Some(follower) = follower.clone() {
+                tokio::spawn(async move { follower.look(Depth::Current).await });
+            }
+        }),
+    };
+    tokio::spawn(scheduler.run(stopped));
+    Task { database, stop }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// Steps go to the audit log, the metrics and the log.
+struct Journal {
+    audit: Audit,
+    metrics: Arc<Metrics>,
+}
+
+impl Listener for Journal {
+    fn step(&self, report: &StepReport) {
+        self.audit.record(report.record());
+        let (secret, step) = (report.secret.as_str(), report.step.name());
+        self.metrics
+            .rotation_step(secret, step, report.outcome.name());
+        // A failure is logged with what follows from it.
+        if report.outcome != StepOutcome::Failed {
+            info!(
+                secret,
+                step,
+                outcome = report.outcome.name(),
+                "{}",
+                report.detail
+            );
+        }
+    }
+}

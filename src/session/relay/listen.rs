@@ -1,0 +1,210 @@
+//! What a client listens on, in the modes in which it has no connection of its
+//! own: it moves to the pool's listening connection.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use super::{Halt, Relay};
+use crate::pool::{End, Subscription};
+use crate::session::frontend::Restored;
+use crate::upstream::CleanError;
+use crate::wire::{ClientError, message};
+
+/// Notifications moved to the client in one go, in bytes.
+const ROOM: usize = 64 * 1024;
+
+/// A client's place at the listening connection, and what is on its way there.
+#[derive(Default)]
+pub(in crate::session) struct Listening {
+    subscription: Option<Subscription>,
+    moving: Moving,
+}
+
+#[derive(Default)]
+enum Moving {
+    #[default]
+    Nothing,
+    /// The listening connection was asked to listen on these.
+    Asked(BTreeSet<Box<str>>, oneshot::Receiver<bool>),
+    /// It does.
+    Ready(BTreeSet<Box<str>>),
+    /// The server would not let it.
+    Refused(BTreeSet<Box<str>>),
+}
+
+impl Relay {
+    /// What the listening connection has for this client. `true`: something
+    /// was moved, or may have to be done now.
+    pub(super) fn poll_listening(&mut self, cx: &mut Context<'_>) -> Result<bool, Halt> {
+        let Some(subscription) = &self.listening.subscription else {
+            return Ok(false);
+        };
+        subscription.register(cx.waker());
+        if subscription.has_news() {
+            if let Some(end) = subscription.ended() {
+                return Err(Halt::Violation(match end {
+                    End::Lost => ClientError::ListenerLost,
+                    End::TooSlow => ClientError::ListenerTooSlow,
+                }));
+            }
+            // As on a connection of its own: between transactions.
+            let between = self.lease.is_none() || (self.at_rest() && !self.ask);
+            if between && self.to_client.is_empty() {
+                let before = self.to_client.buffer().len();
+                subscription.take(self.to_client.buffer(), ROOM);
+                let moved = self.to_client.buffer().len() - before;
+                self.sent += moved as u64;
+                return Ok(moved > 0);
+            }
+        }
+        if let Moving::Asked(channels, answer) = &mut self.listening.moving
+            && let Poll::Ready(answer) = Pin::new(answer).poll(cx)
+        {
+            let channels = std::mem::take(channels);
+            self.listening.moving = match answer {
+                Ok(true) => Moving::Ready(channels),
+                Ok(false) => Moving::Refused(channels),
+                Err(_) => Moving::Nothing,
+            };
+            self.ask = true;
+            if self.lease.is_some() && self.at_rest() {
+                return Err(Halt::Settle);
+            }
+        }
+        Ok(false)
+    }
+
+    /// DISCARD ALL: nothing is listened on any more.
+    pub(super) fn stop_listening(&mut self) {
+        self.listening = Listening::default();
+        self.front.listens = Default::default();
+    }
+
+    /// The connection has been asked what it listens on. `true`: the client
+    /// has to stay there for that; the lease may be gone if it has not.
+    pub(in crate::session) async fn move_listens(
+        &mut self,
+        here: BTreeSet<Box<str>>,
+        pinned: bool,
+    ) -> Result<bool, CleanError> {
+        self.pass_heard(|_| true);
+        let shared = &mut self.front.listens.shared;
+        if self.front.listens.restored != Restored::No {
+            // It listened on everything, so that what is missing was given up.
+            let gone: Vec<_> = shared.difference(&here).cloned().collect();
+            if let Some(subscription) = &self.listening.subscription
+                && !gone.is_empty()
+            {
+                subscription.leave(&gone);
+                shared.retain(|channel| here.contains(channel));
+            }
+        }
+        let fresh: BTreeSet<_> = here.difference(shared).cloned().collect();
+        if fresh.is_empty() {
+            if !here.is_empty() {
+                self.unlisten(None).await?;
+            }
+            self.listening.moving = Moving::Nothing;
+            self.front.listens.restored = Restored::No;
+            if self.front.listens.shared.is_empty() {
+                self.listening.subscription = None;
+            }
+            return Ok(false);
+        }
+        let Some(lease) = &self.lease else {
+            return Ok(false);
+        };
+        let reported = |name: &str| lease.server.reported.get(name);
+        // Payloads come as they are; and with a single server connection there
+        // would be none left.
+        if reported("client_encoding") != reported("server_encoding")
+            || self.pool.database.pool_size < 2
+        {
+            return Ok(true);
+        }
+        let subscription = self
+            .listening
+            .subscription
+            .get_or_insert_with(|| self.pool.listener.subscribe());
+        match &self.listening.moving {
+            Moving::Ready(channels) if channels.is_superset(&fresh) => {
+                let (mark, sql) = subscription.mark(&fresh);
+                self.unlisten(Some((mark, sql))).await?;
+                self.front.listens.shared.extend(fresh);
+                self.front.listens.restored = Restored::No;
+                self.listening.moving = Moving::Nothing;
+                return Ok(false);
+            }
+            Moving::Asked(channels, _) | Moving::Refused(channels)
+                if channels.is_superset(&fresh) =>
+            {
+                return Ok(true);
+            }
+            _ => {}
+        }
+        if !pinned && subscription.claim() {
+            self.front.listens.shared.extend(fresh.iter().cloned());
+            if let Some(lease) = self.end()
+                && let Some(subscription) = &self.listening.subscription
+            {
+                subscription.donate(lease, &fresh);
+            }
+            self.listening.moving = Moving::Nothing;
+            return Ok(false);
+        }
+        let answer = subscription.prepare(&fresh);
+        self.listening.moving = Moving::Asked(fresh, answer);
+        Ok(true)
+    }
+
+    /// The connection stops listening; what it heard before the mark is still
+    /// the client's.
+    async fn unlisten(&mut self, mark: Option<(u64, String)>) -> Result<(), CleanError> {
+        let Some(lease) = &mut self.lease else {
+            return Ok(());
+        };
+        let mut out = Vec::new();
+        let mut queries = 1;
+        if let Some((_, sql)) = &mark {
+            message::query(&mut out, sql);
+            queries += 1;
+        }
+        message::query(&mut out, "UNLISTEN *");
+        lease.prepared.unnamed = None; // a simple query drops it
+        lease.server.run(&out, queries).await?;
+        let Some((mark, _)) = mark else {
+            lease.server.heard.clear(); // delivered by the shared one
+            return Ok(());
+        };
+        let mut before = true;
+        let subscription = self.listening.subscription.take();
+        self.pass_heard(|notification| {
+            before &= !subscription
+                .as_ref()
+                .is_some_and(|s| s.is_mark(notification, mark));
+            before
+        });
+        self.listening.subscription = subscription;
+        if before {
+            return Err(CleanError::Protocol); // the mark is missing
+        }
+        Ok(())
+    }
+
+    /// Hands on what came while pgvalet asked, unless the listening connection
+    /// delivers it.
+    fn pass_heard(&mut self, mut such: impl FnMut(&[u8]) -> bool) {
+        let Some(lease) = &mut self.lease else { return };
+        for notification in std::mem::take(&mut lease.server.heard) {
+            let known = message::read_notification(&notification)
+                .is_some_and(|(channel, _)| self.front.listens.shared.contains(channel));
+            if such(&notification) && !known {
+                self.sent += notification.len() as u64;
+                self.to_client.buffer().extend_from_slice(&notification);
+            }
+        }
+    }
+}

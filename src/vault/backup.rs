@@ -1,0 +1,192 @@
+//! Copies of a store: made while it serves, checked before they are trusted,
+//! and never put over something that is there unless asked for.
+//!
+//! A backup is a store file as any other, sealed under the same key, which is
+//! not in it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::draft::{Draft, make_parent, sync_parent};
+use super::{KeySource, OpenError, keyring, schema, sealed};
+
+/// How long a process that has the store open may take to close it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a copy holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    pub secrets: i64,
+    /// Values, and other things that are sealed.
+    pub sealed: usize,
+    /// The name that the store which was there before got.
+    pub replaced: Option<PathBuf>,
+}
+
+/// Copies the store at `path` into `to`, as it is at one moment.
+pub fn backup(
+    path: &Path,
+    source: &KeySource,
+    to: &Path,
+    force: bool,
+) -> Result<Copied, OpenError> {
+    if to.exists() && !force {
+        return Err(OpenError::Exists(to.to_owned()));
+    }
+    // Not `schema::open`: a copy must not make a store where there is none.
+    let connection = schema::connect(path)?;
+    make_parent(to)?;
+    let draft = Draft::new(to)?;
+    connection
+        .execute("VACUUM INTO ?1", [text(&draft.path)?])
+        .map_err(|e| schema::sqlite(path, e))?;
+    let copied = check(&draft.path, source, path)?;
+    sync(&draft.path)?;
+    match force {
+        true => draft.replace(to).map_err(io_error("write", to))?,
+        false if draft.publish(to).map_err(io_error("write", to))? => {}
+        false => return Err(OpenError::Exists(to.to_owned())),
+    }
+    Ok(copied)
+}
+
+/// Puts the backup at `from` in the place of the store at `path`. A store that
+/// is there needs `force`, may not be in use, and is kept beside the new one.
+pub fn restore(
+    from: &Path,
+    path: &Path,
+    source: &KeySource,
+    force: bool,
+) -> Result<Copied, OpenError> {
+    if path.exists() && !force {
+        return Err(OpenError::Exists(path.to_owned()));
+    }
+    let size = fs::metadata(from).map_err(io_error("read", from))?;
+    if !size.is_file() || size.len() == 0 {
+        return Err(OpenError::NotAStore(from.to_owned()));
+    }
+    make_parent(path)?;
+    let draft = Draft::new(path)?;
+    // Checked is the copy, so that nothing can change between the two.
+    fs::copy(from, &draft.path).map_err(io_error("read", from))?;
+    let mut copied = check(&draft.path, source, from)?;
+    sync(&draft.path)?;
+    if path.exists() {
+        copied.replaced = Some(set_aside(path)?);
+    }
+    draft.replace(path).map_err(io_error("write", path))?;
+    Ok(copied)
+}
+
+/// Everything there is to check: the file's structure, the key, every value.
+fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenError> {
+    let at = |e| schema::sqlite(name, e);
+    let connection = schema::connect_as(copy, name)?;
+    let verdict: String = connection
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(at)?;
+    if verdict != "ok" {
+        return Err(OpenError::Damaged(name.to_owned(), verdict));
+    }
+    // SQLite reads what is missing of the last page as zeros, and is content.
+    let page: u32 = connection
+        .query_row("PRAGMA page_size", [], |row| row.get(0))
+        .map_err(at)?;
+    let size = fs::metadata(copy).map_err(io_error("read", name))?.len();
+    if size % u64::from(page.max(1)) != 0 {
+        let what = "its last page is cut off".to_owned();
+        return Err(OpenError::Damaged(name.to_owned(), what));
+    }
+    let check = schema::read_key_check(name, &connection)?;
+    let key = keyring::find(source, &check, name)?.into_key();
+    let sealed = sealed::verify(name, &connection, &key)?;
+    let secrets = connection
+        .query_row("SELECT count(*) FROM secret", [], |row| row.get(0))
+        .map_err(at)?;
+    // Folds the log into the file and removes it.
+    connection.close().map_err(|(_, e)| at(e))?;
+    Ok(Copied {
+        secrets,
+        sealed,
+        replaced: None,
+    })
+}
+
+/// Gives the store another name and leaves the old one in place until the new
+/// file takes it, so that there is a store at `path` at every moment. Its log
+/// must not be there then: SQLite would play it into the new file.
+fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
+    let stamp = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis());
+    let aside = schema::with_suffix(path, &format!(".replaced-{stamp}"));
+    let log = schema::with_suffix(path, "-wal");
+    match close_for_others(path) {
+        // A damaged store can be replaced: its log goes with it, unread.
+        Ok(()) | Err(OpenError::Damaged(..) | OpenError::NotAStore(_)) => {}
+        Err(e) => return Err(e),
+    }
+    fs::hard_link(path, &aside).map_err(io_error("keep the store in", &aside))?;
+    match fs::rename(&log, schema::with_suffix(&aside, "-wal")) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(io_error("set aside", &log)(e)),
+    }
+    match fs::remove_file(schema::with_suffix(path, "-shm")) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(io_error("set aside the log of", path)(e)),
+    }
+    sync_parent(path).map_err(io_error("keep the store in", &aside))?;
+    Ok(aside)
+}
+
+/// Proves that nobody else has the store open, and folds its log into it.
+fn close_for_others(path: &Path) -> Result<(), OpenError> {
+    let at = |e| match schema::sqlite(path, e) {
+        OpenError::Busy(path) => OpenError::InUse(path),
+        e => e,
+    };
+    let mut connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(at)?;
+    connection.busy_timeout(PATIENCE).map_err(at)?;
+    // Before anything is read: it decides how the log is opened.
+    connection
+        .pragma_update(None, "locking_mode", "exclusive")
+        .map_err(at)?;
+    connection
+        .transaction_with_behavior(TransactionBehavior::Exclusive)
+        .and_then(|tx| tx.commit())
+        .map_err(at)?;
+    connection
+        .pragma_update(None, "journal_mode", "delete")
+        .map_err(at)?;
+    connection.close().map_err(|(_, e)| at(e))
+}
+
+fn text(path: &Path) -> Result<&str, OpenError> {
+    path.to_str().ok_or_else(|| OpenError::Io {
+        doing: "write",
+        path: path.to_owned(),
+        source: io::Error::new(io::ErrorKind::InvalidInput, "its name is not UTF-8"),
+    })
+}
+
+fn sync(path: &Path) -> Result<(), OpenError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(io_error("write", path))
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io {
+        doing,
+        path,
+        source,
+    }
+}

@@ -1,0 +1,370 @@
+//! Where the master key is kept: in a file, in the environment, or in a file
+//! wrapped by AWS KMS.
+//!
+//! While a key is being replaced its successor stands beside it, in a file of
+//! the same name with `.next` at its end: see `rekey`.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::draft::{Draft, make_parent, sync_parent};
+use super::key::Key;
+use super::schema::with_suffix;
+use super::{OpenError, kms};
+
+/// A key in base64 has 45 bytes with its newline; one that KMS wrapped has a
+/// few hundred.
+const FILE_LIMIT: usize = 8192;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// 32 bytes in base64, in a file of mode 0600.
+    File(PathBuf),
+    /// The same, in a variable of pgvalet's environment.
+    Env(String),
+    /// Wrapped by a key of AWS KMS; the file holds what came out.
+    Kms { key_id: String, file: PathBuf },
+}
+
+/// So that messages read "the key file data/store.key".
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "key file {}", file.display()),
+            Self::Env(name) => write!(f, "environment variable {name}"),
+            Self::Kms { key_id, file } => {
+                write!(
+                    f,
+                    "key file {}, wrapped by KMS key {key_id},",
+                    file.display()
+                )
+            }
+        }
+    }
+}
+
+impl From<&Path> for KeySource {
+    fn from(file: &Path) -> Self {
+        Self::File(file.to_owned())
+    }
+}
+
+impl From<&PathBuf> for KeySource {
+    fn from(file: &PathBuf) -> Self {
+        Self::File(file.clone())
+    }
+}
+
+impl KeySource {
+    /// As the configuration writes it: `file:PATH`, `env:NAME` or `kms:KEY_ID`,
+    /// the last with `file` for what KMS wrapped.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0']) => {
+                Ok(Self::Env(name.to_owned()))
+            }
+            Some(("kms", key_id)) if !key_id.trim().is_empty() => Ok(Self::Kms {
+                key_id: key_id.trim().to_owned(),
+                file: file.to_owned(),
+            }),
+            _ => Err(format!(
+                "{text:?} says not where the key is; write \"file:PATH\", \"env:NAME\" or \
+                 \"kms:KEY_ID\""
+            )),
+        }
+    }
+
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) | Self::Kms { file, .. } => Some(file),
+            Self::Env(_) => None,
+        }
+    }
+
+    /// Where the next key stands while this one is being replaced.
+    fn next(&self) -> Option<PathBuf> {
+        self.file().map(|file| with_suffix(file, ".next"))
+    }
+
+    /// The key; `None` where there is none. Waits for KMS where that is asked:
+    /// not to be called on the reactor.
+    pub fn read(&self) -> Result<Option<Key>, OpenError> {
+        match self {
+            Self::File(file) | Self::Kms { file, .. } => self.read_file(file),
+            Self::Env(name) => match std::env::var(name).map(Zeroizing::new) {
+                Ok(text) => decode(text.trim().as_bytes())
+                    .map(Some)
+                    .ok_or_else(|| OpenError::KeyMalformed(self.to_string())),
+                Err(std::env::VarError::NotPresent) => Ok(None),
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    Err(OpenError::KeyMalformed(self.to_string()))
+                }
+            },
+        }
+    }
+
+    /// The key that is to replace this one, where a rekey has begun.
+    pub fn read_next(&self) -> Result<Option<Key>, OpenError> {
+        match self.next() {
+            Some(file) => self.read_file(&file),
+            None => Ok(None),
+        }
+    }
+
+    fn read_file(&self, file: &Path) -> Result<Option<Key>, OpenError> {
+        let Some(text) = read_private(file)? else {
+            return Ok(None);
+        };
+        let malformed = || OpenError::KeyMalformed(format!("key file {}", file.display()));
+        let key = match self {
+            Self::Kms { key_id, .. } => {
+                let text = std::str::from_utf8(&text).map_err(|_| malformed())?;
+                let wrapped = text
+                    .trim_ascii()
+                    .strip_prefix(KMS_HEADER)
+                    .ok_or_else(malformed)?;
+                let wrapped = STANDARD
+                    .decode(wrapped.trim_ascii())
+                    .map_err(|_| malformed())?;
+                kms::unwrap(key_id, wrapped)?
+            }
+            Self::File(_) | Self::Env(_) => decode(text.trim_ascii()).ok_or_else(malformed)?,
+        };
+        Ok(Some(key))
+    }
+
+    /// Makes a key where there is none, unless another process was faster; the
+    /// key that is there afterwards.
+    pub fn create(&self) -> Result<Key, OpenError> {
+        match self.file() {
+            Some(file) => self.create_file(file),
+            None => Err(OpenError::KeyUnset(self.clone())),
+        }
+    }
+
+    pub fn read_or_create(&self) -> Result<Key, OpenError> {
+        match self.read()? {
+            Some(key) => Ok(key),
+            None => self.create(),
+        }
+    }
+
+    /// The same for the next key. One that a rekey has left behind is taken.
+    pub fn create_next(&self) -> Result<Key, OpenError> {
+        match (self.read_next()?, self.next()) {
+            (Some(key), _) => Ok(key),
+            (None, Some(file)) => self.create_file(&file),
+            (None, None) => Err(OpenError::KeyUnset(self.clone())),
+        }
+    }
+
+    fn create_file(&self, file: &Path) -> Result<Key, OpenError> {
+        make_parent(file)?;
+        let key = Key::generate().ok_or(OpenError::NoRandomness)?;
+        let mut text = match self {
+            Self::Kms { key_id, .. } => {
+                let wrapped = kms::wrap(key_id, &key)?;
+                Zeroizing::new(format!("{KMS_HEADER}{}", STANDARD.encode(wrapped)))
+            }
+            // Of full size at once: a text that grows leaves copies behind.
+            Self::File(_) | Self::Env(_) => {
+                let mut text = Zeroizing::new(String::with_capacity(64));
+                STANDARD.encode_string(key.bytes(), &mut text);
+                text
+            }
+        };
+        text.push('\n');
+        let draft = Draft::new(file)?;
+        let published = draft
+            .write(text.as_bytes())
+            .and_then(|()| draft.publish(file))
+            .map_err(io("make the key file", file))?;
+        if published {
+            return Ok(key);
+        }
+        self.read_file(file)?
+            .ok_or_else(|| OpenError::KeyMalformed(format!("key file {}", file.display())))
+    }
+
+    /// Keeps the key under a name that tells it apart: backups that were made
+    /// with it need it. To be called while it still is the key.
+    pub fn keep(&self, key: &Key) -> Result<Option<PathBuf>, OpenError> {
+        let Some(file) = self.file() else {
+            return Ok(None);
+        };
+        let name = with_suffix(file, &format!(".old-{}", key.fingerprint()));
+        match fs::hard_link(file, &name) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(io("keep the old key in", &name)(e)),
+        }
+        Ok(Some(name))
+    }
+
+    /// The next key becomes the key. May be called again after it was
+    /// interrupted, and by several at once.
+    pub fn promote_next(&self) -> Result<(), OpenError> {
+        let (Some(file), Some(next)) = (self.file(), self.next()) else {
+            return Ok(());
+        };
+        match fs::rename(&next, file) {
+            Ok(()) => {}
+            // Another process has done it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(io("replace the key file", file)(e)),
+        }
+        sync_parent(file).map_err(io("replace the key file", file))
+    }
+}
+
+/// Tells what is in the file from a bare key.
+const KMS_HEADER: &str = "pgvalet-kms-1 ";
+
+fn decode(text: &[u8]) -> Option<Key> {
+    let mut bytes = Zeroizing::new([0u8; 48]);
+    let length = STANDARD.decode_slice(text, &mut bytes[..]).ok()?;
+    Key::from_bytes(&bytes[..length])
+}
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    move |source| OpenError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// What the file holds, if only its owner can read it; `None` when there is none.
+fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, OpenError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io("read the key file", path)(e)),
+    };
+    // Asked of the open file, so that what is checked is what is read.
+    let metadata = file.metadata().map_err(io("look at the key file", path))?;
+    if !metadata.is_file() {
+        return Err(OpenError::KeyMalformed(format!(
+            "key file {}",
+            path.display()
+        )));
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(OpenError::KeyExposed(path.to_owned(), mode));
+    }
+    let mut text = Zeroizing::new(vec![0u8; FILE_LIMIT]);
+    let mut length = 0;
+    while length < text.len() {
+        match file.read(&mut text[length..]) {
+            Ok(0) => break,
+            Ok(n) => length += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(io("read the key file", path)(e)),
+        }
+    }
+    text.truncate(length);
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn source(dir: &tempfile::TempDir) -> KeySource {
+        KeySource::File(dir.path().join("k"))
+    }
+
+    #[test]
+    fn a_new_key_is_private_whole_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = source(&dir);
+        assert!(source.read().unwrap().is_none());
+        let key = source.create().ok().unwrap();
+        let mode = fs::metadata(source.file().unwrap()).unwrap().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        assert!(source.read().unwrap().unwrap().bytes() == key.bytes());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_first_of_two_creators_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = source(&dir).create().ok().unwrap();
+        let second = source(&dir).create().ok().unwrap();
+        assert!(first.bytes() == second.bytes());
+    }
+
+    #[test]
+    fn an_exposed_or_malformed_key_file_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = source(&dir);
+        let path = dir.path().join("k");
+        source.create().ok().unwrap();
+        for mode in [0o640, 0o604, 0o660] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let e = source.read().err().unwrap();
+            assert!(e.to_string().contains("chmod 600"), "{e}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        for text in ["", "short", &"A".repeat(64), &STANDARD.encode([1; 31])] {
+            fs::write(&path, text).unwrap();
+            assert!(matches!(source.read(), Err(OpenError::KeyMalformed(_))));
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert!(KeySource::File(dir.path().to_owned()).read().is_err());
+    }
+
+    #[test]
+    fn the_next_key_takes_the_place_and_the_old_one_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = source(&dir);
+        let old = source.create().ok().unwrap();
+        let next = source.create_next().ok().unwrap();
+        assert!(source.create_next().unwrap().bytes() == next.bytes());
+        assert!(source.read().unwrap().unwrap().bytes() == old.bytes());
+        let kept = source.keep(&old).unwrap().unwrap();
+        source.promote_next().unwrap();
+        // Again, as after an interruption or by another process.
+        source.promote_next().unwrap();
+        assert!(source.read().unwrap().unwrap().bytes() == next.bytes());
+        assert!(source.read_next().unwrap().is_none());
+        assert!(KeySource::File(kept).read().unwrap().unwrap().bytes() == old.bytes());
+    }
+
+    #[test]
+    fn sources_are_parsed() {
+        let file = Path::new("data/store.key");
+        let parse = |text| KeySource::parse(text, file);
+        assert_eq!(parse("file:a:b"), Ok(KeySource::File("a:b".into())));
+        assert_eq!(parse("env:KEY"), Ok(KeySource::Env("KEY".into())));
+        assert_eq!(
+            parse("kms:arn:aws:kms:eu-west-1:1:key/2"),
+            Ok(KeySource::Kms {
+                key_id: "arn:aws:kms:eu-west-1:1:key/2".into(),
+                file: file.into()
+            })
+        );
+        for text in [
+            "",
+            "store.key",
+            "file:",
+            "env:",
+            "env:A=B",
+            "kms: ",
+            "http://x",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

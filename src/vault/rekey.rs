@@ -1,0 +1,76 @@
+//! Another master key for a store, while it serves.
+//!
+//! 1. The new key is written beside the old one (`store.key.next`); the old one
+//!    gets a second name under which it stays (`store.key.old-…`).
+//! 2. One transaction wraps every data key anew. Readers go on with what was
+//!    there before; processes that have the store open notice the new key check
+//!    with their next operation and find the key that opens it.
+//! 3. The new key takes the old one's name.
+//!
+//! Killed before the commit of step 2, the store is as before, and the next
+//! rekey takes the key that is there. Killed after it, whoever opens the store
+//! finds that the next key opens it and does step 3. Values are not encrypted
+//! anew: their data keys never leave the store unwrapped.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::TransactionBehavior;
+
+use super::keyring::{self, Found};
+use super::{KeySource, OpenError, schema, sealed};
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rekeyed {
+    /// Data keys that were wrapped anew.
+    pub wrapped: usize,
+    /// The name that the old key got, if a new one took its file.
+    pub old: Option<PathBuf>,
+    /// A rekey that had been interrupted was finished, and nothing else done.
+    pub finished: bool,
+}
+
+/// Gives the store a new key: a new one of the same source, or the one of
+/// another source. Blocks for as long as it takes.
+pub fn rekey(path: &Path, from: &KeySource, to: Option<&KeySource>) -> Result<Rekeyed, OpenError> {
+    let mut connection = schema::connect(path)?;
+    let check = schema::read_key_check(path, &connection)?;
+    let old = match keyring::find(from, &check, path)? {
+        Found::Current(old) => old,
+        Found::Next(_) => {
+            from.promote_next()?;
+            return Ok(Rekeyed {
+                wrapped: 0,
+                old: None,
+                finished: true,
+            });
+        }
+    };
+    let (new, kept) = match to {
+        // The old key stays where it is.
+        Some(to) if to != from => (to.read_or_create()?, None),
+        _ => (from.create_next()?, from.keep(&old)?),
+    };
+    let at = |e| schema::sqlite(path, e);
+    let tx = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(at)?;
+    // Another rekey was faster, and the key that it replaced opens nothing.
+    if !schema::key_is_still(&tx, &check).map_err(at)? {
+        return Err(OpenError::Busy(path.to_owned()));
+    }
+    let wrapped = sealed::rewrap(path, &tx, &old, &new)?;
+    schema::write_key_check(&tx, &new).map_err(at)?;
+    tx.commit().map_err(at)?;
+    // The log still holds what the old key opens. Where a reader keeps it from
+    // being cut, that happens with a later checkpoint.
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    if to.is_none_or(|to| to == from) {
+        from.promote_next()?;
+    }
+    Ok(Rekeyed {
+        wrapped,
+        old: kept,
+        finished: false,
+    })
+}

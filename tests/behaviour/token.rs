@@ -1,0 +1,216 @@
+//! Clients that are known by a token: as their password, and by OAUTHBEARER.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+
+use super::common::client::told;
+use super::common::{Cluster, Proxy, connect, eventually, new_password};
+use super::raw::{Raw, message, sqlstate, tags};
+
+const ISSUER: &str = "https://kubernetes.default.svc";
+
+/// Signs as an issuer does; its public key is in a file.
+struct Issuer {
+    key: EncodingKey,
+    keys: tempfile::NamedTempFile,
+}
+
+impl Issuer {
+    fn new() -> Self {
+        let pair = rcgen::KeyPair::generate().expect("a key");
+        let key = EncodingKey::from_ec_der(&pair.serialize_der());
+        let jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).expect("a public key");
+        let keys = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(keys.path(), json!({ "keys": [jwk] }).to_string()).expect("written");
+        Self { key, keys }
+    }
+
+    fn token(&self, change: impl FnOnce(&mut Value)) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let mut claims = json!({
+            "iss": ISSUER, "aud": ["pgvalet"], "sub": "system:serviceaccount:shop:api",
+            "exp": now.expect("after 1970").as_secs() + 600, "jti": "token-1",
+        });
+        change(&mut claims);
+        encode(&Header::new(Algorithm::ES256), &claims, &self.key).expect("a token")
+    }
+
+    fn good(&self) -> String {
+        self.token(|_| ())
+    }
+
+    fn rule(&self, more: &str) -> String {
+        let keys = self.keys.path().display();
+        format!(
+            "name = \"shop\"\ndatabases = [\"app\"]\n\
+             token = {{ issuer = \"{ISSUER}\", audience = \"pgvalet\", jwks_file = \"{keys}\", \
+             subject = \"system:serviceaccount:shop:*\"{more} }}"
+        )
+    }
+}
+
+async fn proxy(cluster: &Cluster, rules: &[&str]) -> Proxy {
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let secret = cluster.secret("app_user", &password);
+    let builder = Proxy::with_one_database(&secret, "");
+    rules
+        .iter()
+        .fold(builder, |b, rule| b.client(rule))
+        .start()
+        .await
+}
+
+fn with_password(proxy: &Proxy, password: &str) -> String {
+    format!("{} password='{password}'", proxy.dsn("app"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_a_password_that_says_who_it_is() {
+    let (cluster, issuer) = (Cluster::start().await, Issuer::new());
+    let proxy = proxy(&cluster, &[&issuer.rule("")]).await;
+    let good = issuer.good();
+    let session = connect(&with_password(&proxy, &good))
+        .await
+        .expect("let in");
+    assert_eq!(session.value("select current_user").await, "app_user");
+    let by_socket = format!("{} password='{good}'", proxy.unix_dsn("app"));
+    connect(&by_socket).await.expect("let in by the socket");
+
+    let bad = [
+        (
+            "token_expired",
+            issuer.token(|c| c["exp"] = json!(1_000_000)),
+        ),
+        ("no_rule", issuer.token(|c| c["aud"] = json!("other"))),
+        (
+            "no_rule",
+            issuer.token(|c| c["sub"] = json!("system:serviceaccount:x:api")),
+        ),
+        (
+            "token_unknown_issuer",
+            issuer.token(|c| c["iss"] = json!("https://other")),
+        ),
+        ("token_signature", Issuer::new().good()),
+        ("token_malformed", "letmein".to_owned()),
+        ("token_too_large", "x".repeat(16 * 1024 + 100)),
+        ("token_malformed", "x".repeat(1024 * 1024)),
+    ];
+    let unknown = format!("{} password='{good}'", proxy.dsn("no_such_database"));
+    let expected = told(&connect(&unknown).await.err().expect("denied"));
+    assert_eq!(expected.0, "28000");
+    for (_, token) in &bad {
+        let error = connect(&with_password(&proxy, token)).await.err();
+        assert_eq!(told(&error.expect("denied")), expected);
+    }
+    let denied = proxy.audit_of("session.deny");
+    let reasons: Vec<&str> = denied.iter().filter_map(|r| r["reason"].as_str()).collect();
+    let wanted: Vec<&str> = bad.iter().map(|(reason, _)| *reason).collect();
+    assert_eq!(reasons[0], "unknown_database");
+    assert_eq!(reasons[1..], wanted);
+
+    let start = &proxy.audit_of("session.start")[0];
+    assert_eq!(start["identity"]["method"], "token");
+    assert_eq!(
+        start["identity"]["subject"],
+        "system:serviceaccount:shop:api"
+    );
+    assert_eq!(start["identity"]["issuer"], ISSUER);
+    assert_eq!(start["identity"]["token_id"], "token-1");
+    let signature = good.rsplit('.').next().expect("three parts");
+    let audit = std::fs::read_to_string(proxy.directory().join("audit.jsonl"));
+    assert!(
+        !audit.expect("the audit log").contains(signature),
+        "the token is in the audit log"
+    );
+    assert!(!proxy.log().contains(signature), "the token is in the log");
+}
+
+/// Who gets in without is not asked; who would not get in at all is, whatever
+/// it asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_needs_one_is_asked_for_a_token() {
+    let (cluster, issuer) = (Cluster::start().await, Issuer::new());
+    let alice =
+        "name = \"alice\"\nusers = [\"alice\"]\nnetwork = [\"127.0.0.1\"]\ndatabases = [\"app\"]";
+    let proxy = proxy(&cluster, &[alice, &issuer.rule("")]).await;
+    connect(&proxy.dsn_as("alice", "app"))
+        .await
+        .expect("alice needs none");
+    for database in ["app", "no_such_database"] {
+        let mut raw = Raw::open(&proxy).await;
+        let body = format!("\0\x03\0\0user\0bob\0database\0{database}\0\0");
+        let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
+        raw.send(&[&length[..], body.as_bytes()].concat()).await;
+        assert_eq!(
+            raw.until(b'R').await,
+            [(b'R', vec![0, 0, 0, 3])],
+            "{database}"
+        );
+    }
+}
+
+/// AuthenticationSASL, SASLInitialResponse, AuthenticationSASLContinue with what
+/// was wrong, an answer of one byte, and the refusal: RFC 7628 as libpq speaks it.
+#[tokio::test(flavor = "multi_thread")]
+async fn oauthbearer_by_its_bytes() {
+    let (cluster, issuer) = (Cluster::start().await, Issuer::new());
+    let proxy = proxy(&cluster, &[&issuer.rule(", method = \"oauthbearer\"")]).await;
+    let begin = async || {
+        let mut raw = Raw::open(&proxy).await;
+        raw.start_up().await;
+        let offer = raw.until(b'R').await;
+        assert_eq!(offer, [(b'R', b"\0\0\0\x0aOAUTHBEARER\0\0".to_vec())]);
+        raw
+    };
+    let response = |data: &str| {
+        let length = u32::try_from(data.len()).expect("short").to_be_bytes();
+        message(
+            b'p',
+            &[b"OAUTHBEARER\0", &length[..], data.as_bytes()].concat(),
+        )
+    };
+
+    let mut raw = begin().await;
+    let bearer = format!("n,,\x01auth=Bearer {}\x01\x01", issuer.good());
+    raw.send(&response(&bearer)).await;
+    let greeting = raw.until(b'Z').await;
+    assert_eq!(greeting[0], (b'R', vec![0; 4]));
+    assert!(tags(&raw.ask(&super::raw::query("select 1")).await).contains('D'));
+
+    // libpq asks with an empty one where to get a token; a wrong one is told the same.
+    for bearer in ["n,,\x01auth=\x01\x01", "n,,\x01auth=Bearer letmein\x01\x01"] {
+        let mut raw = begin().await;
+        raw.send(&response(bearer)).await;
+        let (_, body) = raw.until(b'R').await.remove(0);
+        let (code, text) = body.split_at(4);
+        assert_eq!(code, [0, 0, 0, 11]);
+        let said: Value = serde_json::from_slice(text).expect("JSON");
+        assert_eq!(said["status"], "invalid_token");
+        let discovery = format!("{ISSUER}/.well-known/openid-configuration");
+        assert_eq!(said["openid-configuration"], discovery);
+        raw.send(&message(b'p', b"\x01")).await;
+        assert_eq!(sqlstate(&raw.until(b'E').await).as_deref(), Some("28000"));
+    }
+}
+
+/// `end_at_expiry`: between transactions, and with a record that says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_may_end_with_its_token() {
+    let (cluster, issuer) = (Cluster::start().await, Issuer::new());
+    let proxy = proxy(&cluster, &[&issuer.rule(", end_at_expiry = true")]).await;
+    // Within the leeway for clocks, a token lets in that has just expired.
+    let old = issuer.token(|c| c["exp"] = json!(c["exp"].as_u64().expect("a time") - 605));
+    let session = connect(&with_password(&proxy, &old)).await.expect("let in");
+    let staying = connect(&with_password(&proxy, &issuer.good()))
+        .await
+        .expect("let in");
+    let ended = async || session.simple_query("select 1").await.err();
+    eventually("the session ends", Duration::from_secs(20), ended).await;
+    let ended = proxy.audit_seen("session.end").await;
+    assert_eq!(ended[0]["sqlstate"], "57P01", "{ended:?}");
+    assert_eq!(staying.value("select 1").await, "1");
+}

@@ -1,0 +1,12 @@
+//! Rotations of the real binary, against real Postgres servers.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod alternating;
+mod crash;
+mod gate;
+mod resume;
+mod scene;
+mod scheduled;
+mod single;

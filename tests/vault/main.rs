@@ -1,0 +1,14 @@
+//! The embedded store as an operator meets it: killed, given other keys,
+//! backed up and restored, damaged, read by somebody without its key.
+
+#[path = "../common/cli.rs"]
+mod cli;
+#[path = "../common/moto.rs"]
+mod moto;
+
+mod backup;
+mod durability;
+mod kms;
+mod leak;
+mod place;
+mod rekey;
