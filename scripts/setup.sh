@@ -67,13 +67,14 @@ install_programs() {
     local missing=()
     have ps || missing+=(procps)
     have psql || missing+=(postgresql-client)
+    have haproxy || [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
     if ! have cc; then missing+=(gcc libc6-dev); fi
     have make || missing+=(make)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
     [ "${#missing[@]}" = 0 ] && return
     if have brew; then
         say "installing ${missing[*]} with Homebrew"
-        brew install --quiet python libpq
+        brew install --quiet python libpq haproxy
     else
         apt_install "${missing[@]}"
     fi

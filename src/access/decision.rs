@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::rule::{Mismatch, Request};
 use crate::audit::IdentityRef;
 use crate::config::{Client, Database};
@@ -14,6 +16,8 @@ pub struct Grant {
     pub database: Arc<Database>,
     pub secret: SecretId,
     pub identity: Arc<IdentityRef>,
+    /// Server connections that the rule's clients may hold at once, together.
+    pub share: Option<Arc<Semaphore>>,
 }
 
 /// Why nobody let a client in. For the record and the metrics only: the client

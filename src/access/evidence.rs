@@ -16,8 +16,13 @@ use crate::net::Peer;
 /// there, and a rule that asks for it does not match.
 #[derive(Debug, Clone)]
 pub struct Evidence {
-    /// The other end of the connection.
+    /// The other end of the connection, or what a load balancer that is
+    /// believed says about it.
     pub peer: Peer,
+    /// That load balancer.
+    pub via: Option<SocketAddr>,
+    /// This end of a connection that nobody stands in between.
+    pub local: Option<SocketAddr>,
     /// The account at the other end, where the kernel knows it.
     pub account: Option<Account>,
     /// What it has shown, and proved to be its own.
@@ -78,6 +83,8 @@ impl Evidence {
     pub fn new(peer: Peer) -> Self {
         Self {
             peer,
+            via: None,
+            local: None,
             account: None,
             certificate: None,
             tokens: Vec::new(),
@@ -85,10 +92,17 @@ impl Evidence {
         }
     }
 
-    /// Asks the system whose the connection is, which can block. `ours` is this
-    /// end of it.
-    pub fn ask_for_account(&mut self, ours: Option<SocketAddr>) {
-        self.account = match (&self.peer, ours) {
+    /// A load balancer has said who is behind it. Whose the socket is that it
+    /// came by says nothing about the client.
+    pub fn is_proxied_for(&mut self, client: SocketAddr) {
+        self.via = self.address();
+        self.peer = Peer::Tcp(client);
+        self.local = None;
+    }
+
+    /// Asks the system whose the connection is, which can block.
+    pub fn ask_for_account(&mut self) {
+        self.account = match (&self.peer, self.local) {
             (Peer::Unix { uid, gid, pid }, _) => Some(Account {
                 gid: Some(*gid),
                 pid: *pid,
@@ -104,7 +118,7 @@ impl Evidence {
 
     /// By TCP from this machine to itself.
     pub fn is_over_loopback(&self) -> bool {
-        self.address().is_some_and(|a| a.ip().is_loopback())
+        self.via.is_none() && self.address().is_some_and(|a| a.ip().is_loopback())
     }
 
     /// The address of the client, where it has one.

@@ -34,6 +34,8 @@ pub use rule::{Mismatch, Request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::config::{Client, Config, Database, Sts, TokenMethod};
 use crate::net::Peer;
 use aws_iam::Callers;
@@ -43,6 +45,8 @@ use token::{Issuers, Rejected};
 pub struct Policy {
     databases: BTreeMap<Arc<str>, Arc<Database>>,
     clients: Vec<Arc<Client>>,
+    /// Beside each rule, what its clients may hold of a pool.
+    shares: Vec<Option<Arc<Semaphore>>>,
     issuers: Issuers,
     callers: Callers,
 }
@@ -56,12 +60,23 @@ pub struct Ask<'a> {
 }
 
 impl Policy {
-    /// `before`: the one it takes the place of, whose issuers' keys are kept.
+    /// `before`: the one it takes the place of, whose issuers' keys are kept; and
+    /// rules that are as they were share with the sessions they let in.
     pub fn new(config: &Config, before: Option<&Self>) -> Self {
+        let share = |client: &Arc<Client>| {
+            let most = client.pool_size?;
+            let same = |(old, _): &(&Arc<Client>, &Option<Arc<Semaphore>>)| {
+                old.name == client.name && old.pool_size == client.pool_size
+            };
+            let kept = before.and_then(|p| p.clients.iter().zip(&p.shares).find(same));
+            kept.and_then(|(_, share)| share.clone())
+                .or_else(|| Some(Arc::new(Semaphore::new(most))))
+        };
         let rules = config.clients.iter().filter_map(|c| c.token.as_ref());
         let none = Issuers::default();
         Self {
             databases: config.databases.clone(),
+            shares: config.clients.iter().map(share).collect(),
             clients: config.clients.clone(),
             issuers: Issuers::new(rules, before.map_or(&none, |b| &b.issuers)),
             callers: Callers::new(
@@ -148,11 +163,12 @@ impl Policy {
                 mismatches: rule::mismatches(client, request),
             })
             .collect();
-        let first = rules.iter().find(|r| r.matches());
+        let first = rules.iter().zip(&self.shares).find(|(r, _)| r.matches());
         let grant = match (self.databases.get(request.database), first) {
             (None, _) => Err(Denial::UnknownDatabase),
             (Some(_), None) => Err(Denial::NoRule),
-            (Some(database), Some(rule)) => Ok(Grant {
+            (Some(database), Some((rule, share))) => Ok(Grant {
+                share: share.clone(),
                 client: rule.client.clone(),
                 database: database.clone(),
                 secret: rule

@@ -106,6 +106,9 @@ pub struct Record {
     /// The client's address.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<Arc<str>>,
+    /// The load balancer that says so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub via: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub database: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -152,6 +155,7 @@ impl Record {
             client: None,
             identity: None,
             source: None,
+            via: None,
             database: None,
             requested_user: None,
             application_name: None,

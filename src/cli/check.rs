@@ -44,6 +44,9 @@ pub(super) fn offline(file: &Path, config: &Config, out: &mut dyn Write) -> Resu
     for warning in warnings(config) {
         writeln!(out, "warning: {warning}")?;
     }
+    for note in worth(config) {
+        writeln!(out, "note: {note}")?;
+    }
     let problems = files::problems(config);
     for problem in &problems {
         writeln!(out, "problem: {problem}")?;
@@ -81,6 +84,39 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     ];
     table::write(out, &head, &rows)?;
     writeln!(out)
+}
+
+/// What the ways are worth in which clients are recognised.
+fn worth(config: &Config) -> Vec<String> {
+    let rules = |which: &dyn Fn(&Client) -> bool| {
+        let rules = config.clients.iter().filter(|c| which(c));
+        let names: Vec<String> = rules.map(|c| c.rule.to_string()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let by_address =
+        |c: &Client| c.unix_user.is_none() && c.loopback_user.is_none() && c.certificate.is_none();
+    let local = |c: &Client| {
+        let mut networks = c.network.iter().flatten();
+        networks.all(|n| n.network().is_loopback())
+    };
+    let mut notes = Vec::new();
+    if let Some(rules) = rules(&|c| by_address(c) && local(c)) {
+        notes.push(format!(
+            "rule {rules} lets in every user and program of this machine; loopback_user or unix_user tells them apart"
+        ));
+    }
+    if let Some(rules) = rules(&|c| by_address(c) && !local(c)) {
+        notes.push(format!(
+            "rule {rules} knows clients of other machines by their address alone: as good as the network's promise that nobody else can have it, and no good behind NAT; a certificate is better"
+        ));
+    }
+    if !config.listen.proxy_protocol.is_empty() {
+        notes.push(
+            "whoever can connect from a [listen] proxy_protocol network can claim any address"
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 fn listeners(config: &Config) -> String {

@@ -7,11 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{AuditSink, Config, ListenAddress, ListenTls, StoreKind};
-use crate::net::ClientTrust;
+use crate::net::{ClientTrust, tls};
 use crate::observe::Token;
 use crate::vault::KeySource;
 
@@ -27,7 +27,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     }
     if let Some(tls) = config.store.listen.as_ref().and_then(|l| l.tls.as_ref()) {
         list.check("[store] tls_certificate", certificates(&tls.certificate));
-        list.check("[store] tls_key", private_key(&tls.key));
+        list.check("[store] tls_key", tls::private_key(&tls.key));
     }
     if let AuditSink::File(path) = &config.audit.sink {
         list.check("[audit] path", can_be_written(path));
@@ -54,7 +54,7 @@ impl Problems {
             ListenTls::Off => {}
             ListenTls::Allow { certificate, key } | ListenTls::Require { certificate, key } => {
                 self.check("[listen] certificate", certificates(certificate));
-                self.check("[listen] key", private_key(key));
+                self.check("[listen] key", tls::private_key(key));
             }
         }
         if let Some(files) = &config.listen.client_ca {
@@ -105,12 +105,6 @@ fn certificates(path: &Path) -> Result<(), String> {
         return Err(format!("{name} has no certificate in PEM form"));
     }
     Ok(())
-}
-
-fn private_key(path: &Path) -> Result<(), String> {
-    PrivateKeyDer::from_pem_file(path)
-        .map(drop)
-        .map_err(|e| format!("{} has no usable private key: {e}", path.display()))
 }
 
 fn can(path: &Path, how: AccessFlags, verb: &str) -> Result<(), String> {
@@ -192,6 +186,10 @@ mod tests {
         };
         write("ca.pem", pair.cert.pem());
         write("tls.key", pair.signing_key.serialize_pem());
+        let own = fs::Permissions::from_mode(0o640);
+        for key in ["tls.key", "ca.pem"] {
+            fs::set_permissions(directory.path().join(key), own.clone()).expect("set");
+        }
         write("empty", String::new());
         directory
     }
@@ -244,9 +242,15 @@ mod tests {
             &tls("missing", "tls.key"),
             &["[listen] certificate", "missing"],
         );
+        let exposed = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(directory.path().join("tls.key"), exposed).expect("set");
+        one(
+            &tls("ca.pem", "tls.key"),
+            &["[listen] key", "mode 0644", "chmod 640"],
+        );
         one(
             &tls("ca.pem", "ca.pem"),
-            &["[listen] key", "no usable private key"],
+            &["[listen] key", "holds no PEM private key"],
         );
     }
 

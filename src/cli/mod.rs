@@ -3,7 +3,9 @@
 mod audit;
 mod check;
 pub mod demo;
+mod explain;
 mod files;
+mod harden;
 mod logging;
 mod online;
 mod rotate;
@@ -68,6 +70,8 @@ enum Command {
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Say which rule decides for a client, and why the others do not
+    Explain(explain::Args),
     /// Show pools, generations and drains of a running proxy
     Status(status::Args),
     /// Serve the embedded store and look after it: who may use it, its key, its backups
@@ -139,6 +143,7 @@ pub fn main() -> ExitCode {
 }
 
 fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
+    harden::keep_memory_private();
     match &cli.command {
         Command::Run => run::run(&cli.config, load(cli)?),
         Command::Check(args) => check::run(args, &cli.config, &load(cli)?, out),
@@ -156,6 +161,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         }
         Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),
         Command::Audit(command) => audit::run(command, || load(cli), out),
+        Command::Explain(args) => explain::run(args, &load(cli)?, out),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),
     }

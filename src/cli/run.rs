@@ -7,11 +7,13 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
-use super::Failure;
+use super::{Failure, harden};
 use crate::config::{self, Config};
 use crate::server::Proxy;
 
 pub(super) fn run(path: &Path, config: Config) -> Result<(), Failure> {
+    harden::become_user(config.listen.user.as_ref())?;
+    harden::allow_many_sockets();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

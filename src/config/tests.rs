@@ -638,7 +638,6 @@ databases = ["a"]
 [[client]]
 name = "shadowed"
 network = ["10.1.0.0/16"]
-unix_user = "x"
 users = ["u"]
 databases = ["a"]
 "#;
@@ -668,6 +667,60 @@ fn a_proxy_without_clients_is_warned_of() {
 }
 
 #[test]
+fn rules_that_match_nobody_are_warned_of() {
+    let found = |listen: &str, rule: &str| {
+        let text = format!(
+            "[listen]\n{listen}\n[database.orders]\nsecret = \"s\"\n\
+             [[client]]\nname = \"a\"\ndatabases = \"orders\"\n{rule}"
+        );
+        warnings(&valid(&text)).join("\n")
+    };
+    let unix = "address = \"unix:/run/pgvalet\"";
+    let tls = "certificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"";
+    for (listen, rule, why) in [
+        ("", "unix_user = 1", "no unix socket"),
+        (unix, "network = \"10.0.0.0/8\"", "no TCP address"),
+        (
+            unix,
+            "unix_user = 1\nnetwork = \"10.0.0.0/8\"",
+            "has no address",
+        ),
+        (
+            "",
+            "valid = { until = \"2001-01-01T00:00:00Z\" }\nnetwork = \"::1\"",
+            "time is over",
+        ),
+        (
+            &format!("{tls}\ntls = \"off\""),
+            "certificate = \"cn:a\"",
+            "tls is off",
+        ),
+        (
+            &format!("{tls}\n{unix}"),
+            "certificate = \"cn:a\"\nunix_user = 1",
+            "no TLS",
+        ),
+    ] {
+        let said = found(listen, rule);
+        assert!(
+            said.contains("can match nobody") && said.contains(why),
+            "{rule}: {said}"
+        );
+    }
+    assert_eq!(
+        found(tls, "certificate = \"cn:a\"\nnetwork = \"10.0.0.0/8\""),
+        ""
+    );
+    assert_eq!(
+        found(
+            "",
+            "valid = { until = \"2999-01-01T00:00:00Z\" }\nnetwork = \"::1\""
+        ),
+        ""
+    );
+}
+
+#[test]
 fn a_rule_that_matches_less_does_not_shadow() {
     let two = |first: &str, second: &str| {
         let rule = |keys: &str| format!("[[client]]\nname = \"x\"\n{keys}\n");
@@ -685,7 +738,9 @@ fn a_rule_that_matches_less_does_not_shadow() {
     assert!(!two(&wide, &format!("unix_user = 1\n{all}")));
     assert!(!two(&format!("{net}databases = \"a\""), &wide));
     assert!(!two(&format!("{wide}users = \"u\""), &wide));
-    assert!(!two(&format!("{wide}unix_user = 1"), &wide));
+    let day = "valid = { from = \"08:00\", until = \"18:00\" }";
+    assert!(two(&wide, &format!("{wide}{day}")));
+    assert!(!two(&format!("{wide}{day}"), &wide));
 }
 
 proptest! {

@@ -81,12 +81,57 @@ fn rules(config: &Config, list: &mut Vec<String>) {
                 "{rule} lets in all of {net}; a source address is the weakest identity, so name the networks you know"
             ));
         }
+        if let Some(why) = impossible(client, config) {
+            list.push(format!("{rule} can match nobody: {why}"));
+            continue;
+        }
         if let Some(earlier) = config.clients[..i].iter().find(|e| covers(e, client)) {
             list.push(format!(
                 "{rule} can never decide: {:?} (rule {}) stands before it and matches all that it matches",
                 &*earlier.name, earlier.rule
             ));
         }
+    }
+}
+
+/// Why no connection can have all that the rule asks for.
+fn impossible(rule: &Client, config: &Config) -> Option<&'static str> {
+    let (by_unix, by_loopback) = (rule.unix_user.is_some(), rule.loopback_user.is_some());
+    let by_tcp = rule.network.is_some() || by_loopback;
+    let has = |unix: bool| {
+        let is_unix = |a: &ListenAddress| matches!(a, ListenAddress::Unix { .. });
+        config.listen.addresses.iter().any(|a| is_unix(a) == unix)
+    };
+    let local = |net: &IpNet| {
+        let loopback = if matches!(net, IpNet::V4(_)) {
+            "127.0.0.0/8"
+        } else {
+            "::1/128"
+        };
+        loopback
+            .parse::<IpNet>()
+            .is_ok_and(|l| net.contains(&l) || l.contains(net))
+    };
+    if by_unix && by_tcp {
+        Some("a client by a unix socket has no address")
+    } else if by_unix && rule.certificate.is_some() {
+        Some("there is no TLS, and so no certificate, on a unix socket")
+    } else if by_unix && !has(true) {
+        Some("[listen] address has no unix socket")
+    } else if (by_tcp || rule.certificate.is_some()) && !has(false) {
+        Some("[listen] address has no TCP address")
+    } else if by_loopback && rule.network.as_ref().is_some_and(|n| !n.iter().any(local)) {
+        Some("none of its networks is loopback")
+    } else if rule.certificate.is_some() && config.listen.tls == ListenTls::Off {
+        Some("[listen] tls is off, so nobody shows a certificate")
+    } else if rule
+        .valid
+        .as_ref()
+        .is_some_and(|v| v.is_over(chrono::Utc::now()))
+    {
+        Some("its time is over")
+    } else {
+        None
     }
 }
 
@@ -117,5 +162,11 @@ fn covers(earlier: &Client, later: &Client) -> bool {
         .databases
         .iter()
         .all(|d| earlier.databases.contains(d));
-    network && unix_user && loopback_user && users && databases
+    let certificate = match (&earlier.certificate, &later.certificate) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(e), Some(l)) => l.iter().all(|name| e.contains(name)),
+    };
+    let valid = earlier.valid.is_none() || earlier.valid == later.valid;
+    network && unix_user && loopback_user && certificate && users && databases && valid
 }

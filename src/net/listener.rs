@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use socket2::SockRef;
@@ -41,6 +41,16 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
+/// Who may use a unix socket.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SocketAccess {
+    /// Permission bits.
+    pub mode: u32,
+    /// `None`: as the process makes it.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+}
+
 pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
@@ -69,7 +79,10 @@ const OPTIONS_ARE_INHERITED: bool = cfg!(target_os = "linux");
 
 impl Listener {
     /// Binds an address. A name may stand for several addresses: all of them.
-    pub async fn bind(address: &ListenAddress, socket_mode: u32) -> Result<Vec<Self>, ListenError> {
+    pub async fn bind(
+        address: &ListenAddress,
+        sockets: SocketAccess,
+    ) -> Result<Vec<Self>, ListenError> {
         match address {
             ListenAddress::Tcp { host, port } => {
                 let fail = |source| ListenError::Bind {
@@ -88,20 +101,25 @@ impl Listener {
             }
             ListenAddress::Unix { directory, port } => {
                 let path = directory.join(format!(".s.PGSQL.{port}"));
-                Ok(vec![Self::bind_unix(path, socket_mode).await?])
+                Ok(vec![Self::bind_unix(path, sockets).await?])
             }
         }
     }
 
-    async fn bind_unix(path: PathBuf, mode: u32) -> Result<Self, ListenError> {
+    async fn bind_unix(path: PathBuf, access: SocketAccess) -> Result<Self, ListenError> {
         let fail = |source| ListenError::Bind {
             address: path.display().to_string(),
             source,
         };
         remove_stale(&path).await?;
         let listener = UnixListener::bind(&path).map_err(fail)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(fail)?;
-        Ok(Self::Unix(listener, SocketFile(path)))
+        let listener = Self::Unix(listener, SocketFile(path.clone()));
+        if access.uid.is_some() || access.gid.is_some() {
+            chown(&path, access.uid, access.gid).map_err(fail)?;
+        }
+        // Last: until then nobody else may write to it, and so not connect.
+        fs::set_permissions(&path, fs::Permissions::from_mode(access.mode)).map_err(fail)?;
+        Ok(listener)
     }
 
     pub async fn accept(&self) -> io::Result<Accepted> {
@@ -160,7 +178,10 @@ mod tests {
             host: "127.0.0.1".into(),
             port: 0,
         };
-        let listener = Listener::bind(&address, 0).await.expect("bound").remove(0);
+        let listener = Listener::bind(&address, SocketAccess::default())
+            .await
+            .expect("bound")
+            .remove(0);
         let client = tokio::net::TcpStream::connect(listener.address())
             .await
             .expect("connected");

@@ -4,12 +4,13 @@ pub mod client_certificate;
 pub mod https;
 pub mod linger;
 pub mod listener;
+pub mod proxy_protocol;
 pub mod server_certificate;
 pub mod stream;
 pub mod tls;
 
 pub use client_certificate::{ClientTrust, Distrust};
 pub use linger::hang_up;
-pub use listener::{Accepted, Listener};
+pub use listener::{Accepted, Listener, SocketAccess};
 pub use server_certificate::ServerCertificate;
 pub use stream::{Peer, Socket, Stream};

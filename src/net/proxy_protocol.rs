@@ -101,7 +101,14 @@ fn version_1(line: &[u8]) -> Result<Proxied, ProxyError> {
     match words[..] {
         // What else stands there is to be ignored.
         ["PROXY", "UNKNOWN", ..] => Ok(Proxied::Itself),
-        ["PROXY", family @ ("TCP4" | "TCP6"), source, destination, from, to] => {
+        [
+            "PROXY",
+            family @ ("TCP4" | "TCP6"),
+            source,
+            destination,
+            from,
+            to,
+        ] => {
             let address = |text: &str| -> Option<IpAddr> {
                 match family {
                     "TCP4" => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
@@ -174,9 +181,18 @@ mod tests {
     #[test]
     fn headers_of_version_1() {
         for (line, proxied) in [
-            ("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", client("192.0.2.1:56324")),
-            ("PROXY TCP6 2001:db8::1 ::1 1 2\r\n", client("[2001:db8::1]:1")),
-            ("PROXY TCP6 ::ffff:10.0.0.1 ::1 1 2\r\n", client("10.0.0.1:1")),
+            (
+                "PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n",
+                client("192.0.2.1:56324"),
+            ),
+            (
+                "PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
+                client("[2001:db8::1]:1"),
+            ),
+            (
+                "PROXY TCP6 ::ffff:10.0.0.1 ::1 1 2\r\n",
+                client("10.0.0.1:1"),
+            ),
             ("PROXY UNKNOWN\r\n", Proxied::Itself),
             ("PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", Proxied::Itself),
         ] {

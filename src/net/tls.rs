@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +31,11 @@ pub enum TlsError {
         path: PathBuf,
         source: rustls::Error,
     },
+    #[error(
+        "{path} has mode {mode:04o}, so that everybody can read the private key in it; chmod 640 {path}",
+        path = path.display()
+    )]
+    Exposed { path: PathBuf, mode: u32 },
     #[error("the system has no usable root certificates; set tls_ca")]
     NoRoots,
     #[error("TLS cannot be configured: {0}")]
@@ -65,8 +71,20 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| TlsError::Pem {
+/// A key that everybody on the machine can read proves nothing.
+///
+/// # Errors
+/// [`TlsError`], also for that.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let text = read(path)?;
+    let mode = fs::metadata(path).map_or(0, |m| m.permissions().mode() & 0o777);
+    if mode & 0o004 != 0 {
+        return Err(TlsError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|_| TlsError::Pem {
         path: path.to_owned(),
         what: "private key",
     })

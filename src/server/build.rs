@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use nix::unistd::{Group, User};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
@@ -13,14 +14,14 @@ use tracing::{error, info};
 use super::rotation::Rotations;
 use crate::access::Policy;
 use crate::audit::{Audit, AuditError};
-use crate::config::{Config, Listen, ListenTls};
+use crate::config::{Config, Listen, ListenTls, UserRef};
 use crate::net::listener::ListenError;
 use crate::net::tls::TlsError;
-use crate::net::{ClientTrust, Listener, ServerCertificate};
+use crate::net::{ClientTrust, Listener, ServerCertificate, SocketAccess};
 use crate::observe::{self, Metrics, StatusSource};
 use crate::pool::Pool;
 use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
-use crate::session::{Context, Routes, Sessions, Tls};
+use crate::session::{self, Context, Routes, Sessions, Tls};
 use crate::vault::api::{Api, Door, ServeError, Trail};
 
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,8 @@ pub enum ServerError {
         address: String,
         source: std::io::Error,
     },
+    #[error("[listen] {key}: this machine knows no {name:?}")]
+    UnknownOwner { key: &'static str, name: String },
     #[error("[admin] {0}")]
     Token(#[from] observe::TokenError),
     #[error("{0}")]
@@ -86,8 +89,9 @@ impl Built {
         let metrics = Metrics::new();
         // Addresses first: a second proxy by mistake must not touch the log.
         let mut listeners = Vec::new();
+        let sockets = socket_access(&config.listen)?;
         for address in &config.listen.addresses {
-            listeners.extend(Listener::bind(address, config.listen.socket_mode).await?);
+            listeners.extend(Listener::bind(address, sockets).await?);
         }
         let admin = bind_admin(&config).await?;
         let client_trust = match &config.listen.client_ca {
@@ -123,6 +127,8 @@ impl Built {
             metrics,
             tls,
             client_trust,
+            proxy_protocol: config.listen.proxy_protocol.clone(),
+            door: Arc::new(session::Door::new(config.listen.guard.clone())),
             handshake_timeout: config.listen.handshake_timeout,
             clients: Arc::new(Semaphore::new(config.listen.max_clients)),
         });
@@ -195,6 +201,36 @@ fn client_tls(listen: &Listen, trust: Option<&Arc<ClientTrust>>) -> Result<Tls, 
         ListenTls::Off => Tls::Off,
         ListenTls::Allow { certificate, key } => Tls::Allow(shown(certificate, key)?),
         ListenTls::Require { certificate, key } => Tls::Require(shown(certificate, key)?),
+    })
+}
+
+fn socket_access(listen: &Listen) -> Result<SocketAccess, ServerError> {
+    let unknown = |key, name: &str| ServerError::UnknownOwner {
+        key,
+        name: name.to_owned(),
+    };
+    let uid = match &listen.socket_owner {
+        None => None,
+        Some(UserRef::Uid(uid)) => Some(*uid),
+        Some(UserRef::Name(name)) => {
+            let user = User::from_name(name).ok().flatten();
+            let user = user.ok_or_else(|| unknown("socket_owner", name))?;
+            Some(user.uid.as_raw())
+        }
+    };
+    let gid = match &listen.socket_group {
+        None => None,
+        Some(UserRef::Uid(gid)) => Some(*gid),
+        Some(UserRef::Name(name)) => {
+            let group = Group::from_name(name).ok().flatten();
+            let group = group.ok_or_else(|| unknown("socket_group", name))?;
+            Some(group.gid.as_raw())
+        }
+    };
+    Ok(SocketAccess {
+        mode: listen.socket_mode,
+        uid,
+        gid,
     })
 }
 

@@ -1,51 +1,283 @@
 //! From accept to a session, or to a refusal with a record.
+//!
+//! One deadline covers all of it that depends on the client. What a session
+//! then waits for is ours (a server connection, a rotation), and has limits of
+//! its own.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{self, timeout, timeout_at};
 use tracing::{debug, info};
 
 use super::Session;
 use super::ask_token;
 use super::context::{Context, NotAdded};
+use super::door::{Knock, Origin};
 use super::handshake::{Handshake, Refusal, handshake};
 use super::start::{self, Failed};
 use crate::access::token::Rejected;
-use crate::access::{Certificate, Evidence, Request};
+use crate::access::{Evidence, Grant, Request};
 use crate::audit::{Event, Outcome, Record};
-use crate::net::{Accepted, Stream, hang_up};
+use crate::net::{Accepted, Peer, Socket, Stream, hang_up};
+use crate::pool::Settings;
 use crate::wire::ClientError;
-use crate::wire::startup::Startup;
+use crate::wire::startup::{Startup, StartupError};
+
+/// Denials are given at multiples of this time after the start-up packet, so
+/// that how long the decision took tells nothing about what was decided.
+const DENIAL_TICK: Duration = Duration::from_millis(50);
+
+/// What came of a connection before its client was known.
+enum Arrival {
+    Admitted(Box<Admitted>),
+    Cancel {
+        pid: u32,
+        key: Vec<u8>,
+    },
+    /// It ended, and whatever there is to say about that has been said.
+    Over,
+    /// It ended without the client being told.
+    Broken(&'static str),
+}
+
+/// A client that was let in, with what its session begins with.
+struct Admitted {
+    session: Session,
+    stream: Stream,
+    startup: Startup,
+    settings: Settings,
+    grant: Grant,
+    _permit: OwnedSemaphorePermit,
+}
 
 /// Serves one connection to its end.
 pub async fn serve(context: Arc<Context>, accepted: Accepted) {
-    let (mut evidence, local) = (Evidence::new(accepted.peer.clone()), accepted.local);
-    let greeted = timeout(context.handshake_timeout, handshake(accepted, &context)).await;
-    match greeted {
-        Err(_) => note(&context, &evidence, "handshake_timeout").await,
-        Ok(Err(broken)) => {
-            debug!(peer = %evidence.peer, "handshake broken off: {broken}");
-            if let Some(reason) = broken.reason() {
-                note(&context, &evidence, reason).await;
+    let deadline = time::Instant::now() + context.handshake_timeout;
+    let mut evidence = Evidence::new(accepted.peer);
+    evidence.local = accepted.local;
+    let origin = match context.expects_proxy_header(&evidence) {
+        true => Origin::Proxy,
+        false => Origin::of(&evidence),
+    };
+    let knock = context.door.knock(origin);
+    let arrival = tokio::select! {
+        arrival = timeout_at(deadline, receive(&context, accepted.socket, &mut evidence, &knock)) => {
+            arrival.unwrap_or(Arrival::Broken("handshake_timeout"))
+        }
+        () = knock.gives_way() => Arrival::Broken("too_many_handshakes"),
+    };
+    drop(knock);
+    match arrival {
+        Arrival::Admitted(admitted) => {
+            let Admitted {
+                session,
+                stream,
+                startup,
+                settings,
+                grant,
+                _permit,
+            } = *admitted;
+            session.run(stream, &startup, settings, &grant).await;
+        }
+        Arrival::Cancel { pid, key } => {
+            if !context.sessions.cancel(pid, &key).await {
+                note(&context, &evidence, "cancel_key").await;
             }
         }
-        Ok(Ok(Handshake::Cancel { pid, key })) => context.sessions.cancel(pid, &key).await,
-        Ok(Ok(Handshake::Refused(stream, refusal))) => {
+        Arrival::Broken(reason) => note(&context, &evidence, reason).await,
+        Arrival::Over => {}
+    }
+}
+
+impl Context {
+    /// Whether a connection has to begin with a PROXY header.
+    pub(super) fn expects_proxy_header(&self, evidence: &Evidence) -> bool {
+        match evidence.peer {
+            Peer::Tcp(address) => self
+                .proxy_protocol
+                .iter()
+                .any(|net| net.contains(&address.ip())),
+            Peer::Unix { .. } => false,
+        }
+    }
+}
+
+async fn receive(
+    context: &Arc<Context>,
+    socket: Socket,
+    evidence: &mut Evidence,
+    knock: &Knock,
+) -> Arrival {
+    match handshake(socket, evidence, context, knock).await {
+        Err(broken) => {
+            debug!(peer = %evidence.peer, "handshake broken off: {broken}");
+            broken.reason().map_or(Arrival::Over, Arrival::Broken)
+        }
+        Ok(Handshake::Cancel { pid, key }) => Arrival::Cancel { pid, key },
+        Ok(Handshake::Refused(stream, refusal)) => {
             let (error, reason) = match refusal {
+                Refusal::Startup(e @ StartupError::ProxyHeader) => {
+                    (ClientError::Startup(e), "proxy_header")
+                }
                 Refusal::Startup(e) => (ClientError::Startup(e), "malformed"),
                 Refusal::TlsRequired => (ClientError::TlsRequired, "tls_required"),
             };
-            let record = denial(&evidence);
-            deny(&context, stream, record, reason, Failed::Client(error)).await;
+            let denied = Denied::new(denial(evidence), reason, error);
+            deny(context, evidence, stream, denied).await;
+            Arrival::Over
         }
-        Ok(Ok(Handshake::Start(stream, startup))) => {
-            evidence.certificate = Certificate::read(stream.peer_certificates()).map(Arc::new);
-            admit(context, stream, evidence, local, startup).await;
+        Ok(Handshake::Start(stream, startup)) => {
+            let began = Instant::now();
+            let mut stream = stream;
+            match admit(context, evidence, &startup, &mut stream).await {
+                Ok((session, settings, grant, permit)) => Arrival::Admitted(Box::new(Admitted {
+                    session,
+                    stream,
+                    startup,
+                    settings,
+                    grant,
+                    _permit: permit,
+                })),
+                Err(NotAdmitted::Gone(reason)) => Arrival::Broken(reason),
+                Err(NotAdmitted::Denied(denied)) => {
+                    let ticks = began.elapsed().as_nanos() / DENIAL_TICK.as_nanos() + 1;
+                    let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
+                    let at = began + DENIAL_TICK.saturating_mul(ticks);
+                    time::sleep_until(at.into()).await;
+                    deny(context, evidence, stream, *denied).await;
+                    Arrival::Over
+                }
+            }
         }
+    }
+}
+
+/// A refusal: what is recorded, and what the client is told.
+struct Denied {
+    record: Record,
+    reason: &'static str,
+    error: Failed,
+}
+
+/// Why nobody was let in.
+enum NotAdmitted {
+    Denied(Box<Denied>),
+    /// Nobody is there any more to be told.
+    Gone(&'static str),
+}
+
+impl Denied {
+    fn new(record: Record, reason: &'static str, error: impl Into<Failed>) -> Self {
+        let error = error.into();
+        Self {
+            record,
+            reason,
+            error,
+        }
+    }
+}
+
+/// Identifies and authorises.
+async fn admit(
+    context: &Arc<Context>,
+    evidence: &mut Evidence,
+    startup: &Startup,
+    stream: &mut Stream,
+) -> Result<(Session, Settings, Grant, OwnedSemaphorePermit), NotAdmitted> {
+    let mut record = denial(evidence);
+    record.database = Some(startup.database.as_str().into());
+    record.requested_user = Some(startup.user.as_str().into());
+    record.application_name = startup.parameter("application_name").map(Into::into);
+    record.tls = stream.tls_version().map(Into::into);
+
+    let routes = context.routes.load_full();
+    if routes.policy.asks_whose(evidence) {
+        ask_for_account(evidence).await;
+    }
+    let asked = ask_token::gather(context, stream, &routes.policy, evidence, startup);
+    let rejected = asked
+        .await
+        .map_err(|gone| NotAdmitted::Gone(gone.reason()))?;
+    let request = Request {
+        evidence,
+        database: &startup.database,
+        user: &startup.user,
+        now: Utc::now(),
+    };
+    let decision = routes.policy.decide(&request);
+    record.identity = Some(Arc::new(evidence.identity()));
+    let refuse = |record: &Record, reason, error: ClientError| {
+        NotAdmitted::Denied(Box::new(Denied::new(record.clone(), reason, error)))
+    };
+    let grant = match decision.grant {
+        Ok(grant) => grant,
+        Err(denial) => {
+            debug!("{}", decision.why_not(&request));
+            let reason = rejected.map_or(denial.reason(), Rejected::reason);
+            return Err(refuse(&record, reason, ClientError::Denied));
+        }
+    };
+    record.client = Some(grant.client.name.clone());
+    record.rule = Some(grant.client.rule);
+
+    let Ok(permit) = context.clients.clone().try_acquire_owned() else {
+        return Err(refuse(
+            &record,
+            "too_many_clients",
+            ClientError::TooManyClients,
+        ));
+    };
+    let settings = start::settings(startup).map_err(|e| refuse(&record, "parameter", e))?;
+    // Rules and pools are made from the same configuration.
+    let pool = routes
+        .pool(&grant)
+        .ok_or_else(|| refuse(&record, "no_pool", ClientError::Denied))?;
+    let evidence = Arc::new(evidence.clone());
+    let handle = context
+        .sessions
+        .add(&grant, &startup.user, evidence)
+        .map_err(|e| match e {
+            NotAdded::TooManyOfRule => {
+                refuse(&record, "too_many_clients", ClientError::TooManyClients)
+            }
+            NotAdded::TooManyOfDatabase => {
+                let error = ClientError::TooManyClientsOf(grant.database.name.clone());
+                refuse(&record, "too_many_clients", error)
+            }
+            NotAdded::NoRandomNumbers => {
+                refuse(&record, "no_random_numbers", ClientError::NoRandomNumbers)
+            }
+        })?;
+    if handle.evidence.certificate.is_some() || !Arc::ptr_eq(&routes, &context.routes.load()) {
+        context.recheck(&handle);
+    }
+    let session = Session {
+        context: context.clone(),
+        handle,
+        pool,
+        share: grant.share.clone(),
+        record,
+        began: Instant::now(),
+    };
+    Ok((session, settings, grant, permit))
+}
+
+/// A name service may take its time; nobody else must wait for it.
+async fn ask_for_account(evidence: &mut Evidence) {
+    let asked = {
+        let mut evidence = evidence.clone();
+        tokio::task::spawn_blocking(move || {
+            evidence.ask_for_account();
+            evidence
+        })
+    };
+    // Without an answer nothing is known, and no rule that asks for it matches.
+    if let Ok(known) = asked.await {
+        *evidence = known;
     }
 }
 
@@ -53,17 +285,42 @@ pub async fn serve(context: Arc<Context>, accepted: Accepted) {
 fn denial(evidence: &Evidence) -> Record {
     let mut record = Record::new(Event::SessionDeny);
     record.source = Some(evidence.peer.to_string().into());
+    record.via = evidence.via.map(|via| via.to_string().into());
     record.outcome = Some(Outcome::Failure);
     record
 }
 
-/// Counts and records a client that cannot be told anything.
+/// Counts and records a client that cannot be told anything. Beyond the rate at
+/// which its address may be denied it is only counted.
 async fn note(context: &Context, evidence: &Evidence, reason: &'static str) {
-    info!(source = %evidence.peer, "client denied: {reason}");
     context.metrics.denial(reason);
+    if !context.door.may_record(Origin::of(evidence)) {
+        return;
+    }
+    info!(source = %evidence.peer, "client denied: {reason}");
     let mut record = denial(evidence);
     record.reason = Some(reason.into());
     let _ = context.audit.record_durably(record).await;
+}
+
+async fn deny(context: &Context, evidence: &Evidence, stream: Stream, denied: Denied) {
+    let Denied {
+        mut record,
+        reason,
+        error,
+    } = denied;
+    context.metrics.denial(reason);
+    context.door.denial(Origin::of(evidence)).await;
+    info!(
+        source = record.source.as_deref(),
+        database = record.database.as_deref(),
+        "client denied: {reason}"
+    );
+    record.reason = Some(reason.into());
+    record.sqlstate = Some(error.sqlstate().into());
+    // Recorded before it is told; where that fails, it has been counted.
+    let _ = context.audit.record_durably(record).await;
+    refuse(context, stream, |out| error.fatal(out)).await;
 }
 
 /// Tells a client why it is not let in.
@@ -82,127 +339,4 @@ pub(super) async fn refuse(
     if matches!(said, Ok(Ok(()))) {
         hang_up(&mut stream).await;
     }
-}
-
-/// Identifies, authorises, and records both outcomes.
-async fn admit(
-    context: Arc<Context>,
-    mut stream: Stream,
-    mut evidence: Evidence,
-    local: Option<SocketAddr>,
-    startup: Startup,
-) {
-    let mut record = denial(&evidence);
-    record.database = Some(startup.database.as_str().into());
-    record.requested_user = Some(startup.user.as_str().into());
-    record.application_name = startup.parameter("application_name").map(Into::into);
-    record.tls = stream.tls_version().map(Into::into);
-
-    let routes = context.routes.load_full();
-    if routes.policy.asks_whose(&evidence) {
-        evidence = ask_for_account(evidence, local).await;
-    }
-    let asked = ask_token::gather(
-        &context,
-        &mut stream,
-        &routes.policy,
-        &mut evidence,
-        &startup,
-    );
-    let rejected = match asked.await {
-        Ok(rejected) => rejected,
-        Err(gone) => return context.metrics.denial(gone.reason()),
-    };
-    let request = Request {
-        evidence: &evidence,
-        database: &startup.database,
-        user: &startup.user,
-        now: Utc::now(),
-    };
-    let decision = routes.policy.decide(&request);
-    let grant = match decision.grant {
-        Ok(grant) => grant,
-        Err(denial) => {
-            debug!("{}", decision.why_not(&request));
-            record.identity = Some(Arc::new(evidence.identity()));
-            let denied = Failed::Client(ClientError::Denied);
-            let reason = rejected.map_or(denial.reason(), Rejected::reason);
-            return deny(&context, stream, record, reason, denied).await;
-        }
-    };
-    record.client = Some(grant.client.name.clone());
-    record.identity = Some(grant.identity.clone());
-    record.rule = Some(grant.client.rule);
-
-    let Ok(_permit) = context.clients.clone().try_acquire_owned() else {
-        let error = Failed::Client(ClientError::TooManyClients);
-        return deny(&context, stream, record, "too_many_clients", error).await;
-    };
-    let settings = match start::settings(&startup) {
-        Ok(settings) => settings,
-        Err(e) => return deny(&context, stream, record, "parameter", e.into()).await,
-    };
-    let Some(pool) = routes.pool(&grant) else {
-        // Rules and pools are made from the same configuration.
-        let error = Failed::Client(ClientError::Denied);
-        return deny(&context, stream, record, "no_pool", error).await;
-    };
-    let evidence = Arc::new(evidence);
-    let handle = match context.sessions.add(&grant, &startup.user, evidence) {
-        Ok(handle) => handle,
-        Err(NotAdded::NoRandomNumbers) => {
-            let error = Failed::Client(ClientError::NoRandomNumbers);
-            return deny(&context, stream, record, "no_random_numbers", error).await;
-        }
-        Err(NotAdded::TooManyOfDatabase) => {
-            let error = ClientError::TooManyClientsOf(grant.database.name.clone());
-            let error = Failed::Client(error);
-            return deny(&context, stream, record, "too_many_clients", error).await;
-        }
-    };
-    if handle.evidence.certificate.is_some() || !Arc::ptr_eq(&routes, &context.routes.load()) {
-        context.recheck(&handle);
-    }
-    drop(routes);
-    let session = Session {
-        context,
-        handle,
-        pool,
-        record,
-        began: Instant::now(),
-    };
-    session.run(stream, &startup, settings, &grant).await;
-}
-
-/// A name service may take its time; nobody else must wait for it.
-async fn ask_for_account(evidence: Evidence, local: Option<SocketAddr>) -> Evidence {
-    let asked = {
-        let mut evidence = evidence.clone();
-        tokio::task::spawn_blocking(move || {
-            evidence.ask_for_account(local);
-            evidence
-        })
-    };
-    // Without an answer nothing is known, and no rule that asks for it matches.
-    asked.await.unwrap_or(evidence)
-}
-
-pub(super) async fn deny(
-    context: &Context,
-    stream: Stream,
-    mut record: Record,
-    reason: &'static str,
-    error: Failed,
-) {
-    info!(
-        source = record.source.as_deref(),
-        database = record.database.as_deref(),
-        "client denied: {reason}"
-    );
-    context.metrics.denial(reason);
-    record.reason = Some(reason.into());
-    record.sqlstate = Some(error.sqlstate().into());
-    // Recorded before it is told; where that fails, it has been counted.
-    let _ = context.audit.record_durably(record).await;
-    refuse(context, stream, |out| error.fatal(out)).await;
 }

@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::task::AtomicWaker;
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tracing::info;
 
+use super::door::Door;
 use super::limits::{Activity, Limits, QueryMark};
 use crate::access::{Evidence, Grant, Policy};
 use crate::audit::Audit;
@@ -31,6 +33,9 @@ pub struct Context {
     pub tls: Tls,
     /// Whose certificates are accepted.
     pub client_trust: Option<Arc<ClientTrust>>,
+    /// Networks whose PROXY headers are believed, and expected.
+    pub proxy_protocol: Vec<IpNet>,
+    pub door: Arc<Door>,
     pub handshake_timeout: Duration,
     /// One permit a client.
     pub clients: Arc<Semaphore>,
@@ -336,6 +341,8 @@ impl Handle {
 /// Why a client that the rules let in got no session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAdded {
+    /// As many of its name as its rule allows are there.
+    TooManyOfRule,
     /// As many as its database allows are there.
     TooManyOfDatabase,
     /// The system has none.
@@ -355,6 +362,12 @@ impl Sessions {
     ) -> Result<Arc<Handle>, NotAdded> {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let mut by_pid = self.by_pid.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(most) = grant.client.max_clients {
+            let of_it = |h: &&Arc<Handle>| h.client == grant.client.name;
+            if by_pid.values().filter(of_it).count() >= most {
+                return Err(NotAdded::TooManyOfRule);
+            }
+        }
         if let Some(most) = grant.database.max_clients {
             let of_it = |h: &&Arc<Handle>| h.database == grant.database.name;
             if by_pid.values().filter(of_it).count() >= most {
@@ -442,12 +455,14 @@ impl Sessions {
 
     /// A cancel request: forwarded to the backend that the session holds this
     /// moment, or breaking off its wait for one.
-    pub async fn cancel(&self, pid: u32, key: &[u8]) {
+    /// `false`: the key belongs to nobody.
+    pub async fn cancel(&self, pid: u32, key: &[u8]) -> bool {
         let Some(handle) = self.find(pid, key) else {
-            return;
+            return false;
         };
         if !handle.cancel_backend(|| true).await {
             handle.signal(Signal::Cancel);
         }
+        true
     }
 }

@@ -5,13 +5,17 @@
 //! become a part of it, and break it (CVE-2021-23214).
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 use super::context::{Context, Tls};
+use super::door::{Knock, Origin};
+use crate::access::{Certificate, Evidence};
+use crate::net::proxy_protocol::{self, Proxied, ProxyError};
 use crate::net::tls::ALPN;
-use crate::net::{Accepted, Distrust, Peer, ServerCertificate, Stream};
+use crate::net::{Distrust, Peer, ServerCertificate, Socket, Stream};
 use crate::wire::startup::{Startup, StartupError, StartupPacket, body_length};
 
 /// How a handshake ended.
@@ -44,6 +48,8 @@ pub enum Broken {
     NoAlpn,
     #[error("TLS: {0}")]
     Tls(rustls::Error),
+    #[error("{0}")]
+    Proxy(#[from] ProxyError),
     #[error("the certificate of a resumed session: {}", .0.reason())]
     Distrusted(Distrust),
 }
@@ -52,7 +58,8 @@ impl Broken {
     /// Why, for a record; `None` for a client that just went away.
     pub fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::Io(_) => None,
+            Self::Io(_) | Self::Proxy(ProxyError::Io(_)) => None,
+            Self::Proxy(_) => Some("proxy_header"),
             Self::Repeated | Self::Cancel | Self::NoAlpn => Some("malformed"),
             Self::Tls(e) => Some(Distrust::of(e).map_or("tls", Distrust::reason)),
             Self::Distrusted(distrust) => Some(distrust.reason()),
@@ -71,10 +78,22 @@ impl Broken {
     }
 }
 
-pub async fn handshake(accepted: Accepted, context: &Context) -> Result<Handshake, Broken> {
+/// What becomes known on the way goes into `evidence`.
+pub async fn handshake(
+    mut socket: Socket,
+    evidence: &mut Evidence,
+    context: &Context,
+    knock: &Knock,
+) -> Result<Handshake, Broken> {
     let tls = &context.tls;
-    let mut stream = Stream::Plain(accepted.socket);
-    let local = matches!(accepted.peer, Peer::Unix { .. });
+    if context.expects_proxy_header(evidence) {
+        if let Proxied::Client(client) = proxy_protocol::read(&mut socket).await? {
+            evidence.is_proxied_for(client);
+        }
+        knock.is_from(Origin::of(evidence));
+    }
+    let mut stream = Stream::Plain(socket);
+    let local = matches!(evidence.peer, Peer::Unix { .. });
     // Direct TLS, as libpq 17 does with sslnegotiation=direct: no request first.
     if let (Stream::Plain(socket), Some(certificate)) = (&stream, context.tls.certificate())
         && !local
@@ -106,6 +125,7 @@ pub async fn handshake(accepted: Accepted, context: &Context) -> Result<Handshak
                 if plain && matches!(tls, Tls::Require(_)) {
                     return Ok(Handshake::Refused(stream, Refusal::TlsRequired));
                 }
+                evidence.certificate = Certificate::read(stream.peer_certificates()).map(Arc::new);
                 return Ok(Handshake::Start(stream, startup));
             }
         }
@@ -154,6 +174,9 @@ async fn begin_tls(
 async fn read_packet(stream: &mut Stream) -> io::Result<Result<StartupPacket, StartupError>> {
     let mut word = [0; 4];
     stream.read_exact(&mut word).await?;
+    if proxy_protocol::is_header(word) {
+        return Ok(Err(StartupError::ProxyHeader));
+    }
     let length = match body_length(word) {
         Ok(length) => length,
         Err(e) => return Ok(Err(e)),

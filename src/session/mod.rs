@@ -1,6 +1,7 @@
 //! One client, from accept to goodbye.
 //!
 //! * `handshake` TLS and the start-up packet
+//! * `door`      those who are not known yet: how many, and how often they are denied
 //! * `admit`     from accept to a session or a refusal, under one deadline
 //! * `ask_token` a token, as a password or by SASL
 //! * `start`     parameters, greeting
@@ -16,6 +17,7 @@ mod admit;
 mod ask_token;
 mod backend;
 mod context;
+mod door;
 mod frontend;
 mod handshake;
 mod limits;
@@ -31,6 +33,7 @@ mod tests;
 
 pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, PIN_REASONS, Routes, Sessions, Signal, Tls};
+pub use door::Door;
 pub use limits::{Overdue, Sweep};
 pub use revoke::Cause;
 
@@ -38,17 +41,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::access::Grant;
 use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
 use crate::net::Stream;
-use crate::pool::{Generation, Pool, Profile};
+use crate::pool::{Generation, Lease, Pool, Profile};
 use crate::upstream::Backend;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
-use admit::{deny, refuse};
+use admit::refuse;
 use limits::Phase;
 use relay::{Halt, Relay};
 use start::Failed;
@@ -74,7 +78,7 @@ enum Greeted {
     /// Settings to be in force on whatever server connection it gets.
     Pooled(Arc<Profile>),
     /// A server connection for itself alone.
-    Dedicated(crate::pool::Lease),
+    Dedicated(Lease),
 }
 
 /// A client that was let in.
@@ -82,6 +86,8 @@ struct Session {
     context: Arc<Context>,
     handle: Arc<Handle>,
     pool: Arc<Pool>,
+    /// What its rule's clients may hold of the pool.
+    share: Option<Arc<Semaphore>>,
     /// What its records have in common.
     record: Record,
     began: Instant,
@@ -116,8 +122,8 @@ impl Session {
     ) {
         if let Err(()) = self.record_start().await {
             let error = Failed::Client(ClientError::AuditUnavailable);
-            let record = self.record.clone();
-            return deny(&self.context, stream, record, "audit", error).await;
+            self.context.metrics.denial("audit");
+            return refuse(&self.context, stream, |out| error.fatal(out)).await;
         }
         let clients = self.context.metrics.gauge(
             "pgvalet_client_connections",
@@ -288,14 +294,36 @@ impl Session {
         }
     }
 
+    /// A server connection, within what the rule allows.
+    async fn lease(&self) -> Result<(Lease, Option<OwnedSemaphorePermit>), ClientError> {
+        let part = match &self.share {
+            None => None,
+            Some(share) => {
+                let part = timeout(
+                    self.pool.database.pool_wait_timeout,
+                    share.clone().acquire_owned(),
+                );
+                let database = self.pool.database.name.clone();
+                let timed_out = |_| ClientError::PoolWaitTimeout(database);
+                // It is never closed.
+                part.await.map_err(timed_out)?.ok()
+            }
+        };
+        let lease = self.pool.checkout().await;
+        let lease = lease.map_err(|e| start::checkout_error(&self.pool, e))?;
+        Ok((lease, part))
+    }
+
     /// Waits for a server connection. `Ok(false)`: the client is gone; `Ok(true)`:
     /// there is one, or what needed it has been cancelled.
     async fn checkout(&self, relay: &mut Relay) -> Result<bool, ClientError> {
         self.handle.forget_cancel();
         self.handle.activity.set(Phase::Elsewhere, 0);
         tokio::select! {
-            lease = self.pool.checkout() => {
-                relay.begin(lease.map_err(|e| start::checkout_error(&self.pool, e))?);
+            lease = self.lease() => {
+                let (lease, part) = lease?;
+                relay.part = part;
+                relay.begin(lease);
                 Ok(true)
             }
             () = relay.client_leaves() => Ok(false),

@@ -8,6 +8,8 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
 use super::frontend::{Frontend, Restored, Watch};
@@ -44,6 +46,8 @@ pub(super) struct Relay {
     pub handle: Arc<Handle>,
     pub mode: PoolMode,
     pub lease: Option<Lease>,
+    /// Of what the client's rule may hold, as long as there is a lease.
+    pub part: Option<OwnedSemaphorePermit>,
     /// What the client expects to be set.
     pub profile: Arc<Profile>,
     /// What it brought at start-up: DISCARD ALL and RESET lead back to it.
@@ -101,6 +105,7 @@ impl Relay {
             pool,
             handle,
             lease: None,
+            part: None,
             initial: profile.clone(),
             profile,
             pinned: None,
@@ -242,6 +247,7 @@ impl Relay {
         self.handle.hold(None);
         self.count();
         self.replies.shrink();
+        self.part = None;
         self.front.listens.restored = Restored::No;
         self.lease.take()
     }

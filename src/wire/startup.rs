@@ -90,6 +90,9 @@ pub enum StartupError {
     Cancel,
     #[error("invalid value for parameter \"replication\"")]
     Replication,
+    /// Of somebody who is no load balancer that is believed.
+    #[error("invalid length of startup packet")]
+    ProxyHeader,
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
 }

@@ -28,6 +28,7 @@ mod limits;
 mod listen;
 mod programs;
 mod protocol;
+mod proxy_protocol;
 mod raw;
 mod rds;
 mod replication;

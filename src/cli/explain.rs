@@ -1,0 +1,230 @@
+//! `pgvalet explain`: which rule decides, and why the others do not.
+
+use std::fs;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use nix::unistd::User;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::json;
+
+use super::{Failure, table};
+use crate::access::{Account, Certificate, Decision, Evidence, Policy, Request};
+use crate::config::Config;
+use crate::net::{ClientTrust, Peer};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    pgvalet explain --database orders --from 10.0.0.7 --user api\n  \
+    pgvalet explain --database orders --unix-user settlement\n  \
+    pgvalet explain --database orders --from 10.0.0.7 --certificate client.pem --json\n\n\
+    Exit codes: 0 let in, 1 denied")]
+pub(super) struct Args {
+    /// The database that is asked for
+    #[arg(long)]
+    database: String,
+
+    /// The user name that is asked for
+    #[arg(long, default_value = "anyone")]
+    user: String,
+
+    /// The address that the client comes from
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "unix_user")]
+    from: Option<IpAddr>,
+
+    /// The user at the other end of a unix socket, by name or id
+    #[arg(long, value_name = "USER", conflicts_with = "loopback_user")]
+    unix_user: Option<String>,
+
+    /// The user who holds the other end of a TCP connection over loopback
+    #[arg(long, value_name = "USER")]
+    loopback_user: Option<String>,
+
+    /// The certificate that the client shows, PEM
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+
+    /// The moment to decide for, RFC 3339; else now
+    #[arg(long, value_name = "TIME")]
+    at: Option<DateTime<Utc>>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    let (evidence, note) = evidence(args, config)?;
+    let request = Request {
+        evidence: &evidence,
+        database: &args.database,
+        user: &args.user,
+        now: args.at.unwrap_or_else(Utc::now),
+    };
+    let decision = Policy::new(config, None).decide(&request);
+    if args.json {
+        let value = as_json(&decision, &request, note.as_deref());
+        writeln!(out, "{value:#}")?;
+    } else {
+        as_text(&decision, &request, note.as_deref(), out)?;
+    }
+    match decision.grant {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::Shown),
+    }
+}
+
+/// What pgvalet would know of such a client; and why it would not even be asked
+/// for the rules, if so.
+fn evidence(args: &Args, config: &Config) -> Result<(Evidence, Option<String>), Failure> {
+    let mut evidence = match (&args.unix_user, args.from, &args.loopback_user) {
+        (Some(user), _, _) => {
+            let account = account(user)?;
+            Evidence {
+                account: Some(account.clone()),
+                ..Evidence::new(Peer::Unix {
+                    uid: account.uid,
+                    gid: account.gid.unwrap_or(account.uid),
+                    pid: None,
+                })
+            }
+        }
+        (None, from, Some(user)) => Evidence {
+            account: Some(account(user)?),
+            ..tcp(from.unwrap_or(IpAddr::from([127, 0, 0, 1])))
+        },
+        (None, Some(from), None) => tcp(from),
+        (None, None, None) => {
+            return Err(Failure::Usage(
+                "where does the client come from? add --from ADDRESS, --unix-user USER or --loopback-user USER".to_owned(),
+            ));
+        }
+    };
+    let Some(path) = &args.certificate else {
+        return Ok((evidence, None));
+    };
+    let unusable = || Failure::Failed(format!("{} holds no certificate", path.display()));
+    let chain = CertificateDer::pem_slice_iter(&fs::read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| unusable())?;
+    let certificate = Certificate::read(&chain).ok_or_else(unusable)?;
+    let note = match &config.listen.client_ca {
+        None => {
+            Some("[listen] client_ca is not set, so clients are asked for no certificate".into())
+        }
+        Some(files) => {
+            let trust = ClientTrust::load(files).map_err(|e| Failure::Failed(e.to_string()))?;
+            let distrust = trust.check(&chain).err();
+            distrust.map(|d| format!("the TLS handshake fails: {}", d.reason()))
+        }
+    };
+    if note.is_none() {
+        evidence.certificate = Some(Arc::new(certificate));
+    }
+    Ok((evidence, note))
+}
+
+fn tcp(from: IpAddr) -> Evidence {
+    Evidence::new(Peer::Tcp(SocketAddr::new(from.to_canonical(), 0)))
+}
+
+/// A user by name or id.
+fn account(user: &str) -> Result<Account, Failure> {
+    if let Ok(uid) = user.parse() {
+        return Ok(Account::of(uid));
+    }
+    match User::from_name(user).ok().flatten() {
+        Some(found) => Ok(Account {
+            gid: Some(found.gid.as_raw()),
+            ..Account::of(found.uid.as_raw())
+        }),
+        None => Err(Failure::Failed(format!(
+            "this machine knows no user {user:?}"
+        ))),
+    }
+}
+
+/// What a rule says, in a word.
+fn verdict(decision: &Decision, rule: usize) -> &'static str {
+    let weighed = decision.rules.iter().find(|r| r.client.rule == rule);
+    let decides = matches!(&decision.grant, Ok(grant) if grant.client.rule == rule);
+    match weighed {
+        Some(_) if decides => "decides",
+        Some(r) if r.matches() => "comes later",
+        _ => "no match",
+    }
+}
+
+fn as_text(
+    decision: &Decision,
+    request: &Request<'_>,
+    note: Option<&str>,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match &decision.grant {
+        Ok(grant) => writeln!(
+            out,
+            "let in as {:?} by rule {}, with secret {}",
+            &*grant.client.name, grant.client.rule, grant.secret
+        )?,
+        Err(denial) => writeln!(out, "denied: {}", denial.reason())?,
+    }
+    if let Some(note) = note {
+        writeln!(out, "{note}")?;
+    }
+    writeln!(out)?;
+    let rows: Vec<Vec<String>> = decision
+        .rules
+        .iter()
+        .map(|r| {
+            vec![
+                r.client.rule.to_string(),
+                r.client.name.to_string(),
+                verdict(decision, r.client.rule).to_owned(),
+                r.because(request).join("; "),
+            ]
+        })
+        .collect();
+    table::write(out, &[">RULE", "CLIENT", "VERDICT", "BECAUSE"], &rows)?;
+    Ok(())
+}
+
+fn as_json(decision: &Decision, request: &Request<'_>, note: Option<&str>) -> serde_json::Value {
+    let rules: Vec<serde_json::Value> = decision
+        .rules
+        .iter()
+        .map(|r| {
+            let mismatches: Vec<serde_json::Value> = r
+                .mismatches
+                .iter()
+                .map(|m| {
+                    let because = m.because(&r.client, request);
+                    json!({ "condition": m.condition(), "because": because })
+                })
+                .collect();
+            json!({
+                "rule": r.client.rule,
+                "client": &*r.client.name,
+                "verdict": verdict(decision, r.client.rule),
+                "mismatches": mismatches,
+            })
+        })
+        .collect();
+    let mut value = match &decision.grant {
+        Ok(grant) => json!({
+            "decision": "granted",
+            "client": &*grant.client.name,
+            "rule": grant.client.rule,
+            "database": &*grant.database.name,
+            "secret": grant.secret.as_str(),
+        }),
+        Err(denial) => json!({ "decision": "denied", "reason": denial.reason() }),
+    };
+    value["note"] = note.into();
+    value["rules"] = rules.into();
+    value
+}
