@@ -34,6 +34,7 @@ mod rds;
 mod replication;
 mod rotate_script;
 mod rotation;
+mod rotation_windows;
 mod secure;
 mod state;
 mod statement_mode;

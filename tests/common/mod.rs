@@ -13,6 +13,7 @@ pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod http;
+pub mod ledger;
 pub mod moto;
 pub mod pki;
 pub mod proxy;

@@ -1,0 +1,290 @@
+//! A rotation stops at each of its steps, as when the rotator is killed, and
+//! no client sees anything, neither then nor when it goes on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use pgvalet::secret::{AWSCURRENT, AWSPENDING, EmbeddedStore, SecretId, SecretStore, VersionId};
+use zeroize::Zeroizing;
+
+use super::common::ledger::{self, Habit, Ledger};
+use super::common::{Cluster, Proxy, Session, eventually, new_password};
+
+/// Longer than a login takes on a busy machine, shorter than one would wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A secret that rotates, and the clients of the database that uses it.
+struct Subject {
+    name: &'static str,
+    /// Its users: one, or two in turn.
+    users: Vec<String>,
+    /// Which of them AWSCURRENT names.
+    turn: usize,
+    load: Option<Ledger>,
+}
+
+struct World {
+    cluster: Cluster,
+    proxy: Proxy,
+    store: Arc<dyn SecretStore>,
+    admin: Session,
+}
+
+const HABITS: [Habit; 5] = [
+    Habit::Stays,
+    Habit::Stays,
+    Habit::ComesAndGoes,
+    Habit::ComesAndGoes,
+    Habit::ComesAndGoes,
+];
+
+const SUBJECTS: [(&str, &str, usize); 4] = [
+    ("single_tx", "transaction", 1),
+    ("single_session", "session", 1),
+    ("pair_tx", "transaction", 2),
+    ("pair_session", "session", 2),
+];
+
+impl World {
+    async fn new() -> (Self, Vec<Subject>) {
+        let cluster = Cluster::start().await;
+        ledger::create(&cluster).await;
+        let mut builder = Proxy::builder();
+        let mut subjects = Vec::new();
+        for (name, mode, count) in SUBJECTS {
+            let users: Vec<String> = ["", "_clone"][..count]
+                .iter()
+                .map(|suffix| format!("{name}{suffix}"))
+                .collect();
+            let password = new_password();
+            for user in &users {
+                cluster.create_role(user, &password).await;
+            }
+            // A short life: new logins all the time, so also in every window.
+            let pool_size = if mode == "session" { 7 } else { 3 };
+            let body = format!(
+                "secret = \"{name}\"\npool_mode = \"{mode}\"\npool_size = {pool_size}\nserver_lifetime = \"1s\""
+            );
+            builder = builder
+                .secret(name, &cluster.secret(&users[0], &password))
+                .database(name, &body);
+            subjects.push(Subject {
+                name,
+                users,
+                turn: 0,
+                load: None,
+            });
+        }
+        let proxy = builder.start().await;
+        let path = |name: &str| proxy.directory().join(name);
+        let (db, key) = (path("store.db"), path("store.key"));
+        let store = EmbeddedStore::open(&db, &key).await.expect("the store");
+        let admin = cluster.superuser().await;
+        let world = Self {
+            cluster,
+            proxy,
+            store: Arc::new(store),
+            admin,
+        };
+        for (n, subject) in subjects.iter_mut().enumerate() {
+            let dsn = world.proxy.dsn(subject.name);
+            let first = i32::try_from(n).expect("few") * 100;
+            subject.load = Some(Ledger::start(&dsn, subject.name, first, &HABITS));
+        }
+        (world, subjects)
+    }
+
+    /// The rotation has stopped: every client works on, on connections of which
+    /// some at least logged in since.
+    async fn nobody_notices(&self, window: &str, subjects: &[Subject]) {
+        let now = self.admin.value("select clock_timestamp()").await;
+        let before: Vec<_> = subjects.iter().map(Subject::progress).collect();
+        for (subject, before) in subjects.iter().zip(before) {
+            let worked = || {
+                let now = subject.progress();
+                now.iter()
+                    .zip(&before)
+                    .all(|(now, before)| *now >= before + 8)
+            };
+            let users = subject.users.join("','");
+            let logins = format!(
+                "select count(*) from pg_stat_activity where usename in ('{users}') and backend_start > '{now}'"
+            );
+            let what = format!("{window}: clients of {} work on", subject.name);
+            eventually(&what, PATIENCE, || async {
+                let broken = subject.load.as_ref().is_some_and(Ledger::broken);
+                let fresh = self.admin.value(&logins).await != "0";
+                (broken || worked() && fresh).then_some(())
+            })
+            .await;
+        }
+    }
+
+    async fn put(&self, subject: &Subject, stage: &str, user: &str, password: &str) -> VersionId {
+        let value = self.cluster.secret(user, password);
+        self.proxy.watch_for(&value);
+        let stages = vec![stage.to_owned()];
+        let id = subject.id();
+        let put = self.store.put(&id, Zeroizing::new(value), stages, None);
+        put.await.expect("put")
+    }
+
+    async fn alter(&self, user: &str, password: &str) {
+        let sql = format!("alter role \"{user}\" password '{password}'");
+        self.admin.batch_execute(&sql).await.expect("altered");
+    }
+
+    async fn promote(&self, subject: &Subject, version: &VersionId) {
+        let described = self.store.describe(&subject.id()).await.expect("described");
+        let from = described.staged(AWSCURRENT).cloned();
+        let to = Some(version.clone());
+        let id = subject.id();
+        let moved = self.store.move_stage(&id, AWSCURRENT, to, from);
+        moved.await.expect("promoted");
+    }
+
+    async fn strip_pending(&self, subject: &Subject, version: &VersionId) {
+        let from = Some(version.clone());
+        let id = subject.id();
+        let moved = self.store.move_stage(&id, AWSPENDING, None, from);
+        moved.await.expect("stripped");
+    }
+
+    /// The version a pool uses, as the status tells it.
+    async fn in_force(&self, subject: &Subject) -> String {
+        let status = self.proxy.status().await;
+        let secrets = status["secrets"].as_array().expect("a list");
+        let secret = secrets.iter().find(|s| s["secret"] == subject.name);
+        let version = &secret.expect("this secret")["version"];
+        version.as_str().unwrap_or_default().to_owned()
+    }
+
+    async fn wait_in_force(&self, subject: &Subject, version: &VersionId) {
+        let what = format!("{}: {version} is in force", subject.name);
+        eventually(&what, PATIENCE, || async {
+            (self.in_force(subject).await == version.as_str()).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Subject {
+    fn id(&self) -> SecretId {
+        SecretId::new(self.name)
+    }
+
+    fn progress(&self) -> Vec<i64> {
+        self.load.as_ref().map(Ledger::progress).unwrap_or_default()
+    }
+
+    /// Whom the next version names.
+    fn next_user(&self) -> &str {
+        &self.users[(self.turn + 1) % self.users.len()]
+    }
+
+    fn is_single(&self) -> bool {
+        self.users.len() == 1
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_stops_at_every_step_and_nobody_notices() {
+    let (world, mut subjects) = World::new().await;
+    world.nobody_notices("before anything", &subjects).await;
+
+    // createSecret: AWSPENDING has a value that Postgres does not know.
+    let mut pending = Vec::new();
+    for s in &subjects {
+        let password = new_password();
+        let version = world.put(s, AWSPENDING, s.next_user(), &password).await;
+        pending.push((version, password));
+    }
+    world.nobody_notices("createSecret", &subjects).await;
+
+    // setSecret, killed between ALTER and COMMIT.
+    world.admin.batch_execute("begin").await.expect("begun");
+    for (s, (_, password)) in subjects.iter().zip(&pending) {
+        world.alter(s.next_user(), password).await;
+    }
+    // Its own connection, as the killed one is in its transaction.
+    let other = world.cluster.superuser().await;
+    let logins = "select count(*) from pg_stat_activity where backend_start > now() - interval '1 second' and usename <> 'postgres'";
+    eventually("ALTER is open: there are logins", PATIENCE, || async {
+        (other.value(logins).await != "0").then_some(())
+    })
+    .await;
+    world.admin.batch_execute("rollback").await.expect("undone");
+    world.nobody_notices("ALTER before COMMIT", &subjects).await;
+
+    // setSecret and testSecret are done: only AWSPENDING logs in.
+    for (s, (_, password)) in subjects.iter().zip(&pending) {
+        world.alter(s.next_user(), password).await;
+    }
+    world.nobody_notices("setSecret", &subjects).await;
+    for (s, (version, _)) in subjects.iter().zip(&pending) {
+        if s.is_single() {
+            world.wait_in_force(s, version).await;
+        } else {
+            assert_ne!(world.in_force(s).await, version.as_str(), "too early");
+        }
+    }
+
+    // finishSecret.
+    for (s, (version, _)) in subjects.iter_mut().zip(&pending) {
+        world.promote(s, version).await;
+        s.turn = (s.turn + 1) % s.users.len();
+        world.wait_in_force(s, version).await;
+    }
+    world.nobody_notices("finishSecret", &subjects).await;
+
+    // The rotation is cancelled at its worst: Postgres has the password of a
+    // version that no label leads to.
+    let mut stray = Vec::new();
+    for s in &subjects {
+        let password = new_password();
+        let version = world.put(s, AWSPENDING, s.next_user(), &password).await;
+        world.strip_pending(s, &version).await;
+        world.alter(s.next_user(), &password).await;
+        stray.push(version);
+    }
+    world.nobody_notices("cancelled", &subjects).await;
+    for (s, version) in subjects.iter().zip(&stray) {
+        if s.is_single() {
+            world.wait_in_force(s, version).await;
+        }
+    }
+
+    // Somebody puts a version by hand into all of this, and gives Postgres its
+    // password only later.
+    let mut by_hand = Vec::new();
+    for s in &subjects {
+        let password = new_password();
+        let version = world.put(s, AWSCURRENT, s.next_user(), &password).await;
+        by_hand.push((version, password));
+    }
+    world.nobody_notices("a Put in the middle", &subjects).await;
+    for (s, (version, password)) in subjects.iter_mut().zip(&by_hand) {
+        let user = s.next_user().to_owned();
+        world.alter(&user, password).await;
+        world.wait_in_force(s, version).await;
+        s.turn = (s.turn + 1) % s.users.len();
+    }
+    world
+        .nobody_notices("the Put has come true", &subjects)
+        .await;
+
+    let closed = join_all(subjects.iter_mut().map(|s| {
+        let load = s.load.take().expect("running");
+        load.close(&world.cluster)
+    }))
+    .await;
+    for closed in closed {
+        let transactions = closed.unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert!(transactions > 200, "{transactions} prove nothing");
+    }
+    let drains: Vec<_> = world.proxy.audit();
+    let count = |event: &str| drains.iter().filter(|r| r["event"] == event).count();
+    assert!(count("drain.start") >= count("drain.end"));
+    world.proxy.assert_no_leak().await;
+}
