@@ -313,6 +313,64 @@ impl SecretStore for AwsStore {
         })
     }
 
+    fn policy<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let request = self.client.get_resource_policy().secret_id(id.as_str());
+            let answer = request.send().await.map_err(|e| about(id, e))?;
+            Ok(answer.resource_policy)
+        })
+    }
+
+    fn put_policy<'a>(
+        &'a self,
+        id: &'a SecretId,
+        text: String,
+        block_public: bool,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let request = self.client.put_resource_policy().secret_id(id.as_str());
+            let request = request
+                .resource_policy(text)
+                .block_public_policy(block_public);
+            request.send().await.map_err(|e| about(id, e))?;
+            Ok(())
+        })
+    }
+
+    fn delete_policy<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let request = self.client.delete_resource_policy().secret_id(id.as_str());
+            request.send().await.map_err(|e| about(id, e))?;
+            Ok(())
+        })
+    }
+
+    fn validate_policy<'a>(
+        &'a self,
+        id: &'a SecretId,
+        text: String,
+    ) -> StoreFuture<'a, Vec<(String, String)>> {
+        Box::pin(async move {
+            let request = self
+                .client
+                .validate_resource_policy()
+                .secret_id(id.as_str());
+            let answer = request.resource_policy(text).send().await;
+            let answer = answer.map_err(|e| about(id, e))?;
+            let errors = answer.validation_errors.unwrap_or_default().into_iter();
+            let mut findings: Vec<(String, String)> = errors
+                .map(|e| {
+                    let check = e.check_name.unwrap_or_default();
+                    (check, e.error_message.unwrap_or_default())
+                })
+                .collect();
+            if !answer.policy_validation_passed && findings.is_empty() {
+                findings.push(("PolicyValidationPassed".into(), "false".into()));
+            }
+            Ok(findings)
+        })
+    }
+
     fn changes(&self) -> Option<watch::Receiver<u64>> {
         self.changes.clone()
     }

@@ -235,6 +235,27 @@ pub trait SecretStore: Send + Sync + 'static {
     /// RestoreSecret.
     fn restore<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, ()>;
 
+    /// GetResourcePolicy.
+    fn policy<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Option<String>>;
+
+    /// PutResourcePolicy.
+    fn put_policy<'a>(
+        &'a self,
+        id: &'a SecretId,
+        text: String,
+        block_public: bool,
+    ) -> StoreFuture<'a, ()>;
+
+    /// DeleteResourcePolicy.
+    fn delete_policy<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, ()>;
+
+    /// ValidateResourcePolicy: names of checks that failed, and why.
+    fn validate_policy<'a>(
+        &'a self,
+        id: &'a SecretId,
+        text: String,
+    ) -> StoreFuture<'a, Vec<(String, String)>>;
+
     /// A store that can tell when anything in it changed gives a counter that
     /// moves at every change, by whatever process; others are only polled.
     fn changes(&self) -> Option<watch::Receiver<u64>> {

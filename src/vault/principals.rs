@@ -161,7 +161,7 @@ fn new_key(tx: &Tx<'_>, principal: &Principal) -> Result<NewKey, VaultError> {
     Ok(NewKey { id, secret })
 }
 
-fn find(tx: &Tx<'_>, name: &str) -> Result<Option<Principal>, VaultError> {
+pub fn find(tx: &Tx<'_>, name: &str) -> Result<Option<Principal>, VaultError> {
     Ok(tx
         .sql
         .prepare_cached(&format!("SELECT {COLUMNS} FROM principal WHERE name = ?1"))?

@@ -11,4 +11,5 @@ mod durability;
 mod kms;
 mod leak;
 mod place;
+mod policies;
 mod rekey;

@@ -4,6 +4,7 @@
 //! arguments are seen by every process of the machine.
 
 mod output;
+mod policy;
 mod value;
 
 use std::io::{self, IsTerminal, Read, Write};
@@ -119,6 +120,12 @@ pub enum SecretCommand {
         #[arg(long)]
         now: bool,
     },
+    /// The policy that says who may do what with a secret
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet secret policy put prod/orders --file policy.json"
+    )]
+    Policy(policy::PolicyCommand),
     /// Take a deletion back within its recovery window
     #[command(after_help = "Example:\n  pgvalet secret restore prod/orders")]
     Restore {
@@ -183,6 +190,10 @@ pub enum SecretCommandError {
     TooLong(String),
     #[error("there is no value in {0}; give it on standard input or with --file")]
     Empty(String),
+    #[error("{0} has no policy")]
+    NoPolicy(SecretId),
+    #[error("{}", findings(.0))]
+    Findings(Vec<(String, String)>),
     #[error("cannot write the answer: {0}")]
     Write(io::Error),
 }
@@ -195,9 +206,21 @@ impl SecretCommandError {
             | Self::NotText(_)
             | Self::TooLong(_)
             | Self::Empty(_) => 2,
-            Self::Store(_) | Self::Read { .. } | Self::Write(_) => 1,
+            Self::Store(_)
+            | Self::Read { .. }
+            | Self::NoPolicy(_)
+            | Self::Findings(_)
+            | Self::Write(_) => 1,
         }
     }
+}
+
+fn findings(findings: &[(String, String)]) -> String {
+    let lines: Vec<String> = findings
+        .iter()
+        .map(|(check, message)| format!("{check}: {message}"))
+        .collect();
+    lines.join("\n")
 }
 
 /// Where a command reads and writes.
@@ -330,6 +353,7 @@ async fn execute(
                 _ => format!("{id} is deleted\n"),
             }
         }
+        SecretCommand::Policy(command) => policy::run(command, store, &mut io).await?,
         SecretCommand::Restore { name } => {
             let id = SecretId::new(name);
             store.restore(&id).await?;

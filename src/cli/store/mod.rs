@@ -1,6 +1,7 @@
 //! `pgvalet store`: serving the embedded store, and looking after it.
 
 mod backup;
+mod policy;
 mod principal;
 mod rekey;
 mod restore;
@@ -28,6 +29,13 @@ pub enum StoreCommand {
         after_help = "Example:\n  pgvalet store principal add orders-api --policy policy.json"
     )]
     Principal(principal::Command),
+    /// Ask what policies decide
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet store policy simulate --principal orders-api \\\n      \
+        --action GetSecretValue --secret prod/orders"
+    )]
+    Policy(policy::Command),
     /// Copy the store into a file, while it serves
     #[command(
         after_help = "Example:\n  pgvalet store backup /backup/store-$(date +%F).db\n\n\
@@ -56,6 +64,10 @@ pub fn run(command: &StoreCommand, config: &Config, out: &mut dyn Write) -> Resu
         StoreCommand::Principal(command) => block_on(async {
             let vault = place.open().await?;
             principal::run(command, &vault, out).await
+        }),
+        StoreCommand::Policy(command) => block_on(async {
+            let vault = place.open().await?;
+            policy::run(command, &vault, out).await
         }),
         StoreCommand::Backup(args) => backup::run(args, &place, out),
         StoreCommand::Restore(args) => restore::run(args, &place, out),

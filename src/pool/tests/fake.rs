@@ -179,6 +179,26 @@ impl SecretStore for Store {
         })
     }
 
+    fn policy<'a>(&'a self, _: &'a SecretId) -> StoreFuture<'a, Option<String>> {
+        never()
+    }
+
+    fn put_policy<'a>(&'a self, _: &'a SecretId, _: String, _: bool) -> StoreFuture<'a, ()> {
+        never()
+    }
+
+    fn delete_policy<'a>(&'a self, _: &'a SecretId) -> StoreFuture<'a, ()> {
+        never()
+    }
+
+    fn validate_policy<'a>(
+        &'a self,
+        _: &'a SecretId,
+        _: String,
+    ) -> StoreFuture<'a, Vec<(String, String)>> {
+        never()
+    }
+
     fn changes(&self) -> Option<watch::Receiver<u64>> {
         Some(self.changes.subscribe())
     }

@@ -192,11 +192,16 @@ impl Authorizer {
 /// Adds the keys that every call has.
 fn of_the_call(mut context: Context, caller: &Caller, now: tx::Millis) -> Context {
     let at = DateTime::<Utc>::from(tx::time(now));
-    context.add(
-        "aws:CurrentTime",
-        at.to_rfc3339_opts(SecondsFormat::Secs, true),
-    );
-    context.add("aws:EpochTime", at.timestamp().to_string());
+    // A simulation may bring a time of its own; a request cannot.
+    if !context.has("aws:CurrentTime") {
+        context.add(
+            "aws:CurrentTime",
+            at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        );
+    }
+    if !context.has("aws:EpochTime") {
+        context.add("aws:EpochTime", at.timestamp().to_string());
+    }
     context.add("aws:SecureTransport", caller.peer.secure.to_string());
     if let Some(address) = caller.peer.address {
         context.add("aws:SourceIp", address.to_string());

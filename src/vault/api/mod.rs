@@ -25,6 +25,7 @@ mod secrets;
 mod serve;
 mod shapes;
 mod signature;
+mod simulate;
 mod tags;
 mod trail;
 mod values;
@@ -32,6 +33,7 @@ mod versions;
 
 pub use error::ApiError;
 pub use serve::{Door, ServeError};
+pub use simulate::{Simulated, Simulation};
 pub use trail::Trail;
 
 use std::cell::RefCell;

@@ -40,6 +40,19 @@ const OPERATIONS: &[&str] = &[
     "ValidateResourcePolicy",
 ];
 
+/// The operation that a policy or a user means, with or without the service.
+pub fn operation(text: &str) -> Option<&'static str> {
+    let bare = match text.split_once(':') {
+        Some((service, bare)) if service.eq_ignore_ascii_case("secretsmanager") => bare,
+        Some(_) => return None,
+        None => text,
+    };
+    OPERATIONS
+        .iter()
+        .copied()
+        .find(|operation| operation.eq_ignore_ascii_case(bare))
+}
+
 /// Keys whose fixed value says who asks or from where, so that "anyone" is not
 /// anyone any more.
 const NARROWING: &[&str] = &[

@@ -22,7 +22,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Caller, Check, Finding, locks_out, of_secret, public, validate};
+pub use check::{Caller, Check, Finding, locks_out, of_secret, operation, public, validate};
 pub use document::{DOCUMENT_LIMIT, Kind, Policy, PolicyError};
 pub use evaluate::{By, Decision, evaluate};
 pub use request::{Context, Principal, Request};

@@ -51,6 +51,10 @@ impl Context {
         values.push(value.into());
     }
 
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(&key.to_lowercase())
+    }
+
     /// [`Context::add`], for building one in an expression.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {

@@ -1,0 +1,90 @@
+//! `pgvalet secret policy`: the resource policy of a secret.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{Io, SecretCommandError, value};
+use crate::secret::{SecretId, SecretStore};
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum PolicyCommand {
+    /// Print it
+    #[command(after_help = "Example:\n  pgvalet secret policy get prod/orders")]
+    Get {
+        /// Name or ARN
+        name: String,
+    },
+    /// Attach one; refused if it lets in everybody or locks its author out
+    #[command(after_help = "Example:\n  pgvalet secret policy put prod/orders --file policy.json")]
+    Put {
+        /// Name or ARN
+        name: String,
+        /// Read the policy from this file instead of standard input
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Attach it even if it lets in everybody
+        #[arg(long)]
+        allow_public: bool,
+    },
+    /// Say what is to be said against one, without attaching it
+    #[command(
+        after_help = "Example:\n  pgvalet secret policy validate prod/orders --file policy.json"
+    )]
+    Validate {
+        /// Name or ARN
+        name: String,
+        /// Read the policy from this file instead of standard input
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Take it away
+    #[command(after_help = "Example:\n  pgvalet secret policy delete prod/orders")]
+    Delete {
+        /// Name or ARN
+        name: String,
+    },
+}
+
+/// What the command answers.
+pub(super) async fn run(
+    command: PolicyCommand,
+    store: &dyn SecretStore,
+    io: &mut Io<'_>,
+) -> Result<String, SecretCommandError> {
+    Ok(match command {
+        PolicyCommand::Get { name } => {
+            let id = SecretId::new(name);
+            match store.policy(&id).await? {
+                Some(policy) => format!("{}\n", policy.trim_end()),
+                None => return Err(SecretCommandError::NoPolicy(id)),
+            }
+        }
+        PolicyCommand::Put {
+            name,
+            file,
+            allow_public,
+        } => {
+            let text = value::read(file.as_deref(), io)?;
+            let id = SecretId::new(name);
+            store
+                .put_policy(&id, text.to_string(), !allow_public)
+                .await?;
+            format!("{id} has the policy\n")
+        }
+        PolicyCommand::Validate { name, file } => {
+            let text = value::read(file.as_deref(), io)?;
+            let id = SecretId::new(name);
+            let findings = store.validate_policy(&id, text.to_string()).await?;
+            if !findings.is_empty() {
+                return Err(SecretCommandError::Findings(findings));
+            }
+            "nothing is to be said against it\n".to_owned()
+        }
+        PolicyCommand::Delete { name } => {
+            let id = SecretId::new(name);
+            store.delete_policy(&id).await?;
+            format!("{id} has no policy\n")
+        }
+    })
+}
