@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -168,6 +169,8 @@ async fn a_proxy_serves_its_store_over_tls_and_follows_what_is_put_there() {
     let (certificate, key) = (tls.path().join("c.pem"), tls.path().join("k.pem"));
     fs::write(&certificate, made.cert.pem()).expect("written");
     fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    // A key that everybody can read is refused.
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("a mode");
     let port = free_port();
     let base = tls.path().display();
     let proxy = Proxy::builder()
