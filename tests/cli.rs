@@ -131,7 +131,10 @@ fn a_file_that_cannot_be_used_is_exit_code_1() {
         out.contains("problem: [listen] certificate: none.crt"),
         "{out}"
     );
-    assert!(out.contains("problem: [listen] key: none.key"), "{out}");
+    assert!(
+        out.contains("problem: [listen] key: cannot read none.key"),
+        "{out}"
+    );
 }
 
 #[test]
