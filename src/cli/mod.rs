@@ -8,6 +8,7 @@ mod files;
 mod harden;
 mod logging;
 mod online;
+mod refresh;
 mod rotate;
 mod run;
 pub mod secret;
@@ -74,6 +75,8 @@ enum Command {
     Explain(explain::Args),
     /// Show pools, generations and drains of a running proxy
     Status(status::Args),
+    /// Have a running proxy look at its secrets now
+    Refresh(refresh::Args),
     /// Serve the embedded store and look after it: who may use it, its key, its backups
     #[command(
         subcommand,
@@ -163,6 +166,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Explain(args) => explain::run(args, &load(cli)?, out),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
+        Command::Refresh(args) => block_on(refresh::run(args, &load(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),
     }
 }

@@ -27,6 +27,14 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
 
 /// The status of the proxy that runs with this configuration.
 pub(super) async fn ask(config: &Config) -> Result<Status, Failure> {
+    let (address, token) = admin(config)?;
+    observe::fetch(&address, token.as_ref())
+        .await
+        .map_err(|e| Failure::Failed(e.to_string()))
+}
+
+/// Where the proxy that runs with this configuration can be asked.
+pub(super) fn admin(config: &Config) -> Result<(String, Option<Token>), Failure> {
     let Some(address) = &config.admin.address else {
         return Err(Failure::Usage(
             "the configuration switches the admin listener off, so there is nobody to ask; set [admin] address"
@@ -37,9 +45,7 @@ pub(super) async fn ask(config: &Config) -> Result<Status, Failure> {
         None => None,
         Some(path) => Some(Token::read(path).map_err(|e| Failure::Failed(e.to_string()))?),
     };
-    observe::fetch(&reachable(address), token.as_ref())
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))
+    Ok((reachable(address), token))
 }
 
 /// A listener on all addresses is asked on loopback.
@@ -98,11 +104,34 @@ fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         "VERSION",
         "STAGES",
         "USER",
+        "ADOPTED AS",
         "CONFIRMED",
-        "TRIED IN VAIN",
         "LAST ERROR",
     ];
     writeln!(out)?;
+    table::write(out, &head, &rows)?;
+    tried(status, out)
+}
+
+/// The way to the version in force, or why there is none.
+fn tried(status: &Status, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows = Vec::new();
+    for s in &status.secrets {
+        rows.extend(s.candidates_tried.iter().map(|c| {
+            vec![
+                s.secret.to_string(),
+                c.version.to_string(),
+                c.standing.to_string(),
+                c.at.clone(),
+                c.why.to_string(),
+            ]
+        }));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let head = ["SECRET", "TRIED IN VAIN", "AS", "AT", "BECAUSE"];
     table::write(out, &head, &rows)
 }
 
@@ -175,8 +204,8 @@ fn secret(s: &SecretStatus) -> Vec<String> {
         or_dash(s.version.as_deref()),
         or_dash(Some(&s.stages.join(","))),
         or_dash(s.user.as_deref()),
+        or_dash(s.adopted_as.as_deref()),
         or_dash(s.confirmed_at.as_deref()),
-        or_dash(Some(&s.candidates_tried.join(","))),
         or_dash(s.last_error.as_deref()),
     ]
 }
@@ -235,7 +264,11 @@ mod tests {
             "a",
             "transaction",
         ]);
-        assert!(text.contains("33333333-cccc") && text.contains("the store did not answer"));
+        assert!(
+            text.contains("33333333-cccc  AWSPENDING  2026-01-02T04:00:10Z"),
+            "{text}"
+        );
+        assert!(text.contains("the store did not answer"));
         assert!(text.starts_with("pgvalet 0.1.0, process 42, since 2026-01-02T03:04:05Z: ready\n"));
     }
 

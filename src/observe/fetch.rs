@@ -1,17 +1,22 @@
-//! Asking a running proxy for its status.
+//! Asking a running proxy: how it stands, and to look at its secrets.
 
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::{Request, StatusCode, header};
+use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
-use super::{Status, Token};
+use super::{Refreshed, Status, Token};
 
 /// For all of it, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A store that is slow is waited for.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Thousands of pools fit; another program's answer has an end.
 const LARGEST: usize = 16 * 1024 * 1024;
@@ -26,22 +31,73 @@ pub enum FetchError {
         address: String,
         error: std::io::Error,
     },
-    #[error("{0} did not answer within 5 seconds")]
-    Timeout(String),
+    #[error("{address} did not answer within {} seconds", limit.as_secs())]
+    Timeout { address: String, limit: Duration },
     #[error("the proxy at {0} wants another token; check [admin] token_file")]
     Refused(String),
+    #[error("the proxy at {0} follows no such secret; `pgvalet status` lists those it does")]
+    NoSuchSecret(String),
     #[error("what answers at {address} is no pgvalet: {error}")]
     Foreign { address: String, error: String },
 }
 
 /// Asks the admin listener at `address` (`host:port`) for `/status`.
+///
+/// # Errors
+/// [`FetchError`].
 pub async fn fetch(address: &str, token: Option<&Token>) -> Result<Status, FetchError> {
-    tokio::time::timeout(TIMEOUT, ask(address, token))
-        .await
-        .unwrap_or_else(|_| Err(FetchError::Timeout(address.to_owned())))
+    within(
+        TIMEOUT,
+        address,
+        ask(address, token, Method::GET, "/status"),
+    )
+    .await
 }
 
-async fn ask(address: &str, token: Option<&Token>) -> Result<Status, FetchError> {
+/// Has the proxy look at one secret, or at all of them, now.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn refresh(
+    address: &str,
+    token: Option<&Token>,
+    secret: Option<&str>,
+) -> Result<Vec<Refreshed>, FetchError> {
+    let path = match secret {
+        Some(secret) => {
+            let name = utf8_percent_encode(secret, NON_ALPHANUMERIC);
+            format!("/refresh?secret={name}")
+        }
+        None => "/refresh".to_owned(),
+    };
+    within(
+        LOOK_TIMEOUT,
+        address,
+        ask(address, token, Method::POST, &path),
+    )
+    .await
+}
+
+async fn within<T>(
+    limit: Duration,
+    address: &str,
+    answer: impl Future<Output = Result<T, FetchError>>,
+) -> Result<T, FetchError> {
+    let timed_out = |_| FetchError::Timeout {
+        address: address.to_owned(),
+        limit,
+    };
+    tokio::time::timeout(limit, answer)
+        .await
+        .map_err(timed_out)?
+}
+
+async fn ask<T: DeserializeOwned>(
+    address: &str,
+    token: Option<&Token>,
+    method: Method,
+    path: &str,
+) -> Result<T, FetchError> {
     let stream = TcpStream::connect(address)
         .await
         .map_err(|error| FetchError::NotRunning {
@@ -55,7 +111,10 @@ async fn ask(address: &str, token: Option<&Token>) -> Result<Status, FetchError>
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|e| foreign(&e))?;
-    let mut request = Request::get("/status").header(header::HOST, address);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, address);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, token.header());
     }
@@ -69,6 +128,7 @@ async fn ask(address: &str, token: Option<&Token>) -> Result<Status, FetchError>
             .map_err(|e| foreign(&e))?;
         match response.status() {
             StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Err(FetchError::NoSuchSecret(address.to_owned())),
             StatusCode::UNAUTHORIZED => return Err(FetchError::Refused(address.to_owned())),
             other => return Err(foreign(&format!("it answers {other}"))),
         }

@@ -1,5 +1,5 @@
 //! The HTTP listener for those who run the proxy: `/metrics`, `/livez`,
-//! `/readyz`, `/status`.
+//! `/readyz`, `/status`, and `POST /refresh`.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -185,6 +185,7 @@ fn router(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(render))
         .route("/status", get(status))
+        .route("/refresh", post(refresh))
         .route_layer(from_fn_with_state(admin.clone(), guard));
     Router::new()
         .route("/livez", get(async || "ok\n"))
@@ -222,6 +223,23 @@ async fn render(State(admin): State<Admin>) -> impl IntoResponse {
 
 async fn status(State(admin): State<Admin>) -> impl IntoResponse {
     Json(admin.source.status())
+}
+
+/// `/refresh?secret=NAME`; without a name, all of them.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    secret: Option<String>,
+}
+
+/// For event hooks: a rotation that has just finished need not wait for the
+/// next look. Many at once cost one question, since looks are shared.
+async fn refresh(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
+    let found = admin.source.refresh(wanted.secret).await;
+    if found.is_empty() {
+        return (StatusCode::NOT_FOUND, "no such secret is followed\n").into_response();
+    }
+    Json(found).into_response()
 }
 
 async fn readyz(State(admin): State<Admin>, headers: HeaderMap) -> (StatusCode, String) {

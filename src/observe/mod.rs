@@ -7,12 +7,12 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use fetch::{FetchError, fetch};
+pub use fetch::{FetchError, fetch, refresh};
 pub use http::{Token, TokenError, serve};
 pub use metrics::{Metrics, PoolMetrics, SecretMetrics};
 #[cfg(test)]
 pub(crate) use status::examples;
 pub use status::{
-    DatabaseStatus, GenerationStatus, Holder, ListenerStatus, SecretStatus, ServerCounts, Status,
-    StatusSource,
+    Candidate, DatabaseStatus, GenerationStatus, Holder, ListenerStatus, RefreshFuture, Refreshed,
+    SecretStatus, ServerCounts, Status, StatusSource,
 };

@@ -1,6 +1,8 @@
 //! What a running proxy tells about itself: the JSON of `/status`.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,26 @@ pub trait StatusSource: Send + Sync {
 
     /// Brings the gauges up to date; called before they are read.
     fn publish(&self);
+
+    /// Looks at one secret, or at all of them, now; pools try again at once.
+    /// Empty: no such secret is followed.
+    fn refresh(&self, secret: Option<String>) -> RefreshFuture<'_>;
+}
+
+pub type RefreshFuture<'a> = Pin<Box<dyn Future<Output = Vec<Refreshed>> + Send + 'a>>;
+
+/// What a look at a secret found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refreshed {
+    pub secret: Arc<str>,
+    /// AWSCURRENT, whether or not it is in force yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub current: Option<Arc<str>>,
+    /// It is another one than before.
+    pub changed: bool,
+    /// Why the store did not say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
 }
 
 /// Times are RFC 3339, in UTC.
@@ -112,13 +134,28 @@ pub struct SecretStatus {
     pub user: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub adopted_at: Option<String>,
+    /// What the version was when it was adopted: `AWSCURRENT`, `AWSPENDING`, …
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub adopted_as: Option<Arc<str>>,
     /// When the store last said that this is the version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub confirmed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_error: Option<String>,
-    /// Versions that were tried and do not log in.
-    pub candidates_tried: Vec<Arc<str>>,
+    /// Versions that were tried and did not log in: since one last did, and on
+    /// the way to the one in force.
+    pub candidates_tried: Vec<Candidate>,
+}
+
+/// A version that was tried and did not log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub version: Arc<str>,
+    /// What made it worth trying: `last good`, `AWSCURRENT`, `AWSPENDING`, …
+    #[serde(rename = "as")]
+    pub standing: Arc<str>,
+    pub why: Arc<str>,
+    pub at: String,
 }
 
 #[cfg(test)]
@@ -191,9 +228,15 @@ pub(crate) mod examples {
                 stages: vec!["AWSCURRENT".into()],
                 user: Some("app".into()),
                 adopted_at: Some("2026-01-02T04:00:00Z".into()),
+                adopted_as: Some("AWSCURRENT".into()),
                 confirmed_at: Some("2026-01-02T04:00:30Z".into()),
                 last_error: Some("the store did not answer".into()),
-                candidates_tried: vec!["33333333-cccc".into()],
+                candidates_tried: vec![Candidate {
+                    version: "33333333-cccc".into(),
+                    standing: "AWSPENDING".into(),
+                    why: "the server refused the login: password authentication failed".into(),
+                    at: "2026-01-02T04:00:10Z".into(),
+                }],
             }],
         }
     }

@@ -23,6 +23,17 @@ impl StatusSource for Source {
     }
 
     fn publish(&self) {}
+
+    fn refresh(&self, secret: Option<String>) -> RefreshFuture<'_> {
+        let known = secret.is_none_or(|s| s == "prod/orders");
+        let found = known.then(|| Refreshed {
+            secret: "prod/orders".into(),
+            current: Some("22222222-bbbb".into()),
+            changed: true,
+            error: None,
+        });
+        Box::pin(async { found.into_iter().collect() })
+    }
 }
 
 struct Server {
@@ -141,6 +152,28 @@ async fn a_status_comes_over_whole() {
         matches!(refused, Err(FetchError::Refused(_))),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn a_secret_is_looked_at_when_asked() {
+    let right = token(SECRET).expect("a token");
+    let server = server(Ok(()), Some(right.clone())).await;
+    let address = server.address.to_string();
+    let found = refresh(&address, Some(&right), Some("prod/orders")).await;
+    let found = found.expect("looked");
+    assert_eq!(found[0].current.as_deref(), Some("22222222-bbbb"));
+    let found = refresh(&address, Some(&right), None).await;
+    assert_eq!(found.expect("looked").len(), 1);
+    let other = refresh(&address, Some(&right), Some("prod/orders&x=1")).await;
+    assert!(
+        matches!(other, Err(FetchError::NoSuchSecret(_))),
+        "{other:?}"
+    );
+    let nobody = refresh(&address, None, None).await;
+    assert!(matches!(nobody, Err(FetchError::Refused(_))), "{nobody:?}");
+    // A link or an image on a web page must not do anything.
+    let right = format!("authorization: bearer {SECRET}\r\n");
+    is(&server.get("/refresh", &right).await, 405, "");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ impl Pool {
     pub(super) fn start_draining(&self, state: &mut State, old: &Arc<Generation>) {
         let mut record = Record::new(Event::DrainStart);
         record.database = Some(self.database.name.clone());
-        record.credential = Some(old.credential_ref());
+        record.credential = Some(self.credential_ref(&old.credential));
         self.audit.record(record);
         if old.is_gone() {
             return self.drain_ended(old, Duration::ZERO);
@@ -51,7 +51,7 @@ impl Pool {
         );
         let mut record = Record::new(Event::DrainEnd);
         record.database = Some(self.database.name.clone());
-        record.credential = Some(generation.credential_ref());
+        record.credential = Some(self.credential_ref(&generation.credential));
         record.duration_ms = Some(took.as_millis().try_into().unwrap_or(u64::MAX));
         self.audit.record(record);
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
-use crate::audit::CredentialRef;
 use crate::secret::{Credential, Standing};
 use crate::upstream::{KeyCache, Target};
 
@@ -54,20 +53,6 @@ impl Generation {
         // In the order in which a login moves from one to the other, so that it
         // is never seen in neither.
         self.arriving.load(Ordering::Acquire) == 0 && self.established() == 0
-    }
-
-    pub fn credential_ref(&self) -> CredentialRef {
-        credential_ref(&self.credential)
-    }
-}
-
-pub(super) fn credential_ref(credential: &Credential) -> CredentialRef {
-    CredentialRef {
-        secret: credential.secret.as_str().into(),
-        arn: credential.arn.clone(),
-        version: credential.version.as_str().into(),
-        stages: credential.stages.clone(),
-        user: credential.username.as_str().into(),
     }
 }
 

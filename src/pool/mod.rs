@@ -8,7 +8,8 @@
 //! * `generation` the connections that logged in with one version
 //! * `listener`   one connection that listens for all clients
 //! * `search`     which version is tried next, and when: a state machine
-//! * `manager`    the task that does so, and adopts what works
+//! * `manager`    the task that does so
+//! * `adopt`      a probe login, and what follows if it works
 //! * `sweep`      the clock, outworn connections, the minimum
 //! * `open`       logins and goodbyes
 //! * `drain`      retiring an older generation
@@ -16,6 +17,7 @@
 //! * `statements` prepared statements that outlive a lease
 //! * `suspicion`  what a statement's text gives reason to ask the server about
 
+mod adopt;
 mod checkout;
 mod connection;
 mod dedicated;
@@ -53,10 +55,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, CredentialRef};
 use crate::config::Database;
 use crate::observe::{Metrics, PoolMetrics};
-use crate::secret::{Follower, SecretId};
+use crate::secret::{Credential, Follower, SecretId};
 use state::State;
 
 /// Logins under way at the same time in one pool. A SCRAM login costs
@@ -134,6 +136,18 @@ impl Pool {
     /// same, the state is still the best there is.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// A credential for a record, with the labels that its version carries now:
+    /// it may have got or lost some since it was read.
+    pub fn credential_ref(&self, credential: &Credential) -> CredentialRef {
+        CredentialRef {
+            secret: credential.secret.as_str().into(),
+            arn: credential.arn.clone(),
+            version: credential.version.as_str().into(),
+            stages: self.follower.known().stages_of(credential),
+            user: credential.username.as_str().into(),
+        }
     }
 
     fn seconds(&self) -> u64 {

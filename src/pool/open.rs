@@ -53,7 +53,10 @@ impl Pool {
                         r.reason = Some(server.mechanism.into());
                     },
                 );
+                let place = server.backend.target.to_string();
                 let connection = Box::new(Connection::new(server, generation.clone()));
+                let version = &generation.credential.version;
+                self.state().note_success(place.into(), version);
                 drop(arriving); // it has arrived
                 Ok(connection)
             }
@@ -84,7 +87,7 @@ impl Pool {
     ) {
         let mut record = Record::new(event);
         record.database = Some(self.database.name.clone());
-        record.credential = Some(generation.credential_ref());
+        record.credential = Some(self.credential_ref(&generation.credential));
         record.server = Some(server);
         more(&mut record);
         self.audit.record(record);
@@ -127,6 +130,7 @@ impl Pool {
         }
         let message: Arc<str> = error.to_string().into();
         let was_good = matches!(state.health, Health::Good);
+        state.note_refusal(error);
         if error.is_authentication() {
             if !matches!(state.health, Health::Seeking { .. }) {
                 warn!(

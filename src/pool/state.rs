@@ -10,6 +10,7 @@ use super::generation::{Draining, Generation};
 use super::lease::Lease;
 use super::{CheckoutError, Connection};
 use crate::secret::{Standing, VersionId};
+use crate::upstream::ConnectError;
 
 pub(super) type Delivery = Result<Lease, CheckoutError>;
 
@@ -70,8 +71,11 @@ pub(super) struct State {
     /// before that: what was tried before the one in force.
     pub tried: Vec<Tried>,
     pub tried_before: Vec<Tried>,
-    /// Which version last worked at which place.
+    /// Which version last logged in at which host, and the host that last
+    /// refused one: after a failover the other host may have another password,
+    /// as a replica that lags behind has.
     pub worked: BTreeMap<Arc<str>, VersionId>,
+    pub refused_at: Option<Arc<str>>,
     /// Keeps no idle connection; see [`Pool::linger`](super::Pool::linger).
     pub lingering: bool,
     pub shut: bool,
@@ -92,6 +96,23 @@ impl State {
     pub fn note_tried(&mut self, tried: Tried) {
         self.tried.retain(|t| t.version != tried.version);
         self.tried.push(tried);
+    }
+
+    pub fn note_refusal(&mut self, error: &ConnectError) {
+        if let ConnectError::Refused { address, .. } = error
+            && error.is_authentication()
+        {
+            self.refused_at = Some(address.as_str().into());
+        }
+    }
+
+    /// Secrets that lead to ever new hosts must not fill the memory.
+    pub fn note_success(&mut self, place: Arc<str>, version: &VersionId) {
+        const HOSTS: usize = 64;
+        if self.worked.len() >= HOSTS && !self.worked.contains_key(&place) {
+            self.worked.clear();
+        }
+        self.worked.insert(place, version.clone());
     }
 
     pub fn new() -> Self {
@@ -115,6 +136,7 @@ impl State {
             tried: Vec::new(),
             tried_before: Vec::new(),
             worked: BTreeMap::new(),
+            refused_at: None,
             lingering: false,
             shut: false,
         }

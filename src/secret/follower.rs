@@ -53,10 +53,13 @@ pub struct Known {
 }
 
 impl Known {
-    /// The labels of a version as the store last told.
-    pub fn stages(&self, version: &VersionId) -> Option<&[String]> {
-        let labels = self.labels.as_ref()?;
-        Some(labels.get(version).map_or(&[], Vec::as_slice))
+    /// The labels of a credential's version as the store last told, else as
+    /// they were when it was read.
+    pub fn stages_of(&self, credential: &Credential) -> Vec<String> {
+        match &self.labels {
+            Some(labels) => labels.get(&credential.version).cloned().unwrap_or_default(),
+            None => credential.stages.clone(),
+        }
     }
 }
 
@@ -140,6 +143,17 @@ impl Follower {
 
     pub fn subscribe(&self) -> watch::Receiver<Known> {
         self.known.clone()
+    }
+
+    /// Whether the secret has this name or ARN: an event names it by either,
+    /// whichever the configuration has.
+    pub fn is_called(&self, name: &str) -> bool {
+        let known = self.known();
+        let arn = known.current.as_ref().map_or("", |c| &*c.arn);
+        // …:secret:NAME-6 random characters
+        let in_arn = arn.split_once(":secret:").map_or("", |(_, rest)| rest);
+        let in_arn = in_arn.rsplit_once('-').map_or("", |(name, _)| name);
+        !name.is_empty() && [self.secret.as_str(), arn, in_arn].contains(&name)
     }
 
     pub fn known(&self) -> Known {

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::future::join_all;
 
 use super::build::Built;
 use crate::config::PoolMode;
 use crate::observe::{
-    DatabaseStatus, GenerationStatus, Holder, ListenerStatus, SecretStatus, ServerCounts, Status,
-    StatusSource,
+    Candidate, DatabaseStatus, GenerationStatus, Holder, ListenerStatus, RefreshFuture, Refreshed,
+    SecretStatus, ServerCounts, Status, StatusSource,
 };
-use crate::pool::{GenerationCounts, Pool, PoolCounts};
-use crate::secret::Follower;
+use crate::pool::{GenerationCounts, Pool, PoolCounts, Tried};
+use crate::secret::{Follower, Known};
 use crate::session::{Handle, PIN_REASONS};
 
 impl StatusSource for Built {
@@ -55,6 +56,16 @@ impl StatusSource for Built {
         Err(problem)
     }
 
+    fn refresh(&self, secret: Option<String>) -> RefreshFuture<'_> {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let mut wanted: Vec<_> = (state.followers.values())
+            .filter(|f| secret.as_ref().is_none_or(|s| f.is_called(s)))
+            .cloned()
+            .collect();
+        wanted.sort_by_key(|f| f.secret.clone());
+        Box::pin(join_all(wanted.into_iter().map(look)))
+    }
+
     fn publish(&self) {
         let sessions = self.context.sessions.all();
         for pool in self.context.routes.load().pools.values() {
@@ -76,14 +87,26 @@ impl StatusSource for Built {
     }
 }
 
+async fn look(follower: Arc<Follower>) -> Refreshed {
+    let version = |known: &Known| known.current.as_ref().map(|c| c.version.clone());
+    let before = version(&follower.known());
+    let known = follower.refresh().await.known;
+    let now = version(&known);
+    Refreshed {
+        secret: follower.secret.as_str().into(),
+        changed: now != before,
+        current: now.map(|v| v.as_str().into()),
+        error: known.error.map(|e| e.to_string()),
+    }
+}
+
 fn secret(follower: &Follower, pools: &[(&Arc<Pool>, PoolCounts)]) -> SecretStatus {
     let known = follower.known();
     let mut of_secret = pools.iter().filter(|(p, _)| p.secret == follower.secret);
-    let tried = of_secret
+    let candidates_tried = of_secret
         .clone()
-        .flat_map(|(_, counts)| counts.tried.clone());
-    let mut candidates_tried: Vec<Arc<str>> = tried.map(|t| t.version.as_str().into()).collect();
-    candidates_tried.dedup();
+        .flat_map(|(_, counts)| counts.tried.iter().chain(&counts.tried_before).map(tried))
+        .collect();
     let in_force = of_secret.find_map(|(_, counts)| counts.generations.first());
     let generation = in_force.map(|g| &g.generation);
     let credential = generation.map(|g| &g.credential);
@@ -91,12 +114,22 @@ fn secret(follower: &Follower, pools: &[(&Arc<Pool>, PoolCounts)]) -> SecretStat
         secret: follower.secret.as_str().into(),
         arn: credential.or(known.current.as_ref()).map(|c| c.arn.clone()),
         version: credential.map(|c| c.version.as_str().into()),
-        stages: credential.map_or_else(Vec::new, |c| c.stages.clone()),
+        stages: credential.map_or_else(Vec::new, |c| known.stages_of(c)),
         user: credential.map(|c| c.username.as_str().into()),
         adopted_at: generation.map(|g| rfc3339(g.proven_at)),
+        adopted_as: generation.map(|g| g.standing.name().into()),
         confirmed_at: known.confirmed_at.map(rfc3339),
         last_error: known.error.map(|e| e.to_string()),
         candidates_tried,
+    }
+}
+
+fn tried(tried: &Tried) -> Candidate {
+    Candidate {
+        version: tried.version.as_str().into(),
+        standing: tried.standing.name().into(),
+        why: tried.why.clone(),
+        at: rfc3339(tried.at),
     }
 }
 
@@ -168,7 +201,7 @@ fn generation(
     GenerationStatus {
         number: generation.number,
         version: generation.credential.version.as_str().into(),
-        stages: generation.credential.stages.clone(),
+        stages: pool.follower.known().stages_of(&generation.credential),
         user: generation.credential.username.as_str().into(),
         adopted_at: rfc3339(generation.proven_at),
         draining_since: draining_since.map(rfc3339),

@@ -410,10 +410,11 @@ impl Session {
     /// Records the first lease of this session on a version.
     fn first_use(&self) -> relay::FirstUse {
         let audit = self.context.audit.clone();
+        let pool = self.pool.clone();
         let record = self.record(Event::CredentialUse);
         Box::new(move |generation: &Generation, backend: &Backend| {
             let mut record = record.clone();
-            record.credential = Some(generation.credential_ref());
+            record.credential = Some(pool.credential_ref(&generation.credential));
             record.server = Some(ServerRef {
                 host: backend.target.host.clone(),
                 port: backend.target.port,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::common::cli::{pgvalet, pgvalet_ok};
 use super::common::moto::Moto;
 use super::common::{Cluster, Proxy, ProxyBuilder, connect, eventually, new_password};
 
@@ -12,8 +13,12 @@ fn client(moto: &Moto) -> aws_sdk_secretsmanager::Client {
 }
 
 fn proxy(moto: &Moto, more: &str) -> ProxyBuilder {
+    looking_every("1s", moto, more)
+}
+
+fn looking_every(refresh: &str, moto: &Moto, more: &str) -> ProxyBuilder {
     let mut builder = Proxy::builder().store(&format!(
-        "kind = \"aws\"\nregion = \"{}\"\nendpoint_url = \"{}\"\nrefresh = \"1s\"",
+        "kind = \"aws\"\nregion = \"{}\"\nendpoint_url = \"{}\"\nrefresh = \"{refresh}\"",
         REGION, moto.url
     ));
     for (name, value) in [
@@ -168,4 +173,55 @@ async fn an_outage_of_the_store_is_no_outage_of_the_database() {
         },
     )
     .await;
+}
+
+/// An event hook or a person need not wait for the next look.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_finds_a_new_version_at_once() {
+    let (cluster, moto) = (Cluster::start().await, Moto::start());
+    let store = client(&moto);
+    let (old, new) = (new_password(), new_password());
+    cluster.create_role("orders_app", &old).await;
+    cluster.create_role("orders_app_clone", &new).await;
+    let created = store
+        .create_secret()
+        .name("prod/orders")
+        .secret_string(cluster.secret("orders_app", &old))
+        .send()
+        .await
+        .expect("created");
+    let proxy = looking_every("1h", &moto, "").start().await;
+    let session = proxy.connect("orders").await;
+    assert_eq!(session.value("select current_user").await, "orders_app");
+    let put = async || {
+        let put = store
+            .put_secret_value()
+            .secret_id("prod/orders")
+            .secret_string(cluster.secret("orders_app_clone", &new));
+        let put = put.send().await.expect("put");
+        put.version_id().expect("an id").to_owned()
+    };
+    let version = put().await;
+    let said = pgvalet_ok(&proxy.config(), &["refresh", "prod/orders"], "");
+    assert_eq!(
+        said,
+        format!("new      prod/orders: AWSCURRENT is {version}\n")
+    );
+    proxy.wait_in_force("prod/orders", &version).await;
+    let is = session.value("select current_user").await;
+    assert_eq!(is, "orders_app_clone");
+    let status = proxy.status().await;
+    let secret = &status["secrets"][0];
+    assert_eq!(secret["adopted_as"], "AWSCURRENT", "{secret}");
+
+    // An event names the secret by its ARN.
+    let version = put().await;
+    let arn = created.arn().expect("an ARN");
+    let said = pgvalet_ok(&proxy.config(), &["refresh", arn, "--json"], "");
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said[0]["current"], version.as_str(), "{said}");
+    let unknown = pgvalet(&proxy.config(), &["refresh", "prod/order"], "");
+    assert_eq!(unknown.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&unknown.stderr);
+    assert!(said.contains("pgvalet status"), "{said}");
 }

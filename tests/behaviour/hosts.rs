@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::common::cli::pgvalet_ok;
 use super::common::client::told;
 use super::common::{Cluster, Proxy, connect, eventually, new_password};
 
@@ -74,4 +75,71 @@ async fn the_server_that_is_wanted_is_found_also_after_a_promotion() {
     .await;
     assert_eq!(told(&error).0, "08006");
     assert_eq!(port("prefer-standby").await, Some(standby.port));
+}
+
+/// A failover may lead to a server with another password, and back. Which
+/// version a host takes is remembered, so that each way costs the one refusal
+/// that tells, and an AWSPENDING that nobody has set is not tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_host_is_asked_with_the_version_that_last_worked_there() {
+    let (mut a, mut b) = (Cluster::start().await, Cluster::start().await);
+    let [first, second, third] = [new_password(), new_password(), new_password()];
+    for cluster in [&a, &b] {
+        cluster.create_role("app", &first).await;
+    }
+    let hosts = format!("[\"127.0.0.1:{}\", \"127.0.0.1:{}\"]", a.port, b.port);
+    let body = format!("secret = \"app\"\nhost = {hosts}");
+    let proxy = Proxy::builder()
+        .secret("app", &a.secret("app", &first))
+        .database("app", &body)
+        .start()
+        .await;
+    let works_at = async |port: u16| {
+        let what = format!("served by {port}");
+        let sql = "select inet_server_port()";
+        eventually(&what, Duration::from_secs(20), || async {
+            let client = connect(&proxy.dsn("app")).await.ok()?;
+            let row = client.query_one(sql, &[]).await.ok()?;
+            (row.get::<_, i32>(0) == i32::from(port)).then_some(())
+        })
+        .await;
+    };
+    works_at(a.port).await;
+    // Only the first one learns of the rotation.
+    a.alter_password("app", &second).await;
+    let version = proxy.secret_put("app", &a.secret("app", &second)).await;
+    proxy.wait_in_force("app", &version).await;
+
+    a.stop();
+    works_at(b.port).await;
+    // A version that is nobody's yet; it is in the way from here on.
+    let pending = a.secret("app", &third);
+    let pending = pgvalet_ok(
+        &proxy.config(),
+        &["secret", "put", "app", "--stage", "AWSPENDING"],
+        &pending,
+    );
+    proxy.watch_for(&third);
+    a.run().await;
+    b.stop();
+    works_at(a.port).await;
+    let refused = || {
+        let records = proxy.audit_of("server.fail");
+        let auth = |r: &serde_json::Value| r["sqlstate"] == "28P01";
+        records.into_iter().filter(auth).collect::<Vec<_>>()
+    };
+    let before = refused().len();
+    b.run().await;
+    a.stop();
+    works_at(b.port).await;
+    let refused = refused().split_off(before);
+    let version_of = |r: &serde_json::Value| r["credential"]["version"].clone();
+    assert!(
+        refused.iter().all(|r| version_of(r) != pending.trim()),
+        "{refused:?}"
+    );
+    assert!(
+        !refused.is_empty(),
+        "the version in force was refused there"
+    );
 }

@@ -18,8 +18,53 @@ use crate::audit::{Audit, AuditError, Event, IdentityRef, Outcome, Record};
 use crate::config::OnAuditFailure;
 use crate::vault::principals::ACCOUNT;
 
-/// Request parameters that CloudTrail never shows.
-const HIDDEN: [&str; 3] = ["SecretString", "SecretBinary", "RotationToken"];
+/// Request parameters that may be shown, spelt exactly as the API spells them.
+/// What is not listed could be a value under a misspelt name, and a log keeps
+/// what it has seen. Left out on purpose: SecretString, SecretBinary,
+/// RotationToken.
+const SHOWN: [&str; 41] = [
+    "AddReplicaRegions",
+    "BlockPublicPolicy",
+    "ClientRequestToken",
+    "CrossAccountPrimaryARN",
+    "Description",
+    "ExcludeCharacters",
+    "ExcludeLowercase",
+    "ExcludeNumbers",
+    "ExcludePunctuation",
+    "ExcludeUppercase",
+    "ExternalSecretRotationMetadata",
+    "ExternalSecretRotationRoleArn",
+    "Filters",
+    "ForceDeleteWithoutRecovery",
+    "IncludeDeprecated",
+    "IncludePlannedDeletion",
+    "IncludeSpace",
+    "KmsKeyId",
+    "MaxResults",
+    "MoveToVersionId",
+    "Name",
+    "NextToken",
+    "PasswordLength",
+    "PolicyName",
+    "RecoveryWindowInDays",
+    "RemoveFromVersionId",
+    "RequireEachIncludedType",
+    "ResourcePolicy",
+    "RotateImmediately",
+    "RotationLambdaARN",
+    "RotationRules",
+    "SecretId",
+    "SecretIdList",
+    "SortBy",
+    "SortOrder",
+    "TagKeys",
+    "Tags",
+    "Type",
+    "VersionId",
+    "VersionStage",
+    "VersionStages",
+];
 /// Of what a caller wrote, recognised or not.
 const AGENT_LIMIT: usize = 512;
 const NAME_LIMIT: usize = 64;
@@ -236,10 +281,7 @@ impl<'de> Deserialize<'de> for Parameters {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
                 let mut parameters = Map::new();
                 while let Some(name) = map.next_key::<String>()? {
-                    if HIDDEN
-                        .iter()
-                        .any(|hidden| name.eq_ignore_ascii_case(hidden))
-                    {
+                    if SHOWN.binary_search(&name.as_str()).is_err() {
                         map.next_value::<IgnoredAny>()?;
                         continue;
                     }
@@ -266,6 +308,22 @@ mod tests {
             "RotationToken":"hunter2hunter2","secretstring":"hunter2","Tags":[{"Key":"k"}]}"#;
         let expected = json!({ "secretId": "a", "tags": [{ "Key": "k" }] });
         assert_eq!(parameters(body), expected);
+        // A slip of the pen must not put a value into the log.
+        for name in [
+            "SecretSting",
+            "Secretstring ",
+            "secret_string",
+            "Password",
+            "secretId",
+        ] {
+            let body = json!({ "SecretId": "a", name: "hunter2" }).to_string();
+            assert_eq!(
+                parameters(body.as_bytes()),
+                json!({ "secretId": "a" }),
+                "{name}"
+            );
+        }
+        assert!(SHOWN.is_sorted(), "a binary search looks in it");
         assert_eq!(parameters(b"hunter2"), Value::Null);
         assert_eq!(parameters(b"\"hunter2\""), Value::Null);
     }
