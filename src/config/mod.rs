@@ -6,6 +6,7 @@
 //! is started in, not to that of the file.
 
 mod aws_iam;
+mod drain;
 mod duration;
 mod error;
 mod file;
@@ -244,6 +245,12 @@ pub struct Database {
     pub connect_timeout: Duration,
     pub drain_timeout: Duration,
     pub drain_deadline_action: DrainDeadlineAction,
+    /// When a session that is due ends even inside a transaction; zero: never.
+    pub drain_hard_timeout: Duration,
+    pub session_migration: SessionMigration,
+    /// Logins under way at the same time in one pool. A SCRAM login costs
+    /// milliseconds of CPU on both sides; more at once only make each slower.
+    pub login_concurrency: usize,
     /// How long clients queue while no known version logs in.
     pub rotation_grace: Duration,
     /// How pgvalet rotates the secret of this database; `None`: it only follows.
@@ -298,6 +305,14 @@ impl PoolMode {
             Self::Statement => "statement",
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionMigration {
+    Off,
+    /// To a connection of the generation in force, where everything that the
+    /// session holds can be had there again.
+    Safe,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

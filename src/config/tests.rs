@@ -120,6 +120,9 @@ fn a_minimal_file_has_every_default() {
             connect_timeout: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(300),
             drain_deadline_action: DrainDeadlineAction::Wait,
+            drain_hard_timeout: Duration::ZERO,
+            session_migration: SessionMigration::Off,
+            login_concurrency: 4,
             rotation_grace: Duration::from_secs(120),
             rotation: None,
         }
@@ -584,6 +587,18 @@ fn databases() {
     says(
         &with_database("connect_timeout = \"0s\""),
         &["connect_timeout: \"0s\" is out of range"],
+    );
+    says(
+        &with_database("drain_hard_timeout = \"1h\""),
+        &["which drain_deadline_action = \"wait\" forbids"],
+    );
+    says(
+        &with_database("drain_deadline_action = \"terminate\"\ndrain_hard_timeout = \"1m\""),
+        &["drain_hard_timeout is shorter than drain_timeout"],
+    );
+    says(
+        &with_database("session_migration = \"safe\""),
+        &["session_migration is for pool_mode = \"session\""],
     );
     says(
         &with_database("drain_timeout = \"400d\""),

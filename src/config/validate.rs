@@ -11,9 +11,9 @@ use super::values::{
     host_port, is_loopback, listen_address, mode, nonempty, secret, with_ports, word,
 };
 use super::{
-    Admin, Audit, AuditSink, Config, Database, DrainDeadlineAction, Hosts, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls,
-    UpstreamAuth, UpstreamTls, identity, rotation, rules,
+    Admin, Audit, AuditSink, Config, Database, Hosts, Listen, ListenAddress, ListenTls,
+    OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls, UpstreamAuth,
+    UpstreamTls, drain, identity, rotation, rules,
 };
 use crate::vault::KeySource;
 
@@ -363,6 +363,10 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
             "min_pool_size {min_pool_size} is above pool_size {pool_size}; lower it"
         ));
     }
+    let pool_mode = s
+        .text("pool_mode", pool_mode)
+        .unwrap_or(PoolMode::Transaction);
+    let drain = drain::drain(&mut s, pool_mode);
     let database = Database {
         name,
         secret,
@@ -383,9 +387,7 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         auth,
         allow_md5: s.boolean("allow_md5").unwrap_or(false),
         allow_cleartext: s.boolean("allow_cleartext").unwrap_or(false),
-        pool_mode: s
-            .text("pool_mode", pool_mode)
-            .unwrap_or(PoolMode::Transaction),
+        pool_mode,
         application_name: s.text("application_name", application_name),
         pool_size,
         min_pool_size,
@@ -400,18 +402,11 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         server_idle_timeout: s.duration("server_idle_timeout", 10 * MINUTE, SECOND),
         server_lifetime: s.duration("server_lifetime", 60 * MINUTE, SECOND),
         connect_timeout: s.duration("connect_timeout", 15 * SECOND, SOME),
-        drain_timeout: s.duration("drain_timeout", 5 * MINUTE, NONE),
-        drain_deadline_action: s
-            .text("drain_deadline_action", |text| {
-                word(
-                    text,
-                    &[
-                        ("wait", DrainDeadlineAction::Wait),
-                        ("terminate", DrainDeadlineAction::Terminate),
-                    ],
-                )
-            })
-            .unwrap_or(DrainDeadlineAction::Wait),
+        drain_timeout: drain.timeout,
+        drain_deadline_action: drain.action,
+        drain_hard_timeout: drain.hard_timeout,
+        session_migration: drain.migration,
+        login_concurrency: s.size("login_concurrency", 4, 1..1_001),
         rotation_grace: s.duration("rotation_grace", 2 * MINUTE, NONE),
         rotation: rotation::rotation(&mut s),
     };

@@ -48,6 +48,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Attempts to adopt a version, by secret and outcome.",
     ),
     (
+        "pgvalet_session_migrations_total",
+        "Sessions of session mode that moved to the version in force, by database.",
+    ),
+    (
         "pgvalet_rotation_steps_total",
         "Steps of rotations that ended, by secret, step and outcome.",
     ),

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::generation::Generation;
 use super::state::{Health, State, Waiter};
-use super::{Connection, LOGIN_CONCURRENCY, Lease, Pool};
+use super::{Connection, Lease, Pool};
 use crate::config::SessionAttrs;
 use crate::secret::SecretId;
 use crate::wire::message;
@@ -217,7 +217,7 @@ impl Pool {
         // away at a time: with clients waiting, the others work on.
         let old = good
             && !state.is_current(&connection.generation)
-            && (state.waiters.is_empty() || state.closing < LOGIN_CONCURRENCY);
+            && (state.waiters.is_empty() || state.closing < self.database.login_concurrency);
         // Of the reserve, or of a pool that keeps nothing.
         let surplus =
             state.waiters.is_empty() && (state.lingering || state.open > self.database.pool_size);
@@ -289,7 +289,7 @@ impl Pool {
             0
         };
         state.open < self.database.pool_size + reserve
-            && state.opening < LOGIN_CONCURRENCY
+            && state.opening < self.database.login_concurrency
             && !state.shut
     }
 

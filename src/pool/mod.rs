@@ -4,6 +4,7 @@
 //! * `state`      what the lock protects: idle connections, waiters, slots
 //! * `lease`      the interval in which a client holds a connection
 //! * `checkout`   getting one, giving one back
+//! * `ahead`      the next one for a session that holds an older one
 //! * `dedicated`  one for a client alone, with start-up parameters of its own
 //! * `generation` the connections that logged in with one version
 //! * `listener`   one connection that listens for all clients
@@ -18,6 +19,7 @@
 //! * `suspicion`  what a statement's text gives reason to ask the server about
 
 mod adopt;
+mod ahead;
 mod checkout;
 mod connection;
 mod dedicated;
@@ -37,6 +39,7 @@ mod sweep;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use ahead::Room;
 pub use checkout::CheckoutError;
 pub use connection::Connection;
 pub use dedicated::DedicatedError;
@@ -44,6 +47,7 @@ pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
 pub use profile::{Profile, Profiles, Settings, literal};
+pub use state::Delivery;
 pub use state::Tried;
 pub use statements::{Prepared, Statement, Statements, Unnamed};
 pub use status::{GenerationCounts, PoolCounts};
@@ -60,10 +64,6 @@ use crate::config::Database;
 use crate::observe::{Metrics, PoolMetrics};
 use crate::secret::{Credential, Follower, SecretId};
 use state::State;
-
-/// Logins under way at the same time in one pool. A SCRAM login costs
-/// milliseconds of CPU on both sides; more at once only makes each slower.
-const LOGIN_CONCURRENCY: usize = 4;
 
 pub struct Pool {
     pub database: Arc<Database>,

@@ -12,7 +12,8 @@ use super::{CheckoutError, Connection};
 use crate::secret::{Standing, VersionId};
 use crate::upstream::ConnectError;
 
-pub(super) type Delivery = Result<Lease, CheckoutError>;
+/// What a client that waits for a connection gets.
+pub type Delivery = Result<Lease, CheckoutError>;
 
 /// Whether logins work.
 #[derive(Clone)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Pool;
 use super::state::Health;
-use super::{LOGIN_CONCURRENCY, Pool};
 
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -55,7 +55,7 @@ impl Pool {
             && let Some(current) = state.current.clone()
         {
             let wanted = self.database.min_pool_size.saturating_sub(state.open);
-            for _ in 0..wanted.min(LOGIN_CONCURRENCY) {
+            for _ in 0..wanted.min(self.database.login_concurrency) {
                 if self.may_open(&state) {
                     self.start_opening(&mut state, current.clone());
                 }

@@ -214,7 +214,10 @@ fn generation(
 fn holder(pool: &Pool, session: &Handle) -> Holder {
     let reason = match (pool.database.pool_mode, session.pinned()) {
         (_, Some("replication")) => "replicates".to_owned(),
-        (PoolMode::Session, _) => "session mode".to_owned(),
+        (PoolMode::Session, _) => match session.stays() {
+            Some(why) => format!("session mode; cannot move: {why}"),
+            None => "session mode".to_owned(),
+        },
         (_, Some(pin)) => format!("keeps state on the server: {pin}"),
         (_, None) => "in a transaction".to_owned(),
     };

@@ -1,6 +1,7 @@
 //! Twice a second: sessions that hold a connection of a generation past its
-//! drain deadline, where the database is configured so, and sessions that have
-//! reached one of their limits.
+//! drain deadline, where the database is configured so, sessions that can move
+//! to the generation in force, and sessions that have reached one of their
+//! limits.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::build::Built;
-use crate::config::DrainDeadlineAction;
-use crate::session::{Context, Held, Overdue, Signal, Sweep};
+use crate::config::{DrainDeadlineAction, SessionMigration};
+use crate::pool::{Generation, Pool};
+use crate::session::{Context, Handle, Held, Overdue, Signal, Sweep};
 
 pub async fn watch(built: Weak<Built>) {
     let mut tick = interval(Duration::from_millis(500));
@@ -23,23 +25,60 @@ pub async fn watch(built: Weak<Built>) {
         for overdue in limits.look(&built.context.sessions) {
             act_on(overdue);
         }
+        let sessions = built.context.sessions.all();
         for pool in built.all_pools() {
-            if pool.database.drain_deadline_action != DrainDeadlineAction::Terminate {
-                continue;
-            }
-            let overdue = pool.overdue(pool.database.drain_timeout);
-            if overdue.is_empty() {
-                continue;
-            }
-            for session in built.context.sessions.all() {
-                let same_pool =
-                    session.database == pool.database.name && session.secret == pool.secret;
-                // By identity: two pools of one name count for themselves.
-                let old = |held: &Held| overdue.iter().any(|g| Arc::ptr_eq(g, &held.generation));
-                if same_pool && session.signal_holder(Signal::DrainDeadline, old) {
-                    warn!(session = session.id, client = %session.client, "drain deadline: the session ends between transactions, unless it lets go before");
-                }
-            }
+            let mut of_pool = sessions
+                .iter()
+                .filter(|s| s.database == pool.database.name && s.secret == pool.secret);
+            move_sessions(&pool, of_pool.clone());
+            end_overdue(&pool, &mut of_pool);
+        }
+    }
+}
+
+/// Sessions of session mode that hold an older generation move; and one of them
+/// makes room where a version cannot be proved, because all is held.
+fn move_sessions<'a>(pool: &Pool, mut sessions: impl Iterator<Item = &'a Arc<Handle>>) {
+    if pool.database.session_migration != SessionMigration::Safe {
+        return;
+    }
+    if pool.wants_slot() {
+        // Whoever holds one: it gets the next.
+        sessions.any(|session| session.signal_move(|_| true));
+        return;
+    }
+    let draining = pool.overdue(Duration::ZERO);
+    if draining.is_empty() {
+        return;
+    }
+    // By identity: two pools of one name count for themselves.
+    let old = |held: &Held| draining.iter().any(|g| Arc::ptr_eq(g, &held.generation));
+    for session in sessions {
+        session.signal_move(old);
+    }
+}
+
+fn end_overdue<'a>(pool: &Pool, sessions: &mut impl Iterator<Item = &'a Arc<Handle>>) {
+    let database = &pool.database;
+    if database.drain_deadline_action != DrainDeadlineAction::Terminate {
+        return;
+    }
+    let overdue = pool.overdue(database.drain_timeout);
+    let long_overdue = match database.drain_hard_timeout {
+        Duration::ZERO => Vec::new(),
+        limit => pool.overdue(limit),
+    };
+    if overdue.is_empty() {
+        return;
+    }
+    let is_one =
+        |held: &Held, of: &[Arc<Generation>]| of.iter().any(|g| Arc::ptr_eq(g, &held.generation));
+    for session in sessions {
+        let (id, client) = (session.id, &session.client);
+        if session.signal_holder(Signal::DrainNow, |held| is_one(held, &long_overdue)) {
+            warn!(session = id, %client, "drain_hard_timeout: the session ends, whatever it is doing");
+        } else if session.signal_holder(Signal::DrainDeadline, |held| is_one(held, &overdue)) {
+            warn!(session = id, %client, "drain deadline: the session ends between transactions, unless it lets go before");
         }
     }
 }

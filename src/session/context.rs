@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -127,9 +127,14 @@ pub struct Handle {
 #[derive(Default)]
 struct Pinned {
     now: Option<&'static str>,
+    /// Why it could not move to another generation, and when that was found.
+    stays: Option<(&'static str, Instant)>,
     /// Reasons that have been logged once.
     told: Vec<&'static str>,
 }
+
+/// The state that keeps a session may go away; asking for it costs a query.
+const MOVE_AGAIN: Duration = Duration::from_secs(2);
 
 /// The server connection a session holds.
 #[derive(Clone)]
@@ -142,24 +147,28 @@ pub struct Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
     None = 0,
+    /// Move to a connection of the generation in force.
+    Move = 1,
     /// The client sent a cancel while it waited for a connection.
-    Cancel = 1,
+    Cancel = 2,
     /// End if the client is still silent, outside a transaction.
-    IdleClient = 2,
+    IdleClient = 3,
     /// End if the client is still silent, inside a transaction.
-    IdleInTransaction = 3,
+    IdleInTransaction = 4,
     /// End between transactions: the generation it holds is overdue.
-    DrainDeadline = 4,
+    DrainDeadline = 5,
     /// End between transactions: its access has ended.
-    Revoked = 5,
+    Revoked = 6,
     /// End between transactions: the proxy is going down.
-    Shutdown = 6,
+    Shutdown = 7,
+    /// End now: the generation it holds is long overdue.
+    DrainNow = 8,
     /// End now: a query that took too long cannot be cancelled.
-    QueryTimeout = 7,
+    QueryTimeout = 9,
     /// End now: its access has ended.
-    RevokedNow = 8,
+    RevokedNow = 10,
     /// End now.
-    Kill = 9,
+    Kill = 11,
 }
 
 #[cfg(test)]
@@ -202,7 +211,10 @@ impl Handle {
     pub(super) fn hold(&self, held: Option<Held>) {
         let mut lease = self.lease.lock().unwrap_or_else(|e| e.into_inner());
         if held.is_none() {
-            self.forget(Signal::DrainDeadline); // it has let go
+            // It has let go.
+            for signal in [Signal::Move, Signal::DrainDeadline, Signal::DrainNow] {
+                self.forget(signal);
+            }
         }
         *lease = held;
     }
@@ -264,6 +276,37 @@ impl Handle {
         self.pinned.lock().unwrap_or_else(|e| e.into_inner()).now
     }
 
+    /// Why the session could not move when it last tried.
+    pub fn stays(&self) -> Option<&'static str> {
+        let pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
+        pinned.stays.map(|(why, _)| why)
+    }
+
+    pub(super) fn stay(&self, why: Option<&'static str>) {
+        let mut pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(why) = why
+            && pinned.stays.is_none_or(|(before, _)| before != why)
+        {
+            info!(
+                session = self.id, client = %self.client, database = %self.database, reason = why,
+                "the session cannot move to the version in force"
+            );
+        }
+        pinned.stays = why.map(|why| (why, Instant::now()));
+    }
+
+    /// Asks the session to move if what it holds is such, and if it was not
+    /// found a moment ago that it cannot.
+    pub fn signal_move(&self, such: impl FnOnce(&Held) -> bool) -> bool {
+        let tried = {
+            let pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
+            pinned
+                .stays
+                .is_some_and(|(_, at)| at.elapsed() < MOVE_AGAIN)
+        };
+        !tried && self.signal_holder(Signal::Move, such)
+    }
+
     /// Notes what keeps the client where it is; the log has each reason once.
     pub(super) fn pin(&self, reason: Option<&'static str>) {
         let mut pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
@@ -290,14 +333,16 @@ impl Handle {
     pub(super) fn signalled(&self) -> Signal {
         match self.signal.load(Ordering::Acquire) {
             0 => Signal::None,
-            1 => Signal::Cancel,
-            2 => Signal::IdleClient,
-            3 => Signal::IdleInTransaction,
-            4 => Signal::DrainDeadline,
-            5 => Signal::Revoked,
-            6 => Signal::Shutdown,
-            7 => Signal::QueryTimeout,
-            8 => Signal::RevokedNow,
+            1 => Signal::Move,
+            2 => Signal::Cancel,
+            3 => Signal::IdleClient,
+            4 => Signal::IdleInTransaction,
+            5 => Signal::DrainDeadline,
+            6 => Signal::Revoked,
+            7 => Signal::Shutdown,
+            8 => Signal::DrainNow,
+            9 => Signal::QueryTimeout,
+            10 => Signal::RevokedNow,
             _ => Signal::Kill,
         }
     }
@@ -326,8 +371,9 @@ impl Handle {
             self.register(cx.waker());
             match self.signalled() {
                 Signal::None => std::task::Poll::Pending,
-                // It came too late: the client is silent no longer.
-                signal @ (Signal::IdleClient | Signal::IdleInTransaction) => {
+                // It came too late: the client is silent no longer, or holds
+                // nothing.
+                signal @ (Signal::Move | Signal::IdleClient | Signal::IdleInTransaction) => {
                     self.forget(signal);
                     std::task::Poll::Pending
                 }

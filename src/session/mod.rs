@@ -8,9 +8,11 @@
 //! * `limits`    how long a client may take
 //! * `relay`     what a session holds, when a lease begins and ends; its data path
 //! * `frontend`  the client's messages; `backend` the server's
+//! * `relisten`  what it listens on moves with it
 //! * `revoke`    sessions whose access has ended
 //! * `replies`   what the server still owes
 //! * `settle`    what a client left on a server connection
+//! * `migrate`   a session of session mode moves to the generation in force
 //! * `context`   what all sessions share, and how others reach one
 
 mod admit;
@@ -21,8 +23,10 @@ mod door;
 mod frontend;
 mod handshake;
 mod limits;
+mod migrate;
 mod pending;
 mod relay;
+mod relisten;
 mod replies;
 mod revoke;
 mod settle;
@@ -64,7 +68,7 @@ const FINISH: Duration = Duration::from_millis(500);
 /// What a client is told that is asked to end.
 fn asked_to_end(signal: Signal) -> ClientError {
     match signal {
-        Signal::DrainDeadline => ClientError::DrainDeadline,
+        Signal::DrainDeadline | Signal::DrainNow => ClientError::DrainDeadline,
         Signal::Revoked | Signal::RevokedNow => ClientError::Revoked,
         Signal::IdleClient => ClientError::IdleClient,
         Signal::IdleInTransaction => ClientError::IdleInTransaction,
@@ -251,6 +255,11 @@ impl Session {
                     Ok(false) => break Ok(()),
                     Err(error) => break Err(error),
                 },
+                Halt::Asked(Signal::Move) => {
+                    if let Err(end) = self.migrate(&mut relay).await {
+                        break end;
+                    }
+                }
                 Halt::Settle => {
                     if !self.settle(&mut relay, &mut asked).await {
                         break Err(ClientError::UpstreamLost);
@@ -373,9 +382,10 @@ impl Session {
         let expected = settle::expected(relay.initial.settings(), &left.settings);
         relay.expect(expected);
         relay.settled();
-        let moved = relay.move_listens(left.channels, left.pin.is_some());
+        let pin = left.pin();
+        let moved = relay.move_listens(left.channels, pin.is_some());
         let pin = match timeout(limit, moved).await {
-            Ok(Ok(stays)) => left.pin.or(stays.then_some("listen")),
+            Ok(Ok(stays)) => pin.or(stays.then_some("listen")),
             _ => return false,
         };
         relay.pinned = pin;

@@ -16,7 +16,7 @@ use super::frontend::{Frontend, Restored, Watch};
 use super::limits::Phase;
 use super::pending::Pending;
 use super::replies::Replies;
-use crate::config::PoolMode;
+use crate::config::{PoolMode, SessionMigration};
 use crate::net::{Stream, hang_up};
 use crate::pool::{Generation, Lease, Pool, Profile, Settings};
 use crate::upstream;
@@ -45,6 +45,10 @@ pub(super) struct Relay {
     pub pool: Arc<Pool>,
     pub handle: Arc<Handle>,
     pub mode: PoolMode,
+    /// A session of session mode that may change its server connection when it
+    /// is idle: names of statements are its own, and settings are watched, as
+    /// in transaction mode.
+    pub moves: bool,
     pub lease: Option<Lease>,
     /// Of what the client's rule may hold, as long as there is a lease.
     pub part: Option<OwnedSemaphorePermit>,
@@ -102,6 +106,7 @@ impl Relay {
         Self {
             client,
             mode: pool.database.pool_mode,
+            moves: pool.database.session_migration == SessionMigration::Safe,
             pool,
             handle,
             lease: None,
@@ -209,16 +214,21 @@ impl Relay {
             self.used.push(generation.number);
             (self.on_first_use)(generation, &lease.server.backend);
         }
-        if !Arc::ptr_eq(&lease.profile, &self.profile) {
-            if let Some(sql) = self.profile.change_from(&lease.profile) {
-                let out = self.to_server.buffer();
-                Frontend::ask(&sql, out, &mut self.replies, &mut lease.prepared);
-                lease.dirty = true;
-            }
-            lease.profile = self.profile.clone();
-        }
+        self.bring_up_to_date(&mut lease);
         self.lease = Some(lease);
         self.retry = true;
+    }
+
+    fn bring_up_to_date(&mut self, lease: &mut Lease) {
+        if Arc::ptr_eq(&lease.profile, &self.profile) {
+            return;
+        }
+        if let Some(sql) = self.profile.change_from(&lease.profile) {
+            let out = self.to_server.buffer();
+            Frontend::ask(&sql, out, &mut self.replies, &mut lease.prepared);
+            lease.dirty = true;
+        }
+        lease.profile = self.profile.clone();
     }
 
     /// What needs a server connection is answered with an error, and the
@@ -238,6 +248,7 @@ impl Relay {
     /// Takes a connection that is this session's alone, to its end.
     pub fn dedicate(&mut self, lease: Lease) {
         self.mode = PoolMode::Session;
+        self.moves = false;
         self.begin(lease);
     }
 
@@ -275,7 +286,7 @@ impl Relay {
         if let Some(fields) = findings.own_failed {
             return Err(Halt::SettingsRefused(fields));
         }
-        if self.mode == PoolMode::Session {
+        if self.mode == PoolMode::Session && !self.moves {
             return Ok(());
         }
         if findings.transaction {
@@ -334,11 +345,7 @@ impl Relay {
     fn over(&mut self) -> Result<(), Halt> {
         self.discarding = false;
         if self.mode == PoolMode::Session {
-            if let Some(lease) = &mut self.lease {
-                // Whatever it left there is cleaned when it leaves.
-                lease.dirty = true;
-            }
-            self.count();
+            self.over_in_session_mode();
             return Ok(());
         }
         if self.back.doubtful
@@ -357,6 +364,36 @@ impl Relay {
             lease.check_in();
         }
         Ok(())
+    }
+
+    fn over_in_session_mode(&mut self) {
+        if let Some(mut lease) = self.lease.take() {
+            // Whatever it left there is cleaned when it leaves.
+            lease.dirty = true;
+            if self.moves {
+                self.bring_up_to_date(&mut lease); // after DISCARD ALL
+            }
+            self.lease = Some(lease);
+        }
+        self.count();
+        // What it holds is asked for when it moves.
+        self.front.watch.local_sets = 0;
+        self.front.watch.ask = false;
+        self.ask = false;
+    }
+
+    /// Shows the client what the server reports otherwise since it moved.
+    pub fn show_changes(&mut self, before: &upstream::Reported) {
+        let Some(lease) = &self.lease else { return };
+        for (name, value) in &lease.server.reported {
+            let own = self
+                .profile
+                .settings()
+                .contains_key(name.to_ascii_lowercase().as_str());
+            if !own && before.get(name) != Some(value) {
+                message::parameter_status(self.to_client.buffer(), name, value);
+            }
+        }
     }
 
     /// A command ran that may have changed what stays there.

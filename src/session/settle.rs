@@ -14,8 +14,17 @@ pub(super) struct Left {
     pub settings: Settings,
     /// Channels it listens on.
     pub channels: BTreeSet<Box<str>>,
-    /// State that cannot move to another connection, the first found.
-    pub pin: Option<&'static str>,
+    /// State that cannot move to another connection by itself: what kinds of
+    /// it there are.
+    pub pins: Vec<&'static str>,
+    /// Statements prepared by PREPARE, as they were written.
+    pub prepares: Vec<String>,
+}
+
+impl Left {
+    pub fn pin(&self) -> Option<&'static str> {
+        self.pins.first().copied()
+    }
 }
 
 /// Columns: kind, name, value.
@@ -25,7 +34,7 @@ UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
 UNION ALL SELECT 'user', '', session_user::text \
 UNION ALL SELECT 'listen', '', c FROM pg_catalog.pg_listening_channels() c \
 UNION ALL SELECT 'cursor', '', name FROM pg_catalog.pg_cursors WHERE is_holdable \
-UNION ALL SELECT 'prepare', '', name FROM pg_catalog.pg_prepared_statements WHERE from_sql \
+UNION ALL SELECT 'prepare', '', statement FROM pg_catalog.pg_prepared_statements WHERE from_sql \
 UNION ALL (SELECT 'temp', '', relname FROM pg_catalog.pg_class \
 WHERE relnamespace = pg_catalog.pg_my_temp_schema() LIMIT 1) \
 UNION ALL (SELECT 'advisory', '', '' FROM pg_catalog.pg_locks \
@@ -55,7 +64,8 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
     let mut left = Left {
         settings: Settings::new(),
         channels: BTreeSet::new(),
-        pin: watch.hidden_setting.then_some("set_config"),
+        pins: Vec::from_iter(watch.hidden_setting.then_some("set_config")),
+        prepares: Vec::new(),
     };
     for row in rows {
         let [kind, name, value] = row.as_slice() else {
@@ -80,12 +90,15 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
                 None
             }
             "cursor" => Some("cursor"),
-            "prepare" => Some("prepare"),
+            "prepare" => {
+                left.prepares.push(value.clone());
+                Some("prepare")
+            }
             "temp" => Some("temp"),
             "advisory" => Some("advisory"),
             _ => None,
         };
-        left.pin = left.pin.or(pin);
+        left.pins.extend(pin);
     }
     Ok(left)
 }

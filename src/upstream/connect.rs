@@ -168,7 +168,7 @@ pub(super) async fn reach(target: &Target) -> Result<Stream, ConnectError> {
 }
 
 /// The values of ParameterStatus.
-type Reported = BTreeMap<Box<str>, Box<str>>;
+pub type Reported = BTreeMap<Box<str>, Box<str>>;
 
 /// A connection whose login is under way.
 pub(super) struct Login {

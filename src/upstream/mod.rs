@@ -11,7 +11,7 @@ mod server;
 mod target;
 
 pub use cancel::cancel;
-pub use connect::{connect, connect_with};
+pub use connect::{Reported, connect, connect_with};
 pub use error::ConnectError;
 pub use scram::{KeyCache, MAX_ITERATIONS, ScramError, verifier};
 pub use server::{Backend, BackendPid, CleanError, Server};

@@ -26,6 +26,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod listen;
+mod migration;
 mod programs;
 mod protocol;
 mod proxy_protocol;

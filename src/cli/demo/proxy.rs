@@ -11,7 +11,8 @@ use super::cluster::{Cluster, DATABASE, ROLE};
 use super::{DemoError, free_port};
 use crate::config::{
     Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Guard, Listen,
-    ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, Store, StoreKind, UserRef,
+    ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, SessionMigration, Store, StoreKind,
+    UserRef,
 };
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;
@@ -163,6 +164,9 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         connect_timeout: Duration::from_secs(15),
         drain_timeout: Duration::from_secs(300),
         drain_deadline_action: DrainDeadlineAction::Wait,
+        drain_hard_timeout: Duration::ZERO,
+        session_migration: SessionMigration::Off,
+        login_concurrency: 4,
         rotation_grace: Duration::from_secs(120),
         rotation: None,
     }

@@ -77,7 +77,10 @@ impl Relay {
         match self.handle.signalled() {
             Signal::None => {}
             Signal::Cancel => self.handle.forget_cancel(),
-            signal @ (Signal::Kill | Signal::RevokedNow | Signal::QueryTimeout) => {
+            signal @ (Signal::Kill
+            | Signal::RevokedNow
+            | Signal::QueryTimeout
+            | Signal::DrainNow) => {
                 return Poll::Ready(Halt::Asked(signal));
             }
             signal @ (Signal::IdleClient | Signal::IdleInTransaction) => {
@@ -86,6 +89,7 @@ impl Relay {
                 }
                 self.handle.forget(signal);
             }
+            Signal::Move if !self.moves => self.handle.forget(Signal::Move),
             signal if self.may_end() => return Poll::Ready(Halt::Asked(signal)),
             _ => {}
         }
@@ -133,7 +137,10 @@ impl Relay {
                     // It may have come to rest only now, and nothing will
                     // wake it again for the signal's sake.
                     return match self.handle.signalled() {
-                        signal @ (Signal::DrainDeadline | Signal::Revoked | Signal::Shutdown)
+                        signal @ (Signal::Move
+                        | Signal::DrainDeadline
+                        | Signal::Revoked
+                        | Signal::Shutdown)
                             if self.may_end() =>
                         {
                             Poll::Ready(Halt::Asked(signal))
@@ -205,7 +212,7 @@ impl Relay {
                 statements: &self.pool.statements,
                 prepared: self.lease.as_deref_mut().map(|c| &mut c.prepared),
                 status: self.back.status,
-                multiplex: self.mode != PoolMode::Session,
+                multiplex: self.mode != PoolMode::Session || self.moves,
             };
             let rest = &input[at..];
             let progress = self.front.scan(rest, out, &mut self.replies, server);

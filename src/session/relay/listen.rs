@@ -194,9 +194,17 @@ impl Relay {
         Ok(())
     }
 
+    /// Messages of the server's that the client has yet to see.
+    pub(in crate::session) fn tell(&mut self, messages: &[Box<[u8]>]) {
+        for message in messages {
+            self.sent += message.len() as u64;
+            self.to_client.buffer().extend_from_slice(message);
+        }
+    }
+
     /// Hands on what came while pgvalet asked, unless the listening connection
     /// delivers it.
-    fn pass_heard(&mut self, mut such: impl FnMut(&[u8]) -> bool) {
+    pub(in crate::session) fn pass_heard(&mut self, mut such: impl FnMut(&[u8]) -> bool) {
         let Some(lease) = &mut self.lease else { return };
         for notification in std::mem::take(&mut lease.server.heard) {
             let known = message::read_notification(&notification)
