@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod cost;
 pub mod demo;
 mod explain;
 mod files;

@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::aws_error::{about, refused};
+use super::roll::Roll;
 use super::{
-    AWSCURRENT, Deletion, Description, NewSecret, RandomPassword, RotationRules, SecretId,
-    SecretStore, SecretValue, StoreError, StoreFuture, VersionId, Which,
+    AWSCURRENT, CurrentFuture, Deletion, Description, NewSecret, RandomPassword, RotationRules,
+    SecretId, SecretStore, SecretValue, StoreError, StoreFuture, VersionId, Which,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -29,12 +30,24 @@ pub struct AwsStore {
     client: Client,
     /// Where whoever answers can tell of changes.
     changes: Option<watch::Receiver<u64>>,
+    roll: Roll,
 }
 
 impl AwsStore {
     /// With a client of the SDK that is ready, and perhaps a counter of changes.
     pub(super) fn new(client: Client, changes: Option<watch::Receiver<u64>>) -> Self {
-        Self { client, changes }
+        let roll = Roll::new(client.clone(), Duration::ZERO);
+        Self {
+            client,
+            changes,
+            roll,
+        }
+    }
+
+    /// Looks that can wait do so for this long, to be asked with others.
+    pub fn asking_together_within(mut self, window: Duration) -> Self {
+        self.roll = Roll::new(self.client.clone(), window);
+        self
     }
 
     /// Region, endpoint and profile as given, else as the AWS SDK finds them
@@ -165,6 +178,10 @@ impl SecretStore for AwsStore {
                 versions: versions(answer.version_ids_to_stages),
             })
         })
+    }
+
+    fn current<'a>(&'a self, id: &'a SecretId) -> CurrentFuture<'a> {
+        Box::pin(self.roll.current(id))
     }
 
     fn versions<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Vec<VersionId>> {
