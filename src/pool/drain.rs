@@ -11,7 +11,7 @@ use super::Pool;
 use super::generation::{Draining, Generation};
 use super::state::{Health, State};
 use crate::audit::{Event, Record};
-use crate::jitter::jittered;
+use crate::jitter::scattered;
 
 /// Between two idle connections that are replaced, and for all of a pool.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -78,7 +78,7 @@ impl Pool {
         // The probe's connection stands for the first one.
         let mut stands_in = true;
         loop {
-            sleep(jittered(pause)).await;
+            sleep(scattered(pause)).await;
             let (mut old, current, room, replace) = {
                 let mut state = self.state();
                 // With logins failing, what still works is worth keeping.
