@@ -35,6 +35,7 @@ mod rds;
 mod replication;
 mod rotate_script;
 mod rotation;
+mod rotation_at_length;
 mod rotation_trouble;
 mod rotation_windows;
 mod secure;
