@@ -221,3 +221,98 @@ fn a_value_is_wiped_after_its_use() {
     input.write_all(b"\n").unwrap();
     assert!(reader.0.wait().unwrap().success());
 }
+
+/// The whole way of a value through a store that is served: by HTTP, JSON with
+/// everything escaped that can be, the disk, and back.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_served_store_keeps_no_value_after_an_answer() {
+    use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
+
+    let place = Place::new();
+    let text = fs::read_to_string(place.config()).unwrap();
+    let text = text.replace("[store]\n", "[store]\naddress = \"127.0.0.1:0\"\n");
+    fs::write(place.config(), text).unwrap();
+    let policy = place.path("policy.json");
+    fs::write(
+        &policy,
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
+    )
+    .unwrap();
+    let policy = policy.to_str().unwrap();
+    let add = [
+        "store",
+        "principal",
+        "add",
+        "p",
+        "--policy",
+        policy,
+        "--json",
+    ];
+    let key: serde_json::Value = serde_json::from_str(&place.ok(&add, "")).unwrap();
+    let server = Command::new(PGVALET)
+        .arg("--config")
+        .arg(place.config())
+        .args(["store", "serve"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut server = Running(server);
+    let mut url = String::new();
+    let out = server.0.stdout.take().unwrap();
+    BufReader::new(out).read_line(&mut url).unwrap();
+    let word = |name: &str| key[name].as_str().unwrap().to_owned();
+    let credentials = Credentials::new(
+        word("access_key_id"),
+        word("secret_access_key"),
+        None,
+        None,
+        "test",
+    );
+    let config = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("local"))
+        .endpoint_url(url.trim())
+        .credentials_provider(credentials)
+        .build();
+    let client = aws_sdk_secretsmanager::Client::from_conf(config);
+    let mut canaries = Vec::new();
+    for n in 0..4 {
+        let canary = canary("served");
+        let value = format!(
+            "{{\"password\":\"{canary}\",\"note\":\"\\\"\\n{}\"}}",
+            "x".repeat(9000)
+        );
+        let name = format!("s{n}");
+        let created = client.create_secret().name(&name).secret_string(&value);
+        created.send().await.unwrap();
+        let got = client
+            .get_secret_value()
+            .secret_id(&name)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(got.secret_string(), Some(value.as_str()));
+        let ids = client.batch_get_secret_value().secret_id_list(&name);
+        assert_eq!(ids.send().await.unwrap().secret_values().len(), 1);
+        canaries.push(canary);
+    }
+    // The buffers of the connection go with it.
+    drop(client);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let Some(memory) = memory(server.0.id()) else {
+            eprintln!("the system lets nobody look into pgvalet");
+            return;
+        };
+        // What is looked for would be found: the name of a secret is there.
+        assert!(holds(&memory, "arn:aws:secretsmanager:"));
+        let left = canaries.iter().filter(|c| holds(&memory, c)).count();
+        if left == 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{left} values are in memory");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

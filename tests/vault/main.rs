@@ -13,3 +13,4 @@ mod leak;
 mod place;
 mod policies;
 mod rekey;
+mod trail;

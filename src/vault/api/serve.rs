@@ -15,19 +15,20 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::caller::Peer;
-use super::{Answer, Api, ApiError};
+use super::places::Places;
+use super::{Answer, Api, ApiError, Growing};
 use crate::config::StoreListen;
-use crate::net::tls::{self, TlsError};
+use crate::net::ServerCertificate;
+use crate::net::tls::TlsError;
 
 /// For the TLS handshake, for a request's header, and between two requests.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,7 +38,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const BODY_LIMIT: usize = 1024 * 1024;
 /// Of a request's header.
 const HEADER_BYTES: usize = 32 * 1024;
-const CONNECTIONS: usize = 1024;
+/// In all, and of one address.
+pub(super) const CONNECTIONS: usize = 1024;
+pub(super) const OF_ADDRESS: usize = 256;
+/// Between two looks at the files of the certificate.
+const REREAD: Duration = Duration::from_secs(1);
 /// After a failed accept, for descriptors to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// For answers that are under way at the end.
@@ -55,17 +60,19 @@ pub enum ServeError {
 /// A bound listener that nobody has been let in by yet.
 pub struct Door {
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<ServerCertificate>>,
 }
 
 impl Door {
     pub async fn bind(listen: &StoreListen) -> Result<Self, ServeError> {
         let tls = match &listen.tls {
             Some(tls) => {
-                let mut config = tls::for_clients(&tls.certificate, &tls.key, None)?;
-                // What is spoken here is not Postgres' protocol.
-                Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
-                Some(config)
+                let (certificate, key) = (tls.certificate.clone(), tls.key.clone());
+                Some(ServerCertificate::for_protocol(
+                    certificate,
+                    key,
+                    b"http/1.1",
+                )?)
             }
             None => None,
         };
@@ -94,23 +101,29 @@ impl Door {
 
 async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<ServerCertificate>>,
     api: Arc<Api>,
     closing: watch::Receiver<bool>,
 ) {
-    let acceptor = tls.map(TlsAcceptor::from);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::default();
+    let mut reread = tokio::time::interval(REREAD);
     let mut connections = JoinSet::new();
     let mut closed = pin!(closed(closing.clone()));
     loop {
         tokio::select! {
             () = &mut closed => break,
             Some(_) = connections.join_next() => {}
+            _ = reread.tick(), if tls.is_some() => {
+                if let Some(tls) = tls.clone() {
+                    tokio::task::spawn_blocking(move || refresh(&tls));
+                }
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
                     // Without a place the stream is dropped, and so closed.
-                    if let Ok(place) = places.clone().try_acquire_owned() {
-                        let (api, acceptor, closing) = (api.clone(), acceptor.clone(), closing.clone());
+                    if let Some(place) = places.take(from.ip().to_canonical()) {
+                        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+                        let (api, closing) = (api.clone(), closing.clone());
                         connections.spawn(async move {
                             connection(stream, from, acceptor, api, closing).await;
                             drop(place);
@@ -128,6 +141,15 @@ async fn serve(
     let all_gone = async { while connections.join_next().await.is_some() {} };
     // What is still open then is cut by dropping its task.
     let _ = timeout(GOODBYE, all_gone).await;
+}
+
+/// Files that have changed are read again, without anybody being dropped.
+fn refresh(certificate: &ServerCertificate) {
+    match certificate.refresh() {
+        Ok(true) => tracing::info!("[store] certificate and key have been read again"),
+        Ok(false) => {}
+        Err(e) => tracing::warn!("[store] {e}; the certificate that was shown is shown on"),
+    }
 }
 
 /// Also when whoever would say so is gone.
@@ -239,8 +261,8 @@ async fn read(head: &Parts, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Ap
     if length > BODY_LIMIT {
         return Err(too_large());
     }
-    // Of full size at once: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+    // Not of the size that somebody claims who has not said yet who he is.
+    let mut bytes = Growing::default();
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else {
             break;
@@ -252,13 +274,13 @@ async fn read(head: &Parts, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Ap
             )
         })?;
         if let Some(data) = frame.data_ref() {
-            if bytes.len() + data.len() > BODY_LIMIT {
+            if bytes.0.len() + data.len() > BODY_LIMIT {
                 return Err(too_large());
             }
-            bytes.extend_from_slice(data);
+            bytes.add(data);
         }
     }
-    Ok(bytes)
+    Ok(bytes.0)
 }
 
 fn respond(answer: Answer) -> Response<Full<Bytes>> {
