@@ -45,17 +45,29 @@ enum Arrival {
 }
 
 /// A client that was let in, with what its session begins with.
-struct Admitted {
-    session: Session,
-    stream: Stream,
-    startup: Startup,
-    settings: Settings,
-    grant: Grant,
-    _permit: OwnedSemaphorePermit,
+pub(super) struct Admitted {
+    pub session: Box<Session>,
+    pub stream: Stream,
+    pub startup: Startup,
+    pub settings: Settings,
+    pub grant: Grant,
+    pub permit: OwnedSemaphorePermit,
 }
 
 /// Serves one connection to its end.
 pub async fn serve(context: Arc<Context>, accepted: Accepted) {
+    // What is over before a session becomes idle is on the heap meanwhile, and
+    // gone then: an idle session is to be small.
+    let Some(admitted) = Box::pin(arrive(context, accepted)).await else {
+        return;
+    };
+    if let Some(begun) = Box::pin(admitted.begin()).await {
+        begun.relay().await;
+    }
+}
+
+/// `None`: it has ended, and that has been dealt with.
+async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Box<Admitted>> {
     let deadline = time::Instant::now() + context.handshake_timeout;
     let mut evidence = Evidence::new(accepted.peer);
     evidence.local = accepted.local;
@@ -72,17 +84,7 @@ pub async fn serve(context: Arc<Context>, accepted: Accepted) {
     };
     drop(knock);
     match arrival {
-        Arrival::Admitted(admitted) => {
-            let Admitted {
-                session,
-                stream,
-                startup,
-                settings,
-                grant,
-                _permit,
-            } = *admitted;
-            session.run(stream, &startup, settings, &grant).await;
-        }
+        Arrival::Admitted(admitted) => return Some(admitted),
         Arrival::Cancel { pid, key } => {
             if !context.sessions.cancel(pid, &key).await {
                 note(&context, &evidence, "cancel_key").await;
@@ -91,6 +93,7 @@ pub async fn serve(context: Arc<Context>, accepted: Accepted) {
         Arrival::Broken(reason) => note(&context, &evidence, reason).await,
         Arrival::Over => {}
     }
+    None
 }
 
 impl Context {
@@ -135,12 +138,12 @@ async fn receive(
             let mut stream = stream;
             match admit(context, evidence, &startup, &mut stream).await {
                 Ok((session, settings, grant, permit)) => Arrival::Admitted(Box::new(Admitted {
-                    session,
+                    session: Box::new(session),
                     stream,
                     startup,
                     settings,
                     grant,
-                    _permit: permit,
+                    permit,
                 })),
                 Err(NotAdmitted::Gone(reason)) => Arrival::Broken(reason),
                 Err(NotAdmitted::Denied(denied)) => {

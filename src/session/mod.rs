@@ -44,6 +44,7 @@ pub use revoke::Cause;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::Gauge;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -56,7 +57,7 @@ use crate::pool::{Generation, Lease, Pool, Profile};
 use crate::upstream::Backend;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
-use admit::refuse;
+use admit::{Admitted, refuse};
 use limits::Phase;
 use relay::{Halt, Relay};
 use start::Failed;
@@ -103,6 +104,77 @@ impl Drop for Session {
     }
 }
 
+/// A session whose client has been greeted.
+struct Begun {
+    session: Box<Session>,
+    stream: Stream,
+    greeted: Greeted,
+    /// Of the clients that there are.
+    counted: Counted,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Begun {
+    async fn relay(self) {
+        let counted = self.counted;
+        self.session.relay(self.stream, self.greeted).await;
+        drop(counted);
+    }
+}
+
+/// A client of the gauge, until it is dropped.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+impl Admitted {
+    /// Recorded and greeted. `None`: it has ended.
+    async fn begin(mut self: Box<Self>) -> Option<Begun> {
+        let session = &mut self.session;
+        if let Err(()) = session.record_start().await {
+            let error = Failed::Client(ClientError::AuditUnavailable);
+            session.context.metrics.denial("audit");
+            refuse(&session.context, self.stream, |out| error.fatal(out)).await;
+            return None;
+        }
+        let labels = [
+            ("database", &*self.grant.database.name),
+            ("client", &*self.grant.client.name),
+        ];
+        let metrics = &session.context.metrics;
+        let counted = Counted::new(metrics.gauge("pgvalet_client_connections", &labels));
+        let greeted = tokio::select! {
+            greeted = session.greet(&mut self.stream, &self.startup, self.settings) => greeted,
+            signal = session.handle.signal_arrives() => Err(asked_to_end(signal).into()),
+        };
+        match greeted {
+            Ok(greeted) => Some(Begun {
+                session: self.session,
+                stream: self.stream,
+                greeted,
+                counted,
+                _permit: self.permit,
+            }),
+            Err(failed) => {
+                refuse(&session.context, self.stream, |out| failed.fatal(out)).await;
+                session.record_end(None, Some(&failed.reason()), Some(failed.sqlstate()));
+                None
+            }
+        }
+    }
+}
+
 impl Session {
     fn record(&self, event: Event) -> Record {
         Record {
@@ -115,40 +187,6 @@ impl Session {
             rule: None,
             ..self.record.clone()
         }
-    }
-
-    async fn run(
-        mut self,
-        mut stream: Stream,
-        startup: &Startup,
-        settings: crate::pool::Settings,
-        grant: &Grant,
-    ) {
-        if let Err(()) = self.record_start().await {
-            let error = Failed::Client(ClientError::AuditUnavailable);
-            self.context.metrics.denial("audit");
-            return refuse(&self.context, stream, |out| error.fatal(out)).await;
-        }
-        let clients = self.context.metrics.gauge(
-            "pgvalet_client_connections",
-            &[
-                ("database", &grant.database.name),
-                ("client", &grant.client.name),
-            ],
-        );
-        clients.increment(1.0);
-        let greeted = tokio::select! {
-            greeted = self.greet(&mut stream, startup, settings) => greeted,
-            signal = self.handle.signal_arrives() => Err(asked_to_end(signal).into()),
-        };
-        match greeted {
-            Ok(greeted) => self.relay(stream, greeted).await,
-            Err(failed) => {
-                refuse(&self.context, stream, |out| failed.fatal(out)).await;
-                self.record_end(None, Some(&failed.reason()), Some(failed.sqlstate()));
-            }
-        }
-        clients.decrement(1.0);
     }
 
     async fn record_start(&mut self) -> Result<(), ()> {
@@ -256,29 +294,29 @@ impl Session {
                     Err(error) => break Err(error),
                 },
                 Halt::Asked(Signal::Move) => {
-                    if let Err(end) = self.migrate(&mut relay).await {
+                    if let Err(end) = Box::pin(self.migrate(&mut relay)).await {
                         break end;
                     }
                 }
                 Halt::Settle => {
-                    if !self.settle(&mut relay, &mut asked).await {
+                    if !Box::pin(self.settle(&mut relay, &mut asked)).await {
                         break Err(ClientError::UpstreamLost);
                     }
                 }
                 Halt::Goodbye => {
-                    let _ = timeout(FINISH, relay.finish()).await;
+                    let _ = Box::pin(timeout(FINISH, relay.finish())).await;
                     break Ok(());
                 }
                 Halt::ClientGone => break Ok(()),
                 Halt::ServerGone if relay.saw_fatal() => {
-                    relay.farewell(&[]).await;
+                    Box::pin(relay.farewell(&[])).await;
                     break Ok(());
                 }
                 Halt::ServerGone => break Err(ClientError::UpstreamLost),
                 Halt::SettingsRefused(fields) => {
                     let mut out = Vec::new();
                     Failed::Parameter(fields).fatal(&mut out);
-                    relay.farewell(&out).await;
+                    Box::pin(relay.farewell(&out)).await;
                     break Ok(());
                 }
                 Halt::Violation(error) => break Err(error),
@@ -292,7 +330,7 @@ impl Session {
             Err(error) => {
                 let mut out = Vec::new();
                 error.fatal(&mut out);
-                relay.farewell(&out).await;
+                Box::pin(relay.farewell(&out)).await;
                 let sqlstate = error.sqlstate().0;
                 let reason = match (&error, self.handle.revoked()) {
                     (ClientError::Revoked, Some(why)) => format!("{error}: {why}"),
