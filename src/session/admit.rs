@@ -47,6 +47,8 @@ enum Arrival {
 /// A client that was let in, with what its session begins with.
 pub(super) struct Admitted {
     pub session: Box<Session>,
+    /// Of its start.
+    pub record: Box<Record>,
     pub stream: Stream,
     pub startup: Startup,
     pub settings: Settings,
@@ -137,14 +139,17 @@ async fn receive(
             let began = Instant::now();
             let mut stream = stream;
             match admit(context, evidence, &startup, &mut stream).await {
-                Ok((session, settings, grant, permit)) => Arrival::Admitted(Box::new(Admitted {
-                    session: Box::new(session),
-                    stream,
-                    startup,
-                    settings,
-                    grant,
-                    permit,
-                })),
+                Ok((session, record, settings, grant, permit)) => {
+                    Arrival::Admitted(Box::new(Admitted {
+                        session: Box::new(session),
+                        record,
+                        stream,
+                        startup,
+                        settings,
+                        grant,
+                        permit,
+                    }))
+                }
                 Err(NotAdmitted::Gone(reason)) => Arrival::Broken(reason),
                 Err(NotAdmitted::Denied(denied)) => {
                     let ticks = began.elapsed().as_nanos() / DENIAL_TICK.as_nanos() + 1;
@@ -190,7 +195,7 @@ async fn admit(
     evidence: &mut Evidence,
     startup: &Startup,
     stream: &mut Stream,
-) -> Result<(Session, Settings, Grant, OwnedSemaphorePermit), NotAdmitted> {
+) -> Result<(Session, Box<Record>, Settings, Grant, OwnedSemaphorePermit), NotAdmitted> {
     let mut record = denial(evidence);
     record.database = Some(startup.database.as_str().into());
     record.requested_user = Some(startup.user.as_str().into());
@@ -263,10 +268,9 @@ async fn admit(
         handle,
         pool,
         share: grant.share.clone(),
-        record,
         began: Instant::now(),
     };
-    Ok((session, settings, grant, permit))
+    Ok((session, Box::new(record), settings, grant, permit))
 }
 
 /// A name service may take its time; nobody else must wait for it.

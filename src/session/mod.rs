@@ -92,8 +92,6 @@ struct Session {
     pool: Arc<Pool>,
     /// What its rule's clients may hold of the pool.
     share: Option<Arc<Semaphore>>,
-    /// What its records have in common.
-    record: Record,
     began: Instant,
 }
 
@@ -140,8 +138,8 @@ impl Drop for Counted {
 impl Admitted {
     /// Recorded and greeted. `None`: it has ended.
     async fn begin(mut self: Box<Self>) -> Option<Begun> {
-        let session = &mut self.session;
-        if let Err(()) = session.record_start().await {
+        let session = &self.session;
+        if let Err(()) = session.record_start(*self.record).await {
             let error = Failed::Client(ClientError::AuditUnavailable);
             session.context.metrics.denial("audit");
             refuse(&session.context, self.stream, |out| error.fatal(out)).await;
@@ -175,21 +173,8 @@ impl Admitted {
 }
 
 impl Session {
-    fn record(&self, event: Event) -> Record {
-        Record {
-            event,
-            session: Some(self.handle.id.to_string().into()),
-            identity: None,
-            requested_user: None,
-            application_name: None,
-            tls: None,
-            rule: None,
-            ..self.record.clone()
-        }
-    }
-
-    async fn record_start(&mut self) -> Result<(), ()> {
-        let mut record = self.record.clone();
+    /// `record` says who was let in, and how.
+    async fn record_start(&self, mut record: Record) -> Result<(), ()> {
         record.event = Event::SessionStart;
         record.session = Some(self.handle.id.to_string().into());
         record.outcome = Some(Outcome::Success);
@@ -209,7 +194,7 @@ impl Session {
     }
 
     fn record_end(&self, relay: Option<&Relay>, reason: Option<&str>, sqlstate: Option<&str>) {
-        let mut record = self.record(Event::SessionEnd);
+        let mut record = self.handle.record(Event::SessionEnd);
         record.outcome = Some(if sqlstate.is_none() {
             Outcome::Success
         } else {
@@ -458,9 +443,10 @@ impl Session {
     fn first_use(&self) -> relay::FirstUse {
         let audit = self.context.audit.clone();
         let pool = self.pool.clone();
-        let record = self.record(Event::CredentialUse);
+        let handle = self.handle.clone();
         Box::new(move |generation: &Generation, backend: &Backend| {
-            let mut record = record.clone();
+            let mut record = handle.record(Event::CredentialUse);
+            record.outcome = Some(Outcome::Success);
             record.credential = Some(pool.credential_ref(&generation.credential));
             record.server = Some(ServerRef {
                 host: backend.target.host.clone(),
