@@ -22,9 +22,10 @@ use super::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A store that takes five seconds is slow, and still worth waiting for.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// All attempts (the SDK's default is three) and the pauses between them.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 
 pub struct AwsStore {
     client: Client,

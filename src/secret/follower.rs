@@ -390,7 +390,8 @@ impl Follower {
 
     fn failed(&self, before: &Known, error: &StoreError) -> Known {
         let text: Arc<str> = error.to_string().into();
-        if before.error.as_ref() != Some(&text) {
+        // Once: the causes of an outage take turns.
+        if before.error.is_none() {
             let kept = if before.current.is_some() {
                 "; the last known version stays in force"
             } else {

@@ -11,6 +11,7 @@ use pgvalet::vault::Vault;
 
 use crate::cli::PGVALET;
 use crate::place::Place;
+use crate::served::Served;
 
 const DIRECTORY: &str = "PGVALET_TEST_READS_FROM";
 
@@ -227,56 +228,9 @@ fn a_value_is_wiped_after_its_use() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_served_store_keeps_no_value_after_an_answer() {
-    use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
-
     let place = Place::new();
-    let text = fs::read_to_string(place.config()).unwrap();
-    let text = text.replace("[store]\n", "[store]\naddress = \"127.0.0.1:0\"\n");
-    fs::write(place.config(), text).unwrap();
-    let policy = place.path("policy.json");
-    fs::write(
-        &policy,
-        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#,
-    )
-    .unwrap();
-    let policy = policy.to_str().unwrap();
-    let add = [
-        "store",
-        "principal",
-        "add",
-        "p",
-        "--policy",
-        policy,
-        "--json",
-    ];
-    let key: serde_json::Value = serde_json::from_str(&place.ok(&add, "")).unwrap();
-    let server = Command::new(PGVALET)
-        .arg("--config")
-        .arg(place.config())
-        .args(["store", "serve"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut server = Running(server);
-    let mut url = String::new();
-    let out = server.0.stdout.take().unwrap();
-    BufReader::new(out).read_line(&mut url).unwrap();
-    let word = |name: &str| key[name].as_str().unwrap().to_owned();
-    let credentials = Credentials::new(
-        word("access_key_id"),
-        word("secret_access_key"),
-        None,
-        None,
-        "test",
-    );
-    let config = aws_sdk_secretsmanager::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("local"))
-        .endpoint_url(url.trim())
-        .credentials_provider(credentials)
-        .build();
-    let client = aws_sdk_secretsmanager::Client::from_conf(config);
+    let served = Served::start(&place);
+    let client = served.client();
     let mut canaries = Vec::new();
     for n in 0..4 {
         let canary = canary("served");
@@ -302,7 +256,7 @@ async fn a_served_store_keeps_no_value_after_an_answer() {
     drop(client);
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let Some(memory) = memory(server.0.id()) else {
+        let Some(memory) = memory(served.pid()) else {
             eprintln!("the system lets nobody look into pgvalet");
             return;
         };

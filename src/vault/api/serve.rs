@@ -30,10 +30,9 @@ use crate::config::StoreListen;
 use crate::net::ServerCertificate;
 use crate::net::tls::TlsError;
 
-/// For the TLS handshake, for a request's header, and between two requests.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// For a request's body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// For the TLS handshake, for a request's header, between two requests; and for
+/// a request's body.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest value is 64 KiB, of which JSON can make six times as much.
 const BODY_LIMIT: usize = 1024 * 1024;
 /// Of a request's header.
@@ -95,7 +94,7 @@ impl Door {
 
     /// Serves until `closing` becomes true.
     pub async fn serve(self, api: Arc<Api>, closing: watch::Receiver<bool>) {
-        serve(self.listener, self.tls, api, closing).await;
+        serve(self.listener, self.tls, api, closing, PATIENCE).await;
     }
 }
 
@@ -104,6 +103,7 @@ async fn serve(
     tls: Option<Arc<ServerCertificate>>,
     api: Arc<Api>,
     closing: watch::Receiver<bool>,
+    patience: Duration,
 ) {
     let places = Places::default();
     let mut reread = tokio::time::interval(REREAD);
@@ -125,6 +125,7 @@ async fn serve(
                         let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
                         let (api, closing) = (api.clone(), closing.clone());
                         connections.spawn(async move {
+                            let api = (api, patience);
                             connection(stream, from, acceptor, api, closing).await;
                             drop(place);
                         });
@@ -161,14 +162,14 @@ async fn connection(
     stream: TcpStream,
     from: SocketAddr,
     acceptor: Option<TlsAcceptor>,
-    api: Arc<Api>,
+    api: (Arc<Api>, Duration),
     closing: watch::Receiver<bool>,
 ) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
     match acceptor {
         None => requests(stream, from, false, api, closing).await,
-        Some(acceptor) => match timeout(IDLE_TIMEOUT, acceptor.accept(stream)).await {
+        Some(acceptor) => match timeout(api.1, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => requests(stream, from, true, api, closing).await,
             Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS with a client of the store"),
             Err(_) => {}
@@ -181,17 +182,17 @@ async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     from: SocketAddr,
     secure: bool,
-    api: Arc<Api>,
+    (api, patience): (Arc<Api>, Duration),
     closing: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let api = api.clone();
-        async move { Ok::<_, Infallible>(answer(&api, request, from, secure).await) }
+        async move { Ok::<_, Infallible>(answer(&api, request, from, secure, patience).await) }
     });
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(IDLE_TIMEOUT)
+            .header_read_timeout(patience)
             .max_buf_size(HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
     );
@@ -210,6 +211,7 @@ async fn answer(
     request: Request<Incoming>,
     from: SocketAddr,
     secure: bool,
+    patience: Duration,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let agent = head.headers.get(USER_AGENT).and_then(|a| a.to_str().ok());
@@ -218,7 +220,7 @@ async fn answer(
         secure,
         user_agent: agent.map(str::to_owned),
     };
-    let answer = match timeout(BODY_TIMEOUT, read(&head, body)).await {
+    let answer = match timeout(patience, read(&head, body)).await {
         Ok(Ok(body)) => discreet(api.clone().signed(head, body, peer).await),
         Ok(Err(error)) => Api::answer(Err(error)),
         Err(_) => Api::answer(Err(ApiError::new(
@@ -296,4 +298,42 @@ fn respond(answer: Answer) -> Response<Full<Bytes>> {
         headers.insert("x-amzn-errortype", HeaderValue::from_static(kind));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::Vault;
+    use crate::vault::api::Trail;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Whoever sends nothing, half a header or half a body is hung up on.
+    #[tokio::test]
+    async fn nobody_is_waited_for_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let vault = Vault::open(&path("db"), &path("key")).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (closing, closed) = watch::channel(false);
+        let api = Api::new(vault, Trail::default());
+        let patience = Duration::from_millis(300);
+        let served = tokio::spawn(serve(listener, None, api, closed, patience));
+        for (sent, answer) in [
+            ("", ""),
+            ("POST / HTTP/1.1\r\nHost: s\r\n", ""),
+            (
+                "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 9\r\n\r\n{",
+                "RequestTimeoutException",
+            ),
+        ] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(sent.as_bytes()).await.unwrap();
+            let mut said = String::new();
+            let _ = client.read_to_string(&mut said).await;
+            assert!(said.contains(answer), "{sent:?}: {said:?}");
+        }
+        closing.send_replace(true);
+        served.await.unwrap();
+    }
 }
