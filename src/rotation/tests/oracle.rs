@@ -157,7 +157,7 @@ pub fn windows(text: &str, window: &str, last: i64) -> Vec<(i64, i64)> {
             (opens, Box::new(move |_| if in_days { DAY } else { HOUR }))
         } else {
             let from = last / HOUR + 1;
-            let hours = openings(text, from..from + 24 * 366 * 17);
+            let hours = openings(text, from..from + 24 * 366 * 100);
             let opens: Vec<i64> = hours.take(3).map(|h| h * HOUR).collect();
             let day = opens[0] / HOUR / 24 * 24;
             let several = openings(text, day..day + 24).count() > 1;
