@@ -154,11 +154,14 @@ impl SecretStore for AwsStore {
             let request = self.client.describe_secret().secret_id(id.as_str());
             let answer = request.send().await.map_err(|e| about(id, e))?;
             let rules = answer.rotation_rules();
+            let enabled = answer.rotation_enabled() == Some(true);
+            // A service that owns a secret lets nobody else change it.
+            let function = answer.rotation_lambda_arn().filter(|_| enabled);
             let rotation = RotationRules {
-                enabled: answer.rotation_enabled() == Some(true),
+                enabled,
                 by: answer
                     .owning_service()
-                    .or(answer.rotation_lambda_arn())
+                    .or(function)
                     .filter(|by| !by.is_empty())
                     .map(str::to_owned),
                 after_days: rules

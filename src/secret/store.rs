@@ -64,7 +64,8 @@ pub struct Description {
 pub struct RotationRules {
     /// RotationEnabled: CancelRotateSecret clears it.
     pub enabled: bool,
-    /// RotationLambdaARN, or the service that owns the secret: who rotates it.
+    /// Who else rotates it: the service that owns the secret, or, while rotation
+    /// is enabled, the function of RotationLambdaARN.
     pub by: Option<String>,
     /// Of AutomaticallyAfterDays and ScheduleExpression there is one.
     pub after_days: Option<u64>,

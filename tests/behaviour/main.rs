@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attack;
 mod aws;
 mod bad_input;
 mod batches;
@@ -33,6 +34,7 @@ mod proxy_protocol;
 mod raw;
 mod rds;
 mod replication;
+mod revoked;
 mod rotate_script;
 mod rotation;
 mod rotation_at_length;
