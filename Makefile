@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential bench bench-store instructions lint build fmt deny setup chaos-rotate
+.PHONY: help demo test differential bench bench-store scaling instructions lint build fmt deny setup chaos chaos-rotate
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,8 +29,14 @@ instructions: build ## of pgvalet per transaction, by callgrind: the same on a b
 	@scripts/setup.sh bench
 	python3 scripts/bench/instructions.py
 
+chaos: setup ## rotations at length: stopped everywhere, 200 of them, the store down; half an hour
+	cargo nextest run --test behaviour --run-ignored only --no-capture at_length
+
 chaos-rotate: setup ## the rotator killed everywhere, both strategies, every Postgres; minutes
 	cargo nextest run --test rotate --run-ignored only --no-capture killed_everywhere_at_length
+
+scaling: ## what a second core is worth to pgvalet, with a Postgres that answers at once
+	cargo bench --bench scaling
 
 bench-store: ## how fast the embedded store's API answers, in figures
 	cargo bench --bench store

@@ -17,6 +17,11 @@ pub fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(0.9 + 0.2 * unit())
 }
 
+/// Anything from nothing to twice the duration.
+pub fn scattered(duration: Duration) -> Duration {
+    duration.mul_f64(2.0 * unit())
+}
+
 /// Exponential backoff with jitter, from `first` to `last`.
 #[derive(Debug, Clone)]
 pub struct Backoff {

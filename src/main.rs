@@ -1,4 +1,12 @@
+use std::alloc::System;
 use std::process::ExitCode;
+
+use zeroizing_alloc::ZeroAlloc;
+
+/// Memory is wiped when it is freed: passwords pass through buffers of
+/// libraries (JSON, HTTP, TLS, SQLite's own excepted) that nobody else wipes.
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     pgvalet::cli::main()

@@ -20,7 +20,8 @@ from statistics import median
 
 import load
 import measure
-from report import Ratio, chart, table
+import document
+from report import Ratio, Tail, chart, quantile, table
 from world import ROOT, Target, World, die
 
 
@@ -105,12 +106,17 @@ def compare(selected: list[Case], samples: dict, theirs: str) -> tuple[str, dict
         mine, other = samples[case.name]["pgvalet"], samples[case.name][theirs]
         ratios = {
             what: Ratio([getattr(s, what) for s in mine], [getattr(s, what) for s in other])
-            for what in ("tps", "cpu", "p50", "p99")
+            for what in ("tps", "cpu", "p50")
         }
+        tails = [[s.latencies for s in runs] for runs in (mine, other)]
+        ratios["p99"] = Tail(*tails, 0.99)
         medians = {
             name: {what: round(median(getattr(s, what) for s in runs), 3) for what in ("tps", "cpu", "p50", "p99")}
             for name, runs in samples[case.name].items() if runs
         }
+        for name, runs in samples[case.name].items():
+            if runs:
+                medians[name]["p99"] = round(quantile([s.latencies for s in runs], 0.99) / 1000, 3)
         data[case.name] = {"medians": medians, "ratios": {k: r.json() for k, r in ratios.items()}}
         pair = lambda what, digits: f"{medians['pgvalet'][what]:.{digits}f} / {medians[theirs][what]:.{digits}f}"
         rows.append([
@@ -145,7 +151,7 @@ def main() -> None:
     partial = options.quick or options.only or options.before
     selected = [c for c in cases() if
                 (any(f"{c.name}$".startswith(w) for w in options.only) if options.only else not options.quick or c.name in QUICK)]
-    rounds = options.rounds or (3 if options.quick else 5)
+    rounds = options.rounds or (3 if options.quick else 6)
     idle_clients = measure.raise_open_files(1000 if options.quick else 8000)
 
     with World() as world:
@@ -179,7 +185,7 @@ def main() -> None:
 def figures(world: World, options, direct: Target, ours: Target, other: Target, rounds: int, clients: int) -> dict:
     """Everything but transactions."""
     result = {}
-    speeds = bulk([direct, ours, other], 3)
+    speeds = bulk([direct, ours, other], 5)
     rows = []
     result["megabytes_per_second"] = {}
     for name, by_target in speeds.items():
@@ -237,6 +243,8 @@ def write(result: dict, partial: bool) -> None:
     note = f"µs of CPU per transaction, pgbench -S, pool of 20, {result['machine']['cores']} cores; less is better. " + \
         ", ".join(f"{n} {v}" for n, v in versions.items() if n != "direct" and v)
     (place / "performance.svg").write_text(chart("CPU time of the pooler per transaction", note, "µs", bars))
+    if not partial:
+        document.write(result)
     print(f"written: {place.relative_to(ROOT)}/performance.json, performance.svg")
 
 

@@ -21,6 +21,7 @@ class Sample:
     cpu: float  # µs of the target per transaction
     p50: float  # ms
     p99: float
+    latencies: list[int]  # µs, sorted
 
 
 def pgbench(world: World, target: Target, clients: int, options: list[str], seconds: int,
@@ -50,6 +51,7 @@ def pgbench(world: World, target: Target, clients: int, options: list[str], seco
         cpu=cpu * 1e6 / transactions,
         p50=at(0.5),
         p99=at(0.99),
+        latencies=latencies,
     )
 
 

@@ -31,6 +31,23 @@ class Ratio:
         return {"ratio": value, "spread": round(self.spread, 3)}
 
 
+class Tail(Ratio):
+    """Of a quantile. A round of two seconds has few transactions in its tail,
+    and one hiccup of the machine is all of them: what is compared is the tail of
+    all rounds together, and the spread is what leaving out any one round changes."""
+
+    def __init__(self, ours: list[list[int]], theirs: list[list[int]], q: float):
+        ratio = lambda a, b: quantile(a, q) / quantile(b, q)
+        without = [ratio(ours[:n] + ours[n + 1:], theirs[:n] + theirs[n + 1:]) for n in range(len(ours))]
+        self.value = ratio(ours, theirs)
+        self.spread = (max(without) - min(without)) / self.value
+
+
+def quantile(rounds: list[list[int]], q: float) -> float:
+    together = sorted(x for latencies in rounds for x in latencies)
+    return together[int(q * (len(together) - 1))]
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     rows = [head] + rows
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use ::metrics::Counter;
 use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Record;
+use super::desk::Desk;
 use super::queue::{ROOM, Sender, queue};
 use super::sink::Sink;
 use super::writer::Writer;
@@ -90,6 +92,7 @@ impl Counts {
 #[derive(Clone)]
 pub struct Audit {
     queue: Sender,
+    desk: Arc<Desk>,
     pub(super) counts: Arc<Counts>,
     on_failure: OnAuditFailure,
 }
@@ -112,16 +115,23 @@ impl Audit {
         };
         let counts = Arc::new(Counts::new(metrics));
         let (queue, records) = queue();
-        let writer = Writer::new(sink, chain, counts.clone());
+        // A session may write itself, if that is a matter of microseconds: a
+        // pipe takes as long as its reader likes. With a single worker even a
+        // disk that blocks once would hold up everybody.
+        let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+        let shared = matches!(config.sink, AuditSink::File(_)) && workers > 1;
+        let desk = Arc::new(Desk::new(Writer::new(sink, chain, counts.clone()), shared));
+        let of_thread = desk.clone();
         std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || writer.run(records))
+            .spawn(move || of_thread.run(records))
             .map_err(|error| AuditError::Open {
                 path: name(&config.sink),
                 error: format!("no thread for its writer: {error}"),
             })?;
         Ok(Self {
             queue,
+            desk,
             counts,
             on_failure: config.on_failure,
         })
@@ -152,6 +162,9 @@ impl Audit {
             self.counts.lose(1, &error);
             return Err(error);
         }
+        self.desk.write_here(&self.queue);
+        // Of what is still there, or of what came meanwhile.
+        self.queue.hurry();
         written.await.unwrap_or(Err(AuditError::Closed))
     }
 

@@ -6,6 +6,7 @@
 //! was cut off: to see that, keep the last hash somewhere else from time to
 //! time, or write to a collector through standard output.
 
+mod desk;
 mod line;
 mod log;
 mod query;

@@ -77,6 +77,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    fn take(&self, batch: &mut Vec<Entry>) {
+        let mut state = self.state();
+        let n = state.entries.len().min(BATCH);
+        batch.extend(state.entries.drain(..n));
+        state.urgent = state.entries.iter().any(|e| e.done.is_some());
+        if n == BATCH {
+            state.entries.shrink_to(BATCH); // a burst leaves no memory behind
+        }
+    }
+
     /// After the lock: a thread that is woken to find it taken sleeps again.
     fn rouse(&self, mut state: MutexGuard<'_, State>) {
         if matches!(state.writer, Writer::Dozing | Writer::Asleep) {
@@ -88,7 +98,8 @@ impl Shared {
 }
 
 impl Sender {
-    /// Never waits. Urgent is a record that somebody waits for.
+    /// Never waits. Of a record that somebody waits for the writer hears only by
+    /// [`hurry`](Self::hurry).
     ///
     /// # Errors
     /// [`AuditError::Full`] and [`AuditError::Closed`].
@@ -104,10 +115,24 @@ impl Sender {
         let urgent = entry.done.is_some();
         state.urgent |= urgent;
         state.entries.push_back(entry);
-        if urgent || state.writer == Writer::Asleep {
+        if !urgent && state.writer == Writer::Asleep {
             shared.rouse(state);
         }
         Ok(())
+    }
+
+    /// Wakes the writer for the records that somebody waits for, unless they
+    /// are written by now.
+    pub fn hurry(&self) {
+        let state = self.0.0.state();
+        if state.urgent {
+            self.0.0.rouse(state);
+        }
+    }
+
+    /// As [`Receiver::take`].
+    pub fn take(&self, batch: &mut Vec<Entry>) {
+        self.0.0.take(batch);
     }
 
     /// Lets no more in; resolves when all is written and the log closed.
@@ -136,9 +161,8 @@ impl Drop for Handle {
 }
 
 impl Receiver {
-    /// Waits for records and moves them to `batch`. `false`: there are none,
-    /// and will be none.
-    pub fn take(&self, batch: &mut Vec<Entry>) -> bool {
+    /// Waits for records. `false`: there are none, and will be none.
+    pub fn wait(&self) -> bool {
         let mut state = self.0.state();
         let until = Instant::now() + LINGER;
         while state.open && !state.urgent {
@@ -156,13 +180,12 @@ impl Receiver {
             }
         }
         state.writer = Writer::Awake;
-        let n = state.entries.len().min(BATCH);
-        batch.extend(state.entries.drain(..n));
-        state.urgent = state.entries.iter().any(|e| e.done.is_some());
-        if n == BATCH {
-            state.entries.shrink_to(BATCH); // a burst leaves no memory behind
-        }
-        n > 0
+        state.open || !state.entries.is_empty()
+    }
+
+    /// Moves what there is to `batch`, as much as makes one write.
+    pub fn take(&self, batch: &mut Vec<Entry>) {
+        self.0.take(batch);
     }
 }
 
@@ -198,7 +221,8 @@ mod tests {
         let taken = std::thread::spawn(move || {
             let mut sizes = Vec::new();
             let mut batch = Vec::new();
-            while receiver.take(&mut batch) {
+            while receiver.wait() {
+                receiver.take(&mut batch);
                 sizes.push(batch.len());
                 for done in batch.drain(..).filter_map(|e: Entry| e.done) {
                     let _ = done.send(Ok(()));
@@ -210,6 +234,7 @@ mod tests {
             sender.send(entry(None)).expect("room");
             let (done, written) = oneshot::channel();
             sender.send(entry(Some(done))).expect("room");
+            sender.hurry();
             written.blocking_recv().expect("taken").expect("written");
         }
         sender.send(entry(None)).expect("room");
@@ -222,10 +247,13 @@ mod tests {
         let (sender, receiver) = queue();
         let mut batch = Vec::new();
         sender.send(entry(None)).expect("room");
-        assert!(receiver.take(&mut batch));
+        assert!(receiver.wait());
+        receiver.take(&mut batch);
         let later = std::thread::spawn(move || {
             let mut batch = Vec::new();
-            (receiver.take(&mut batch), batch.len())
+            let any = receiver.wait();
+            receiver.take(&mut batch);
+            (any, batch.len())
         });
         // By now it dozes or sleeps: either way it has to hear of this.
         std::thread::sleep(LINGER * 4);
@@ -250,7 +278,8 @@ mod tests {
         sender.send(entry(None)).expect("room");
         let writer = std::thread::spawn(move || {
             let (mut batch, mut taken) = (Vec::new(), 0);
-            while receiver.take(&mut batch) {
+            while receiver.wait() {
+                receiver.take(&mut batch);
                 taken += batch.drain(..).count();
             }
             taken

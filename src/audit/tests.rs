@@ -103,6 +103,16 @@ async fn a_durable_record_is_in_the_file_when_its_future_resolves() {
 
 #[tokio::test]
 async fn records_of_many_tasks_are_one_chain() {
+    many_tasks().await;
+}
+
+/// Where there are several, whoever waits for a line may write it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn records_of_many_threads_are_one_chain() {
+    many_tasks().await;
+}
+
+async fn many_tasks() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("audit.jsonl");
     let audit = open(&path, &Metrics::new()).expect("opens");
@@ -111,6 +121,7 @@ async fn records_of_many_tasks_are_one_chain() {
             let audit = audit.clone();
             tokio::spawn(async move {
                 for j in 0..20 {
+                    audit.record(record(j));
                     audit
                         .record_durably(record(i * 100 + j))
                         .await
@@ -122,7 +133,8 @@ async fn records_of_many_tasks_are_one_chain() {
     for task in tasks {
         task.await.expect("done");
     }
-    whole(&check(&path), 400);
+    audit.close().await;
+    whole(&check(&path), 800);
 }
 
 #[tokio::test]

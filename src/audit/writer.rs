@@ -1,11 +1,10 @@
-//! The thread that writes: all that is queued becomes one write.
+//! Writing: all that is queued becomes one write.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::line::{Chain, Notes, append};
 use super::log::{AuditError, Counts, Entry};
-use super::queue::Receiver;
 use super::sink::Sink;
 
 pub(super) struct Writer {
@@ -14,6 +13,8 @@ pub(super) struct Writer {
     chain: Chain,
     state: State,
     counts: Arc<Counts>,
+    /// Kept for its memory.
+    batch: Vec<Entry>,
     /// Host name and process id: tells the writers of a collected log apart.
     proxy: String,
 }
@@ -36,28 +37,28 @@ impl Writer {
             chain,
             state: State::Whole,
             counts,
+            batch: Vec::new(),
             proxy: format!("{host}:{}", std::process::id()),
         }
     }
 
-    /// Until the log is closed, or the last handle is gone.
-    pub(super) fn run(mut self, records: Receiver) {
-        let mut batch = Vec::new();
-        while records.take(&mut batch) {
-            self.write(&mut batch);
-        }
+    pub(super) fn finish(self) {
         if let Err(error) = self.sink.sync() {
             tracing::warn!(%error, "the audit log was not synchronised to its disk");
         }
-        // The file's lock is free before anybody hears of it.
-        drop(self);
-        drop(records);
     }
 
-    fn write(&mut self, batch: &mut Vec<Entry>) {
-        if batch.is_empty() {
-            return;
+    /// Writes the records that `take` moves to a batch.
+    pub(super) fn write(&mut self, take: impl FnOnce(&mut Vec<Entry>)) {
+        let mut batch = std::mem::take(&mut self.batch);
+        take(&mut batch);
+        if !batch.is_empty() {
+            self.write_batch(&mut batch);
         }
+        self.batch = batch;
+    }
+
+    fn write_batch(&mut self, batch: &mut Vec<Entry>) {
         let records = batch.len() as u64;
         let result = self.write_lines(batch);
         match &result {
@@ -159,7 +160,7 @@ mod tests {
         let (sink, chain) = Sink::open(&path, Duration::MAX).expect("opens");
         let counts = Arc::new(Counts::new(&Metrics::new()));
         let mut writer = Writer::new(sink, chain, counts.clone());
-        writer.write(&mut vec![entry(), entry()]);
+        writer.write_batch(&mut vec![entry(), entry()]);
 
         // Of three records, one gets in, and half of the second.
         let (mut bytes, mut chain) = (Vec::new(), writer.chain.clone());
@@ -178,7 +179,7 @@ mod tests {
         counts.lose(3, &AuditError::Full);
         writer.state = State::Unknown;
 
-        writer.write(&mut vec![entry()]);
+        writer.write_batch(&mut vec![entry()]);
         let report = verify(&[path]).expect("read");
         assert_eq!((report.broken, report.records), (None, 4));
         let notes = report.notes.join("\n");

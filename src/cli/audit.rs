@@ -98,7 +98,14 @@ pub(super) fn run(
             let report = verify(&files).map_err(|e| Failure::Failed(e.to_string()))?;
             report_on(&report, *json, out)
         }
-        Command::Query(q) => query(q, &or_configured(&q.files, config)?, out),
+        Command::Query(q) => {
+            let files = or_configured(&q.files, config)?;
+            let beside = match (&files[..], q.files.is_empty()) {
+                ([log], true) => beside(log),
+                _ => Vec::new(),
+            };
+            query(q, &files, &beside, out)
+        }
         Command::Tail(t) => {
             let named: Vec<PathBuf> = t.file.iter().cloned().collect();
             let files = or_configured(&named, config)?;
@@ -121,6 +128,29 @@ fn or_configured(
                 .to_owned(),
         )),
     }
+}
+
+/// What commands have recorded beside a log that a proxy held; see `record`.
+fn beside(log: &Path) -> Vec<PathBuf> {
+    let stem = log.file_stem().unwrap_or_default().to_string_lossy();
+    let is_one = |name: &str| {
+        let rest = name
+            .strip_prefix(&*stem)
+            .and_then(|n| n.strip_suffix(".jsonl"));
+        let kind = rest.and_then(|r| r.rsplit_once('-')).map(|(kind, _)| kind);
+        matches!(kind, Some(".cli" | ".rotate"))
+    };
+    let directory = match log.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter(|e| is_one(&e.file_name().to_string_lossy()))
+        .map(|e| e.path())
+        .collect();
+    found.sort();
+    found
 }
 
 /// A point in time, as people give it.
@@ -177,7 +207,33 @@ fn open(path: &Path) -> Result<File, Failure> {
     })
 }
 
-fn query(q: &Query, files: &[PathBuf], out: &mut dyn Write) -> Result<(), Failure> {
+/// A record that was asked for, and the line that it was written in.
+type Found = (Vec<u8>, Value);
+
+/// Has `with` see what matches; how many lines are no records.
+fn search(
+    path: &Path,
+    filter: &Filter,
+    mut with: impl FnMut(Found) -> io::Result<()>,
+) -> Result<u64, Failure> {
+    let mut unread = 0;
+    for line in BufReader::new(open(path)?).split(b'\n') {
+        let line = line?;
+        match serde_json::from_slice::<Value>(&line) {
+            Ok(record) if filter.matches(&record) => with((line, record))?,
+            Ok(_) => {}
+            Err(_) => unread += 1,
+        }
+    }
+    Ok(unread)
+}
+
+fn query(
+    q: &Query,
+    files: &[PathBuf],
+    beside: &[PathBuf],
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let filter = Filter {
         client: q.client.clone(),
         secret: q.secret.clone(),
@@ -191,15 +247,27 @@ fn query(q: &Query, files: &[PathBuf], out: &mut dyn Write) -> Result<(), Failur
         writeln!(out, "{}", table_head())?;
     }
     let mut unread = 0;
+    // Few; they take their places among the others.
+    let mut commands = Vec::new();
+    for path in beside {
+        unread += search(path, &filter, |found| {
+            commands.push(found);
+            Ok(())
+        })?;
+    }
+    let time = |(_, record): &Found| record["time"].as_str().unwrap_or_default().to_owned();
+    commands.sort_by_key(time);
+    let mut commands = commands.into_iter().peekable();
     for path in files {
-        for line in BufReader::new(open(path)?).split(b'\n') {
-            let line = line?;
-            match serde_json::from_slice::<Value>(&line) {
-                Ok(record) if filter.matches(&record) => show(&line, &record, q.json, out)?,
-                Ok(_) => {}
-                Err(_) => unread += 1,
+        unread += search(path, &filter, |found| {
+            while let Some(earlier) = commands.next_if(|c| time(c) < time(&found)) {
+                show(&earlier.0, &earlier.1, q.json, out)?;
             }
-        }
+            show(&found.0, &found.1, q.json, out)
+        })?;
+    }
+    for (line, record) in commands {
+        show(&line, &record, q.json, out)?;
     }
     if unread > 0 {
         tracing::warn!(

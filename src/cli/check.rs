@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Failure, files, online, table};
+use super::{Failure, cost, files, online, table};
 use crate::config::{
     AuditSink, Client, Config, Database, Hosts, ListenAddress, ListenTls, OnAuditFailure,
     StoreKind, UpstreamTls, warnings,
@@ -65,6 +65,9 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         config.admin.address.as_deref().unwrap_or("off")
     )?;
     writeln!(out, "store    {}", store(&config.store.kind))?;
+    if let Some(cost) = cost::per_month(config) {
+        writeln!(out, "cost     {cost}")?;
+    }
     writeln!(out, "audit    {}\n", audit(config))?;
     let rows: Vec<_> = config.databases.values().map(|d| database(d)).collect();
     table::write(

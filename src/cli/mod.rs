@@ -2,12 +2,14 @@
 
 mod audit;
 mod check;
+mod cost;
 pub mod demo;
 mod explain;
 mod files;
 mod harden;
 mod logging;
 mod online;
+mod record;
 mod refresh;
 mod rotate;
 mod run;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, StoreKind};
 
 /// A PostgreSQL proxy and pooler that keeps database credentials out of applications
 #[derive(Parser)]
@@ -156,10 +158,21 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Secret(command) => {
             let config = load(cli)?;
             block_on(async {
-                let store = crate::secret::open(&config.store)
+                // AWS keeps a trail of its own.
+                let audit = match &config.store.kind {
+                    StoreKind::Embedded { .. } => record::open(&config, "cli", "the command")?,
+                    StoreKind::Aws { .. } => None,
+                };
+                let trail = record::trail(audit.as_ref());
+                let (store, _) = crate::secret::open_with(&config.store, trail)
                     .await
                     .map_err(|e| Failure::Failed(e.to_string()))?;
-                Ok(secret::run(command.clone(), &*store).await?)
+                let done = secret::run(command.clone(), &*store).await;
+                drop(store);
+                if let Some(audit) = audit {
+                    audit.close().await;
+                }
+                Ok(done?)
             })
         }
         Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),

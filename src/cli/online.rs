@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Failure;
 use crate::config::{Config, Database, StoreKind};
-use crate::secret::{self, Credential, SecretId, SecretStore, Which};
+use crate::secret::{self, AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
 use crate::upstream::{self, KeyCache, Target};
 
 /// Tries every (database, secret) that a rule can lead to. Changes nothing.
@@ -26,7 +26,13 @@ pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), F
     let mut failed = false;
     for (database, secret) in config.uses() {
         match login(&store, &database, &secret).await {
-            Ok(what) => writeln!(out, "ok       {}: {what}", database.name)?,
+            Ok(what) => {
+                writeln!(out, "ok       {}: {what}", database.name)?;
+                if let Some(why) = pending_denied(&store, &secret).await {
+                    let name = &database.name;
+                    writeln!(out, "warning  {name}: {why}")?;
+                }
+            }
             Err(why) => {
                 failed = true;
                 writeln!(out, "FAILED   {}: {why}", database.name)?;
@@ -34,6 +40,19 @@ pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), F
         }
     }
     if failed { Err(Failure::Shown) } else { Ok(()) }
+}
+
+/// Whether AWSPENDING could be read if there were one. Without it a rotation
+/// that has changed the password, and not yet moved AWSCURRENT, keeps clients
+/// waiting.
+async fn pending_denied(store: &Arc<dyn SecretStore>, secret: &SecretId) -> Option<String> {
+    let pending = Which::Stage(AWSPENDING.to_owned());
+    match store.get(secret, &pending).await {
+        Err(StoreError::Denied(why)) => Some(format!(
+            "AWSPENDING of secret \"{secret}\" may not be read ({why}); allow secretsmanager:GetSecretValue for every stage, or clients wait in the middle of a rotation"
+        )),
+        _ => None,
+    }
 }
 
 async fn login(

@@ -106,6 +106,7 @@ fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         "USER",
         "ADOPTED AS",
         "CONFIRMED",
+        "NEXT ROTATION",
         "LAST ERROR",
     ];
     writeln!(out)?;
@@ -206,6 +207,7 @@ fn secret(s: &SecretStatus) -> Vec<String> {
         or_dash(s.user.as_deref()),
         or_dash(s.adopted_as.as_deref()),
         or_dash(s.confirmed_at.as_deref()),
+        or_dash(s.next_rotation.as_deref()),
         or_dash(s.last_error.as_deref()),
     ]
 }
@@ -268,7 +270,7 @@ mod tests {
             text.contains("33333333-cccc  AWSPENDING  2026-01-02T04:00:10Z"),
             "{text}"
         );
-        assert!(text.contains("the store did not answer"));
+        assert!(text.contains("2026-02-01T03:17:00Z  the store did not answer"));
         assert!(text.starts_with("pgvalet 0.1.0, process 42, since 2026-01-02T03:04:05Z: ready\n"));
     }
 

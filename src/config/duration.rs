@@ -53,7 +53,7 @@ fn unit(name: &str) -> Option<u64> {
 }
 
 /// The shortest form that [`parse`] reads back as the same number of milliseconds.
-pub(super) fn format(duration: Duration) -> String {
+pub fn format(duration: Duration) -> String {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let (name, size) = UNITS
         .iter()

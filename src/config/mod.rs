@@ -23,7 +23,7 @@ mod values;
 mod warnings;
 
 pub use aws_iam::{AwsIamRule, Sts};
-pub use duration::parse as parse_duration;
+pub use duration::{format as format_duration, parse as parse_duration};
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use hosts::{Host, Hosts, SessionAttrs};

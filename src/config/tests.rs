@@ -620,6 +620,42 @@ fn databases() {
 }
 
 #[test]
+fn rotations() {
+    let rotation = |keys: &str| with_database(&format!("rotation = {{ {keys} }}"));
+    for (keys, part) in [
+        ("every = \"monthly\"", "every:"),
+        ("every = \"1001 days\"", "\"1s\" to \"1000 days\""),
+        ("schedule = \"daily\"", "is no schedule expression"),
+        ("schedule = \"rate(3 hours)\"", "\"rate(4 hours)\""),
+        ("schedule = \"cron(0 3 * * ?)\"", "this one has 5"),
+        ("schedule = \"cron(30 3 * * ? *)\"", "must be 0"),
+        (
+            "every = \"30 days\", schedule = \"rate(30 days)\"",
+            "exclude each other",
+        ),
+        ("window = \"3h\"", "window belongs to a schedule"),
+        ("every = \"30 days\", window = \"90m\"", "full hours"),
+        ("every = \"30 days\", window = \"25h\"", "\"24h\""),
+        ("every = \"5h\", window = \"6h\"", "reaches the next one"),
+        (
+            "schedule = \"cron(0 /8 * * ? *)\", window = \"9h\"",
+            "reaches the next one",
+        ),
+        ("strategy = \"multi\"", "alternating"),
+        ("admin_secret = \"prod admin\"", "is no secret's name"),
+        ("evry = \"30 days\"", "every"),
+    ] {
+        says(&rotation(keys), &["t.toml:5:", part]);
+    }
+    let config = valid(&rotation(
+        "schedule = \"rate(4 hours)\", window = \"4h\", strategy = \"alternating\", admin_secret = \"a\"",
+    ));
+    let rotation = config.databases["orders"].rotation.as_ref();
+    let rotation = rotation.expect("it is there");
+    assert!(rotation.schedule.is_some() && rotation.admin_secret.is_some());
+}
+
+#[test]
 fn a_file_that_is_not_there() {
     let e = load(Path::new("/nonexistent/p.toml"))
         .expect_err("missing")

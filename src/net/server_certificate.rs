@@ -2,7 +2,7 @@
 //! without anybody being dropped for it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -17,6 +17,8 @@ pub struct ServerCertificate {
     certificate: PathBuf,
     key: PathBuf,
     trust: Option<Arc<ClientTrust>>,
+    /// Of ALPN, where it is not Postgres'.
+    protocol: Option<&'static [u8]>,
     config: ArcSwap<ServerConfig>,
     /// Of the files when they were read last.
     stamps: Mutex<[Stamp; 2]>,
@@ -33,12 +35,35 @@ impl ServerCertificate {
         key: PathBuf,
         trust: Option<Arc<ClientTrust>>,
     ) -> Result<Arc<Self>, TlsError> {
+        Self::new(certificate, key, trust, None)
+    }
+
+    /// The same for a listener on which another protocol is spoken, whose ALPN
+    /// identifier this is; no certificate of a client is asked for.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn for_protocol(
+        certificate: PathBuf,
+        key: PathBuf,
+        protocol: &'static [u8],
+    ) -> Result<Arc<Self>, TlsError> {
+        Self::new(certificate, key, None, Some(protocol))
+    }
+
+    fn new(
+        certificate: PathBuf,
+        key: PathBuf,
+        trust: Option<Arc<ClientTrust>>,
+        protocol: Option<&'static [u8]>,
+    ) -> Result<Arc<Self>, TlsError> {
         let stamps = stamps(&certificate, &key);
-        let config = for_clients(&certificate, &key, trust.clone())?;
+        let config = read(&certificate, &key, trust.clone(), protocol)?;
         Ok(Arc::new(Self {
             certificate,
             key,
             trust,
+            protocol,
             config: ArcSwap::new(config),
             stamps: Mutex::new(stamps),
         }))
@@ -71,10 +96,24 @@ impl ServerCertificate {
     /// # Errors
     /// As [`refresh`](Self::refresh).
     pub fn reread(&self) -> Result<(), TlsError> {
-        let config = for_clients(&self.certificate, &self.key, self.trust.clone())?;
+        let trust = self.trust.clone();
+        let config = read(&self.certificate, &self.key, trust, self.protocol)?;
         self.config.store(config);
         Ok(())
     }
+}
+
+fn read(
+    certificate: &Path,
+    key: &Path,
+    trust: Option<Arc<ClientTrust>>,
+    protocol: Option<&[u8]>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut config = for_clients(certificate, key, trust)?;
+    if let Some(protocol) = protocol {
+        Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
+    }
+    Ok(config)
 }
 
 fn stamps(certificate: &PathBuf, key: &PathBuf) -> [Stamp; 2] {

@@ -145,6 +145,9 @@ pub struct SecretStatus {
     /// Versions that were tried and did not log in: since one last did, and on
     /// the way to the one in force.
     pub candidates_tried: Vec<Candidate>,
+    /// When pgvalet rotates it next; absent where it does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_rotation: Option<String>,
 }
 
 /// A version that was tried and did not log in.
@@ -237,6 +240,7 @@ pub(crate) mod examples {
                     why: "the server refused the login: password authentication failed".into(),
                     at: "2026-01-02T04:00:10Z".into(),
                 }],
+                next_rotation: Some("2026-02-01T03:17:00Z".into()),
             }],
         }
     }

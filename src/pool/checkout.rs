@@ -119,7 +119,8 @@ impl Pool {
                 Lent::Proven(lease) => return Ok(lease),
                 Lent::Stale(lease) => lease,
             };
-            if let Some(lease) = self.try_out(lease).await {
+            // Rare, and large: whoever waits is to be small.
+            if let Some(lease) = Box::pin(self.try_out(lease)).await {
                 return Ok(lease);
             }
         }

@@ -4,12 +4,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::time::sleep;
 use tracing::info;
 
 use super::Pool;
 use super::generation::{Draining, Generation};
 use super::state::{Health, State};
 use crate::audit::{Event, Record};
+use crate::jitter::scattered;
+
+/// Between two idle connections that are replaced, and for all of a pool.
+const PAUSE: Duration = Duration::from_millis(20);
+const SWEEP: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// Recorded under the lock under which the end is noticed, so that there is
@@ -66,9 +72,13 @@ impl Pool {
     }
 
     async fn replace_idle(self: Arc<Self>) {
+        // Many proxies adopt at the same moment; their logins need not come at it.
+        let pause = SWEEP / u32::try_from(self.database.pool_size).unwrap_or(u32::MAX);
+        let pause = pause.min(PAUSE);
         // The probe's connection stands for the first one.
         let mut stands_in = true;
         loop {
+            sleep(scattered(pause)).await;
             let (mut old, current, room, replace) = {
                 let mut state = self.state();
                 // With logins failing, what still works is worth keeping.

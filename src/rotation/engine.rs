@@ -268,6 +268,9 @@ impl<'a> Rotator<'a> {
         let before = plan.instead_of.clone();
         let before = before.unwrap_or_else(|| first.version().clone());
         let _ = self.arn.set(first.current.credential.arn.clone());
+        if let Some(by) = first.left_to {
+            return Err(RotationError::LeftTo(plan.secret.clone(), by));
+        }
         let mut ground = first;
         for look in 1.. {
             match self.enter(&ground).await {

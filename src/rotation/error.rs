@@ -32,6 +32,10 @@ pub enum RotationError {
         reason: String,
     },
     #[error(
+        "secret \"{0}\" is rotated by {1}; pgvalet only follows it: rotate it there, or take that rotation away first"
+    )]
+    LeftTo(SecretId, String),
+    #[error(
         "another rotator works on secret \"{0}\" and did not finish in time; look at its log, or try again later"
     )]
     Busy(SecretId),
@@ -128,7 +132,8 @@ impl RotationError {
             Self::Busy(_) | Self::Lost(_) | Self::Superseded(_) => "elsewhere",
             Self::Less { .. } => "less",
             Self::OldStillWorks(_) | Self::Unverified(..) => "unverified",
-            Self::NoAdmin
+            Self::LeftTo(..)
+            | Self::NoAdmin
             | Self::AdminElsewhere(_)
             | Self::LongName(_)
             | Self::TooLong(_)

@@ -39,6 +39,8 @@ pub struct Ground {
     pub labels: BTreeMap<VersionId, Vec<String>>,
     pub current: Version,
     pub pending: Pending,
+    /// Who else rotates the secret: a service or a function.
+    pub left_to: Option<String>,
 }
 
 impl Ground {
@@ -61,6 +63,7 @@ impl Ground {
             labels: description.versions,
             current,
             pending,
+            left_to: description.rotation.and_then(|rules| rules.by),
         })
     }
 

@@ -27,5 +27,5 @@ pub use error::{RotationError, SqlError};
 pub use preview::Preview;
 pub use report::{Listener, Step, StepOutcome, StepReport};
 pub use schedule::{Schedule, ScheduleError, Window};
-pub use scheduler::Scheduler;
+pub use scheduler::{Next, Scheduler};
 pub use terminate::{Adopted, Emergency};

@@ -21,6 +21,8 @@ pub struct Preview {
     /// A version that an earlier attempt left, or that was asked for; and
     /// whether it has a value.
     pub pending: Option<(VersionId, bool)>,
+    /// Who else rotates it; then pgvalet does not.
+    pub left_to: Option<String>,
 }
 
 impl Preview {
@@ -50,6 +52,7 @@ impl Preview {
             user,
             next_user,
             pending,
+            left_to: ground.left_to,
         })
     }
 }

@@ -7,7 +7,7 @@
 //! and set out together; the lock lets one of them go on, and the others find
 //! that it is done.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -39,8 +39,24 @@ pub struct Scheduler {
     /// How often a store that does not tell is looked at.
     pub refresh: Duration,
     pub listener: Arc<dyn Listener>,
+    pub next: Next,
     /// Called after a rotation, for the proxy to look at once.
     pub rotated: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// When the next rotation is to start, as a scheduler last saw it; for others
+/// to read. Nothing where there is no schedule, or somebody else rotates.
+#[derive(Clone, Default)]
+pub struct Next(Arc<Mutex<Option<DateTime<Utc>>>>);
+
+impl Next {
+    pub fn get(&self) -> Option<DateTime<Utc>> {
+        *self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn set(&self, at: Option<DateTime<Utc>>) {
+        *self.0.lock().unwrap_or_else(|e| e.into_inner()) = at;
+    }
 }
 
 /// What is to be done now.
@@ -71,7 +87,17 @@ impl Scheduler {
         let mut backoff = Backoff::new(RETRY, LONGEST_RETRY);
         let mut not_before = Instant::now();
         loop {
-            let pause = match self.judge(&mut seen).await {
+            let verdict = self.judge(&mut seen).await;
+            match &verdict {
+                Ok(Verdict::Rotate(..)) => {
+                    let rest = not_before.saturating_duration_since(Instant::now());
+                    self.next.set(Some(Utc::now() + rest));
+                }
+                Ok(Verdict::Wait(at)) => self.next.set(*at),
+                Ok(Verdict::NotOurs) => self.next.set(None),
+                Err(_) => {}
+            }
+            let pause = match verdict {
                 _ if *stop.borrow() => return,
                 Ok(Verdict::Rotate(version, why)) if Instant::now() >= not_before => {
                     info!(secret = %self.plan.secret, "rotation begins: {why}");
@@ -83,6 +109,7 @@ impl Scheduler {
                         Err(e) => {
                             let wait = backoff.wait();
                             not_before = Instant::now() + wait;
+                            self.next.set(Some(Utc::now() + wait));
                             warn!(
                                 secret = %self.plan.secret, kind = e.kind(),
                                 "not rotated, next attempt in {wait:.0?}: {e}"
@@ -131,7 +158,7 @@ impl Scheduler {
     async fn judge(&self, seen: &mut Seen) -> Result<Verdict, RotationError> {
         let description = self.store.describe(&self.plan.secret).await?;
         let rules = description.rotation.clone().unwrap_or_default();
-        if let Some(by) = rules.by.as_deref().filter(|_| rules.enabled) {
+        if let Some(by) = rules.by.as_deref() {
             if !seen.left_alone && self.configured {
                 warn!(secret = %self.plan.secret, "rotation is left to {by}, and only followed");
             }

@@ -15,26 +15,40 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::aws_error::{about, refused};
+use super::roll::Roll;
 use super::{
-    AWSCURRENT, Deletion, Description, NewSecret, RandomPassword, RotationRules, SecretId,
-    SecretStore, SecretValue, StoreError, StoreFuture, VersionId, Which,
+    AWSCURRENT, CurrentFuture, Deletion, Description, NewSecret, RandomPassword, RotationRules,
+    SecretId, SecretStore, SecretValue, StoreError, StoreFuture, VersionId, Which,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A store that takes five seconds is slow, and still worth waiting for.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// All attempts (the SDK's default is three) and the pauses between them.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 
 pub struct AwsStore {
     client: Client,
     /// Where whoever answers can tell of changes.
     changes: Option<watch::Receiver<u64>>,
+    roll: Roll,
 }
 
 impl AwsStore {
     /// With a client of the SDK that is ready, and perhaps a counter of changes.
     pub(super) fn new(client: Client, changes: Option<watch::Receiver<u64>>) -> Self {
-        Self { client, changes }
+        let roll = Roll::new(client.clone(), Duration::ZERO);
+        Self {
+            client,
+            changes,
+            roll,
+        }
+    }
+
+    /// Looks that can wait do so for this long, to be asked with others.
+    pub fn asking_together_within(mut self, window: Duration) -> Self {
+        self.roll = Roll::new(self.client.clone(), window);
+        self
     }
 
     /// Region, endpoint and profile as given, else as the AWS SDK finds them
@@ -140,11 +154,14 @@ impl SecretStore for AwsStore {
             let request = self.client.describe_secret().secret_id(id.as_str());
             let answer = request.send().await.map_err(|e| about(id, e))?;
             let rules = answer.rotation_rules();
+            let enabled = answer.rotation_enabled() == Some(true);
+            // A service that owns a secret lets nobody else change it.
+            let function = answer.rotation_lambda_arn().filter(|_| enabled);
             let rotation = RotationRules {
-                enabled: answer.rotation_enabled() == Some(true),
+                enabled,
                 by: answer
                     .owning_service()
-                    .or(answer.rotation_lambda_arn())
+                    .or(function)
                     .filter(|by| !by.is_empty())
                     .map(str::to_owned),
                 after_days: rules
@@ -165,6 +182,10 @@ impl SecretStore for AwsStore {
                 versions: versions(answer.version_ids_to_stages),
             })
         })
+    }
+
+    fn current<'a>(&'a self, id: &'a SecretId) -> CurrentFuture<'a> {
+        Box::pin(self.roll.current(id))
     }
 
     fn versions<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Vec<VersionId>> {

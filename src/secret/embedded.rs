@@ -34,24 +34,29 @@ impl EmbeddedStore {
 
     /// The client of an API in this process.
     pub fn connect(api: &Arc<Api>) -> AwsStore {
-        // Nobody looks at the signature, but the SDK does not send without one.
-        let credentials = Credentials::new("pgvalet", "pgvalet", None, None, "pgvalet");
-        let config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("local"))
-            .endpoint_url("http://store.invalid")
-            .credentials_provider(credentials)
-            // What fails here would fail again at once.
-            .retry_config(RetryConfig::disabled())
-            .http_client(InProcess(api.clone()))
-            .build();
-        AwsStore::new(Client::from_conf(config), Some(api.changes()))
+        AwsStore::new(client(InProcess(api.clone())), Some(api.changes()))
     }
+}
+
+/// A client of the SDK whose requests go to `http`.
+pub(super) fn client(http: impl HttpClient + 'static) -> Client {
+    // Nobody looks at the signature, but the SDK does not send without one.
+    let credentials = Credentials::new("pgvalet", "pgvalet", None, None, "pgvalet");
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("local"))
+        .endpoint_url("http://store.invalid")
+        .credentials_provider(credentials)
+        // What fails here would fail again at once.
+        .retry_config(RetryConfig::disabled())
+        .http_client(http)
+        .build();
+    Client::from_conf(config)
 }
 
 /// In the place of a network.
 #[derive(Clone)]
-struct InProcess(Arc<Api>);
+pub(super) struct InProcess(pub(super) Arc<Api>);
 
 impl fmt::Debug for InProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,6 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::versions::Versions;
@@ -23,7 +22,6 @@ use super::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, SecretId, SecretStore, Standing, StoreError,
     VersionId, Which,
 };
-use crate::jitter::{Backoff, jittered};
 use crate::observe::SecretMetrics;
 
 /// Versions without a label that are worth a try: a rotation that was cancelled
@@ -82,6 +80,20 @@ pub struct Found {
     pub others: Vec<(Standing, Arc<Credential>)>,
 }
 
+impl Found {
+    fn unchanged(before: Known) -> Self {
+        let known = Known {
+            confirmed_at: Some(SystemTime::now()),
+            error: None,
+            ..before
+        };
+        Self {
+            known,
+            others: Vec::new(),
+        }
+    }
+}
+
 struct Request {
     depth: Depth,
     /// By a person or an event.
@@ -131,7 +143,7 @@ impl Follower {
         });
         // The task holds no strong reference, so that dropping the last user
         // of the follower ends it.
-        let task = tokio::spawn(follow(
+        let task = tokio::spawn(task::follow(
             Arc::downgrade(&follower),
             refresh,
             publish,
@@ -378,7 +390,8 @@ impl Follower {
 
     fn failed(&self, before: &Known, error: &StoreError) -> Known {
         let text: Arc<str> = error.to_string().into();
-        if before.error.as_ref() != Some(&text) {
+        // Once: the causes of an outage take turns.
+        if before.error.is_none() {
             let kept = if before.current.is_some() {
                 "; the last known version stays in force"
             } else {
@@ -399,73 +412,6 @@ fn with_label<'a>(labels: &'a Labels, label: &str) -> Option<&'a VersionId> {
     found.next().map(|(version, _)| version)
 }
 
-async fn follow(
-    follower: std::sync::Weak<Follower>,
-    refresh: Duration,
-    publish: watch::Sender<Known>,
-    mut requests: mpsc::UnboundedReceiver<Request>,
-) {
-    let mut changes = follower.upgrade().and_then(|f| f.store.changes());
-    let mut backoff = Backoff::new(Duration::from_secs(1), refresh.max(Duration::from_secs(1)));
-    let mut waiting: Vec<Request> = Vec::new();
-    // Until a look has succeeded, it goes as far as to find out what may be read.
-    let mut first = true;
-    loop {
-        let (next, found) = {
-            let Some(follower) = follower.upgrade() else {
-                return;
-            };
-            let before = publish.borrow().clone();
-            let wanted = waiting.iter().map(|r| r.depth).max();
-            let least = if first {
-                Depth::Labelled
-            } else {
-                Depth::Current
-            };
-            let depth = wanted.unwrap_or(least).max(least);
-            let mut found = follower.examine(&before, depth).await;
-            if waiting.iter().any(|r| r.asked) {
-                found.known.asked += 1;
-            }
-            let next = if found.known.error.is_some() {
-                backoff.wait().min(refresh)
-            } else {
-                first = false;
-                backoff.reset();
-                jittered(refresh)
-            };
-            publish.send_replace(found.known.clone());
-            (next, found)
-        };
-        for waiter in waiting.drain(..) {
-            let _ = waiter.done.send(found.clone());
-        }
-        drop(found);
-        tokio::select! {
-            () = sleep_until(Instant::now() + next) => {}
-            () = changed(&mut changes) => {}
-            request = requests.recv() => {
-                let Some(request) = request else { return };
-                waiting.push(request);
-            }
-        }
-        while let Ok(request) = requests.try_recv() {
-            waiting.push(request);
-        }
-    }
-}
-
-/// Waits for the store to say that something changed; for ever where it cannot.
-async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
-    match changes {
-        Some(receiver) => {
-            if receiver.changed().await.is_err() {
-                *changes = None;
-            }
-        }
-        None => std::future::pending().await,
-    }
-}
-
+mod task;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ mod aws_error;
 mod credential;
 mod embedded;
 mod follower;
+mod roll;
 mod store;
 mod versions;
 
@@ -18,14 +19,16 @@ pub use aws::AwsStore;
 pub use credential::{Credential, MalformedSecret, Password};
 pub use embedded::EmbeddedStore;
 pub use follower::{Depth, Follower, Found, Known, Labels};
+pub use roll::MOST as BATCH;
 pub use store::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion, Description, NewSecret, RandomPassword,
-    RotationRules, SecretStore, SecretValue, StoreError, StoreFuture, Which,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, CurrentFuture, Deletion, Description, NewSecret,
+    RandomPassword, RotationRules, SecretStore, SecretValue, StoreError, StoreFuture, Which,
 };
 pub use versions::Standing;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{self, StoreKind};
 use crate::vault::Vault;
@@ -61,9 +64,15 @@ pub async fn open_with(
                 profile.as_deref(),
             );
             let store = AwsStore::connect(region, endpoint, profile).await?;
-            (Arc::new(store), None)
+            let window = asking_together_within(config.refresh);
+            (Arc::new(store.asking_together_within(window)), None)
         }
     })
+}
+
+/// How long a look that nobody waits for may wait for others.
+pub fn asking_together_within(refresh: Duration) -> Duration {
+    (refresh / 4).min(Duration::from_secs(3))
 }
 
 /// A secret as configuration and policy name it: a name or an ARN.

@@ -17,6 +17,8 @@ pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
 
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+pub type CurrentFuture<'a> = Pin<Box<dyn Future<Output = Option<VersionId>> + Send + 'a>>;
+
 /// Which version of a secret is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
@@ -62,7 +64,8 @@ pub struct Description {
 pub struct RotationRules {
     /// RotationEnabled: CancelRotateSecret clears it.
     pub enabled: bool,
-    /// RotationLambdaARN, or the service that owns the secret: who rotates it.
+    /// Who else rotates it: the service that owns the secret, or, while rotation
+    /// is enabled, the function of RotationLambdaARN.
     pub by: Option<String>,
     /// Of AutomaticallyAfterDays and ScheduleExpression there is one.
     pub after_days: Option<u64>,
@@ -193,6 +196,12 @@ pub trait SecretStore: Send + Sync + 'static {
 
     /// DescribeSecret.
     fn describe<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Description>;
+
+    /// The version of AWSCURRENT, from a store that answers for many secrets at
+    /// once; the answer may take seconds. `None`: ask for this one alone.
+    fn current<'a>(&'a self, _: &'a SecretId) -> CurrentFuture<'a> {
+        Box::pin(async { None })
+    }
 
     /// ListSecretVersionIds with deprecated versions: those that no label
     /// points at as well, the newest first. A store that cannot tell names the

@@ -55,6 +55,7 @@ impl Proxy {
             door.start(closed.clone());
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
+        tokio::spawn(watch::migrate(Arc::downgrade(&built)));
         built.rotations.apply(&built);
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));
         Ok(Self {

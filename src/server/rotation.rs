@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -11,7 +12,7 @@ use super::build::Built;
 use crate::audit::Audit;
 use crate::config::Database;
 use crate::observe::Metrics;
-use crate::rotation::{Listener, PATIENCE, Plan, Scheduler, StepOutcome, StepReport};
+use crate::rotation::{Listener, Next, PATIENCE, Plan, Scheduler, StepOutcome, StepReport};
 use crate::secret::{Depth, Follower, SecretId};
 
 #[derive(Default)]
@@ -19,6 +20,7 @@ pub struct Rotations(Mutex<HashMap<SecretId, Task>>);
 
 struct Task {
     database: Arc<Database>,
+    next: Next,
     /// Set or dropped, it ends the task as soon as it waits.
     stop: watch::Sender<bool>,
 }
@@ -48,6 +50,12 @@ impl Rotations {
         }
     }
 
+    /// When a secret is to be rotated next.
+    pub fn next(&self, secret: &SecretId) -> Option<DateTime<Utc>> {
+        let tasks = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        tasks.get(secret)?.next.get()
+    }
+
     /// No rotation begins any more.
     pub fn stop(&self) {
         self.0.lock().unwrap_or_else(|e| e.into_inner()).clear();
@@ -75,7 +83,9 @@ fn start(
         None => (None, None, None),
     };
     let (stop, stopped) = watch::channel(false);
+    let next = Next::default();
     let scheduler = Scheduler {
+        next: next.clone(),
         store: built.store.clone(),
         schedule,
         configured,
@@ -101,7 +111,11 @@ fn start(
         }),
     };
     tokio::spawn(scheduler.run(stopped));
-    Task { database, stop }
+    Task {
+        database,
+        next,
+        stop,
+    }
 }
 
 impl Drop for Task {

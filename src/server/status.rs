@@ -31,7 +31,13 @@ impl StatusSource for Built {
             pid: std::process::id(),
             started_at: rfc3339(self.started_at),
             ready: self.ready().is_ok(),
-            secrets: followers.into_iter().map(|f| secret(f, &pools)).collect(),
+            secrets: followers
+                .into_iter()
+                .map(|f| SecretStatus {
+                    next_rotation: self.rotations.next(&f.secret).map(|at| rfc3339(at.into())),
+                    ..secret(f, &pools)
+                })
+                .collect(),
             databases: pools
                 .iter()
                 .map(|(p, counts)| database(p, counts, &sessions))
@@ -121,6 +127,7 @@ fn secret(follower: &Follower, pools: &[(&Arc<Pool>, PoolCounts)]) -> SecretStat
         confirmed_at: known.confirmed_at.map(rfc3339),
         last_error: known.error.map(|e| e.to_string()),
         candidates_tried,
+        next_rotation: None,
     }
 }
 

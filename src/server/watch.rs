@@ -1,7 +1,6 @@
-//! Twice a second: sessions that hold a connection of a generation past its
-//! drain deadline, where the database is configured so, sessions that can move
-//! to the generation in force, and sessions that have reached one of their
-//! limits.
+//! Now and then: sessions that hold a connection of a generation past its drain
+//! deadline, where the database is configured so, sessions that can move to the
+//! generation in force, and sessions that have reached one of their limits.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -30,30 +29,48 @@ pub async fn watch(built: Weak<Built>) {
             let mut of_pool = sessions
                 .iter()
                 .filter(|s| s.database == pool.database.name && s.secret == pool.secret);
-            move_sessions(&pool, of_pool.clone());
             end_overdue(&pool, &mut of_pool);
         }
     }
 }
 
-/// Sessions of session mode that hold an older generation move; and one of them
-/// makes room where a version cannot be proved, because all is held.
-fn move_sessions<'a>(pool: &Pool, mut sessions: impl Iterator<Item = &'a Arc<Handle>>) {
-    if pool.database.session_migration != SessionMigration::Safe {
-        return;
+/// Ten times a second: sessions of session mode that hold an older generation
+/// move, the oldest first; and one of them makes room where a version cannot be
+/// proved, because all is held.
+pub async fn migrate(built: Weak<Built>) {
+    let mut tick = interval(Duration::from_millis(100));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Some(built) = built.upgrade() else { return };
+        for pool in built.all_pools() {
+            if pool.database.session_migration == SessionMigration::Safe {
+                move_sessions(&pool, &built.context);
+            }
+        }
     }
-    if pool.wants_slot() {
-        // Whoever holds one: it gets the next.
-        sessions.any(|session| session.signal_move(|_| true));
-        return;
-    }
+}
+
+fn move_sessions(pool: &Pool, context: &Context) {
+    let wants_slot = pool.wants_slot();
     let draining = pool.overdue(Duration::ZERO);
-    if draining.is_empty() {
+    if !wants_slot && draining.is_empty() {
         return;
+    }
+    let mut holders: Vec<_> = (context.sessions.all().into_iter())
+        .filter(|s| s.database == pool.database.name && s.secret == pool.secret)
+        .filter_map(|session| Some((session.held()?.generation.number, session)))
+        .collect();
+    holders.sort_by_key(|(generation, _)| *generation);
+    if wants_slot {
+        // Whoever it is: it gets the next one.
+        holders
+            .iter()
+            .any(|(_, session)| session.signal_move(|_| true));
     }
     // By identity: two pools of one name count for themselves.
     let old = |held: &Held| draining.iter().any(|g| Arc::ptr_eq(g, &held.generation));
-    for session in sessions {
+    for (_, session) in &holders {
         session.signal_move(old);
     }
 }

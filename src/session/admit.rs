@@ -45,17 +45,31 @@ enum Arrival {
 }
 
 /// A client that was let in, with what its session begins with.
-struct Admitted {
-    session: Session,
-    stream: Stream,
-    startup: Startup,
-    settings: Settings,
-    grant: Grant,
-    _permit: OwnedSemaphorePermit,
+pub(super) struct Admitted {
+    pub session: Box<Session>,
+    /// Of its start.
+    pub record: Box<Record>,
+    pub stream: Stream,
+    pub startup: Startup,
+    pub settings: Settings,
+    pub grant: Grant,
+    pub permit: OwnedSemaphorePermit,
 }
 
 /// Serves one connection to its end.
 pub async fn serve(context: Arc<Context>, accepted: Accepted) {
+    // What is over before a session becomes idle is on the heap meanwhile, and
+    // gone then: an idle session is to be small.
+    let Some(admitted) = Box::pin(arrive(context, accepted)).await else {
+        return;
+    };
+    if let Some(begun) = Box::pin(admitted.begin()).await {
+        begun.relay().await;
+    }
+}
+
+/// `None`: it has ended, and that has been dealt with.
+async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Box<Admitted>> {
     let deadline = time::Instant::now() + context.handshake_timeout;
     let mut evidence = Evidence::new(accepted.peer);
     evidence.local = accepted.local;
@@ -72,17 +86,7 @@ pub async fn serve(context: Arc<Context>, accepted: Accepted) {
     };
     drop(knock);
     match arrival {
-        Arrival::Admitted(admitted) => {
-            let Admitted {
-                session,
-                stream,
-                startup,
-                settings,
-                grant,
-                _permit,
-            } = *admitted;
-            session.run(stream, &startup, settings, &grant).await;
-        }
+        Arrival::Admitted(admitted) => return Some(admitted),
         Arrival::Cancel { pid, key } => {
             if !context.sessions.cancel(pid, &key).await {
                 note(&context, &evidence, "cancel_key").await;
@@ -91,6 +95,7 @@ pub async fn serve(context: Arc<Context>, accepted: Accepted) {
         Arrival::Broken(reason) => note(&context, &evidence, reason).await,
         Arrival::Over => {}
     }
+    None
 }
 
 impl Context {
@@ -134,14 +139,17 @@ async fn receive(
             let began = Instant::now();
             let mut stream = stream;
             match admit(context, evidence, &startup, &mut stream).await {
-                Ok((session, settings, grant, permit)) => Arrival::Admitted(Box::new(Admitted {
-                    session,
-                    stream,
-                    startup,
-                    settings,
-                    grant,
-                    _permit: permit,
-                })),
+                Ok((session, record, settings, grant, permit)) => {
+                    Arrival::Admitted(Box::new(Admitted {
+                        session: Box::new(session),
+                        record,
+                        stream,
+                        startup,
+                        settings,
+                        grant,
+                        permit,
+                    }))
+                }
                 Err(NotAdmitted::Gone(reason)) => Arrival::Broken(reason),
                 Err(NotAdmitted::Denied(denied)) => {
                     let ticks = began.elapsed().as_nanos() / DENIAL_TICK.as_nanos() + 1;
@@ -187,7 +195,7 @@ async fn admit(
     evidence: &mut Evidence,
     startup: &Startup,
     stream: &mut Stream,
-) -> Result<(Session, Settings, Grant, OwnedSemaphorePermit), NotAdmitted> {
+) -> Result<(Session, Box<Record>, Settings, Grant, OwnedSemaphorePermit), NotAdmitted> {
     let mut record = denial(evidence);
     record.database = Some(startup.database.as_str().into());
     record.requested_user = Some(startup.user.as_str().into());
@@ -260,10 +268,9 @@ async fn admit(
         handle,
         pool,
         share: grant.share.clone(),
-        record,
         began: Instant::now(),
     };
-    Ok((session, settings, grant, permit))
+    Ok((session, Box::new(record), settings, grant, permit))
 }
 
 /// A name service may take its time; nobody else must wait for it.

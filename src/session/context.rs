@@ -4,25 +4,28 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::task::AtomicWaker;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
-use tracing::info;
 
 use super::door::Door;
 use super::limits::{Activity, Limits, QueryMark};
 use crate::access::{Evidence, Grant, Policy};
-use crate::audit::Audit;
+use crate::audit::{Audit, Event, Record};
 use crate::config::{Client, OnAuditFailure};
 use crate::net::{ClientTrust, ServerCertificate};
 use crate::observe::Metrics;
 use crate::pool::{Generation, Pool};
 use crate::secret::SecretId;
 use crate::upstream::Backend;
+
+mod pinned;
+
+use pinned::Pinned;
 
 pub struct Context {
     pub routes: ArcSwap<Routes>,
@@ -115,7 +118,7 @@ pub struct Handle {
     pub since: SystemTime,
     lease: Mutex<Option<Held>>,
     /// What keeps it on its server connection beyond a transaction.
-    pinned: Mutex<Pinned>,
+    pinned: Mutex<Option<Box<Pinned>>>,
     signal: AtomicU8,
     pub(super) limits: Option<Limits>,
     pub(super) activity: Activity,
@@ -123,18 +126,6 @@ pub struct Handle {
     revoked: OnceLock<&'static str>,
     waker: AtomicWaker,
 }
-
-#[derive(Default)]
-struct Pinned {
-    now: Option<&'static str>,
-    /// Why it could not move to another generation, and when that was found.
-    stays: Option<(&'static str, Instant)>,
-    /// Reasons that have been logged once.
-    told: Vec<&'static str>,
-}
-
-/// The state that keeps a session may go away; asking for it costs a query.
-const MOVE_AGAIN: Duration = Duration::from_secs(2);
 
 /// The server connection a session holds.
 #[derive(Clone)]
@@ -204,6 +195,17 @@ impl Handle {
 }
 
 impl Handle {
+    /// The beginning of a record of what this session does.
+    pub(super) fn record(&self, event: Event) -> Record {
+        let mut record = Record::new(event);
+        record.session = Some(self.id.to_string().into());
+        record.client = Some(self.client.clone());
+        record.source = Some(self.source.clone());
+        record.via = self.evidence.via.map(|via| via.to_string().into());
+        record.database = Some(self.database.clone());
+        record
+    }
+
     pub fn held(&self) -> Option<Held> {
         self.lease.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
@@ -270,56 +272,6 @@ impl Handle {
     /// Cancels the query that took too long, unless it has ended meanwhile.
     pub async fn cancel_overdue(&self, mark: QueryMark) {
         self.cancel_backend(|| mark.is_of(self)).await;
-    }
-
-    pub fn pinned(&self) -> Option<&'static str> {
-        self.pinned.lock().unwrap_or_else(|e| e.into_inner()).now
-    }
-
-    /// Why the session could not move when it last tried.
-    pub fn stays(&self) -> Option<&'static str> {
-        let pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
-        pinned.stays.map(|(why, _)| why)
-    }
-
-    pub(super) fn stay(&self, why: Option<&'static str>) {
-        let mut pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(why) = why
-            && pinned.stays.is_none_or(|(before, _)| before != why)
-        {
-            info!(
-                session = self.id, client = %self.client, database = %self.database, reason = why,
-                "the session cannot move to the version in force"
-            );
-        }
-        pinned.stays = why.map(|why| (why, Instant::now()));
-    }
-
-    /// Asks the session to move if what it holds is such, and if it was not
-    /// found a moment ago that it cannot.
-    pub fn signal_move(&self, such: impl FnOnce(&Held) -> bool) -> bool {
-        let tried = {
-            let pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
-            pinned
-                .stays
-                .is_some_and(|(_, at)| at.elapsed() < MOVE_AGAIN)
-        };
-        !tried && self.signal_holder(Signal::Move, such)
-    }
-
-    /// Notes what keeps the client where it is; the log has each reason once.
-    pub(super) fn pin(&self, reason: Option<&'static str>) {
-        let mut pinned = self.pinned.lock().unwrap_or_else(|e| e.into_inner());
-        pinned.now = reason;
-        if let Some(reason) = reason
-            && !pinned.told.contains(&reason)
-        {
-            pinned.told.push(reason);
-            info!(
-                session = self.id, client = %self.client, database = %self.database, reason,
-                "the client keeps its server connection"
-            );
-        }
     }
 
     /// Asks the session; a stronger request replaces a weaker one. `false` if

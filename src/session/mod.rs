@@ -44,11 +44,11 @@ pub use revoke::Cause;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::Gauge;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::access::Grant;
 use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
 use crate::net::Stream;
@@ -56,7 +56,7 @@ use crate::pool::{Generation, Lease, Pool, Profile};
 use crate::upstream::Backend;
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, message};
-use admit::refuse;
+use admit::{Admitted, refuse};
 use limits::Phase;
 use relay::{Halt, Relay};
 use start::Failed;
@@ -92,8 +92,6 @@ struct Session {
     pool: Arc<Pool>,
     /// What its rule's clients may hold of the pool.
     share: Option<Arc<Semaphore>>,
-    /// What its records have in common.
-    record: Record,
     began: Instant,
 }
 
@@ -103,56 +101,80 @@ impl Drop for Session {
     }
 }
 
-impl Session {
-    fn record(&self, event: Event) -> Record {
-        Record {
-            event,
-            session: Some(self.handle.id.to_string().into()),
-            identity: None,
-            requested_user: None,
-            application_name: None,
-            tls: None,
-            rule: None,
-            ..self.record.clone()
-        }
-    }
+/// A session whose client has been greeted.
+struct Begun {
+    session: Box<Session>,
+    stream: Stream,
+    greeted: Greeted,
+    /// Of the clients that there are.
+    counted: Counted,
+    _permit: OwnedSemaphorePermit,
+}
 
-    async fn run(
-        mut self,
-        mut stream: Stream,
-        startup: &Startup,
-        settings: crate::pool::Settings,
-        grant: &Grant,
-    ) {
-        if let Err(()) = self.record_start().await {
+impl Begun {
+    async fn relay(self) {
+        let counted = self.counted;
+        self.session.relay(self.stream, self.greeted).await;
+        drop(counted);
+    }
+}
+
+/// A client of the gauge, until it is dropped.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+impl Admitted {
+    /// Recorded and greeted. `None`: it has ended.
+    async fn begin(mut self: Box<Self>) -> Option<Begun> {
+        let session = &self.session;
+        if let Err(()) = session.record_start(*self.record).await {
             let error = Failed::Client(ClientError::AuditUnavailable);
-            self.context.metrics.denial("audit");
-            return refuse(&self.context, stream, |out| error.fatal(out)).await;
+            session.context.metrics.denial("audit");
+            refuse(&session.context, self.stream, |out| error.fatal(out)).await;
+            return None;
         }
-        let clients = self.context.metrics.gauge(
-            "pgvalet_client_connections",
-            &[
-                ("database", &grant.database.name),
-                ("client", &grant.client.name),
-            ],
-        );
-        clients.increment(1.0);
+        let labels = [
+            ("database", &*self.grant.database.name),
+            ("client", &*self.grant.client.name),
+        ];
+        let metrics = &session.context.metrics;
+        let counted = Counted::new(metrics.gauge("pgvalet_client_connections", &labels));
         let greeted = tokio::select! {
-            greeted = self.greet(&mut stream, startup, settings) => greeted,
-            signal = self.handle.signal_arrives() => Err(asked_to_end(signal).into()),
+            greeted = session.greet(&mut self.stream, &self.startup, self.settings) => greeted,
+            signal = session.handle.signal_arrives() => Err(asked_to_end(signal).into()),
         };
         match greeted {
-            Ok(greeted) => self.relay(stream, greeted).await,
+            Ok(greeted) => Some(Begun {
+                session: self.session,
+                stream: self.stream,
+                greeted,
+                counted,
+                _permit: self.permit,
+            }),
             Err(failed) => {
-                refuse(&self.context, stream, |out| failed.fatal(out)).await;
-                self.record_end(None, Some(&failed.reason()), Some(failed.sqlstate()));
+                refuse(&session.context, self.stream, |out| failed.fatal(out)).await;
+                session.record_end(None, Some(&failed.reason()), Some(failed.sqlstate()));
+                None
             }
         }
-        clients.decrement(1.0);
     }
+}
 
-    async fn record_start(&mut self) -> Result<(), ()> {
-        let mut record = self.record.clone();
+impl Session {
+    /// `record` says who was let in, and how.
+    async fn record_start(&self, mut record: Record) -> Result<(), ()> {
         record.event = Event::SessionStart;
         record.session = Some(self.handle.id.to_string().into());
         record.outcome = Some(Outcome::Success);
@@ -172,7 +194,7 @@ impl Session {
     }
 
     fn record_end(&self, relay: Option<&Relay>, reason: Option<&str>, sqlstate: Option<&str>) {
-        let mut record = self.record(Event::SessionEnd);
+        let mut record = self.handle.record(Event::SessionEnd);
         record.outcome = Some(if sqlstate.is_none() {
             Outcome::Success
         } else {
@@ -256,29 +278,29 @@ impl Session {
                     Err(error) => break Err(error),
                 },
                 Halt::Asked(Signal::Move) => {
-                    if let Err(end) = self.migrate(&mut relay).await {
+                    if let Err(end) = Box::pin(self.migrate(&mut relay)).await {
                         break end;
                     }
                 }
                 Halt::Settle => {
-                    if !self.settle(&mut relay, &mut asked).await {
+                    if !Box::pin(self.settle(&mut relay, &mut asked)).await {
                         break Err(ClientError::UpstreamLost);
                     }
                 }
                 Halt::Goodbye => {
-                    let _ = timeout(FINISH, relay.finish()).await;
+                    let _ = Box::pin(timeout(FINISH, relay.finish())).await;
                     break Ok(());
                 }
                 Halt::ClientGone => break Ok(()),
                 Halt::ServerGone if relay.saw_fatal() => {
-                    relay.farewell(&[]).await;
+                    Box::pin(relay.farewell(&[])).await;
                     break Ok(());
                 }
                 Halt::ServerGone => break Err(ClientError::UpstreamLost),
                 Halt::SettingsRefused(fields) => {
                     let mut out = Vec::new();
                     Failed::Parameter(fields).fatal(&mut out);
-                    relay.farewell(&out).await;
+                    Box::pin(relay.farewell(&out)).await;
                     break Ok(());
                 }
                 Halt::Violation(error) => break Err(error),
@@ -292,7 +314,7 @@ impl Session {
             Err(error) => {
                 let mut out = Vec::new();
                 error.fatal(&mut out);
-                relay.farewell(&out).await;
+                Box::pin(relay.farewell(&out)).await;
                 let sqlstate = error.sqlstate().0;
                 let reason = match (&error, self.handle.revoked()) {
                     (ClientError::Revoked, Some(why)) => format!("{error}: {why}"),
@@ -421,9 +443,10 @@ impl Session {
     fn first_use(&self) -> relay::FirstUse {
         let audit = self.context.audit.clone();
         let pool = self.pool.clone();
-        let record = self.record(Event::CredentialUse);
+        let handle = self.handle.clone();
         Box::new(move |generation: &Generation, backend: &Backend| {
-            let mut record = record.clone();
+            let mut record = handle.record(Event::CredentialUse);
+            record.outcome = Some(Outcome::Success);
             record.credential = Some(pool.credential_ref(&generation.credential));
             record.server = Some(ServerRef {
                 host: backend.target.host.clone(),

@@ -72,14 +72,26 @@ pub fn restore(
     make_parent(path)?;
     let draft = Draft::new(path)?;
     // Checked is the copy, so that nothing can change between the two.
-    fs::copy(from, &draft.path).map_err(io_error("read", from))?;
+    copy(from, &draft.path).map_err(io_error("read", from))?;
     let mut copied = check(&draft.path, source, from)?;
     sync(&draft.path)?;
+    // Nobody else opens the old file before the new one has its name.
+    let mut locked = None;
     if path.exists() {
-        copied.replaced = Some(set_aside(path)?);
+        let (aside, lock) = set_aside(path)?;
+        copied.replaced = Some(aside);
+        locked = lock;
     }
     draft.replace(path).map_err(io_error("write", path))?;
+    drop(locked);
     Ok(copied)
+}
+
+/// The content alone: the copy keeps its own mode, which lets nobody else read
+/// it, whatever that of the backup is.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut to = fs::OpenOptions::new().write(true).truncate(true).open(to)?;
+    io::copy(&mut File::open(from)?, &mut to).map(|_| ())
 }
 
 /// Everything there is to check: the file's structure, the key, every value.
@@ -119,17 +131,18 @@ fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenErr
 /// Gives the store another name and leaves the old one in place until the new
 /// file takes it, so that there is a store at `path` at every moment. Its log
 /// must not be there then: SQLite would play it into the new file.
-fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
+fn set_aside(path: &Path) -> Result<(PathBuf, Option<Connection>), OpenError> {
     let stamp = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_millis());
     let aside = schema::with_suffix(path, &format!(".replaced-{stamp}"));
     let log = schema::with_suffix(path, "-wal");
-    match close_for_others(path) {
+    let lock = match close_for_others(path) {
+        Ok(lock) => Some(lock),
         // A damaged store can be replaced: its log goes with it, unread.
-        Ok(()) | Err(OpenError::Damaged(..) | OpenError::NotAStore(_)) => {}
+        Err(OpenError::Damaged(..) | OpenError::NotAStore(_)) => None,
         Err(e) => return Err(e),
-    }
+    };
     fs::hard_link(path, &aside).map_err(io_error("keep the store in", &aside))?;
     match fs::rename(&log, schema::with_suffix(&aside, "-wal")) {
         Ok(()) => {}
@@ -142,11 +155,12 @@ fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
         Err(e) => return Err(io_error("set aside the log of", path)(e)),
     }
     sync_parent(path).map_err(io_error("keep the store in", &aside))?;
-    Ok(aside)
+    Ok((aside, lock))
 }
 
-/// Proves that nobody else has the store open, and folds its log into it.
-fn close_for_others(path: &Path) -> Result<(), OpenError> {
+/// Proves that nobody else has the store open, and folds its log into it. As
+/// long as the connection lives, nobody else can open it.
+fn close_for_others(path: &Path) -> Result<Connection, OpenError> {
     let at = |e| match schema::sqlite(path, e) {
         OpenError::Busy(path) => OpenError::InUse(path),
         e => e,
@@ -165,7 +179,12 @@ fn close_for_others(path: &Path) -> Result<(), OpenError> {
     connection
         .pragma_update(None, "journal_mode", "delete")
         .map_err(at)?;
-    connection.close().map_err(|(_, e)| at(e))
+    // Without a log the lock has to be taken anew; it stays with the connection.
+    connection
+        .transaction_with_behavior(TransactionBehavior::Exclusive)
+        .and_then(|tx| tx.commit())
+        .map_err(at)?;
+    Ok(connection)
 }
 
 fn text(path: &Path) -> Result<&str, OpenError> {

@@ -8,18 +8,18 @@ use super::common::{Cluster, Proxy, ProxyBuilder, connect, eventually, new_passw
 
 const REGION: &str = "eu-central-1";
 
-fn client(moto: &Moto) -> aws_sdk_secretsmanager::Client {
+pub fn client(moto: &Moto) -> aws_sdk_secretsmanager::Client {
     aws_sdk_secretsmanager::Client::new(&moto.sdk_config())
 }
 
 fn proxy(moto: &Moto, more: &str) -> ProxyBuilder {
-    looking_every("1s", moto, more)
+    looking_every("1s", &moto.url, more)
 }
 
-fn looking_every(refresh: &str, moto: &Moto, more: &str) -> ProxyBuilder {
+pub fn looking_every(refresh: &str, url: &str, more: &str) -> ProxyBuilder {
     let mut builder = Proxy::builder().store(&format!(
         "kind = \"aws\"\nregion = \"{}\"\nendpoint_url = \"{}\"\nrefresh = \"{refresh}\"",
-        REGION, moto.url
+        REGION, url
     ));
     for (name, value) in [
         ("AWS_ACCESS_KEY_ID", "test"),
@@ -190,7 +190,7 @@ async fn a_refresh_finds_a_new_version_at_once() {
         .send()
         .await
         .expect("created");
-    let proxy = looking_every("1h", &moto, "").start().await;
+    let proxy = looking_every("1h", &moto.url, "").start().await;
     let session = proxy.connect("orders").await;
     assert_eq!(session.value("select current_user").await, "orders_app");
     let put = async || {

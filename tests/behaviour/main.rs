@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attack;
 mod aws;
 mod bad_input;
 mod batches;
@@ -33,8 +34,11 @@ mod proxy_protocol;
 mod raw;
 mod rds;
 mod replication;
+mod revoked;
 mod rotate_script;
 mod rotation;
+mod rotation_at_length;
+mod rotation_trouble;
 mod rotation_windows;
 mod secure;
 mod state;
@@ -43,3 +47,4 @@ mod store;
 mod timeouts;
 mod token;
 mod upstream_tls;
+mod valve;

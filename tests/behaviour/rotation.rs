@@ -76,7 +76,7 @@ impl Load {
 /// One rotation, the label first or the password first, with a gap between in
 /// which the two disagree. Returns the new version and the database's time
 /// just before its password changed.
-async fn rotate(cluster: &Cluster, proxy: &Proxy, label_first: bool) -> (String, String) {
+pub async fn rotate(cluster: &Cluster, proxy: &Proxy, label_first: bool) -> (String, String) {
     let gap = Duration::from_millis(300);
     let password = new_password();
     let value = cluster.secret("app_user", &password);

@@ -2,13 +2,17 @@
 //! no client sees anything, neither then nor when it goes on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pgvalet::secret::{AWSCURRENT, AWSPENDING, EmbeddedStore, SecretId, SecretStore, VersionId};
+use pgvalet::secret::{
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, EmbeddedStore, SecretId, SecretStore, VersionId, Which,
+};
 use zeroize::Zeroizing;
 
 use super::common::ledger::{self, Habit, Ledger};
+use super::common::programs;
 use super::common::{Cluster, Proxy, Session, eventually, new_password};
 
 /// Longer than a login takes on a busy machine, shorter than one would wait.
@@ -29,6 +33,11 @@ struct World {
     proxy: Proxy,
     store: Arc<dyn SecretStore>,
     admin: Session,
+    /// The rotator's own connection to Postgres.
+    rotator: Session,
+    /// How long programs work in each window, beside the clients that keep books.
+    programs: Option<Duration>,
+    runs: AtomicI32,
 }
 
 const HABITS: [Habit; 5] = [
@@ -47,9 +56,10 @@ const SUBJECTS: [(&str, &str, usize); 4] = [
 ];
 
 impl World {
-    async fn new() -> (Self, Vec<Subject>) {
+    async fn new(programs: Option<Duration>) -> (Self, Vec<Subject>) {
         let cluster = Cluster::start().await;
         ledger::create(&cluster).await;
+        programs::create(&cluster).await;
         let mut builder = Proxy::builder();
         let mut subjects = Vec::new();
         for (name, mode, count) in SUBJECTS {
@@ -62,7 +72,8 @@ impl World {
                 cluster.create_role(user, &password).await;
             }
             // A short life: new logins all the time, so also in every window.
-            let pool_size = if mode == "session" { 7 } else { 3 };
+            let more = if programs.is_some() { 6 } else { 0 };
+            let pool_size = more + if mode == "session" { 7 } else { 3 };
             let body = format!(
                 "secret = \"{name}\"\npool_mode = \"{mode}\"\npool_size = {pool_size}\nserver_lifetime = \"1s\""
             );
@@ -81,11 +92,15 @@ impl World {
         let (db, key) = (path("store.db"), path("store.key"));
         let store = EmbeddedStore::open(&db, &key).await.expect("the store");
         let admin = cluster.superuser().await;
+        let rotator = cluster.superuser().await;
         let world = Self {
             cluster,
             proxy,
             store: Arc::new(store),
             admin,
+            rotator,
+            programs,
+            runs: AtomicI32::new(0),
         };
         for (n, subject) in subjects.iter_mut().enumerate() {
             let dsn = world.proxy.dsn(subject.name);
@@ -119,6 +134,16 @@ impl World {
             })
             .await;
         }
+        let Some(length) = self.programs else { return };
+        eprintln!("{window}: {} s of pgbench and psycopg", length.as_secs());
+        let ended = join_all(subjects.iter().map(|subject| {
+            let run = self.runs.fetch_add(4, Relaxed);
+            programs::run(&self.cluster, &self.proxy, subject.name, length, run)
+        }))
+        .await;
+        for ended in ended {
+            ended.unwrap_or_else(|wrong| panic!("{window}: {wrong}"));
+        }
     }
 
     async fn put(&self, subject: &Subject, stage: &str, user: &str, password: &str) -> VersionId {
@@ -132,7 +157,7 @@ impl World {
 
     async fn alter(&self, user: &str, password: &str) {
         let sql = format!("alter role \"{user}\" password '{password}'");
-        self.admin.batch_execute(&sql).await.expect("altered");
+        self.rotator.batch_execute(&sql).await.expect("altered");
     }
 
     async fn promote(&self, subject: &Subject, version: &VersionId) {
@@ -190,7 +215,18 @@ impl Subject {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_stops_at_every_step_and_nobody_notices() {
-    let (world, mut subjects) = World::new().await;
+    stopped_at_every_step(None).await;
+}
+
+/// `make chaos`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a quarter of an hour"]
+async fn stopped_at_every_step_at_length() {
+    stopped_at_every_step(Some(Duration::from_secs(60))).await;
+}
+
+async fn stopped_at_every_step(programs: Option<Duration>) {
+    let (mut world, mut subjects) = World::new(programs).await;
     world.nobody_notices("before anything", &subjects).await;
 
     // createSecret: AWSPENDING has a value that Postgres does not know.
@@ -203,19 +239,13 @@ async fn a_rotation_stops_at_every_step_and_nobody_notices() {
     world.nobody_notices("createSecret", &subjects).await;
 
     // setSecret, killed between ALTER and COMMIT.
-    world.admin.batch_execute("begin").await.expect("begun");
+    world.rotator.batch_execute("begin").await.expect("begun");
     for (s, (_, password)) in subjects.iter().zip(&pending) {
         world.alter(s.next_user(), password).await;
     }
-    // Its own connection, as the killed one is in its transaction.
-    let other = world.cluster.superuser().await;
-    let logins = "select count(*) from pg_stat_activity where backend_start > now() - interval '1 second' and usename <> 'postgres'";
-    eventually("ALTER is open: there are logins", PATIENCE, || async {
-        (other.value(logins).await != "0").then_some(())
-    })
-    .await;
-    world.admin.batch_execute("rollback").await.expect("undone");
     world.nobody_notices("ALTER before COMMIT", &subjects).await;
+    world.rotator = world.cluster.superuser().await; // killed, and another one
+    world.nobody_notices("ALTER undone", &subjects).await;
 
     // setSecret and testSecret are done: only AWSPENDING logs in.
     for (s, (_, password)) in subjects.iter().zip(&pending) {
@@ -274,6 +304,27 @@ async fn a_rotation_stops_at_every_step_and_nobody_notices() {
         .nobody_notices("the Put has come true", &subjects)
         .await;
 
+    // The DBA takes both back to the version before.
+    for (s, (version, _)) in subjects.iter_mut().zip(&by_hand) {
+        let described = world.store.describe(&s.id()).await.expect("described");
+        let previous = described
+            .staged(AWSPREVIOUS)
+            .cloned()
+            .expect("a previous one");
+        assert_ne!(previous, *version);
+        let which = Which::Version(previous.clone());
+        let value = world.store.get(&s.id(), &which).await.expect("readable");
+        let value: serde_json::Value = serde_json::from_str(&value.value).expect("JSON");
+        let text = |name: &str| value[name].as_str().expect("text").to_owned();
+        world.promote(s, &previous).await;
+        world
+            .nobody_notices("the label is taken back", std::slice::from_ref(s))
+            .await;
+        world.alter(&text("username"), &text("password")).await;
+        world.wait_in_force(s, &previous).await;
+    }
+    world.nobody_notices("taken back", &subjects).await;
+
     let closed = join_all(subjects.iter_mut().map(|s| {
         let load = s.load.take().expect("running");
         load.close(&world.cluster)
@@ -284,7 +335,19 @@ async fn a_rotation_stops_at_every_step_and_nobody_notices() {
         assert!(transactions > 200, "{transactions} prove nothing");
     }
     let drains: Vec<_> = world.proxy.audit();
-    let count = |event: &str| drains.iter().filter(|r| r["event"] == event).count();
-    assert!(count("drain.start") >= count("drain.end"));
+    // Each drain ends once, and after it began.
+    let mut open = Vec::new();
+    for record in &drains {
+        let version = &record["credential"]["version"];
+        let key = (record["database"].clone(), version.clone());
+        match record["event"].as_str() {
+            Some("drain.start") => open.push(key),
+            Some("drain.end") => {
+                let at = open.iter().position(|o| *o == key);
+                open.remove(at.unwrap_or_else(|| panic!("{record}")));
+            }
+            _ => {}
+        }
+    }
     world.proxy.assert_no_leak().await;
 }

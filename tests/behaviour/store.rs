@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use super::common::cli::{PGVALET, pgvalet, pgvalet_ok};
 use super::common::moto::Moto;
-use super::common::{Cluster, Proxy, end, free_port, new_password, repository, tethered, venv};
+use super::common::{
+    Cluster, Proxy, end, eventually, free_port, new_password, repository, tethered, venv,
+};
 
 const SECRETS: &str = "arn:aws:secretsmanager:local:000000000000:secret";
 
@@ -229,6 +231,26 @@ async fn a_proxy_serves_its_store_over_tls_and_follows_what_is_put_there() {
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     proxy.wait_in_force("app", &version).await;
     proxy.connect("app").await.value("select 1").await;
+
+    // Another certificate is shown as soon as it is there.
+    let names = vec!["localhost".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    fs::write(&certificate, made.cert.pem()).expect("written");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let list =
+        "import boto3; boto3.client('secretsmanager', region_name='eu-west-1').list_secrets()";
+    eventually("the new certificate", Duration::from_secs(30), || async {
+        let status = Command::new(venv("python"))
+            .args(["-c", list])
+            .env("AWS_ENDPOINT_URL", format!("https://localhost:{port}"))
+            .env("AWS_CA_BUNDLE", &certificate)
+            .env("AWS_ACCESS_KEY_ID", keys["access_key_id"].as_str()?)
+            .env("AWS_SECRET_ACCESS_KEY", keys["secret_access_key"].as_str()?)
+            .stderr(Stdio::null())
+            .status();
+        status.is_ok_and(|s| s.success()).then_some(())
+    })
+    .await;
 
     let calls = proxy.audit_of("store.call");
     let put = calls

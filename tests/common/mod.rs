@@ -16,6 +16,7 @@ pub mod http;
 pub mod ledger;
 pub mod moto;
 pub mod pki;
+pub mod programs;
 pub mod proxy;
 pub mod setup;
 pub mod wait;

@@ -289,11 +289,16 @@ impl Proxy {
     }
 
     fn written(&self) -> Vec<(String, String)> {
-        ["stderr", "audit.jsonl"]
-            .into_iter()
+        let entries = fs::read_dir(self.directory()).into_iter().flatten();
+        let names = entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        // Commands beside a running proxy have audit logs of their own.
+        names
+            .filter(|name| name == "stderr" || name.starts_with("audit"))
             .map(|name| {
-                let text = fs::read(self.directory().join(name)).unwrap_or_default();
-                (name.to_owned(), String::from_utf8_lossy(&text).into_owned())
+                let text = fs::read(self.directory().join(&name)).unwrap_or_default();
+                (name, String::from_utf8_lossy(&text).into_owned())
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::common::{Cluster, cli, new_password};
+use super::common::{Cluster, cli, connect, new_password};
 use super::scene::Scene;
 
 const ALTERNATE: [&str; 4] = ["--strategy", "alternating", "--admin-secret", "admin"];
@@ -237,4 +237,164 @@ async fn what_cannot_alternate_is_said() {
     assert!(said.contains("too long for an alternate"), "{said}");
     let said = scene.rotate_fails(&["--strategy", "alternating"]).await;
     assert!(said.contains("too long"), "{said}");
+}
+
+/// Whatever the user that leaves may do and the other may not, be it one
+/// right, stops the rotation, and is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_right_that_is_missing_stops_the_rotation() {
+    let scene = Scene::new(Cluster::start().await).await;
+    scene.admin().await;
+    let sql = "CREATE SCHEMA s; CREATE TABLE s.t(id int, name text); CREATE SEQUENCE s.q;
+               CREATE FUNCTION s.f() RETURNS int LANGUAGE sql AS 'select 1';
+               REVOKE ALL ON FUNCTION s.f() FROM public; CREATE ROLE readers;
+               CREATE SCHEMA hidden; GRANT USAGE ON SCHEMA s TO app_user";
+    scene.cluster.execute(sql).await;
+    scene.rotate_ok(&ALTERNATE).await;
+    let before = scene.labelled("AWSCURRENT");
+    let mut cases = vec![
+        (
+            "REVOKE CONNECT ON DATABASE postgres FROM public;
+             GRANT CONNECT ON DATABASE postgres TO app_user_clone, rotator",
+            "GRANT CONNECT ON DATABASE postgres TO public",
+            "permission denied for database \"postgres\"",
+        ),
+        (
+            "GRANT CREATE ON DATABASE postgres TO app_user_clone",
+            "REVOKE CREATE ON DATABASE postgres FROM app_user_clone",
+            "database: CREATE",
+        ),
+        (
+            "GRANT USAGE ON SCHEMA hidden TO app_user_clone",
+            "REVOKE USAGE ON SCHEMA hidden FROM app_user_clone",
+            "schema hidden: USAGE",
+        ),
+        (
+            "GRANT SELECT ON s.t TO app_user_clone",
+            "REVOKE SELECT ON s.t FROM app_user_clone",
+            "relation s.t: SELECT",
+        ),
+        (
+            "GRANT UPDATE (name) ON s.t TO app_user_clone",
+            "REVOKE UPDATE (name) ON s.t FROM app_user_clone",
+            "relation s.t: UPDATE of columns",
+        ),
+        (
+            "GRANT USAGE ON s.q TO app_user_clone",
+            "REVOKE USAGE ON s.q FROM app_user_clone",
+            "relation s.q: USAGE",
+        ),
+        (
+            "GRANT EXECUTE ON FUNCTION s.f() TO app_user_clone",
+            "REVOKE EXECUTE ON FUNCTION s.f() FROM app_user_clone",
+            "function s.f(): EXECUTE",
+        ),
+        // What the admin may not give is missed before that.
+        (
+            "ALTER ROLE app_user_clone SET log_statement = 'none'",
+            "ALTER ROLE app_user_clone RESET log_statement",
+            "log_statement",
+        ),
+        (
+            "GRANT readers TO app_user_clone",
+            "REVOKE readers FROM app_user_clone",
+            "readers",
+        ),
+    ];
+    if scene.cluster.binaries.major >= 16 {
+        cases.push((
+            "GRANT readers TO app_user WITH INHERIT FALSE; GRANT readers TO app_user_clone",
+            "REVOKE readers FROM app_user, app_user_clone",
+            "role readers: USAGE",
+        ));
+    }
+    for (take, give_back, named) in cases {
+        scene.cluster.execute(take).await;
+        let said = scene.rotate_fails(&ALTERNATE).await;
+        assert!(said.contains(named), "{named:?} is missing in:\n{said}");
+        assert_eq!(scene.labelled("AWSCURRENT"), before, "{take}");
+        assert!(scene.logs_in(&scene.current()).await);
+        scene.cluster.execute(give_back).await;
+    }
+    scene.rotate_ok(&ALTERNATE).await;
+    scene.assert_whole().await;
+}
+
+/// Names that need care, and one that differs from another in its case only.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_name_takes_turns() {
+    let mut cluster = Cluster::start().await;
+    let twin = new_password();
+    cluster.create_role("app", &twin).await;
+    let quoted = "with \"quotes\" and 'others'".to_owned();
+    for name in ["App".to_owned(), quoted, "ü".repeat(28) + "x"] {
+        let scene = Scene::with(cluster, &name, "").await;
+        let (password, role) = (new_password(), name.replace('"', "\"\""));
+        let mut sql = format!(
+            "DROP ROLE IF EXISTS rotator; CREATE ROLE rotator LOGIN CREATEROLE PASSWORD '{password}';"
+        );
+        if scene.cluster.binaries.major >= 16 {
+            sql += &format!("GRANT \"{role}\" TO rotator WITH ADMIN OPTION");
+        }
+        scene.cluster.execute(&sql).await;
+        let value = scene.cluster.secret("rotator", &password);
+        scene.proxy.secret_create("admin", &value);
+        for user in [format!("{name}_clone"), name.clone()] {
+            scene.rotate_ok(&ALTERNATE).await;
+            assert_eq!(scene.current()["username"], user.as_str());
+            scene.assert_whole().await;
+        }
+        // Its grants to the clone hold the admin; they go with it.
+        let sql = format!("DROP OWNED BY rotator; DROP ROLE \"{role}_clone\"");
+        scene.cluster.execute(&sql).await;
+        cluster = scene.cluster;
+    }
+    let app = serde_json::json!({"username": "app", "password": twin});
+    let proxy = super::common::Proxy::builder().prepare();
+    let scene = Scene { cluster, proxy };
+    assert!(scene.logs_in(&app).await, "the twin's password changed");
+    let sql = "select rolname from pg_roles where rolname ilike 'app%'";
+    let mut roles = scene.cluster.superuser().await.column(sql).await;
+    roles.sort();
+    assert_eq!(roles, ["App", "app"]);
+}
+
+/// The emergency with two users: the one that leaked has no session and no
+/// password any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_user_that_leaked_is_shut_out() {
+    let mut scene = Scene::new(Cluster::start().await).await;
+    scene.admin().await;
+    scene.proxy.run();
+    scene.proxy.wait_ready().await;
+    let client = scene.proxy.connect("app").await;
+    client.value("select 1").await;
+    let old = scene.current();
+    let dsn = format!(
+        "host=127.0.0.1 port={} dbname=postgres user=app_user password={}",
+        scene.cluster.port,
+        old["password"].as_str().expect("text")
+    );
+    let thief = connect(&dsn).await.expect("the leaked password");
+    let emergency = ["--now", "--terminate-old", "--drain", "300ms"];
+    let output = scene.rotate(&[&ALTERNATE[..], &emergency].concat()).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    for part in [
+        "the proxy adopted the new version",
+        "were ended, 0 remain",
+        "\"app_user\" has no password until the next rotation",
+    ] {
+        assert!(said.contains(part), "{part:?} is missing in:\n{said}");
+    }
+    assert!(thief.simple_query("select 1").await.is_err());
+    assert!(!scene.logs_in(&old).await, "the leaked password logs in");
+    assert_eq!(client.value("select session_user").await, "app_user_clone");
+    let args = ["audit", "query", "--event", "rotation.step", "--json"];
+    let found = cli::pgvalet_ok(&scene.proxy.config(), &args, "");
+    assert!(found.contains("were ended, 0 remain"), "{found}");
+    // The next rotation gives it a new one.
+    scene.rotate_ok(&ALTERNATE).await;
+    assert_eq!(scene.current()["username"], "app_user");
+    scene.assert_whole().await;
 }

@@ -221,6 +221,35 @@ async fn killed_after_every_statement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_before_every_statement() {
+    let crashes = Crashes::at_postgres(scene(Cluster::start().await).await, &[]).await;
+    let kills = everywhere(&crashes, Side::Before).await;
+    assert!(kills >= 15, "only {kills} requests");
+    crashes.finish().await;
+}
+
+const ALTERNATE: [&str; 4] = ["--strategy", "alternating", "--admin-secret", "admin"];
+
+async fn two_users(side: Side) {
+    let scene = scene(Cluster::start().await).await;
+    scene.admin().await;
+    let crashes = Crashes::at_postgres(scene, &ALTERNATE).await;
+    let kills = everywhere(&crashes, side).await;
+    assert!(kills >= 20, "only {kills} requests");
+    crashes.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_killed_before_every_statement() {
+    two_users(Side::Before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_killed_after_every_statement() {
+    two_users(Side::After).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_at_a_hundred_random_moments() {
     let crashes = Crashes::at_postgres(scene(Cluster::start().await).await, &[]).await;
     at_random(&crashes, 100, 10).await;

@@ -4,8 +4,11 @@
 mod common;
 
 mod alternating;
+mod api;
 mod crash;
 mod gate;
+mod left;
+mod many;
 mod resume;
 mod scene;
 mod scheduled;

@@ -244,6 +244,10 @@ async fn sessions_of_a_leaked_password_end() {
     let text = std::fs::read_to_string(beside).expect("the records");
     assert!(text.contains("\"step\":\"terminate\""), "{text}");
     assert!(text.contains("were ended, 0 remain"), "{text}");
+    let args = ["audit", "query", "--event", "rotation.step", "--secret"];
+    let asked = [&args[..], &["app", "--json"]].concat();
+    let found = cli::pgvalet_ok(&scene.proxy.config(), &asked, "");
+    assert!(found.contains("\"step\":\"terminate\""), "{found}");
     for password in [&old["password"], &scene.current()["password"]] {
         assert!(!text.contains(password.as_str().expect("text")));
     }

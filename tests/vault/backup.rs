@@ -165,3 +165,53 @@ fn a_damaged_store_is_replaced() {
     place.ok(&["store", "restore", path(&file), "--force"], "");
     assert_eq!(place.ok(&["secret", "get", "a", "--reveal"], ""), "one\n");
 }
+
+/// Whatever mode the backup has, nobody else can read the store.
+#[test]
+fn a_restored_store_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = Place::new();
+    place.ok(&["secret", "create", "a"], "one");
+    let file = place.path("backup.db");
+    place.ok(&["store", "backup", path(&file)], "");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    place.ok(&["store", "restore", path(&file), "--force"], "");
+    assert_eq!(
+        fs::metadata(place.database()).unwrap().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(place.ok(&["secret", "get", "a", "--reveal"], ""), "one\n");
+}
+
+/// A file of the first pgvalet: what is done to it must not need what came later.
+#[test]
+fn an_old_store_is_backed_up_restored_and_given_another_key() {
+    let place = Place::new();
+    place.ok(&["secret", "create", "a"], "one");
+    let old = rusqlite::Connection::open(place.database()).unwrap();
+    old.execute_batch(
+        "PRAGMA foreign_keys = off;
+         DROP TABLE access_key; DROP TABLE principal; DROP TABLE tag; DROP INDEX secret_created;
+         ALTER TABLE secret DROP COLUMN kms_key; ALTER TABLE secret DROP COLUMN kind;
+         ALTER TABLE secret DROP COLUMN accessed; ALTER TABLE secret DROP COLUMN rotation;
+         ALTER TABLE secret DROP COLUMN rotated; ALTER TABLE secret DROP COLUMN policy;
+         ALTER TABLE version DROP COLUMN kms_key; ALTER TABLE version DROP COLUMN accessed;
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    old.close().unwrap();
+    let file = place.path("backup.db");
+    let said = place.ok(&["store", "backup", path(&file)], "");
+    assert!(said.contains("1 secret"), "{said}");
+    place.ok(&["store", "rekey"], "");
+    assert_eq!(place.ok(&["secret", "get", "a", "--reveal"], ""), "one\n");
+
+    let other = Place::new();
+    let kept = fs::read_dir(place.directory()).unwrap();
+    let mut kept = kept.map(|e| e.unwrap().path());
+    let old_key = kept.find(|p| path(p).contains("store.key.old-")).unwrap();
+    fs::copy(old_key, other.key()).unwrap();
+    other.ok(&["store", "restore", path(&file)], "");
+    assert_eq!(other.ok(&["secret", "get", "a", "--reveal"], ""), "one\n");
+}

@@ -11,6 +11,7 @@ use pgvalet::vault::Vault;
 
 use crate::cli::PGVALET;
 use crate::place::Place;
+use crate::served::Served;
 
 const DIRECTORY: &str = "PGVALET_TEST_READS_FROM";
 
@@ -220,4 +221,52 @@ fn a_value_is_wiped_after_its_use() {
     );
     input.write_all(b"\n").unwrap();
     assert!(reader.0.wait().unwrap().success());
+}
+
+/// The whole way of a value through a store that is served: by HTTP, JSON with
+/// everything escaped that can be, the disk, and back.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_served_store_keeps_no_value_after_an_answer() {
+    let place = Place::new();
+    let served = Served::start(&place);
+    let client = served.client();
+    let mut canaries = Vec::new();
+    for n in 0..4 {
+        let canary = canary("served");
+        let value = format!(
+            "{{\"password\":\"{canary}\",\"note\":\"\\\"\\n{}\"}}",
+            "x".repeat(9000)
+        );
+        let name = format!("s{n}");
+        let created = client.create_secret().name(&name).secret_string(&value);
+        created.send().await.unwrap();
+        let got = client
+            .get_secret_value()
+            .secret_id(&name)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(got.secret_string(), Some(value.as_str()));
+        let ids = client.batch_get_secret_value().secret_id_list(&name);
+        assert_eq!(ids.send().await.unwrap().secret_values().len(), 1);
+        canaries.push(canary);
+    }
+    // The buffers of the connection go with it.
+    drop(client);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let Some(memory) = memory(served.pid()) else {
+            eprintln!("the system lets nobody look into pgvalet");
+            return;
+        };
+        // What is looked for would be found: the name of a secret is there.
+        assert!(holds(&memory, "arn:aws:secretsmanager:"));
+        let left = canaries.iter().filter(|c| holds(&memory, c)).count();
+        if left == 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{left} values are in memory");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

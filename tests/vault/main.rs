@@ -8,8 +8,11 @@ mod moto;
 
 mod backup;
 mod durability;
+mod faults;
 mod kms;
 mod leak;
 mod place;
 mod policies;
 mod rekey;
+mod served;
+mod trail;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::{PGVALET, pgvalet};
 use crate::place::{Place, shown, text};
+use crate::served::Served;
 
 const SECRETS: usize = 40;
 
@@ -255,4 +256,35 @@ async fn keys_come_from_the_environment_and_move_there() {
     );
     let (code, _, err) = run(&["store", "rekey", "--to", "vault:x"], Some(one));
     assert!(code == Some(2) && err.contains("--to"), "{err}");
+}
+
+/// The secrets of access keys are sealed like values.
+#[tokio::test]
+async fn access_keys_are_recognised_under_every_key() {
+    let place = Place::new();
+    let served = Served::start(&place);
+    let client = served.client();
+    let created = client.create_secret().name("a").secret_string("one");
+    created.send().await.unwrap();
+    for round in 0..3 {
+        place.ok(&["store", "rekey"], "");
+        let got = client.get_secret_value().secret_id("a").send().await;
+        assert_eq!(got.unwrap().secret_string(), Some("one"), "round {round}");
+    }
+    place.ok(&["store", "principal", "disable", "p"], "");
+    let refused = client.get_secret_value().secret_id("a").send().await;
+    let code = refused.unwrap_err().into_service_error();
+    assert_eq!(code.meta().code(), Some("UnrecognizedClientException"));
+    place.ok(&["store", "principal", "enable", "p"], "");
+    drop(served);
+    // Interrupted behind its commit: whoever opens it ends it.
+    let (key, next) = (place.key(), place.path("store.key.next"));
+    let old = fs::read(&key).unwrap();
+    place.ok(&["store", "rekey"], "");
+    fs::rename(&key, &next).unwrap();
+    write_private(&key, &old);
+    let vault = place.open().await.unwrap();
+    assert_eq!(vault.principals().await.unwrap().len(), 1);
+    drop(vault);
+    assert!(!next.exists());
 }

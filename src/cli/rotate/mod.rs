@@ -7,10 +7,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, status};
-use crate::audit::{Audit, AuditError};
-use crate::config::{self, AuditSink, Config, Database, OnAuditFailure};
-use crate::observe::Metrics;
+use super::{Failure, record, status};
+use crate::config::{self, Config, Database};
 use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
 use crate::secret::{self, SecretId, SecretStore, VersionId};
 use progress::Progress;
@@ -48,7 +46,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    let store = secret::open(&config.store)
+    let audit = match args.dry_run {
+        true => None,
+        false => record::open(config, "rotate", "the rotation")?,
+    };
+    let (store, _) = secret::open_with(&config.store, record::trail(audit.as_ref()))
         .await
         .map_err(|e| Failure::Failed(e.to_string()))?;
     if args.dry_run {
@@ -56,7 +58,6 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
     }
     let secret = SecretId::new(args.secret.as_deref().unwrap_or_default());
     let plan = plan(args, config, &*store, &secret).await?;
-    let audit = open_audit(config)?;
     let progress = Progress::new(args.json, audit.clone());
     let ended = Rotator::new(&*store, &progress, &plan).rotate().await;
     if let Some(audit) = audit {
@@ -147,40 +148,6 @@ async fn database(
             "[database.{}] and [database.{}] use secret \"{secret}\" on different servers; a password can be rotated on one server only",
             first.name, other.name
         ))),
-    }
-}
-
-/// A running proxy holds the log of the configuration; then the records go
-/// into one beside it.
-fn open_audit(config: &Config) -> Result<Option<Audit>, Failure> {
-    let metrics = Metrics::new();
-    let mut error = match Audit::open(&config.audit, &metrics) {
-        Ok(audit) => return Ok(Some(audit)),
-        Err(e) => e,
-    };
-    if let AuditSink::File(path) = &config.audit.sink {
-        for n in 1..10 {
-            if !matches!(error, AuditError::Locked(_)) {
-                break;
-            }
-            let beside = config::Audit {
-                sink: AuditSink::File(path.with_extension(format!("rotate-{n}.jsonl"))),
-                ..config.audit.clone()
-            };
-            error = match Audit::open(&beside, &metrics) {
-                Ok(audit) => return Ok(Some(audit)),
-                Err(e) => e,
-            };
-        }
-    }
-    match config.audit.on_failure {
-        OnAuditFailure::Deny => Err(Failure::Failed(format!(
-            "nothing was rotated, because it could not be recorded: {error}"
-        ))),
-        OnAuditFailure::Continue => {
-            tracing::warn!("the rotation goes on without a record: {error}");
-            Ok(None)
-        }
     }
 }
 

@@ -55,7 +55,8 @@ fn schedule(plan: &Plan) -> Option<&Schedule> {
 fn runs(plan: &Plan, preview: &Preview) -> Vec<(DateTime<Utc>, Window)> {
     let now = Utc::now();
     let last = preview.changed.unwrap_or(now);
-    schedule(plan).map_or_else(Vec::new, |s| {
+    let ours = preview.left_to.is_none();
+    schedule(plan).filter(|_| ours).map_or_else(Vec::new, |s| {
         timing::upcoming(s, last, now, &preview.arn, RUNS)
     })
 }
@@ -80,6 +81,7 @@ fn json_of(plan: &Plan, preview: &Preview, out: &mut dyn Write) -> io::Result<()
         "user": preview.user,
         "next_user": preview.next_user,
         "changed": preview.changed.map(time),
+        "left_to": preview.left_to,
         "pending": preview.pending.as_ref().map(|(version, _)| version.as_str()),
         "runs": runs,
     });
@@ -94,6 +96,12 @@ fn show(plan: &Plan, preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
         "  now        version {}, of {changed}, user \"{}\"",
         preview.current, preview.user
     )?;
+    if let Some(by) = &preview.left_to {
+        return writeln!(
+            out,
+            "  would do   nothing: it is rotated by {by}, and followed"
+        );
+    }
     let by = match &preview.admin_secret {
         Some(admin) => format!("by the user of secret \"{admin}\""),
         None => "by the user itself".to_owned(),

@@ -125,6 +125,55 @@ pub fn openings(expression: &str, range: std::ops::Range<i64>) -> impl Iterator<
     .filter(move |h| range.contains(h))
 }
 
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// `30 days`, `12h`, `4 hours`: in seconds, and whether it is in days.
+fn span(text: &str) -> (i64, bool) {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).expect("a unit");
+    let number: i64 = text[..digits].parse().expect("a number");
+    let unit = match text[digits..].trim() {
+        "s" | "seconds" => 1,
+        "m" | "minutes" => 60,
+        "h" | "hour" | "hours" => HOUR,
+        "d" | "day" | "days" => DAY,
+        other => panic!("{other}"),
+    };
+    (number * unit, unit == DAY)
+}
+
+/// Three windows of a line of the table, in seconds since 1970: where they open
+/// and close.
+pub fn windows(text: &str, window: &str, last: i64) -> Vec<(i64, i64)> {
+    let (opens, by_default): (Vec<i64>, Box<dyn Fn(i64) -> i64>) =
+        if let Some(every) = text.strip_prefix("every ") {
+            let (length, _) = span(every);
+            let opens = (1..=3).map(|n| last + n * length).collect();
+            (opens, Box::new(move |_| HOUR.min(length / 10)))
+        } else if let Some(rate) = text.strip_prefix("rate(") {
+            let (length, in_days) = span(rate.trim_end_matches(')'));
+            let first = last - last % if in_days { DAY } else { HOUR };
+            let opens = (1..=3).map(|n| first + n * length).collect();
+            (opens, Box::new(move |_| if in_days { DAY } else { HOUR }))
+        } else {
+            let from = last / HOUR + 1;
+            let hours = openings(text, from..from + 24 * 366 * 100);
+            let opens: Vec<i64> = hours.take(3).map(|h| h * HOUR).collect();
+            let day = opens[0] / HOUR / 24 * 24;
+            let several = openings(text, day..day + 24).count() > 1;
+            let rest = move |open: i64| if several { HOUR } else { DAY - open % DAY };
+            (opens, Box::new(rest))
+        };
+    let length = |open| match window {
+        "-" => by_default(open),
+        window => span(window).0,
+    };
+    opens
+        .iter()
+        .map(|open| (*open, open + length(*open)))
+        .collect()
+}
+
 #[test]
 fn the_calendar_of_the_oracle() {
     // 2024-02-29, a Thursday; 2000-03-01, a Wednesday.

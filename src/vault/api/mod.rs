@@ -17,8 +17,10 @@ mod caller;
 mod check;
 mod error;
 mod page;
+mod places;
 mod policies;
 mod random;
+mod repeats;
 mod replication;
 mod rotation;
 mod secrets;
@@ -37,6 +39,7 @@ pub use simulate::{Simulated, Simulation};
 pub use trail::Trail;
 
 use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 
 use axum::http::request::Parts;
@@ -123,14 +126,46 @@ fn handle<O: Operation>(
             authorizer: &api.authorizer,
         };
         let answer = request.run(&call)?;
-        let mut reply = Zeroizing::new(Vec::with_capacity(1024));
-        serde_json::to_writer(&mut *reply, &answer)
+        let mut reply = Growing::default();
+        serde_json::to_writer(&mut reply, &answer)
             .map_err(|e| VaultError::Internal(format!("an answer cannot be written: {e}")))?;
-        Ok(reply)
+        Ok(reply.0)
     };
     match O::WRITES {
         true => api.vault.shared.write(run),
         false => api.vault.shared.read(run),
+    }
+}
+
+/// A vector that grows leaves a copy behind; this one wipes it.
+struct Growing(Reply);
+
+impl Default for Growing {
+    fn default() -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(1024)))
+    }
+}
+
+impl Growing {
+    fn add(&mut self, bytes: &[u8]) {
+        let needed = self.0.len() + bytes.len();
+        if needed > self.0.capacity() {
+            let mut larger = Vec::with_capacity(needed.max(2 * self.0.capacity()));
+            larger.extend_from_slice(&self.0);
+            self.0 = Zeroizing::new(larger);
+        }
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl io::Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -228,7 +263,7 @@ impl Api {
             let mut draft = Draft::default();
             let result = operation(&api, &mut draft);
             let records = match api.trail.is_kept() {
-                true => draft.records(&id, result.as_ref().err()),
+                true => api.trail.records(&draft, &id, result.as_ref().err()),
                 false => Vec::new(),
             };
             (result, records)

@@ -15,29 +15,33 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::caller::Peer;
-use super::{Answer, Api, ApiError};
+use super::places::Places;
+use super::{Answer, Api, ApiError, Growing};
 use crate::config::StoreListen;
-use crate::net::tls::{self, TlsError};
+use crate::net::ServerCertificate;
+use crate::net::tls::TlsError;
 
-/// For the TLS handshake, for a request's header, and between two requests.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// For a request's body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// For the TLS handshake, for a request's header, between two requests; and for
+/// a request's body.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest value is 64 KiB, of which JSON can make six times as much.
 const BODY_LIMIT: usize = 1024 * 1024;
 /// Of a request's header.
 const HEADER_BYTES: usize = 32 * 1024;
-const CONNECTIONS: usize = 1024;
+/// In all, and of one address.
+pub(super) const CONNECTIONS: usize = 1024;
+pub(super) const OF_ADDRESS: usize = 256;
+/// Between two looks at the files of the certificate.
+const REREAD: Duration = Duration::from_secs(1);
 /// After a failed accept, for descriptors to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// For answers that are under way at the end.
@@ -55,17 +59,19 @@ pub enum ServeError {
 /// A bound listener that nobody has been let in by yet.
 pub struct Door {
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<ServerCertificate>>,
 }
 
 impl Door {
     pub async fn bind(listen: &StoreListen) -> Result<Self, ServeError> {
         let tls = match &listen.tls {
             Some(tls) => {
-                let mut config = tls::for_clients(&tls.certificate, &tls.key, None)?;
-                // What is spoken here is not Postgres' protocol.
-                Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
-                Some(config)
+                let (certificate, key) = (tls.certificate.clone(), tls.key.clone());
+                Some(ServerCertificate::for_protocol(
+                    certificate,
+                    key,
+                    b"http/1.1",
+                )?)
             }
             None => None,
         };
@@ -88,30 +94,38 @@ impl Door {
 
     /// Serves until `closing` becomes true.
     pub async fn serve(self, api: Arc<Api>, closing: watch::Receiver<bool>) {
-        serve(self.listener, self.tls, api, closing).await;
+        serve(self.listener, self.tls, api, closing, PATIENCE).await;
     }
 }
 
 async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<ServerCertificate>>,
     api: Arc<Api>,
     closing: watch::Receiver<bool>,
+    patience: Duration,
 ) {
-    let acceptor = tls.map(TlsAcceptor::from);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::default();
+    let mut reread = tokio::time::interval(REREAD);
     let mut connections = JoinSet::new();
     let mut closed = pin!(closed(closing.clone()));
     loop {
         tokio::select! {
             () = &mut closed => break,
             Some(_) = connections.join_next() => {}
+            _ = reread.tick(), if tls.is_some() => {
+                if let Some(tls) = tls.clone() {
+                    tokio::task::spawn_blocking(move || refresh(&tls));
+                }
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
                     // Without a place the stream is dropped, and so closed.
-                    if let Ok(place) = places.clone().try_acquire_owned() {
-                        let (api, acceptor, closing) = (api.clone(), acceptor.clone(), closing.clone());
+                    if let Some(place) = places.take(from.ip().to_canonical()) {
+                        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+                        let (api, closing) = (api.clone(), closing.clone());
                         connections.spawn(async move {
+                            let api = (api, patience);
                             connection(stream, from, acceptor, api, closing).await;
                             drop(place);
                         });
@@ -130,6 +144,15 @@ async fn serve(
     let _ = timeout(GOODBYE, all_gone).await;
 }
 
+/// Files that have changed are read again, without anybody being dropped.
+fn refresh(certificate: &ServerCertificate) {
+    match certificate.refresh() {
+        Ok(true) => tracing::info!("[store] certificate and key have been read again"),
+        Ok(false) => {}
+        Err(e) => tracing::warn!("[store] {e}; the certificate that was shown is shown on"),
+    }
+}
+
 /// Also when whoever would say so is gone.
 async fn closed(mut closing: watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
@@ -139,14 +162,14 @@ async fn connection(
     stream: TcpStream,
     from: SocketAddr,
     acceptor: Option<TlsAcceptor>,
-    api: Arc<Api>,
+    api: (Arc<Api>, Duration),
     closing: watch::Receiver<bool>,
 ) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
     match acceptor {
         None => requests(stream, from, false, api, closing).await,
-        Some(acceptor) => match timeout(IDLE_TIMEOUT, acceptor.accept(stream)).await {
+        Some(acceptor) => match timeout(api.1, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => requests(stream, from, true, api, closing).await,
             Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS with a client of the store"),
             Err(_) => {}
@@ -159,17 +182,17 @@ async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     from: SocketAddr,
     secure: bool,
-    api: Arc<Api>,
+    (api, patience): (Arc<Api>, Duration),
     closing: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
         let api = api.clone();
-        async move { Ok::<_, Infallible>(answer(&api, request, from, secure).await) }
+        async move { Ok::<_, Infallible>(answer(&api, request, from, secure, patience).await) }
     });
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(IDLE_TIMEOUT)
+            .header_read_timeout(patience)
             .max_buf_size(HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
     );
@@ -188,6 +211,7 @@ async fn answer(
     request: Request<Incoming>,
     from: SocketAddr,
     secure: bool,
+    patience: Duration,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let agent = head.headers.get(USER_AGENT).and_then(|a| a.to_str().ok());
@@ -196,7 +220,7 @@ async fn answer(
         secure,
         user_agent: agent.map(str::to_owned),
     };
-    let answer = match timeout(BODY_TIMEOUT, read(&head, body)).await {
+    let answer = match timeout(patience, read(&head, body)).await {
         Ok(Ok(body)) => discreet(api.clone().signed(head, body, peer).await),
         Ok(Err(error)) => Api::answer(Err(error)),
         Err(_) => Api::answer(Err(ApiError::new(
@@ -239,8 +263,8 @@ async fn read(head: &Parts, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Ap
     if length > BODY_LIMIT {
         return Err(too_large());
     }
-    // Of full size at once: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+    // Not of the size that somebody claims who has not said yet who he is.
+    let mut bytes = Growing::default();
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else {
             break;
@@ -252,13 +276,13 @@ async fn read(head: &Parts, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Ap
             )
         })?;
         if let Some(data) = frame.data_ref() {
-            if bytes.len() + data.len() > BODY_LIMIT {
+            if bytes.0.len() + data.len() > BODY_LIMIT {
                 return Err(too_large());
             }
-            bytes.extend_from_slice(data);
+            bytes.add(data);
         }
     }
-    Ok(bytes)
+    Ok(bytes.0)
 }
 
 fn respond(answer: Answer) -> Response<Full<Bytes>> {
@@ -274,4 +298,42 @@ fn respond(answer: Answer) -> Response<Full<Bytes>> {
         headers.insert("x-amzn-errortype", HeaderValue::from_static(kind));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::Vault;
+    use crate::vault::api::Trail;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Whoever sends nothing, half a header or half a body is hung up on.
+    #[tokio::test]
+    async fn nobody_is_waited_for_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let vault = Vault::open(&path("db"), &path("key")).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (closing, closed) = watch::channel(false);
+        let api = Api::new(vault, Trail::default());
+        let patience = Duration::from_millis(300);
+        let served = tokio::spawn(serve(listener, None, api, closed, patience));
+        for (sent, answer) in [
+            ("", ""),
+            ("POST / HTTP/1.1\r\nHost: s\r\n", ""),
+            (
+                "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 9\r\n\r\n{",
+                "RequestTimeoutException",
+            ),
+        ] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(sent.as_bytes()).await.unwrap();
+            let mut said = String::new();
+            let _ = client.read_to_string(&mut said).await;
+            assert!(said.contains(answer), "{sent:?}: {said:?}");
+        }
+        closing.send_replace(true);
+        served.await.unwrap();
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::ApiError;
 use super::call::{Item, Notes, Subject};
 use super::caller::{Caller, Peer};
+use super::repeats::{Budget, Repeats};
 use crate::audit::{Audit, AuditError, Event, IdentityRef, Outcome, Record};
 use crate::config::OnAuditFailure;
 use crate::vault::principals::ACCOUNT;
@@ -69,8 +71,9 @@ const SHOWN: [&str; 41] = [
 const AGENT_LIMIT: usize = 512;
 const NAME_LIMIT: usize = 64;
 
-/// Reads of pgvalet itself that give no value away: a proxy asks DescribeSecret
-/// of every secret every minute.
+/// Reads of a proxy itself that give no value away, of which it makes one for
+/// every secret every minute: one an hour is recorded, with the number of those
+/// since.
 const QUIET: [&str; 7] = [
     "DescribeSecret",
     "GetRandomPassword",
@@ -81,10 +84,24 @@ const QUIET: [&str; 7] = [
     "ValidateResourcePolicy",
 ];
 
-/// Where records go. Without a log there is no trail: the command line works
-/// beside a proxy that has the log open.
+const HOURLY: Budget = Budget {
+    records: 1,
+    within: Duration::from_secs(3600),
+};
+/// Of callers who are not recognised, for each address.
+const UNRECOGNISED: Budget = Budget {
+    records: 60,
+    within: Duration::from_secs(60),
+};
+
+/// Where records go. Without a log there is no trail.
 #[derive(Clone, Default)]
-pub struct Trail(Option<Audit>);
+pub struct Trail {
+    audit: Option<Audit>,
+    /// Who works at the command line: the name of a user of this machine.
+    operator: Option<Arc<str>>,
+    repeats: Arc<Repeats>,
+}
 
 /// What becomes known of a call as it goes on.
 #[derive(Default)]
@@ -103,16 +120,63 @@ pub struct Draft {
 
 impl Trail {
     pub fn to(audit: Audit) -> Self {
-        Self(Some(audit))
+        Self {
+            audit: Some(audit),
+            ..Self::default()
+        }
+    }
+
+    /// Of a command, which does everything in the name of whoever runs it.
+    pub fn of_operator(audit: Audit, name: &str) -> Self {
+        Self {
+            operator: Some(name.into()),
+            ..Self::to(audit)
+        }
     }
 
     pub fn is_kept(&self) -> bool {
-        self.0.is_some()
+        self.audit.is_some()
+    }
+
+    /// The record of a call, and one for each value that a batch looked at;
+    /// none of what is merely counted.
+    pub fn records(
+        &self,
+        draft: &Draft,
+        request_id: &str,
+        error: Option<&ApiError>,
+    ) -> Vec<Record> {
+        let Some(withheld) = self.admit(draft, error) else {
+            return Vec::new();
+        };
+        draft.records(request_id, error, self.operator.as_deref(), withheld)
+    }
+
+    fn admit(&self, draft: &Draft, error: Option<&ApiError>) -> Option<u64> {
+        let outcome = error.map_or("", |e| e.kind);
+        let (kind, budget) = match &draft.caller {
+            None => {
+                let address = draft.peer.address.map(|a| a.to_string());
+                let address = address.unwrap_or_default();
+                (format!("{address} {outcome}"), UNRECOGNISED)
+            }
+            Some(caller) if caller.own && self.operator.is_none() => {
+                if !QUIET.contains(&draft.operation.as_str()) {
+                    return Some(0);
+                }
+                let arn = draft.notes.subject.arn.as_deref().unwrap_or_default();
+                (format!("{} {arn} {outcome}", draft.operation), HOURLY)
+            }
+            Some(_) => return Some(0),
+        };
+        self.repeats.admit(kind, budget, Instant::now())
     }
 
     /// Returns when the records are where `on_failure` wants them.
     pub async fn keep(&self, records: Vec<Record>) -> Result<(), AuditError> {
-        let Some(audit) = &self.0 else { return Ok(()) };
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
         match audit.on_failure() {
             OnAuditFailure::Continue => records.into_iter().for_each(|r| audit.record(r)),
             OnAuditFailure::Deny => {
@@ -131,22 +195,29 @@ impl Draft {
         self.operation = cut(name, NAME_LIMIT).to_owned();
     }
 
-    /// The record of a call, and one for each value that a batch looked at.
-    pub fn records(&self, request_id: &str, error: Option<&ApiError>) -> Vec<Record> {
-        let own = self.caller.as_ref().is_some_and(|caller| caller.own);
-        if own && QUIET.contains(&self.operation.as_str()) {
-            return Vec::new();
-        }
+    fn records(
+        &self,
+        request_id: &str,
+        error: Option<&ApiError>,
+        operator: Option<&str>,
+        withheld: u64,
+    ) -> Vec<Record> {
         let record = |operation: &str, parameters: Value, subject: &Subject, error| {
-            self.record(request_id, operation, parameters, subject, error)
+            let mut record = self.record(request_id, operation, parameters, subject, error);
+            if let Some(operator) = operator {
+                name_operator(&mut record, operator);
+            }
+            record
         };
         let parameters = self.parameters.clone();
-        let mut records = vec![record(
-            &self.operation,
-            parameters,
-            &self.notes.subject,
-            error,
-        )];
+        let mut first = record(&self.operation, parameters, &self.notes.subject, error);
+        if withheld > 0
+            && let Some(call) = &mut first.call
+        {
+            // Calls like this one since the last record of them.
+            call["additionalEventData"]["repeated"] = withheld.into();
+        }
+        let mut records = vec![first];
         for Item { id, subject, error } in &self.notes.items {
             let parameters = json!({ "secretId": id });
             records.push(record(
@@ -224,6 +295,23 @@ impl Draft {
         record.reason = error.map(|e| e.kind.into());
         record.call = Some(Box::new(call));
         record
+    }
+}
+
+/// In the place of pgvalet's own name.
+fn name_operator(record: &mut Record, operator: &str) {
+    record.identity = Some(Arc::new(IdentityRef {
+        method: "unix_user".into(),
+        subject: operator.into(),
+        ..IdentityRef::default()
+    }));
+    if let Some(call) = &mut record.call {
+        call["userIdentity"] = json!({
+            "type": "Root",
+            "userName": operator,
+            "invokedBy": "pgvalet",
+            "accountId": ACCOUNT,
+        });
     }
 }
 

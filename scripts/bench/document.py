@@ -1,0 +1,100 @@
+"""The figures of docs/PERFORMANCE.md, from docs/performance.json.
+
+    python3 scripts/bench/document.py
+
+What a run of `make bench` wrote stands between the marks, and nothing else.
+"""
+
+import json
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+# At least, or at most.
+WANTED = {"tps": (1.1, True), "cpu": (0.9, False), "p99": (1.0, False)}
+
+
+def wanted(case: str, what: str) -> tuple[float, bool] | None:
+    mode, _, clients = case.partition(", ")
+    if case == "login each, 4":
+        return {"tps": (1.0, True), "cpu": (1.0, False)}.get(what)
+    if mode not in ("simple", "prepared", "extended"):
+        return None
+    if what == "p99" and clients != "64":
+        return None
+    limit, least = WANTED[what]
+    if (what, clients) == ("tps", "1") or (what, mode) == ("cpu", "simple"):
+        limit = 1.0
+    return limit, least
+
+
+def shown(ratio: dict, limit: tuple[float, bool] | None) -> str:
+    value = ratio["ratio"]
+    if value is None:
+        return "unsteady"
+    if limit is None:
+        return f"{value:.2f}"
+    good = value >= limit[0] if limit[1] else value <= limit[0]
+    return f"{value:.2f} {'✓' if good else '✗'}"
+
+
+def rows(head: list[str], body: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def figures(result: dict) -> str:
+    machine = result["machine"]
+    versions = machine["versions"]
+    theirs = "pgbouncer"
+    body = []
+    for case, data in result["transactions"].items():
+        mine, other = data["medians"]["pgvalet"], data["medians"][theirs]
+        row = [case]
+        for what, digits in (("tps", 0), ("cpu", 1), ("p99", 2)):
+            row.append(f"{mine[what]:,.{digits}f} / {other[what]:,.{digits}f}")
+            row.append(shown(data["ratios"][what], wanted(case, what)))
+        body.append(row)
+    head = ["case, clients", "TPS", "ratio", "CPU µs", "ratio", "p99 ms", "ratio"]
+    parts = [
+        f"{machine['cores']} cores, Linux {machine['kernel']}, Postgres {versions['direct']}, "
+        f"PgBouncer {versions[theirs]}; {machine['rounds']} interleaved rounds of {machine['seconds']} s. "
+        "Each pair is pgvalet / PgBouncer; the ratio is the median of the ratios of the rounds, the p99 that of "
+        "all rounds together, and *unsteady* is what the rounds do not agree on.",
+        rows(head, body),
+    ]
+    body = []
+    for name, speed in result["megabytes_per_second"].items():
+        tls = name.startswith("TLS")
+        body.append([
+            name, *(f"{speed[t]:.0f}" for t in ("direct", "pgvalet", theirs)),
+            shown(speed["to_direct"], None if tls else (0.9, True)),
+            shown(speed[f"to_{theirs}"], (1.0, True) if tls else None),
+        ])
+    parts.append(rows(["MB/s", "direct", "pgvalet", "PgBouncer", "÷ direct", "÷ PgBouncer"], body))
+    body = []
+    for name, limit in (("plaintext", 4), ("TLS", 24)):
+        idle = result["kib_per_idle_client"][name]
+        mark = "✓" if idle["pgvalet"] <= limit else "✗"
+        body.append([f"KiB per idle client, {name}", f"{idle['pgvalet']:.2f} {mark}", f"{idle[theirs]:.2f}"])
+    calls = result["system_calls"]
+    mark = "✓" if calls["pgvalet"]["total"] <= 7 else "✗"
+    body.append(["system calls per simple transaction, 1 client",
+                 f"{calls['pgvalet']['total']:.2f} {mark}", f"{calls[theirs]['total']:.2f}"])
+    start = result["start_up_ms"]
+    body.append(["ms from the start to the first answer", f"{start:.0f} {'✓' if start <= 150 else '✗'}", ""])
+    parts.append(rows(["", "pgvalet", "PgBouncer"], body))
+    return "\n\n".join(parts)
+
+
+def write(result: dict) -> None:
+    file = DOCS / "PERFORMANCE.md"
+    text = file.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    file.write_text(f"{before}{BEGIN}\n{figures(result)}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    write(json.loads((DOCS / "performance.json").read_text()))

@@ -1,0 +1,113 @@
+//! The task that looks: when, and for whom.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Depth, Follower, Found, Known, Request};
+use crate::jitter::{Backoff, jittered};
+
+type Requests = mpsc::UnboundedReceiver<Request>;
+
+pub(super) async fn follow(
+    follower: Weak<Follower>,
+    refresh: Duration,
+    publish: watch::Sender<Known>,
+    mut requests: Requests,
+) {
+    let mut changes = follower.upgrade().and_then(|f| f.store.changes());
+    let mut backoff = Backoff::new(Duration::from_secs(1), refresh.max(Duration::from_secs(1)));
+    let mut waiting: Vec<Request> = Vec::new();
+    // Until a look has succeeded, it goes as far as to find out what may be read.
+    let mut first = true;
+    loop {
+        let (next, found) = {
+            let Some(follower) = follower.upgrade() else {
+                return;
+            };
+            let before = publish.borrow().clone();
+            let unchanged = !first
+                && waiting.is_empty()
+                && is_unchanged(&follower, &before, &mut requests, &mut waiting).await;
+            let mut found = if unchanged {
+                Found::unchanged(before)
+            } else {
+                let wanted = waiting.iter().map(|r| r.depth).max();
+                let least = if first {
+                    Depth::Labelled
+                } else {
+                    Depth::Current
+                };
+                let depth = wanted.unwrap_or(least).max(least);
+                follower.examine(&before, depth).await
+            };
+            if waiting.iter().any(|r| r.asked) {
+                found.known.asked += 1;
+            }
+            let next = if found.known.error.is_some() {
+                backoff.wait().min(refresh)
+            } else {
+                first = false;
+                backoff.reset();
+                jittered(refresh)
+            };
+            publish.send_replace(found.known.clone());
+            (next, found)
+        };
+        for waiter in waiting.drain(..) {
+            let _ = waiter.done.send(found.clone());
+        }
+        drop(found);
+        tokio::select! {
+            () = sleep_until(Instant::now() + next) => {}
+            () = changed(&mut changes) => {}
+            request = requests.recv() => {
+                let Some(request) = request else { return };
+                waiting.push(request);
+            }
+        }
+        while let Ok(request) = requests.try_recv() {
+            waiting.push(request);
+        }
+    }
+}
+
+/// Whether the store says, for many secrets at once, that AWSCURRENT is where
+/// it was. That may take seconds; whoever asks meanwhile does not wait for it.
+async fn is_unchanged(
+    follower: &Follower,
+    before: &Known,
+    requests: &mut Requests,
+    waiting: &mut Vec<Request>,
+) -> bool {
+    let Some(current) = &before.current else {
+        return false;
+    };
+    tokio::select! {
+        version = follower.store.current(&follower.secret) => {
+            let same = version.as_ref() == Some(&current.version);
+            if same {
+                follower.metrics.fetch("ok");
+            }
+            same
+        }
+        request = requests.recv() => {
+            waiting.extend(request);
+            false
+        }
+    }
+}
+
+/// Waits for the store to say that something changed; for ever where it cannot.
+async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
+    match changes {
+        Some(receiver) => {
+            if receiver.changed().await.is_err() {
+                *changes = None;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}

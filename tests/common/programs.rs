@@ -1,0 +1,97 @@
+//! Load by the programs that people use: pgbench in its modes, psycopg. Each
+//! transaction leaves a line, and each program says how many it has done.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tempfile::NamedTempFile;
+
+use super::{Cluster, Proxy, binaries, repository, venv};
+
+/// The table, in the database that secrets of a cluster lead to.
+pub async fn create(cluster: &Cluster) {
+    let sql = "create table runs (run int); grant select, insert on runs to public";
+    cluster.execute(sql).await;
+}
+
+/// Runs all of them at one database, at the same time; their errors as text.
+pub async fn run(
+    cluster: &Cluster,
+    proxy: &Proxy,
+    database: &str,
+    length: Duration,
+    first_run: i32,
+) -> Result<(), String> {
+    let mut script = NamedTempFile::new().expect("a file");
+    script
+        .write_all(b"select 1;\ninsert into runs values (:run);\n")
+        .expect("written");
+    let seconds = length.as_secs().to_string();
+    let habits: [&[&str]; 3] = [&["-M", "simple"], &["-M", "prepared"], &["-C"]];
+    let mut programs = Vec::new();
+    for (run, habit) in (first_run..).zip(habits) {
+        let mut pgbench = binaries::client_program("pgbench");
+        pgbench
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &proxy.port.to_string(),
+                "-U",
+                "any",
+            ])
+            .args(["-n", "-c", "1", "-R", "100", "-T", &seconds])
+            .args(habit)
+            .args(["-D", &format!("run={run}"), "-f"])
+            .arg(script.path())
+            .arg(database);
+        programs.push((run, pgbench));
+    }
+    let mut psycopg = Command::new(venv("python"));
+    let psycopg_run = first_run + 3;
+    psycopg
+        .arg(ledger())
+        .args([&proxy.dsn(database), &seconds, &psycopg_run.to_string()]);
+    programs.push((psycopg_run, psycopg));
+    let ended = join_all(programs.into_iter().map(async |(run, mut program)| {
+        let output = tokio::task::spawn_blocking(move || {
+            let output = program.stdin(Stdio::null()).output();
+            (format!("{program:?}"), output)
+        });
+        let (name, output) = output.await.expect("no panic");
+        let output = output.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        (run, name, output.status.success(), said, complaint)
+    }))
+    .await;
+    let admin = cluster.superuser().await;
+    let mut wrong = String::new();
+    for (run, name, success, said, complaint) in ended {
+        let done = done(&said);
+        let lines = format!("select count(*) from runs where run = {run}");
+        let lines = admin.value(&lines).await;
+        if !success || done.as_deref() != Some(&*lines) || lines == "0" {
+            wrong +=
+                &format!("{database}: {name}: {done:?} told, {lines} applied\n{said}{complaint}\n");
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+fn ledger() -> PathBuf {
+    repository().join("tests/python/ledger.py")
+}
+
+/// What pgbench or ledger.py says that it has done.
+fn done(said: &str) -> Option<String> {
+    const PROCESSED: &str = "number of transactions actually processed: ";
+    let line = said
+        .lines()
+        .find_map(|l| l.strip_prefix(PROCESSED))
+        .or_else(|| said.lines().next())?;
+    Some(line.split('/').next()?.trim().to_owned())
+}
