@@ -110,8 +110,8 @@ pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Found {
                     let mut direct = direct.clone();
                     if mode == MODES[0] {
                         // They come by another connection, and when they can.
-                        answers.sort_by_key(is_notification);
-                        direct.sort_by_key(is_notification);
+                        answers.sort_by_key(|line| is_notification(line));
+                        direct.sort_by_key(|line| is_notification(line));
                     }
                     if let Some(what) = compare(&direct, &answers) {
                         found.differences.push(Difference {
@@ -132,7 +132,7 @@ pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Found {
         .await
 }
 
-fn is_notification(line: &String) -> bool {
+fn is_notification(line: &str) -> bool {
     line.starts_with("A ")
 }
 
