@@ -19,7 +19,7 @@ test: setup ## every test, against every Postgres at hand
 	fi
 
 differential: setup ## the same bytes to Postgres and to pgvalet, answers compared
-	cargo nextest run --ignore-default-filter --test differential
+	cargo nextest run --test differential
 
 bench: build ## beside PgBouncer, a TCP relay and Postgres alone; QUICK=1: 90 seconds of it
 	@scripts/setup.sh bench

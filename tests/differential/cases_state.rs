@@ -365,8 +365,26 @@ pub fn cases() -> Vec<Case> {
                 q("listen st_one"),
                 q("notify st_one, 'hello'"),
                 q("select 1"),
-                q("unlisten st_one"),
-                q("notify st_one, 'nobody'"),
+                q("notify st_one"),
+            ],
+        ),
+        case(
+            "unlisten",
+            [
+                q("listen st_six"),
+                q("listen st_seven"),
+                q("unlisten st_six"),
+                q("notify st_six, 'nobody'"),
+                q("notify st_seven, 'somebody'"),
+            ],
+        ),
+        case(
+            "unlisten everything",
+            [
+                q("listen st_eight"),
+                q("unlisten *"),
+                q("notify st_eight, 'nobody'"),
+                q("select 1"),
             ],
         ),
         case(
@@ -378,7 +396,6 @@ pub fn cases() -> Vec<Case> {
                 q("notify st_two, 'b'"),
                 q("select 1"),
                 q("commit"),
-                q("unlisten *"),
             ],
         ),
         case(
@@ -401,7 +418,6 @@ pub fn cases() -> Vec<Case> {
                 e("", 0),
                 s(),
                 q("select 1"),
-                q("unlisten *"),
             ],
         ),
         case(

@@ -1,5 +1,6 @@
 //! Where pgvalet is known to answer otherwise than Postgres, and why. An entry
 //! that is no longer true fails the test, as does a difference without one.
+//! docs/PROTOCOL.md has the same list.
 
 use std::collections::BTreeSet;
 
@@ -104,6 +105,29 @@ const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
     ("unnamed, kept when a wrong Parse is passed over", TRANSACTION, SOMETIMES, UNNAMED),
     ("unnamed, large", TRANSACTION, SOMETIMES, LARGE),
 ];
+
+/// The list as it stands in the documentation: a line a reason.
+pub fn table() -> String {
+    let mut reasons: Vec<&str> = DIFFERENCES.iter().map(|(.., reason)| *reason).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let mut table = "| difference | pool modes | shown by |\n|---|---|---|\n".to_owned();
+    for reason in reasons {
+        let such = || DIFFERENCES.iter().filter(|(.., r)| *r == reason);
+        let modes: BTreeSet<&str> = such()
+            .flat_map(|(_, modes, ..)| modes.iter().copied())
+            .collect();
+        let modes: Vec<&str> = modes.into_iter().collect();
+        let cases: Vec<String> = such()
+            .map(|(case, _, always, _)| {
+                format!("{case}{}", if *always { "" } else { " (sometimes)" })
+            })
+            .collect();
+        let (modes, cases) = (modes.join(", "), cases.join("; "));
+        table.push_str(&format!("| {reason} | {modes} | {cases} |\n"));
+    }
+    table
+}
 
 pub fn judge(names: &BTreeSet<&str>, found: &[Difference]) {
     let mut complaints = Vec::new();

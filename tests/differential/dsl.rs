@@ -2,8 +2,8 @@
 //! is sent (at once, step by step, a few bytes at a time) is not its concern.
 
 use super::{
-    cases_batch, cases_copy, cases_extended, cases_simple, cases_startup, cases_state,
-    cases_unnamed, cases_violation,
+    cases_batch, cases_copy, cases_named, cases_parameters, cases_portals, cases_simple,
+    cases_startup, cases_state, cases_unnamed, cases_violation,
 };
 
 pub type Message = Vec<u8>;
@@ -36,6 +36,11 @@ impl Case {
         self
     }
 
+    /// The types of its messages; of bytes that are none, anything.
+    pub fn tags(&self) -> impl Iterator<Item = u8> {
+        self.messages.iter().filter_map(|m| m.first().copied())
+    }
+
     pub fn at_once(mut self) -> Self {
         self.at_once = true;
         self
@@ -56,7 +61,9 @@ pub fn case(name: &'static str, messages: impl Into<Vec<Message>>) -> Case {
 pub fn all() -> Vec<Case> {
     [
         cases_simple::cases(),
-        cases_extended::cases(),
+        cases_named::cases(),
+        cases_parameters::cases(),
+        cases_portals::cases(),
         cases_unnamed::cases(),
         cases_batch::cases(),
         cases_copy::cases(),

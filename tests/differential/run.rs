@@ -1,5 +1,7 @@
 //! Sends every sequence every way to every side, and compares.
 
+use std::collections::BTreeSet;
+
 use futures_util::{StreamExt, stream};
 
 use super::common::{Cluster, Proxy, new_password};
@@ -36,6 +38,21 @@ pub struct Difference {
     pub what: String,
 }
 
+/// What came of all the sequences.
+#[derive(Default)]
+pub struct Found {
+    pub differences: Vec<Difference>,
+    /// Types of the messages that Postgres sent.
+    pub answered: BTreeSet<char>,
+}
+
+impl Found {
+    pub fn extend(&mut self, other: Self) {
+        self.differences.extend(other.differences);
+        self.answered.extend(other.answered);
+    }
+}
+
 /// The last words of every sequence. Sync ends whatever is being passed over;
 /// the error says that all before it is answered, in any transaction state.
 const END: &str = "end_of_the_sequence";
@@ -44,9 +61,12 @@ fn database(mode: &str, way: Way) -> String {
     format!("{mode}_{way:?}").to_lowercase()
 }
 
-pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Vec<Difference> {
+pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Found {
     let (user, password) = ("app_user", new_password());
     cluster.create_role(user, &password).await;
+    // Many logins, of which only the answers behind them matter here.
+    let direct = WAYS.map(|way| database("direct", way));
+    cluster.trust_in(&direct).await;
     let mut proxy = Proxy::builder().secret("app", &cluster.secret(user, &password));
     // A database for each side and way: the same names everywhere, no clashes.
     for way in WAYS {
@@ -65,15 +85,20 @@ pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Vec<Difference> {
     }
     let proxy = proxy.start().await;
     let (proxied, major) = (proxy.port, cluster.binaries.major);
-    let (port, password) = (cluster.port, &password);
+    let port = cluster.port;
     stream::iter(cases)
         .map(|case| async move {
-            let mut found = Vec::new();
+            let mut found = Found::default();
             for way in [Way::Once, Way::Stepwise] {
                 if case.at_once && way == Way::Stepwise {
                     continue;
                 }
-                let direct = run(case, way, "direct", port, password).await;
+                let direct = run(case, way, "direct", port, 0).await;
+                let types = direct.iter().filter(|l| l.get(1..2) == Some(" "));
+                found
+                    .answered
+                    .extend(types.filter_map(|l| l.chars().next()));
+                let told = direct.iter().filter(|line| is_notification(line)).count();
                 let hung = direct.iter().any(|line| line == "timeout");
                 assert!(!hung, "{} {way:?}: {direct:#?}", case.name);
                 for (mode, sent) in SENT {
@@ -81,9 +106,15 @@ pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Vec<Difference> {
                     if sent != way && (sent, way) != (Way::Chunked, Way::Once) {
                         continue;
                     }
-                    let answers = run(case, sent, mode, proxied, password).await;
+                    let mut answers = run(case, sent, mode, proxied, told).await;
+                    let mut direct = direct.clone();
+                    if mode == MODES[0] {
+                        // They come by another connection, and when they can.
+                        answers.sort_by_key(|line| is_notification(line));
+                        direct.sort_by_key(|line| is_notification(line));
+                    }
                     if let Some(what) = compare(&direct, &answers) {
-                        found.push(Difference {
+                        found.differences.push(Difference {
                             case: case.name,
                             mode,
                             what: format!("Postgres {major}, {sent:?}\n{what}"),
@@ -94,8 +125,15 @@ pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Vec<Difference> {
             found
         })
         .buffer_unordered(8)
-        .concat()
+        .fold(Found::default(), async |mut all, found| {
+            all.extend(found);
+            all
+        })
         .await
+}
+
+fn is_notification(line: &str) -> bool {
+    line.starts_with("A ")
 }
 
 /// The first lines that are not alike, with what came before them.
@@ -112,7 +150,8 @@ fn compare(postgres: &[String], pgvalet: &[String]) -> Option<String> {
     Some(format!("      {before}\n    - {a}\n    + {b}"))
 }
 
-async fn run(case: &Case, way: Way, mode: &str, port: u16, password: &str) -> Vec<String> {
+/// As many notifications as `told` are waited for.
+async fn run(case: &Case, way: Way, mode: &str, port: u16, told: usize) -> Vec<String> {
     let mut messages = case.messages.clone();
     messages.extend([s(), q(END)]);
     let chunk = match way {
@@ -129,7 +168,7 @@ async fn run(case: &Case, way: Way, mode: &str, port: u16, password: &str) -> Ve
     }
     parameters.extend(&case.parameters);
     client.start(case.version, &parameters);
-    let (seen, silence) = client.log_in(password).await;
+    let (seen, silence) = client.greeting().await;
     let mut lines = start_up(&seen);
     if let Some(silence) = silence {
         // Postgres reads the settings after the login, pgvalet has none.
@@ -137,14 +176,15 @@ async fn run(case: &Case, way: Way, mode: &str, port: u16, password: &str) -> Ve
         lines.push(word(silence).to_owned());
         return lines;
     }
-    lines.extend(if way == Way::Stepwise {
-        step_by_step(&mut client, &messages).await
+    let mut reader = Reader::default();
+    if way == Way::Stepwise {
+        step_by_step(&mut client, &messages, &mut reader).await;
     } else {
         client.send(messages.concat());
-        let mut reader = Reader::default();
         while reader.read(&mut client).await.is_some() {}
-        reader.lines
-    });
+    }
+    reader.listen(&mut client, told).await;
+    lines.extend(reader.lines);
     lines
 }
 
@@ -186,6 +226,18 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Behind the end of the sequence, where there are to be so many in all.
+    async fn listen(&mut self, client: &mut Client, told: usize) {
+        while self.lines.iter().filter(|l| is_notification(l)).count() < told {
+            match client.next().await {
+                Ok(received) => self.lines.push(self.renderer.line(&received)),
+                Err(silence) => return self.lines.push(word(silence).to_owned()),
+            }
+        }
+    }
+}
+
 /// What the server is doing, as far as it decides which message is answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Copying {
@@ -195,8 +247,7 @@ enum Copying {
     Extended,
 }
 
-async fn step_by_step(client: &mut Client, messages: &[Message]) -> Vec<String> {
-    let mut reader = Reader::default();
+async fn step_by_step(client: &mut Client, messages: &[Message], reader: &mut Reader) {
     let mut copying = Copying::No;
     let mut step = Vec::new();
     for message in messages {
@@ -218,7 +269,7 @@ async fn step_by_step(client: &mut Client, messages: &[Message]) -> Vec<String> 
         client.send(std::mem::take(&mut step));
         copying = loop {
             match reader.read(client).await {
-                None => return reader.lines,
+                None => return,
                 Some(b'Z') => break Copying::No,
                 Some(b'G') if tag == Some(b'Q') => break Copying::Simple,
                 Some(b'G') => break Copying::Extended,
@@ -228,5 +279,4 @@ async fn step_by_step(client: &mut Client, messages: &[Message]) -> Vec<String> 
     }
     client.send(step);
     while reader.read(client).await.is_some() {}
-    reader.lines
 }
