@@ -792,6 +792,13 @@ fn a_rule_that_matches_less_does_not_shadow() {
     let day = "valid = { from = \"08:00\", until = \"18:00\" }";
     assert!(two(&wide, &format!("{wide}{day}")));
     assert!(!two(&format!("{wide}{day}"), &wide));
+    // What asks for more matches less, whatever it asks for.
+    let token =
+        "token = { issuer = \"https://i\", audience = \"a\", subject = \"s\", jwks_file = \"f\" }";
+    assert!(!two(&format!("{token}\n{all}"), &wide));
+    assert!(!two(&format!("{wide}{token}"), &wide));
+    assert!(two(&wide, &format!("{wide}{token}")));
+    assert!(two(&format!("{wide}{token}"), &format!("{wide}{token}")));
 }
 
 proptest! {

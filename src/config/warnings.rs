@@ -168,5 +168,15 @@ fn covers(earlier: &Client, later: &Client) -> bool {
         (Some(e), Some(l)) => l.iter().all(|name| e.contains(name)),
     };
     let valid = earlier.valid.is_none() || earlier.valid == later.valid;
-    network && unix_user && loopback_user && certificate && users && databases && valid
+    let token = earlier.token.is_none() || earlier.token == later.token;
+    let aws_iam = earlier.aws_iam.is_none() || earlier.aws_iam == later.aws_iam;
+    token
+        && aws_iam
+        && network
+        && unix_user
+        && loopback_user
+        && certificate
+        && users
+        && databases
+        && valid
 }
