@@ -31,10 +31,12 @@ impl Filter {
             "/credential/secret",
             "/credential/arn",
             CALL_SECRET,
-            "/call/resources/0/ARN",
+            CALL_NEW,
+            CALL_ARN,
         ]
         .iter()
-        .any(|pointer| is(&self.secret, pointer));
+        .any(|pointer| is(&self.secret, pointer))
+            || (self.secret.as_deref()).is_some_and(|w| name_of(text(record, CALL_ARN)) == Some(w));
         let version = self
             .version
             .as_deref()
@@ -60,7 +62,16 @@ impl Filter {
 
 /// Where `store.call` has what other records have elsewhere.
 const CALL_SECRET: &str = "/call/requestParameters/secretId";
+/// CreateSecret has a name and no id.
+const CALL_NEW: &str = "/call/requestParameters/name";
+const CALL_ARN: &str = "/call/resources/0/ARN";
 const CALL_VERSION: &str = "/call/additionalEventData/secretVersionId";
+
+/// The name in a secret's ARN, in front of its six random characters.
+fn name_of(arn: &str) -> Option<&str> {
+    let (_, name) = arn.split_once(":secret:")?;
+    name.rsplit_once('-').map(|(name, _)| name)
+}
 
 /// The principal of a `store.call` stands in the place of a client.
 fn is_caller(wanted: &Option<String>, record: &Value) -> bool {
@@ -121,7 +132,10 @@ pub fn table_row(record: &Value) -> String {
         either(record, "/client", "/call/userIdentity/userName"),
         text(record, "/source"),
         text(record, "/database"),
-        either(record, "/credential/secret", CALL_SECRET),
+        match either(record, "/credential/secret", CALL_SECRET) {
+            "" => text(record, CALL_NEW),
+            found => found,
+        },
         &head(either(record, "/credential/version", CALL_VERSION), 8),
         text(record, "/credential/user"),
         &remarks(record),
@@ -180,6 +194,16 @@ mod tests {
         assert!(filter(None, Some("arn:a"), None).matches(&record));
         assert!(!filter(Some("other"), None, None).matches(&record));
         assert!(!filter(None, Some("prod/b"), None).matches(&record));
+        // Whichever way it was named: by its ARN, or when it was made.
+        let mut other = record.clone();
+        let arn = "arn:aws:secretsmanager:r:1:secret:prod/a-b-AbCdEf";
+        other["call"]["requestParameters"] = json!({ "secretId": arn });
+        other["call"]["resources"][0]["ARN"] = arn.into();
+        assert!(filter(None, Some("prod/a-b"), None).matches(&other));
+        assert!(!filter(None, Some("prod/a"), None).matches(&other));
+        other["call"] = json!({ "requestParameters": { "name": "prod/new" } });
+        assert!(filter(None, Some("prod/new"), None).matches(&other));
+        assert!(table_row(&other).contains("prod/new"));
         let row = table_row(&record);
         for part in [
             "api",

@@ -99,11 +99,15 @@ pub(super) fn run(
             report_on(&report, *json, out)
         }
         Command::Query(q) => {
-            let files = or_configured(&q.files, config)?;
+            let mut files = or_configured(&q.files, config)?;
             let beside = match (&files[..], q.files.is_empty()) {
                 ([log], true) => beside(log),
                 _ => Vec::new(),
             };
+            // Before a proxy has run there are commands only.
+            if !beside.is_empty() {
+                files.retain(|log| log.exists());
+            }
             query(q, &files, &beside, out)
         }
         Command::Tail(t) => {
@@ -130,7 +134,7 @@ fn or_configured(
     }
 }
 
-/// What commands have recorded beside a log that a proxy held; see `record`.
+/// What commands have recorded beside the proxy's log; see `record`.
 fn beside(log: &Path) -> Vec<PathBuf> {
     let stem = log.file_stem().unwrap_or_default().to_string_lossy();
     let is_one = |name: &str| {
@@ -250,10 +254,15 @@ fn query(
     // Few; they take their places among the others.
     let mut commands = Vec::new();
     for path in beside {
-        unread += search(path, &filter, |found| {
+        let searched = search(path, &filter, |found| {
             commands.push(found);
             Ok(())
-        })?;
+        });
+        match searched {
+            Ok(lines) => unread += lines,
+            // Another user's commands, perhaps: no reason to show nothing.
+            Err(error) => tracing::warn!("passed over: {error}"),
+        }
     }
     let time = |(_, record): &Found| record["time"].as_str().unwrap_or_default().to_owned();
     commands.sort_by_key(time);

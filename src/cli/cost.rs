@@ -24,8 +24,11 @@ pub(super) fn per_month(config: &Config) -> Option<String> {
     secrets.dedup();
     let calls = calls_per_month(secrets.len(), config.store.refresh);
     Some(format!(
-        "{} secrets looked at every {}: about {calls:.0} calls a month for each proxy, ${:.2}, beside ${:.2} for keeping them (AWS list price)",
-        secrets.len(),
+        "{} looked at every {}: about {calls:.0} calls a month for each proxy, ${:.2}, beside ${:.2} for keeping them (AWS list price)",
+        match secrets.len() {
+            1 => "1 secret".to_owned(),
+            n => format!("{n} secrets"),
+        },
         format_duration(config.store.refresh),
         calls * DOLLARS_PER_CALL,
         secrets.len() as f64 * DOLLARS_PER_SECRET,

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use super::Failure;
+use super::{Failure, record};
 use crate::config::{Config, Database, StoreKind};
 use crate::secret::{self, AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
 use crate::upstream::{self, KeyCache, Target};
@@ -20,15 +20,28 @@ pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), F
             path.display()
         )));
     }
-    let store = secret::open(&config.store)
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))?;
+    let audit = record::open(config, "cli", "the check")?;
+    let opened = secret::open_with(&config.store, record::trail(audit.as_ref())).await;
+    let (store, _) = opened.map_err(|e| Failure::Failed(e.to_string()))?;
+    let asked = ask(config, &store, out).await;
+    drop(store);
+    if let Some(audit) = audit {
+        audit.close().await;
+    }
+    asked
+}
+
+async fn ask(
+    config: &Config,
+    store: &Arc<dyn SecretStore>,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let mut failed = false;
     for (database, secret) in config.uses() {
-        match login(&store, &database, &secret).await {
+        match login(store, &database, &secret).await {
             Ok(what) => {
                 writeln!(out, "ok       {}: {what}", database.name)?;
-                if let Some(why) = pending_denied(&store, &secret).await {
+                if let Some(why) = pending_denied(store, &secret).await {
                     let name = &database.name;
                     writeln!(out, "warning  {name}: {why}")?;
                 }

@@ -1,5 +1,7 @@
 //! The audit log, for commands that work beside a running proxy.
 
+use std::path::Path;
+
 use crate::audit::{Audit, AuditError};
 use crate::config::{self, AuditSink, Config, OnAuditFailure};
 use crate::observe::Metrics;
@@ -10,15 +12,16 @@ use super::Failure;
 /// As many commands may work at the same time.
 const BESIDE: u32 = 16;
 
-/// A running proxy holds the log of the configuration; then the records go
-/// into one beside it: `audit.KIND-1.jsonl`. `None`: they have no place, and
-/// the configuration lets things go on without.
+/// The log of the configuration is the proxy's, which could not start while a
+/// command had it open: records go into one beside it, `audit.KIND-1.jsonl`, of
+/// which each command that works at the same time has its own. `None`: there is
+/// none, and the configuration lets things go on without.
 pub(super) fn open(config: &Config, kind: &str, what: &str) -> Result<Option<Audit>, Failure> {
     // There it would stand between the lines of what the command has to say.
-    if config.audit.sink == AuditSink::Stdout {
+    let AuditSink::File(path) = &config.audit.sink else {
         return Ok(None);
-    }
-    let error = match beside(&config.audit, kind) {
+    };
+    let error = match beside(path, &config.audit, kind) {
         Ok(audit) => return Ok(Some(audit)),
         Err(error) => error,
     };
@@ -33,22 +36,19 @@ pub(super) fn open(config: &Config, kind: &str, what: &str) -> Result<Option<Aud
     }
 }
 
-fn beside(config: &config::Audit, kind: &str) -> Result<Audit, AuditError> {
+fn beside(log: &Path, config: &config::Audit, kind: &str) -> Result<Audit, AuditError> {
     let metrics = Metrics::new();
-    let mut opened = Audit::open(config, &metrics);
-    if let AuditSink::File(path) = &config.sink {
-        for n in 1..=BESIDE {
-            if !matches!(opened, Err(AuditError::Locked(_))) {
-                break;
-            }
-            let beside = config::Audit {
-                sink: AuditSink::File(path.with_extension(format!("{kind}-{n}.jsonl"))),
-                ..config.clone()
-            };
-            opened = Audit::open(&beside, &metrics);
-        }
-    }
-    opened
+    let open = |n: u32| {
+        let path = log.with_extension(format!("{kind}-{n}.jsonl"));
+        let config = config::Audit {
+            sink: AuditSink::File(path),
+            ..config.clone()
+        };
+        Audit::open(&config, &metrics)
+    };
+    // Another command has it open, or it belongs to another user.
+    let first = open(1);
+    first.or_else(|error| (2..=BESIDE).find_map(|n| open(n).ok()).ok_or(error))
 }
 
 /// The trail of a store, with who works at it.

@@ -153,7 +153,10 @@ impl Scene {
 
     /// The records of rotations, whichever file they went to.
     pub fn steps(&self) -> Vec<(String, String)> {
-        let records = self.proxy.audit_of("rotation.step");
+        let query = ["audit", "query", "--event", "rotation.step", "--json"];
+        let found = cli::pgvalet_ok(&self.proxy.config(), &query, "");
+        let record = |line: &str| serde_json::from_str(line).expect("JSON");
+        let records: Vec<Value> = found.lines().map(record).collect();
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         records
             .iter()

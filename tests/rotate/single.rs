@@ -239,7 +239,7 @@ async fn sessions_of_a_leaked_password_end() {
     let sql = "select count(*) from pg_stat_activity where usename = 'app_user'";
     let left = scene.cluster.superuser().await.value(sql).await;
     assert_ne!(left, "0", "the proxy's own connections stay");
-    // The proxy holds its log, so the records are beside it.
+    // The log is the proxy's, so the records are beside it.
     let beside = scene.proxy.config().with_file_name("audit.rotate-1.jsonl");
     let text = std::fs::read_to_string(beside).expect("the records");
     assert!(text.contains("\"step\":\"terminate\""), "{text}");

@@ -44,21 +44,24 @@ fn commands_leave_records() {
     assert_eq!(calls[3]["reason"], "ResourceNotFoundException");
 }
 
-/// Somebody else holds the log: the records are beside it, and are found.
+/// The log is the proxy's: a command has a file of its own, so that it never
+/// keeps a proxy from starting, and commands at the same time have several.
 #[test]
-fn beside_a_proxy_the_records_have_a_file_of_their_own() {
+fn the_records_of_commands_have_files_of_their_own() {
     let place = Place::new();
     place.ok(&["secret", "create", "a"], "one");
-    let log = std::fs::File::open(place.path("audit.jsonl")).unwrap();
-    log.lock().unwrap();
+    assert!(!place.path("audit.jsonl").exists());
+    let first = std::fs::File::open(place.path("audit.cli-1.jsonl")).unwrap();
+    first.lock().unwrap();
     place.ok(&["secret", "put", "a"], "two");
-    assert!(place.path("audit.cli-1.jsonl").exists());
-    drop(log);
+    drop(first);
     place.ok(&["secret", "get", "a"], "");
     let expected = ["CreateSecret", "PutSecretValue", "GetSecretValue"];
     assert_eq!(names(&calls(&place)), expected, "in the order of time");
-    let verified = place.path("audit.cli-1.jsonl");
-    place.ok(&["audit", "verify", verified.to_str().unwrap()], "");
+    for n in 1..=2 {
+        let log = place.path(&format!("audit.cli-{n}.jsonl"));
+        place.ok(&["audit", "verify", log.to_str().unwrap()], "");
+    }
 }
 
 /// No record, no deed.
@@ -66,13 +69,17 @@ fn beside_a_proxy_the_records_have_a_file_of_their_own() {
 fn what_cannot_be_recorded_is_not_done() {
     let place = Place::new();
     place.ok(&["secret", "create", "a"], "one");
-    let log = place.path("audit.jsonl");
-    std::fs::remove_file(&log).unwrap();
-    std::fs::create_dir(&log).unwrap();
+    // Where the logs would be there is no directory any more, but a file.
+    let text = std::fs::read_to_string(place.config()).unwrap();
+    let nowhere = place.path("nowhere");
+    std::fs::write(&nowhere, "").unwrap();
+    let log = place.path("audit.jsonl").display().to_string();
+    let changed = text.replace(&log, &format!("{}/audit.jsonl", nowhere.display()));
+    std::fs::write(place.config(), changed).unwrap();
     let refused = pgvalet(&place.config(), &["secret", "put", "a"], "two");
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("could not be recorded"), "{said}");
-    std::fs::remove_dir(&log).unwrap();
+    std::fs::write(place.config(), text).unwrap();
     assert_eq!(place.ok(&["secret", "get", "a", "--reveal"], ""), "one\n");
 }

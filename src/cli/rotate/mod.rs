@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Failure, record, status};
+use crate::audit::Audit;
 use crate::config::{self, Config, Database};
 use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
 use crate::secret::{self, SecretId, SecretStore, VersionId};
@@ -46,11 +47,21 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    let audit = match args.dry_run {
-        true => None,
-        false => record::open(config, "rotate", "the rotation")?,
-    };
-    let (store, _) = secret::open_with(&config.store, record::trail(audit.as_ref()))
+    let audit = record::open(config, "rotate", "the rotation")?;
+    let done = work(args, config, audit.as_ref(), out).await;
+    if let Some(audit) = audit {
+        audit.close().await;
+    }
+    done
+}
+
+async fn work(
+    args: &Args,
+    config: &Config,
+    audit: Option<&Audit>,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let (store, _) = secret::open_with(&config.store, record::trail(audit))
         .await
         .map_err(|e| Failure::Failed(e.to_string()))?;
     if args.dry_run {
@@ -58,11 +69,8 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
     }
     let secret = SecretId::new(args.secret.as_deref().unwrap_or_default());
     let plan = plan(args, config, &*store, &secret).await?;
-    let progress = Progress::new(args.json, audit.clone());
+    let progress = Progress::new(args.json, audit.cloned());
     let ended = Rotator::new(&*store, &progress, &plan).rotate().await;
-    if let Some(audit) = audit {
-        audit.close().await;
-    }
     let ending = ended.map_err(|e| Failure::Failed(format!("{secret} was not rotated: {e}")))?;
     progress.end(&ending);
     let version = ending.version();
