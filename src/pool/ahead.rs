@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::state::{Delivery, Health, Waiter};
+use super::state::{Delivery, Waiter};
 use super::{Lease, Pool};
 
 /// Whether there is room for another connection beside the one that is held.
@@ -26,10 +26,14 @@ impl Pool {
         self.state().slot_wanted.is_some()
     }
 
+    /// Whether there is any point in asking for another connection.
+    pub fn lets_sessions_move(&self) -> bool {
+        self.state().lets_sessions_move()
+    }
+
     pub fn room_for_another(self: &Arc<Self>) -> Room {
         let mut state = self.state();
-        let good = matches!(state.health, Health::Good) && !state.shut && !state.lingering;
-        if !good {
+        if !state.lets_sessions_move() {
             return Room::NotNow;
         }
         let mut idle = state.idle.iter().map(|c| &c.generation);

@@ -99,6 +99,11 @@ impl State {
         self.tried.push(tried);
     }
 
+    /// While logins fail, whoever holds a connection keeps it.
+    pub fn lets_sessions_move(&self) -> bool {
+        matches!(self.health, Health::Good) && !self.shut && !self.lingering
+    }
+
     pub fn note_refusal(&mut self, error: &ConnectError) {
         if let ConnectError::Refused { address, .. } = error
             && error.is_authentication()

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use super::build::Built;
@@ -34,26 +34,36 @@ pub async fn watch(built: Weak<Built>) {
     }
 }
 
-/// Ten times a second: sessions of session mode that hold an older generation
-/// move, the oldest first; and one of them makes room where a version cannot be
-/// proved, because all is held.
+/// How often sessions are looked at that could move, and how often it is asked
+/// whether any pool lets them.
+const MOVE: Duration = Duration::from_millis(100);
+const NOBODY: Duration = Duration::from_secs(1);
+
+/// Sessions of session mode that hold an older generation move, the oldest
+/// first; and one of them makes room where a version cannot be proved, because
+/// all is held.
 pub async fn migrate(built: Weak<Built>) {
-    let mut tick = interval(Duration::from_millis(100));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tick.tick().await;
-        let Some(built) = built.upgrade() else { return };
-        for pool in built.all_pools() {
-            if pool.database.session_migration == SessionMigration::Safe {
-                move_sessions(&pool, &built.context);
+        let pause = {
+            let Some(built) = built.upgrade() else { return };
+            let mut pools = built.all_pools();
+            pools.retain(|p| p.database.session_migration == SessionMigration::Safe);
+            for pool in &pools {
+                move_sessions(pool, &built.context);
             }
-        }
+            if pools.is_empty() { NOBODY } else { MOVE }
+        };
+        sleep(pause).await;
     }
 }
 
 fn move_sessions(pool: &Pool, context: &Context) {
     let wants_slot = pool.wants_slot();
-    let draining = pool.overdue(Duration::ZERO);
+    // To ask a session what it holds costs a query: not for nothing.
+    let draining = match pool.lets_sessions_move() {
+        true => pool.overdue(Duration::ZERO),
+        false => Vec::new(),
+    };
     if !wants_slot && draining.is_empty() {
         return;
     }
