@@ -1,0 +1,99 @@
+//! `[store]`: where secrets are, and where the embedded store is served.
+
+use super::*;
+
+#[test]
+fn stores() {
+    let store = |keys: &str| format!("[store]\n{keys}\n{MINIMAL}");
+    assert_eq!(
+        valid(&store("kind = \"aws\"\nregion = \"eu-west-1\""))
+            .store
+            .kind,
+        StoreKind::Aws {
+            region: Some("eu-west-1".into()),
+            endpoint_url: None,
+            profile: None
+        }
+    );
+    says(
+        &store("kind = \"aws\"\npath = \"a\""),
+        &["path belongs to another kind of store"],
+    );
+    says(
+        &store("region = \"a\""),
+        &["region belongs to another kind of store", "kind = \"aws\""],
+    );
+    let key = |keys: &str| match valid(&store(keys)).store.kind {
+        StoreKind::Embedded { key, .. } => key,
+        StoreKind::Aws { .. } => panic!("embedded"),
+    };
+    assert_eq!(key("key_file = \"a\""), KeySource::File("a".into()));
+    assert_eq!(key("key = \"file:a\""), KeySource::File("a".into()));
+    assert_eq!(key("key = \"env:A\""), KeySource::Env("A".into()));
+    let kms = |file: &str| KeySource::Kms {
+        key_id: "alias/a".into(),
+        file: file.into(),
+    };
+    assert_eq!(key("key = \"kms:alias/a\""), kms("data/store.key"));
+    assert_eq!(key("key = \"kms:alias/a\"\nkey_file = \"b\""), kms("b"));
+    says(&store("key = \"a\""), &["key: ", "\"env:NAME\""]);
+    says(
+        &store("key = \"env:A\"\nkey_file = \"a\""),
+        &["both say where the key is"],
+    );
+    says(
+        &store("kind = \"aws\"\nkey = \"env:A\""),
+        &["key belongs to another kind of store"],
+    );
+    says(&store("kind = \"vault\""), &["\"embedded\" or \"aws\""]);
+    says(
+        &store("kind = \"aws\"\nendpoint_url = \"localhost\""),
+        &["is no URL"],
+    );
+    says(&store("refresh = \"10ms\""), &["write \"1s\" to \"365d\""]);
+}
+
+#[test]
+fn the_store_is_served_where_it_says() {
+    let store = |keys: &str| format!("[store]\n{keys}\n{MINIMAL}");
+    let listen = |keys: &str| valid(&store(keys)).store.listen;
+    assert_eq!(listen(""), None);
+    let plain = listen("address = \"127.0.0.1:6434\"").expect("an address");
+    assert_eq!(
+        (plain.address.as_str(), plain.tls),
+        ("127.0.0.1:6434", None)
+    );
+    let files = "tls_certificate = \"c\"\ntls_key = \"k\"";
+    let secured = listen(&format!("address = \"0.0.0.0:6434\"\n{files}"));
+    assert!(secured.is_some_and(|l| l.tls.is_some()));
+    for (keys, said) in [
+        ("address = \"0.0.0.0:6434\"", "so it needs TLS"),
+        ("address = \"store.internal:6434\"", "so it needs TLS"),
+        ("address = \"6434\"", "is no address"),
+        (files, "tls_certificate is for an address"),
+        (
+            "address = \"[::1]:1\"\ntls_key = \"k\"",
+            "tls_key needs its certificate",
+        ),
+        (
+            "address = \"[::1]:1\"\ntls_certificate = \"c\"",
+            "tls_certificate needs its private key",
+        ),
+        (
+            "kind = \"aws\"\naddress = \"127.0.0.1:1\"",
+            "address serves the embedded store",
+        ),
+    ] {
+        says(&store(keys), &[said]);
+    }
+}
+
+#[test]
+fn a_file_that_serves_only_the_store_needs_no_database() {
+    assert!(
+        valid("[store]\naddress = \"127.0.0.1:6434\"")
+            .databases
+            .is_empty()
+    );
+    says("[store]\npath = \"a\"", &["there is no database"]);
+}
