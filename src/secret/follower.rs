@@ -40,6 +40,8 @@ pub struct Known {
     pub confirmed_at: Option<SystemTime>,
     /// Why the last look failed, if it did.
     pub error: Option<Arc<str>>,
+    /// Its kind.
+    failing: Option<&'static str>,
     /// Which version carries which labels; `None` where DescribeSecret is
     /// forbidden.
     pub labels: Option<Arc<Labels>>,
@@ -85,6 +87,7 @@ impl Found {
         let known = Known {
             confirmed_at: Some(SystemTime::now()),
             error: None,
+            failing: None,
             ..before
         };
         Self {
@@ -309,6 +312,7 @@ impl Follower {
                 }
                 known.confirmed_at = Some(SystemTime::now());
                 known.error = None;
+                known.failing = None;
             }
             Err(e) => known = self.failed(&known, &e),
         }
@@ -390,8 +394,8 @@ impl Follower {
 
     fn failed(&self, before: &Known, error: &StoreError) -> Known {
         let text: Arc<str> = error.to_string().into();
-        // Once: the causes of an outage take turns.
-        if before.error.is_none() {
+        // Once for each kind: the causes of an outage take turns.
+        if before.failing != Some(error.kind()) {
             let kept = if before.current.is_some() {
                 "; the last known version stays in force"
             } else {
@@ -401,6 +405,7 @@ impl Follower {
         }
         Known {
             error: Some(text),
+            failing: Some(error.kind()),
             ..before.clone()
         }
     }

@@ -65,10 +65,10 @@ async fn guessed_cancel_keys_cancel_nothing() {
     let hello = raw.until(b'Z').await;
     let (_, key) = hello.iter().find(|(tag, _)| *tag == b'K').expect("a key");
     let (pid, key) = key.split_at(4);
-    raw.send(&query("select pg_sleep(3)")).await;
+    raw.send(&query("select pg_sleep(60)")).await;
     let admin = cluster.superuser().await;
     eventually("it sleeps", PATIENCE, || async {
-        let sql = "select count(*) from pg_stat_activity where query like '%pg_sleep(3)' and state = 'active'";
+        let sql = "select count(*) from pg_stat_activity where query like '%pg_sleep(60)' and state = 'active'";
         (admin.value(sql).await == "1").then_some(())
     })
     .await;
@@ -89,8 +89,15 @@ async fn guessed_cancel_keys_cancel_nothing() {
         let _ = socket.read_to_end(&mut answer).await;
         assert!(answer.is_empty(), "a cancel is never answered");
     }
+    // It still sleeps, until the right key comes.
+    let right = [&[0, 0, 0, 16, 4, 0xd2, 0x16, 0x2e][..], pid, key].concat();
+    assert!(right.len() == 16 && raw.is_silent());
+    let mut socket = TcpStream::connect(("127.0.0.1", proxy.port))
+        .await
+        .expect("accepted");
+    socket.write_all(&right).await.expect("sent");
     let done = raw.until(b'Z').await;
-    assert_eq!(sqlstate(&done), None, "it was cancelled: {done:?}");
+    assert_eq!(sqlstate(&done).as_deref(), Some("57014"), "{done:?}");
     // Counted when the connection is closed already.
     eventually("each is counted", PATIENCE, || async {
         let labels = ["reason=\"cancel_key\""];
@@ -136,9 +143,13 @@ async fn no_client_chooses_its_server_or_its_role() {
             Ok(_) => panic!("{options:?} was let in"),
         }
     }
-    eventually("all of it is recorded", PATIENCE, || async {
+    let reasons = eventually("all of it is recorded", PATIENCE, || async {
         let denied = proxy.audit_of("session.deny");
-        (denied.len() >= 13).then_some(())
+        let reason = |r: &serde_json::Value| r["reason"].as_str().unwrap_or_default().to_owned();
+        let reasons: Vec<String> = denied.iter().map(reason).collect();
+        (reasons.len() == 13).then_some(reasons)
     })
     .await;
+    let parameter = reasons.iter().filter(|r| *r == "parameter").count();
+    assert_eq!(parameter, 7, "{reasons:?}");
 }

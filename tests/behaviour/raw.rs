@@ -67,6 +67,12 @@ impl Raw {
         self.stream.write_all(bytes).await.expect("sent");
     }
 
+    /// Nothing has come that was not read.
+    pub fn is_silent(&self) -> bool {
+        let read = self.stream.try_read(&mut [0; 1]);
+        read.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     /// The messages up to the first one with this tag.
     pub async fn until(&mut self, tag: u8) -> Vec<Message> {
         let mut messages: Vec<Message> = Vec::new();

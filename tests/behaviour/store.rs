@@ -264,3 +264,70 @@ async fn a_proxy_serves_its_store_over_tls_and_follows_what_is_put_there() {
     );
     proxy.assert_no_leak().await;
 }
+
+/// A role that may not read AWSPENDING serves until a rotation stops in the
+/// middle: that is said before, by `check` and at the start. And what looking
+/// costs.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_read_awspending_is_told_so() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let most = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*" },
+        {
+            "Effect": "Deny",
+            "Action": "secretsmanager:GetSecretValue",
+            "Resource": "*",
+            "Condition": { "ForAnyValue:StringEquals": { "secretsmanager:VersionStage": "AWSPENDING" } }
+        },
+    ]});
+    let store = Store::start("", &[("proxy", most)]);
+    let value = cluster.secret("app_user", &password);
+    pgvalet_ok(
+        &store.path("store.toml"),
+        &["secret", "create", "app"],
+        &value,
+    );
+    let key = |name: &str| store.keys["proxy"][name].as_str().expect("text").to_owned();
+    let credentials = [
+        ("AWS_ACCESS_KEY_ID", key("access_key_id")),
+        ("AWS_SECRET_ACCESS_KEY", key("secret_access_key")),
+    ];
+    let of_aws = format!(
+        "kind = \"aws\"\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"",
+        store.url
+    );
+    let mut builder = Proxy::builder()
+        .store(&of_aws)
+        .database("app", "secret = \"app\"");
+    for (name, value) in &credentials {
+        builder = builder.environment(name, value);
+    }
+    let proxy = builder.start().await;
+    proxy.watch_for(&value);
+    eventually("the log says so", Duration::from_secs(20), || async {
+        proxy
+            .log()
+            .contains("AWSPENDING may not be read")
+            .then_some(())
+    })
+    .await;
+    let checked = Command::new(PGVALET)
+        .args(["check", "--config"])
+        .arg(proxy.config())
+        .envs(credentials)
+        .output()
+        .expect("pgvalet starts");
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success(), "{said}");
+    assert!(
+        said.contains("warning  app: AWSPENDING of secret \"app\" may not be read"),
+        "{said}"
+    );
+    assert!(
+        said.contains("cost     1 secret looked at every 1m: about 43800 calls a month"),
+        "{said}"
+    );
+    proxy.assert_no_leak().await;
+}

@@ -390,6 +390,54 @@ impl<'de> Deserialize<'de> for Parameters {
 mod tests {
     use super::*;
 
+    fn count(trail: &Trail, draft: &Draft, calls: usize) -> usize {
+        let records = (0..calls).map(|_| trail.records(draft, "id", None).len());
+        records.sum()
+    }
+
+    #[test]
+    fn who_is_not_recognised_cannot_fill_the_disk() {
+        let trail = Trail::default();
+        let from = |last: u8| Draft {
+            peer: Peer {
+                address: Some([192, 0, 2, last].into()),
+                ..Peer::default()
+            },
+            ..Draft::default()
+        };
+        assert_eq!(count(&trail, &from(1), 1000), 60);
+        assert_eq!(count(&trail, &from(2), 1), 1, "each address for itself");
+    }
+
+    #[test]
+    fn of_its_own_looks_a_proxy_records_one_and_a_command_all() {
+        let mut draft = Draft {
+            caller: Some(Caller::own()),
+            ..Draft::default()
+        };
+        draft.operation("secretsmanager.DescribeSecret");
+        assert_eq!(count(&Trail::default(), &draft, 100), 1);
+        let operator = Trail {
+            operator: Some("root".into()),
+            ..Trail::default()
+        };
+        assert_eq!(count(&operator, &draft, 100), 100);
+        // A value is given away: each time is a record.
+        draft.operation("secretsmanager.GetSecretValue");
+        assert_eq!(count(&Trail::default(), &draft, 100), 100);
+    }
+
+    #[test]
+    fn a_record_tells_how_many_were_withheld() {
+        let told = |withheld| {
+            let records = Draft::default().records("id", None, None, withheld);
+            let call = records[0].call.clone().expect("a call");
+            call["additionalEventData"]["repeated"].clone()
+        };
+        assert_eq!(told(7), 7);
+        assert_eq!(told(0), Value::Null);
+    }
+
     #[test]
     fn parameters_are_spelt_as_in_cloudtrail_and_hold_no_value() {
         let body = br#"{"SecretId":"a","SecretString":"hunter2","SecretBinary":"aHVudGVyMg==",
