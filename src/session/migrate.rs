@@ -44,6 +44,7 @@ impl Session {
             why => why,
         };
         self.handle.stay(why.filter(|_| old));
+        relay.look_again();
         if relay.lease.is_some() && self.handle.held().is_none() {
             self.handle.hold(held);
         }

@@ -382,6 +382,12 @@ impl Relay {
         self.ask = false;
     }
 
+    /// What the client has said while something else was waited for has been
+    /// read, and nothing else will call for it.
+    pub fn look_again(&mut self) {
+        self.retry = true;
+    }
+
     /// Shows the client what the server reports otherwise since it moved.
     pub fn show_changes(&mut self, before: &upstream::Reported) {
         let Some(lease) = &self.lease else { return };

@@ -119,6 +119,34 @@ async fn a_session_moves_with_all_that_can_move() {
     proxy.assert_no_leak().await;
 }
 
+/// A statement that cannot be prepared anew: the session stays, and what its
+/// client says while that is found out is answered like anything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_answered_also_where_moving_fails() {
+    let (cluster, proxy) = world("pool_size = 4").await;
+    cluster
+        .execute("create table gone(n int); grant select on gone to app_user")
+        .await;
+    let session = proxy.connect("app").await;
+    let prepare = "prepare lost as select * from gone";
+    session.batch_execute(prepare).await.expect("prepared");
+    let before = pid(&session).await;
+    cluster.execute("drop table gone").await;
+    rotate(&cluster, &proxy).await;
+    let stays = || async {
+        let reasons = reasons(&proxy).await;
+        (reasons == ["session mode; cannot move: prepare"]).then_some(())
+    };
+    eventually("it says why", PATIENCE, stays).await;
+    // Over several attempts, each of which logs in first.
+    for _ in 0..1000 {
+        let answer = tokio::time::timeout(PATIENCE, session.simple_query("select 1"));
+        answer.await.expect("an answer").expect("no error");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(pid(&session).await, before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_move_stays_and_says_why() {
     let (cluster, proxy) = world("pool_size = 8").await;
