@@ -31,13 +31,16 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A port that was free a moment ago. The kernel hands out ephemeral ports in
-/// an order that makes a second taker within milliseconds very unlikely.
+/// A port that nothing listens on. Not one that the system gives out: whoever
+/// connects anywhere gets one of those, and may get this before it is used.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port on loopback")
-        .port()
+    loop {
+        let [a, b, ..] = uuid::Uuid::new_v4().into_bytes();
+        let port = 10_000 + u16::from_be_bytes([a, b]) % 22_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub fn repository() -> &'static Path {
