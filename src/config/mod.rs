@@ -265,6 +265,8 @@ pub struct Rotation {
     /// `None`: alternating where the secret names an admin secret, else single.
     pub strategy: Option<Strategy>,
     pub admin_secret: Option<SecretId>,
+    /// The new password is sent in clear, not as a verifier.
+    pub plaintext: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

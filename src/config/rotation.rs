@@ -47,6 +47,7 @@ pub(super) fn rotation(s: &mut Section<'_, '_>) -> Option<Rotation> {
         schedule,
         strategy,
         admin_secret: s.text("admin_secret", secret),
+        plaintext: s.boolean("plaintext").unwrap_or(false),
     };
     s.finish();
     Some(rotation)

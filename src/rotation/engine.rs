@@ -30,13 +30,12 @@ use tokio::time::sleep;
 
 use super::error::RotationError;
 use super::ground::{Ground, Pending, Version, differs};
+use super::password::{Form, Md5};
+use super::plan::{Plan, Strategy};
 use super::report::{Listener, Step, StepOutcome, StepReport};
 use super::rights::Rights;
-use super::roles::{self, Md5, alternate};
+use super::roles::{self, alternate};
 use super::sql::Session;
-use super::terminate::Emergency;
-use super::value::Document;
-use crate::config::Database;
 use crate::secret::{Credential, SecretId, SecretStore, VersionId};
 use crate::upstream::Target;
 
@@ -49,61 +48,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LOOKS: usize = 10;
 /// How long to wait for the lock of another rotator.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// One user whose password changes.
-    Single,
-    /// Two users that take turns; the one that leaves stays valid until the
-    /// next rotation.
-    Alternating,
-}
-
-impl Strategy {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Single => "single",
-            Self::Alternating => "alternating",
-        }
-    }
-}
-
-/// What is to be rotated, and how.
-#[derive(Clone)]
-pub struct Plan {
-    pub secret: SecretId,
-    /// `None`: alternating where the secret names an admin secret (masterarn),
-    /// as with the functions of AWS; else single.
-    pub strategy: Option<Strategy>,
-    pub admin_secret: Option<SecretId>,
-    /// Where the role is, and by which rules to log in there.
-    pub database: Arc<Database>,
-    /// Rotate even if another rotator just did, while this one waited.
-    pub insist: bool,
-    /// The version that is to be replaced, where that was decided before.
-    pub instead_of: Option<VersionId>,
-    pub patience: Duration,
-    pub emergency: Option<Emergency>,
-}
-
-impl Plan {
-    /// The strategy, and the secret of the role that changes the others.
-    pub(super) fn how(&self, document: &Document) -> (Strategy, Option<SecretId>) {
-        let named = document.admin_secret();
-        let by_default = match named {
-            Some(_) => Strategy::Alternating,
-            None => Strategy::Single,
-        };
-        let strategy = self.strategy.unwrap_or(by_default);
-        let given = self.admin_secret.clone();
-        // A single user needs nobody else, unless it was said.
-        let admin = match strategy {
-            Strategy::Single => given,
-            Strategy::Alternating => given.or(named),
-        };
-        (strategy, admin)
-    }
-}
 
 /// How a rotation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +85,7 @@ struct Attempt {
     session: Session,
     /// What the current user may do.
     rights: Rights,
-    md5: Md5,
+    form: Form,
 }
 
 /// Where an attempt stands.
@@ -355,12 +299,19 @@ impl<'a> Rotator<'a> {
         let (mut own, logged_in) = ground
             .login(self.store, &plan.secret, &target, limit)
             .await?;
+        // From here on it is about that one server: another of the list, a
+        // standby say, may not have heard of a change yet.
+        let target = own.place.clone();
         let rights = Rights::of(&mut own, pair).await?;
-        let md5 = match (database.allow_md5, own.is_md5()) {
-            (false, _) => Md5::Refused,
-            (true, false) => Md5::Allowed,
-            (true, true) => Md5::InUse,
+        let form = Form {
+            md5: match (database.allow_md5, own.is_md5()) {
+                (false, _) => Md5::Refused,
+                (true, false) => Md5::Allowed,
+                (true, true) => Md5::InUse,
+            },
+            plaintext: plan.plaintext,
         };
+        form.permitted(&target, &database.name)?;
         let mut session = match admin {
             Some(admin) => {
                 own.close().await;
@@ -403,7 +354,7 @@ impl<'a> Rotator<'a> {
             old: old.clone(),
             session,
             rights,
-            md5,
+            form,
         };
         Ok((attempt, state))
     }

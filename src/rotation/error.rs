@@ -40,9 +40,12 @@ pub enum RotationError {
     )]
     Busy(SecretId),
     #[error(
-        "AWSPENDING of secret \"{0}\" went to another version meanwhile: another rotator has it"
+        "AWSPENDING of secret \"{secret}\" went to another version meanwhile: another rotator has it{then}"
     )]
-    Lost(SecretId),
+    Lost {
+        secret: SecretId,
+        then: &'static str,
+    },
     #[error(
         "AWSCURRENT of secret \"{0}\" moved while it was rotated: somebody changed it by hand; rotate again if that was not wanted"
     )]
@@ -71,6 +74,10 @@ pub enum RotationError {
         "the server stores passwords as md5 (password_encryption): set it to scram-sha-256, or allow_md5 = true in [database.{0}]"
     )]
     Md5(String),
+    #[error(
+        "rotation.plaintext sends the new password in clear, and nothing encrypts the way to the server of [database.{0}]: set tls"
+    )]
+    Plaintext(String),
     #[error("\"{0}\" is a superuser, but \"{1}\" is not: they are no alternates of each other")]
     Superuser(String, String),
     #[error(
@@ -129,7 +136,7 @@ impl RotationError {
             Self::Target(_) | Self::Connect(_) => "connect",
             Self::Sql(_) => "sql",
             Self::NobodyLogsIn { .. } => "nobody_logs_in",
-            Self::Busy(_) | Self::Lost(_) | Self::Superseded(_) => "elsewhere",
+            Self::Busy(_) | Self::Lost { .. } | Self::Superseded(_) => "elsewhere",
             Self::Less { .. } => "less",
             Self::OldStillWorks(_) | Self::Unverified(..) => "unverified",
             Self::LeftTo(..)
@@ -138,6 +145,7 @@ impl RotationError {
             | Self::LongName(_)
             | Self::TooLong(_)
             | Self::Md5(_)
+            | Self::Plaintext(_)
             | Self::Superuser(..)
             | Self::Random => "refused",
         }

@@ -118,7 +118,7 @@ impl Ground {
     ) -> Result<(Session, VersionId), RotationError> {
         // The labelled ones that were read already first: usually that is all.
         let mut tried: Vec<VersionId> = Vec::new();
-        let mut reason = None;
+        let (mut reason, mut away) = (None, None);
         let quick = match &self.pending {
             Pending::Filled(p) => vec![p.credential.clone(), self.current.credential.clone()],
             _ => vec![self.current.credential.clone()],
@@ -137,9 +137,14 @@ impl Ground {
                 match Session::open(target, &candidate, limit).await {
                     Ok(session) => return Ok((session, candidate.version.clone())),
                     Err(e) if e.is_authentication() => reason = Some(e),
+                    // The one of several that is away may be away for good.
+                    Err(e) if !target.places.is_empty() => away = Some(e),
                     Err(e) => return Err(e.into()),
                 }
             }
+        }
+        if let Some(e) = away {
+            return Err(e.into());
         }
         Err(RotationError::NobodyLogsIn {
             secret: secret.clone(),

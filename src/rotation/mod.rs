@@ -9,7 +9,8 @@ mod cron;
 mod engine;
 mod error;
 mod ground;
-pub mod plan;
+mod password;
+mod plan;
 mod preview;
 mod report;
 mod rights;
@@ -20,10 +21,12 @@ mod sql;
 mod terminate;
 #[cfg(test)]
 mod tests;
+pub mod timing;
 mod value;
 
-pub use engine::{Ending, PATIENCE, Plan, Rotator, Strategy};
+pub use engine::{Ending, PATIENCE, Rotator};
 pub use error::{RotationError, SqlError};
+pub use plan::{Plan, Strategy};
 pub use preview::Preview;
 pub use report::{Listener, Step, StepOutcome, StepReport};
 pub use schedule::{Schedule, ScheduleError, Window};

@@ -1,102 +1,66 @@
-//! When exactly a rotation starts within its window, and what is due.
+//! What is to be rotated, and how.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use super::terminate::Emergency;
+use super::value::Document;
+use crate::config::Database;
+use crate::secret::{SecretId, VersionId};
 
-use super::{Schedule, Window};
-
-/// Within a window every secret has a moment of its own, in the first half so
-/// that there is time for another attempt: many secrets with one schedule do
-/// not rotate in step. It depends on nothing but the secret and the window, so
-/// that all replicas, and `pgvalet rotate --dry-run`, know the same.
-pub fn moment(window: &Window, secret: &str) -> DateTime<Utc> {
-    let seed = format!("{secret} {}", window.opens.timestamp());
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, seed.as_bytes());
-    let fold = digest
-        .as_ref()
-        .iter()
-        .take(4)
-        .fold(0_u32, |n, b| n << 8 | u32::from(*b));
-    let share = f64::from(fold) / f64::from(u32::MAX);
-    let delay = (window.length() / 2).mul_f64(share);
-    window.opens + TimeDelta::from_std(delay).unwrap_or_default()
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// One user whose password changes.
+    Single,
+    /// Two users that take turns; the one that leaves stays valid until the
+    /// next rotation.
+    Alternating,
 }
 
-/// When the next rotation is to start: the moment of the first window after
-/// the last change. Where windows have passed meanwhile (nobody ran, or every
-/// attempt failed), that moment is in the past: they are caught up at once,
-/// all of them by one rotation.
-pub fn due(schedule: &Schedule, last: DateTime<Utc>, secret: &str) -> Option<DateTime<Utc>> {
-    Some(moment(&schedule.windows(last).next()?, secret))
+impl Strategy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Alternating => "alternating",
+        }
+    }
 }
 
-/// The moments of the next rotations as seen from `now`, if each succeeds.
-pub fn upcoming(
-    schedule: &Schedule,
-    last: DateTime<Utc>,
-    now: DateTime<Utc>,
-    secret: &str,
-    count: usize,
-) -> Vec<(DateTime<Utc>, Window)> {
-    let mut last = last;
-    let mut runs = Vec::with_capacity(count);
-    while runs.len() < count {
-        let Some(window) = schedule.windows(last).next() else {
-            break;
+/// What is to be rotated, and how.
+#[derive(Clone)]
+pub struct Plan {
+    pub secret: SecretId,
+    /// `None`: alternating where the secret names an admin secret (masterarn),
+    /// as with the functions of AWS; else single.
+    pub strategy: Option<Strategy>,
+    pub admin_secret: Option<SecretId>,
+    /// Send the password in clear, for a server that wants to judge it.
+    pub plaintext: bool,
+    /// Where the role is, and by which rules to log in there.
+    pub database: Arc<Database>,
+    /// Rotate even if another rotator just did, while this one waited.
+    pub insist: bool,
+    /// The version that is to be replaced, where that was decided before.
+    pub instead_of: Option<VersionId>,
+    pub patience: Duration,
+    pub emergency: Option<Emergency>,
+}
+
+impl Plan {
+    /// The strategy, and the secret of the role that changes the others.
+    pub(super) fn how(&self, document: &Document) -> (Strategy, Option<SecretId>) {
+        let named = document.admin_secret();
+        let by_default = match named {
+            Some(_) => Strategy::Alternating,
+            None => Strategy::Single,
         };
-        let planned = moment(&window, secret).max(if runs.is_empty() { now } else { last });
-        runs.push((planned, window));
-        last = planned;
-    }
-    runs
-}
-
-/// How long to wait for an instant; nothing for one in the past.
-pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    (at - now).to_std().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn time(text: &str) -> DateTime<Utc> {
-        text.parse().expect("a time")
-    }
-
-    #[test]
-    fn moments_are_in_the_first_half_and_differ_by_secret() {
-        let window = Window {
-            opens: time("2026-03-01T02:00:00Z"),
-            closes: time("2026-03-01T04:00:00Z"),
+        let strategy = self.strategy.unwrap_or(by_default);
+        let given = self.admin_secret.clone();
+        // A single user needs nobody else, unless it was said.
+        let admin = match strategy {
+            Strategy::Single => given,
+            Strategy::Alternating => given.or(named),
         };
-        let moments: std::collections::BTreeSet<DateTime<Utc>> =
-            (0..50).map(|n| moment(&window, &format!("s{n}"))).collect();
-        assert!(moments.len() > 45);
-        let half = time("2026-03-01T03:00:00Z");
-        assert!(moments.iter().all(|m| (window.opens..=half).contains(m)));
-        assert_eq!(moment(&window, "s1"), moment(&window, "s1"));
-    }
-
-    #[test]
-    fn what_was_missed_is_caught_up_once() {
-        let schedule = Schedule::expression("cron(0 3 * * ? *)").expect("valid");
-        let (last, now) = (time("2026-03-01T03:30:00Z"), time("2026-03-09T12:00:00Z"));
-        let runs = upcoming(&schedule, last, now, "s", 2);
-        assert_eq!(runs[0].0, now, "at once");
-        assert_eq!(
-            runs[1].1.opens,
-            time("2026-03-10T03:00:00Z"),
-            "and then as ever"
-        );
-    }
-
-    #[test]
-    fn a_change_by_hand_counts() {
-        let schedule = Schedule::every("30 days").expect("valid");
-        let due = |last| due(&schedule, time(last), "s").expect("some time");
-        assert!(due("2026-03-01T00:00:00Z") >= time("2026-03-31T00:00:00Z"));
-        assert!(due("2026-03-20T00:00:00Z") >= time("2026-04-19T00:00:00Z"));
+        (strategy, admin)
     }
 }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::RotationError;
-use super::engine::{Plan, Strategy};
 use super::ground::{Ground, Pending};
+use super::plan::{Plan, Strategy};
 use super::roles::alternate;
 use crate::secret::{SecretId, SecretStore, VersionId, Which};
 

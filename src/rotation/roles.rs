@@ -2,16 +2,13 @@
 //! role that takes over, brought in line with the one that leaves.
 
 use super::error::{RotationError, SqlError};
+use super::password::Stated;
 use super::sql::{Session, identifier, literal};
-use crate::secret::Password;
-use crate::upstream::{MAX_ITERATIONS, verifier};
 
 /// Names are cut off after this (NAMEDATALEN - 1).
 pub const LONGEST_NAME: usize = 63;
 /// How the templates of AWS name the alternate of a user.
 pub const CLONE: &str = "_clone";
-/// The least that Postgres' own client would use.
-const ITERATIONS: u32 = 4096;
 
 /// The user that takes turns with this one.
 pub fn alternate(user: &str) -> Result<String, RotationError> {
@@ -22,66 +19,6 @@ pub fn alternate(user: &str) -> Result<String, RotationError> {
         }
         _ => Ok(format!("{user}{CLONE}")),
     }
-}
-
-/// What to do where the server stores passwords as md5.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Md5 {
-    /// Nothing: somebody relies on it, and whoever rotates did not agree.
-    Refused,
-    /// A SCRAM verifier all the same: the role logs in by SCRAM.
-    Allowed,
-    /// The role logs in by md5, and may have clients that know nothing better.
-    InUse,
-}
-
-/// The password in the form that ALTER ROLE is given. It is computed here, so
-/// that the password itself is in no statement: what the server logs at
-/// `log_statement = all`, and what pg_stat_activity shows, is the verifier.
-pub async fn hidden(
-    session: &mut Session,
-    user: &str,
-    password: &Password,
-    md5: Md5,
-    database: &str,
-) -> Result<String, RotationError> {
-    let doing = "asking how passwords are stored";
-    let stored_as = session.value(doing, "SHOW password_encryption").await?;
-    match md5 {
-        _ if stored_as != "md5" => {}
-        Md5::Refused => return Err(RotationError::Md5(database.to_owned())),
-        Md5::InUse => {
-            let password = password.reveal().as_bytes();
-            return Ok(postgres_protocol::password::md5(password, user));
-        }
-        Md5::Allowed => {}
-    }
-    // Postgres 16 and later; the answer is empty where there is no such setting.
-    let sql = "SELECT pg_catalog.current_setting('scram_iterations', true)";
-    let wished = session
-        .value(doing, sql)
-        .await?
-        .parse()
-        .unwrap_or(ITERATIONS);
-    // What pgvalet would refuse to log in with helps nobody.
-    let iterations = wished.clamp(ITERATIONS, MAX_ITERATIONS);
-    verifier(password.clone(), iterations)
-        .await
-        .map_err(|_| RotationError::Random)
-}
-
-/// Sets a password; the server's time, after which every login used it.
-pub async fn set_password(
-    session: &mut Session,
-    user: &str,
-    hidden: &str,
-) -> Result<String, SqlError> {
-    let sql = format!(
-        "ALTER ROLE {} PASSWORD {}; SELECT pg_catalog.clock_timestamp()",
-        identifier(user),
-        literal(hidden)
-    );
-    session.value("setting the new password", &sql).await
 }
 
 /// No login as this user works any more, with whatever password.
@@ -228,7 +165,7 @@ pub async fn take_over(
     session: &mut Session,
     source: &str,
     target: &str,
-    hidden: Option<&str>,
+    password: Option<&Stated>,
 ) -> Result<Prepared, RotationError> {
     let Some(model) = Role::read(session, source).await? else {
         return Err(SqlError::Refused {
@@ -260,11 +197,11 @@ pub async fn take_over(
     }
     let changes = differences(&model, source, &role, target);
     let mut sql = String::new();
-    let password = hidden.map_or_else(String::new, |h| format!(" PASSWORD {}", literal(h)));
+    let clause = password.map_or_else(String::new, Stated::clause);
     match created {
-        true => sql += &format!("CREATE ROLE {} LOGIN{password}; ", identifier(target)),
-        false if hidden.is_some() => {
-            sql += &format!("ALTER ROLE {}{password}; ", identifier(target));
+        true => sql += &format!("CREATE ROLE {} LOGIN {clause}; ", identifier(target)),
+        false if password.is_some() => {
+            sql += &format!("ALTER ROLE {} {clause}; ", identifier(target));
         }
         false => {}
     }

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::ground::{Ground, Pending};
 use super::report::Listener;
-use super::{Ending, Plan, RotationError, Rotator, Schedule, plan};
+use super::{Ending, Plan, RotationError, Rotator, Schedule, timing};
 use crate::jitter::{Backoff, jittered};
 use crate::secret::{Description, RotationRules, SecretStore, VersionId, Which};
 
@@ -120,7 +120,7 @@ impl Scheduler {
                 }
                 Ok(Verdict::Rotate(..)) => not_before - Instant::now(),
                 Ok(Verdict::Wait(Some(at))) => {
-                    let until = plan::until(at, Utc::now()).max(Duration::from_millis(10));
+                    let until = timing::until(at, Utc::now()).max(Duration::from_millis(10));
                     until.min(jittered(self.refresh))
                 }
                 Ok(Verdict::Wait(None) | Verdict::NotOurs) => jittered(self.refresh),
@@ -131,7 +131,8 @@ impl Scheduler {
             };
             tokio::select! {
                 () = sleep(pause) => {}
-                () = changed(&mut changes), if Instant::now() >= not_before => {}
+                // Also while an attempt waits: it may be called off.
+                () = changed(&mut changes) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         }
@@ -186,7 +187,7 @@ impl Scheduler {
         let last = rules
             .last_rotated
             .map_or(changed, |at| changed.max(at.into()));
-        let Some(due) = plan::due(&schedule, last, &description.arn) else {
+        let Some(due) = timing::due(&schedule, last, &description.arn) else {
             return Ok(Verdict::Wait(None));
         };
         match due <= Utc::now() {

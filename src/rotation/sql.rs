@@ -11,6 +11,7 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio::time::timeout;
 
 use super::error::SqlError;
+use crate::config::SessionAttrs;
 use crate::secret::Credential;
 use crate::upstream::{self, CleanError, ConnectError, KeyCache, Server, Target};
 
@@ -27,18 +28,64 @@ pub fn literal(text: &str) -> String {
 
 pub struct Session {
     server: Server,
+    /// The one of the target's places that it is at.
+    pub place: Arc<Target>,
 }
 
 impl Session {
-    /// Logs in; the role is the one that a login of any client would have.
+    /// Logs in where roles can be changed: at the primary, where the target
+    /// has several places. What a standby says about a password may be out of
+    /// date, so it never decides. The role is the one that a login of any
+    /// client would have.
     pub async fn open(
         target: &Arc<Target>,
         credential: &Credential,
         limit: Duration,
     ) -> Result<Self, ConnectError> {
+        if target.places.is_empty() {
+            return Self::at(target, credential, limit).await;
+        }
+        let mut failure: Option<ConnectError> = None;
+        for place in &target.places {
+            match Self::at(place, credential, limit).await {
+                Ok(session) => return Ok(session),
+                // The primary may be the one that did not answer; only where
+                // all did, a refusal counts.
+                Err(e) if failure.as_ref().is_none_or(|f| weight(&e) > weight(f)) => {
+                    failure = Some(e);
+                }
+                Err(_) => {}
+            }
+        }
+        Err(failure.unwrap_or_else(|| ConnectError::Unreachable {
+            address: target.to_string(),
+            reason: "there is no host".to_owned(),
+        }))
+    }
+
+    async fn at(
+        place: &Arc<Target>,
+        credential: &Credential,
+        limit: Duration,
+    ) -> Result<Self, ConnectError> {
+        let mut alone = Target::clone(place);
+        alone.attrs = SessionAttrs::Any;
+        let place = Arc::new(alone);
         let cache = KeyCache::default();
-        let server = upstream::connect(target, credential, &cache, limit).await?;
-        Ok(Self { server })
+        let server = upstream::connect(&place, credential, &cache, limit).await?;
+        let mut session = Self { server, place };
+        let doing = "asking whether this is a standby";
+        let sql = "SELECT pg_catalog.pg_is_in_recovery()";
+        match session.value(doing, sql).await {
+            Ok(answer) if answer == "t" => {
+                let address = session.place.to_string();
+                session.close().await;
+                let wanted = SessionAttrs::ReadWrite.as_str();
+                Err(ConnectError::NotWanted { address, wanted })
+            }
+            // Whatever is wrong with it will show in the next statement.
+            _ => Ok(session),
+        }
     }
 
     /// The rows of a query, as text.
@@ -84,6 +131,15 @@ impl Session {
 
     pub async fn close(self) {
         self.server.close().await;
+    }
+}
+
+/// Which of several places' failures tells most.
+fn weight(error: &ConnectError) -> u8 {
+    match error {
+        ConnectError::NotWanted { .. } => 0,
+        e if e.is_authentication() => 1,
+        _ => 2,
     }
 }
 

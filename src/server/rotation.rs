@@ -78,9 +78,9 @@ fn start(
         info!(%secret, database = %database.name, "pgvalet rotates this secret ({how})");
     }
     let configured = rotation.is_some();
-    let (schedule, strategy, admin_secret) = match rotation {
-        Some(r) => (r.schedule, r.strategy, r.admin_secret),
-        None => (None, None, None),
+    let (schedule, strategy, admin_secret, plaintext) = match rotation {
+        Some(r) => (r.schedule, r.strategy, r.admin_secret, r.plaintext),
+        None => (None, None, None, false),
     };
     let (stop, stopped) = watch::channel(false);
     let next = Next::default();
@@ -94,6 +94,7 @@ fn start(
             secret,
             strategy,
             admin_secret,
+            plaintext,
             database: database.clone(),
             insist: false,
             instead_of: None,

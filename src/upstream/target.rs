@@ -120,6 +120,11 @@ impl Target {
         })
     }
 
+    /// Whether it is on this machine, so that nobody else is on the way.
+    pub fn is_local(&self) -> bool {
+        is_local(&self.host)
+    }
+
     /// The path of the unix socket, where the host is a directory.
     pub fn socket(&self) -> Option<PathBuf> {
         self.host

@@ -12,6 +12,17 @@ pub const AWS: [(&str, &str); 2] = [
     ("AWS_SECRET_ACCESS_KEY", "test"),
 ];
 
+/// Credentials for a store that does look at them are in `aws.env` beside the
+/// configuration: a line each, `NAME=VALUE`.
+fn environment(config: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(config.with_file_name("aws.env")).unwrap_or_default();
+    let pair = |line: &str| {
+        let (name, value) = line.split_once('=').expect("NAME=VALUE");
+        (name.to_owned(), value.to_owned())
+    };
+    text.lines().map(pair).collect()
+}
+
 /// `pgvalet --config FILE ARGS…` with `stdin`.
 pub fn pgvalet(config: &Path, args: &[&str], stdin: &str) -> Output {
     let mut child = Command::new(PGVALET)
@@ -19,6 +30,7 @@ pub fn pgvalet(config: &Path, args: &[&str], stdin: &str) -> Output {
         .arg(config)
         .args(args)
         .envs(AWS)
+        .envs(environment(config))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

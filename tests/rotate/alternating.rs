@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::common::moto::Moto;
 use super::common::{Cluster, cli, connect, new_password};
 use super::scene::Scene;
 
@@ -26,6 +27,12 @@ async fn two_users_take_turns_and_stay_alike() {
     while let Some(cluster) = clusters.next().await {
         let scene = Scene::new(cluster).await;
         scene.admin().await;
+        for sql in [
+            "ALTER SYSTEM SET log_statement = 'all'",
+            "SELECT pg_reload_conf()",
+        ] {
+            scene.cluster.execute(sql).await;
+        }
         let with_admin = if scene.cluster.binaries.major >= 16 {
             " WITH ADMIN OPTION"
         } else {
@@ -76,8 +83,16 @@ async fn two_users_take_turns_and_stay_alike() {
                 .contains(&"writers".to_owned())
         );
         scene.rotate_ok(&ALTERNATE).await;
-        assert_eq!(scene.current()["username"], "app_user_clone");
+        let fourth = scene.current();
+        assert_eq!(fourth["username"], "app_user_clone");
         scene.assert_whole().await;
+        let log = scene.cluster.log();
+        assert!(log.contains("CREATE ROLE \"app_user_clone\" LOGIN PASSWORD 'SCRAM-SHA-256$"));
+        assert!(log.contains("ALTER ROLE \"app_user_clone\" PASSWORD 'SCRAM-SHA-256$"));
+        for value in [&second, &third, &fourth] {
+            let password = value["password"].as_str().expect("text");
+            assert!(!log.contains(password), "a password is in the server's log");
+        }
     }
 }
 
@@ -103,6 +118,41 @@ async fn a_secret_of_the_multi_user_template_goes_on() {
             (&current["username"], &current["masterarn"]),
             (&user.into(), &admin["ARN"])
         );
+        scene.assert_whole().await;
+    }
+}
+
+/// The same two conventions in a Secrets Manager of somebody else's making.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_take_turns_in_another_store() {
+    let moto = Moto::start();
+    let scene = Scene::in_moto(Cluster::start().await, &moto, "").await;
+    scene.admin().await;
+    for user in ["app_user_clone", "app_user"] {
+        scene.rotate_ok(&ALTERNATE).await;
+        assert_eq!(scene.current()["username"], user);
+        scene.assert_whole().await;
+    }
+    let describe = ["secret", "describe", "admin", "--json"];
+    let text = cli::pgvalet_ok(&scene.proxy.config(), &describe, "");
+    let admin: Value = serde_json::from_str(&text).expect("JSON");
+    let mut value = scene.current();
+    value["masterarn"] = admin["ARN"].clone();
+    // A value put straight under AWSCURRENT would leave moto with two of them.
+    let token = "0123456789abcdef0123456789abcdef";
+    let old = scene.labelled("AWSCURRENT").expect("a version");
+    scene.put(
+        &value.to_string(),
+        &["--stage", "AWSPENDING", "--token", token],
+    );
+    let stage = ["secret", "stage", "app", "AWSCURRENT", "--to", token];
+    let stage = [&stage[..], &["--from", &old]].concat();
+    cli::pgvalet_ok(&scene.proxy.config(), &stage, "");
+    for user in ["app_user_clone", "app_user", "app_user_clone"] {
+        scene.rotate_ok(&[]).await;
+        let current = scene.current();
+        assert_eq!(current["username"], user);
+        assert_eq!(current["masterarn"], admin["ARN"]);
         scene.assert_whole().await;
     }
 }

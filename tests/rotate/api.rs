@@ -11,8 +11,15 @@ use super::common::moto::sdk_config;
 use super::common::{Cluster, Proxy, cli, eventually, free_port};
 use super::scene::Scene;
 
-/// The SDK at the address of a proxy's store, as somebody who may do anything.
-pub fn client(proxy: &Proxy) -> Client {
+/// What a program needs to call a proxy's store by HTTP.
+pub struct Access {
+    pub url: String,
+    pub id: String,
+    pub key: String,
+}
+
+/// Gives the store of a proxy an address, and somebody who may do anything there.
+pub fn serve(proxy: &Proxy) -> Access {
     let port = free_port();
     let text = std::fs::read_to_string(proxy.config()).expect("the file");
     let address = format!("[store]\naddress = \"127.0.0.1:{port}\"\n");
@@ -22,26 +29,23 @@ pub fn client(proxy: &Proxy) -> Client {
         "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
     std::fs::write(&policy, everything).expect("written");
     let policy = policy.display().to_string();
-    let args = [
-        "store",
-        "principal",
-        "add",
-        "dba",
-        "--policy",
-        &policy,
-        "--json",
-    ];
+    let args = ["store", "principal", "add", "dba", "--policy"];
+    let args = [&args[..], &[&policy, "--json"]].concat();
     let keys = cli::pgvalet_ok(&proxy.config(), &args, "");
     let keys: serde_json::Value = serde_json::from_str(&keys).expect("JSON");
-    let key = |name: &str| keys[name].as_str().expect("a key").to_owned();
-    let credentials = aws_sdk_secretsmanager::config::Credentials::new(
-        key("access_key_id"),
-        key("secret_access_key"),
-        None,
-        None,
-        "test",
-    );
-    let shared = sdk_config(&format!("http://127.0.0.1:{port}"));
+    let text = |name: &str| keys[name].as_str().expect("a key").to_owned();
+    Access {
+        url: format!("http://127.0.0.1:{port}"),
+        id: text("access_key_id"),
+        key: text("secret_access_key"),
+    }
+}
+
+/// The SDK at the address of a proxy's store.
+pub fn client(proxy: &Proxy) -> Client {
+    let Access { url, id, key } = serve(proxy);
+    let credentials = aws_sdk_secretsmanager::config::Credentials::new(id, key, None, None, "test");
+    let shared = sdk_config(&url);
     let config = aws_sdk_secretsmanager::config::Builder::from(&shared);
     Client::from_conf(config.credentials_provider(credentials).build())
 }
@@ -153,6 +157,49 @@ async fn rotate_secret_is_done_by_the_proxy_until_it_is_cancelled() {
     })
     .await;
     assert_eq!(versions(&client).await.len(), 2);
+    scene.assert_whole().await;
+}
+
+/// Rules that were saved in the store, and not in the configuration, come due
+/// by themselves: the current version is older than they allow.
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_the_store_come_due() {
+    let mut scene = Scene::with(Cluster::start().await, "app_user", "").await;
+    let client = client(&scene.proxy);
+    scene.proxy.run();
+    scene.proxy.wait_ready().await;
+    let rules = RotationRulesType::builder().automatically_after_days(30);
+    let later = client.rotate_secret().secret_id("app");
+    let later = later
+        .rotation_rules(rules.build())
+        .rotate_immediately(false);
+    later.send().await.expect("accepted");
+    let first = scene.labelled("AWSCURRENT");
+    eventually("a next rotation", Duration::from_secs(20), || async {
+        next_rotation(&scene.proxy).await
+    })
+    .await;
+    scene.proxy.signal(nix::sys::signal::Signal::SIGTERM);
+    scene.proxy.wait_exit(Duration::from_secs(20)).await;
+    assert_eq!(scene.labelled("AWSCURRENT"), first, "not before its time");
+
+    let file = scene.proxy.directory().join("store.db");
+    let store = rusqlite::Connection::open(file).expect("the store");
+    let month = 31 * 24 * 3600 * 1000_i64;
+    let sql = "UPDATE version SET created = created - ?1";
+    assert_eq!(store.execute(sql, [month]).expect("older"), 1);
+    drop(store);
+    scene.proxy.run();
+    scene.proxy.wait_ready().await;
+    eventually("a rotation", Duration::from_secs(20), || async {
+        (scene.labelled("AWSCURRENT") != first).then_some(())
+    })
+    .await;
+    eventually("the next one", Duration::from_secs(20), || async {
+        let at = next_rotation(&scene.proxy).await?;
+        (at > Utc::now() + TimeDelta::days(28)).then_some(())
+    })
+    .await;
     scene.assert_whole().await;
 }
 

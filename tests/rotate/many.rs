@@ -94,6 +94,16 @@ async fn replicas_with_one_schedule_rotate_once_each_time() {
         (versions(&client).await.len() >= 5).then_some(())
     })
     .await;
+    // Each follows what the others made.
+    for proxy in others.iter().chain([&scene.proxy]) {
+        eventually("all adopt", Duration::from_secs(20), || async {
+            let current = scene.labelled("AWSCURRENT")?;
+            let labels = ["secret=\"app\"", &format!("version=\"{current}\"")];
+            let value = proxy.metric("pgvalet_secret_version_info", &labels).await;
+            (value == Some(1.0)).then_some(())
+        })
+        .await;
+    }
     // Those under way are completed; then nobody begins another.
     let made = versions(&client).await;
     for proxy in &others {

@@ -47,6 +47,34 @@ impl Scene {
         Self { cluster, proxy }
     }
 
+    /// The same through the AWS SDK too, but the store is the embedded one of
+    /// another proxy, which runs.
+    pub async fn in_served(cluster: Cluster, more: &str) -> (Self, Proxy) {
+        let password = new_password();
+        cluster.create_role("app_user", &password).await;
+        let secret = cluster.secret("app_user", &password);
+        let mut serving = Proxy::with_one_database(&secret, "").prepare();
+        let access = super::api::serve(&serving);
+        serving.run();
+        serving.wait_ready().await;
+        let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+        let store = format!(
+            "kind = \"aws\"\nregion = \"eu-central-1\"\nendpoint_url = \"{}\"\nrefresh = \"1s\"",
+            access.url
+        );
+        let body = format!("secret = \"app\"\n{more}");
+        let mut builder = Proxy::builder().store(&store).database("app", &body);
+        let mut lines = String::new();
+        for (name, value) in names.into_iter().zip([&access.id, &access.key]) {
+            builder = builder.environment(name, value);
+            lines += &format!("{name}={value}\n");
+        }
+        let proxy = builder.prepare();
+        let file = proxy.directory().join("aws.env");
+        std::fs::write(file, lines).expect("the credentials");
+        (Self { cluster, proxy }, serving)
+    }
+
     /// A role that may change others and is no superuser, and its secret `admin`.
     pub async fn admin(&self) {
         let password = new_password();

@@ -103,8 +103,9 @@ async fn plan(
     };
     let admin_secret = match &args.admin_secret {
         Some(name) => Some(SecretId::new(name.as_str())),
-        None => configured.and_then(|r| r.admin_secret),
+        None => configured.as_ref().and_then(|r| r.admin_secret.clone()),
     };
+    let plaintext = configured.is_some_and(|r| r.plaintext);
     let emergency = args.terminate_old.then(|| Emergency {
         drain: args.drain,
         adopted: adoption(config),
@@ -113,6 +114,7 @@ async fn plan(
         secret: secret.clone(),
         strategy,
         admin_secret,
+        plaintext,
         database,
         insist: args.now,
         instead_of: None,

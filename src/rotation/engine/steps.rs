@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use super::{Attempt, EXCLUDED, LOOKS, PAUSE, Rotator, State};
 use crate::rotation::error::RotationError;
 use crate::rotation::ground::{self, Version};
+use crate::rotation::password;
 use crate::rotation::report::{Step, StepOutcome};
 use crate::rotation::rights::Rights;
 use crate::rotation::roles;
@@ -63,7 +64,10 @@ impl Rotator<'_> {
         {
             looks += 1;
             if looks == LOOKS {
-                return Err(RotationError::Lost(self.plan.secret.clone()));
+                return Err(RotationError::Lost {
+                    secret: self.plan.secret.clone(),
+                    then: "",
+                });
             }
             sleep(PAUSE).await;
         }
@@ -86,18 +90,24 @@ impl Rotator<'_> {
             Err(e) => return Err(e.into()),
         };
         let session = &mut attempt.session;
-        let hidden = match in_force {
+        let stated = match in_force {
             true => None,
             false => {
-                let name = &*self.plan.database.name;
-                let password = &credential.password;
-                Some(roles::hidden(session, &attempt.user, password, attempt.md5, name).await?)
+                // Another rotator may have taken the label: then it is its turn.
+                self.still_pending(&credential.version).await?;
+                let database = &*self.plan.database.name;
+                let (user, password) = (&attempt.user, &credential.password);
+                Some(password::state(session, user, password, attempt.form, database).await?)
             }
         };
         let mut changed_at = None;
         let detail = if attempt.user == attempt.source {
-            if let Some(hidden) = &hidden {
-                changed_at = Some(roles::set_password(session, &attempt.user, hidden).await?);
+            if let Some(stated) = &stated {
+                changed_at = Some(
+                    password::set(session, &attempt.user, stated)
+                        .await
+                        .map_err(|e| attempt.form.explain(e))?,
+                );
             }
             match in_force {
                 true => format!("\"{}\" has the new password already", attempt.user),
@@ -105,7 +115,11 @@ impl Rotator<'_> {
             }
         } else {
             let (source, user) = (&attempt.source, &attempt.user);
-            let prepared = roles::take_over(session, source, user, hidden.as_deref()).await?;
+            let prepared = roles::take_over(session, source, user, stated.as_ref()).await;
+            let prepared = prepared.map_err(|e| match e {
+                RotationError::Sql(e) => attempt.form.explain(e).into(),
+                e => e,
+            })?;
             let made = if prepared.created {
                 "was created and "
             } else {
@@ -180,9 +194,39 @@ impl Rotator<'_> {
         Ok(State::Finish { new, changed_at })
     }
 
+    /// Another rotator took AWSPENDING after the password was set. It knows
+    /// the labelled versions only, and nobody could log in with those: the
+    /// role gets the password of the current version back.
+    async fn put_back(&self, attempt: &mut Attempt, new: &Version) -> RotationError {
+        let lost = |then| RotationError::Lost {
+            secret: self.plan.secret.clone(),
+            then,
+        };
+        if attempt.user != attempt.source {
+            return lost("");
+        }
+        let limit = self.plan.database.connect_timeout;
+        match Session::open(&attempt.target, &new.credential, limit).await {
+            Ok(session) => session.close().await,
+            // The other one has set its own already.
+            Err(_) => return lost(""),
+        }
+        let (session, user) = (&mut attempt.session, &attempt.user);
+        let (form, database) = (attempt.form, &*self.plan.database.name);
+        let old = &attempt.old.credential.password;
+        let back = match password::state(session, user, old, form, database).await {
+            Ok(stated) => password::set(session, user, &stated).await.is_ok(),
+            Err(_) => false,
+        };
+        lost(match back {
+            true => "; the role has the password of AWSCURRENT again",
+            false => "; the role could not be given the password of AWSCURRENT: do so by hand",
+        })
+    }
+
     pub(super) async fn finish(
         &self,
-        attempt: &Attempt,
+        attempt: &mut Attempt,
         new: Box<Version>,
         changed_at: Option<String>,
     ) -> Result<State, RotationError> {
@@ -194,7 +238,10 @@ impl Rotator<'_> {
             if current.as_ref() != Some(old) {
                 return Err(RotationError::Superseded(secret.clone()));
             }
-            self.still_pending(version).await?;
+            match self.still_pending(version).await {
+                Err(RotationError::Lost { .. }) => return Err(self.put_back(attempt, &new).await),
+                still => still?,
+            }
             let (to, from) = (Some(version.clone()), Some(old.clone()));
             let moved = store.move_stage(secret, AWSCURRENT, to, from).await;
             if let Err(e) = moved {
