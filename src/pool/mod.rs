@@ -5,6 +5,7 @@
 //! * `lease`      the interval in which a client holds a connection
 //! * `checkout`   getting one, giving one back
 //! * `ahead`      the next one for a session that holds an older one
+//! * `comments`   a text without them
 //! * `dedicated`  one for a client alone, with start-up parameters of its own
 //! * `generation` the connections that logged in with one version
 //! * `listener`   one connection that listens for all clients
@@ -21,6 +22,7 @@
 mod adopt;
 mod ahead;
 mod checkout;
+mod comments;
 mod connection;
 mod dedicated;
 mod drain;

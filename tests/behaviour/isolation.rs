@@ -179,3 +179,35 @@ async fn a_backend_that_was_terminated_is_replaced() {
     let next = proxy.connect("app").await;
     assert_ne!(next.value("select pg_backend_pid()").await, pid);
 }
+
+/// A setting of a class of its own is in no list of the server's: pgvalet knows
+/// it from the text alone, however that is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_setting_is_the_clients_own_however_it_was_set() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 1").await;
+    for (n, (set, name)) in [
+        ("set app.a = 'mine'", "app.a"),
+        ("/* orders-api */ set app.b = 'mine'", "app.b"),
+        ("-- orders-api\nset app.c = 'mine'", "app.c"),
+        ("set/**/app.d = 'mine'", "app.d"),
+        ("set app.\"e\" = 'mine'", "app.e"),
+        ("set \"app\" . f = 'mine'", "app.f"),
+        ("select '--'; /* ; */ set app.g to 'mine'", "app.g"),
+        ("set app.größe = 'mine'", "app.größe"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (one, other) = (proxy.connect("app").await, proxy.connect("app").await);
+        // By both protocols.
+        if n % 2 == 0 || set.contains(';') {
+            one.simple_query(set).await.expect("set");
+        } else {
+            one.execute(set, &[]).await.expect("set");
+        }
+        let shown = format!("select coalesce(current_setting('{name}', true), '')");
+        assert_eq!(other.value(&shown).await, "", "{set}: it leaked");
+        assert_eq!(one.value(&shown).await, "mine", "{set}: it was lost");
+    }
+}
