@@ -18,6 +18,7 @@
 //! * `profile`    what clients set at start-up, kept true on every lease
 //! * `statements` prepared statements that outlive a lease
 //! * `suspicion`  what a statement's text gives reason to ask the server about
+//! * `tail`       what is too long for that
 
 mod adopt;
 mod ahead;
@@ -38,6 +39,7 @@ mod statements;
 mod status;
 mod suspicion;
 mod sweep;
+mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -54,6 +56,7 @@ pub use state::Tried;
 pub use statements::{Prepared, Statement, Statements, Unnamed};
 pub use status::{GenerationCounts, PoolCounts};
 pub use suspicion::{Suspicion, suspect};
+pub use tail::Tail;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};

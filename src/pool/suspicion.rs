@@ -12,8 +12,9 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::Regex;
 
 use super::comments::{is_white, without_comments};
+use super::tail::Tail;
 
-/// Texts are looked at up to this length.
+/// Texts are looked at closely up to this length.
 const LOOK: usize = 64 * 1024;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -76,7 +77,24 @@ static SET_CONFIG_PLAIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// `None` for everyday statements.
 pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
-    let text = &text[..text.len().min(LOOK)];
+    let Some((near, _)) = text
+        .split_at_checked(LOOK)
+        .filter(|(_, far)| !far.is_empty())
+    else {
+        return look(text);
+    };
+    let suspicion = look(near);
+    // A word may stand across the border.
+    let from = memchr::memrchr(b';', near).unwrap_or(LOOK).min(LOOK - 16);
+    if !Tail::inside().may_set(&text[from..]) {
+        return suspicion;
+    }
+    let mut suspicion = suspicion.unwrap_or_default();
+    (suspicion.ask, suspicion.hidden_setting) = (true, true);
+    Some(suspicion)
+}
+
+fn look(text: &[u8]) -> Option<Box<Suspicion>> {
     let has = |words: &Option<AhoCorasick>, text| words.as_ref().is_some_and(|w| w.is_match(text));
     let noteworthy = has(&NOTEWORTHY, text);
     if !noteworthy && !sets(text) {
@@ -236,6 +254,24 @@ mod tests {
         }
         assert!(of("create /* a */ temp table t ()").ask);
         assert_eq!(suspect(b"/* listen, temp */ select 1 -- with hold"), None);
+    }
+
+    #[test]
+    fn a_setting_beyond_what_is_looked_at_is_hidden() {
+        for length in LOOK - 20..LOOK + 20 {
+            let long = "x".repeat(length);
+            for text in [
+                format!("select '{long}'; set a.b = 1"),
+                format!("select '{long}', set_config('a.b', 'c', false)"),
+            ] {
+                let s = of(&text);
+                assert!(s.hidden_setting || s.custom.len() == 1, "{length}");
+            }
+            assert_eq!(
+                of(&format!("select '{long}'; select 1")),
+                Suspicion::default()
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! anew with the name that the statement has on the server.
 
 use super::{Frontend, Restored, Step};
-use crate::pool::{Prepared, Statement, Statements, Suspicion, Unnamed, for_each_channel, suspect};
+use crate::pool::{
+    Prepared, Statement, Statements, Suspicion, Tail, Unnamed, for_each_channel, suspect,
+};
 use crate::session::replies::{Change, Replies, Reply, Taken};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
@@ -64,6 +66,7 @@ impl Multiplex<'_> {
             return Step::Wait;
         }
         self.front.watch.note(suspicion.as_deref(), whole);
+        self.front.text = (!whole).then(|| Tail::behind(HEADER));
         self.prepared.unnamed = None;
         Step::Pass
     }
@@ -168,6 +171,7 @@ impl Multiplex<'_> {
             return Step::Wait;
         }
         self.front.watch.note(suspicion.as_deref(), complete);
+        self.front.text = (!complete).then(|| Tail::behind(HEADER + 1));
         self.front.unnamed_turn += 1;
         self.front.unnamed_in_batch = true;
         self.prepared.unnamed = Some(self.unnamed());
