@@ -107,3 +107,47 @@ proptest! {
         prop_assert_eq!(cut.seen(), whole.seen());
     }
 }
+
+/// Names that are far too long are refused, and it makes no difference how much
+/// of them had come.
+#[test]
+fn of_names_that_are_too_long() {
+    for length in (16_370..16_390).chain([10_000, 20_000]) {
+        let name = "n".repeat(length);
+        for (bytes, refused) in [
+            (
+                frame(b'P', format!("{name}\0select 1\0\0\0").as_bytes()),
+                16_379,
+            ),
+            (
+                frame(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes()),
+                16_378,
+            ),
+            (
+                frame(b'B', format!("{name}\0\0\0\0\0\0\0\0").as_bytes()),
+                16_378,
+            ),
+            (frame(b'D', format!("S{name}\0").as_bytes()), 16_377),
+            (frame(b'C', format!("S{name}\0").as_bytes()), 16_377),
+            // Without an end.
+            (frame(b'P', name.as_bytes()), 16_379),
+            (frame(b'B', name.as_bytes()), 16_379),
+        ] {
+            let seen = |cuts: &Cuts| {
+                let mut session = Session::default();
+                session.client_says(&bytes, cuts, true, false);
+                session.seen()
+            };
+            let whole = seen(&Cuts::Nowhere);
+            let tag = char::from(bytes[0]);
+            assert_eq!(
+                whole[0].starts_with("violation"),
+                length >= refused,
+                "{tag} {length}: {whole:?}"
+            );
+            for cut in [3, 100, length / 2, 16_383, 16_384, 16_385, length + 5] {
+                assert_eq!(seen(&Cuts::At(vec![cut])), whole, "{tag} {length}, {cut}");
+            }
+        }
+    }
+}
