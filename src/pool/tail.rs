@@ -49,7 +49,19 @@ impl Tail {
     pub fn may_set(&mut self, bytes: &[u8]) -> bool {
         let skipped = self.skip.min(bytes.len());
         self.skip -= skipped;
-        bytes[skipped..].iter().any(|byte| self.step(*byte))
+        let mut rest = &bytes[skipped..];
+        loop {
+            if matches!(self.place, Place::Inside) && self.call == 0 {
+                // Nothing begins with any other.
+                let next = memchr::memchr3(b';', b's', b'S', rest);
+                rest = &rest[next.unwrap_or(rest.len())..];
+            }
+            match rest.split_off_first() {
+                None => return false,
+                Some(byte) if self.step(*byte) => return true,
+                Some(_) => {}
+            }
+        }
     }
 
     fn step(&mut self, byte: u8) -> bool {
