@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential bench bench-store scaling instructions lint build fmt deny setup chaos chaos-rotate
+.PHONY: help demo test differential bench bench-store scaling instructions lint build fmt deny setup chaos chaos-rotate big fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,6 +34,13 @@ chaos: setup ## rotations at length: stopped everywhere, 200 of them, the store 
 
 chaos-rotate: setup ## the rotator killed everywhere, both strategies, every Postgres; minutes
 	cargo nextest run --test rotate --run-ignored only --no-capture killed_everywhere_at_length
+
+big: setup build ## a row of 256 MB, 2 GB of COPY each way: pgvalet grows by less than 16 MiB
+	PGVALET_BINARY=$(CURDIR)/target/release/pgvalet \
+		cargo nextest run --test behaviour --run-ignored only --no-capture huge
+
+fuzz: ## whatever reads bytes of a peer, each FUZZ_SECONDS (20) by cargo-fuzz; needs nightly
+	scripts/fuzz.sh
 
 scaling: ## what a second core is worth to pgvalet, with a Postgres that answers at once
 	cargo bench --bench scaling

@@ -17,6 +17,8 @@ pub mod access;
 pub mod audit;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod jitter;
 pub mod net;
 pub mod observe;

@@ -5,6 +5,7 @@
 //! * `lease`      the interval in which a client holds a connection
 //! * `checkout`   getting one, giving one back
 //! * `ahead`      the next one for a session that holds an older one
+//! * `comments`   a text without them
 //! * `dedicated`  one for a client alone, with start-up parameters of its own
 //! * `generation` the connections that logged in with one version
 //! * `listener`   one connection that listens for all clients
@@ -17,10 +18,12 @@
 //! * `profile`    what clients set at start-up, kept true on every lease
 //! * `statements` prepared statements that outlive a lease
 //! * `suspicion`  what a statement's text gives reason to ask the server about
+//! * `tail`       what is too long for that
 
 mod adopt;
 mod ahead;
 mod checkout;
+mod comments;
 mod connection;
 mod dedicated;
 mod drain;
@@ -36,6 +39,7 @@ mod statements;
 mod status;
 mod suspicion;
 mod sweep;
+mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -52,6 +56,7 @@ pub use state::Tried;
 pub use statements::{Prepared, Statement, Statements, Unnamed};
 pub use status::{GenerationCounts, PoolCounts};
 pub use suspicion::{Suspicion, suspect};
+pub use tail::Tail;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};

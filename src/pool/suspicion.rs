@@ -11,7 +11,10 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::Regex;
 
-/// Texts are looked at up to this length.
+use super::comments::{is_white, without_comments};
+use super::tail::Tail;
+
+/// Texts are looked at closely up to this length.
 const LOOK: usize = 64 * 1024;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -28,15 +31,22 @@ pub struct Suspicion {
     pub local_set: bool,
 }
 
-static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    let words = ["temp", "advisory_", "set_config", "hold", "listen"];
+const WORDS: [&str; 5] = ["temp", "advisory_", "set_config", "hold", "listen"];
+/// They begin a comment, behind which anything may stand.
+const COMMENTS: [&str; 2] = ["/*", "--"];
+
+static SUSPICIOUS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| words(&WORDS));
+static NOTEWORTHY: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| words(&[&WORDS[..], &COMMENTS].concat()));
+
+fn words(words: &[&str]) -> Option<AhoCorasick> {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
-        // The fastest to run, and for four words it is small.
+        // The fastest to run, and for a few words it is small.
         .kind(Some(AhoCorasickKind::DFA))
         .build(words)
         .ok()
-});
+}
 
 /// Patterns are constants; `None` cannot happen, and would mean: never suspect.
 fn pattern(text: &str) -> Option<Regex> {
@@ -51,7 +61,8 @@ static STATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static LISTEN: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\b(un)?listen\b"));
 static CUSTOM_SET: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
-        r#"(?:^|;)\s*(?:set|reset)\s+(?:session\s+)?([a-z_][\w$]*\.[a-z_][\w$.]*|"[^"]+"\."[^"]+")"#,
+        // Each part may be quoted or not; letters are any bytes above ASCII too.
+        r#"(?:^|;)\s*(?:set|reset)\s+(?:session\s+)?((?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+")(?:\s*\.\s*(?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+"))+)"#,
     )
 });
 static LOCAL_SET: LazyLock<Option<Regex>> =
@@ -66,17 +77,31 @@ static SET_CONFIG_PLAIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// `None` for everyday statements.
 pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
-    let text = &text[..text.len().min(LOOK)];
-    let start = text.trim_ascii_start();
-    // A SET stands at the beginning, or behind a semicolon.
-    let sets = start
-        .get(..3)
-        .is_some_and(|s| s.eq_ignore_ascii_case(b"set"))
-        || start
-            .get(..5)
-            .is_some_and(|s| s.eq_ignore_ascii_case(b"reset"))
-        || behind_semicolon(start);
-    let words = WORDS.as_ref().is_some_and(|w| w.is_match(text));
+    let Some((near, _)) = text
+        .split_at_checked(LOOK)
+        .filter(|(_, far)| !far.is_empty())
+    else {
+        return look(text);
+    };
+    let suspicion = look(near);
+    // A word may stand across the border.
+    let from = memchr::memrchr(b';', near).unwrap_or(LOOK).min(LOOK - 16);
+    if !Tail::inside().may_set(&text[from..]) {
+        return suspicion;
+    }
+    let mut suspicion = suspicion.unwrap_or_default();
+    (suspicion.ask, suspicion.hidden_setting) = (true, true);
+    Some(suspicion)
+}
+
+fn look(text: &[u8]) -> Option<Box<Suspicion>> {
+    let has = |words: &Option<AhoCorasick>, text| words.as_ref().is_some_and(|w| w.is_match(text));
+    let noteworthy = has(&NOTEWORTHY, text);
+    if !noteworthy && !sets(text) {
+        return None;
+    }
+    let text = &*without_comments(text);
+    let (sets, words) = (sets(text), noteworthy && has(&SUSPICIOUS, text));
     if !sets && !words {
         return None;
     }
@@ -98,12 +123,23 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
     (suspicion != Suspicion::default()).then(|| Box::new(suspicion))
 }
 
+/// A SET stands at the beginning, or behind a semicolon.
+fn sets(text: &[u8]) -> bool {
+    let white = text.iter().position(|b| !is_white(*b));
+    let start = &text[white.unwrap_or(text.len())..];
+    let begins = |word: &[u8]| {
+        let first = start.get(..word.len());
+        first.is_some_and(|first| first.eq_ignore_ascii_case(word))
+    };
+    begins(b"set") || begins(b"reset") || behind_semicolon(start)
+}
+
 /// Whether there is more than one statement. The semicolon at the end, and the
 /// NUL of the message, are everyday.
 fn behind_semicolon(text: &[u8]) -> bool {
     memchr::memchr(b';', text).is_some_and(|at| {
         let rest = &text[at + 1..];
-        !rest.iter().all(|b| b.is_ascii_whitespace() || *b == 0)
+        !rest.iter().all(|b| is_white(*b) || *b == 0)
     })
 }
 
@@ -132,7 +168,8 @@ fn set_config(text: &[u8], suspicion: &mut Suspicion) {
 /// A setting's name as Postgres compares it.
 fn name(text: &[u8]) -> Option<Box<str>> {
     let text = std::str::from_utf8(text).ok()?;
-    Some(text.replace('"', "").to_ascii_lowercase().into())
+    let marks = |c: char| c == '"' || c.is_ascii() && is_white(c as u8);
+    Some(text.replace(marks, "").to_ascii_lowercase().into())
 }
 
 #[cfg(test)]
@@ -191,6 +228,9 @@ mod tests {
             ["app.user"]
         );
         assert_eq!(names("set \"My\".\"x\" = 1"), ["my.x"]);
+        assert_eq!(names("set my.\"x\" = 1"), ["my.x"]);
+        assert_eq!(names("set \"my\" . x = 1"), ["my.x"]);
+        assert_eq!(names("set app.größe = 1"), ["app.größe"]);
         assert_eq!(
             names("select set_config('app.tenant', $1, false)"),
             ["app.tenant"]
@@ -198,6 +238,40 @@ mod tests {
         assert_eq!(of("set work_mem = '4MB'"), Suspicion::default());
         let plain = of("select set_config('app.tenant', $1, false)");
         assert!(plain.ask && !plain.hidden_setting);
+    }
+
+    #[test]
+    fn what_is_white_or_a_comment_hides_nothing() {
+        for text in [
+            "/* orders-api */ set app.tenant = 'x'",
+            "-- orders-api\nset app.tenant = 'x'",
+            "set /* the */ app.tenant = 'x'",
+            "\u{b}set app.tenant = 'x'",
+            "select '--'; /* ; */ set app.tenant = 'x'",
+        ] {
+            let custom = of(text).custom;
+            assert!(custom.len() == 1 && &*custom[0] == "app.tenant", "{text}");
+        }
+        assert!(of("create /* a */ temp table t ()").ask);
+        assert_eq!(suspect(b"/* listen, temp */ select 1 -- with hold"), None);
+    }
+
+    #[test]
+    fn a_setting_beyond_what_is_looked_at_is_hidden() {
+        for length in LOOK - 20..LOOK + 20 {
+            let long = "x".repeat(length);
+            for text in [
+                format!("select '{long}'; set a.b = 1"),
+                format!("select '{long}', set_config('a.b', 'c', false)"),
+            ] {
+                let s = of(&text);
+                assert!(s.hidden_setting || s.custom.len() == 1, "{length}");
+            }
+            assert_eq!(
+                of(&format!("select '{long}'; select 1")),
+                Suspicion::default()
+            );
+        }
     }
 
     #[test]

@@ -132,7 +132,7 @@ async fn answer(stream: &mut Stream) -> io::Result<Zeroizing<Vec<u8>>> {
 /// 7628 section 3.1: `n,,` (or with an authzid, which is not looked at), and
 /// between separators key-value pairs, of which one is `auth=Bearer TOKEN`.
 /// A client that wants to be told where to get one sends `auth=`.
-fn initial_response(body: &[u8]) -> Option<&[u8]> {
+pub(crate) fn initial_response(body: &[u8]) -> Option<&[u8]> {
     let mechanism = cstr(body)?;
     let rest = body.get(mechanism.len() + 1..)?;
     let (length, data) = rest.split_first_chunk::<4>()?;

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::replies::{Replies, Reply};
-use crate::pool::{Prepared, Statement, Statements};
+use crate::pool::{Prepared, Statement, Statements, Tail};
 use crate::wire::frame::Frame;
 use crate::wire::{ClientError, message};
 use multiplex::{Composer, Multiplex};
@@ -32,6 +32,8 @@ pub(super) struct Frontend {
     /// Bytes of the current message that are still to come.
     rest: usize,
     rest_is_dropped: bool,
+    /// They are those of a text that is too long to wait for.
+    text: Option<Tail>,
     /// Extended-protocol messages were sent and no Sync after them.
     pub batch_open: bool,
     /// It holds the unnamed statement that its messages mean.
@@ -116,12 +118,16 @@ impl Frontend {
                     out.extend_from_slice(&input[run..at]);
                     run = at + n;
                 }
+                if let Some(text) = &mut self.text {
+                    self.watch.hidden_setting |= text.may_set(&input[at..at + n]);
+                }
                 at += n;
                 self.rest -= n;
                 if self.rest > 0 {
                     break Verdict::More;
                 }
                 self.rest_is_dropped = false;
+                self.text = None;
             }
             let bytes = &input[at..];
             let frame = match Frame::read(bytes) {

@@ -16,11 +16,13 @@
 //! * `context`   what all sessions share, and how others reach one
 
 mod admit;
-mod ask_token;
+pub(crate) mod ask_token;
 mod backend;
 mod context;
 mod door;
 mod frontend;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handshake;
 mod limits;
 mod migrate;

@@ -6,7 +6,7 @@ mod connect;
 mod error;
 mod rds_iam;
 mod role;
-mod scram;
+pub(crate) mod scram;
 mod server;
 mod target;
 

@@ -110,6 +110,64 @@ impl ChannelBinding {
     }
 }
 
+/// The server's first message.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ServerFirst<'a> {
+    pub text: &'a str,
+    /// Begins with the client's.
+    pub nonce: &'a str,
+    pub salt: Vec<u8>,
+    pub iterations: u32,
+}
+
+impl<'a> ServerFirst<'a> {
+    /// Of a server that may be hostile: nothing is computed yet.
+    pub fn read(bytes: &'a [u8], own_nonce: &str) -> Result<Self, ScramError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| ScramError::Malformed)?;
+        let mut parts = text.split(',');
+        let mut field = |prefix| {
+            parts
+                .next()
+                .and_then(|p| p.strip_prefix(prefix))
+                .ok_or(ScramError::Malformed)
+        };
+        let nonce = field("r=")?;
+        if !nonce.starts_with(own_nonce)
+            || nonce.len() == own_nonce.len()
+            || nonce.len() > MAX_SERVER_NONCE
+        {
+            return Err(ScramError::Nonce);
+        }
+        let salt = field("s=")?;
+        if salt.len() > MAX_SALT {
+            return Err(ScramError::Salt);
+        }
+        let salt = BASE64_STANDARD.decode(salt).map_err(|_| ScramError::Salt)?;
+        let iterations: u32 = field("i=")?.parse().map_err(|_| ScramError::Iterations)?;
+        if !(1..=MAX_ITERATIONS).contains(&iterations) {
+            return Err(ScramError::Iterations);
+        }
+        Ok(Self {
+            text,
+            nonce,
+            salt,
+            iterations,
+        })
+    }
+}
+
+/// The signature in the server's last message.
+pub fn server_signature(server_final: &[u8]) -> Result<Vec<u8>, ScramError> {
+    let text = std::str::from_utf8(server_final).map_err(|_| ScramError::Malformed)?;
+    if text.starts_with("e=") {
+        return Err(ScramError::Refused);
+    }
+    let signature = text.split(',').next().and_then(|p| p.strip_prefix("v="));
+    BASE64_STANDARD
+        .decode(signature.ok_or(ScramError::Malformed)?)
+        .map_err(|_| ScramError::Malformed)
+}
+
 /// First state: the client's first message has been made.
 pub struct ClientFirst {
     binding: ChannelBinding,
@@ -151,30 +209,12 @@ impl ClientFirst {
         least: u32,
         cache: &KeyCache,
     ) -> Result<ClientFinal, ScramError> {
-        let server_first = std::str::from_utf8(server_first).map_err(|_| ScramError::Malformed)?;
-        let mut parts = server_first.split(',');
-        let mut field = |prefix| {
-            parts
-                .next()
-                .and_then(|p| p.strip_prefix(prefix))
-                .ok_or(ScramError::Malformed)
-        };
-        let nonce = field("r=")?;
-        if !nonce.starts_with(&self.nonce)
-            || nonce.len() == self.nonce.len()
-            || nonce.len() > MAX_SERVER_NONCE
-        {
-            return Err(ScramError::Nonce);
-        }
-        let salt = field("s=")?;
-        if salt.len() > MAX_SALT {
-            return Err(ScramError::Salt);
-        }
-        let salt = BASE64_STANDARD.decode(salt).map_err(|_| ScramError::Salt)?;
-        let iterations: u32 = field("i=")?.parse().map_err(|_| ScramError::Iterations)?;
-        if !(1..=MAX_ITERATIONS).contains(&iterations) {
-            return Err(ScramError::Iterations);
-        }
+        let ServerFirst {
+            text: server_first,
+            nonce,
+            salt,
+            iterations,
+        } = ServerFirst::read(server_first, &self.nonce)?;
         if iterations < least {
             return Err(ScramError::TooFew);
         }
@@ -205,14 +245,7 @@ impl ClientFirst {
 impl ClientFinal {
     /// Checks that the server knows the password too.
     pub fn verify(self, server_final: &[u8]) -> Result<(), ScramError> {
-        let text = std::str::from_utf8(server_final).map_err(|_| ScramError::Malformed)?;
-        if text.starts_with("e=") {
-            return Err(ScramError::Refused);
-        }
-        let signature = text.split(',').next().and_then(|p| p.strip_prefix("v="));
-        let signature = BASE64_STANDARD
-            .decode(signature.ok_or(ScramError::Malformed)?)
-            .map_err(|_| ScramError::Malformed)?;
+        let signature = server_signature(server_final)?;
         verify_slices_are_equal(&signature, &self.server_signature)
             .map_err(|_| ScramError::Signature)
     }

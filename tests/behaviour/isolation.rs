@@ -179,3 +179,76 @@ async fn a_backend_that_was_terminated_is_replaced() {
     let next = proxy.connect("app").await;
     assert_ne!(next.value("select pg_backend_pid()").await, pid);
 }
+
+/// A setting of a class of its own is in no list of the server's: pgvalet knows
+/// it from the text alone, however that is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_setting_is_the_clients_own_however_it_was_set() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 1").await;
+    for (n, (set, name)) in [
+        ("set app.a = 'mine'", "app.a"),
+        ("/* orders-api */ set app.b = 'mine'", "app.b"),
+        ("-- orders-api\nset app.c = 'mine'", "app.c"),
+        ("set/**/app.d = 'mine'", "app.d"),
+        ("set app.\"e\" = 'mine'", "app.e"),
+        ("set \"app\" . f = 'mine'", "app.f"),
+        ("select '--'; /* ; */ set app.g to 'mine'", "app.g"),
+        ("set app.größe = 'mine'", "app.größe"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (one, other) = (proxy.connect("app").await, proxy.connect("app").await);
+        // By both protocols.
+        if n % 2 == 0 || set.contains(';') {
+            one.simple_query(set).await.expect("set");
+        } else {
+            one.execute(set, &[]).await.expect("set");
+        }
+        let shown = format!("select coalesce(current_setting('{name}', true), '')");
+        assert_eq!(other.value(&shown).await, "", "{set}: it leaked");
+        assert_eq!(one.value(&shown).await, "mine", "{set}: it was lost");
+    }
+}
+
+/// Of a text that is too long to be held, only the beginning is looked at
+/// closely.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_setting_at_the_end_of_a_long_text_is_the_clients_own() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 2").await;
+    let long = "x".repeat(100 * 1024);
+    for (set, name) in [
+        (format!("select '{long}'; set app.a = 'mine'"), "app.a"),
+        (
+            format!("select '{long}'; /**/ reset x.y; set app.b = 'mine'"),
+            "app.b",
+        ),
+        (
+            format!("select '{long}', set_config('app.c', 'mine', false)"),
+            "app.c",
+        ),
+    ] {
+        let (one, other) = (proxy.connect("app").await, proxy.connect("app").await);
+        one.simple_query(&set).await.expect("set");
+        let shown = format!("select coalesce(current_setting('{name}', true), '')");
+        for _ in 0..3 {
+            assert_eq!(other.value(&shown).await, "", "{name} leaked");
+            assert_eq!(one.value(&shown).await, "mine", "{name} was lost");
+        }
+    }
+    // By the extended protocol, without a name and with one.
+    let (one, other) = (proxy.connect("app").await, proxy.connect("app").await);
+    for (n, name) in ["app.d", "app.e"].into_iter().enumerate() {
+        let set = format!("select '{long}', set_config('{name}', 'mine', false)");
+        if n == 0 {
+            one.query_typed(&set, &[]).await.expect("set");
+        } else {
+            one.query(&set, &[]).await.expect("set");
+        }
+        let shown = format!("select coalesce(current_setting('{name}', true), '')");
+        assert_eq!(other.value(&shown).await, "", "{name} leaked");
+        assert_eq!(one.value(&shown).await, "mine", "{name} was lost");
+    }
+}

@@ -9,6 +9,8 @@ mod attack;
 mod aws;
 mod bad_input;
 mod batches;
+#[cfg(target_os = "linux")]
+mod big;
 mod cancel;
 mod certificate;
 mod client_tls;

@@ -67,7 +67,9 @@ impl Proxy {
             .append(true)
             .open(self.directory().join("stderr"))
             .expect("the log file");
-        let child = tethered(cli::PGVALET, "KILL", None)
+        // Another build of it, for what only says something of that one.
+        let program = std::env::var_os("PGVALET_BINARY");
+        let child = tethered(program.unwrap_or(cli::PGVALET.into()), "KILL", None)
             .args(["run", "--config"])
             .arg(self.config())
             .envs(self.environment.iter().map(|(k, v)| (k, v)))

@@ -5,7 +5,7 @@
 //! The address is signed in the query (SigV4, presigned), together with the
 //! header `x-pgvalet-audience`.
 
-mod presigned;
+pub(crate) mod presigned;
 #[cfg(test)]
 mod tests;
 
@@ -132,7 +132,7 @@ fn key(request: &str, sts: &Sts) -> [u8; 32] {
 }
 
 /// The ARN in an answer in JSON.
-fn read(answer: &[u8]) -> Option<String> {
+pub(crate) fn read(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {

@@ -5,10 +5,10 @@
 //! * `verify` signature and times; what a token says
 
 mod issuer;
-mod keys;
+pub(crate) mod keys;
 #[cfg(test)]
 mod tests;
-mod verify;
+pub(crate) mod verify;
 
 pub use issuer::Issuer;
 pub use verify::{LONGEST, Rejected, Verified};

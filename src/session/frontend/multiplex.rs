@@ -2,13 +2,15 @@
 //! anew with the name that the statement has on the server.
 
 use super::{Frontend, Restored, Step};
-use crate::pool::{Prepared, Statement, Statements, Suspicion, Unnamed, for_each_channel, suspect};
+use crate::pool::{
+    Prepared, Statement, Statements, Suspicion, Tail, Unnamed, for_each_channel, suspect,
+};
 use crate::session::replies::{Change, Replies, Reply, Taken};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
 
-/// Names are looked for within this many bytes of a Bind; Postgres cuts
-/// identifiers at 63.
+/// Names end within this many bytes of a message, or its session does; Postgres
+/// cuts identifiers at 63.
 const MAX_NAMES: usize = 16 * 1024;
 /// Body of a Parse of nothing, which succeeds in a failed transaction too.
 const EMPTY: &[u8] = b"\0\0\0";
@@ -64,6 +66,7 @@ impl Multiplex<'_> {
             return Step::Wait;
         }
         self.front.watch.note(suspicion.as_deref(), whole);
+        self.front.text = (!whole).then(|| Tail::behind(HEADER));
         self.prepared.unnamed = None;
         Step::Pass
     }
@@ -104,6 +107,7 @@ impl Multiplex<'_> {
         let Some(name) = cstr(&bytes[HEADER..bytes.len().min(frame.len)]) else {
             return incomplete(frame, bytes);
         };
+        check_end(HEADER + name.len())?;
         if name.is_empty() {
             return Ok(self.parse_unnamed(frame, bytes));
         }
@@ -168,6 +172,7 @@ impl Multiplex<'_> {
             return Step::Wait;
         }
         self.front.watch.note(suspicion.as_deref(), complete);
+        self.front.text = (!complete).then(|| Tail::behind(HEADER + 1));
         self.front.unnamed_turn += 1;
         self.front.unnamed_in_batch = true;
         self.prepared.unnamed = Some(self.unnamed());
@@ -189,6 +194,7 @@ impl Multiplex<'_> {
         let Some(name) = cstr(&body[portal.len() + 1..]) else {
             return incomplete(frame, bytes);
         };
+        check_end(HEADER + portal.len() + 1 + name.len())?;
         if name.is_empty() {
             return Ok(self.restore_unnamed());
         }
@@ -223,6 +229,7 @@ impl Multiplex<'_> {
     }
 
     fn describe_or_close(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        check_end(frame.len)?;
         let Some(whole) = bytes.get(..frame.len) else {
             return incomplete(frame, bytes);
         };
@@ -318,11 +325,18 @@ impl Multiplex<'_> {
 
 /// A frame of which more is needed, unless that is absurd.
 fn incomplete(frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
-    if bytes.len() >= frame.len {
-        return Ok(Step::Pass); // malformed: the server says it best
+    // The same whether there is more of it already or not.
+    check_end(bytes.len().min(frame.len))?;
+    Ok(if bytes.len() >= frame.len {
+        Step::Pass // malformed: the server says it best
+    } else {
+        Step::More
+    })
+}
+
+fn check_end(of_names: usize) -> Result<(), ClientError> {
+    if of_names < MAX_NAMES {
+        return Ok(());
     }
-    if bytes.len() > MAX_NAMES {
-        return Err(ClientError::Protocol("statement or portal name too long"));
-    }
-    Ok(Step::More)
+    Err(ClientError::Protocol("statement or portal name too long"))
 }

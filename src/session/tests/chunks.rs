@@ -1,155 +1,11 @@
 //! It makes no difference in which pieces bytes arrive.
 
-use std::collections::BTreeMap;
-
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::messages::{Say, drain, frame, readable};
-use crate::pool::{Prepared, Statements};
-use crate::session::backend::{self, Backend};
-use crate::session::frontend::{self, Frontend, Verdict};
-use crate::session::replies::Replies;
-
-struct Session {
-    statements: Statements,
-    prepared: Prepared,
-    front: Frontend,
-    back: Backend,
-    replies: Replies,
-    reported: BTreeMap<Box<str>, Box<str>>,
-    /// What is to be seen from outside.
-    seen: Vec<String>,
-}
-
-impl Default for Session {
-    fn default() -> Self {
-        Self {
-            // Two of them are compared.
-            statements: Statements::named("test"),
-            prepared: Prepared::default(),
-            front: Frontend::default(),
-            back: Backend::default(),
-            replies: Replies::default(),
-            reported: BTreeMap::new(),
-            seen: Vec::new(),
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Cuts {
-    Nowhere,
-    Everywhere,
-    At(Vec<usize>),
-}
-
-/// Cuts `bytes` at the given places and offers them as a relay does: what was
-/// not dealt with comes again, with the next piece behind it.
-fn pieces(bytes: &[u8], cuts: &Cuts, mut offer: impl FnMut(&[u8]) -> usize) -> usize {
-    let mut cuts: Vec<usize> = match cuts {
-        Cuts::Nowhere => Vec::new(),
-        Cuts::Everywhere => (0..bytes.len().min(5000)).collect(),
-        Cuts::At(places) => places.iter().map(|at| at % (bytes.len() + 1)).collect(),
-    };
-    cuts.push(bytes.len());
-    cuts.sort_unstable();
-    let mut waiting = Vec::new();
-    let mut from = 0;
-    for cut in cuts {
-        waiting.extend_from_slice(&bytes[from..cut]);
-        from = cut;
-        let consumed = offer(&waiting);
-        waiting.drain(..consumed);
-    }
-    waiting.len()
-}
-
-impl Session {
-    fn client_says(&mut self, bytes: &[u8], cuts: &Cuts, leased: bool, failed: bool) -> Vec<u8> {
-        let mut sent = Vec::new();
-        let mut verdict = "";
-        let rest = pieces(bytes, cuts, |input| {
-            let mut out = Vec::new();
-            let server = frontend::Server {
-                session: 7,
-                statements: &self.statements,
-                prepared: leased.then_some(&mut self.prepared),
-                status: if failed { b'E' } else { b'I' },
-                multiplex: true,
-            };
-            let progress = self.front.scan(input, &mut out, &mut self.replies, server);
-            sent.extend(out);
-            sent.extend(&input[progress.run..progress.consumed]);
-            verdict = match progress.verdict {
-                Verdict::More => "more",
-                Verdict::NeedServer => "server",
-                Verdict::NeedAnswers => "answers",
-                Verdict::Terminate => "terminate",
-                Verdict::Violation(_) => "violation",
-            };
-            progress.consumed
-        });
-        self.seen.push(format!("{verdict}, {rest} left"));
-        sent
-    }
-
-    fn server_says(&mut self, bytes: &[u8], cuts: &Cuts) -> Vec<u8> {
-        let mut sent = Vec::new();
-        let mut findings = backend::Findings::default();
-        let rest = pieces(bytes, cuts, |input| {
-            if findings.broken {
-                return 0; // the session ends
-            }
-            let server = backend::Server {
-                statements: &self.statements,
-                prepared: &mut self.prepared,
-                reported: &mut self.reported,
-                one_statement: false,
-            };
-            let mut out = Vec::new();
-            let (replies, front) = (&mut self.replies, &mut self.front);
-            let progress = self.back.scan(input, &mut out, replies, front, server);
-            sent.extend(out);
-            sent.extend(&input[progress.run..progress.consumed]);
-            self.back.answer_known(&mut self.replies, &mut sent);
-            if let Some(found) = progress.findings {
-                findings.reported.extend(found.reported);
-                findings.ask |= found.ask;
-                findings.discarded |= found.discarded;
-                findings.own_failed = found.own_failed.or(findings.own_failed.take());
-                findings.broken |= found.broken;
-            }
-            progress.consumed
-        });
-        let seen = [
-            format!("{rest} left, {:?}", self.reported),
-            format!("{:?} {}", findings.reported, findings.ask),
-            format!("{:?} {}", findings.own_failed, findings.discarded),
-            format!(
-                "{} {} {}",
-                findings.broken, self.back.doubtful, self.back.fatal
-            ),
-            format!("{} {}", self.back.status, self.back.transactions),
-            format!(
-                "{:?}",
-                (1..20)
-                    .map(|id| self.prepared.touch(id))
-                    .collect::<Vec<_>>()
-            ),
-        ];
-        self.seen.extend(seen);
-        sent
-    }
-
-    fn seen(mut self) -> Vec<String> {
-        let batch = self.front.batch_open;
-        self.seen.push(format!("batch open: {batch}"));
-        self.seen.extend(drain(&mut self.replies));
-        self.seen
-    }
-}
+use super::messages::{Say, frame, readable};
+use crate::session::fuzz::{Cuts, Session};
 
 fn say() -> impl Strategy<Value = Say> {
     let name = || select(vec!["", "", "a", "b", "a longer name"]);
@@ -249,5 +105,49 @@ proptest! {
         let sent = cut.server_says(&answers, &cuts);
         prop_assert_eq!(readable(&sent), readable(&expected));
         prop_assert_eq!(cut.seen(), whole.seen());
+    }
+}
+
+/// Names that are far too long are refused, and it makes no difference how much
+/// of them had come.
+#[test]
+fn of_names_that_are_too_long() {
+    for length in (16_370..16_390).chain([10_000, 20_000]) {
+        let name = "n".repeat(length);
+        for (bytes, refused) in [
+            (
+                frame(b'P', format!("{name}\0select 1\0\0\0").as_bytes()),
+                16_379,
+            ),
+            (
+                frame(b'B', format!("\0{name}\0\0\0\0\0\0\0").as_bytes()),
+                16_378,
+            ),
+            (
+                frame(b'B', format!("{name}\0\0\0\0\0\0\0\0").as_bytes()),
+                16_378,
+            ),
+            (frame(b'D', format!("S{name}\0").as_bytes()), 16_377),
+            (frame(b'C', format!("S{name}\0").as_bytes()), 16_377),
+            // Without an end.
+            (frame(b'P', name.as_bytes()), 16_379),
+            (frame(b'B', name.as_bytes()), 16_379),
+        ] {
+            let seen = |cuts: &Cuts| {
+                let mut session = Session::default();
+                session.client_says(&bytes, cuts, true, false);
+                session.seen()
+            };
+            let whole = seen(&Cuts::Nowhere);
+            let tag = char::from(bytes[0]);
+            assert_eq!(
+                whole[0].starts_with("violation"),
+                length >= refused,
+                "{tag} {length}: {whole:?}"
+            );
+            for cut in [3, 100, length / 2, 16_383, 16_384, 16_385, length + 5] {
+                assert_eq!(seen(&Cuts::At(vec![cut])), whole, "{tag} {length}, {cut}");
+            }
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Messages as tests write and read them.
 
-use crate::session::replies::{Replies, Reply};
-use crate::wire::Frame;
+pub(super) use crate::session::fuzz::readable;
 
 pub fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
@@ -71,46 +70,4 @@ impl Say {
             Self::CopyFail => frame(b'f', b"no\0"),
         }
     }
-}
-
-/// Bytes as frames that a person can read.
-pub fn readable(mut bytes: &[u8]) -> Vec<String> {
-    let mut frames = Vec::new();
-    while let Ok(Some(Frame { tag, len })) = Frame::read(bytes) {
-        let Some((whole, rest)) = bytes.split_at_checked(len) else {
-            break;
-        };
-        let body = String::from_utf8_lossy(&whole[5..]).replace('\0', "·");
-        frames.push(format!("{} {body}", tag as char));
-        bytes = rest;
-    }
-    if !bytes.is_empty() {
-        frames.push(format!("{bytes:?}"));
-    }
-    frames
-}
-
-/// Empties a queue into text that can be compared.
-pub fn drain(replies: &mut Replies) -> Vec<String> {
-    std::iter::from_fn(|| replies.pop())
-        .map(|reply| match reply {
-            Reply::Parse(c) => format!("Parse {:?}", c.name),
-            Reply::KnownParse(c) => format!("KnownParse {:?}", c.name),
-            Reply::KnownClose(c) => format!("KnownClose {:?}", c.name),
-            Reply::ParseTaken(t) => format!("ParseTaken {:?}", t.client_name),
-            Reply::HiddenParse(id) => format!("HiddenParse {id}"),
-            Reply::Bind(s) => format!("Bind {:?}", s.map(|s| s.id)),
-            Reply::Query => "Query".into(),
-            Reply::Function => "Function".into(),
-            Reply::Sync => "Sync".into(),
-            Reply::ParseUnnamed => "ParseUnnamed".into(),
-            Reply::HiddenParseUnnamed => "HiddenParseUnnamed".into(),
-            Reply::Describe => "Describe".into(),
-            Reply::Execute => "Execute".into(),
-            Reply::Close => "Close".into(),
-            Reply::HiddenClose(id) => format!("HiddenClose {id:?}"),
-            Reply::HiddenQuery => "HiddenQuery".into(),
-            Reply::CopyEnd => "CopyEnd".into(),
-        })
-        .collect()
 }

@@ -16,6 +16,8 @@ mod call;
 mod caller;
 mod check;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod page;
 mod places;
 mod policies;

@@ -1,0 +1,147 @@
+//! A statement's text without its comments, as Postgres' lexer sees it (scan.l).
+
+use std::borrow::Cow;
+
+/// What the lexer takes for white.
+pub(super) fn is_white(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
+}
+
+/// Each comment becomes a space. What stands in quotes of any kind is no
+/// comment; quotes that nothing closes are left as they are, because the server
+/// refuses such a text.
+pub(super) fn without_comments(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut out: Option<Vec<u8>> = None;
+    let (mut at, mut from) = (0, 0);
+    let begins = |b: &u8| matches!(b, b'\'' | b'"' | b'$' | b'-' | b'/');
+    while let Some(found) = text[at..].iter().position(begins) {
+        at += found;
+        let rest = &text[at..];
+        if let Some(length) = comment(rest) {
+            let out = out.get_or_insert_with(|| Vec::with_capacity(text.len()));
+            out.extend_from_slice(&text[from..at]);
+            out.push(b' ');
+            at += length;
+            from = at;
+        } else {
+            at += quoted(&text[..at], rest);
+        }
+    }
+    match out {
+        None => Cow::Borrowed(text),
+        Some(mut out) => {
+            out.extend_from_slice(&text[from..]);
+            Cow::Owned(out)
+        }
+    }
+}
+
+/// How long the comment is that begins here. One that nothing closes goes on to
+/// the end.
+fn comment(text: &[u8]) -> Option<usize> {
+    if text.starts_with(b"--") {
+        return Some(memchr::memchr2(b'\n', b'\r', text).unwrap_or(text.len()));
+    }
+    if !text.starts_with(b"/*") {
+        return None;
+    }
+    let (mut depth, mut at) = (1, 2);
+    while depth > 0 {
+        match text.get(at..at + 2) {
+            Some(b"/*") => (depth, at) = (depth + 1, at + 2),
+            Some(b"*/") => (depth, at) = (depth - 1, at + 2),
+            Some(_) => at += 1,
+            None => return Some(text.len()),
+        }
+    }
+    Some(at)
+}
+
+/// How long the quoted text is that begins here, behind `before`; one byte where
+/// none does.
+fn quoted(before: &[u8], text: &[u8]) -> usize {
+    let in_word = |bytes: &[u8]| bytes.last().is_some_and(|b| is_word(*b));
+    match text[0] {
+        b'"' => memchr::memchr(b'"', &text[1..]).map_or(text.len(), |end| end + 2),
+        b'\'' => {
+            // Only E'…' has backslashes, unless the server is told otherwise.
+            let escapes = matches!(before, [word @ .., b'e' | b'E'] if !in_word(word));
+            let mut at = 1;
+            // A doubled quote ends one text and begins the next, which is as
+            // good, but for what a backslash means there.
+            loop {
+                match (text.get(at), text.get(at + 1)) {
+                    (None, _) => return text.len(),
+                    (Some(b'\\'), Some(_)) | (Some(b'\''), Some(b'\'')) if escapes => at += 2,
+                    (Some(b'\''), _) => return at + 1,
+                    _ => at += 1,
+                }
+            }
+        }
+        b'$' if !in_word(before) => {
+            let word = text[1..].iter().take_while(|b| **b != b'$' && is_word(**b));
+            let tag = &text[..(2 + word.count()).min(text.len())];
+            if !tag.ends_with(b"$") || tag.len() < 2 || tag[1].is_ascii_digit() {
+                return 1;
+            }
+            let end = memchr::memmem::find(&text[tag.len()..], tag);
+            end.map_or(text.len(), |end| end + 2 * tag.len())
+        }
+        _ => 1,
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> String {
+        String::from_utf8(without_comments(text.as_bytes()).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_comment_becomes_a_space() {
+        for (text, left) in [
+            ("/* a */set/* b /* c */ */x", " set x"),
+            ("-- a\nset x -- b", " \nset x  "),
+            ("set x /* open", "set x  "),
+            ("set x /* a /* b */", "set x  "),
+            ("a -/ b / * c - - d", "a -/ b / * c - - d"),
+            ("a/", "a/"),
+            ("/*", " "),
+            ("/*/", " "),
+        ] {
+            assert_eq!(of(text), left, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_is_no_comment() {
+        for text in [
+            "select '--'; set x",
+            "select 'it''s /*', \"/*\", \"a\"\"--\"; set x",
+            "select E'\\'--'; set x",
+            "select $$--$$, $a$ $$ /* $b$ $a$; set x",
+        ] {
+            assert_eq!(of(text), text);
+        }
+        // Not what it looks like.
+        assert_eq!(of("select '\\'-- a"), "select '\\' ");
+        assert_eq!(of("select a$b$ -- $b$"), "select a$b$  ");
+        assert_eq!(of("select $1 -- $1"), "select $1  ");
+        assert_eq!(of("select some'--' -- a"), "select some'--'  ");
+    }
+
+    #[test]
+    fn what_nothing_closes_is_left() {
+        for text in [
+            "a 'b", "a \"b", "a $b$ c", "a E'b\\", "a E'b''", "'", "$", "$$", "\"",
+        ] {
+            assert_eq!(of(text), text);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The part of a text that is too long to be looked at closely, byte by byte as
+//! it passes: may it make a setting that nobody would know of?
+
+use super::comments::is_white;
+
+/// No part of it is its own beginning but the first letter.
+const SET_CONFIG: &[u8] = b"set_config";
+
+/// Where in a text the next byte is. A text that is read on may say yes without
+/// a reason (in a literal, say), and never no.
+#[derive(Debug, Clone, Copy)]
+pub struct Tail {
+    /// Bytes to pass over first.
+    skip: usize,
+    place: Place,
+    /// How much of `set_config` there is so far.
+    call: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// Before the first word of a statement.
+    Start,
+    /// That much of this word is there.
+    Word(&'static [u8], usize),
+    Inside,
+}
+
+impl Tail {
+    /// Of a text from its beginning, of which `skip` bytes are none.
+    pub fn behind(skip: usize) -> Self {
+        Self {
+            skip,
+            place: Place::Start,
+            call: 0,
+        }
+    }
+
+    /// Of a text somewhere in the middle.
+    pub(super) fn inside() -> Self {
+        Self {
+            place: Place::Inside,
+            ..Self::behind(0)
+        }
+    }
+
+    /// Whether a statement begins in these bytes that sets something, or that
+    /// may, for all that is to be seen.
+    pub fn may_set(&mut self, bytes: &[u8]) -> bool {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        let mut rest = &bytes[skipped..];
+        loop {
+            if matches!(self.place, Place::Inside) && self.call == 0 {
+                // Nothing begins with any other.
+                let next = memchr::memchr3(b';', b's', b'S', rest);
+                rest = &rest[next.unwrap_or(rest.len())..];
+            }
+            match rest.split_off_first() {
+                None => return false,
+                Some(byte) if self.step(*byte) => return true,
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn step(&mut self, byte: u8) -> bool {
+        let byte = byte.to_ascii_lowercase();
+        self.call = if byte == SET_CONFIG[self.call] {
+            self.call + 1
+        } else {
+            usize::from(byte == SET_CONFIG[0])
+        };
+        if self.call == SET_CONFIG.len() {
+            self.call = 0;
+            return true;
+        }
+        self.place = match (self.place, byte) {
+            (_, b';') => Place::Start,
+            (Place::Inside, _) => Place::Inside,
+            (Place::Start, byte) if is_white(byte) => Place::Start,
+            // Behind a comment anything may stand.
+            (Place::Start, b'/') => Place::Word(b"/*", 1),
+            (Place::Start, b'-') => Place::Word(b"--", 1),
+            (Place::Start, b's') => Place::Word(b"set", 1),
+            (Place::Start, b'r') => Place::Word(b"reset", 1),
+            (Place::Word(word, n), byte) if byte == word[n] => {
+                if n + 1 == word.len() {
+                    self.place = Place::Inside;
+                    return true;
+                }
+                Place::Word(word, n + 1)
+            }
+            _ => Place::Inside,
+        };
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may_set(text: &str) -> bool {
+        let whole = Tail::behind(0).may_set(text.as_bytes());
+        let mut tail = Tail::behind(0);
+        let bytes = text.as_bytes().chunks(1).map(|byte| tail.may_set(byte));
+        assert_eq!(bytes.into_iter().fold(false, |seen, b| seen | b), whole);
+        whole
+    }
+
+    #[test]
+    fn what_may_set_something() {
+        for text in [
+            "set a.b = 1",
+            "select 1; \u{b} SET a.b = 1",
+            "select 1;;reset a.b",
+            "select 1; -- a\nset a.b = 1",
+            "/* a */ select 1",
+            "select a, set_setset_config('a.b', 'c', false)",
+        ] {
+            assert!(may_set(text), "{text}");
+        }
+        for text in [
+            "update t set a = 1; select setting; res",
+            "insert into t values ('offset; - set', 'a; b')",
+            "select 1; s et; re set; select set_ config",
+            "",
+        ] {
+            assert!(!may_set(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_passed_over() {
+        let mut tail = Tail::behind(5);
+        assert!(!tail.may_set(b"Q\0\0"));
+        assert!(!tail.may_set(b";sse"));
+        assert!(tail.may_set(b"t"));
+        assert!(!Tail::inside().may_set(b"set a.b = 1"));
+    }
+}

@@ -1,0 +1,297 @@
+//! The scanners of both directions on bytes of any kind, offered in pieces: for
+//! tests, and for the fuzzers.
+
+use std::collections::BTreeMap;
+
+use super::backend::{self, Backend};
+use super::frontend::{self, Frontend, Verdict};
+use super::replies::{Replies, Reply};
+use super::start;
+use crate::fuzz::Input;
+use crate::pool::{Prepared, Profile, Profiles, Statements};
+use crate::wire::Frame;
+use crate::wire::startup::Startup;
+
+/// Bytes of a client: it makes no difference in which pieces they arrive, and
+/// what goes to the server ends where a message ends.
+pub fn client(data: &[u8]) {
+    let mut data = Input(data);
+    let (flags, cuts) = (data.byte(), data.cuts());
+    let (leased, failed) = (flags & 1 == 0, flags & 2 != 0);
+    let say = |cuts: &Cuts| {
+        let mut session = Session::default();
+        let sent = session.client_says(data.0, cuts, leased, failed);
+        assert_eq!(is_cut(&sent), session.front.mid_message());
+        (readable(&sent), session.seen())
+    };
+    let whole = say(&Cuts::Nowhere);
+    assert_eq!(say(&cuts), whole);
+    assert_eq!(say(&Cuts::Everywhere), whole);
+}
+
+/// The same of a server, to whom a client has said something.
+pub fn server(data: &[u8]) {
+    let mut data = Input(data);
+    let cuts = data.cuts();
+    let (asked, answered) = data.halves();
+    let say = |cuts: &Cuts| {
+        let mut session = Session::default();
+        session.client_says(asked, &Cuts::Nowhere, true, false);
+        let sent = session.server_says(answered, cuts);
+        if session.back.is_at_boundary() {
+            assert!(!is_cut(&sent));
+        }
+        (readable(&sent), session.seen())
+    };
+    let whole = say(&Cuts::Nowhere);
+    assert_eq!(say(&cuts), whole);
+    assert_eq!(say(&Cuts::Everywhere), whole);
+}
+
+/// The settings in a start-up packet, those inside `options` too: none of them
+/// changes who the client is, whatever it is made of, and the statement that
+/// sets them does nothing else.
+pub fn settings(startup: &Startup) {
+    let Ok(settings) = start::settings(startup) else {
+        return;
+    };
+    for name in settings.keys() {
+        assert!(!matches!(&**name, "role" | "session_authorization"));
+        let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b);
+        assert!(!name.is_empty() && name.bytes().all(letter), "{name}");
+    }
+    let count = settings.len();
+    let profile = Profiles::default().intern(settings);
+    let sql = profile.change_from(&Profile::initial());
+    assert_eq!(sql.map_or(0, |sql| statements(&sql)), count);
+}
+
+/// Counts the semicolons that end a statement, as Postgres would.
+fn statements(sql: &str) -> usize {
+    let (mut count, mut bytes) = (0, sql.bytes().peekable());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b';' => count += 1,
+            b'"' => while bytes.next().is_some_and(|b| b != b'"') {},
+            // In front of a literal with backslashes there is an E.
+            b'E' if bytes.next_if_eq(&b'\'').is_some() => {
+                while let Some(b) = bytes.next() {
+                    match b {
+                        b'\\' => drop(bytes.next()),
+                        b'\'' if bytes.next_if_eq(&b'\'').is_none() => break,
+                        _ => {}
+                    }
+                }
+            }
+            b'\'' => while bytes.next().is_some_and(|b| b != b'\'') {},
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Whether the last of these messages is not complete.
+fn is_cut(mut bytes: &[u8]) -> bool {
+    while let Ok(Some(frame)) = Frame::read(bytes) {
+        match bytes.get(frame.len..) {
+            Some(rest) => bytes = rest,
+            None => return true,
+        }
+    }
+    !bytes.is_empty()
+}
+
+pub(super) struct Session {
+    statements: Statements,
+    prepared: Prepared,
+    front: Frontend,
+    back: Backend,
+    replies: Replies,
+    reported: BTreeMap<Box<str>, Box<str>>,
+    /// What is to be seen from outside.
+    seen: Vec<String>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            // Two of them are compared.
+            statements: Statements::named("test"),
+            prepared: Prepared::default(),
+            front: Frontend::default(),
+            back: Backend::default(),
+            replies: Replies::default(),
+            reported: BTreeMap::new(),
+            seen: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Cuts {
+    Nowhere,
+    Everywhere,
+    At(Vec<usize>),
+}
+
+impl Input<'_> {
+    fn cuts(&mut self) -> Cuts {
+        let count = self.byte() % 8;
+        let place = |_| usize::from(u16::from_be_bytes([self.byte(), self.byte()]));
+        Cuts::At((0..count).map(place).collect())
+    }
+}
+
+/// Cuts `bytes` at the given places and offers them as a relay does: what was
+/// not dealt with comes again, with the next piece behind it.
+fn pieces(bytes: &[u8], cuts: &Cuts, mut offer: impl FnMut(&[u8]) -> usize) -> usize {
+    let mut cuts: Vec<usize> = match cuts {
+        Cuts::Nowhere => Vec::new(),
+        Cuts::Everywhere => (0..bytes.len().min(5000)).collect(),
+        Cuts::At(places) => places.iter().map(|at| at % (bytes.len() + 1)).collect(),
+    };
+    cuts.push(bytes.len());
+    cuts.sort_unstable();
+    let mut waiting = Vec::new();
+    let mut from = 0;
+    for cut in cuts {
+        waiting.extend_from_slice(&bytes[from..cut]);
+        from = cut;
+        let consumed = offer(&waiting);
+        waiting.drain(..consumed);
+    }
+    waiting.len()
+}
+
+impl Session {
+    pub(super) fn client_says(
+        &mut self,
+        bytes: &[u8],
+        cuts: &Cuts,
+        leased: bool,
+        failed: bool,
+    ) -> Vec<u8> {
+        let mut sent = Vec::new();
+        let mut verdict = "";
+        let rest = pieces(bytes, cuts, |input| {
+            let mut out = Vec::new();
+            let server = frontend::Server {
+                session: 7,
+                statements: &self.statements,
+                prepared: leased.then_some(&mut self.prepared),
+                status: if failed { b'E' } else { b'I' },
+                multiplex: true,
+            };
+            let progress = self.front.scan(input, &mut out, &mut self.replies, server);
+            sent.extend(out);
+            sent.extend(&input[progress.run..progress.consumed]);
+            verdict = match progress.verdict {
+                Verdict::More => "more",
+                Verdict::NeedServer => "server",
+                Verdict::NeedAnswers => "answers",
+                Verdict::Terminate => "terminate",
+                Verdict::Violation(_) => "violation",
+            };
+            progress.consumed
+        });
+        self.seen.push(format!("{verdict}, {rest} left"));
+        sent
+    }
+
+    pub(super) fn server_says(&mut self, bytes: &[u8], cuts: &Cuts) -> Vec<u8> {
+        let mut sent = Vec::new();
+        let mut findings = backend::Findings::default();
+        let rest = pieces(bytes, cuts, |input| {
+            if findings.broken {
+                return 0; // the session ends
+            }
+            let server = backend::Server {
+                statements: &self.statements,
+                prepared: &mut self.prepared,
+                reported: &mut self.reported,
+                one_statement: false,
+            };
+            let mut out = Vec::new();
+            let (replies, front) = (&mut self.replies, &mut self.front);
+            let progress = self.back.scan(input, &mut out, replies, front, server);
+            sent.extend(out);
+            sent.extend(&input[progress.run..progress.consumed]);
+            self.back.answer_known(&mut self.replies, &mut sent);
+            if let Some(found) = progress.findings {
+                findings.reported.extend(found.reported);
+                findings.ask |= found.ask;
+                findings.discarded |= found.discarded;
+                findings.own_failed = found.own_failed.or(findings.own_failed.take());
+                findings.broken |= found.broken;
+            }
+            progress.consumed
+        });
+        let seen = [
+            format!("{rest} left, {:?}", self.reported),
+            format!("{:?} {}", findings.reported, findings.ask),
+            format!("{:?} {}", findings.own_failed, findings.discarded),
+            format!(
+                "{} {} {}",
+                findings.broken, self.back.doubtful, self.back.fatal
+            ),
+            format!("{} {}", self.back.status, self.back.transactions),
+            format!(
+                "{:?}",
+                (1..20)
+                    .map(|id| self.prepared.touch(id))
+                    .collect::<Vec<_>>()
+            ),
+        ];
+        self.seen.extend(seen);
+        sent
+    }
+
+    pub(super) fn seen(mut self) -> Vec<String> {
+        let batch = self.front.batch_open;
+        self.seen.push(format!("batch open: {batch}"));
+        self.seen.extend(drain(&mut self.replies));
+        self.seen
+    }
+}
+
+/// Bytes as frames that a person can read.
+pub(super) fn readable(mut bytes: &[u8]) -> Vec<String> {
+    let mut frames = Vec::new();
+    while let Ok(Some(Frame { tag, len })) = Frame::read(bytes) {
+        let Some((whole, rest)) = bytes.split_at_checked(len) else {
+            break;
+        };
+        let body = String::from_utf8_lossy(&whole[5..]).replace('\0', "·");
+        frames.push(format!("{} {body}", tag as char));
+        bytes = rest;
+    }
+    if !bytes.is_empty() {
+        frames.push(format!("{bytes:?}"));
+    }
+    frames
+}
+
+/// Empties a queue into text that can be compared.
+fn drain(replies: &mut Replies) -> Vec<String> {
+    std::iter::from_fn(|| replies.pop())
+        .map(|reply| match reply {
+            Reply::Parse(c) => format!("Parse {:?}", c.name),
+            Reply::KnownParse(c) => format!("KnownParse {:?}", c.name),
+            Reply::KnownClose(c) => format!("KnownClose {:?}", c.name),
+            Reply::ParseTaken(t) => format!("ParseTaken {:?}", t.client_name),
+            Reply::HiddenParse(id) => format!("HiddenParse {id}"),
+            Reply::Bind(s) => format!("Bind {:?}", s.map(|s| s.id)),
+            Reply::Query => "Query".into(),
+            Reply::Function => "Function".into(),
+            Reply::Sync => "Sync".into(),
+            Reply::ParseUnnamed => "ParseUnnamed".into(),
+            Reply::HiddenParseUnnamed => "HiddenParseUnnamed".into(),
+            Reply::Describe => "Describe".into(),
+            Reply::Execute => "Execute".into(),
+            Reply::Close => "Close".into(),
+            Reply::HiddenClose(id) => format!("HiddenClose {id:?}"),
+            Reply::HiddenQuery => "HiddenQuery".into(),
+            Reply::CopyEnd => "CopyEnd".into(),
+        })
+        .collect()
+}

@@ -1,0 +1,255 @@
+//! What is large passes through without being held: a row, a parameter, the
+//! text of a query, COPY in both directions. `make big` sends 256 MB and 2 GB
+//! through the release binary; a smaller form is always run.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+use super::common::{Cluster, Proxy};
+use super::protocol::proxy;
+use super::raw::{Raw, message, parse, query, run, sync};
+
+const MB: usize = 1 << 20;
+/// What the process may grow by.
+const MOST: usize = 16 * MB;
+/// Bytes of a line of COPY, its end included.
+const LINE: usize = 8192;
+/// Both sides of the proxy come to a stop for this long: what is sent
+/// meanwhile has to wait in the sockets.
+const STOP: Duration = Duration::from_millis(200);
+
+/// The memory of the proxy, as Linux tells it.
+struct Memory {
+    pid: u32,
+    before: usize,
+}
+
+impl Memory {
+    fn now(proxy: &Proxy) -> Self {
+        let pid = proxy.pid();
+        let before = read(pid, "VmRSS");
+        Self { pid, before }
+    }
+
+    /// By how much the process is larger than before, at most, while `work` is
+    /// done.
+    async fn growth(&self, what: &str, work: impl Future<Output = ()>) -> usize {
+        let forget_the_peak = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
+        forget_the_peak.expect("the memory of the process may be watched");
+        let began = Instant::now();
+        work.await;
+        let took = began.elapsed().as_secs_f64();
+        let growth = read(self.pid, "VmHWM").saturating_sub(self.before);
+        let mib = growth as f64 / MB as f64;
+        println!("{what}: {mib:.1} MiB more, {took:.1} s");
+        growth
+    }
+
+    async fn holds_nothing(&self, what: &str, work: impl Future<Output = ()>) {
+        let growth = self.growth(what, work).await;
+        assert!(growth < MOST, "{what}: {growth} bytes");
+    }
+}
+
+fn read(pid: u32, field: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find(|line| line.starts_with(field));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok());
+    kib.expect("a number of KiB") * 1024
+}
+
+/// What came back, of which only small messages were kept.
+#[derive(Default)]
+struct Received {
+    /// Bytes of the bodies of DataRow and of CopyData.
+    row: usize,
+    copy: usize,
+    /// The value of the last short row, the tag of the last command.
+    value: String,
+    command: String,
+}
+
+/// Reads up to ReadyForQuery (or to the answer to a COPY FROM) and holds nothing large.
+async fn receive(raw: &mut Raw, last: u8) -> Received {
+    let mut received = Received::default();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let mut header = [0; 5];
+        let read = timeout(
+            Duration::from_secs(60),
+            raw.stream.read_exact(&mut header[..]),
+        );
+        read.await.expect("within a minute").expect("a header");
+        let [tag, length @ ..] = header;
+        let length = u32::from_be_bytes(length) as usize - 4;
+        let mut left = length;
+        while left > 0 {
+            let n = left.min(buffer.len());
+            // Below that size, the whole of it ends up in the buffer.
+            let n = raw.stream.read(&mut buffer[..n]).await.expect("a body");
+            assert!(n > 0, "the connection was closed in a message");
+            if n < length && length < 1024 {
+                raw.stream
+                    .read_exact(&mut buffer[n..length])
+                    .await
+                    .expect("the rest");
+                break;
+            }
+            left -= n;
+        }
+        let text = |from: usize, to: usize| String::from_utf8_lossy(&buffer[from..to]).into_owned();
+        match tag {
+            b'D' => {
+                received.row += length;
+                if (6..1024).contains(&length) {
+                    received.value = text(6, length);
+                }
+            }
+            b'd' => received.copy += length,
+            b'C' => received.command = text(0, length - 1),
+            b'E' => panic!("{}", text(0, length.min(buffer.len()))),
+            _ => {}
+        }
+        if tag == last {
+            return received;
+        }
+    }
+}
+
+/// A message whose body is `head`, `size` times the same letter, `tail`.
+async fn send_large(raw: &mut Raw, tag: u8, head: &[u8], size: usize, tail: &[u8]) {
+    let length = head.len() + size + tail.len() + 4;
+    let length = u32::try_from(length).expect("below 4 GiB");
+    let start = [&[tag][..], &length.to_be_bytes(), head].concat();
+    raw.send(&start).await;
+    let letters = vec![b'x'; MB];
+    for part in 0..size / MB {
+        if part == 3 {
+            tokio::time::sleep(STOP).await;
+        }
+        raw.send(&letters).await;
+    }
+    raw.send(tail).await;
+}
+
+/// Bind of one parameter in text format.
+async fn send_parameter(raw: &mut Raw, name: &str, size: usize) {
+    let length = u32::try_from(size).expect("below 4 GiB").to_be_bytes();
+    let head = [format!("\0{name}\0\0\0\0\x01").as_bytes(), &length].concat();
+    send_large(raw, b'B', &head, size, b"\0\0").await;
+    raw.send(&[message(b'E', b"\0\0\0\0\0"), sync()].concat())
+        .await;
+}
+
+struct Case {
+    row: usize,
+    copy: usize,
+}
+
+impl Case {
+    async fn row_to_the_client(&self, raw: &mut Raw) {
+        raw.send(&query(&format!("select repeat('x', {})", self.row)))
+            .await;
+        tokio::time::sleep(STOP).await;
+        assert_eq!(receive(raw, b'Z').await.row, self.row + 6);
+    }
+
+    /// A parameter of the unnamed statement, and of one with a name, whose
+    /// Bind is written anew.
+    async fn parameters(&self, raw: &mut Raw) {
+        for name in ["", "named"] {
+            raw.send(&parse(name, "select length($1::text)")).await;
+            send_parameter(raw, name, self.row).await;
+            assert_eq!(receive(raw, b'Z').await.value, self.row.to_string());
+        }
+    }
+
+    /// A simple query, and an unnamed Parse.
+    async fn texts(&self, raw: &mut Raw) {
+        send_large(raw, b'Q', b"select length('", self.row, b"')\0").await;
+        assert_eq!(receive(raw, b'Z').await.value, self.row.to_string());
+        send_large(raw, b'P', b"\0select length('", self.row, b"')\0\0\0").await;
+        raw.send(&[run(""), sync()].concat()).await;
+        assert_eq!(receive(raw, b'Z').await.value, self.row.to_string());
+    }
+
+    async fn copy_to_the_client(&self, raw: &mut Raw) {
+        let (lines, letters) = (self.copy / LINE, LINE - 1);
+        let sql = format!(
+            "copy (select repeat('x', {letters}) from generate_series(1, {lines})) to stdout"
+        );
+        raw.send(&query(&sql)).await;
+        tokio::time::sleep(STOP).await;
+        let received = receive(raw, b'Z').await;
+        assert_eq!(received.copy, lines * LINE);
+        assert_eq!(received.command, format!("COPY {lines}"));
+    }
+
+    /// The server stores no line of the right length, so that the disk stays
+    /// as it is; the last line has another, and shows that it arrived.
+    async fn copy_from_the_client(&self, raw: &mut Raw) {
+        let letters = LINE - 1;
+        raw.send(&query(&format!(
+            "copy sunk from stdin where length(t) <> {letters}"
+        )))
+        .await;
+        receive(raw, b'G').await;
+        let line = [vec![b'x'; letters], b"\n".to_vec()].concat();
+        let data = message(b'd', &line.repeat(MB / LINE));
+        for part in 0..self.copy / MB {
+            if part == 3 {
+                tokio::time::sleep(STOP).await;
+            }
+            raw.send(&data).await;
+        }
+        raw.send(&[message(b'd', b"the end\n"), message(b'c', b"")].concat())
+            .await;
+        assert_eq!(receive(raw, b'Z').await.command, "COPY 1");
+    }
+
+    /// The text of a statement with a name is kept for all who parse the same,
+    /// and so it is the one thing that does cost memory.
+    async fn text_with_a_name(&self, raw: &mut Raw) {
+        send_large(raw, b'P', b"large\0select length('", self.row, b"')\0\0\0").await;
+        raw.send(&[run("large"), sync()].concat()).await;
+        assert_eq!(receive(raw, b'Z').await.value, self.row.to_string());
+    }
+}
+
+async fn nothing_is_held(row: usize, copy: usize, named: bool) {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 1").await;
+    let case = Case { row, copy };
+    let raw = &mut Raw::connect(&proxy).await;
+    // The first query of a process makes its buffers.
+    raw.ask(&query("create unlogged table sunk (t text)")).await;
+    let memory = Memory::now(&proxy);
+    let row_out = case.row_to_the_client(raw);
+    memory.holds_nothing("a row", row_out).await;
+    let copy_out = case.copy_to_the_client(raw);
+    memory.holds_nothing("COPY TO", copy_out).await;
+    let copy_in = case.copy_from_the_client(raw);
+    memory.holds_nothing("COPY FROM", copy_in).await;
+    memory
+        .holds_nothing("two parameters", case.parameters(raw))
+        .await;
+    memory.holds_nothing("two texts", case.texts(raw)).await;
+    if named {
+        let text = case.text_with_a_name(raw);
+        memory.growth("a text with a name", text).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_large_passes_without_being_held() {
+    nothing_is_held(32 * MB, 128 * MB, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "sends gigabytes"]
+async fn what_is_huge_passes_without_being_held() {
+    nothing_is_held(256 * MB, 2048 * MB, true).await;
+}
