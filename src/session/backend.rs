@@ -295,7 +295,9 @@ impl Backend {
                 replies.pop();
                 false
             }
-            Some(Reply::Parse(_) | Reply::ParseUnnamed | Reply::ParseTaken(_)) => {
+            Some(
+                Reply::Parse(_) | Reply::ParseUnnamed | Reply::ParseTaken(_) | Reply::ParseTooLong,
+            ) => {
                 replies.pop();
                 true
             }
@@ -329,6 +331,18 @@ impl Backend {
                     &taken.client_name,
                 ));
             }
+            // Or the server had another reason, and says so.
+            Some(Reply::ParseTooLong) if fields.sqlstate == "42601" => {
+                let mut error = Vec::new();
+                message::error_response(
+                    &mut error,
+                    "ERROR",
+                    "54000",
+                    TOO_LONG,
+                    Some(TOO_LONG_HINT),
+                );
+                replacement = Some(error);
+            }
             // "cached plan must not change result type": whoever parses this
             // text afresh gets a new plan.
             Some(Reply::Bind(Some(statement))) if fields.sqlstate == "0A000" => {
@@ -340,6 +354,11 @@ impl Backend {
         replacement
     }
 }
+
+/// SQLSTATE 54000, program_limit_exceeded.
+const TOO_LONG: &str = "the text of a prepared statement with a name may have at most 16 MB here";
+const TOO_LONG_HINT: &str =
+    "Send it without a name, or use a database of pgvalet with pool_mode = session.";
 
 fn pop_if(replies: &mut Replies, is: impl Fn(&Reply) -> bool) {
     if replies.front().is_some_and(is) {

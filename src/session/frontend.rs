@@ -77,6 +77,8 @@ enum Step {
     Pass,
     /// Is not sent; what takes its place has been written.
     Replaced,
+    /// The same, of a message that need not be here yet: it is passed over.
+    Refused,
     /// The first bytes were written anew; the rest goes on as it is.
     Rewritten(usize),
     More,
@@ -180,6 +182,10 @@ impl Frontend {
                     out.extend_from_slice(&input[run..at]);
                     at += frame.len;
                     run = at;
+                }
+                Ok(Step::Refused) => {
+                    self.rest = frame.len;
+                    self.rest_is_dropped = true;
                 }
                 Ok(Step::Rewritten(head)) => {
                     at += head;

@@ -23,6 +23,9 @@ pub(super) enum Reply {
     /// Parse of a name that the client uses already: fails, and the error's
     /// text has to name the client's name.
     ParseTaken(Box<Taken>),
+    /// Parse of a text that is too long to be kept: fails, and the error says
+    /// why.
+    ParseTooLong,
     /// Parse that the client need not know of: a statement of its own, on a
     /// server connection that had not met it yet.
     HiddenParse(u64),
@@ -118,6 +121,7 @@ impl Reply {
             }
             Self::Parse(_)
             | Self::ParseTaken(_)
+            | Self::ParseTooLong
             | Self::HiddenParse(_)
             | Self::HiddenParseUnnamed
             | Self::HiddenClose(_)

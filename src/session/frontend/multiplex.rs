@@ -14,6 +14,11 @@ use crate::wire::{ClientError, message};
 const MAX_NAMES: usize = 16 * 1024;
 /// Body of a Parse of nothing, which succeeds in a failed transaction too.
 const EMPTY: &[u8] = b"\0\0\0";
+/// Body of a Parse that fails, whatever the state of the transaction.
+const WRONG: &[u8] = b")\0\0\0";
+/// A statement with a name is kept for all who parse the same text, as long as
+/// one of them has it: there has to be an end to that.
+const MAX_NAMED: usize = 16 << 20;
 /// An unnamed statement is remembered, and a text looked at, up to this size.
 const MAX_TEXT: usize = 64 * 1024;
 
@@ -110,6 +115,14 @@ impl Multiplex<'_> {
         check_end(HEADER + name.len())?;
         if name.is_empty() {
             return Ok(self.parse_unnamed(frame, bytes));
+        }
+        if frame.len > MAX_NAMED {
+            self.front.batch_open = true;
+            // The server refuses it in its place, and passes over the batch.
+            let nowhere = self.statements.unshared(WRONG);
+            message::parse(self.out.begin(), &nowhere.name, WRONG);
+            self.replies.push(Reply::ParseTooLong);
+            return Ok(Step::Refused);
         }
         let Some(whole) = bytes.get(..frame.len) else {
             return Ok(Step::More);
