@@ -1,7 +1,7 @@
 //! What is known of a connection.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use nix::unistd::{Uid, User};
 
@@ -69,6 +69,28 @@ impl Account {
     }
 }
 
+/// The uid by which a user namespace sees everybody whom it has no number for
+/// (user_namespaces(7)); usually it is that of `nobody`. Where there can be such
+/// users it says nothing about who somebody is.
+fn overflow() -> Option<u32> {
+    static OVERFLOW: LazyLock<Option<u32>> = LazyLock::new(|| {
+        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        let uid = std::fs::read_to_string("/proc/sys/kernel/overflowuid").unwrap_or_default();
+        overflow_of(&map, &uid)
+    });
+    *OVERFLOW
+}
+
+fn overflow_of(map: &str, uid: &str) -> Option<u32> {
+    let numbers = map.split_ascii_whitespace().map(str::parse::<u32>);
+    let all = [Ok(0), Ok(0), Ok(u32::MAX)];
+    match map.trim().is_empty() || numbers.eq(all) {
+        // No namespaces, or the first of them, in which everybody has a number.
+        true => None,
+        false => uid.trim().parse().ok(),
+    }
+}
+
 impl std::fmt::Display for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.name {
@@ -102,7 +124,7 @@ impl Evidence {
 
     /// Asks the system whose the connection is, which can block.
     pub fn ask_for_account(&mut self) {
-        self.account = match (&self.peer, self.local) {
+        let account = match (&self.peer, self.local) {
             (Peer::Unix { uid, gid, pid }, _) => Some(Account {
                 gid: Some(*gid),
                 pid: *pid,
@@ -114,6 +136,7 @@ impl Evidence {
             }
             (Peer::Tcp(_), _) => None,
         };
+        self.account = account.filter(|account| overflow() != Some(account.uid));
     }
 
     /// By TCP from this machine to itself.
@@ -193,4 +216,26 @@ impl Evidence {
 pub fn executable(pid: i32) -> Option<Arc<str>> {
     let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     Some(path.to_string_lossy().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_number_here_is_nobody_in_particular() {
+        // The first namespace, and a kernel without any.
+        assert_eq!(
+            overflow_of("         0          0 4294967295\n", "65534\n"),
+            None
+        );
+        assert_eq!(overflow_of("", ""), None);
+        for map in [
+            "         0     100000      65536\n",
+            "0 0 65536\n",
+            "0 1000 1\n1 100000 65536\n",
+        ] {
+            assert_eq!(overflow_of(map, "65534\n"), Some(65534), "{map}");
+        }
+    }
 }

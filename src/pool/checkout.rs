@@ -113,7 +113,14 @@ impl Pool {
     /// # Errors
     /// [`CheckoutError`]; after `pool_wait_timeout` at the latest.
     pub async fn checkout(self: &Arc<Self>) -> Result<Lease, CheckoutError> {
-        let began = Instant::now();
+        self.checkout_since(Instant::now()).await
+    }
+
+    /// The same for a client that waits since `began`, be it for something else.
+    ///
+    /// # Errors
+    /// As [`Pool::checkout`].
+    pub async fn checkout_since(self: &Arc<Self>, began: Instant) -> Result<Lease, CheckoutError> {
         loop {
             let lease = match self.take_or_wait(began).await? {
                 Lent::Proven(lease) => return Ok(lease),
@@ -152,7 +159,11 @@ impl Pool {
             self.open_for_waiters(&mut state);
             delivery
         };
-        let result = timeout(self.database.pool_wait_timeout, delivery).await;
+        let rest = self
+            .database
+            .pool_wait_timeout
+            .saturating_sub(began.elapsed());
+        let result = timeout(rest, delivery).await;
         self.metrics.checkout.record(began.elapsed().as_secs_f64());
         match result {
             Ok(Ok(delivery)) => delivery.map(Lent::Proven),

@@ -316,8 +316,9 @@ async fn deny(context: &Context, evidence: &Evidence, stream: Stream, denied: De
         reason,
         error,
     } = denied;
-    context.metrics.denial(reason);
+    // Counted behind the wait: who gives up in it is counted as that.
     context.door.denial(Origin::of(evidence)).await;
+    context.metrics.denial(reason);
     info!(
         source = record.source.as_deref(),
         database = record.database.as_deref(),

@@ -111,10 +111,10 @@ pub struct Handle {
     pub secret: SecretId,
     pub source: Arc<str>,
     /// What it was let in by: the name it asked for, what was known of it, and
-    /// the rule that decided.
+    /// the rule that decided, as it reads since the last reload.
     pub user: Arc<str>,
     pub evidence: Arc<Evidence>,
-    pub rule: Arc<Client>,
+    rule: ArcSwap<Client>,
     pub since: SystemTime,
     lease: Mutex<Option<Held>>,
     /// What keeps it on its server connection beyond a transaction.
@@ -181,7 +181,7 @@ impl Handle {
             source: "unix".into(),
             user: "u".into(),
             evidence: Arc::new(Evidence::new(peer)),
-            rule: Arc::default(),
+            rule: ArcSwap::default(),
             since: SystemTime::now(),
             lease: Mutex::default(),
             pinned: Mutex::default(),
@@ -240,11 +240,20 @@ impl Handle {
         self.revoked.get().copied()
     }
 
+    pub(super) fn rule(&self) -> Arc<Client> {
+        self.rule.load_full()
+    }
+
+    pub(super) fn set_rule(&self, rule: Arc<Client>) {
+        self.rule.store(rule);
+    }
+
     /// Whether its access can end by nothing but the passing of time.
     pub(super) fn depends_on_time(&self) -> bool {
-        self.rule.valid.is_some()
+        let rule = self.rule.load();
+        rule.valid.is_some()
             || self.evidence.certificate.is_some()
-            || self.rule.token.as_ref().is_some_and(|t| t.end_at_expiry)
+            || rule.token.as_ref().is_some_and(|t| t.end_at_expiry)
     }
 
     /// Cancels what runs on the server connection that it holds, if `so` still
@@ -391,7 +400,7 @@ impl Sessions {
                 source: evidence.peer.to_string().into(),
                 user: user.into(),
                 evidence: evidence.clone(),
-                rule: grant.client.clone(),
+                rule: ArcSwap::new(grant.client.clone()),
                 since: SystemTime::now(),
                 lease: Mutex::default(),
                 pinned: Mutex::default(),

@@ -84,7 +84,7 @@ enum Greeted {
     /// Settings to be in force on whatever server connection it gets.
     Pooled(Arc<Profile>),
     /// A server connection for itself alone.
-    Dedicated(Lease),
+    Dedicated(Lease, Option<OwnedSemaphorePermit>),
 }
 
 /// A client that was let in.
@@ -226,10 +226,11 @@ impl Session {
         }
         let (greeted, reported) = match startup.replication {
             Some(kind) => {
+                let part = self.part().await?;
                 let lease = start::replicate(&self.pool, kind, &settings).await?;
                 let reported = Arc::new(lease.server.reported.clone());
                 self.handle.pin(Some("replication"));
-                (Greeted::Dedicated(lease), reported)
+                (Greeted::Dedicated(lease, part), reported)
             }
             None => {
                 let profile = self.pool.profiles.intern(settings);
@@ -259,7 +260,7 @@ impl Session {
     async fn relay(&self, stream: Stream, greeted: Greeted) {
         let (profile, lease) = match greeted {
             Greeted::Pooled(profile) => (profile, None),
-            Greeted::Dedicated(lease) => (Profile::initial(), Some(lease)),
+            Greeted::Dedicated(lease, part) => (Profile::initial(), Some((lease, part))),
         };
         let mut relay = Relay::new(
             stream,
@@ -268,7 +269,9 @@ impl Session {
             profile,
             self.first_use(),
         );
-        if let Some(lease) = lease {
+        relay.share.clone_from(&self.share);
+        if let Some((lease, part)) = lease {
+            relay.part = part;
             relay.dedicate(lease);
         }
         let mut asked = Instant::now();
@@ -329,8 +332,17 @@ impl Session {
 
     /// A server connection, within what the rule allows.
     async fn lease(&self) -> Result<(Lease, Option<OwnedSemaphorePermit>), ClientError> {
-        let part = match &self.share {
-            None => None,
+        let began = Instant::now();
+        let part = self.part().await?;
+        let lease = self.pool.checkout_since(began).await;
+        let lease = lease.map_err(|e| start::checkout_error(&self.pool, e))?;
+        Ok((lease, part))
+    }
+
+    /// What a rule with a `pool_size` of its own has to give.
+    async fn part(&self) -> Result<Option<OwnedSemaphorePermit>, ClientError> {
+        match &self.share {
+            None => Ok(None),
             Some(share) => {
                 let part = timeout(
                     self.pool.database.pool_wait_timeout,
@@ -339,12 +351,9 @@ impl Session {
                 let database = self.pool.database.name.clone();
                 let timed_out = |_| ClientError::PoolWaitTimeout(database);
                 // It is never closed.
-                part.await.map_err(timed_out)?.ok()
+                Ok(part.await.map_err(timed_out)?.ok())
             }
-        };
-        let lease = self.pool.checkout().await;
-        let lease = lease.map_err(|e| start::checkout_error(&self.pool, e))?;
-        Ok((lease, part))
+        }
     }
 
     /// Waits for a server connection. `Ok(false)`: the client is gone; `Ok(true)`:

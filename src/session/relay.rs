@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backend::{self, Backend};
 use super::context::{Handle, Held, Signal};
@@ -52,6 +52,8 @@ pub(super) struct Relay {
     pub lease: Option<Lease>,
     /// Of what the client's rule may hold, as long as there is a lease.
     pub part: Option<OwnedSemaphorePermit>,
+    /// Where the rule limits that.
+    pub share: Option<Arc<Semaphore>>,
     /// What the client expects to be set.
     pub profile: Arc<Profile>,
     /// What it brought at start-up: DISCARD ALL and RESET lead back to it.
@@ -111,6 +113,7 @@ impl Relay {
             handle,
             lease: None,
             part: None,
+            share: None,
             initial: profile.clone(),
             profile,
             pinned: None,
@@ -243,6 +246,23 @@ impl Relay {
             message::ready_for_query(out, b'I');
         }
         self.retry = true;
+    }
+
+    /// A connection, if the rule and the pool have one this instant.
+    fn begin_at_once(&mut self) -> bool {
+        let part = match &self.share {
+            None => None,
+            Some(share) => match share.clone().try_acquire_owned() {
+                Ok(part) => Some(part),
+                Err(_) => return false,
+            },
+        };
+        let Some(lease) = self.pool.try_checkout() else {
+            return false;
+        };
+        self.part = part;
+        self.begin(lease);
+        true
     }
 
     /// Takes a connection that is this session's alone, to its end.

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 
 use super::context::{Context, Handle, Signal};
-use crate::access::Request;
-use crate::config::Revoke;
+use crate::access::{Evidence, Request};
+use crate::config::{Client, Revoke};
 
 /// What has changed, and therefore has to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +48,10 @@ impl Context {
 
     /// Looks at a session that has just been added: what it was let in by may
     /// have changed after it was looked at and before anybody could find it.
+    /// There is nothing that it could be in the middle of.
     pub(super) fn recheck(&self, session: &Handle) {
         if let Some(reason) = self.lapsed(session, Cause::Change, Utc::now()) {
-            session.revoke(Signal::Revoked, reason);
+            session.revoke(Signal::RevokedNow, reason);
         }
     }
 
@@ -74,26 +75,38 @@ impl Context {
                 evidence.certificate = None;
             }
         }
-        if session.rule.token.as_ref().is_some_and(|t| t.end_at_expiry) {
+        let routes = self.routes.load();
+        // The rule by which it would be let in as it was.
+        let rule = |evidence: &Evidence| -> Option<Arc<Client>> {
+            let request = Request {
+                evidence,
+                database: &session.database,
+                user: &session.user,
+                now,
+            };
+            let grant = routes.policy.decide(&request).grant.ok()?;
+            let same = grant.client.name == session.client && grant.secret == session.secret;
+            same.then_some(grant.client)
+        };
+        let mut found = rule(&evidence);
+        if let Some(token) = found.as_ref().and_then(|rule| rule.token.as_ref())
+            && token.end_at_expiry
+        {
             let tokens = evidence.tokens.len();
             let now = SystemTime::from(now);
             evidence.tokens.retain(|t| t.expires > now);
             if evidence.tokens.len() < tokens {
                 distrust = Some("token_expired");
+                found = rule(&evidence);
             }
         }
-        let routes = self.routes.load();
-        let decision = routes.policy.decide(&Request {
-            evidence: &evidence,
-            database: &session.database,
-            user: &session.user,
-            now,
-        });
-        match decision.grant {
-            Ok(grant) if grant.client.name == session.client && grant.secret == session.secret => {
+        match found {
+            Some(rule) => {
+                // As the rule reads now, so it ends.
+                session.set_rule(rule);
                 None
             }
-            _ => Some(distrust.unwrap_or(match session.rule.holds(now) {
+            None => Some(distrust.unwrap_or(match session.rule().holds(now) {
                 true => "rule_gone",
                 false => "rule_not_valid_now",
             })),

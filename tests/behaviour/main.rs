@@ -42,6 +42,7 @@ mod rotation;
 mod rotation_at_length;
 mod rotation_trouble;
 mod rotation_windows;
+mod rule_limits;
 mod secure;
 mod state;
 mod statement_mode;

@@ -242,14 +242,12 @@ impl Relay {
                 }
                 Verdict::Terminate => return Err(Halt::Goodbye),
                 Verdict::Violation(error) => return Err(Halt::Violation(error)),
-                Verdict::NeedServer => match self.pool.try_checkout() {
-                    Some(lease) => self.begin(lease),
-                    None => {
-                        self.from_client.clear();
-                        self.from_client.extend_from_slice(&input[at..]);
-                        return Err(Halt::NeedServer);
-                    }
-                },
+                Verdict::NeedServer if self.begin_at_once() => {}
+                Verdict::NeedServer => {
+                    self.from_client.clear();
+                    self.from_client.extend_from_slice(&input[at..]);
+                    return Err(Halt::NeedServer);
+                }
             }
         }
     }
