@@ -16,6 +16,7 @@ mod connect;
 mod copy;
 mod dashboard;
 mod denial;
+mod driver_certificate;
 mod drivers;
 mod ending;
 mod handshake;
