@@ -165,6 +165,8 @@ async fn jdbc_with_a_certificate() {
     }
     recorded(&proxy, &["no_rule"; 3]).await;
     assert_eq!(proxy.audit_of("session.start").len(), 2);
+    // Java's goodbye in TLS is no reason to warn.
+    assert!(!proxy.log().contains("rustls"), "{}", proxy.log());
 }
 
 fn der(certificate: &ClientCertificate) -> PathBuf {
