@@ -25,6 +25,7 @@ mod hostile_upstream;
 mod hosts;
 mod identity;
 mod isolation;
+mod libpq18;
 mod lifecycle;
 mod limits;
 mod listen;
