@@ -7,6 +7,7 @@ mod common;
 
 mod attack;
 mod aws;
+mod aws_iam;
 mod bad_input;
 mod batches;
 mod cancel;
@@ -46,6 +47,7 @@ mod secure;
 mod state;
 mod statement_mode;
 mod store;
+mod sts;
 mod timeouts;
 mod token;
 mod upstream_tls;
