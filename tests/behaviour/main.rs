@@ -21,6 +21,8 @@ mod driver_certificate;
 mod drivers;
 mod ending;
 mod handshake;
+#[cfg(target_os = "linux")]
+mod hardening;
 mod harness;
 mod hostile_upstream;
 mod hosts;
@@ -36,6 +38,7 @@ mod protocol;
 mod proxy_protocol;
 mod raw;
 mod rds;
+mod refusals;
 mod replication;
 mod revoked;
 mod rotate_script;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -62,12 +62,17 @@ impl Proxy {
     }
 
     pub fn run(&mut self) {
+        self.run_by(tethered(cli::PGVALET, "KILL", None));
+    }
+
+    /// By a command that becomes pgvalet when its arguments are added.
+    pub fn run_by(&mut self, mut pgvalet: Command) {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.directory().join("stderr"))
             .expect("the log file");
-        let child = tethered(cli::PGVALET, "KILL", None)
+        let child = pgvalet
             .args(["run", "--config"])
             .arg(self.config())
             .envs(self.environment.iter().map(|(k, v)| (k, v)))
