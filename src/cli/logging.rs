@@ -6,12 +6,15 @@ use super::Failure;
 
 const LEVEL: &str = "PGVALET_LOG";
 const FORMAT: &str = "PGVALET_LOG_FORMAT";
+/// Every connection of Java ends with an alert that the TLS library would warn
+/// of; what of it matters, the session says itself.
+const QUIET: &str = "rustls::common_state=error";
 
 /// Starts logging as the environment wants it: by default at `level`, as text.
 pub(super) fn init(level: &str) -> Result<(), Failure> {
-    let filter = match std::env::var(LEVEL) {
-        Err(_) => EnvFilter::new(level),
-        Ok(directives) => EnvFilter::try_new(&directives).map_err(|e| {
+    let filter = match std::env::var(LEVEL).as_deref() {
+        Err(_) | Ok("") => EnvFilter::new(format!("{QUIET},{level}")),
+        Ok(directives) => EnvFilter::try_new(format!("{QUIET},{directives}")).map_err(|e| {
             Failure::Usage(format!(
                 "{LEVEL}={directives:?} is no log level ({e}); write error, warn, info, debug or trace"
             ))

@@ -223,6 +223,21 @@ macro_rules! io_by_variant {
                 $each!(self, s => s.poll_write(cx, buf))
             }
 
+            // TLS writes all the records it has at once. An alert at the end of
+            // an interrupted handshake has one chance to be written, and would
+            // be lost behind the records before it.
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                $each!(self, s => s.poll_write_vectored(cx, bufs))
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                true
+            }
+
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 $each!(self, s => s.poll_flush(cx))
             }

@@ -75,7 +75,11 @@ pub(super) async fn gather(
         }
         Ok(Err(_)) => return Err(Gone::Left),
     };
-    let Err(why) = policy.examine(&token, evidence).await else {
+    let examined = match token.as_str() {
+        "" => Err(Rejected::Missing),
+        token => policy.examine(token, evidence).await,
+    };
+    let Err(why) = examined else {
         return Ok(None);
     };
     if let (TokenMethod::OauthBearer, Some(issuer)) = (wanted.method, wanted.issuer) {

@@ -9,11 +9,11 @@ use super::common::pki::Pki;
 use super::common::{Cluster, Proxy, eventually, new_password};
 use super::secure::{Secure, config};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A rule for each kind of name, each with a database of its own.
-async fn proxy(cluster: &Cluster, pki: &Pki) -> Proxy {
+pub async fn proxy(cluster: &Cluster, pki: &Pki) -> Proxy {
     let password = new_password();
     cluster.create_role("app_user", &password).await;
     let own = cluster.ca().parent().expect("a directory").to_owned();

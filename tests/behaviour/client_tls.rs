@@ -35,7 +35,7 @@ async fn proxy(cluster: &Cluster, mode: &str) -> Proxy {
         .await
 }
 
-async fn handshake(
+pub async fn handshake(
     proxy: &Proxy,
     ca: &Path,
     alpn: &[&[u8]],
@@ -64,7 +64,7 @@ async fn handshake(
 }
 
 /// Logs in, and asks something.
-async fn works(stream: &mut TlsStream<TcpStream>, log_in: bool) -> bool {
+pub async fn works(stream: &mut TlsStream<TcpStream>, log_in: bool) -> bool {
     let mut said = Vec::new();
     if log_in && stream.write_all(STARTUP).await.is_err() {
         return false;

@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 
 use super::common::{Cluster, Proxy, new_password, repository, venv};
 
+/// Where Debian puts the driver.
+pub const JDBC: &str = "/usr/share/java/postgresql.jar";
+
 fn succeed(command: &mut Command) {
     let output = command
         .stdin(Stdio::null())
@@ -31,7 +34,7 @@ fn pytest(file: &str) -> Command {
 
 /// Where a driver is installed. Developers' machines may lack one; there the
 /// test says so. On CI that would be a hole.
-fn installed(driver: &str, places: &[PathBuf]) -> Option<PathBuf> {
+pub fn installed(driver: &str, places: &[PathBuf]) -> Option<PathBuf> {
     let found = places.iter().find(|place| place.exists());
     if found.is_none() {
         assert!(
@@ -94,8 +97,7 @@ async fn node_postgres() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jdbc() {
-    let places = ["/usr/share/java/postgresql.jar"].map(PathBuf::from);
-    if let Some(jar) = installed("the JDBC driver", &places) {
+    if let Some(jar) = installed("the JDBC driver", &[PathBuf::from(JDBC)]) {
         // Compiled in memory: java runs a single source file as it is.
         in_every_mode(
             Command::new("java")

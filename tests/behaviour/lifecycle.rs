@@ -49,6 +49,35 @@ async fn a_stop_lets_transactions_finish() {
     assert_eq!(admin.value(left).await, "0", "every connection was closed");
 }
 
+/// As `Type=notify` wants it: systemd is told when clients are served, and when
+/// that ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).expect("bound");
+    let mut proxy = Proxy::with_one_database(&cluster.secret("app_user", &password), "")
+        .environment("NOTIFY_SOCKET", path.to_str().expect("a path"))
+        .prepare();
+    let told = async || {
+        let mut bytes = [0; 256];
+        let read = tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut bytes));
+        let length = read.await.expect("in time").expect("a message");
+        String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
+    };
+    proxy.run();
+    assert_eq!(told().await, "READY=1");
+    let session = proxy.connect("app").await;
+    assert_eq!(session.value("select 1").await, "1");
+    proxy.signal(Signal::SIGTERM);
+    assert_eq!(told().await, "STOPPING=1");
+    let status = proxy.wait_exit(Duration::from_secs(10)).await;
+    assert!(status.success(), "{status}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     let cluster = Cluster::start().await;

@@ -10,16 +10,16 @@ use super::common::client::told;
 use super::common::{Cluster, Proxy, connect, eventually, new_password};
 use super::raw::{Raw, message, sqlstate, tags};
 
-const ISSUER: &str = "https://kubernetes.default.svc";
+pub const ISSUER: &str = "https://kubernetes.default.svc";
 
 /// Signs as an issuer does; its public key is in a file.
-struct Issuer {
+pub struct Issuer {
     key: EncodingKey,
     keys: tempfile::NamedTempFile,
 }
 
 impl Issuer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let pair = rcgen::KeyPair::generate().expect("a key");
         let key = EncodingKey::from_ec_der(&pair.serialize_der());
         let jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).expect("a public key");
@@ -28,7 +28,7 @@ impl Issuer {
         Self { key, keys }
     }
 
-    fn token(&self, change: impl FnOnce(&mut Value)) -> String {
+    pub fn token(&self, change: impl FnOnce(&mut Value)) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let mut claims = json!({
             "iss": ISSUER, "aud": ["pgvalet"], "sub": "system:serviceaccount:shop:api",
@@ -38,11 +38,11 @@ impl Issuer {
         encode(&Header::new(Algorithm::ES256), &claims, &self.key).expect("a token")
     }
 
-    fn good(&self) -> String {
+    pub fn good(&self) -> String {
         self.token(|_| ())
     }
 
-    fn rule(&self, more: &str) -> String {
+    pub fn rule(&self, more: &str) -> String {
         let keys = self.keys.path().display();
         format!(
             "name = \"shop\"\ndatabases = [\"app\"]\n\

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -62,14 +62,20 @@ impl Proxy {
     }
 
     pub fn run(&mut self) {
+        // Another build of it, for what only says something of that one.
+        let program = std::env::var_os("PGVALET_BINARY");
+        let program = program.unwrap_or(cli::PGVALET.into());
+        self.run_by(tethered(program, "KILL", None));
+    }
+
+    /// By a command that becomes pgvalet when its arguments are added.
+    pub fn run_by(&mut self, mut pgvalet: Command) {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.directory().join("stderr"))
             .expect("the log file");
-        // Another build of it, for what only says something of that one.
-        let program = std::env::var_os("PGVALET_BINARY");
-        let child = tethered(program.unwrap_or(cli::PGVALET.into()), "KILL", None)
+        let child = pgvalet
             .args(["run", "--config"])
             .arg(self.config())
             .envs(self.environment.iter().map(|(k, v)| (k, v)))

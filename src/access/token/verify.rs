@@ -35,6 +35,8 @@ pub struct Verified {
 /// Why a token counts for nothing. For the record only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
+    /// There is none: libpq asks so where one is to be had.
+    Missing,
     TooLarge,
     Malformed,
     UnknownIssuer,
@@ -54,6 +56,7 @@ impl Rejected {
     /// The word for records.
     pub fn reason(self) -> &'static str {
         match self {
+            Self::Missing => "no_token",
             Self::TooLarge => "token_too_large",
             Self::Malformed => "token_malformed",
             Self::UnknownIssuer => "token_unknown_issuer",

@@ -1,0 +1,190 @@
+//! What libpq can do from version 18 on: TLS without a request, and tokens by
+//! SASL OAUTHBEARER.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::certificate::{self, DAY};
+use super::client_tls::{handshake, works};
+use super::common::pki::Pki;
+use super::common::{Cluster, Proxy, eventually, new_password, repository, venv};
+use super::token::{ISSUER, Issuer};
+
+/// Every one at hand: that of Postgres 18, and that of psycopg.
+fn libraries() -> Vec<PathBuf> {
+    let entries = |directory: PathBuf| {
+        let entries = std::fs::read_dir(directory).into_iter().flatten();
+        entries.flatten().map(|entry| entry.path())
+    };
+    let environment = venv("python").ancestors().nth(2).map(PathBuf::from);
+    let of_psycopg = entries(environment.expect("an environment").join("lib"))
+        .flat_map(|python| entries(python.join("site-packages/psycopg_binary.libs")))
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with("libpq-"))
+        });
+    let of_postgres = repository().join(".cache/postgres18/lib/libpq.so.5");
+    let found: Vec<PathBuf> = std::iter::once(of_postgres)
+        .filter(|path| path.exists())
+        .chain(of_psycopg)
+        .collect();
+    assert!(!found.is_empty(), "no libpq 18: scripts/setup.sh");
+    found
+}
+
+/// What came of each connection string.
+async fn connect(libpq: &PathBuf, token: Option<&str>, dsns: &[&str]) -> Vec<Value> {
+    let mut program = Command::new(venv("python"));
+    program
+        .arg(repository().join("tests/python/libpq.py"))
+        .arg(libpq)
+        .args(dsns)
+        .envs(token.map(|token| ("PGVALET_TEST_TOKEN", token)))
+        .stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || program.output());
+    let output = output.await.expect("no panic").expect("python runs");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let said = String::from_utf8(output.stdout).expect("text");
+    said.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+fn verified(proxy: &Proxy, cluster: &Cluster, database: &str) -> String {
+    let host = "host=localhost hostaddr=127.0.0.1 sslmode=verify-full";
+    let ca = cluster.ca();
+    format!(
+        "{} {host} sslrootcert={}",
+        proxy.dsn(database),
+        ca.display()
+    )
+}
+
+async fn denials(proxy: &Proxy, reasons: &[&str]) {
+    eventually(
+        "every denial is recorded",
+        Duration::from_secs(5),
+        || async {
+            let denied = proxy.audit_of("session.deny");
+            let found: Vec<&str> = denied.iter().filter_map(|r| r["reason"].as_str()).collect();
+            (found == reasons).then_some(())
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_by_oauthbearer() {
+    let (cluster, issuer) = (Cluster::start().await, Issuer::new());
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let own = cluster.ca().parent().expect("a directory").to_owned();
+    let own = own.display();
+    let discovery = format!("{ISSUER}/.well-known/openid-configuration");
+    for libpq in libraries() {
+        let proxy = Proxy::with_one_database(&cluster.secret("app_user", &password), "")
+            .client(&issuer.rule(", method = \"oauthbearer\""))
+            .listen(&format!(
+                "tls = \"require\"\ncertificate = \"{own}/server.crt\"\nkey = \"{own}/server.key\""
+            ))
+            .start()
+            .await;
+        let dsn = |issuer: &str| {
+            let oauth = format!("require_auth=oauth oauth_client_id=shop oauth_issuer={issuer}");
+            format!("{} {oauth}", verified(&proxy, &cluster, "app"))
+        };
+        // Told where the issuer says where tokens are to be had, libpq asks for one
+        // at once; told the issuer alone, it has pgvalet say where that is, and
+        // comes a second time.
+        let (at_once, after) = (dsn(&discovery), dsn(ISSUER));
+        let good = issuer.good();
+        let said = connect(&libpq, Some(&good), &[&at_once, &after]).await;
+        for said in &said {
+            assert_eq!(*said, json!({ "user": "app_user", "asked": [discovery] }));
+        }
+        for start in proxy.audit_seen("session.start").await {
+            let identity = &start["identity"];
+            assert_eq!(identity["method"], "token");
+            assert_eq!(identity["subject"], "system:serviceaccount:shop:api");
+            assert_eq!(identity["issuer"], ISSUER);
+            assert!(start["tls"].is_string(), "{start}");
+        }
+        assert_eq!(proxy.audit_of("session.start").len(), 2);
+
+        let old = issuer.token(|c| c["exp"] = json!(1_000_000));
+        let said = connect(&libpq, Some(&old), &[&at_once]).await.remove(0);
+        let refused = said["refused"].as_str().expect("refused");
+        assert!(refused.contains("access denied"), "{refused}");
+        // An issuer that the client does not expect gets nothing from it.
+        let other = dsn("https://issuer.example");
+        let said = connect(&libpq, Some(&good), &[&other]).await.remove(0);
+        let refused = said["refused"].as_str().expect("refused");
+        assert!(refused.contains("oauth_issuer"), "{refused}");
+        assert_eq!(said["asked"], json!([]));
+        let signature = good.rsplit('.').next().expect("three parts");
+        assert!(!proxy.log().contains(signature), "the token is in the log");
+        denials(&proxy, &["no_token", "token_expired", "no_token"]).await;
+    }
+}
+
+/// `sslnegotiation=direct`: the first byte is TLS, and ALPN says what for.
+#[tokio::test(flavor = "multi_thread")]
+async fn direct_tls() {
+    let (cluster, pki) = (Cluster::start().await, Pki::new());
+    let orders = pki.client("spiffe://example.org/orders", DAY);
+    let other = pki.client("cn:orders", DAY);
+    let proxy = certificate::proxy(&cluster, &pki).await;
+    let direct = |database: &str, more: &str| {
+        let verified = verified(&proxy, &cluster, database);
+        format!("{verified} sslnegotiation=direct {more}")
+    };
+    let shown = |certificate: &super::common::pki::ClientCertificate| {
+        let (file, key) = (certificate.certificate.display(), certificate.key.display());
+        format!("sslcertmode=require sslcert={file} sslkey={key}")
+    };
+    for libpq in libraries() {
+        let good = [direct("open", ""), direct("spiffe", &shown(&orders))];
+        for said in connect(&libpq, None, &[&good[0], &good[1]]).await {
+            assert_eq!(said["user"], "app_user", "{said}");
+        }
+        let wrong = [direct("spiffe", ""), direct("spiffe", &shown(&other))];
+        for said in connect(&libpq, None, &[&wrong[0], &wrong[1]]).await {
+            let refused = said["refused"].as_str().expect("refused");
+            assert!(refused.contains("access denied"), "{refused}");
+        }
+    }
+    // Names are compared as a whole, and the client is told that it is no name.
+    let before = proxy.audit_of("session.deny").len();
+    let names: [&[&[u8]]; 4] = [
+        &[b"postgresql2"],
+        &[b"PostgreSQL"],
+        &[b"postgres"],
+        &[b"h2", b"http/1.1"],
+    ];
+    for alpn in names {
+        let refused = handshake(&proxy, &cluster.ca(), alpn, true).await.err();
+        let refused = refused.unwrap_or_else(|| panic!("{alpn:?} was let in"));
+        assert!(
+            refused.to_string().contains("NoApplicationProtocol"),
+            "{refused}"
+        );
+    }
+    eventually("each is recorded", Duration::from_secs(5), || async {
+        let denied = proxy.audit_of("session.deny");
+        let of_tls = denied[before..].iter().filter(|r| r["reason"] == "tls");
+        (of_tls.count() == names.len()).then_some(())
+    })
+    .await;
+    let mut ours = handshake(&proxy, &cluster.ca(), &[b"postgresql"], true)
+        .await
+        .expect("TLS");
+    assert_eq!(ours.get_ref().1.alpn_protocol(), Some(&b"postgresql"[..]));
+    assert!(
+        !works(&mut ours, true).await,
+        "there is no database \"app\""
+    );
+}
