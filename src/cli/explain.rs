@@ -11,6 +11,7 @@ use nix::unistd::User;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::{Failure, table};
 use crate::access::{Account, Certificate, Decision, Evidence, Policy, Request};
@@ -21,7 +22,8 @@ use crate::net::{ClientTrust, Peer};
 #[command(after_help = "Examples:\n  \
     pgvalet explain --database orders --from 10.0.0.7 --user api\n  \
     pgvalet explain --database orders --unix-user settlement\n  \
-    pgvalet explain --database orders --from 10.0.0.7 --certificate client.pem --json\n\n\
+    pgvalet explain --database orders --from 10.0.0.7 --certificate client.pem --json\n  \
+    pgvalet explain --database orders --from 10.0.0.7 --token token.jwt\n\n\
     Exit codes: 0 let in, 1 denied")]
 pub(super) struct Args {
     /// The database that is asked for
@@ -48,6 +50,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
 
+    /// What the client presents as its password: a JWT, or an RDS
+    /// authentication token. Whoever vouches for it is asked
+    #[arg(long, value_name = "FILE")]
+    token: Option<PathBuf>,
+
     /// The moment to decide for, RFC 3339; else now
     #[arg(long, value_name = "TIME")]
     at: Option<DateTime<Utc>>,
@@ -57,15 +64,23 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    let (evidence, note) = evidence(args, config)?;
+pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    let (mut evidence, mut note) = evidence(args, config)?;
+    let policy = Policy::new(config, None);
+    if let Some(path) = &args.token {
+        let token = Zeroizing::new(fs::read_to_string(path)?);
+        if let Err(rejected) = policy.examine(token.trim(), &mut evidence).await {
+            let said = format!("the token counts for nothing: {}", rejected.reason());
+            note = Some(note.map_or(said.clone(), |note| format!("{note}\n{said}")));
+        }
+    }
     let request = Request {
         evidence: &evidence,
         database: &args.database,
         user: &args.user,
         now: args.at.unwrap_or_else(Utc::now),
     };
-    let decision = Policy::new(config, None).decide(&request);
+    let decision = policy.decide(&request);
     if args.json {
         let value = as_json(&decision, &request, note.as_deref());
         writeln!(out, "{value:#}")?;

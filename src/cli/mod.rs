@@ -177,7 +177,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         }
         Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),
         Command::Audit(command) => audit::run(command, || load(cli), out),
-        Command::Explain(args) => explain::run(args, &load(cli)?, out),
+        Command::Explain(args) => block_on(explain::run(args, &load(cli)?, out)),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
         Command::Refresh(args) => block_on(refresh::run(args, &load(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),

@@ -26,6 +26,8 @@ mod value;
 
 pub use engine::{Ending, PATIENCE, Rotator};
 pub use error::{RotationError, SqlError};
+#[cfg(test)]
+pub(crate) use password::Stated;
 pub use plan::{Plan, Strategy};
 pub use preview::Preview;
 pub use report::{Listener, Step, StepOutcome, StepReport};

@@ -167,6 +167,21 @@ impl Credential {
 mod tests {
     use super::*;
 
+    /// Compiles only while the types have no Debug: with one, both
+    /// implementations fit, and the name is ambiguous.
+    #[test]
+    fn secrets_cannot_be_printed() {
+        trait NoDebug<Which> {
+            fn holds() {}
+        }
+        struct Otherwise;
+        impl<T> NoDebug<()> for T {}
+        impl<T: std::fmt::Debug> NoDebug<Otherwise> for T {}
+        <Password as NoDebug<_>>::holds();
+        <Credential as NoDebug<_>>::holds();
+        <crate::rotation::Stated as NoDebug<_>>::holds();
+    }
+
     fn parse(text: &str) -> Result<Credential, MalformedSecret> {
         let value = SecretValue {
             arn: "arn:aws:secretsmanager:local:000000000000:secret:a-AbCdEf".into(),

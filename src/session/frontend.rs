@@ -33,7 +33,7 @@ pub(super) struct Frontend {
     rest: usize,
     rest_is_dropped: bool,
     /// They are those of a text that is too long to wait for.
-    text: Option<Tail>,
+    text: Option<Box<Tail>>,
     /// Extended-protocol messages were sent and no Sync after them.
     pub batch_open: bool,
     /// It holds the unnamed statement that its messages mean.

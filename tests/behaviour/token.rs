@@ -6,6 +6,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
+use super::common::cli::pgvalet;
 use super::common::client::told;
 use super::common::{Cluster, Proxy, connect, eventually, new_password};
 use super::raw::{Raw, message, sqlstate, tags};
@@ -213,4 +214,42 @@ async fn a_session_may_end_with_its_token() {
     let ended = proxy.audit_seen("session.end").await;
     assert_eq!(ended[0]["sqlstate"], "57P01", "{ended:?}");
     assert_eq!(staying.value("select 1").await, "1");
+}
+
+/// `pgvalet explain` with a token: what a client that presents it would get.
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_looks_at_a_token() {
+    let issuer = Issuer::new();
+    let proxy = Proxy::builder()
+        .database("app", "secret = \"app\"")
+        .client(&issuer.rule(""))
+        .prepare();
+    let ask = |token: &str| {
+        let file = proxy.directory().join("token");
+        std::fs::write(&file, format!("{token}\n")).expect("written");
+        let file = file.display().to_string();
+        let args = ["explain", "--database", "app", "--from", "10.0.0.7"];
+        let output = pgvalet(
+            &proxy.config(),
+            &[&args[..], &["--token", &file]].concat(),
+            "",
+        );
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!said.contains(token), "the token is shown: {said}");
+        (output.status.code(), said)
+    };
+    let (code, said) = ask(&issuer.good());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("let in as \"shop\" by rule 1"), "{said}");
+    let old = issuer.token(|c| c["exp"] = json!(c["exp"].as_u64().expect("a time") - 6000));
+    let other = issuer.token(|c| c["sub"] = json!("system:serviceaccount:bank:api"));
+    for (token, why) in [
+        (old, "the token counts for nothing: token_expired"),
+        (Issuer::new().good(), "token_"),
+        (other, "system:serviceaccount:bank:api"),
+    ] {
+        let (code, said) = ask(&token);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(why), "{why:?} is missing in: {said}");
+    }
 }

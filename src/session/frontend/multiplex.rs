@@ -71,7 +71,7 @@ impl Multiplex<'_> {
             return Step::Wait;
         }
         self.front.watch.note(suspicion.as_deref(), whole);
-        self.front.text = (!whole).then(|| Tail::behind(HEADER));
+        self.front.text = (!whole).then(|| Box::new(Tail::behind(HEADER)));
         self.prepared.unnamed = None;
         Step::Pass
     }
@@ -185,7 +185,7 @@ impl Multiplex<'_> {
             return Step::Wait;
         }
         self.front.watch.note(suspicion.as_deref(), complete);
-        self.front.text = (!complete).then(|| Tail::behind(HEADER + 1));
+        self.front.text = (!complete).then(|| Box::new(Tail::behind(HEADER + 1)));
         self.front.unnamed_turn += 1;
         self.front.unnamed_in_batch = true;
         self.prepared.unnamed = Some(self.unnamed());
