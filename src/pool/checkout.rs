@@ -37,6 +37,9 @@ pub enum CheckoutError {
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that a client may have.
+/// How long a new generation takes over one connection at a time.
+const GENTLE: Duration = Duration::from_secs(1);
+
 enum Lent {
     Proven(Lease),
     /// It was idle for longer than `server_check_delay`.
@@ -225,18 +228,17 @@ impl Pool {
         // With logins failing, what still works is worth keeping.
         let good = matches!(state.health, Health::Good) || state.lingering;
         let worn = good && connection.server.opened_at.elapsed() > lifetime && !lifetime.is_zero();
-        // While a new generation takes over, at most a few connections are
-        // away at a time: with clients waiting, the others work on.
-        let old = good
-            && !state.is_current(&connection.generation)
-            && (state.waiters.is_empty() || state.closing < self.database.login_concurrency);
+        // While a new generation takes over, few connections are away at a
+        // time, and the others work on.
+        let old = good && !state.is_current(&connection.generation);
+        let replaced = old && state.closing + state.opening < self.at_once(state);
         // Of the reserve, or of a pool that keeps nothing.
         let surplus =
             state.waiters.is_empty() && (state.lingering || state.open > self.database.pool_size);
         // Where clients asked for a primary or a standby, it must still be one.
         let changed = connection.generation.target.attrs != SessionAttrs::Any
             && connection.server.has_changed_role();
-        if dead || worn || old || surplus || changed {
+        if dead || worn || replaced || surplus || changed {
             self.retire(state, connection);
             return self.open_for_waiters(state);
         }
@@ -261,6 +263,22 @@ impl Pool {
         }
         connection.idle_since = self.seconds();
         state.idle.push(connection);
+        if old {
+            self.start_replacing(state);
+        }
+    }
+
+    /// How many connections may be away at a time because a new generation
+    /// takes over. A login costs the server more than many transactions do, so
+    /// that a burst of them is felt by everybody: first it goes gently, but a
+    /// large pool, or a server far away, is not to take long either.
+    fn at_once(&self, state: &State) -> usize {
+        let current = state.current.as_ref();
+        let since = current.and_then(|g| g.proven_at.elapsed().ok());
+        match since {
+            Some(since) if since < GENTLE => 1,
+            _ => self.database.login_concurrency,
+        }
     }
 
     fn hand_over_slot(
