@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pgvalet::secret::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, EmbeddedStore, SecretId, SecretStore, VersionId, Which,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, EmbeddedStore, SecretId, SecretStore, StoreError,
+    VersionId, Which,
 };
 use zeroize::Zeroizing;
 
@@ -155,6 +156,31 @@ impl World {
         put.await.expect("put")
     }
 
+    /// What RotateSecret does for a function that is to fill the version later:
+    /// AWSPENDING has no value. Written straight into the store's file, since
+    /// the proxy itself would do a rotation that was asked for.
+    fn reserve(&self, subject: &Subject) {
+        let file = self.proxy.directory().join("store.db");
+        let file = rusqlite::Connection::open(file).expect("the store's file");
+        file.busy_timeout(PATIENCE).expect("patient");
+        let (token, name) = (uuid::Uuid::new_v4(), subject.name);
+        let sql = format!(
+            "BEGIN IMMEDIATE;
+             INSERT INTO version (secret, token, created)
+                 SELECT id, '{token}', changed FROM secret WHERE name = '{name}';
+             INSERT OR REPLACE INTO label (secret, name, version)
+                 SELECT secret, 'AWSPENDING', id FROM version WHERE token = '{token}';
+             COMMIT"
+        );
+        file.execute_batch(&sql).expect("reserved");
+    }
+
+    async fn assert_reserved(&self, subject: &Subject) {
+        let which = Which::Stage(AWSPENDING.to_owned());
+        let value = self.store.get(&subject.id(), &which).await;
+        assert!(matches!(value, Err(StoreError::NotFound(_))), "a value");
+    }
+
     async fn alter(&self, user: &str, password: &str) {
         let sql = format!("alter role \"{user}\" password '{password}'");
         self.rotator.batch_execute(&sql).await.expect("altered");
@@ -229,6 +255,13 @@ async fn stopped_at_every_step(programs: Option<Duration>) {
     let (mut world, mut subjects) = World::new(programs).await;
     world.nobody_notices("before anything", &subjects).await;
 
+    // RotateSecret: AWSPENDING has no value.
+    for s in &subjects {
+        world.reserve(s);
+        world.assert_reserved(s).await;
+    }
+    world.nobody_notices("RotateSecret", &subjects).await;
+
     // createSecret: AWSPENDING has a value that Postgres does not know.
     let mut pending = Vec::new();
     for s in &subjects {
@@ -285,10 +318,13 @@ async fn stopped_at_every_step(programs: Option<Duration>) {
         }
     }
 
-    // Somebody puts a version by hand into all of this, and gives Postgres its
-    // password only later.
+    // Somebody puts a version by hand into a rotation that has just been asked
+    // for, and gives Postgres its password only later: AWSCURRENT does not log
+    // in, and there is nothing in AWSPENDING.
     let mut by_hand = Vec::new();
     for s in &subjects {
+        world.reserve(s);
+        world.assert_reserved(s).await;
         let password = new_password();
         let version = world.put(s, AWSCURRENT, s.next_user(), &password).await;
         by_hand.push((version, password));
