@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
 use super::common::client::told;
 use super::common::{Cluster, Proxy, ProxyBuilder, connect, eventually, new_password};
 
@@ -83,6 +86,56 @@ async fn an_unverified_server_gets_no_credential() {
             .matches("connection authenticated: identity=\"r")
             .count();
         assert_eq!(authenticated, 0, "{more}");
+    }
+}
+
+/// Stands between proxy and Postgres, and puts `stuffed` behind the server's
+/// consent to TLS (CVE-2021-23222); its port.
+async fn in_the_middle(cluster: &Cluster, stuffed: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let server = ("127.0.0.1", cluster.port);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(server).await.expect("a server");
+                let mut request = [0; 8];
+                client.read_exact(&mut request).await.expect("SSLRequest");
+                server.write_all(&request).await.expect("asked");
+                assert_eq!(server.read_u8().await.expect("an answer"), b'S');
+                let consent = [b"S", stuffed].concat();
+                client.write_all(&consent).await.expect("answered");
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stuffed_before_the_handshake_is_not_believed() {
+    let cluster = Cluster::start().await;
+    let ca = cluster.ca().display().to_string();
+    // AuthenticationOk, a parameter, ReadyForQuery: a login, if it were read as one.
+    let stuffed = b"R\0\0\0\x08\0\0\0\0S\0\0\0\x08a\0b\0Z\0\0\0\x05I";
+    for (stuffed, trusted) in [(&b""[..], true), (stuffed, false)] {
+        let port = in_the_middle(&cluster, stuffed).await;
+        let more = format!(
+            "host = \"127.0.0.1:{port}\"\ntls = \"verify-full\"\ntls_ca = \"{ca}\"\n\
+             pool_wait_timeout = \"3s\""
+        );
+        let proxy = to(&cluster, &more).await.start_unready().await;
+        if trusted {
+            assert_eq!(proxy.connect("app").await.value("select 1").await, "1");
+            continue;
+        }
+        let error = connect(&proxy.dsn("app")).await.map(|_| ());
+        let (sqlstate, ..) = told(&error.expect_err("no server"));
+        assert!(["08006", "57P03"].contains(&&*sqlstate), "{sqlstate}");
+        let log = proxy.log();
+        assert!(log.contains("TLS with 127.0.0.1"), "{log}");
+        let failed = proxy.audit_seen("server.fail").await;
+        assert_eq!(failed[0]["database"], "app", "{failed:?}");
     }
 }
 
