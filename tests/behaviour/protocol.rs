@@ -237,6 +237,35 @@ async fn prepared_statements_outlive_the_lease_they_were_made_in() {
     }
 }
 
+/// A table changes under a statement that several clients share. The one that
+/// runs into it is told what Postgres tells, once; whoever parses the text
+/// afresh from then on gets a plan of the table as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_of_another_shape_is_made_anew() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_mode = \"transaction\"\npool_size = 1").await;
+    cluster
+        .execute("create table shape (a int); insert into shape values (1); grant all on shape to public")
+        .await;
+    let (first, second) = (proxy.connect("app").await, proxy.connect("app").await);
+    let text = "select * from shape";
+    let old = first.prepare(text).await.expect("prepared");
+    second.query(text, &[]).await.expect("the same text");
+    assert_eq!(first.query_one(&old, &[]).await.expect("a row").len(), 1);
+    cluster
+        .execute("alter table shape add column b int default 2")
+        .await;
+    let error = first.query_one(&old, &[]).await.expect_err("another shape");
+    assert_eq!(told(&error).0, "0A000");
+    for _ in 0..4 {
+        for session in [&first, &second] {
+            let new = session.prepare(text).await.expect("prepared again");
+            let row = session.query_one(&new, &[]).await.expect("the new shape");
+            assert_eq!(row.get::<_, i32>(1), 2);
+        }
+    }
+}
+
 /// With one server connection, a transaction keeps it and others wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_stays_on_its_server_connection() {
