@@ -9,8 +9,9 @@ pub(super) fn is_white(byte: u8) -> bool {
 
 /// Each comment becomes a space. What stands in quotes of any kind is no
 /// comment; quotes that nothing closes are left as they are, because the server
-/// refuses such a text.
-pub(super) fn without_comments(text: &[u8]) -> Cow<'_, [u8]> {
+/// refuses such a text. `escapes`: a backslash in quotes takes the next byte
+/// with it, as with `standard_conforming_strings = off`.
+pub(super) fn without_comments(text: &[u8], escapes: bool) -> Cow<'_, [u8]> {
     let mut out: Option<Vec<u8>> = None;
     let (mut at, mut from) = (0, 0);
     let begins = |b: &u8| matches!(b, b'\'' | b'"' | b'$' | b'-' | b'/');
@@ -24,7 +25,7 @@ pub(super) fn without_comments(text: &[u8]) -> Cow<'_, [u8]> {
             at += length;
             from = at;
         } else {
-            at += quoted(&text[..at], rest);
+            at += quoted(&text[..at], rest, escapes);
         }
     }
     match out {
@@ -59,13 +60,13 @@ fn comment(text: &[u8]) -> Option<usize> {
 
 /// How long the quoted text is that begins here, behind `before`; one byte where
 /// none does.
-fn quoted(before: &[u8], text: &[u8]) -> usize {
+fn quoted(before: &[u8], text: &[u8], escapes: bool) -> usize {
     let in_word = |bytes: &[u8]| bytes.last().is_some_and(|b| is_word(*b));
     match text[0] {
         b'"' => memchr::memchr(b'"', &text[1..]).map_or(text.len(), |end| end + 2),
         b'\'' => {
-            // Only E'…' has backslashes, unless the server is told otherwise.
-            let escapes = matches!(before, [word @ .., b'e' | b'E'] if !in_word(word));
+            // E'…' has them whatever the server was told.
+            let escapes = escapes || matches!(before, [word @ .., b'e' | b'E'] if !in_word(word));
             let mut at = 1;
             // A doubled quote ends one text and begins the next, which is as
             // good, but for what a backslash means there.
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> String {
-        String::from_utf8(without_comments(text.as_bytes()).into_owned()).unwrap()
+        String::from_utf8(without_comments(text.as_bytes(), false).into_owned()).unwrap()
     }
 
     #[test]
@@ -131,6 +132,8 @@ mod tests {
         }
         // Not what it looks like.
         assert_eq!(of("select '\\'-- a"), "select '\\' ");
+        let text = b"select '\\'-- a'";
+        assert_eq!(&*without_comments(text, true), text);
         assert_eq!(of("select a$b$ -- $b$"), "select a$b$  ");
         assert_eq!(of("select $1 -- $1"), "select $1  ");
         assert_eq!(of("select some'--' -- a"), "select some'--'  ");

@@ -95,32 +95,39 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
 }
 
 fn look(text: &[u8]) -> Option<Box<Suspicion>> {
-    let has = |words: &Option<AhoCorasick>, text| words.as_ref().is_some_and(|w| w.is_match(text));
-    let noteworthy = has(&NOTEWORTHY, text);
+    let noteworthy = NOTEWORTHY.as_ref().is_some_and(|w| w.is_match(text));
     if !noteworthy && !sets(text) {
         return None;
     }
-    let text = &*without_comments(text);
-    let (sets, words) = (sets(text), noteworthy && has(&SUSPICIOUS, text));
-    if !sets && !words {
-        return None;
-    }
     let mut suspicion = Suspicion::default();
+    read(&without_comments(text, false), &mut suspicion);
+    if text.contains(&b'\\') {
+        // Where quotes end, and so what is a comment, depends on
+        // standard_conforming_strings, which this very text may change.
+        read(&without_comments(text, true), &mut suspicion);
+        suspicion.custom.sort_unstable();
+        suspicion.custom.dedup();
+    }
+    (suspicion != Suspicion::default()).then(|| Box::new(suspicion))
+}
+
+/// Adds what a text without comments gives reason to suspect.
+fn read(text: &[u8], suspicion: &mut Suspicion) {
+    let words = SUSPICIOUS.as_ref().is_some_and(|w| w.is_match(text));
     let is = |pattern: &Option<Regex>| pattern.as_ref().is_some_and(|p| p.is_match(text));
     if words {
-        suspicion.ask = is(&STATE);
-        suspicion.listen = is(&LISTEN);
-        set_config(text, &mut suspicion);
+        suspicion.ask |= is(&STATE);
+        suspicion.listen |= is(&LISTEN);
+        set_config(text, suspicion);
     }
-    if sets {
-        suspicion.local_set = is(&LOCAL_SET);
+    if sets(text) {
+        suspicion.local_set |= is(&LOCAL_SET);
         if let Some(pattern) = &*CUSTOM_SET {
             for found in pattern.captures_iter(text) {
                 suspicion.custom.extend(name(&found[1]));
             }
         }
     }
-    (suspicion != Suspicion::default()).then(|| Box::new(suspicion))
 }
 
 /// A SET stands at the beginning, or behind a semicolon.
@@ -248,6 +255,8 @@ mod tests {
             "set /* the */ app.tenant = 'x'",
             "\u{b}set app.tenant = 'x'",
             "select '--'; /* ; */ set app.tenant = 'x'",
+            // One statement more or less, by standard_conforming_strings.
+            r"select '\'; /*'; set app.tenant = 'x'; -- */",
         ] {
             let custom = of(text).custom;
             assert!(custom.len() == 1 && &*custom[0] == "app.tenant", "{text}");
