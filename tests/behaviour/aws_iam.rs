@@ -142,16 +142,7 @@ async fn a_role_is_let_in_and_nobody_else() {
         assert!(said.contains("access denied"), "{said}");
     }
     let wanted: Vec<&str> = bad.iter().map(|(reason, _, _)| *reason).collect();
-    eventually(
-        "every denial is recorded",
-        Duration::from_secs(5),
-        || async {
-            let denied = proxy.audit_of("session.deny");
-            let found: Vec<&str> = denied.iter().filter_map(|r| r["reason"].as_str()).collect();
-            (found == wanted).then_some(())
-        },
-    )
-    .await;
+    proxy.wait_denied(&wanted).await;
     let asked = bad.iter().filter(|(_, _, asked)| *asked).count();
     assert_eq!(sts.asked(), 1 + asked);
     for request in sts.requests() {

@@ -3,14 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 
 use super::certificate::{DAY, proxy};
 use super::common::pki::{ClientCertificate, Pki};
-use super::common::{Cluster, Proxy, eventually, repository, venv};
+use super::common::{Cluster, Proxy, repository, venv};
 use super::drivers::{JDBC, installed};
 
 const ORDERS: &str = "spiffe://example.org/orders";
@@ -49,16 +48,7 @@ async fn lines(mut command: Command) -> Vec<String> {
 
 /// The one that was let in, and the reasons why others were not.
 async fn recorded(proxy: &Proxy, reasons: &[&str]) {
-    eventually(
-        "every denial is recorded",
-        Duration::from_secs(5),
-        || async {
-            let denied = proxy.audit_of("session.deny");
-            let found: Vec<&str> = denied.iter().filter_map(|r| r["reason"].as_str()).collect();
-            (found == reasons).then_some(())
-        },
-    )
-    .await;
+    proxy.wait_denied(reasons).await;
     for record in proxy.audit_seen("session.start").await {
         let identity: &Value = &record["identity"];
         assert_eq!(record["client"], "by-spiffe");

@@ -64,19 +64,6 @@ fn verified(proxy: &Proxy, cluster: &Cluster, database: &str) -> String {
     )
 }
 
-async fn denials(proxy: &Proxy, reasons: &[&str]) {
-    eventually(
-        "every denial is recorded",
-        Duration::from_secs(5),
-        || async {
-            let denied = proxy.audit_of("session.deny");
-            let found: Vec<&str> = denied.iter().filter_map(|r| r["reason"].as_str()).collect();
-            (found == reasons).then_some(())
-        },
-    )
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_by_oauthbearer() {
     let (cluster, issuer) = (Cluster::start().await, Issuer::new());
@@ -127,7 +114,9 @@ async fn a_token_by_oauthbearer() {
         assert_eq!(said["asked"], json!([]));
         let signature = good.rsplit('.').next().expect("three parts");
         assert!(!proxy.log().contains(signature), "the token is in the log");
-        denials(&proxy, &["no_token", "token_expired", "no_token"]).await;
+        proxy
+            .wait_denied(&["no_token", "token_expired", "no_token"])
+            .await;
     }
 }
 

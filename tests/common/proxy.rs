@@ -239,6 +239,17 @@ impl Proxy {
     }
 
     /// Waits until a version is the one that new logins use.
+    /// Waits until so many clients were denied, and for these reasons.
+    pub async fn wait_denied(&self, reasons: &[&str]) {
+        let what = format!("denials are recorded: {reasons:?}");
+        eventually(&what, Duration::from_secs(5), || async {
+            let denied = self.audit_of("session.deny");
+            let found: Vec<&str> = denied.iter().filter_map(|r| r["reason"].as_str()).collect();
+            (found == reasons).then_some(())
+        })
+        .await;
+    }
+
     pub async fn wait_in_force(&self, secret: &str, version: &str) {
         let labels = [
             format!("secret=\"{secret}\""),

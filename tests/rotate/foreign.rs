@@ -2,10 +2,26 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::common::{Cluster, eventually, new_password};
 use super::scene::{Scene, errors};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Puts AWSPENDING on another version as soon as pgvalet's ALTER ROLE waits for
+/// a lock.
+async fn take_the_label(scene: &Scene, value: &Value) {
+    let watcher = scene.cluster.superuser().await;
+    let waiting = "select count(*) from pg_stat_activity
+                   where wait_event_type = 'Lock' and query like 'ALTER ROLE%PASSWORD%'";
+    eventually("ALTER ROLE waits", Duration::from_secs(20), || async {
+        (watcher.value(waiting).await == "1").then_some(())
+    })
+    .await;
+    let args = ["--stage", "AWSPENDING", "--token", TOKEN];
+    scene.put(&value.to_string(), &args);
+}
 
 /// It takes AWSPENDING while pgvalet's ALTER ROLE is under way. pgvalet must not
 /// move AWSCURRENT, and must leave a password in force that is under a label,
@@ -22,15 +38,7 @@ async fn who_loses_the_label_makes_way() {
     value["password"] = password.as_str().into();
 
     let other = async {
-        let watcher = scene.cluster.superuser().await;
-        let waiting = "select count(*) from pg_stat_activity
-                       where wait_event_type = 'Lock' and query like 'ALTER ROLE%PASSWORD%'";
-        eventually("ALTER ROLE waits", Duration::from_secs(20), || async {
-            (watcher.value(waiting).await == "1").then_some(())
-        })
-        .await;
-        let args = ["--stage", "AWSPENDING", "--token", TOKEN];
-        scene.put(&value.to_string(), &args);
+        take_the_label(&scene, &value).await;
         holder.batch_execute("ROLLBACK").await.expect("let go");
     };
     let (output, ()) = tokio::join!(scene.rotate(&[]), other);
@@ -68,15 +76,7 @@ async fn what_the_other_rotator_set_is_not_taken_back() {
     value["password"] = password.as_str().into();
     let set = format!("COMMIT; ALTER ROLE app_user PASSWORD '{password}'");
     let other = async {
-        let watcher = scene.cluster.superuser().await;
-        let waiting = "select count(*) from pg_stat_activity
-                       where wait_event_type = 'Lock' and query like 'ALTER ROLE%PASSWORD%'";
-        eventually("ALTER ROLE waits", Duration::from_secs(20), || async {
-            (watcher.value(waiting).await == "1").then_some(())
-        })
-        .await;
-        let args = ["--stage", "AWSPENDING", "--token", TOKEN];
-        scene.put(&value.to_string(), &args);
+        take_the_label(&scene, &value).await;
         // Postgres refuses the one that waited: the row has changed.
         holder.batch_execute(&set).await.expect("set");
     };
