@@ -159,9 +159,11 @@ impl Search {
                 let pace = Pace::new(self.grace, now);
                 match &mut self.phase {
                     Phase::Steady => Action::Rest,
-                    Phase::Proving { version, pace: old } => {
-                        *old = pace;
-                        Action::Probe(version.clone(), Standing::Current)
+                    // It may be another version by now that has to be proved:
+                    // what is observed next says which.
+                    Phase::Proving { .. } => {
+                        self.phase = Phase::Steady;
+                        Action::Rest
                     }
                     Phase::Seeking { .. } => self.new_round(pace),
                 }

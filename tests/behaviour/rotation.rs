@@ -253,6 +253,14 @@ async fn a_wrong_new_version_is_not_adopted() {
     .await;
     // Longer than a server connection lives: new logins were needed.
     tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!used_versions(&proxy).await.contains(&version));
+    // The correction is seen, though the version in force works and nobody
+    // fails: it is not the wrong one that is tried again and again.
+    let right = new_password();
+    cluster.create_role("app_user_clone", &right).await;
+    let right = cluster.secret("app_user_clone", &right);
+    let right = proxy.secret_put("app", &right).await;
+    proxy.wait_in_force("app", &right).await;
     let (_, errors) = load.finish().await;
     assert!(errors.is_empty(), "{errors:#?}");
     assert!(!used_versions(&proxy).await.contains(&version));

@@ -74,10 +74,15 @@ fn a_new_current_version_is_proved_beside_the_one_in_force() {
         is_pause(&pause, OPEN_PAUSE / 2, OPEN_PAUSE * 2),
         "{pause:?}"
     );
-    let news = search.step(Event::News, now + GRACE);
-    assert_eq!(news, probe("2", Standing::Current));
-    let pause = search.step(Event::Judged(Verdict::Refused), now + GRACE);
-    assert!(is_pause(&pause, Duration::ZERO, FIRST_PAUSE), "{pause:?}");
+    // Of the same version, or by another one that takes its place.
+    for version in ["2", "3"] {
+        assert_eq!(search.step(Event::News, now + GRACE), Action::Rest);
+        let now_current = observed(Some("1"), Some(version), false);
+        let news = search.step(now_current, now + GRACE);
+        assert_eq!(news, probe(version, Standing::Current));
+        let pause = search.step(Event::Judged(Verdict::Refused), now + GRACE);
+        assert!(is_pause(&pause, Duration::ZERO, FIRST_PAUSE), "{pause:?}");
+    }
 }
 
 #[test]
