@@ -166,11 +166,17 @@ impl Replies {
         }
     }
 
+    /// Whether the server owes the client the end of a batch, be it one whose
+    /// COPY data it waits for.
+    pub fn owes_a_batch(&self) -> bool {
+        self.batches > 0
+    }
+
     /// Whether a batch before the current one is not through: it may still
     /// fail, and leave behind a failed transaction. Once the server waits for
     /// COPY data, nothing but that gets it any further.
     pub fn batch_pending(&self) -> bool {
-        self.batches > 0 && !self.copying_in
+        self.owes_a_batch() && !self.copying_in
     }
 
     /// Whether a batch before the current one may still change what is

@@ -128,6 +128,24 @@ async fn many_that_listen_cost_one_connection() {
     );
 }
 
+/// UNLISTEN on a connection that has to be given the client's settings first.
+#[tokio::test(flavor = "multi_thread")]
+async fn unlisten_counts_on_a_connection_with_other_settings() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 2").await;
+    let mut client = listening(&proxy, &["news"]).await;
+    listeners(&proxy, 1).await;
+    // The only connection beside the one that listens.
+    let other = proxy.connect("app").await;
+    for sql in ["set work_mem = '7MB'", "select 1"] {
+        other.batch_execute(sql).await.expect("its own settings");
+    }
+    assert_eq!(tags(&client.ask(&query("unlisten *")).await), "CZ");
+    listeners(&proxy, 0).await;
+    other.batch_execute("notify news, 'x'").await.expect("sent");
+    assert_eq!(tags(&client.ask(&query("select 1")).await), "TDCZ");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn listen_and_unlisten_are_transactional() {
     let cluster = Cluster::start().await;

@@ -95,7 +95,8 @@ impl Multiplex<'_> {
         if self.replies.batch_pending() {
             return true;
         }
-        if self.replies.is_empty() {
+        // What pgvalet itself asked (settings brought up to date) is in nobody's way.
+        if !self.replies.owes_a_batch() {
             let sql = for_each_channel("LISTEN", &listens.shared);
             Frontend::ask(&sql, self.out.begin(), self.replies, self.prepared);
             self.front.watch.ask = true; // it must not keep on listening
