@@ -12,9 +12,15 @@ use std::time::{Duration, Instant};
 use super::queue::{Receiver, Sender};
 use super::writer::Writer;
 
-/// A write that takes longer shows a disk that blocks: for a while then only
-/// the thread writes, which holds nobody up.
+/// Writes that take longer show a disk that blocks: for a while then only the
+/// thread writes, which holds nobody up.
+///
+/// Two in a row, because one may be slow for want of a processor: on a busy
+/// machine somebody is always interrupted in the middle of a write, and to leave
+/// all others to the thread for that makes it busier still.
 const SLOW: Duration = Duration::from_millis(2);
+/// Longer than any wait for a processor: once is enough.
+const BLOCKED: Duration = Duration::from_millis(100);
 const A_WHILE: Duration = Duration::from_secs(10);
 
 pub(super) struct Desk {
@@ -26,7 +32,28 @@ pub(super) struct Desk {
 struct State {
     /// `None` once the log is closed.
     writer: Option<Writer>,
-    slow_until: Option<Instant>,
+    disk: Disk,
+}
+
+/// How long writes took lately.
+#[derive(Default)]
+struct Disk {
+    /// The last one was slow.
+    slow: bool,
+    /// The thread has it to itself until then.
+    blocks_until: Option<Instant>,
+}
+
+impl Disk {
+    fn blocks(&self, now: Instant) -> bool {
+        self.blocks_until.is_some_and(|until| now < until)
+    }
+
+    fn took(&mut self, time: Duration, now: Instant) {
+        let before = std::mem::replace(&mut self.slow, time > SLOW);
+        let blocks = time > BLOCKED || (self.slow && before);
+        self.blocks_until = blocks.then(|| now + A_WHILE);
+    }
 }
 
 impl Desk {
@@ -34,7 +61,7 @@ impl Desk {
         Self {
             state: Mutex::new(State {
                 writer: Some(writer),
-                slow_until: None,
+                disk: Disk::default(),
             }),
             shared: AtomicBool::new(shared),
         }
@@ -72,7 +99,7 @@ impl Desk {
             Err(TryLockError::WouldBlock) => return,
         };
         let began = Instant::now();
-        if state.slow_until.is_some_and(|until| began < until) {
+        if state.disk.blocks(began) {
             return;
         }
         let Some(writer) = &mut state.writer else {
@@ -80,6 +107,31 @@ impl Desk {
         };
         writer.write(|batch| queue.take(batch));
         let now = Instant::now();
-        state.slow_until = (now - began > SLOW).then(|| now + A_WHILE);
+        state.disk.took(now - began, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_blocks_is_left_to_the_thread_and_a_single_slow_write_is_not() {
+        let now = Instant::now();
+        let ms = Duration::from_millis;
+        let blocks = |times: &[u64]| {
+            let mut disk = Disk::default();
+            for time in times {
+                disk.took(ms(*time), now);
+            }
+            disk.blocks(now + A_WHILE / 2)
+        };
+        assert!(!blocks(&[0, 3, 0, 3, 0]));
+        assert!(!blocks(&[50]));
+        assert!(blocks(&[0, 3, 3]));
+        assert!(blocks(&[101]));
+        let mut disk = Disk::default();
+        disk.took(ms(101), now);
+        assert!(disk.blocks(now + A_WHILE - ms(1)) && !disk.blocks(now + A_WHILE));
     }
 }

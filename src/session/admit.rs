@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{self, timeout, timeout_at};
 use tracing::{debug, info};
@@ -338,11 +337,7 @@ pub(super) async fn refuse(
 ) {
     let mut out = Vec::new();
     write(&mut out);
-    let say = async {
-        stream.write_all(&out).await?;
-        stream.flush().await
-    };
-    let said = timeout(context.handshake_timeout, say).await;
+    let said = timeout(context.handshake_timeout, stream.say(&out)).await;
     if matches!(said, Ok(Ok(()))) {
         hang_up(&mut stream).await;
     }

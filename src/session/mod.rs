@@ -45,7 +45,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::Gauge;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -245,12 +244,8 @@ impl Session {
         }
         message::backend_key_data(&mut out, self.handle.pid.0, self.handle.key);
         message::ready_for_query(&mut out, b'I');
-        let sent = async {
-            stream.write_all(&out).await?;
-            stream.flush().await
-        };
-        sent.await
-            .map(|()| greeted)
+        let sent = stream.say(&out).await;
+        sent.map(|()| greeted)
             .map_err(|_| ClientError::UpstreamLost.into())
     }
 

@@ -30,7 +30,9 @@ async fn slow_clients_do_not_keep_others_out() {
     let (_cluster, proxy) = world().await;
     let mut slow = Vec::new();
     for n in 0..2000 {
-        let mut socket = TcpStream::connect(("127.0.0.1", proxy.port)).await.expect("accepted");
+        let mut socket = TcpStream::connect(("127.0.0.1", proxy.port))
+            .await
+            .expect("accepted");
         let beginning: &[u8] = match n % 3 {
             0 => b"",
             1 => b"\0\0",
@@ -76,7 +78,9 @@ async fn guessed_cancel_keys_cancel_nothing() {
         if guess == *key {
             continue;
         }
-        let mut socket = TcpStream::connect(("127.0.0.1", proxy.port)).await.expect("accepted");
+        let mut socket = TcpStream::connect(("127.0.0.1", proxy.port))
+            .await
+            .expect("accepted");
         let request = [&[0, 0, 0, 16, 4, 0xd2, 0x16, 0x2e][..], pid, &guess].concat();
         socket.write_all(&request).await.expect("sent");
         let mut answer = Vec::new();

@@ -45,16 +45,22 @@ async fn sessions_whose_rule_is_gone_end_between_transactions() {
     let mut idle = Raw::connect(&proxy).await;
     idle.ask(&query("select 1")).await;
     let busy = proxy.connect("app").await;
-    busy.batch_execute("begin; create table kept()").await.expect_err("no rights");
+    busy.batch_execute("begin; create table kept()")
+        .await
+        .expect_err("no rights");
     busy.batch_execute("rollback; begin").await.expect("begun");
-    let local = super::common::connect(&proxy.unix_dsn("app")).await.expect("let in");
+    let local = super::common::connect(&proxy.unix_dsn("app"))
+        .await
+        .expect("let in");
     local.value("select 1").await;
 
     take_the_rule_away(&proxy);
     let last = idle.until(b'E').await;
     assert_eq!(sqlstate(&last).as_deref(), Some("57P01"), "{last:?}");
     // A transaction may finish, and is told then.
-    busy.batch_execute("select 1").await.expect("in its transaction");
+    busy.batch_execute("select 1")
+        .await
+        .expect("in its transaction");
     let _ = busy.batch_execute("commit").await;
     eventually("the busy one is over", PATIENCE, || async {
         busy.is_closed().then_some(())
@@ -98,14 +104,29 @@ async fn explain_says_which_rule_decides_and_why_the_others_do_not() {
     };
     let said = pgvalet_ok(
         &config,
-        &["explain", "--database", "app", "--from", "127.0.0.1", "--user", "api", "--json"],
+        &[
+            "explain",
+            "--database",
+            "app",
+            "--from",
+            "127.0.0.1",
+            "--user",
+            "api",
+            "--json",
+        ],
         "",
     );
     let said: Value = serde_json::from_str(&said).expect("JSON");
     assert!(said.to_string().contains("\"api\""), "{said}");
     for (more, word) in [
-        (&["app", "--from", "127.0.0.1", "--user", "root"][..], "users"),
-        (&["ledger", "--from", "127.0.0.1", "--user", "api"], "databases"),
+        (
+            &["app", "--from", "127.0.0.1", "--user", "root"][..],
+            "users",
+        ),
+        (
+            &["ledger", "--from", "127.0.0.1", "--user", "api"],
+            "databases",
+        ),
         (&["app", "--from", "192.0.2.1", "--user", "api"], "network"),
     ] {
         let denied = ask(more);
