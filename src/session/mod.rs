@@ -144,12 +144,9 @@ impl Admitted {
             refuse(&session.context, self.stream, |out| error.fatal(out)).await;
             return None;
         }
-        let labels = [
-            ("database", &*self.grant.database.name),
-            ("client", &*self.grant.client.name),
-        ];
         let metrics = &session.context.metrics;
-        let counted = Counted::new(metrics.gauge("pgvalet_client_connections", &labels));
+        let clients = metrics.clients(&self.grant.database.name, &self.grant.client.name);
+        let counted = Counted::new(clients);
         let greeted = tokio::select! {
             greeted = session.greet(&mut self.stream, &self.startup, self.settings) => greeted,
             signal = session.handle.signal_arrives() => Err(asked_to_end(signal).into()),
@@ -224,7 +221,7 @@ impl Session {
         let (greeted, reported) = match startup.replication {
             Some(kind) => {
                 let lease = start::replicate(&self.pool, kind, &settings).await?;
-                let reported = Arc::new(lease.server.reported.clone());
+                let reported = start::told(&lease.server.reported);
                 self.handle.pin(Some("replication"));
                 (Greeted::Dedicated(lease), reported)
             }
@@ -234,14 +231,12 @@ impl Session {
                 (Greeted::Pooled(profile), reported)
             }
         };
-        let mut out = Vec::with_capacity(512);
+        let mut out = Vec::with_capacity(reported.len() + 64);
         if startup.newer_minor || !startup.protocol_options.is_empty() {
             message::negotiate_protocol_version(&mut out, &startup.protocol_options);
         }
         message::authentication_ok(&mut out);
-        for (name, value) in reported.iter() {
-            message::parameter_status(&mut out, name, value);
-        }
+        out.extend_from_slice(&reported);
         message::backend_key_data(&mut out, self.handle.pid.0, self.handle.key);
         message::ready_for_query(&mut out, b'I');
         let sent = stream.say(&out).await;

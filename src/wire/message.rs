@@ -7,7 +7,7 @@ use super::frame::{HEADER, cstr};
 fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out.push(tag);
     let at = out.len();
-    out.extend([0; 4]);
+    out.extend_from_slice(&[0; 4]);
     body(out);
     // A message of ours never comes near 4 GiB.
     let length = (out.len() - at) as u32;
