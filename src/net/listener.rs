@@ -77,6 +77,32 @@ pub struct Accepted {
 /// four system calls a client.
 const OPTIONS_ARE_INHERITED: bool = cfg!(target_os = "linux");
 
+/// Clients speak first. Linux can keep a connection to itself until its client
+/// has, so that accepting it and reading what it says take one turn; one that
+/// is silent comes after a second all the same.
+#[cfg(target_os = "linux")]
+mod defer {
+    use nix::libc;
+    use nix::sys::socket::{setsockopt, sockopt};
+    use tokio::net::TcpListener;
+
+    #[derive(Clone)]
+    struct DeferAccept;
+
+    nix::setsockopt_impl!(
+        DeferAccept,
+        libc::IPPROTO_TCP,
+        libc::TCP_DEFER_ACCEPT,
+        usize,
+        sockopt::SetUsize
+    );
+
+    pub(super) fn until_it_speaks(listener: &TcpListener) {
+        // Where that cannot be (some sandboxes), it costs a turn more.
+        let _ = setsockopt(listener, DeferAccept, &1);
+    }
+}
+
 impl Listener {
     /// Binds an address. A name may stand for several addresses: all of them.
     pub async fn bind(
@@ -95,6 +121,8 @@ impl Listener {
                     if OPTIONS_ARE_INHERITED {
                         tune(SockRef::from(&listener)).map_err(fail)?;
                     }
+                    #[cfg(target_os = "linux")]
+                    defer::until_it_speaks(&listener);
                     listeners.push(Self::Tcp(listener));
                 }
                 Ok(listeners)
@@ -123,14 +151,21 @@ impl Listener {
     }
 
     pub async fn accept(&self) -> io::Result<Accepted> {
-        let socket = match self {
-            Self::Tcp(listener) => match listener.accept().await?.0 {
-                stream if OPTIONS_ARE_INHERITED => Socket::Tcp(stream),
-                stream => Socket::tcp(stream)?,
-            },
-            Self::Unix(listener, _) => Socket::Unix(listener.accept().await?.0),
+        let (socket, peer) = match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                let socket = match stream {
+                    stream if OPTIONS_ARE_INHERITED => Socket::Tcp(stream),
+                    stream => Socket::tcp(stream)?,
+                };
+                (socket, Peer::tcp(address))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let peer = Peer::unix(&stream)?;
+                (Socket::Unix(stream), peer)
+            }
         };
-        let peer = socket.peer()?;
         let local = socket.local();
         Ok(Accepted {
             socket,

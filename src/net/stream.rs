@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use nix::sys::socket::{MsgFlags, recv, send};
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
@@ -82,18 +84,51 @@ impl Socket {
         }
     }
 
-    pub fn peer(&self) -> io::Result<Peer> {
-        Ok(match self {
-            // `::ffff:10.0.0.1` is 10.0.0.1: rules are written for the latter.
-            Self::Tcp(s) => Peer::Tcp(canonical(s.peer_addr()?)),
-            Self::Unix(s) => {
-                let cred = s.peer_cred()?;
-                Peer::Unix {
-                    uid: cred.uid(),
-                    gid: cred.gid(),
-                    pid: cred.pid(),
-                }
-            }
+    fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Tcp(s) => s.as_raw_fd(),
+            Self::Unix(s) => s.as_raw_fd(),
+        }
+    }
+
+    /// What has arrived by now, up to the length of `buffer`; it is still there
+    /// to be read. `None`: nothing, or only waiting will tell.
+    ///
+    /// This and [`take_now`](Self::take_now) ask the kernel past the runtime,
+    /// which does not know what a new socket is ready for before it has looked
+    /// at all sockets again.
+    pub fn peek_now(&self, buffer: &mut [u8]) -> Option<usize> {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.descriptor(), buffer, flags).ok()
+    }
+
+    /// Reads bytes that [`peek_now`](Self::peek_now) has shown to be there.
+    pub fn take_now(&self, buffer: &mut [u8]) -> io::Result<()> {
+        match recv(self.descriptor(), buffer, MsgFlags::MSG_DONTWAIT)? {
+            n if n == buffer.len() => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Writes as much as the socket takes at once; how much that was.
+    fn send_now(&self, bytes: &[u8]) -> usize {
+        // An error shows again at the next write.
+        send(self.descriptor(), bytes, MsgFlags::MSG_DONTWAIT).unwrap_or(0)
+    }
+}
+
+impl Peer {
+    pub(super) fn tcp(address: SocketAddr) -> Self {
+        // `::ffff:10.0.0.1` is 10.0.0.1: rules are written for the latter.
+        Self::Tcp(canonical(address))
+    }
+
+    pub(super) fn unix(stream: &UnixStream) -> io::Result<Self> {
+        let cred = stream.peer_cred()?;
+        Ok(Self::Unix {
+            uid: cred.uid(),
+            gid: cred.gid(),
+            pid: cred.pid(),
         })
     }
 }
@@ -113,6 +148,17 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Writes all of it, and flushes. A plain socket is tried at once, without
+    /// the runtime's knowing that it can be written to: a new one always can.
+    pub async fn say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let said = match self {
+            Self::Plain(socket) => socket.send_now(bytes),
+            Self::FromClient(_) | Self::ToServer(_) => 0,
+        };
+        self.write_all(&bytes[said..]).await?;
+        self.flush().await
+    }
+
     /// Whether written bytes wait in a TLS state until they are flushed.
     pub fn needs_flush(&self) -> bool {
         !matches!(self, Self::Plain(_))

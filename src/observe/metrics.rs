@@ -4,7 +4,8 @@
 //! incremented: nothing on a hot path looks a metric up. A client's *name* is
 //! a label; its address, its user and its SQL never are.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{
@@ -119,7 +120,11 @@ const METADATA: Metadata<'static> = Metadata::new("pgvalet", Level::INFO, None);
 pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    clients: Mutex<HashMap<OfClient, Gauge>>,
 }
+
+/// The names of a database and of a client.
+type OfClient = (Arc<str>, Arc<str>);
 
 impl Metrics {
     pub fn new() -> Arc<Self> {
@@ -137,7 +142,11 @@ impl Metrics {
         for (name, help) in HISTOGRAMS {
             recorder.describe_histogram(KeyName::from(*name), Some(Unit::Seconds), (*help).into());
         }
-        let metrics = Self { recorder, handle };
+        let metrics = Self {
+            recorder,
+            handle,
+            clients: Mutex::default(),
+        };
         metrics
             .gauge(
                 "pgvalet_build_info",
@@ -207,6 +216,17 @@ impl Metrics {
             login: self.histogram("pgvalet_server_login_seconds", d),
             drain: self.histogram("pgvalet_drain_seconds", d),
         }
+    }
+
+    /// Clients connected. Asked for by every login, and therefore kept at hand:
+    /// both names stand in the configuration, so there are few.
+    pub fn clients(&self, database: &Arc<str>, client: &Arc<str>) -> Gauge {
+        let mut clients = self.clients.lock().unwrap_or_else(|e| e.into_inner());
+        let gauge = clients.entry((database.clone(), client.clone()));
+        let labels = [("database", &**database), ("client", &**client)];
+        gauge
+            .or_insert_with(|| self.gauge("pgvalet_client_connections", &labels))
+            .clone()
     }
 
     pub fn login_failure(&self, database: &str, sqlstate: &str) {

@@ -109,9 +109,9 @@ pub fn literal(value: &str) -> String {
 #[derive(Default)]
 pub struct Profiles {
     known: Mutex<HashMap<Settings, Weak<Profile>>>,
-    /// What the server reported after a profile was set: what a client is told
-    /// at its login, without asking the server again.
-    reported: Mutex<HashMap<Settings, Arc<Settings>>>,
+    /// What the server reported after a profile was set, as the messages that a
+    /// client is told it by at its login, without asking the server again.
+    reported: Mutex<HashMap<Settings, Arc<[u8]>>>,
 }
 
 /// Clients choose profiles, so their number is bounded; beyond it a login
@@ -136,7 +136,8 @@ impl Profiles {
         profile
     }
 
-    pub fn reported(&self, profile: &Profile) -> Option<Arc<Settings>> {
+    /// ParameterStatus of each setting that the server reports.
+    pub fn reported(&self, profile: &Profile) -> Option<Arc<[u8]>> {
         self.reported
             .lock()
             .unwrap_or_else(|e| e.into_inner())
@@ -144,7 +145,7 @@ impl Profiles {
             .cloned()
     }
 
-    pub fn remember(&self, profile: &Profile, reported: Arc<Settings>) {
+    pub fn remember(&self, profile: &Profile, reported: Arc<[u8]>) {
         let mut all = self.reported.lock().unwrap_or_else(|e| e.into_inner());
         if all.len() >= MAX_REPORTED {
             all.clear();

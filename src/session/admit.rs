@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{self, timeout, timeout_at};
 use tracing::{debug, info};
@@ -198,7 +197,8 @@ async fn admit(
 ) -> Result<(Session, Box<Record>, Settings, Grant, OwnedSemaphorePermit), NotAdmitted> {
     let mut record = denial(evidence);
     record.database = Some(startup.database.as_str().into());
-    record.requested_user = Some(startup.user.as_str().into());
+    let user: Arc<str> = startup.user.as_str().into();
+    record.requested_user = Some(user.clone());
     record.application_name = startup.parameter("application_name").map(Into::into);
     record.tls = stream.tls_version().map(Into::into);
 
@@ -245,9 +245,10 @@ async fn admit(
         .pool(&grant)
         .ok_or_else(|| refuse(&record, "no_pool", ClientError::Denied))?;
     let evidence = Arc::new(evidence.clone());
+    let source = record.source.clone().unwrap_or_default();
     let handle = context
         .sessions
-        .add(&grant, &startup.user, evidence)
+        .add(&grant, user, source, evidence)
         .map_err(|e| match e {
             NotAdded::TooManyOfRule => {
                 refuse(&record, "too_many_clients", ClientError::TooManyClients)
@@ -339,11 +340,7 @@ pub(super) async fn refuse(
 ) {
     let mut out = Vec::new();
     write(&mut out);
-    let say = async {
-        stream.write_all(&out).await?;
-        stream.flush().await
-    };
-    let said = timeout(context.handshake_timeout, say).await;
+    let said = timeout(context.handshake_timeout, stream.say(&out)).await;
     if matches!(said, Ok(Ok(()))) {
         hang_up(&mut stream).await;
     }

@@ -364,7 +364,8 @@ impl Sessions {
     pub fn add(
         &self,
         grant: &Grant,
-        user: &str,
+        user: Arc<str>,
+        source: Arc<str>,
         evidence: Arc<Evidence>,
     ) -> Result<Arc<Handle>, NotAdded> {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
@@ -397,9 +398,9 @@ impl Sessions {
                 client: grant.client.name.clone(),
                 database: grant.database.name.clone(),
                 secret: grant.secret.clone(),
-                source: evidence.peer.to_string().into(),
-                user: user.into(),
-                evidence: evidence.clone(),
+                source,
+                user,
+                evidence,
                 rule: ArcSwap::new(grant.client.clone()),
                 since: SystemTime::now(),
                 lease: Mutex::default(),

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsAcceptor;
 
 use super::context::{Context, Tls};
@@ -92,11 +92,13 @@ pub async fn handshake(
         }
         knock.is_from(Origin::of(evidence));
     }
-    let mut stream = Stream::Plain(socket);
     let local = matches!(evidence.peer, Peer::Unix { .. });
+    let mut first = read_packet_at_once(&socket)?;
+    let mut stream = Stream::Plain(socket);
     // Direct TLS, as libpq 17 does with sslnegotiation=direct: no request first.
     if let (Stream::Plain(socket), Some(certificate)) = (&stream, context.tls.certificate())
         && !local
+        && first.is_none()
         && socket.begins_with_tls().await?
     {
         stream = begin_tls(stream, certificate, context).await?;
@@ -106,7 +108,11 @@ pub async fn handshake(
     }
     let mut asked_gss = false;
     loop {
-        match read_packet(&mut stream).await? {
+        let packet = match first.take() {
+            Some(packet) => packet,
+            None => read_packet(&mut stream).await?,
+        };
+        match packet {
             Err(StartupError::Cancel) => return Err(Broken::Cancel),
             Err(e) => return Ok(Handshake::Refused(stream, Refusal::Startup(e))),
             Ok(StartupPacket::Cancel { pid, secret }) => {
@@ -116,7 +122,7 @@ pub async fn handshake(
                 if std::mem::replace(&mut asked_gss, true) {
                     return Err(Broken::Repeated);
                 }
-                stream.write_all(b"N").await?;
+                stream.say(b"N").await?;
             }
             Ok(StartupPacket::Ssl) => stream = answer_ssl(stream, context, local).await?,
             Ok(StartupPacket::Startup(startup)) => {
@@ -132,18 +138,18 @@ pub async fn handshake(
     }
 }
 
-async fn answer_ssl(stream: Stream, context: &Context, local: bool) -> Result<Stream, Broken> {
-    let Stream::Plain(mut socket) = stream else {
+async fn answer_ssl(mut stream: Stream, context: &Context, local: bool) -> Result<Stream, Broken> {
+    let Stream::Plain(_) = stream else {
         return Err(Broken::Repeated);
     };
     match context.tls.certificate() {
         Some(certificate) if !local => {
-            socket.write_all(b"S").await?;
-            begin_tls(Stream::Plain(socket), certificate, context).await
+            stream.say(b"S").await?;
+            begin_tls(stream, certificate, context).await
         }
         _ => {
-            socket.write_all(b"N").await?;
-            Ok(Stream::Plain(socket))
+            stream.say(b"N").await?;
+            Ok(stream)
         }
     }
 }
@@ -169,6 +175,28 @@ async fn begin_tls(
             .map_err(Broken::Distrusted)?;
     }
     Ok(stream)
+}
+
+/// The packets of nearly all clients are shorter.
+const USUAL: usize = 512;
+
+/// The first packet of a client that has sent it whole by now, without waiting
+/// and with two system calls. `None`: it has to be waited for, or is none.
+fn read_packet_at_once(socket: &Socket) -> io::Result<Option<Result<StartupPacket, StartupError>>> {
+    let mut arrived = [0; USUAL];
+    let Some(there) = socket.peek_now(&mut arrived) else {
+        return Ok(None);
+    };
+    let whole = arrived[..there]
+        .first_chunk::<4>()
+        .filter(|word| !proxy_protocol::is_header(**word))
+        .and_then(|word| body_length(*word).ok())
+        .and_then(|length| arrived[..there].get_mut(..4 + length));
+    let Some(packet) = whole else {
+        return Ok(None);
+    };
+    socket.take_now(packet)?;
+    Ok(Some(StartupPacket::read(&packet[4..])))
 }
 
 async fn read_packet(stream: &mut Stream) -> io::Result<Result<StartupPacket, StartupError>> {

@@ -47,7 +47,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::Gauge;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -147,12 +146,9 @@ impl Admitted {
             refuse(&session.context, self.stream, |out| error.fatal(out)).await;
             return None;
         }
-        let labels = [
-            ("database", &*self.grant.database.name),
-            ("client", &*self.grant.client.name),
-        ];
         let metrics = &session.context.metrics;
-        let counted = Counted::new(metrics.gauge("pgvalet_client_connections", &labels));
+        let clients = metrics.clients(&self.grant.database.name, &self.grant.client.name);
+        let counted = Counted::new(clients);
         let greeted = tokio::select! {
             greeted = session.greet(&mut self.stream, &self.startup, self.settings) => greeted,
             signal = session.handle.signal_arrives() => Err(asked_to_end(signal).into()),
@@ -228,7 +224,7 @@ impl Session {
             Some(kind) => {
                 let part = self.part().await?;
                 let lease = start::replicate(&self.pool, kind, &settings).await?;
-                let reported = Arc::new(lease.server.reported.clone());
+                let reported = start::told(&lease.server.reported);
                 self.handle.pin(Some("replication"));
                 (Greeted::Dedicated(lease, part), reported)
             }
@@ -238,22 +234,16 @@ impl Session {
                 (Greeted::Pooled(profile), reported)
             }
         };
-        let mut out = Vec::with_capacity(512);
+        let mut out = Vec::with_capacity(reported.len() + 64);
         if startup.newer_minor || !startup.protocol_options.is_empty() {
             message::negotiate_protocol_version(&mut out, &startup.protocol_options);
         }
         message::authentication_ok(&mut out);
-        for (name, value) in reported.iter() {
-            message::parameter_status(&mut out, name, value);
-        }
+        out.extend_from_slice(&reported);
         message::backend_key_data(&mut out, self.handle.pid.0, self.handle.key);
         message::ready_for_query(&mut out, b'I');
-        let sent = async {
-            stream.write_all(&out).await?;
-            stream.flush().await
-        };
-        sent.await
-            .map(|()| greeted)
+        let sent = stream.say(&out).await;
+        sent.map(|()| greeted)
             .map_err(|_| ClientError::UpstreamLost.into())
     }
 

@@ -147,12 +147,12 @@ fn options(text: &str) -> Result<Vec<(String, String)>, ClientError> {
     Ok(settings)
 }
 
-/// What the server reports once the client's settings are in force. Known
+/// What the server reports once the client's settings are in force, as messages. Known
 /// from an earlier client with the same ones, or learnt on a connection now.
 pub(super) async fn reported(
     pool: &Arc<Pool>,
     profile: &Arc<Profile>,
-) -> Result<Arc<Settings>, Failed> {
+) -> Result<Arc<[u8]>, Failed> {
     if let Some(reported) = pool.profiles.reported(profile) {
         return Ok(reported);
     }
@@ -174,11 +174,20 @@ pub(super) async fn reported(
         }
         lease.profile = profile.clone();
     }
-    let reported: Arc<Settings> = Arc::new(lease.server.reported.clone());
+    let reported = told(&lease.server.reported);
     if lease.is_current() {
         pool.profiles.remember(profile, reported.clone());
     }
     Ok(reported)
+}
+
+/// The ParameterStatus messages that say so.
+pub(super) fn told(reported: &Settings) -> Arc<[u8]> {
+    let mut out = Vec::new();
+    for (name, value) in reported {
+        message::parameter_status(&mut out, name, value);
+    }
+    out.into()
 }
 
 /// Logs in for a client that replicates: its own connection, its own start-up

@@ -7,7 +7,7 @@ use super::frame::{HEADER, cstr};
 fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out.push(tag);
     let at = out.len();
-    out.extend([0; 4]);
+    out.extend_from_slice(&[0; 4]);
     body(out);
     // A message of ours never comes near 4 GiB.
     let length = (out.len() - at) as u32;
@@ -16,7 +16,9 @@ fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
 
 fn text(out: &mut Vec<u8>, text: &str) {
     // A NUL would end the field early and desynchronise the reader.
-    out.extend(text.bytes().filter(|&b| b != 0));
+    for part in text.as_bytes().split(|&b| b == 0) {
+        out.extend_from_slice(part);
+    }
     out.push(0);
 }
 
