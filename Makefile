@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential bench bench-store scaling instructions lint build fmt deny setup chaos chaos-rotate big fuzz
+.PHONY: help demo test differential bench bench-store scaling instructions micro lint build fmt deny setup chaos chaos-rotate big fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,6 +28,9 @@ bench: build ## beside PgBouncer, a TCP relay and Postgres alone; QUICK=1: 90 se
 instructions: build ## of pgvalet per transaction, by callgrind: the same on a busy machine
 	@scripts/setup.sh bench
 	python3 scripts/bench/instructions.py
+
+micro: ## the scanners, a checkout, a prepared statement, by criterion: nanoseconds of each
+	cargo bench --manifest-path benches/micro/Cargo.toml --target-dir target/micro
 
 chaos: setup ## rotations at length: stopped everywhere, 200 of them, the store down; half an hour
 	cargo nextest run --test behaviour --run-ignored only --no-capture at_length

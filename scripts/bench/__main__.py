@@ -69,7 +69,7 @@ def transactions(world: World, targets: list[Target], selected: list[Case], roun
             for target in order:
                 reference = target.name not in ("pgvalet", "pgbouncer", "before")
                 # A reference needs no ratio, and TLS and logins are no relay's.
-                if reference and (number not in (0, 2) or case.sslmode != "disable" or "-C" in case.options):
+                if reference and (number not in (0, 3, 6) or case.sslmode != "disable" or "-C" in case.options):
                     continue
                 sample = load.pgbench(world, target, case.clients, case.options, seconds, case.sslmode)
                 samples[case.name][target.name].append(sample)
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a subset, in 90 seconds")
     parser.add_argument("--only", action="append", default=[], help="cases whose name begins so, and nothing else")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=int, default=2, help="of each run of pgbench")
+    parser.add_argument("--seconds", type=int, default=1, help="of each run of pgbench")
     parser.add_argument("--binary", type=Path, default=ROOT / "target/release/pgvalet")
     parser.add_argument("--before", type=Path, help="an older pgvalet to compare with, instead of PgBouncer")
     options = parser.parse_args()
@@ -151,7 +151,7 @@ def main() -> None:
     partial = options.quick or options.only or options.before
     selected = [c for c in cases() if
                 (any(f"{c.name}$".startswith(w) for w in options.only) if options.only else not options.quick or c.name in QUICK)]
-    rounds = options.rounds or (3 if options.quick else 6)
+    rounds = options.rounds or (5 if options.quick else 12)
     idle_clients = measure.raise_open_files(1000 if options.quick else 8000)
 
     with World() as world:
@@ -185,7 +185,7 @@ def main() -> None:
 def figures(world: World, options, direct: Target, ours: Target, other: Target, rounds: int, clients: int) -> dict:
     """Everything but transactions."""
     result = {}
-    speeds = bulk([direct, ours, other], 5)
+    speeds = bulk([direct, ours, other], 9)
     rows = []
     result["megabytes_per_second"] = {}
     for name, by_target in speeds.items():
@@ -216,7 +216,7 @@ def figures(world: World, options, direct: Target, ours: Target, other: Target, 
         result.setdefault("kib_per_idle_client", {})[name] = {"pgvalet": round(mine, 2), other.name: theirs and round(theirs, 2)}
     print("\n" + table(["KiB per idle client", "pgvalet", other.name], rows))
 
-    starts = [measure.start_up_ms(world, options.binary, n) for n in range(rounds)]
+    starts = [measure.start_up_ms(world, options.binary, n) for n in range(6)]
     result["start_up_ms"] = round(median(starts), 1)
     print(f"\nstart-up to first query: {median(starts):.0f} ms {'✓' if median(starts) <= 150 else '✗'}")
     result["system_calls"] = {}

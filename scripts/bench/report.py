@@ -1,9 +1,9 @@
 """Medians, spread, and when not to believe them."""
 
-from statistics import median
+from statistics import median, quantiles
 
-# Ratios of interleaved rounds, the highest and the lowest left out, may differ
-# by this much of their median.
+# The middle half of the ratios of interleaved rounds may differ by this much of
+# their median.
 MAX_SPREAD = 0.15
 
 
@@ -13,8 +13,8 @@ class Ratio:
     def __init__(self, ours: list[float], theirs: list[float]):
         rounds = sorted(a / b for a, b in zip(ours, theirs, strict=True) if b)
         self.value = median(rounds) if rounds else float("nan")
-        inner = rounds[1:-1] if len(rounds) > 3 else rounds
-        self.spread = (inner[-1] - inner[0]) / self.value if inner else float("nan")
+        lower, _, upper = quantiles(rounds, n=4, method="inclusive") if len(rounds) > 1 else [float("nan")] * 3
+        self.spread = (upper - lower) / self.value
 
     @property
     def steady(self) -> bool:

@@ -36,10 +36,10 @@ pub enum CheckoutError {
 /// How long a connection that was idle may take to answer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that a client may have.
 /// How long a new generation takes over one connection at a time.
 const GENTLE: Duration = Duration::from_secs(1);
 
+/// A connection that a client may have.
 enum Lent {
     Proven(Lease),
     /// It was idle for longer than `server_check_delay`.

@@ -27,6 +27,8 @@ mod comments;
 mod connection;
 mod dedicated;
 mod drain;
+#[cfg(any(test, feature = "bench"))]
+pub mod fake;
 mod generation;
 mod lease;
 mod listener;
@@ -41,7 +43,7 @@ mod suspicion;
 mod sweep;
 mod tail;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 pub use ahead::Room;
 pub use checkout::CheckoutError;

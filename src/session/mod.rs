@@ -18,6 +18,8 @@
 mod admit;
 pub(crate) mod ask_token;
 mod backend;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod context;
 mod door;
 mod frontend;

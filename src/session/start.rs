@@ -246,7 +246,7 @@ pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::tests::fake::setup;
+    use crate::pool::fake::setup;
 
     fn with(parameters: &[(&str, &str)]) -> Startup {
         Startup {

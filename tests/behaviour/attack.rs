@@ -56,6 +56,33 @@ async fn slow_clients_do_not_keep_others_out() {
     assert!(turned_away >= Some(1000.0), "{turned_away:?}");
 }
 
+/// Also one that the kernel keeps to itself at first, because it has not spoken
+/// (TCP_DEFER_ACCEPT).
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_or_half_of_it_is_hung_up_on() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let secret = cluster.secret("app_user", &password);
+    let proxy = Proxy::with_one_database(&secret, "")
+        .listen("handshake_timeout = \"1s\"")
+        .start()
+        .await;
+    let mut sockets = Vec::new();
+    for beginning in [&b""[..], b"\0\0\0\x50\0\x03\0\0user\0"] {
+        let mut socket = TcpStream::connect(("127.0.0.1", proxy.port))
+            .await
+            .expect("accepted");
+        socket.write_all(beginning).await.expect("sent");
+        sockets.push(socket);
+    }
+    for mut socket in sockets {
+        let ended = tokio::time::timeout(PATIENCE, socket.read(&mut [0])).await;
+        assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+    }
+    proxy.wait_denied(&["handshake_timeout"; 2]).await;
+}
+
 /// Whoever knows the process id, and guesses at the key.
 #[tokio::test(flavor = "multi_thread")]
 async fn guessed_cancel_keys_cancel_nothing() {

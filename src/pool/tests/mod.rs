@@ -1,12 +1,11 @@
 //! Pools against a server that misbehaves on demand.
 
-pub(crate) mod fake;
 mod model;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use fake::{setup, until};
+use super::fake::{self, setup, until};
 
 /// A connection that came back between a client's look at the idle list and
 /// its entry into the queue was seen by nobody.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::fake::{Setup, setup};
+use crate::pool::fake::{Setup, setup};
 use crate::pool::{CheckoutError, Lease};
 
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
-//! A Postgres that says what a test wants it to, and a store with one secret.
+//! A Postgres that says what a test wants it to, and a store with one secret: for
+//! tests and micro-benchmarks.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
