@@ -217,7 +217,10 @@ async fn admit(
         now: Utc::now(),
     };
     let decision = routes.policy.decide(&request);
-    record.identity = Some(Arc::new(evidence.identity()));
+    record.identity = Some(match &decision.grant {
+        Ok(grant) => grant.identity.clone(),
+        Err(_) => Arc::new(evidence.identity()),
+    });
     let refuse = |record: &Record, reason, error: ClientError| {
         NotAdmitted::Denied(Box::new(Denied::new(record.clone(), reason, error)))
     };
