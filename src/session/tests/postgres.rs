@@ -181,7 +181,21 @@ impl Postgres {
     }
 
     fn run(&mut self, sql: &str, protocol: u8, out: &mut Vec<u8>) -> Result<(), Failure> {
+        if let Some((first, then)) = sql.split_once("; ") {
+            self.run(first, protocol, out)?;
+            return self.run(then, protocol, out);
+        }
         self.check(sql)?;
+        let words: Vec<&str> = sql.split(' ').collect();
+        match words[..] {
+            ["PREPARE", name, ..] => drop(self.named.insert(name.into(), sql.into())),
+            ["DEALLOCATE", name] if name != "ALL" => {
+                if self.named.remove(name.as_bytes()).is_none() {
+                    return Err(no_statement(name.as_bytes()));
+                }
+            }
+            _ => {}
+        }
         match sql {
             "FAIL" => return Err(("22012", "division by zero".into())),
             "BEGIN" => self.status = b'T',
@@ -212,7 +226,11 @@ impl Postgres {
             }
             out.extend(frame(b'D', sql.as_bytes()));
         }
-        out.extend(frame(b'C', &[sql.as_bytes(), &[0]].concat()));
+        let tag = match sql.split_once(' ') {
+            Some((tag @ ("PREPARE" | "DEALLOCATE"), rest)) if rest != "ALL" => tag,
+            _ => sql,
+        };
+        out.extend(frame(b'C', &[tag.as_bytes(), &[0]].concat()));
         Ok(())
     }
 
@@ -243,11 +261,7 @@ impl Postgres {
         } else {
             self.named.get(name)
         };
-        found.cloned().ok_or_else(|| {
-            let name = String::from_utf8_lossy(name);
-            let text = format!("prepared statement \"{name}\" does not exist");
-            ("26000", text)
-        })
+        found.cloned().ok_or_else(|| no_statement(name))
     }
 
     fn bind(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
@@ -283,6 +297,12 @@ impl Postgres {
         }
         Ok(())
     }
+}
+
+fn no_statement(name: &[u8]) -> Failure {
+    let name = String::from_utf8_lossy(name);
+    let text = format!("prepared statement \"{name}\" does not exist");
+    ("26000", text)
 }
 
 fn no_portal(name: &[u8]) -> Failure {

@@ -23,8 +23,16 @@ fn text() -> impl Strategy<Value = &'static str> {
         1 => Just("FAIL"),
         1 => Just("COPY"),
         1 => Just("COPY REFUSED"),
+        1 => select(DEALLOCATE.to_vec()),
     ]
 }
+
+const DEALLOCATE: [&str; 4] = [
+    "DEALLOCATE a",
+    "DEALLOCATE b",
+    "DEALLOCATE r",
+    "DEALLOCATE none",
+];
 
 /// `r` is always ROLLBACK, and nothing else is.
 fn name() -> impl Strategy<Value = &'static str> {
@@ -50,6 +58,7 @@ fn say() -> impl Strategy<Value = Say> {
         2 => select(vec![Say::CopyDone, Say::CopyData(5), Say::CopyData(30)]),
         2 => text().prop_map(Say::Query),
         2 => select(vec!["BEGIN", "ROLLBACK", "DEALLOCATE ALL"]).prop_map(Say::Query),
+        1 => select(DEALLOCATE.to_vec()).prop_map(Say::Query),
     ]
 }
 
@@ -60,6 +69,10 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (who(), proptest::collection::vec(say(), 1..6)).prop_map(|(w, s)| Op::Say(w, s)),
         1 => (who(), text()).prop_map(|(w, sql)| {
             Op::Say(w, vec![Say::Parse("", sql), Say::Describe(""), Say::Sync])
+        }),
+        1 => (who(), select(DEALLOCATE.to_vec())).prop_map(|(w, sql)| {
+            let bound = Say::Bind("", "", 0);
+            Op::Say(w, vec![Say::Parse("", sql), bound, Say::Execute(""), Say::Sync])
         }),
         2 => (who(), name()).prop_map(|(w, name)| {
             Op::Say(w, vec![Say::Bind("", name, 3), Say::Execute(""), Say::Sync])

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::messages::{Say, readable};
 use super::postgres::Postgres;
-use crate::pool::{Prepared, Statements};
+use crate::pool::{Prepared, Profile, Statements};
 use crate::session::backend::{self, Backend};
 use crate::session::frontend::{self, Frontend, Verdict};
 use crate::session::replies::Replies;
@@ -141,6 +141,7 @@ impl World {
                     prepared: server.as_deref_mut().map(|s| &mut s.prepared),
                     status: client.back.status,
                     multiplex: true,
+                    initial: &Profile::initial(),
                 },
             );
             out.extend(&client.from_client[progress.run..progress.consumed]);
@@ -218,6 +219,7 @@ impl World {
                 prepared: &mut server.prepared,
                 reported: &mut server.reported,
                 one_statement: false,
+                initial: &Profile::initial(),
             },
         );
         out.extend(&client.from_server[progress.run..progress.consumed]);
