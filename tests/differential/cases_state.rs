@@ -285,6 +285,10 @@ pub fn cases() -> Vec<Case> {
             ],
         ),
         case(
+            "deallocate of one parsed, beside others",
+            [p("pp", "select 3"), s(), q("select 1; deallocate pp")],
+        ),
+        case(
             "deallocate in a failed transaction",
             [
                 p("pp", "select 3"),

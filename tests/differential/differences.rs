@@ -19,7 +19,7 @@ const VIOLATION: &str = "a session that breaks the protocol ends at once: answer
 const TAIL: &str =
     "bytes behind the end of a message go unseen where pgvalet writes it anew or need not send it";
 const NAMES: &str = "in transaction mode statements go by names of pgvalet's on the server: SQL (PREPARE, EXECUTE, \
-     DEALLOCATE, pg_prepared_statements) and a few error texts show those, and names are not cut at 63 bytes";
+     pg_prepared_statements, DEALLOCATE beside other statements) and a few error texts show those, and names are not cut at 63 bytes";
 const GUESS: &str =
     "batches sent behind one that fails are translated before it is known that it failed";
 const SHARED: &str = "kept by a server connection (plans, sequences, unnamed statements), and the next transaction \
@@ -46,6 +46,7 @@ const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
     ("deallocate all", TRANSACTION, SOMETIMES, GUESS),
     ("deallocate all, extended", TRANSACTION, SOMETIMES, GUESS),
     ("deallocate all, steps", TRANSACTION, SOMETIMES, GUESS),
+    ("deallocate of one parsed, beside others", TRANSACTION, ALWAYS, NAMES),
     ("error and close", TRANSACTION, SOMETIMES, GUESS),
     ("error and parse", TRANSACTION, SOMETIMES, GUESS),
     ("error in every third batch", TRANSACTION, SOMETIMES, SHARED),
