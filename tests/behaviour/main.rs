@@ -31,6 +31,7 @@ mod hostile_upstream;
 mod hosts;
 mod identity;
 mod isolation;
+mod leaks;
 mod libpq18;
 mod lifecycle;
 mod limits;
