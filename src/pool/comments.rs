@@ -92,7 +92,7 @@ fn quoted(before: &[u8], text: &[u8], escapes: bool) -> usize {
     }
 }
 
-fn is_word(byte: u8) -> bool {
+pub(super) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
 

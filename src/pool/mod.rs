@@ -19,6 +19,7 @@
 //! * `statements` prepared statements that outlive a lease
 //! * `suspicion`  what a statement's text gives reason to ask the server about
 //! * `tail`       what is too long for that
+//! * `words`      what a text resets, or deallocates
 
 mod adopt;
 mod ahead;
@@ -44,6 +45,7 @@ mod sweep;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use ahead::Room;
 pub use checkout::CheckoutError;
@@ -57,8 +59,9 @@ pub use state::Delivery;
 pub use state::Tried;
 pub use statements::{Prepared, Statement, Statements, Unnamed};
 pub use status::{GenerationCounts, PoolCounts};
-pub use suspicion::{Suspicion, suspect};
+pub use suspicion::{Suspicion, resets, suspect};
 pub use tail::Tail;
+pub use words::Resets;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};

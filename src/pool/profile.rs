@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
+use super::words::Resets;
+
 /// Names in lower case, as Postgres compares them.
 pub type Settings = BTreeMap<Box<str>, Box<str>>;
 
@@ -47,22 +49,77 @@ impl Profile {
         }
         for (name, value) in &self.settings {
             if from.settings.get(name) != Some(value) {
-                if LISTS.contains(&&**name) {
-                    sql.push_str("SELECT pg_catalog.set_config(");
-                    push_literal(&mut sql, name);
-                    sql.push_str(", ");
-                    push_literal(&mut sql, value);
-                    sql.push_str(", false);");
-                } else {
-                    sql.push_str("SET ");
-                    push_name(&mut sql, name);
-                    sql.push_str(" = ");
-                    push_literal(&mut sql, value);
-                    sql.push(';');
-                }
+                push_set(&mut sql, name, value, false);
+                sql.push(';');
             }
         }
         (!sql.is_empty()).then_some(sql)
+    }
+
+    /// Whether any of it is among what is reset.
+    pub fn is_touched_by(&self, resets: &Resets) -> bool {
+        match resets {
+            Resets::One { name, .. } => self.settings.contains_key(name),
+            Resets::All | Resets::Some => !self.settings.is_empty(),
+        }
+    }
+
+    /// The statements that set anew what was reset.
+    pub fn restore(&self, resets: &Resets) -> Vec<String> {
+        let set = |name: &str, value: &str, local| {
+            let mut sql = String::new();
+            push_set(&mut sql, name, value, local);
+            sql
+        };
+        match resets {
+            Resets::One { name, local } => {
+                let value = self.settings.get(name);
+                value.iter().map(|v| set(name, v, *local)).collect()
+            }
+            Resets::All => {
+                let all = self.settings.iter();
+                all.map(|(name, value)| set(name, value, false)).collect()
+            }
+            Resets::Some => Vec::from_iter(self.restore_missing()),
+        }
+    }
+
+    /// Sets what nobody has set otherwise in this session.
+    fn restore_missing(&self) -> Option<String> {
+        let mut rows = String::new();
+        for (name, value) in &self.settings {
+            rows.push_str(if rows.is_empty() { "(" } else { ", (" });
+            push_literal(&mut rows, name);
+            rows.push_str(", ");
+            push_literal(&mut rows, value);
+            rows.push(')');
+        }
+        // Those of custom classes are not in pg_settings.
+        (!rows.is_empty()).then(|| {
+            format!(
+                "SELECT pg_catalog.set_config(s.name, s.value, false) \
+                 FROM (VALUES {rows}) AS s (name, value) \
+                 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_settings AS p \
+                 WHERE pg_catalog.lower(p.name) = s.name AND p.source = 'session') \
+                 AND (pg_catalog.strpos(s.name, '.') = 0 \
+                 OR COALESCE(pg_catalog.current_setting(s.name, true), '') = '')"
+            )
+        })
+    }
+}
+
+fn push_set(sql: &mut String, name: &str, value: &str, local: bool) {
+    if LISTS.contains(&name) {
+        sql.push_str("SELECT pg_catalog.set_config(");
+        push_literal(sql, name);
+        sql.push_str(", ");
+        push_literal(sql, value);
+        sql.push_str(if local { ", true)" } else { ", false)" });
+    } else {
+        sql.push_str(if local { "SET LOCAL " } else { "SET " });
+        push_name(sql, name);
+        sql.push_str(" = ");
+        push_literal(sql, value);
     }
 }
 
@@ -196,6 +253,34 @@ mod tests {
             b.change_from(&a).as_deref(),
             Some(r#"RESET "work_mem";SET "my"."tenant" = 'it''s';"#)
         );
+    }
+
+    #[test]
+    fn what_was_reset_is_set_anew() {
+        let own = profile(&[("search_path", "a, b"), ("timezone", "Europe/Rome")]);
+        let one = |name: &str, local| Resets::One {
+            name: name.into(),
+            local,
+        };
+        assert_eq!(
+            own.restore(&one("timezone", true)),
+            [r#"SET LOCAL "timezone" = 'Europe/Rome'"#]
+        );
+        assert_eq!(own.restore(&one("work_mem", false)), [""; 0]);
+        assert!(!own.is_touched_by(&one("work_mem", false)));
+        assert_eq!(
+            own.restore(&Resets::All),
+            [
+                "SELECT pg_catalog.set_config('search_path', 'a, b', false)",
+                r#"SET "timezone" = 'Europe/Rome'"#
+            ]
+        );
+        let [missing] = &own.restore(&Resets::Some)[..] else {
+            panic!("one statement, for all of them")
+        };
+        assert!(missing.contains("('search_path', 'a, b'), ('timezone', 'Europe/Rome')"));
+        let none = Profile::initial();
+        assert!(!none.is_touched_by(&Resets::All) && none.restore(&Resets::Some).is_empty());
     }
 
     #[test]

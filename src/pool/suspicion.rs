@@ -13,6 +13,7 @@ use regex::bytes::Regex;
 
 use super::comments::{is_white, without_comments};
 use super::tail::Tail;
+use super::words::{self, Resets};
 
 /// Texts are looked at closely up to this length.
 const LOOK: usize = 64 * 1024;
@@ -29,6 +30,10 @@ pub struct Suspicion {
     pub listen: bool,
     /// A SET that ends with its transaction: its tag is no reason to ask.
     pub local_set: bool,
+    /// Settings go back to where the session began.
+    pub resets: Option<Resets>,
+    /// The text is a DEALLOCATE of this name.
+    pub deallocates: Option<Box<[u8]>>,
 }
 
 const WORDS: [&str; 5] = ["temp", "advisory_", "set_config", "hold", "listen"];
@@ -91,16 +96,37 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
     }
     let mut suspicion = suspicion.unwrap_or_default();
     (suspicion.ask, suspicion.hidden_setting) = (true, true);
+    suspicion.resets = Some(Resets::Some);
+    suspicion.deallocates = None;
     Some(suspicion)
+}
+
+/// Settings that a text may give back the value with which the session began,
+/// where nothing else of it matters.
+pub fn resets(text: &[u8]) -> Option<Resets> {
+    let start = start(text);
+    if !begins(start) && !start.starts_with(b"/*") && !start.starts_with(b"--") {
+        return None;
+    }
+    let found = words::resets(&without_comments(text, false));
+    if !text.contains(&b'\\') {
+        return found;
+    }
+    match words::resets(&without_comments(text, true)) {
+        None => found,
+        Some(resets) => Some(Resets::and(found, resets)),
+    }
 }
 
 fn look(text: &[u8]) -> Option<Box<Suspicion>> {
     let noteworthy = NOTEWORTHY.as_ref().is_some_and(|w| w.is_match(text));
-    if !noteworthy && !sets(text) {
+    if !noteworthy && !begins(start(text)) {
         return None;
     }
     let mut suspicion = Suspicion::default();
-    read(&without_comments(text, false), &mut suspicion);
+    let plain = without_comments(text, false);
+    read(&plain, &mut suspicion);
+    suspicion.deallocates = words::deallocates(&plain);
     if text.contains(&b'\\') {
         // Where quotes end, and so what is a comment, depends on
         // standard_conforming_strings, which this very text may change.
@@ -120,7 +146,10 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
         suspicion.listen |= is(&LISTEN);
         set_config(text, suspicion);
     }
-    if sets(text) {
+    if begins(start(text)) {
+        if let Some(resets) = words::resets(text) {
+            suspicion.resets = Some(Resets::and(suspicion.resets.take(), resets));
+        }
         suspicion.local_set |= is(&LOCAL_SET);
         if let Some(pattern) = &*CUSTOM_SET {
             for found in pattern.captures_iter(text) {
@@ -130,15 +159,25 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
     }
 }
 
-/// A SET stands at the beginning, or behind a semicolon.
-fn sets(text: &[u8]) -> bool {
+fn start(text: &[u8]) -> &[u8] {
     let white = text.iter().position(|b| !is_white(*b));
-    let start = &text[white.unwrap_or(text.len())..];
+    &text[white.unwrap_or(text.len())..]
+}
+
+/// A SET, RESET, DISCARD or DEALLOCATE stands at the beginning, or may behind a
+/// semicolon.
+fn begins(start: &[u8]) -> bool {
     let begins = |word: &[u8]| {
         let first = start.get(..word.len());
         first.is_some_and(|first| first.eq_ignore_ascii_case(word))
     };
-    begins(b"set") || begins(b"reset") || behind_semicolon(start)
+    let such = match start.first() {
+        Some(b's' | b'S') => begins(b"set"),
+        Some(b'r' | b'R') => begins(b"reset"),
+        Some(b'd' | b'D') => begins(b"discard") || begins(b"deallocate"),
+        _ => false,
+    };
+    such || behind_semicolon(start)
 }
 
 /// Whether there is more than one statement. The semicolon at the end, and the
@@ -308,5 +347,34 @@ mod tests {
         assert!(of("set transaction isolation level serializable").local_set);
         assert!(!of("set local a.b = 1; set c.d = 2").local_set);
         assert!(!of("set timezone = 'utc'").local_set);
+    }
+
+    #[test]
+    fn what_resets_and_what_deallocates() {
+        for text in [
+            "/* pool */ RESET ALL",
+            "-- pool\ndiscard/**/all",
+            " reset all;",
+        ] {
+            assert_eq!(of(text).resets, Some(Resets::All), "{text}");
+            assert_eq!(resets(text.as_bytes()), Some(Resets::All), "{text}");
+        }
+        for text in [
+            "select pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
+            // Two statements or one, by standard_conforming_strings.
+            r"select '\'; reset all; --'",
+        ] {
+            assert_eq!(of(text).resets, Some(Resets::Some), "{text}");
+            assert_eq!(resets(text.as_bytes()), Some(Resets::Some), "{text}");
+        }
+        for text in ["select 'reset all'", "set timezone = 'utc'", "select 1;"] {
+            assert_eq!(resets(text.as_bytes()), None, "{text}");
+            assert_eq!(of(text), Suspicion::default(), "{text}");
+        }
+        assert_eq!(
+            of("/**/ deallocate a; -- b").deallocates.as_deref(),
+            Some(&b"a"[..])
+        );
+        assert_eq!(of("deallocate a; select 1").deallocates, None);
     }
 }

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::frontend::{Frontend, Restored, Watch};
+use super::frontend::{AtReady, Frontend, Restored, Watch};
 use super::replies::{Aftermath, Replies, Reply};
-use crate::pool::{Prepared, Statements};
+use crate::pool::{Prepared, Profile, Statements};
 use crate::wire::message::{self, ErrorFields, read_command_tag, read_parameter_status};
 use crate::wire::{Frame, HEADER};
 
@@ -50,6 +50,10 @@ pub(super) struct Findings {
     pub transaction: bool,
     /// pgvalet's own settings were refused.
     pub own_failed: Option<ErrorFields>,
+    /// What the client brought at start-up has been reset: it is to be set anew.
+    pub restore: bool,
+    /// That has been done.
+    pub restored: bool,
     /// The stream can no longer be understood.
     pub broken: bool,
 }
@@ -62,6 +66,8 @@ pub(super) struct Server<'a> {
     pub reported: &'a mut BTreeMap<Box<str>, Box<str>>,
     /// Transactions of more than one statement are refused (statement mode).
     pub one_statement: bool,
+    /// What the client brought at start-up.
+    pub initial: &'a Profile,
 }
 
 pub(super) struct Progress {
@@ -154,10 +160,10 @@ impl Backend {
             } else {
                 &[]
             };
-            let own = matches!(replies.front(), Some(Reply::HiddenQuery));
+            let own = replies.front_is_own();
             let keep = match frame.tag {
                 b'Z' => {
-                    let keep = self.ready(whole, replies, front);
+                    let ready = self.ready(whole, replies, front);
                     if server.one_statement && self.status != b'I' {
                         // The last word is that it is refused; what was sent
                         // behind it would run in the transaction.
@@ -167,7 +173,22 @@ impl Backend {
                         run = at;
                         break;
                     }
-                    keep
+                    match ready {
+                        None => {}
+                        Some(AtReady::Pass) => {}
+                        Some(AtReady::HoldBack) => {
+                            replies.push(Reply::Restore);
+                            findings.get_or_insert_default().restore = true;
+                        }
+                        Some(AtReady::Tell) => {
+                            out.extend_from_slice(&input[run..at]);
+                            run = at;
+                            if front.tell(server.reported, out) {
+                                findings.get_or_insert_default().restored = true;
+                            }
+                        }
+                    }
+                    matches!(ready, Some(AtReady::Pass | AtReady::Tell))
                 }
                 b'E' => {
                     let mut own_failed = None;
@@ -198,27 +219,26 @@ impl Backend {
                     }
                 }
                 b'S' => {
+                    let mut kept_back = false;
                     if let Some((name, value)) = read_parameter_status(whole) {
-                        server.reported.insert(name.into(), value.into());
-                        if !own {
+                        let before = server.reported.insert(name.into(), value.into());
+                        kept_back = front.keeps_report(name, before.as_deref());
+                        if !own && !kept_back {
                             let f = findings.get_or_insert_default();
                             f.reported.push((name.into(), value.into()));
                         }
                     }
-                    !own
+                    !own && !kept_back
                 }
                 b'C' => {
-                    if !own {
-                        note_command(
-                            read_command_tag(whole),
-                            replies,
-                            front,
-                            server.prepared,
-                            &mut findings,
-                        );
+                    let tag = read_command_tag(whole);
+                    if own || is_of_stand_in(tag, replies) {
+                        false
+                    } else {
+                        note_command(tag, replies, front, &mut server, &mut findings);
+                        complete(replies, server.prepared);
+                        true
                     }
-                    pop_if(replies, |r| matches!(r, Reply::Execute));
-                    !own
                 }
                 b'I' if own => {
                     self.doubtful = false;
@@ -228,6 +248,7 @@ impl Backend {
                     pop_if(replies, |r| matches!(r, Reply::Execute));
                     !own
                 }
+                b'1' | b'2' | b'3' if own => false,
                 b'1' => self.parse_complete(replies),
                 b'2' => {
                     pop_if(replies, |r| matches!(r, Reply::Bind(_)));
@@ -271,22 +292,28 @@ impl Backend {
         }
     }
 
-    /// ReadyForQuery; whether the client gets to see it.
-    fn ready(&mut self, message: &[u8], replies: &mut Replies, front: &mut Frontend) -> bool {
+    /// ReadyForQuery; `None`: the client does not get to see it.
+    fn ready(
+        &mut self,
+        message: &[u8],
+        replies: &mut Replies,
+        front: &mut Frontend,
+    ) -> Option<AtReady> {
         let own = matches!(replies.front(), Some(Reply::HiddenQuery));
+        let restored = matches!(replies.front(), Some(Reply::Restore));
         if own && self.doubtful {
-            return true; // here it is
+            return Some(AtReady::Pass); // here it is
         }
         if !replies.ready() {
             front.resume();
         }
         let status = message.get(HEADER).copied().unwrap_or(b'I');
-        if !own && status == b'I' {
+        if !own && !restored && status == b'I' {
             self.transactions += 1;
         }
         self.status = status;
         self.streaming = false;
-        !own
+        (!own).then(|| front.restore_at_ready(status, replies.is_empty(), restored))
     }
 
     fn parse_complete(&self, replies: &mut Replies) -> bool {
@@ -317,9 +344,18 @@ impl Backend {
     ) -> Option<Vec<u8>> {
         let fields = ErrorFields::read(message);
         self.fatal |= fields.is_fatal();
-        if matches!(replies.front(), Some(Reply::HiddenQuery)) {
-            *own_failed = Some(fields);
-            return None;
+        match replies.front() {
+            // A cancel of the client's came a little late, but has to be told: it
+            // may have ended a transaction.
+            Some(Reply::Restore) if fields.sqlstate == "57014" => {
+                front.restore_failed();
+                return Some(message.to_vec());
+            }
+            Some(Reply::HiddenQuery | Reply::Restore) => {
+                *own_failed = Some(fields);
+                return None;
+            }
+            _ => {}
         }
         let (failed, no_sync) = replies.fail();
         let mut replacement = None;
@@ -330,6 +366,10 @@ impl Backend {
                     taken.server_name.as_bytes(),
                     &taken.client_name,
                 ));
+            }
+            Some(Reply::Deallocate(of)) => {
+                let (from, to) = (of.stand_in.name.as_bytes(), &of.change.name);
+                replacement = Some(message::rename(message, from, to));
             }
             // Or the server had another reason, and says so.
             Some(Reply::ParseTooLong) if fields.sqlstate == "42601" => {
@@ -366,12 +406,28 @@ fn pop_if(replies: &mut Replies, is: impl Fn(&Reply) -> bool) {
     }
 }
 
+/// The PREPARE in front of a DEALLOCATE, which the client has not sent.
+fn is_of_stand_in(tag: &[u8], replies: &Replies) -> bool {
+    let of_it = |reply: &Reply| matches!(reply, Reply::Deallocate(of) if of.simple);
+    tag == b"PREPARE" && replies.front().is_some_and(of_it)
+}
+
+/// CommandComplete has taken its place.
+fn complete(replies: &mut Replies, prepared: &mut Prepared) {
+    match replies.front() {
+        Some(Reply::Execute) => {}
+        Some(Reply::Deallocate(of)) => prepared.remove(of.stand_in.id),
+        _ => return,
+    }
+    replies.pop();
+}
+
 /// Commands whose effect outlives their transaction.
 fn note_command(
     tag: &[u8],
     replies: &mut Replies,
     front: &mut Frontend,
-    prepared: &mut Prepared,
+    server: &mut Server<'_>,
     findings: &mut Option<Box<Findings>>,
 ) {
     // The tags of everyday statements differ in the first letter.
@@ -381,6 +437,9 @@ fn note_command(
     ) || tag.starts_with(b"SELECT")
     {
         return;
+    }
+    if matches!(tag, b"SET" | b"RESET" | b"DISCARD ALL") {
+        front.was_reset(tag, server.initial);
     }
     match tag {
         b"SET" if front.watch.local_sets > 0 => front.watch.local_sets -= 1,
@@ -394,13 +453,11 @@ fn note_command(
             front.listens.restored = Restored::No;
         }
         b"DISCARD ALL" => {
-            front.forget_statements(replies, prepared);
+            front.forget_statements(replies, server.prepared);
             front.watch = Watch::default();
             findings.get_or_insert_default().discarded = true;
         }
-        b"DEALLOCATE ALL" => {
-            front.forget_statements(replies, prepared);
-        }
+        b"DEALLOCATE ALL" => front.forget_statements(replies, server.prepared),
         _ => {}
     }
 }

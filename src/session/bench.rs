@@ -1,14 +1,14 @@
 //! What a message costs between its read and its write: for `benches/micro`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::backend::{self, Backend};
 use super::frontend::{self, Frontend};
 use super::replies::Replies;
-use crate::pool::{Prepared, Statements};
+use crate::pool::{Prepared, Profile, Statements};
 
 /// A client that holds a server connection, without either's socket.
-#[derive(Default)]
 pub struct Conversation {
     statements: Statements,
     prepared: Prepared,
@@ -16,7 +16,23 @@ pub struct Conversation {
     back: Backend,
     replies: Replies,
     reported: BTreeMap<Box<str>, Box<str>>,
+    initial: Arc<Profile>,
     out: Vec<u8>,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self {
+            statements: Statements::default(),
+            prepared: Prepared::default(),
+            front: Frontend::default(),
+            back: Backend::default(),
+            replies: Replies::default(),
+            reported: BTreeMap::new(),
+            initial: Profile::initial(),
+            out: Vec::new(),
+        }
+    }
 }
 
 impl Conversation {
@@ -45,6 +61,7 @@ impl Conversation {
             prepared: &mut self.prepared,
             reported: &mut self.reported,
             one_statement: false,
+            initial: &self.initial,
         };
         let (replies, front) = (&mut self.replies, &mut self.front);
         let progress = self.back.scan(bytes, &mut self.out, replies, front, server);

@@ -5,21 +5,26 @@
 //! name are written anew, because the name is the client's own and the server
 //! knows another.
 
+mod deallocate;
 mod listens;
 mod multiplex;
+mod restore;
 mod watch;
 
 pub(super) use listens::{Listens, Restored};
+pub(super) use restore::AtReady;
 pub(super) use watch::Watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::replies::{Replies, Reply};
-use crate::pool::{Prepared, Statement, Statements, Tail};
+use crate::pool::{Prepared, Profile, Resets, Statement, Statements, Suspicion, Tail};
 use crate::wire::frame::Frame;
 use crate::wire::{ClientError, message};
+use deallocate::Bound;
 use multiplex::{Composer, Multiplex};
+use restore::Restore;
 
 #[derive(Default)]
 pub(super) struct Frontend {
@@ -47,6 +52,20 @@ pub(super) struct Frontend {
     pub queries: u64,
     pub watch: Watch,
     pub listens: Listens,
+    /// What the client brought has been reset.
+    pub restore: Option<Box<Restore>>,
+    special: Option<Box<Special>>,
+}
+
+/// Of statements that reset or deallocate something: few clients have any.
+#[derive(Default)]
+struct Special {
+    /// What is suspected of the unnamed statement.
+    unnamed: Option<Box<Suspicion>>,
+    /// By name, in session mode; elsewhere it is the statement that tells.
+    resetting: BTreeMap<Box<[u8]>, Resets>,
+    /// Portals in which a DEALLOCATE is bound.
+    deallocating: BTreeMap<Box<[u8]>, Bound>,
 }
 
 /// What became of the input.
@@ -95,6 +114,8 @@ pub(super) struct Server<'a> {
     pub status: u8,
     /// Names are the client's own (transaction mode).
     pub multiplex: bool,
+    /// What the client brought at start-up.
+    pub initial: &'a Profile,
 }
 
 impl Frontend {
@@ -148,6 +169,9 @@ impl Frontend {
                 }
                 Err(verdict) => break verdict,
             }
+            if self.restore.is_some() && self.holds_back(frame.tag, replies) {
+                break Verdict::NeedAnswers;
+            }
             let step = match server.prepared.as_deref_mut() {
                 Some(prepared) if server.multiplex => {
                     let mut scan = Multiplex {
@@ -161,12 +185,16 @@ impl Frontend {
                         statements: server.statements,
                         session: server.session,
                         status: server.status,
+                        initial: server.initial,
                     };
                     let step = scan.frame(&frame, bytes);
                     if scan.out.run.is_none() {
                         run = at;
                     }
                     step
+                }
+                Some(_) if !server.initial.settings().is_empty() => {
+                    Ok(self.look_for_resets(&frame, bytes, server.initial))
                 }
                 _ => Ok(Step::Pass),
             };
@@ -320,6 +348,7 @@ impl Frontend {
                 Reply::KnownParse(change) | Reply::KnownClose(change) => {
                     self.rename(change.name, change.before);
                 }
+                Reply::Deallocate(d) => self.rename(d.change.name, d.change.before),
                 Reply::HiddenParse(id) => prepared.remove(id),
                 Reply::HiddenClose(Some(id)) => prepared.insert(id),
                 // A later batch may have said already which one it will be.
@@ -342,8 +371,25 @@ impl Frontend {
         }
     }
 
+    /// What was about to happen on the server connection is forgotten.
+    pub fn lease_ends(&mut self) {
+        self.restore = None;
+        if let Some(special) = &mut self.special {
+            special.deallocating.clear();
+        }
+    }
+
+    /// Keeps in mind what the unnamed statement does, where that matters.
+    fn suspect_unnamed(&mut self, suspicion: Option<Box<Suspicion>>) {
+        let unnamed = suspicion.filter(|s| s.resets.is_some() || s.deallocates.is_some());
+        if unnamed.is_some() || self.special.is_some() {
+            self.special.get_or_insert_default().unnamed = unnamed;
+        }
+    }
+
     fn drop_unnamed(&mut self) {
         self.unnamed = None;
+        self.suspect_unnamed(None);
         self.unnamed_turn += 1;
     }
 
@@ -364,6 +410,10 @@ impl Frontend {
                 Reply::Parse(change) | Reply::KnownParse(change) | Reply::KnownClose(change) => {
                     change.before = None;
                     self.rename(change.name.clone(), change.after.clone());
+                }
+                Reply::Deallocate(d) => {
+                    d.change.before = None;
+                    self.names.remove(&d.change.name);
                 }
                 Reply::HiddenClose(id) => *id = None,
                 _ => {}

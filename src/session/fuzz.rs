@@ -2,6 +2,7 @@
 //! tests, and for the fuzzers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::backend::{self, Backend};
 use super::frontend::{self, Frontend, Verdict};
@@ -20,6 +21,7 @@ pub fn client(data: &[u8]) {
     let (leased, failed) = (flags & 1 == 0, flags & 2 != 0);
     let say = |cuts: &Cuts| {
         let mut session = Session::default();
+        session.multiplex = flags & 4 == 0;
         let sent = session.client_says(data.0, cuts, leased, failed);
         assert_eq!(is_cut(&sent), session.front.mid_message());
         (readable(&sent), session.seen())
@@ -102,19 +104,25 @@ fn is_cut(mut bytes: &[u8]) -> bool {
 }
 
 pub(super) struct Session {
+    /// Brought at start-up.
+    initial: Arc<Profile>,
     statements: Statements,
     prepared: Prepared,
     front: Frontend,
     back: Backend,
     replies: Replies,
     reported: BTreeMap<Box<str>, Box<str>>,
+    /// As in transaction mode.
+    pub(super) multiplex: bool,
     /// What is to be seen from outside.
     seen: Vec<String>,
 }
 
 impl Default for Session {
     fn default() -> Self {
+        let settings = [("timezone".into(), "UTC".into())].into();
         Self {
+            initial: Profiles::default().intern(settings),
             // Two of them are compared.
             statements: Statements::named("test"),
             prepared: Prepared::default(),
@@ -122,6 +130,7 @@ impl Default for Session {
             back: Backend::default(),
             replies: Replies::default(),
             reported: BTreeMap::new(),
+            multiplex: true,
             seen: Vec::new(),
         }
     }
@@ -180,7 +189,8 @@ impl Session {
                 statements: &self.statements,
                 prepared: leased.then_some(&mut self.prepared),
                 status: if failed { b'E' } else { b'I' },
-                multiplex: true,
+                multiplex: self.multiplex,
+                initial: &self.initial,
             };
             let progress = self.front.scan(input, &mut out, &mut self.replies, server);
             sent.extend(out);
@@ -210,6 +220,7 @@ impl Session {
                 prepared: &mut self.prepared,
                 reported: &mut self.reported,
                 one_statement: false,
+                initial: &self.initial,
             };
             let mut out = Vec::new();
             let (replies, front) = (&mut self.replies, &mut self.front);
@@ -221,6 +232,8 @@ impl Session {
                 findings.reported.extend(found.reported);
                 findings.ask |= found.ask;
                 findings.discarded |= found.discarded;
+                findings.restore |= found.restore;
+                findings.restored |= found.restored;
                 findings.own_failed = found.own_failed.or(findings.own_failed.take());
                 findings.broken |= found.broken;
             }
@@ -229,6 +242,7 @@ impl Session {
         let seen = [
             format!("{rest} left, {:?}", self.reported),
             format!("{:?} {}", findings.reported, findings.ask),
+            format!("{} {}", findings.restore, findings.restored),
             format!("{:?} {}", findings.own_failed, findings.discarded),
             format!(
                 "{} {} {}",
@@ -292,6 +306,8 @@ fn drain(replies: &mut Replies) -> Vec<String> {
             Reply::Close => "Close".into(),
             Reply::HiddenClose(id) => format!("HiddenClose {id:?}"),
             Reply::HiddenQuery => "HiddenQuery".into(),
+            Reply::Restore => "Restore".into(),
+            Reply::Deallocate(d) => format!("Deallocate {:?}", d.change.name),
             Reply::CopyEnd => "CopyEnd".into(),
         })
         .collect()

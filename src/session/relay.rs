@@ -280,6 +280,7 @@ impl Relay {
         self.replies.shrink();
         self.part = None;
         self.front.listens.restored = Restored::No;
+        self.front.lease_ends();
         self.lease.take()
     }
 
@@ -306,6 +307,9 @@ impl Relay {
         if let Some(fields) = findings.own_failed {
             return Err(Halt::SettingsRefused(fields));
         }
+        if findings.restore {
+            self.restore();
+        }
         if self.mode == PoolMode::Session && !self.moves {
             return Ok(());
         }
@@ -322,10 +326,24 @@ impl Relay {
                 lease.profile = Profile::initial();
             }
         }
+        if findings.restored
+            && self.discarding
+            && let Some(lease) = &mut self.lease
+        {
+            lease.profile = self.initial.clone();
+        }
         if !self.discarding && !findings.reported.is_empty() {
             self.reported(findings.reported);
         }
         Ok(())
+    }
+
+    /// What the client brought at start-up is in force again before it is told
+    /// that the server is ready.
+    fn restore(&mut self) {
+        let name = self.pool.statements.server_name(0); // nobody else's
+        let out = self.to_server.buffer();
+        self.front.restoring(&self.initial, &name, out);
     }
 
     /// The client changed settings that the server reports: they are its own
@@ -387,13 +405,9 @@ impl Relay {
     }
 
     fn over_in_session_mode(&mut self) {
-        if let Some(mut lease) = self.lease.take() {
+        if let Some(lease) = &mut self.lease {
             // Whatever it left there is cleaned when it leaves.
             lease.dirty = true;
-            if self.moves {
-                self.bring_up_to_date(&mut lease); // after DISCARD ALL
-            }
-            self.lease = Some(lease);
         }
         self.count();
         // What it holds is asked for when it moves.

@@ -38,6 +38,12 @@ pub(super) enum Reply {
     HiddenClose(Option<u64>),
     /// Settings brought up to date: all of its answers are pgvalet's.
     HiddenQuery,
+    /// What the client brought is set anew: the same, but that the
+    /// ReadyForQuery is the client's.
+    Restore,
+    /// DEALLOCATE of a statement made by Parse. In a simple query, whose entry
+    /// follows, the tag of a PREPARE comes before.
+    Deallocate(Box<Deallocate>),
     /// Answered here, when its turn comes: ParseComplete for a statement that
     /// the server has already.
     KnownParse(Box<Change>),
@@ -53,6 +59,13 @@ pub(super) struct Change {
     pub before: Option<Arc<Statement>>,
     /// `None` where it was closed.
     pub after: Option<Arc<Statement>>,
+}
+
+pub(super) struct Deallocate {
+    pub change: Change,
+    /// What is given up on the server.
+    pub stand_in: Arc<Statement>,
+    pub simple: bool,
 }
 
 pub(super) struct Taken {
@@ -101,6 +114,7 @@ impl Reply {
             Self::Parse(_)
             | Self::KnownParse(_)
             | Self::KnownClose(_)
+            | Self::Deallocate(_)
             | Self::HiddenParse(_)
             | Self::HiddenClose(Some(_)) => Kind::Change,
             Self::ParseUnnamed | Self::HiddenParseUnnamed | Self::HiddenClose(None) => {
@@ -112,6 +126,14 @@ impl Reply {
 }
 
 impl Reply {
+    /// ReadyForQuery is its answer, or the last of its answers.
+    fn ends_at_ready(&self) -> bool {
+        matches!(
+            self,
+            Self::Query | Self::Function | Self::Sync | Self::HiddenQuery | Self::Restore
+        )
+    }
+
     /// Whether pgvalet has to do something at just this answer.
     fn is_placed(&self) -> bool {
         match self {
@@ -126,6 +148,8 @@ impl Reply {
             | Self::HiddenParseUnnamed
             | Self::HiddenClose(_)
             | Self::HiddenQuery
+            | Self::Restore
+            | Self::Deallocate(_)
             | Self::KnownParse(_)
             | Self::KnownClose(_) => true,
         }
@@ -192,6 +216,14 @@ impl Replies {
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Reply> {
         self.queue.iter_mut()
+    }
+
+    /// The next answer is to something that the client knows nothing of.
+    pub fn front_is_own(&self) -> bool {
+        matches!(
+            self.queue.front(),
+            Some(Reply::HiddenQuery | Reply::Restore)
+        )
     }
 
     pub fn front(&self) -> Option<&Reply> {
@@ -293,10 +325,10 @@ impl Replies {
     pub fn fail(&mut self) -> (Vec<Reply>, bool) {
         self.copying_in = false;
         match self.queue.front() {
-            None | Some(Reply::Query | Reply::Function | Reply::Sync | Reply::HiddenQuery) => {
-                return (Vec::new(), false);
-            }
-            _ => {}
+            None => return (Vec::new(), false),
+            Some(front) if front.ends_at_ready() => return (Vec::new(), false),
+            Some(Reply::Deallocate(of)) if of.simple => return (Vec::from_iter(self.pop()), false),
+            Some(_) => {}
         }
         let sync = self.queue.iter().position(|r| matches!(r, Reply::Sync));
         let end = sync.unwrap_or(self.queue.len());
@@ -310,10 +342,7 @@ impl Replies {
     /// server had read a Sync.
     pub fn ready(&mut self) -> bool {
         self.copying_in = false;
-        let answers = matches!(
-            self.queue.front(),
-            Some(Reply::Query | Reply::Function | Reply::Sync | Reply::HiddenQuery)
-        );
+        let answers = self.queue.front().is_some_and(Reply::ends_at_ready);
         if answers {
             self.pop();
         }

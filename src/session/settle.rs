@@ -35,8 +35,9 @@ UNION ALL SELECT 'user', '', session_user::text \
 UNION ALL SELECT 'listen', '', c FROM pg_catalog.pg_listening_channels() c \
 UNION ALL SELECT 'cursor', '', name FROM pg_catalog.pg_cursors WHERE is_holdable \
 UNION ALL SELECT 'prepare', '', statement FROM pg_catalog.pg_prepared_statements WHERE from_sql \
-UNION ALL (SELECT 'temp', '', relname FROM pg_catalog.pg_class \
-WHERE relnamespace = pg_catalog.pg_my_temp_schema() LIMIT 1) \
+UNION ALL (SELECT 'temp', '', '' FROM pg_catalog.pg_depend \
+WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+AND refobjid = pg_catalog.pg_my_temp_schema() LIMIT 1) \
 UNION ALL (SELECT 'advisory', '', '' FROM pg_catalog.pg_locks \
 WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() LIMIT 1)";
 
@@ -75,7 +76,9 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
             "setting" => {
                 left.settings
                     .insert(name.to_ascii_lowercase().into(), value.as_str().into());
-                None
+                // Whatever it makes from now on is temporary, and nobody asks.
+                let temporary = name == "search_path" && value.trim().starts_with("pg_temp");
+                temporary.then_some("temp")
             }
             // Empty is what is left of a SET LOCAL, and as good as not set.
             "custom" if !value.is_empty() => {

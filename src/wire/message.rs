@@ -133,6 +133,28 @@ pub fn describe_statement(out: &mut Vec<u8>, name: &str) {
     });
 }
 
+/// Bind and Execute of a statement without parameters, in a portal of the same
+/// name, which is closed again.
+pub fn execute(out: &mut Vec<u8>, name: &str) {
+    message(out, b'B', |out| {
+        text(out, name);
+        text(out, name);
+        out.extend([0; 6]);
+    });
+    message(out, b'E', |out| {
+        text(out, name);
+        out.extend([0; 4]);
+    });
+    message(out, b'C', |out| {
+        out.push(b'P');
+        text(out, name);
+    });
+}
+
+pub fn sync(out: &mut Vec<u8>) {
+    message(out, b'S', |_| {});
+}
+
 pub fn terminate(out: &mut Vec<u8>) {
     message(out, b'X', |_| {});
 }

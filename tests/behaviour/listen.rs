@@ -128,6 +128,41 @@ async fn many_that_listen_cost_one_connection() {
     );
 }
 
+/// Each marks with a notification where it moves over to the shared connection,
+/// and hears the marks of those who move at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_begins_at_the_same_time_hears_nothing_of_the_others() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 10").await;
+    for round in 0..10 {
+        let begins = (0..8).map(|n| {
+            let proxy = &proxy;
+            async move {
+                let mut client = Raw::connect(proxy).await;
+                let listen = query(&format!("listen c{round}_{n}"));
+                let mut seen = client.ask(&listen).await;
+                for _ in 0..20 {
+                    seen.extend(client.ask(&query("select 1")).await);
+                }
+                (client, seen)
+            }
+        });
+        for (mut client, mut seen) in futures_util::future::join_all(begins).await {
+            moves_over(&proxy, &mut client, &mut seen).await;
+            assert_eq!(notifications(&seen), [""; 0]);
+        }
+    }
+}
+
+/// Waits until nobody is pinned, while a client goes on.
+async fn moves_over(proxy: &Proxy, client: &mut Raw, seen: &mut Vec<Message>) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !pool(proxy).await["pinned"].is_null() {
+        assert!(tokio::time::Instant::now() < deadline, "still pinned");
+        seen.extend(client.ask(&query("select 1")).await);
+    }
+}
+
 /// UNLISTEN on a connection that has to be given the client's settings first.
 #[tokio::test(flavor = "multi_thread")]
 async fn unlisten_counts_on_a_connection_with_other_settings() {

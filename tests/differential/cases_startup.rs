@@ -55,6 +55,186 @@ pub fn cases() -> Vec<Case> {
         )
         .with("work_mem", "7MB"),
         case(
+            "start: reset in a transaction",
+            [
+                q("begin"),
+                q("set timezone = 'UTC'"),
+                q("reset timezone"),
+                q("show timezone"),
+                q("rollback"),
+                q("show timezone"),
+                q("set timezone = 'Asia/Tokyo'"),
+                q("begin"),
+                q("reset timezone"),
+                q("set transaction isolation level serializable"),
+                q("show timezone"),
+                q("rollback"),
+                q("show timezone"),
+                q("begin"),
+                q("reset all"),
+                q("show timezone"),
+                q("commit"),
+                q("show timezone"),
+            ],
+        )
+        .with("timezone", "Europe/Rome")
+        .with("work_mem", "7MB"),
+        case(
+            "start: reset in a transaction that fails",
+            [
+                q("set timezone = 'Asia/Tokyo'"),
+                q("begin"),
+                q("savepoint s"),
+                q("reset timezone; select 1/0"),
+                q("rollback to s"),
+                q("show timezone"),
+                q("reset timezone; select 1/0"),
+                q("rollback"),
+                q("show timezone"),
+                q("begin; reset timezone; rollback"),
+                q("show timezone"),
+            ],
+        )
+        .with("timezone", "Europe/Rome"),
+        case(
+            "start: reset before a savepoint",
+            [
+                q("set timezone = 'Asia/Tokyo'"),
+                q("begin"),
+                q("reset timezone; savepoint t; select 1/0"),
+                q("show timezone"),
+                q("rollback to t"),
+                q("show timezone"),
+                q("rollback"),
+                q("show timezone"),
+            ],
+        )
+        .with("timezone", "Europe/Rome"),
+        case(
+            "start: reset and show in one query",
+            [q("reset timezone; show timezone"), q("show timezone")],
+        )
+        .with("timezone", "Europe/Rome"),
+        case(
+            "start: reset and show in one batch",
+            [
+                p("", "reset timezone"),
+                b("", "", &[]),
+                e("", 0),
+                p("", "show timezone"),
+                b("", "", &[]),
+                e("", 0),
+                s(),
+                q("show timezone"),
+            ],
+        )
+        .with("timezone", "Europe/Rome"),
+        case(
+            "start: reset, extended",
+            [
+                q("set timezone = 'Asia/Tokyo'"),
+                p("", "reset timezone"),
+                b("", "", &[]),
+                dp(""),
+                e("", 0),
+                s(),
+                q("show timezone"),
+                p("r", "set timezone to default"),
+                p("", "select 'kept'"),
+                s(),
+                q("begin"),
+                q("set timezone = 'Asia/Tokyo'"),
+                p("", "select generate_series(1, 3)"),
+                b("", "", &[]),
+                e("", 1),
+                b("p", "r", &[]),
+                e("p", 0),
+                s(),
+                e("", 2),
+                b("", "", &[]),
+                e("", 1),
+                s(),
+                q("commit"),
+                q("show timezone"),
+            ],
+        )
+        .with("timezone", "Europe/Rome"),
+        case(
+            "start: reset and set in one query",
+            [
+                q("reset all; set timezone = 'Asia/Tokyo'"),
+                q("show timezone"),
+                q("show datestyle"),
+                q("set datestyle to default; reset timezone; set work_mem = '9MB'"),
+                q("show timezone"),
+                q("show work_mem"),
+            ],
+        )
+        .with("timezone", "Europe/Rome")
+        .with("datestyle", "German")
+        .with("work_mem", "7MB"),
+        case(
+            "start: back to its values in other words",
+            [
+                q("set time zone 'Asia/Tokyo'"),
+                q("set time zone local"),
+                q("show timezone"),
+                q("/* pool */ set session \"TimeZone\" = default; -- done"),
+                q("show timezone"),
+                q("set names 'LATIN1'"),
+                q("set names default"),
+                q("begin"),
+                q("set local work_mem to default"),
+                q("show work_mem"),
+                q("commit"),
+                q("show work_mem"),
+                q("set work_mem = '9MB'"),
+                q("begin"),
+                q("set local work_mem to default"),
+                q("show work_mem"),
+                q("commit"),
+                q("show work_mem"),
+                q("set my.start = 'y'"),
+                q("set my.start to default"),
+                q("show my.start"),
+                q("set search_path = public"),
+                q("begin"),
+                q("reset search_path"),
+                q("show search_path"),
+                q("commit"),
+                q("reset none_such"),
+                q("reset server_version"),
+            ],
+        )
+        .with("timezone", "Europe/Rome")
+        .with("client_encoding", "UTF8")
+        .with("search_path", "a, \"B\"")
+        .with("my.start", "x")
+        .with("work_mem", "7MB"),
+        case(
+            "start: reset between copies",
+            [
+                q("create table su_copy (a int)"),
+                q("reset timezone; copy su_copy from stdin"),
+                cd("1\n"),
+                cdone(),
+                q("show timezone"),
+                p("", "reset timezone"),
+                b("", "", &[]),
+                p("c", "copy su_copy from stdin"),
+                b("c", "c", &[]),
+                e("", 0),
+                e("c", 0),
+                s(),
+                cd("2\n"),
+                cdone(),
+                s(),
+                q("show timezone"),
+                q("select * from su_copy"),
+            ],
+        )
+        .with("timezone", "Europe/Rome"),
+        case(
             "start: set local and back",
             [
                 q("begin"),

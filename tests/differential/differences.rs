@@ -19,7 +19,7 @@ const VIOLATION: &str = "a session that breaks the protocol ends at once: answer
 const TAIL: &str =
     "bytes behind the end of a message go unseen where pgvalet writes it anew or need not send it";
 const NAMES: &str = "in transaction mode statements go by names of pgvalet's on the server: SQL (PREPARE, EXECUTE, \
-     DEALLOCATE, pg_prepared_statements) and a few error texts show those, and names are not cut at 63 bytes";
+     pg_prepared_statements, DEALLOCATE beside other statements) and a few error texts show those, and names are not cut at 63 bytes";
 const GUESS: &str =
     "batches sent behind one that fails are translated before it is known that it failed";
 const SHARED: &str = "kept by a server connection (plans, sequences, unnamed statements), and the next transaction \
@@ -28,8 +28,8 @@ const UNNAMED: &str =
     "a message about the unnamed statement that was passed over after an error counts as done";
 const LARGE: &str = "an unnamed statement above 64 KiB is not remembered beyond its transaction";
 const NAMELESS: &str = "pgvalet names itself where the client does not";
-const RESET: &str =
-    "what a client brings at start-up is set with SET: RESET leads to the login's value";
+const RESET: &str = "after a RESET what a client brought at start-up is set anew with SET, before its next query: \
+     what follows in the same query or batch sees the login's value";
 const VERSION: &str = "pgvalet speaks protocol 3.0 and says so to everybody else";
 const OPTIONS: &str =
     "options are read by pgvalet, which says in its own words what it cannot read";
@@ -46,8 +46,7 @@ const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
     ("deallocate all", TRANSACTION, SOMETIMES, GUESS),
     ("deallocate all, extended", TRANSACTION, SOMETIMES, GUESS),
     ("deallocate all, steps", TRANSACTION, SOMETIMES, GUESS),
-    ("deallocate of one parsed", TRANSACTION, ALWAYS, NAMES),
-    ("discard all", BOTH, ALWAYS, RESET),
+    ("deallocate of one parsed, beside others", TRANSACTION, ALWAYS, NAMES),
     ("error and close", TRANSACTION, SOMETIMES, GUESS),
     ("error and parse", TRANSACTION, SOMETIMES, GUESS),
     ("error in every third batch", TRANSACTION, SOMETIMES, SHARED),
@@ -69,25 +68,16 @@ const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
     ("plan outdated", TRANSACTION, SOMETIMES, SHARED),
     ("prepare by SQL of a name parsed", TRANSACTION, ALWAYS, NAMES),
     ("sequence", TRANSACTION, SOMETIMES, SHARED),
-    ("set and reset in one query", BOTH, ALWAYS, RESET),
-    ("set reported ones", BOTH, ALWAYS, RESET),
-    ("start: an empty value", BOTH, ALWAYS, RESET),
-    ("start: application_name", BOTH, ALWAYS, RESET),
-    ("start: custom", BOTH, ALWAYS, RESET),
-    ("start: discard all", BOTH, ALWAYS, RESET),
     ("start: no application_name", BOTH, ALWAYS, NAMELESS),
-    ("start: options and parameter", BOTH, ALWAYS, RESET),
     ("start: options without a value", BOTH, ALWAYS, OPTIONS),
     ("start: options, unknown switch", BOTH, ALWAYS, OPTIONS),
     ("start: protocol 2.0", BOTH, ALWAYS, VERSION),
     ("start: protocol 3.2", BOTH, ALWAYS, VERSION),
     ("start: protocol 3.9", BOTH, ALWAYS, VERSION),
     ("start: protocol 4.0", BOTH, ALWAYS, VERSION),
-    ("start: reset all", BOTH, ALWAYS, RESET),
-    ("start: set to default", BOTH, ALWAYS, RESET),
-    ("start: several", BOTH, ALWAYS, RESET),
-    ("start: statement_timeout", BOTH, ALWAYS, RESET),
-    ("start: twice", BOTH, ALWAYS, RESET),
+    ("start: reset and show in one batch", BOTH, ALWAYS, RESET),
+    ("start: reset and show in one query", BOTH, ALWAYS, RESET),
+    ("start: reset before a savepoint", BOTH, ALWAYS, RESET),
     ("statement of a dropped table", TRANSACTION, SOMETIMES, SHARED),
     ("terminate in copy data", BOTH, ALWAYS, GOODBYE),
     ("too few parameters", TRANSACTION, ALWAYS, NAMES),
@@ -97,7 +87,6 @@ const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
     ("unknown message type", BOTH, ALWAYS, VIOLATION),
     ("unknown message while passing over", BOTH, ALWAYS, VIOLATION),
     ("unnamed, after deallocate all by name", TRANSACTION, SOMETIMES, SHARED),
-    ("unnamed, after discard all by name", BOTH, ALWAYS, RESET),
     ("unnamed, in a failed transaction", TRANSACTION, SOMETIMES, UNNAMED),
     ("unnamed, kept when a Close is passed over", TRANSACTION, SOMETIMES, UNNAMED),
     ("unnamed, kept when a Parse is passed over", TRANSACTION, SOMETIMES, UNNAMED),

@@ -141,8 +141,9 @@ impl Subscription {
         (mark, self.shared.send_mark(mark))
     }
 
-    pub fn is_mark(&self, notification: &[u8], mark: u64) -> bool {
-        self.shared.read_mark(notification) == Some(mark)
+    /// The mark that a notification is, if it is one, be it another client's.
+    pub fn read_mark(&self, notification: &[u8]) -> Option<u64> {
+        self.shared.read_mark(notification)
     }
 
     /// Nothing more of these channels, also of what waits already.

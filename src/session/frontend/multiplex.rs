@@ -3,17 +3,18 @@
 
 use super::{Frontend, Restored, Step};
 use crate::pool::{
-    Prepared, Statement, Statements, Suspicion, Tail, Unnamed, for_each_channel, suspect,
+    Prepared, Profile, Statement, Statements, Suspicion, Tail, Unnamed, for_each_channel, suspect,
 };
 use crate::session::replies::{Change, Replies, Reply, Taken};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
+use std::sync::Arc;
 
 /// Names end within this many bytes of a message, or its session does; Postgres
 /// cuts identifiers at 63.
 const MAX_NAMES: usize = 16 * 1024;
 /// Body of a Parse of nothing, which succeeds in a failed transaction too.
-const EMPTY: &[u8] = b"\0\0\0";
+pub(super) const EMPTY: &[u8] = b"\0\0\0";
 /// Body of a Parse that fails, whatever the state of the transaction.
 const WRONG: &[u8] = b")\0\0\0";
 /// A statement with a name is kept for all who parse the same text, as long as
@@ -30,7 +31,7 @@ pub(super) struct Composer<'a> {
 }
 
 impl Composer<'_> {
-    fn begin(&mut self) -> &mut Vec<u8> {
+    pub(super) fn begin(&mut self) -> &mut Vec<u8> {
         if let Some(run) = self.run.take() {
             self.out.extend_from_slice(run);
         }
@@ -48,6 +49,7 @@ pub(super) struct Multiplex<'a> {
     pub(super) session: u64,
     /// Of the last ReadyForQuery.
     pub(super) status: u8,
+    pub(super) initial: &'a Profile,
 }
 
 impl Multiplex<'_> {
@@ -57,6 +59,7 @@ impl Multiplex<'_> {
             b'B' => self.bind(frame, bytes),
             b'D' | b'C' => self.describe_or_close(frame, bytes),
             b'Q' => Ok(self.query(frame, bytes)),
+            b'E' if self.front.special.is_some() => self.execute(frame, bytes),
             _ => Ok(Step::Pass),
         }
     }
@@ -70,10 +73,22 @@ impl Multiplex<'_> {
         if self.must_wait_to_listen(suspicion.as_deref()) {
             return Step::Wait;
         }
+        if let Some(suspicion) = &suspicion
+            && let Some(step) = self.deallocate(frame, suspicion)
+        {
+            return step;
+        }
         self.front.watch.note(suspicion.as_deref(), whole);
+        self.may_reset(suspicion.as_deref());
         self.front.text = (!whole).then(|| Box::new(Tail::behind(HEADER)));
         self.prepared.unnamed = None;
         Step::Pass
+    }
+
+    fn may_reset(&mut self, suspicion: Option<&Suspicion>) {
+        if let Some(resets) = suspicion.and_then(|s| s.resets.as_ref()) {
+            self.front.may_reset(resets, self.initial);
+        }
     }
 
     /// What the client listens on elsewhere has to be known to the server
@@ -188,6 +203,7 @@ impl Multiplex<'_> {
         self.front.watch.note(suspicion.as_deref(), complete);
         self.front.text = (!complete).then(|| Box::new(Tail::behind(HEADER + 1)));
         self.front.unnamed_turn += 1;
+        self.front.suspect_unnamed(suspicion);
         self.front.unnamed_in_batch = true;
         self.prepared.unnamed = Some(self.unnamed());
         if complete {
@@ -209,8 +225,12 @@ impl Multiplex<'_> {
             return incomplete(frame, bytes);
         };
         check_end(HEADER + portal.len() + 1 + name.len())?;
+        if let Some(special) = &mut self.front.special {
+            special.deallocating.remove(portal);
+        }
+        let head = HEADER + portal.len() + 1 + name.len() + 1;
         if name.is_empty() {
-            return Ok(self.restore_unnamed());
+            return Ok(self.bind_unnamed(frame, portal, head));
         }
         if self.replies.change_pending() {
             return Ok(Step::Wait);
@@ -222,12 +242,40 @@ impl Multiplex<'_> {
         if self.must_wait_to_listen(statement.suspicion.as_deref()) {
             return Ok(Step::Wait);
         }
-        self.prepare(&statement);
         if let Some(suspicion) = &statement.suspicion {
+            if let Some(step) = self.bind_deallocate(frame, portal, head, suspicion) {
+                return Ok(step);
+            }
             self.front.watch.raise(suspicion);
+            self.may_reset(Some(suspicion));
         }
+        self.prepare(&statement);
+        Ok(self.bind_to(frame, portal, head, statement))
+    }
+
+    fn bind_unnamed(&mut self, frame: &Frame, portal: &[u8], head: usize) -> Step {
+        let special = self.front.special.as_mut();
+        if let Some(suspicion) = special.and_then(|special| special.unnamed.take()) {
+            self.may_reset(Some(&suspicion));
+            let step = self.bind_deallocate(frame, portal, head, &suspicion);
+            self.front.suspect_unnamed(Some(suspicion));
+            if let Some(step) = step {
+                return step;
+            }
+        }
+        self.restore_unnamed()
+    }
+
+    /// The Bind with the statement's name on the server; `head`: what comes
+    /// before the parameters, as the client sent it.
+    pub(super) fn bind_to(
+        &mut self,
+        frame: &Frame,
+        portal: &[u8],
+        head: usize,
+        statement: Arc<Statement>,
+    ) -> Step {
         self.front.batch_open = true;
-        let head = HEADER + portal.len() + 1 + name.len() + 1;
         let out = self.out.begin();
         out.push(b'B');
         let length_at = out.len();
@@ -239,7 +287,7 @@ impl Multiplex<'_> {
         let length = (out.len() - length_at) + (frame.len - head);
         out[length_at..length_at + 4].copy_from_slice(&(length as u32).to_be_bytes());
         self.replies.push(Reply::Bind(Some(statement)));
-        Ok(Step::Rewritten(head))
+        Step::Rewritten(head)
     }
 
     fn describe_or_close(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
@@ -289,7 +337,7 @@ impl Multiplex<'_> {
     }
 
     /// Makes sure that the server has a statement.
-    fn prepare(&mut self, statement: &Statement) {
+    pub(super) fn prepare(&mut self, statement: &Statement) {
         if self.prepared.touch(statement.id) {
             return;
         }
@@ -338,7 +386,7 @@ impl Multiplex<'_> {
 }
 
 /// A frame of which more is needed, unless that is absurd.
-fn incomplete(frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+pub(super) fn incomplete(frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
     // The same whether there is more of it already or not.
     check_end(bytes.len().min(frame.len))?;
     Ok(if bytes.len() >= frame.len {

@@ -213,6 +213,7 @@ impl Relay {
                 prepared: self.lease.as_deref_mut().map(|c| &mut c.prepared),
                 status: self.back.status,
                 multiplex: self.mode != PoolMode::Session || self.moves,
+                initial: &self.initial,
             };
             let rest = &input[at..];
             let progress = self.front.scan(rest, out, &mut self.replies, server);
@@ -306,6 +307,7 @@ impl Relay {
             prepared: &mut connection.prepared,
             reported: &mut connection.server.reported,
             one_statement: self.mode == PoolMode::Statement,
+            initial: &self.initial,
         };
         let progress = self
             .back

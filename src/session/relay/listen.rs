@@ -182,10 +182,12 @@ impl Relay {
         let mut before = true;
         let subscription = self.listening.subscription.take();
         self.pass_heard(|notification| {
-            before &= !subscription
+            let found = subscription
                 .as_ref()
-                .is_some_and(|s| s.is_mark(notification, mark));
-            before
+                .and_then(|s| s.read_mark(notification));
+            before &= found != Some(mark);
+            // Those of others who move meanwhile are heard here too.
+            before && found.is_none()
         });
         self.listening.subscription = subscription;
         if before {

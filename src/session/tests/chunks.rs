@@ -10,7 +10,17 @@ use crate::session::fuzz::{Cuts, Session};
 fn say() -> impl Strategy<Value = Say> {
     let name = || select(vec!["", "", "a", "b", "a longer name"]);
     let size = || prop_oneof![6 => 0..30usize, 1 => 500..3000usize];
-    let text = || select(vec!["SELECT 1", "SELECT 2", "BEGIN"]);
+    let text = || {
+        select(vec![
+            "SELECT 1",
+            "SELECT 2",
+            "BEGIN",
+            "RESET timezone",
+            "SET timezone TO DEFAULT; SELECT 1",
+            "DISCARD ALL",
+            "DEALLOCATE a",
+        ])
+    };
     prop_oneof![
         3 => (name(), text()).prop_map(|(n, t)| Say::Parse(n, t)),
         3 => (name(), name(), size()).prop_map(|(p, n, size)| Say::Bind(p, n, size)),
@@ -40,8 +50,11 @@ fn answer() -> impl Strategy<Value = Vec<u8>> {
     let done = select(vec![
         "SELECT 1",
         "SET",
+        "RESET",
         "DISCARD ALL",
         "DEALLOCATE ALL",
+        "DEALLOCATE",
+        "PREPARE",
         "LISTEN",
     ])
     .prop_map(|tag| frame(b'C', &[tag.as_bytes(), &[0]].concat()));
@@ -84,8 +97,10 @@ proptest! {
     #[test]
     fn of_what_a_client_says(
         bytes in conversation(), cuts in cuts(), leased in prop::bool::weighted(0.9), failed: bool,
+        multiplex in prop::bool::weighted(0.8),
     ) {
         let (mut whole, mut cut) = (Session::default(), Session::default());
+        (whole.multiplex, cut.multiplex) = (multiplex, multiplex);
         let expected = whole.client_says(&bytes, &Cuts::Nowhere, leased, failed);
         let sent = cut.client_says(&bytes, &cuts, leased, failed);
         prop_assert_eq!(readable(&sent), readable(&expected));

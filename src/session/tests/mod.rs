@@ -7,6 +7,7 @@ mod messages;
 mod postgres;
 mod statements;
 mod world;
+mod zone;
 
 /// What an idle client costs is mostly this: the task of its session, and what
 /// others see of it. (The limit is no law; but it once was four times as much,

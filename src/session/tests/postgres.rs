@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::messages::frame;
+use super::zone::{Zone, resets};
 use crate::wire::frame::cstr;
 use crate::wire::{Frame, message};
 
@@ -14,7 +15,10 @@ type Sql = String;
 pub struct Postgres {
     pub named: BTreeMap<Name, Sql>,
     pub unnamed: Option<Sql>,
-    portals: BTreeMap<Name, Sql>,
+    /// With the batch that bound them.
+    portals: BTreeMap<Name, (Sql, usize)>,
+    batch: usize,
+    pub zone: Zone,
     /// `I`, `T` or `E`.
     pub status: u8,
     /// Since the last ReadyForQuery it was asked something.
@@ -31,9 +35,12 @@ pub struct Postgres {
     input: Vec<u8>,
 }
 
-impl Default for Postgres {
-    fn default() -> Self {
+impl Postgres {
+    /// A session with this for its setting.
+    pub fn new(zone: &str) -> Self {
         Self {
+            batch: 0,
+            zone: Zone::new(zone),
             named: BTreeMap::new(),
             unnamed: None,
             portals: BTreeMap::new(),
@@ -52,11 +59,11 @@ impl Default for Postgres {
 type Failure = (&'static str, String);
 
 fn ends_transaction(sql: &str) -> bool {
-    sql == "ROLLBACK"
+    matches!(sql, "ROLLBACK" | "COMMIT")
 }
 
 fn has_rows(sql: &str) -> bool {
-    sql.starts_with("SELECT")
+    sql.starts_with("SELECT") || sql.starts_with("SHOW")
 }
 
 impl Postgres {
@@ -75,6 +82,13 @@ impl Postgres {
         }
         self.input.drain(..at);
         out
+    }
+
+    /// Executes a portal that an earlier batch has bound, and that resets: by
+    /// what statement.
+    pub fn late_reset(&self, portal: &str) -> Option<&str> {
+        let (sql, batch) = self.portals.get(portal.as_bytes())?;
+        (resets(sql) && *batch < self.batch).then_some(sql)
     }
 
     pub fn is_mid_message(&self) -> bool {
@@ -115,7 +129,7 @@ impl Postgres {
             b'B' => self.bind(body, out),
             b'D' => self.describe(body, out),
             b'E' => match self.portals.get(&name(body)).cloned() {
-                Some(sql) => self.run(&sql, tag, out),
+                Some((sql, _)) => self.run(&sql, tag, out),
                 None => Err(no_portal(&name(body))),
             },
             b'C' => {
@@ -157,14 +171,20 @@ impl Postgres {
     fn ready(&mut self, out: &mut Vec<u8>) {
         if self.status == b'I' {
             self.portals.clear();
+            self.zone.commit();
         }
+        self.batch += 1;
         self.batch_open = false;
+        if let Some(value) = self.zone.report() {
+            message::parameter_status(out, "zone", value);
+        }
         message::ready_for_query(out, self.status);
     }
 
     fn fail(&mut self, (sqlstate, text): &Failure, out: &mut Vec<u8>) {
         message::error_response(out, "ERROR", sqlstate, text, None);
         self.portals.clear();
+        self.zone.roll_back();
         if self.status == b'T' {
             self.status = b'E';
         }
@@ -181,11 +201,30 @@ impl Postgres {
     }
 
     fn run(&mut self, sql: &str, protocol: u8, out: &mut Vec<u8>) -> Result<(), Failure> {
+        if let Some((first, then)) = sql.split_once("; ") {
+            self.run(first, protocol, out)?;
+            return self.run(then, protocol, out);
+        }
         self.check(sql)?;
+        let words: Vec<&str> = sql.split(' ').collect();
+        match words[..] {
+            ["PREPARE", name, ..] => drop(self.named.insert(name.into(), sql.into())),
+            ["DEALLOCATE", name] if name != "ALL" => {
+                if self.named.remove(name.as_bytes()).is_none() {
+                    return Err(no_statement(name.as_bytes()));
+                }
+            }
+            _ => {}
+        }
+        let done = self.zone.run(sql);
         match sql {
             "FAIL" => return Err(("22012", "division by zero".into())),
             "BEGIN" => self.status = b'T',
-            "ROLLBACK" => {
+            "ROLLBACK" | "COMMIT" => {
+                if sql == "ROLLBACK" || self.status == b'E' {
+                    self.zone.roll_back();
+                }
+                self.zone.commit();
                 self.status = b'I';
                 self.portals.clear();
             }
@@ -210,9 +249,14 @@ impl Postgres {
             if protocol == b'Q' {
                 out.extend(frame(b'T', sql.as_bytes()));
             }
-            out.extend(frame(b'D', sql.as_bytes()));
+            let row = done.as_ref().and_then(|done| done.row.as_deref());
+            out.extend(frame(b'D', row.unwrap_or(sql).as_bytes()));
         }
-        out.extend(frame(b'C', &[sql.as_bytes(), &[0]].concat()));
+        let tag = match sql.split_once(' ') {
+            Some((tag @ ("PREPARE" | "DEALLOCATE"), rest)) if rest != "ALL" => tag,
+            _ => done.map_or(sql, |done| done.tag),
+        };
+        out.extend(frame(b'C', &[tag.as_bytes(), &[0]].concat()));
         Ok(())
     }
 
@@ -243,11 +287,7 @@ impl Postgres {
         } else {
             self.named.get(name)
         };
-        found.cloned().ok_or_else(|| {
-            let name = String::from_utf8_lossy(name);
-            let text = format!("prepared statement \"{name}\" does not exist");
-            ("26000", text)
-        })
+        found.cloned().ok_or_else(|| no_statement(name))
     }
 
     fn bind(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
@@ -257,7 +297,7 @@ impl Postgres {
         if !portal.is_empty() && self.portals.contains_key(&portal) {
             return Err(("42P03", "cursor already exists".into()));
         }
-        self.portals.insert(portal, sql);
+        self.portals.insert(portal, (sql, self.batch));
         out.extend(frame(b'2', &[]));
         Ok(())
     }
@@ -268,7 +308,7 @@ impl Postgres {
             self.statement(&name)?
         } else {
             let portal = self.portals.get(&name).cloned();
-            portal.ok_or_else(|| no_portal(&name))?
+            portal.ok_or_else(|| no_portal(&name))?.0
         };
         if has_rows(&sql) {
             self.check(&sql)?;
@@ -283,6 +323,12 @@ impl Postgres {
         }
         Ok(())
     }
+}
+
+fn no_statement(name: &[u8]) -> Failure {
+    let name = String::from_utf8_lossy(name);
+    let text = format!("prepared statement \"{name}\" does not exist");
+    ("26000", text)
 }
 
 fn no_portal(name: &[u8]) -> Failure {

@@ -23,19 +23,31 @@ fn text() -> impl Strategy<Value = &'static str> {
         1 => Just("FAIL"),
         1 => Just("COPY"),
         1 => Just("COPY REFUSED"),
+        1 => select(DEALLOCATE.to_vec()),
+        2 => select(vec!["SHOW zone", "SET zone a", "SET zone b"]),
     ]
 }
 
-/// `r` is always ROLLBACK, and nothing else is.
+const DEALLOCATE: [&str; 4] = [
+    "DEALLOCATE a",
+    "DEALLOCATE b",
+    "DEALLOCATE r",
+    "DEALLOCATE none",
+];
+
+/// `r` is always ROLLBACK, and nothing else is; `z` is RESET ALL.
 fn name() -> impl Strategy<Value = &'static str> {
-    select(vec!["", "", "a", "a", "b", "c", "r"])
+    select(vec!["", "", "a", "a", "b", "c", "r", "z"])
 }
+
+const RESET: [&str; 3] = ["RESET zone", "RESET ALL", "SET zone TO DEFAULT"];
 
 fn say() -> impl Strategy<Value = Say> {
     let portal = || select(vec!["", "", "", "p"]);
     prop_oneof![
         6 => (name(), text()).prop_map(|(name, sql)| match name {
             "r" => Say::Parse(name, "ROLLBACK"),
+            "z" => Say::Parse(name, "RESET ALL"),
             _ => Say::Parse(name, sql),
         }),
         1 => Just(Say::Parse("", "BEGIN")),
@@ -49,7 +61,10 @@ fn say() -> impl Strategy<Value = Say> {
         1 => select(vec![Say::Flush, Say::CopyFail]),
         2 => select(vec![Say::CopyDone, Say::CopyData(5), Say::CopyData(30)]),
         2 => text().prop_map(Say::Query),
-        2 => select(vec!["BEGIN", "ROLLBACK", "DEALLOCATE ALL"]).prop_map(Say::Query),
+        3 => select(vec!["BEGIN", "ROLLBACK", "COMMIT", "DEALLOCATE ALL"]).prop_map(Say::Query),
+        1 => select(RESET.to_vec()).prop_map(Say::Query),
+        1 => Just(Say::Query("SHOW zone")),
+        1 => select(DEALLOCATE.to_vec()).prop_map(Say::Query),
     ]
 }
 
@@ -60,6 +75,10 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (who(), proptest::collection::vec(say(), 1..6)).prop_map(|(w, s)| Op::Say(w, s)),
         1 => (who(), text()).prop_map(|(w, sql)| {
             Op::Say(w, vec![Say::Parse("", sql), Say::Describe(""), Say::Sync])
+        }),
+        1 => (who(), select([&DEALLOCATE[..], &RESET].concat())).prop_map(|(w, sql)| {
+            let bound = Say::Bind("", "", 0);
+            Op::Say(w, vec![Say::Parse("", sql), bound, Say::Execute(""), Say::Sync])
         }),
         2 => (who(), name()).prop_map(|(w, name)| {
             Op::Say(w, vec![Say::Bind("", name, 3), Say::Execute(""), Say::Sync])

@@ -2,10 +2,11 @@
 //! with the rules of the relay: when a lease begins, and when it ends.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::messages::{Say, readable};
 use super::postgres::Postgres;
-use crate::pool::{Prepared, Statements};
+use crate::pool::{Prepared, Profile, Profiles, Settings, Statements};
 use crate::session::backend::{self, Backend};
 use crate::session::frontend::{self, Frontend, Verdict};
 use crate::session::replies::Replies;
@@ -24,12 +25,17 @@ struct Server {
     /// Answers that have not arrived yet.
     answers: Vec<u8>,
     leased: bool,
-    /// Whose settings are there.
-    settings_of: usize,
 }
+
+/// The setting as a login finds it.
+const LOGIN: &str = "login";
 
 struct Client {
     session: u64,
+    /// What it brought at start-up.
+    initial: Arc<Profile>,
+    /// What it expects to find set.
+    zone: String,
     front: Frontend,
     back: Backend,
     replies: Replies,
@@ -50,20 +56,34 @@ struct Client {
 impl Server {
     fn new(limit: usize) -> Self {
         Self {
-            postgres: Postgres::default(),
+            postgres: Postgres::new(LOGIN),
             prepared: Prepared::with_limit(limit),
-            reported: BTreeMap::new(),
+            reported: [("zone".into(), LOGIN.into())].into(),
             answers: Vec::new(),
             leased: false,
-            settings_of: 0,
         }
     }
 }
 
 impl World {
     pub fn new(clients: usize, servers: usize, limit: usize) -> Self {
+        // Every other client brings a setting.
+        let zone = |session: u64| match session % 2 {
+            0 => LOGIN.to_owned(),
+            _ => format!("brought_{session}"),
+        };
+        let profile = |zone: &str| {
+            let settings = Settings::from([("zone".into(), zone.into())]);
+            Profiles::default().intern(if zone == LOGIN {
+                Settings::new()
+            } else {
+                settings
+            })
+        };
         let client = |session| Client {
             session,
+            initial: profile(&zone(session)),
+            zone: zone(session),
             front: Frontend::default(),
             back: Backend::default(),
             replies: Replies::default(),
@@ -73,7 +93,7 @@ impl World {
             from_server: Vec::new(),
             received: Vec::new(),
             stalled: false,
-            own: Postgres::default(),
+            own: Postgres::new(&zone(session)),
             expected: Vec::new(),
             waits: false,
         };
@@ -102,6 +122,19 @@ impl World {
         client.waits &= of_copy;
         if client.own.unnamed_is_old && matches!(message, Say::Bind(_, "", _) | Say::Describe("")) {
             return; // not promised: see `Frontend::undo`
+        }
+        // Not promised either: what follows a RESET in its batch sees what the
+        // login gave, and of a portal bound before nobody remembers the text.
+        if client.own.zone.was_reset && *message != Say::Sync {
+            return;
+        }
+        if let Say::Execute(portal) = message
+            && let Some(sql) = client.own.late_reset(portal)
+        {
+            if !sql.starts_with("RESET") {
+                return;
+            }
+            client.waits = true;
         }
         let bytes = message.bytes();
         client.expected.extend(client.own.feed(&bytes));
@@ -141,6 +174,7 @@ impl World {
                     prepared: server.as_deref_mut().map(|s| &mut s.prepared),
                     status: client.back.status,
                     multiplex: true,
+                    initial: &client.initial,
                 },
             );
             out.extend(&client.from_client[progress.run..progress.consumed]);
@@ -187,13 +221,12 @@ impl World {
         server.leased = true;
         client.lease = Some(at);
         client.back.begin();
-        // Every other client brings settings.
-        if who.is_multiple_of(2) && server.settings_of != who {
+        if server.postgres.zone.value != client.zone {
+            let sql = format!("SET zone {}", client.zone);
             let mut query = Vec::new();
-            Frontend::ask("SET", &mut query, &mut client.replies, &mut server.prepared);
+            Frontend::ask(&sql, &mut query, &mut client.replies, &mut server.prepared);
             server.answers.extend(server.postgres.feed(&query));
         }
-        server.settings_of = who;
         true
     }
 
@@ -218,6 +251,7 @@ impl World {
                 prepared: &mut server.prepared,
                 reported: &mut server.reported,
                 one_statement: false,
+                initial: &client.initial,
             },
         );
         out.extend(&client.from_server[progress.run..progress.consumed]);
@@ -226,6 +260,13 @@ impl World {
         client.from_server.drain(..progress.consumed);
         if let Some(findings) = progress.findings {
             assert!(!findings.broken, "the stream is lost");
+            assert_eq!(findings.own_failed, None);
+            if findings.restore {
+                let mut out = Vec::new();
+                let name = self.statements.server_name(0);
+                client.front.restoring(&client.initial, &name, &mut out);
+                server.answers.extend(server.postgres.feed(&out));
+            }
         }
         let client = &mut self.clients[who];
         if client.from_server.is_empty() {
@@ -254,9 +295,12 @@ impl World {
             return;
         }
         client.lease = None;
+        client.front.lease_ends();
         let server = &mut self.servers[at];
         server.leased = false;
         let postgres = &server.postgres;
+        // The server is asked.
+        client.zone.clone_from(&postgres.zone.value);
         assert!(server.answers.is_empty(), "released with answers to come");
         assert!(!postgres.is_mid_message(), "released within a message");
         assert!(!postgres.skipping, "released while it waits for Sync");

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -64,10 +63,11 @@ func queries(dsn, table string) {
 	_, err = c.Prepare(ctx, "mine", "SELECT $1::text || 'x'")
 	must(err)
 	same("ax", value[string](c, "mine", "a"))
-	if strings.HasSuffix(table, "session") {
-		// pgx says DEALLOCATE, which only the server that prepared it understands.
-		must(c.Deallocate(ctx, "mine"))
-	}
+	// By SQL.
+	must(c.Deallocate(ctx, "mine"))
+	_, err = c.Prepare(ctx, "mine", "SELECT $1::text || 'y'")
+	must(err)
+	same("ay", value[string](c, "mine", "a"))
 }
 
 // More goroutines than server connections, all with statements of the same names.

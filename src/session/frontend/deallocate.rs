@@ -1,0 +1,107 @@
+//! SQL's DEALLOCATE of a statement that the client has made by Parse: on the
+//! server it has another name, and others may use it. A stand-in is given up in
+//! its place, so that it is the server that decides whether and when that
+//! happens.
+
+use std::sync::Arc;
+
+use super::Step;
+use super::multiplex::{EMPTY, Multiplex, incomplete};
+use crate::pool::{Statement, Suspicion};
+use crate::session::replies::{Change, Deallocate, Reply};
+use crate::wire::frame::{Frame, HEADER, cstr};
+use crate::wire::{ClientError, message};
+
+/// A DEALLOCATE that a portal was bound to.
+pub(super) struct Bound {
+    /// As the client calls the statement.
+    name: Box<[u8]>,
+    stand_in: Arc<Statement>,
+}
+
+impl Multiplex<'_> {
+    /// As a simple query. `None`: the server knows what it means.
+    pub(super) fn deallocate(&mut self, frame: &Frame, suspicion: &Suspicion) -> Option<Step> {
+        let name = suspicion.deallocates.as_deref()?;
+        if self.replies.change_pending() {
+            return Some(Step::Wait);
+        }
+        self.front.names.get(name)?;
+        let stand_in = self.statements.unshared(EMPTY);
+        // In one message, so that an error is answered as that of the client's.
+        let sql = format!("PREPARE {} AS SELECT; {}", stand_in.name, sql(&stand_in));
+        message::query(self.out.begin(), &sql);
+        self.gives_up(name, &stand_in, true);
+        self.front.note(frame, self.replies);
+        self.prepared.unnamed = None;
+        Some(Step::Replaced)
+    }
+
+    /// By Bind, of a statement whose text it is. `head`: see
+    /// [`bind_to`](Self::bind_to).
+    pub(super) fn bind_deallocate(
+        &mut self,
+        frame: &Frame,
+        portal: &[u8],
+        head: usize,
+        suspicion: &Suspicion,
+    ) -> Option<Step> {
+        let name = suspicion.deallocates.as_deref()?;
+        if self.replies.batch_pending() {
+            return Some(Step::Wait);
+        }
+        self.front.names.get(name)?;
+        if self.status == b'E' {
+            return None; // the server will not have it
+        }
+        let stand_in = self.statements.unshared(EMPTY);
+        self.prepare(&stand_in);
+        let body = [sql(&stand_in).as_bytes(), EMPTY].concat();
+        let statement = self.statements.unshared(&body);
+        self.prepare(&statement);
+        let bound = Bound {
+            name: name.into(),
+            stand_in,
+        };
+        let special = self.front.special.get_or_insert_default();
+        special.deallocating.insert(portal.into(), bound);
+        Some(self.bind_to(frame, portal, head, statement))
+    }
+
+    /// Execute, maybe of such a portal.
+    pub(super) fn execute(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+        let body = &bytes[HEADER..bytes.len().min(frame.len)];
+        let Some(portal) = cstr(body) else {
+            return incomplete(frame, bytes);
+        };
+        let special = self.front.special.as_mut();
+        let Some(bound) = special.and_then(|special| special.deallocating.remove(portal)) else {
+            return Ok(Step::Pass);
+        };
+        if !self.front.names.contains_key(&bound.name) {
+            return Ok(Step::Pass);
+        }
+        self.front.queries += 1;
+        self.front.batch_open = true;
+        self.out.begin();
+        self.gives_up(&bound.name, &bound.stand_in, false);
+        Ok(Step::Rewritten(0))
+    }
+
+    fn gives_up(&mut self, name: &[u8], stand_in: &Arc<Statement>, simple: bool) {
+        let change = Change {
+            name: name.into(),
+            before: self.front.names.remove(name),
+            after: None,
+        };
+        self.replies.push(Reply::Deallocate(Box::new(Deallocate {
+            change,
+            stand_in: stand_in.clone(),
+            simple,
+        })));
+    }
+}
+
+fn sql(stand_in: &Statement) -> String {
+    format!("DEALLOCATE {}", stand_in.name)
+}

@@ -1,0 +1,264 @@
+//! What a client brought at start-up, after a RESET: on a server connection
+//! that others use too, RESET leads to what the login gave, so that pgvalet
+//! sets anew what the client brought, before it is told that the server is ready.
+//!
+//! Words in a text raise the suspicion, and messages behind it wait; the
+//! command tag decides.
+
+use std::collections::BTreeMap;
+
+use super::{Frontend, Step};
+use crate::pool::{Profile, Resets, resets};
+use crate::session::replies::Replies;
+use crate::wire::frame::{Frame, HEADER, cstr};
+use crate::wire::message;
+
+/// In session mode so much of a text is looked at. What stands behind it the
+/// tag shows, but for SET … TO DEFAULT.
+const LOOK: usize = 1024;
+/// Statements that reset, remembered by their names.
+const MAX_STATEMENTS: usize = 64;
+
+/// A reset on its way to the server and back.
+pub(in crate::session) struct Restore {
+    what: Resets,
+    stage: Stage,
+    /// Settings that the server has reported since, and what the client takes
+    /// them for.
+    told: Vec<(Box<str>, Option<Box<str>>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// One was sent that does not concern what the client brought.
+    Foreign,
+    /// One was sent that does.
+    Sent,
+    /// The server has run it.
+    Due,
+    /// Values are being set, and the client's ReadyForQuery waits for that.
+    UnderWay,
+    /// The transaction failed: whether it was undone with it shows later.
+    Later,
+}
+
+/// What becomes of a ReadyForQuery.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::session) enum AtReady {
+    Pass,
+    /// It waits, and the values are to be set.
+    HoldBack,
+    /// It passes, and before it goes what changed meanwhile.
+    Tell,
+}
+
+impl Restore {
+    fn new(what: Resets, stage: Stage) -> Box<Self> {
+        let told = Vec::new();
+        Box::new(Self { what, stage, told })
+    }
+}
+
+impl Frontend {
+    /// A text was sent that may put out of force what the client brought.
+    pub(super) fn may_reset(&mut self, resets: &Resets, own: &Profile) {
+        let touched = own.is_touched_by(resets);
+        match &mut self.restore {
+            Some(_) if !touched => {}
+            Some(restore) if restore.stage != Stage::Foreign => {
+                if restore.what != *resets {
+                    restore.what = Resets::Some;
+                }
+            }
+            _ => {
+                let stage = if touched { Stage::Sent } else { Stage::Foreign };
+                self.restore = Some(Restore::new(resets.clone(), stage));
+            }
+        }
+    }
+
+    /// A statement was parsed, which now has this name.
+    fn parsed(&mut self, name: &[u8], resets: Option<Resets>) {
+        match resets {
+            Some(resets) => {
+                let known = &mut self.special.get_or_insert_default().resetting;
+                if known.len() < MAX_STATEMENTS {
+                    known.insert(name.into(), resets);
+                }
+            }
+            None => {
+                if let Some(special) = &mut self.special {
+                    special.resetting.remove(name);
+                }
+            }
+        }
+    }
+
+    /// It was bound.
+    fn bound(&mut self, name: &[u8], own: &Profile) {
+        let known = self.special.as_ref();
+        if let Some(resets) = known.and_then(|known| known.resetting.get(name)).cloned() {
+            self.may_reset(&resets, own);
+        }
+    }
+
+    /// In session mode nothing else is looked at.
+    pub(super) fn look_for_resets(&mut self, frame: &Frame, bytes: &[u8], own: &Profile) -> Step {
+        let of_interest = match frame.tag {
+            b'Q' | b'P' => true,
+            b'B' => self.special.is_some(),
+            _ => false,
+        };
+        if !of_interest {
+            return Step::Pass;
+        }
+        let Some(seen) = bytes.get(..frame.len.min(LOOK)) else {
+            return Step::More;
+        };
+        let body = &seen[HEADER.min(seen.len())..];
+        if frame.tag == b'Q' {
+            if let Some(resets) = resets(body) {
+                self.may_reset(&resets, own);
+            }
+            return Step::Pass;
+        }
+        // A Parse begins with the statement's name, a Bind with the portal's.
+        let Some(first) = cstr(body) else {
+            return Step::Pass;
+        };
+        let rest = &body[first.len() + 1..];
+        if frame.tag == b'P' {
+            self.parsed(first, resets(cstr(rest).unwrap_or(rest)));
+        } else if let Some(name) = cstr(rest) {
+            self.bound(name, own);
+        }
+        Step::Pass
+    }
+
+    /// Whether a message waits until what was reset is set anew. What the server
+    /// may need to get as far as that, does not.
+    pub(super) fn holds_back(&self, tag: u8, replies: &Replies) -> bool {
+        let Some(restore) = &self.restore else {
+            return false;
+        };
+        let waits = match tag {
+            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' => true,
+            b'S' => !replies.ignores_sync(),
+            _ => false,
+        };
+        waits && !self.batch_open && !matches!(restore.stage, Stage::Foreign | Stage::Later)
+    }
+
+    /// A command tag says that it has happened.
+    pub(in crate::session) fn was_reset(&mut self, tag: &[u8], own: &Profile) {
+        match &mut self.restore {
+            Some(restore) if matches!(restore.stage, Stage::Sent | Stage::Later) => {
+                restore.stage = Stage::Due;
+            }
+            Some(_) => {}
+            // By a text in which nobody saw it coming.
+            None if tag != b"SET" && own.is_touched_by(&Resets::All) => {
+                self.restore = Some(Restore::new(Resets::Some, Stage::Due));
+            }
+            None => {}
+        }
+    }
+
+    /// ParameterStatus; `before`: what was reported last. `true`: it is kept back,
+    /// until it is known what is true in the end.
+    pub(in crate::session) fn keeps_report(&mut self, name: &str, before: Option<&str>) -> bool {
+        let Some(restore) = &mut self.restore else {
+            return false;
+        };
+        if matches!(restore.stage, Stage::Foreign | Stage::Sent) {
+            return false;
+        }
+        if !restore.told.iter().any(|(known, _)| **known == *name) {
+            restore.told.push((name.into(), before.map(Into::into)));
+        }
+        true
+    }
+
+    /// ReadyForQuery. `last`: the server owes nothing else. `own`: it is the
+    /// one behind the values that were set.
+    pub(in crate::session) fn restore_at_ready(
+        &mut self,
+        status: u8,
+        last: bool,
+        own: bool,
+    ) -> AtReady {
+        let Some(restore) = &mut self.restore else {
+            return AtReady::Pass;
+        };
+        match restore.stage {
+            _ if own => AtReady::Tell,
+            // The tag was that of an earlier statement, for all that is known.
+            _ if !last => AtReady::Tell,
+            Stage::Foreign | Stage::Sent => {
+                self.restore = None;
+                AtReady::Pass
+            }
+            Stage::Due | Stage::Later if status == b'E' => {
+                restore.stage = Stage::Later;
+                restore.what = Resets::Some;
+                AtReady::Pass
+            }
+            Stage::Due | Stage::Later | Stage::UnderWay => {
+                // In a transaction a query could come too early (SET TRANSACTION
+                // has to come before any); without one, it is always right.
+                if status == b'I' {
+                    restore.what = Resets::Some;
+                }
+                restore.stage = Stage::UnderWay;
+                AtReady::HoldBack
+            }
+        }
+    }
+
+    /// Setting the values was broken off, by a cancel or a timeout of the client's.
+    pub(in crate::session) fn restore_failed(&mut self) {
+        if let Some(restore) = &mut self.restore {
+            restore.stage = Stage::Later;
+            restore.what = Resets::Some;
+        }
+    }
+
+    /// What the client has to be told, by what is reported now. `true`: the
+    /// values are set.
+    pub(in crate::session) fn tell(
+        &mut self,
+        reported: &BTreeMap<Box<str>, Box<str>>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(restore) = &mut self.restore else {
+            return false;
+        };
+        for (name, before) in std::mem::take(&mut restore.told) {
+            let now = reported.get(&name);
+            if now != before.as_ref()
+                && let Some(now) = now
+            {
+                message::parameter_status(out, &name, now);
+            }
+        }
+        let done = restore.stage == Stage::UnderWay;
+        if done {
+            self.restore = None;
+        }
+        done
+    }
+
+    /// The messages that set the values, up to a Sync. By the extended protocol,
+    /// and with a name of pgvalet's, because the client may have statements and
+    /// portals without one.
+    pub(in crate::session) fn restoring(&self, own: &Profile, name: &str, out: &mut Vec<u8>) {
+        let statements = self.restore.iter().flat_map(|r| own.restore(&r.what));
+        for sql in statements {
+            message::close_statement(out, name);
+            message::parse(out, name, &[sql.as_bytes(), b"\0\0\0"].concat());
+            message::execute(out, name);
+        }
+        message::close_statement(out, name);
+        message::sync(out);
+    }
+}
