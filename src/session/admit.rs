@@ -24,8 +24,8 @@ use crate::access::{Evidence, Grant, Request};
 use crate::audit::{Event, Outcome, Record};
 use crate::net::{Accepted, Peer, Socket, Stream, hang_up};
 use crate::pool::Settings;
-use crate::wire::ClientError;
 use crate::wire::startup::{Startup, StartupError};
+use crate::wire::{ClientError, login};
 
 /// Denials are given at multiples of this time after the start-up packet, so
 /// that how long the decision took tells nothing about what was decided.
@@ -35,6 +35,7 @@ const DENIAL_TICK: Duration = Duration::from_millis(50);
 enum Arrival {
     Admitted(Box<Admitted>),
     Cancel {
+        stream: Stream,
         pid: u32,
         key: Vec<u8>,
     },
@@ -87,10 +88,17 @@ async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Box<Admitte
     drop(knock);
     match arrival {
         Arrival::Admitted(admitted) => return Some(admitted),
-        Arrival::Cancel { pid, key } => {
+        Arrival::Cancel {
+            mut stream,
+            pid,
+            key,
+        } => {
             if !context.sessions.cancel(pid, &key).await {
                 note(&context, &evidence, "cancel_key").await;
             }
+            // That it is over is the only answer: whoever waits for it knows
+            // that the cancel hits nothing which comes later.
+            hang_up(&mut stream).await;
         }
         Arrival::Broken(reason) => note(&context, &evidence, reason).await,
         Arrival::Over => {}
@@ -122,7 +130,7 @@ async fn receive(
             debug!(peer = %evidence.peer, "handshake broken off: {broken}");
             broken.reason().map_or(Arrival::Over, Arrival::Broken)
         }
-        Ok(Handshake::Cancel { pid, key }) => Arrival::Cancel { pid, key },
+        Ok(Handshake::Cancel { stream, pid, key }) => Arrival::Cancel { stream, pid, key },
         Ok(Handshake::Refused(stream, refusal)) => {
             let (error, reason) = match refusal {
                 Refusal::Startup(e @ StartupError::ProxyHeader) => {
@@ -138,6 +146,9 @@ async fn receive(
         Ok(Handshake::Start(stream, startup)) => {
             let began = Instant::now();
             let mut stream = stream;
+            if startup.asks_for_more() && negotiate(&mut stream, &startup).await.is_err() {
+                return Arrival::Over;
+            }
             match admit(context, evidence, &startup, &mut stream).await {
                 Ok((session, record, settings, grant, permit)) => {
                     Arrival::Admitted(Box::new(Admitted {
@@ -162,6 +173,15 @@ async fn receive(
             }
         }
     }
+}
+
+/// Tells a client what is spoken of what it asks for, before anything else.
+async fn negotiate(stream: &mut Stream, startup: &Startup) -> std::io::Result<()> {
+    let mut out = Vec::new();
+    let version = startup.version.spoken();
+    login::negotiate_protocol_version(&mut out, version, &startup.protocol_options);
+    stream.write_all(&out).await?;
+    stream.flush().await
 }
 
 /// A refusal: what is recorded, and what the client is told.
@@ -247,7 +267,7 @@ async fn admit(
     let evidence = Arc::new(evidence.clone());
     let handle = context
         .sessions
-        .add(&grant, &startup.user, evidence)
+        .add(&grant, &startup.user, evidence, startup.version.spoken())
         .map_err(|e| match e {
             NotAdded::TooManyOfRule => {
                 refuse(&record, "too_many_clients", ClientError::TooManyClients)

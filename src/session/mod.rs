@@ -57,7 +57,7 @@ use crate::net::Stream;
 use crate::pool::{Generation, Lease, Pool, Profile};
 use crate::upstream::Backend;
 use crate::wire::startup::Startup;
-use crate::wire::{ClientError, message};
+use crate::wire::{ClientError, login, message};
 use admit::{Admitted, refuse};
 use limits::Phase;
 use relay::{Halt, Relay};
@@ -239,14 +239,11 @@ impl Session {
             }
         };
         let mut out = Vec::with_capacity(512);
-        if startup.newer_minor || !startup.protocol_options.is_empty() {
-            message::negotiate_protocol_version(&mut out, &startup.protocol_options);
-        }
         message::authentication_ok(&mut out);
         for (name, value) in reported.iter() {
             message::parameter_status(&mut out, name, value);
         }
-        message::backend_key_data(&mut out, self.handle.pid.0, self.handle.key);
+        login::backend_key_data(&mut out, self.handle.pid.0, self.handle.key.bytes());
         message::ready_for_query(&mut out, b'I');
         let sent = async {
             stream.write_all(&out).await?;

@@ -30,6 +30,7 @@ mod hostile_upstream;
 mod hosts;
 mod identity;
 mod isolation;
+mod keys;
 mod libpq18;
 mod lifecycle;
 mod limits;

@@ -42,6 +42,16 @@ pub fn sync() -> Vec<u8> {
     message(b'S', b"")
 }
 
+pub fn start_up(version: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = version.to_be_bytes().to_vec();
+    for (name, value) in parameters {
+        body.extend(format!("{name}\0{value}\0").as_bytes());
+    }
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).expect("short");
+    [&length.to_be_bytes(), &body[..]].concat()
+}
+
 impl Raw {
     pub async fn open(proxy: &Proxy) -> Self {
         let address = ("127.0.0.1", proxy.port);
@@ -58,9 +68,8 @@ impl Raw {
     }
 
     pub async fn start_up(&mut self) {
-        let body = b"\0\x03\0\0user\0anyone\0database\0app\0\0";
-        let length = u32::try_from(body.len() + 4).expect("short");
-        self.send(&[&length.to_be_bytes()[..], body].concat()).await;
+        let who = [("user", "anyone"), ("database", "app")];
+        self.send(&start_up(0x0003_0000, &who)).await;
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {

@@ -18,7 +18,7 @@ use crate::secret::{
     AWSCURRENT, Deletion, Description, Follower, NewSecret, RandomPassword, SecretId, SecretStore,
     SecretValue, StoreError, StoreFuture, VersionId, Which,
 };
-use crate::wire::message;
+use crate::wire::{Version, login, message};
 
 /// Logs everybody in without a question, and calls every query a success.
 #[derive(Default)]
@@ -68,7 +68,7 @@ impl Server {
         let length = stream.read_u32().await?;
         let mut body = vec![0; length as usize - 4];
         stream.read_exact(&mut body).await?;
-        if body[..4] != 0x0003_0000u32.to_be_bytes() {
+        if body[..4] != Version::V3_2.0.to_be_bytes() {
             return Ok(()); // a cancel
         }
         let user = body[4..].split(|b| *b == 0).nth(1).unwrap_or_default();
@@ -83,7 +83,7 @@ impl Server {
         let _present = Present::new(self);
         message::authentication_ok(&mut out);
         message::parameter_status(&mut out, "session_authorization", &user);
-        message::backend_key_data(&mut out, pid as u32, [0; 4]);
+        login::backend_key_data(&mut out, pid as u32, &[0; 32]);
         message::ready_for_query(&mut out, b'I');
         stream.write_all(&out).await?;
         loop {
