@@ -34,10 +34,12 @@ impl Pool {
             let arriving = Arriving::new(self, generation);
             spawn(async move {
                 connection.gone(pool.database.connect_timeout).await;
-                drop(arriving);
-                let mut state = pool.state();
-                state.abandoned -= 1;
-                pool.release_slot(&mut state);
+                {
+                    let mut state = pool.state();
+                    state.abandoned -= 1;
+                    pool.release_slot(&mut state);
+                }
+                drop(arriving); // which may take the lock
             });
         }
     }

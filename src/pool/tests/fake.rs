@@ -32,6 +32,8 @@ pub struct Server {
     pub room: AtomicUsize,
     /// Logins and queries get no answer.
     pub mute: AtomicBool,
+    /// Logins are begun, and not gone on with while this is set.
+    pub stalled: watch::Sender<bool>,
     /// Moved to hang up on everybody.
     hang_up: watch::Sender<()>,
 }
@@ -81,6 +83,7 @@ impl Server {
             return stream.write_all(&out).await;
         }
         let _present = Present::new(self);
+        let _ = self.stalled.subscribe().wait_for(|s| !s).await;
         message::authentication_ok(&mut out);
         message::parameter_status(&mut out, "session_authorization", &user);
         login::backend_key_data(&mut out, pid as u32, &[0; 32]);
@@ -281,7 +284,7 @@ pub async fn setup(keys: &str) -> Setup {
     }
 }
 
-pub async fn until(what: &str, done: impl Fn() -> bool) {
+pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while !done() {
         assert!(std::time::Instant::now() < deadline, "{what}: not in 10 s");

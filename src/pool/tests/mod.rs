@@ -2,6 +2,7 @@
 
 pub(crate) mod fake;
 mod model;
+mod stalled;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
