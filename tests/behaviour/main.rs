@@ -20,6 +20,7 @@ mod copy;
 mod dashboard;
 mod denial;
 mod driver_certificate;
+mod driver_tokio;
 mod drivers;
 mod ending;
 mod handshake;
