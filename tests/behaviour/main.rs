@@ -37,6 +37,7 @@ mod lifecycle;
 mod limits;
 mod listen;
 mod migration;
+mod names;
 mod programs;
 mod protocol;
 mod proxy_protocol;
