@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::common::Proxy;
 
-pub struct Raw {
-    pub stream: TcpStream,
+/// In the clear, if nothing else is said.
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
 }
 
 /// A tag and a body.
@@ -67,6 +68,14 @@ impl Raw {
         raw
     }
 
+    /// Nothing has come that was not read.
+    pub fn is_silent(&self) -> bool {
+        let read = self.stream.try_read(&mut [0; 1]);
+        read.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub async fn start_up(&mut self) {
         let who = [("user", "anyone"), ("database", "app")];
         self.send(&start_up(0x0003_0000, &who)).await;
@@ -74,12 +83,6 @@ impl Raw {
 
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("sent");
-    }
-
-    /// Nothing has come that was not read.
-    pub fn is_silent(&self) -> bool {
-        let read = self.stream.try_read(&mut [0; 1]);
-        read.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
     }
 
     /// The messages up to the first one with this tag.
