@@ -7,12 +7,12 @@
 
 mod listens;
 mod multiplex;
+mod names;
 mod watch;
 
 pub(super) use listens::{Listens, Restored};
 pub(super) use watch::Watch;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::replies::{Replies, Reply};
@@ -20,11 +20,12 @@ use crate::pool::{Prepared, Statement, Statements, Tail};
 use crate::wire::frame::Frame;
 use crate::wire::{ClientError, message};
 use multiplex::{Composer, Multiplex};
+use names::Names;
 
 #[derive(Default)]
 pub(super) struct Frontend {
     /// The client's named statements.
-    names: HashMap<Box<[u8]>, Arc<Statement>>,
+    names: Names,
     /// Body of its last unnamed Parse.
     unnamed: Option<Vec<u8>>,
     /// Which one that is: a server connection may still hold an earlier one.
@@ -255,6 +256,7 @@ impl Frontend {
             b'Q' => {
                 self.queries += 1;
                 self.batch_open = false; // a simple query ends the batch before it
+                self.names.settle();
                 self.drop_unnamed(); // and the unnamed statement
                 self.unnamed_in_batch = false;
                 replies.push(Reply::Query);
@@ -267,6 +269,7 @@ impl Frontend {
             b'S' => {
                 if !replies.ignores_sync() {
                     self.batch_open = false;
+                    self.names.settle();
                     self.unnamed_in_batch = false;
                     self.skipping = false;
                 }

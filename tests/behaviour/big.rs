@@ -28,13 +28,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
 type Raw = raw::Raw<Box<dyn Duplex>>;
 
 /// The memory of the proxy, as Linux tells it.
-struct Memory {
+pub struct Memory {
     pid: u32,
     before: usize,
 }
 
 impl Memory {
-    fn now(proxy: &Proxy) -> Self {
+    pub fn now(proxy: &Proxy) -> Self {
         let pid = proxy.pid();
         let before = read(pid, "VmRSS");
         Self { pid, before }
@@ -42,7 +42,7 @@ impl Memory {
 
     /// By how much the process is larger than before, at most, while `work` is
     /// done.
-    async fn growth(&self, what: &str, work: impl Future<Output = ()>) -> usize {
+    pub async fn growth(&self, what: &str, work: impl Future<Output = ()>) -> usize {
         let forget_the_peak = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
         forget_the_peak.expect("the memory of the process may be watched");
         let began = Instant::now();

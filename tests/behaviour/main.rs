@@ -31,6 +31,8 @@ mod hostile_upstream;
 mod hosts;
 mod identity;
 mod isolation;
+#[cfg(target_os = "linux")]
+mod kept;
 mod keys;
 mod libpq18;
 mod lifecycle;
