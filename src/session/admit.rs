@@ -97,8 +97,9 @@ async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Box<Admitte
                 note(&context, &evidence, "cancel_key").await;
             }
             // That it is over is the only answer: whoever waits for it knows
-            // that the cancel hits nothing which comes later.
-            hang_up(&mut stream).await;
+            // that the cancel hits nothing which comes later. There is nothing
+            // left to read, so nothing has to be waited for either.
+            let _ = timeout(DENIAL_TICK, stream.shutdown()).await;
         }
         Arrival::Broken(reason) => note(&context, &evidence, reason).await,
         Arrival::Over => {}

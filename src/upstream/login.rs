@@ -1,6 +1,7 @@
 //! One login, from the start-up packet to the first ReadyForQuery.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub(super) struct Login {
     version: Version,
     /// The server has asked for authentication, or let us in.
     answered: bool,
+    /// It has closed the connection.
+    hung_up: bool,
 }
 
 /// What a login has come to know.
@@ -56,6 +59,7 @@ impl Login {
             address: target.to_string(),
             version,
             answered: false,
+            hung_up: false,
         }
     }
 
@@ -96,8 +100,7 @@ impl Login {
                 matches!(sqlstate.as_str(), "" | "0A000" | "08P01")
                     || message.to_ascii_lowercase().contains("protocol")
             }
-            ConnectError::Unreachable { .. } => self.input.is_empty(),
-            _ => false,
+            _ => self.hung_up && self.input.is_empty(),
         }
     }
 
@@ -123,7 +126,13 @@ impl Login {
         }
     }
 
-    fn io(&self, error: &std::io::Error) -> ConnectError {
+    fn io(&mut self, error: &io::Error) -> ConnectError {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        // Anything else says why, as an alert of TLS does.
+        self.hung_up |= matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+        );
         ConnectError::io(&self.address, error)
     }
 
@@ -174,6 +183,7 @@ impl Login {
                 .await
                 .map_err(|e| self.io(&e))?;
             if n == 0 {
+                self.hung_up = true;
                 return Err(ConnectError::Unreachable {
                     address: self.address.clone(),
                     reason: "the server closed the connection".to_owned(),
