@@ -38,7 +38,7 @@ chaos: setup ## rotations at length: stopped everywhere, 200 of them, the store 
 chaos-rotate: setup ## the rotator killed everywhere, both strategies, every Postgres; minutes
 	cargo nextest run --test rotate --run-ignored only --no-capture killed_everywhere_at_length
 
-big: setup build ## a row of 256 MB, 2 GB of COPY each way: pgvalet grows by less than 16 MiB
+big: setup build ## a row of 256 MB, 2 GB of COPY each way, in both modes, with TLS and without: pgvalet grows by less than 16 MiB
 	PGVALET_BINARY=$(CURDIR)/target/release/pgvalet \
 		cargo nextest run --test behaviour --run-ignored only --no-capture huge
 

@@ -6,6 +6,7 @@ use crate::net::proxy_protocol::{self, Proxied};
 use crate::pool::{Suspicion, suspect};
 use crate::session;
 use crate::session::ask_token::initial_response;
+use crate::wire::login;
 use crate::wire::message::{self, ErrorFields};
 use crate::wire::startup::{MAX_STARTUP, Startup, StartupPacket, body_length};
 use crate::wire::{Frame, HEADER};
@@ -38,10 +39,7 @@ fn printed(packet: &StartupPacket) -> Vec<u8> {
         StartupPacket::Cancel { pid, secret } => {
             coded(80_877_102, &[&pid.to_be_bytes()[..], secret].concat())
         }
-        StartupPacket::Startup(s) => {
-            let version = 0x3_0000 + u32::from(s.newer_minor);
-            coded(version, &parameters(s))
-        }
+        StartupPacket::Startup(s) => coded(s.version.0, &parameters(s)),
     }
 }
 
@@ -101,6 +99,14 @@ pub fn fields(data: &[u8]) {
         assert_eq!(message::read_parameter_status(&out), Some((name, value)));
     }
     let _ = message::read_notification(data);
+    if let Some((pid, key)) = login::read_backend_key_data(data) {
+        let mut out = Vec::new();
+        login::backend_key_data(&mut out, pid, key);
+        assert_eq!(out.get(HEADER..), data.get(HEADER..));
+    }
+    if let Some((version, options)) = login::read_negotiation(data) {
+        assert!(version.major() > 0 && options < data.len());
+    }
     for name in [&b"pgvalet_1"[..], b"a", b""] {
         let renamed = message::rename(data, name, b"b");
         let frame = Frame::read(&renamed).expect("a length").expect("a header");

@@ -11,7 +11,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 use tokio_rustls::{client, server};
 
 /// A plain socket.
@@ -60,8 +60,8 @@ impl Socket {
         Ok(Self::Tcp(stream))
     }
 
-    pub async fn connect_tcp(host: &str, port: u16) -> io::Result<Self> {
-        Self::tcp(TcpStream::connect((host, port)).await?)
+    pub async fn connect_tcp(to: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::tcp(TcpStream::connect(to).await?)
     }
 
     /// This end of a TCP connection.
@@ -170,6 +170,19 @@ impl Stream {
             Self::Plain(_) => None,
             Self::FromClient(s) => s.get_ref().1.alpn_protocol(),
             Self::ToServer(s) => s.get_ref().1.alpn_protocol(),
+        }
+    }
+
+    /// The other end of a TCP connection.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        let socket = match self {
+            Self::Plain(s) => s,
+            Self::FromClient(s) => s.get_ref().0,
+            Self::ToServer(s) => s.get_ref().0,
+        };
+        match socket {
+            Socket::Tcp(s) => s.peer_addr().ok(),
+            Socket::Unix(_) => None,
         }
     }
 

@@ -47,9 +47,12 @@ impl Pool {
             return true;
         };
         if !self.take_slot().await {
+            let mut state = self.state();
+            if state.abandoned > 0 {
+                return false; // full of what it has not answered
+            }
             // The pool is full, so the server is there after all. A slot may have
             // become free since, with nobody allowed to use it.
-            let mut state = self.state();
             state.health = Health::Good;
             self.open_for_waiters(&mut state);
             return true;
@@ -114,7 +117,10 @@ impl Pool {
             Err(e) => return Err((Verdict::Useless, e.to_string().into())),
         };
         if !self.take_slot().await {
-            let why = "every server connection is held by a client";
+            let why = match self.state().abandoned {
+                0 => "every server connection is held by a client",
+                _ => "the server has not let go of a login that took too long",
+            };
             return Err((Verdict::Untried, why.into()));
         }
         let generation = {
@@ -126,6 +132,7 @@ impl Pool {
                     candidate.clone(),
                     target,
                     standing,
+                    self.old_servers.clone(),
                 )),
             }
         };

@@ -152,8 +152,10 @@ impl Pool {
         }
     }
 
-    /// Whether every connection is closed.
+    /// Whether every connection is closed, but for those that only the server
+    /// can close.
     pub fn is_empty(&self) -> bool {
-        self.state().open == 0
+        let state = self.state();
+        state.open == state.abandoned
     }
 }

@@ -19,7 +19,7 @@ use crate::secret::{
     AWSCURRENT, Deletion, Description, Follower, NewSecret, RandomPassword, SecretId, SecretStore,
     SecretValue, StoreError, StoreFuture, VersionId, Which,
 };
-use crate::wire::message;
+use crate::wire::{Version, login, message};
 
 /// Logs everybody in without a question, and calls every query a success.
 #[derive(Default)]
@@ -33,6 +33,8 @@ pub struct Server {
     pub room: AtomicUsize,
     /// Logins and queries get no answer.
     pub mute: AtomicBool,
+    /// Logins are begun, and not gone on with while this is set.
+    pub stalled: watch::Sender<bool>,
     /// Moved to hang up on everybody.
     hang_up: watch::Sender<()>,
 }
@@ -69,7 +71,7 @@ impl Server {
         let length = stream.read_u32().await?;
         let mut body = vec![0; length as usize - 4];
         stream.read_exact(&mut body).await?;
-        if body[..4] != 0x0003_0000u32.to_be_bytes() {
+        if body[..4] != Version::V3_2.0.to_be_bytes() {
             return Ok(()); // a cancel
         }
         let user = body[4..].split(|b| *b == 0).nth(1).unwrap_or_default();
@@ -82,9 +84,10 @@ impl Server {
             return stream.write_all(&out).await;
         }
         let _present = Present::new(self);
+        let _ = self.stalled.subscribe().wait_for(|s| !s).await;
         message::authentication_ok(&mut out);
         message::parameter_status(&mut out, "session_authorization", &user);
-        message::backend_key_data(&mut out, pid as u32, [0; 4]);
+        login::backend_key_data(&mut out, pid as u32, &[0; 32]);
         message::ready_for_query(&mut out, b'I');
         stream.write_all(&out).await?;
         loop {
@@ -282,7 +285,7 @@ pub async fn setup(keys: &str) -> Setup {
     }
 }
 
-pub async fn until(what: &str, done: impl Fn() -> bool) {
+pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while !done() {
         assert!(std::time::Instant::now() < deadline, "{what}: not in 10 s");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use crate::secret::{Credential, Standing};
-use crate::upstream::{KeyCache, Target};
+use crate::upstream::{KeyCache, OldServers, Target};
 
 /// A connection belongs to the generation of the credential it *logged in*
 /// with, from before its login until it is closed: no clock and no counter is
@@ -31,12 +31,13 @@ impl Generation {
         credential: Arc<Credential>,
         target: Arc<Target>,
         standing: Standing,
+        old_servers: Arc<OldServers>,
     ) -> Self {
         Self {
             number,
             credential,
             target,
-            keys: KeyCache::default(),
+            keys: KeyCache::knowing(old_servers),
             proven_at: SystemTime::now(),
             standing,
             established: AtomicUsize::new(0),

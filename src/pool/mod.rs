@@ -1,6 +1,7 @@
 //! The server connections of one (database, secret): who may use one, with
 //! which version it logged in, and how many there are.
 //!
+//! * `abandoned`  logins that took too long, and their slots
 //! * `state`      what the lock protects: idle connections, waiters, slots
 //! * `lease`      the interval in which a client holds a connection
 //! * `checkout`   getting one, giving one back
@@ -21,6 +22,7 @@
 //! * `tail`       what is too long for that
 //! * `words`      what a text resets, or deallocates
 
+mod abandoned;
 mod adopt;
 mod ahead;
 mod checkout;
@@ -73,6 +75,7 @@ use crate::audit::{Audit, CredentialRef};
 use crate::config::Database;
 use crate::observe::{Metrics, PoolMetrics};
 use crate::secret::{Credential, Follower, SecretId};
+use crate::upstream::OldServers;
 use state::State;
 
 pub struct Pool {
@@ -84,6 +87,8 @@ pub struct Pool {
     pub stats: Stats,
     pub listener: Listener,
     state: Mutex<State>,
+    /// Which of its hosts have to be asked in protocol 3.0.
+    old_servers: Arc<OldServers>,
     /// Wakes the manager.
     wake: Arc<Notify>,
     /// Whole seconds since the pool began, moved by the manager: a clock that
@@ -127,6 +132,7 @@ impl Pool {
             statements: Statements::default(),
             stats: Stats::default(),
             state: Mutex::new(State::new()),
+            old_servers: Arc::default(),
             wake: Arc::default(),
             seconds: AtomicU64::new(0),
             registry,

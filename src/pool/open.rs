@@ -19,7 +19,7 @@ const START_UP: Duration = Duration::from_secs(10);
 impl Pool {
     /// One login, recorded whichever way it ends. The caller holds a slot.
     pub(super) async fn login(
-        &self,
+        self: &Arc<Self>,
         generation: &Arc<Generation>,
     ) -> Result<Box<Connection>, ConnectError> {
         self.login_with(generation, &[]).await
@@ -27,20 +27,23 @@ impl Pool {
 
     /// The same, with more start-up parameters.
     pub(super) async fn login_with(
-        &self,
+        self: &Arc<Self>,
         generation: &Arc<Generation>,
         parameters: &[(String, String)],
     ) -> Result<Box<Connection>, ConnectError> {
         let began = Instant::now();
         let arriving = Arriving::new(self, generation);
+        let mut abandoned = Vec::new();
         let result = upstream::connect_with(
             &generation.target,
             &generation.credential,
             &generation.keys,
             self.database.connect_timeout,
             parameters,
+            &mut abandoned,
         )
         .await;
+        self.keep_slots(generation, abandoned);
         match result {
             Ok(server) => {
                 self.metrics.login.record(began.elapsed().as_secs_f64());
@@ -199,7 +202,10 @@ impl Pool {
 
     /// A slot is free: it goes to the prober, else to the next waiter.
     pub(super) fn release_slot(self: &Arc<Self>, state: &mut State) {
-        if let Some(prober) = state.slot_wanted.take()
+        // Where a login that was given up keeps one, there may be one too many.
+        let spare = state.abandoned == 0 || state.open <= self.database.pool_size;
+        if spare
+            && let Some(prober) = state.slot_wanted.take()
             && prober.send(()).is_ok()
         {
             return;
@@ -277,23 +283,26 @@ impl Pool {
 }
 
 /// A login under way: its generation has not drained before it has ended.
-struct Arriving<'a> {
-    pool: &'a Pool,
-    generation: &'a Arc<Generation>,
+pub(super) struct Arriving {
+    pool: Arc<Pool>,
+    generation: Arc<Generation>,
 }
 
-impl<'a> Arriving<'a> {
-    fn new(pool: &'a Pool, generation: &'a Arc<Generation>) -> Self {
+impl Arriving {
+    pub fn new(pool: &Arc<Pool>, generation: &Arc<Generation>) -> Self {
         generation.arriving.fetch_add(1, Ordering::AcqRel);
-        Self { pool, generation }
+        Self {
+            pool: pool.clone(),
+            generation: generation.clone(),
+        }
     }
 }
 
-impl Drop for Arriving<'_> {
+impl Drop for Arriving {
     fn drop(&mut self) {
         let last = self.generation.arriving.fetch_sub(1, Ordering::AcqRel) == 1;
         if last && self.generation.established() == 0 {
-            self.pool.drained(self.generation);
+            self.pool.drained(&self.generation);
         }
     }
 }

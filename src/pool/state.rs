@@ -51,8 +51,11 @@ pub(super) struct State {
     /// A client has waited so long that the reserve may be used.
     pub reserve: bool,
     /// Slots taken: every connection there is, from before its login until
-    /// Postgres has let go of it. Never above `pool_size`.
+    /// Postgres has let go of it. Never above `pool_size` (but for a moment,
+    /// and for what was left behind on the way to another of several hosts).
     pub open: usize,
+    /// Of these: logins that were given up; see `abandoned`.
+    pub abandoned: usize,
     /// Of these: logging in.
     pub opening: usize,
     /// Of these: saying goodbye.
@@ -127,6 +130,7 @@ impl State {
             waiters: VecDeque::new(),
             reserve: false,
             open: 0,
+            abandoned: 0,
             opening: 0,
             closing: 0,
             leased: 0,

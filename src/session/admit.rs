@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{self, timeout, timeout_at};
 use tracing::{debug, info};
@@ -23,8 +24,8 @@ use crate::access::{Evidence, Grant, Request};
 use crate::audit::{Event, Outcome, Record};
 use crate::net::{Accepted, Peer, Socket, Stream, hang_up};
 use crate::pool::Settings;
-use crate::wire::ClientError;
 use crate::wire::startup::{Startup, StartupError};
+use crate::wire::{ClientError, login};
 
 /// Denials are given at multiples of this time after the start-up packet, so
 /// that how long the decision took tells nothing about what was decided.
@@ -34,6 +35,7 @@ const DENIAL_TICK: Duration = Duration::from_millis(50);
 enum Arrival {
     Admitted(Box<Admitted>),
     Cancel {
+        stream: Stream,
         pid: u32,
         key: Vec<u8>,
     },
@@ -86,10 +88,18 @@ async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Box<Admitte
     drop(knock);
     match arrival {
         Arrival::Admitted(admitted) => return Some(admitted),
-        Arrival::Cancel { pid, key } => {
+        Arrival::Cancel {
+            mut stream,
+            pid,
+            key,
+        } => {
             if !context.sessions.cancel(pid, &key).await {
                 note(&context, &evidence, "cancel_key").await;
             }
+            // That it is over is the only answer: whoever waits for it knows
+            // that the cancel hits nothing which comes later. There is nothing
+            // left to read, so nothing has to be waited for either.
+            let _ = timeout(DENIAL_TICK, stream.shutdown()).await;
         }
         Arrival::Broken(reason) => note(&context, &evidence, reason).await,
         Arrival::Over => {}
@@ -121,7 +131,7 @@ async fn receive(
             debug!(peer = %evidence.peer, "handshake broken off: {broken}");
             broken.reason().map_or(Arrival::Over, Arrival::Broken)
         }
-        Ok(Handshake::Cancel { pid, key }) => Arrival::Cancel { pid, key },
+        Ok(Handshake::Cancel { stream, pid, key }) => Arrival::Cancel { stream, pid, key },
         Ok(Handshake::Refused(stream, refusal)) => {
             let (error, reason) = match refusal {
                 Refusal::Startup(e @ StartupError::ProxyHeader) => {
@@ -137,6 +147,9 @@ async fn receive(
         Ok(Handshake::Start(stream, startup)) => {
             let began = Instant::now();
             let mut stream = stream;
+            if startup.asks_for_more() && negotiate(&mut stream, &startup).await.is_err() {
+                return Arrival::Over;
+            }
             match admit(context, evidence, &startup, &mut stream).await {
                 Ok((session, record, settings, grant, permit)) => {
                     Arrival::Admitted(Box::new(Admitted {
@@ -161,6 +174,14 @@ async fn receive(
             }
         }
     }
+}
+
+/// Tells a client what is spoken of what it asks for, before anything else.
+async fn negotiate(stream: &mut Stream, startup: &Startup) -> std::io::Result<()> {
+    let mut out = Vec::new();
+    let version = startup.version.spoken();
+    login::negotiate_protocol_version(&mut out, version, &startup.protocol_options);
+    stream.say(&out).await
 }
 
 /// A refusal: what is recorded, and what the client is told.
@@ -251,7 +272,7 @@ async fn admit(
     let source = record.source.clone().unwrap_or_default();
     let handle = context
         .sessions
-        .add(&grant, user, source, evidence)
+        .add(&grant, user, source, evidence, startup.version.spoken())
         .map_err(|e| match e {
             NotAdded::TooManyOfRule => {
                 refuse(&record, "too_many_clients", ClientError::TooManyClients)

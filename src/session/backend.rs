@@ -323,7 +323,11 @@ impl Backend {
                 false
             }
             Some(
-                Reply::Parse(_) | Reply::ParseUnnamed | Reply::ParseTaken(_) | Reply::ParseTooLong,
+                Reply::Parse(_)
+                | Reply::ParseUnnamed
+                | Reply::ParseTaken(_)
+                | Reply::ParseTooLong
+                | Reply::ParseTooMuch,
             ) => {
                 replies.pop();
                 true
@@ -373,15 +377,10 @@ impl Backend {
             }
             // Or the server had another reason, and says so.
             Some(Reply::ParseTooLong) if fields.sqlstate == "42601" => {
-                let mut error = Vec::new();
-                message::error_response(
-                    &mut error,
-                    "ERROR",
-                    "54000",
-                    TOO_LONG,
-                    Some(TOO_LONG_HINT),
-                );
-                replacement = Some(error);
+                replacement = Some(limit_exceeded(TOO_LONG, TOO_LONG_HINT));
+            }
+            Some(Reply::ParseTooMuch) if fields.sqlstate == "42601" => {
+                replacement = Some(limit_exceeded(TOO_MUCH, TOO_MUCH_HINT));
             }
             // "cached plan must not change result type": whoever parses this
             // text afresh gets a new plan.
@@ -396,6 +395,14 @@ impl Backend {
 }
 
 /// SQLSTATE 54000, program_limit_exceeded.
+fn limit_exceeded(text: &str, hint: &str) -> Vec<u8> {
+    let mut error = Vec::new();
+    message::error_response(&mut error, "ERROR", "54000", text, Some(hint));
+    error
+}
+
+const TOO_MUCH: &str = "the prepared statements with a name of one client may take at most 64 MB here, and be at most 65536";
+const TOO_MUCH_HINT: &str = "Close those that are not used any more, or set pool_mode = session.";
 const TOO_LONG: &str = "the text of a prepared statement with a name may have at most 16 MB here";
 const TOO_LONG_HINT: &str =
     "Send it without a name, or use a database of pgvalet with pool_mode = session.";

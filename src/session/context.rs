@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use futures_util::task::AtomicWaker;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
@@ -22,9 +21,12 @@ use crate::observe::Metrics;
 use crate::pool::{Generation, Pool};
 use crate::secret::SecretId;
 use crate::upstream::Backend;
+use crate::wire::Version;
 
+mod key;
 mod pinned;
 
+pub use key::CancelKey;
 use pinned::Pinned;
 
 pub struct Context {
@@ -105,7 +107,7 @@ pub struct Handle {
     /// Counts up from 1 within a proxy.
     pub id: u64,
     pub pid: FrontendPid,
-    pub key: [u8; 4],
+    pub key: CancelKey,
     pub client: Arc<str>,
     pub database: Arc<str>,
     pub secret: SecretId,
@@ -174,7 +176,7 @@ impl Handle {
         Self {
             id: u64::from(limits.is_some()),
             pid: FrontendPid(1),
-            key: [0; 4],
+            key: CancelKey::Short([0; 4]),
             client: "c".into(),
             database: "d".into(),
             secret: SecretId::new("s"),
@@ -367,6 +369,7 @@ impl Sessions {
         user: Arc<str>,
         source: Arc<str>,
         evidence: Arc<Evidence>,
+        version: Version,
     ) -> Result<Arc<Handle>, NotAdded> {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let mut by_pid = self.by_pid.lock().unwrap_or_else(|e| e.into_inner());
@@ -383,7 +386,7 @@ impl Sessions {
             }
         }
         loop {
-            let mut random = [0; 8];
+            let mut random = [0; 36];
             aws_lc_rs::rand::fill(&mut random).map_err(|_| NotAdded::NoRandomNumbers)?;
             let [a, b, c, d, key @ ..] = random;
             // Positive, because clients print it as a signed number.
@@ -394,7 +397,7 @@ impl Sessions {
             let handle = Arc::new(Handle {
                 id,
                 pid,
-                key,
+                key: CancelKey::new(version, key),
                 client: grant.client.name.clone(),
                 database: grant.database.name.clone(),
                 secret: grant.secret.clone(),
@@ -457,8 +460,7 @@ impl Sessions {
             .unwrap_or_else(|e| e.into_inner())
             .get(&FrontendPid(pid))
             .cloned()?;
-        verify_slices_are_equal(&handle.key, key).ok()?;
-        Some(handle)
+        handle.key.is(key).then_some(handle)
     }
 
     /// A cancel request: forwarded to the backend that the session holds this

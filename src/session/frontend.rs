@@ -8,6 +8,7 @@
 mod deallocate;
 mod listens;
 mod multiplex;
+mod names;
 mod restore;
 mod watch;
 
@@ -15,7 +16,7 @@ pub(super) use listens::{Listens, Restored};
 pub(super) use restore::AtReady;
 pub(super) use watch::Watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::replies::{Replies, Reply};
@@ -24,12 +25,13 @@ use crate::wire::frame::Frame;
 use crate::wire::{ClientError, message};
 use deallocate::Bound;
 use multiplex::{Composer, Multiplex};
+use names::Names;
 use restore::Restore;
 
 #[derive(Default)]
 pub(super) struct Frontend {
     /// The client's named statements.
-    names: HashMap<Box<[u8]>, Arc<Statement>>,
+    names: Names,
     /// Body of its last unnamed Parse.
     unnamed: Option<Vec<u8>>,
     /// Which one that is: a server connection may still hold an earlier one.
@@ -283,6 +285,7 @@ impl Frontend {
             b'Q' => {
                 self.queries += 1;
                 self.batch_open = false; // a simple query ends the batch before it
+                self.names.settle();
                 self.drop_unnamed(); // and the unnamed statement
                 self.unnamed_in_batch = false;
                 replies.push(Reply::Query);
@@ -295,6 +298,7 @@ impl Frontend {
             b'S' => {
                 if !replies.ignores_sync() {
                     self.batch_open = false;
+                    self.names.settle();
                     self.unnamed_in_batch = false;
                     self.skipping = false;
                 }

@@ -294,6 +294,7 @@ fn drain(replies: &mut Replies) -> Vec<String> {
             Reply::KnownClose(c) => format!("KnownClose {:?}", c.name),
             Reply::ParseTaken(t) => format!("ParseTaken {:?}", t.client_name),
             Reply::ParseTooLong => "ParseTooLong".into(),
+            Reply::ParseTooMuch => "ParseTooMuch".into(),
             Reply::HiddenParse(id) => format!("HiddenParse {id}"),
             Reply::Bind(s) => format!("Bind {:?}", s.map(|s| s.id)),
             Reply::Query => "Query".into(),

@@ -22,6 +22,7 @@ use crate::wire::startup::{Startup, StartupError, StartupPacket, body_length};
 pub enum Handshake {
     Start(Stream, Startup),
     Cancel {
+        stream: Stream,
         pid: u32,
         key: Vec<u8>,
     },
@@ -116,7 +117,8 @@ pub async fn handshake(
             Err(StartupError::Cancel) => return Err(Broken::Cancel),
             Err(e) => return Ok(Handshake::Refused(stream, Refusal::Startup(e))),
             Ok(StartupPacket::Cancel { pid, secret }) => {
-                return Ok(Handshake::Cancel { pid, key: secret });
+                let key = secret;
+                return Ok(Handshake::Cancel { stream, pid, key });
             }
             Ok(StartupPacket::GssEnc) => {
                 if std::mem::replace(&mut asked_gss, true) {

@@ -58,7 +58,7 @@ use crate::net::Stream;
 use crate::pool::{Generation, Lease, Pool, Profile};
 use crate::upstream::Backend;
 use crate::wire::startup::Startup;
-use crate::wire::{ClientError, message};
+use crate::wire::{ClientError, login, message};
 use admit::{Admitted, refuse};
 use limits::Phase;
 use relay::{Halt, Relay};
@@ -236,13 +236,10 @@ impl Session {
                 (Greeted::Pooled(profile), reported)
             }
         };
-        let mut out = Vec::with_capacity(reported.len() + 64);
-        if startup.newer_minor || !startup.protocol_options.is_empty() {
-            message::negotiate_protocol_version(&mut out, &startup.protocol_options);
-        }
+        let mut out = Vec::with_capacity(reported.len() + 96);
         message::authentication_ok(&mut out);
         out.extend_from_slice(&reported);
-        message::backend_key_data(&mut out, self.handle.pid.0, self.handle.key);
+        login::backend_key_data(&mut out, self.handle.pid.0, self.handle.key.bytes());
         message::ready_for_query(&mut out, b'I');
         let sent = stream.say(&out).await;
         sent.map(|()| greeted)

@@ -26,6 +26,8 @@ pub(super) enum Reply {
     /// Parse of a text that is too long to be kept: fails, and the error says
     /// why.
     ParseTooLong,
+    /// The same of a client that keeps too much already.
+    ParseTooMuch,
     /// Parse that the client need not know of: a statement of its own, on a
     /// server connection that had not met it yet.
     HiddenParse(u64),
@@ -144,6 +146,7 @@ impl Reply {
             Self::Parse(_)
             | Self::ParseTaken(_)
             | Self::ParseTooLong
+            | Self::ParseTooMuch
             | Self::HiddenParse(_)
             | Self::HiddenParseUnnamed
             | Self::HiddenClose(_)

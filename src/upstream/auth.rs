@@ -11,7 +11,7 @@ use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::message::{backend, frontend};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::connect::Login;
+use super::login::Login;
 use super::scram::{ChannelBinding, ClientFirst, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
 use super::{ConnectError, KeyCache, Target, rds_iam};
 use crate::config::UpstreamAuth;

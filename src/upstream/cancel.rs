@@ -3,24 +3,28 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::{Backend, connect};
+use crate::wire::login;
 
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends the cancel and waits until the server has closed the connection,
 /// which it does after it signalled the backend.
 pub async fn cancel(backend: &Backend) -> io::Result<()> {
+    // A server without cancel keys cannot be cancelled; that is all.
+    if backend.key.is_empty() {
+        return Ok(());
+    }
     let send = async {
-        let mut stream = connect::reach(&backend.target)
+        // Where the backend is, which is not always where its name leads now.
+        let mut stream = connect::reach(&backend.target, backend.address)
             .await
             .map_err(io::Error::other)?;
-        let mut out = BytesMut::new();
-        frontend::cancel_request(backend.pid.0, backend.key, &mut out);
+        let mut out = Vec::with_capacity(64);
+        login::cancel_request(&mut out, backend.pid.0.cast_unsigned(), &backend.key);
         stream.write_all(&out).await?;
         stream.flush().await?;
         let mut rest = [0; 16];

@@ -1,28 +1,24 @@
-//! From an address to the first ReadyForQuery.
+//! From the places of a target to a server that has let us in.
 
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-use postgres_protocol::message::{backend, frontend};
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::auth::authenticate;
+use super::login::Login;
 use super::role;
-use super::{Backend, BackendPid, ConnectError, KeyCache, Server, Target};
+use super::{ConnectError, KeyCache, Server, Target};
+use crate::config::SessionAttrs;
 use crate::net::{Socket, Stream};
 use crate::secret::Credential;
-use crate::wire::Frame;
-use crate::wire::message::ErrorFields;
-
-/// No message of a login is larger; a server that announces more is refused
-/// before anything is read into memory.
-const MAX_LOGIN_MESSAGE: usize = 1 << 16;
+use crate::wire::Version;
 
 /// Logs in with a credential, at the first place that is what the target wants.
 /// `limit` holds for each place.
@@ -35,11 +31,11 @@ pub async fn connect(
     cache: &KeyCache,
     limit: Duration,
 ) -> Result<Server, ConnectError> {
-    connect_with(target, credential, cache, limit, &[]).await
+    connect_with(target, credential, cache, limit, &[], &mut Vec::new()).await
 }
 
 /// The same, with more start-up parameters; `user` and `database` are not
-/// among them.
+/// among them. What the server may still count goes to `abandoned`.
 ///
 /// # Errors
 /// As [`connect`].
@@ -49,6 +45,7 @@ pub async fn connect_with(
     cache: &KeyCache,
     limit: Duration,
     parameters: &[(String, String)],
+    abandoned: &mut Vec<Abandoned>,
 ) -> Result<Server, ConnectError> {
     let this = std::slice::from_ref(target);
     let places = if target.places.is_empty() {
@@ -59,24 +56,20 @@ pub async fn connect_with(
     let mut failure: Option<ConnectError> = None;
     for &wanted in role::passes(target.attrs) {
         for place in places {
-            let attempt = async {
-                let mut server = login(place, credential, cache, parameters).await?;
-                if role::suits(&mut server, wanted).await {
-                    return Ok(server);
-                }
-                server.close().await;
-                Err(ConnectError::NotWanted {
-                    address: place.to_string(),
-                    wanted: target.attrs.as_str(),
-                })
+            let mut attempt = Attempt {
+                place,
+                login: None,
+                server: None,
             };
-            let error = match timeout(limit, attempt).await {
+            let run = attempt.run(credential, cache, parameters, wanted);
+            let error = match timeout(limit, run).await {
                 Ok(Ok(server)) => return Ok(server),
                 Ok(Err(error)) => error,
                 Err(_) => ConnectError::Timeout {
                     address: place.to_string(),
                 },
             };
+            abandoned.extend(attempt.end(&error).await);
             if !error.is_of_the_place() {
                 return Err(error);
             }
@@ -92,45 +85,120 @@ pub async fn connect_with(
     }))
 }
 
-async fn login(
-    target: &Arc<Target>,
-    credential: &Credential,
-    cache: &KeyCache,
-    parameters: &[(String, String)],
-) -> Result<Server, ConnectError> {
-    let address = target.to_string();
-    let stream = reach(target).await?;
-    let mut login = Login {
-        stream,
-        input: BytesMut::new(),
-        output: BytesMut::new(),
-        address,
-    };
-    match login
-        .authenticate(target, credential, cache, parameters)
-        .await
-    {
-        Ok(mechanism) => match login.finish().await {
-            Ok((reported, key)) => Ok(login.into_server(target, mechanism, reported, key)),
-            Err(error) => {
-                // Refused after the password was right: 53300, 3D000, 55000.
-                if matches!(error, ConnectError::Refused { .. }) {
+/// A login at one place, and what there is of it when its time is up.
+struct Attempt<'a> {
+    place: &'a Arc<Target>,
+    login: Option<Login>,
+    server: Option<Server>,
+}
+
+impl Attempt<'_> {
+    async fn run(
+        &mut self,
+        credential: &Credential,
+        cache: &KeyCache,
+        parameters: &[(String, String)],
+        wanted: SessionAttrs,
+    ) -> Result<Server, ConnectError> {
+        let server = self.log_in(credential, cache, parameters).await?;
+        let server = self.server.insert(server);
+        if role::suits(server, wanted).await
+            && let Some(server) = self.server.take()
+        {
+            return Ok(server);
+        }
+        Err(ConnectError::NotWanted {
+            address: self.place.to_string(),
+            wanted: wanted.as_str(),
+        })
+    }
+
+    /// In the newest version of the protocol, or else in 3.0.
+    async fn log_in(
+        &mut self,
+        credential: &Credential,
+        cache: &KeyCache,
+        parameters: &[(String, String)],
+    ) -> Result<Server, ConnectError> {
+        let place = self.place;
+        let mut version = cache.old_servers.version_for(place);
+        let mut refused = false;
+        loop {
+            let stream = reach(place, None).await?;
+            let login = self.login.insert(Login::new(stream, place, version));
+            let result = login.run(place, credential, cache, parameters).await;
+            if refused && login.was_answered() {
+                cache.old_servers.note(place);
+            }
+            match result {
+                Err(error) if version > Version::V3_0 && login.version_is_refused(&error) => {
+                    tracing::debug!("{error}; asking again in protocol 3.0");
                     login.until_gone().await;
+                    self.login = None;
+                    (version, refused) = (Version::V3_0, true);
                 }
-                Err(error)
+                Err(error) => return Err(error),
+                Ok(welcome) => {
+                    if let Some(login) = self.login.take() {
+                        return Ok(login.into_server(place, welcome));
+                    }
+                }
             }
-        },
-        Err(error) => {
-            if matches!(error, ConnectError::Refused { .. }) {
-                login.until_gone().await;
+        }
+    }
+
+    /// It has failed: whatever the server may still count of it.
+    async fn end(self, error: &ConnectError) -> Option<Abandoned> {
+        match (self.server, self.login) {
+            (Some(server), _) if matches!(error, ConnectError::NotWanted { .. }) => {
+                server.close().await;
+                None
             }
-            Err(error)
+            (Some(server), _) => Some(Abandoned(server.stream)),
+            (None, Some(mut login)) => match error {
+                ConnectError::Unreachable { .. } => None, // it is gone
+                // Also after the password was right: 53300, 3D000, 55000.
+                ConnectError::Refused { .. } if login.until_gone().await => None,
+                _ => Some(Abandoned(login.stream)),
+            },
+            (None, None) => None,
         }
     }
 }
 
-/// Opens the socket and, where configured, TLS.
-pub(super) async fn reach(target: &Target) -> Result<Stream, ConnectError> {
+/// A connection of a login that was given up, while the server was still busy
+/// with it. Until it has read that we are gone, its backend counts.
+pub struct Abandoned(Stream);
+
+impl Abandoned {
+    /// Nothing of a login is longer.
+    const MOST: usize = 1 << 20;
+
+    /// Hangs up, and waits until the server has done so too, but no longer than
+    /// `limit`: a host that is gone will never do it.
+    pub async fn gone(mut self, limit: Duration) {
+        let gone = async {
+            // From here on Postgres reads the end of the stream, when it reads.
+            self.0.shutdown().await?;
+            let (mut rest, mut read) = ([0; 1024], 0);
+            loop {
+                match self.0.read(&mut rest).await? {
+                    0 => return std::io::Result::Ok(()),
+                    n => read += n,
+                }
+                if read > Self::MOST {
+                    return Ok(());
+                }
+            }
+        };
+        // An error means that it is gone.
+        let _ = timeout(limit, gone).await;
+    }
+}
+
+/// Opens the socket and, where configured, TLS: at this address, or else at
+/// whichever the host's name leads to now.
+pub(super) async fn reach(target: &Target, at: Option<SocketAddr>) -> Result<Stream, ConnectError> {
     let address = target.to_string();
     let io = |e: std::io::Error| ConnectError::io(&address, &e);
     if let Some(path) = target.socket() {
@@ -138,9 +206,11 @@ pub(super) async fn reach(target: &Target) -> Result<Stream, ConnectError> {
             UnixStream::connect(path).await.map_err(io)?,
         )));
     }
-    let mut socket = Socket::connect_tcp(&target.host, target.port)
-        .await
-        .map_err(io)?;
+    let socket = match at {
+        Some(at) => Socket::connect_tcp(at).await,
+        None => Socket::connect_tcp((&*target.host, target.port)).await,
+    };
+    let mut socket = socket.map_err(io)?;
     let Some(config) = &target.tls else {
         return Ok(Stream::Plain(socket));
     };
@@ -165,161 +235,4 @@ pub(super) async fn reach(target: &Target) -> Result<Stream, ConnectError> {
         .await
         .map_err(|e| tls(e.to_string()))?;
     Ok(Stream::ToServer(Box::new(stream)))
-}
-
-/// The values of ParameterStatus.
-pub type Reported = BTreeMap<Box<str>, Box<str>>;
-
-/// A connection whose login is under way.
-pub(super) struct Login {
-    pub stream: Stream,
-    input: BytesMut,
-    pub output: BytesMut,
-    pub address: String,
-}
-
-impl Login {
-    async fn authenticate(
-        &mut self,
-        target: &Arc<Target>,
-        credential: &Credential,
-        cache: &KeyCache,
-        parameters: &[(String, String)],
-    ) -> Result<&'static str, ConnectError> {
-        let own = [
-            ("user", credential.username.as_str()),
-            ("database", &target.dbname),
-            ("application_name", "pgvalet"),
-        ];
-        // Of two values Postgres takes the later one.
-        let more = parameters.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        frontend::startup_message(own.into_iter().chain(more), &mut self.output)
-            .map_err(|_| self.protocol("a NUL in a start-up parameter"))?;
-        self.send().await?;
-        authenticate(self, target, credential, cache).await
-    }
-
-    /// A server that refused a login closes the connection; until then its
-    /// backend still counts, so its place is not free yet.
-    async fn until_gone(&mut self) {
-        let gone = async {
-            let mut rest = [0; 256];
-            while self.stream.read(&mut rest).await.is_ok_and(|n| n > 0) {}
-        };
-        let _ = timeout(Duration::from_secs(1), gone).await;
-    }
-
-    pub fn protocol(&self, what: &'static str) -> ConnectError {
-        ConnectError::Protocol {
-            address: self.address.clone(),
-            what,
-        }
-    }
-
-    fn io(&self, error: &std::io::Error) -> ConnectError {
-        ConnectError::io(&self.address, error)
-    }
-
-    pub async fn send(&mut self) -> Result<(), ConnectError> {
-        let result = async {
-            self.stream.write_all(&self.output).await?;
-            self.stream.flush().await
-        };
-        result.await.map_err(|e| self.io(&e))?;
-        self.output.clear();
-        Ok(())
-    }
-
-    /// The next message that matters; notices are passed over, and an
-    /// ErrorResponse is the end.
-    pub async fn receive(&mut self) -> Result<backend::Message, ConnectError> {
-        loop {
-            if let Some(frame) = self.frame()? {
-                match frame.tag {
-                    b'E' => {
-                        let fields = ErrorFields::read(&self.input[..frame.len]);
-                        return Err(ConnectError::Refused {
-                            address: self.address.clone(),
-                            sqlstate: fields.sqlstate,
-                            message: fields.message,
-                        });
-                    }
-                    b'N' => self.input.advance(frame.len),
-                    _ => {
-                        return backend::Message::parse(&mut self.input)
-                            .ok()
-                            .flatten()
-                            .ok_or_else(|| self.protocol("a message that cannot be read"));
-                    }
-                }
-                continue;
-            }
-            let n = self
-                .stream
-                .read_buf(&mut self.input)
-                .await
-                .map_err(|e| self.io(&e))?;
-            if n == 0 {
-                return Err(ConnectError::Unreachable {
-                    address: self.address.clone(),
-                    reason: "the server closed the connection".to_owned(),
-                });
-            }
-        }
-    }
-
-    /// A header whose message is complete.
-    fn frame(&self) -> Result<Option<Frame>, ConnectError> {
-        match Frame::read(&self.input) {
-            Ok(Some(frame)) if frame.len > MAX_LOGIN_MESSAGE => {
-                Err(self.protocol("a message too large for a login"))
-            }
-            Ok(frame) => Ok(frame.filter(|f| f.len <= self.input.len())),
-            Err(_) => Err(self.protocol("a message of impossible length")),
-        }
-    }
-
-    /// AuthenticationOk is behind: collects parameters and the key.
-    async fn finish(&mut self) -> Result<(Reported, Option<(i32, i32)>), ConnectError> {
-        let mut reported = BTreeMap::new();
-        let mut key = None;
-        loop {
-            match self.receive().await? {
-                backend::Message::ParameterStatus(body) => {
-                    if let (Ok(name), Ok(value)) = (body.name(), body.value()) {
-                        reported.insert(name.into(), value.into());
-                    }
-                }
-                backend::Message::BackendKeyData(body) => {
-                    key = Some((body.process_id(), body.secret_key()));
-                }
-                backend::Message::ReadyForQuery(_) => break,
-                _ => return Err(self.protocol("an unexpected message after the login")),
-            }
-        }
-        if !self.input.is_empty() {
-            return Err(self.protocol("bytes after ReadyForQuery"));
-        }
-        Ok((reported, key))
-    }
-
-    fn into_server(
-        self,
-        target: &Arc<Target>,
-        mechanism: &'static str,
-        reported: Reported,
-        key: Option<(i32, i32)>,
-    ) -> Server {
-        // A server without cancel keys cannot be cancelled; that is all.
-        let (pid, key) = key.unwrap_or((0, 0));
-        Server {
-            stream: self.stream,
-            backend: Arc::new(Backend::new(BackendPid(pid), key, target.clone())),
-            was_standby: super::server::standby(&reported),
-            reported,
-            heard: Vec::new(),
-            opened_at: Instant::now(),
-            mechanism,
-        }
-    }
 }

@@ -4,15 +4,21 @@ mod auth;
 mod cancel;
 mod connect;
 mod error;
+mod login;
 mod rds_iam;
 mod role;
 pub(crate) mod scram;
 mod server;
 mod target;
+#[cfg(test)]
+mod tests;
+mod version;
 
 pub use cancel::cancel;
-pub use connect::{Reported, connect, connect_with};
+pub use connect::{Abandoned, connect, connect_with};
 pub use error::ConnectError;
+pub use login::Reported;
 pub use scram::{KeyCache, MAX_ITERATIONS, ScramError, verifier};
 pub use server::{Backend, BackendPid, CleanError, Server};
 pub use target::{Target, TargetError};
+pub use version::OldServers;

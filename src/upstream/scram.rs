@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
+use super::OldServers;
 use super::rds_iam::IamToken;
 use crate::secret::Password;
 
@@ -55,6 +56,7 @@ pub struct KeyCache {
     derived: Mutex<Option<Derived>>,
     /// The token of RDS IAM authentication that was made last.
     pub(super) iam: IamToken,
+    pub(super) old_servers: Arc<OldServers>,
 }
 
 struct Derived {
@@ -64,6 +66,14 @@ struct Derived {
 }
 
 impl KeyCache {
+    /// Of a version whose servers others know already.
+    pub fn knowing(old_servers: Arc<OldServers>) -> Self {
+        Self {
+            old_servers,
+            ..Self::default()
+        }
+    }
+
     fn get(&self, salt: &[u8], iterations: u32) -> Option<Arc<Keys>> {
         let cache = self.derived.lock().unwrap_or_else(|e| e.into_inner());
         let hit = cache

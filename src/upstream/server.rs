@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -28,18 +29,26 @@ impl fmt::Display for BackendPid {
 /// What it takes to cancel a backend, shared with whoever may have to.
 pub struct Backend {
     pub pid: BackendPid,
-    pub(super) key: i32,
+    pub(super) key: Box<[u8]>,
     pub target: Arc<Target>,
+    /// Where it is; `None` behind a unix socket.
+    pub(super) address: Option<SocketAddr>,
     cancels: AtomicUsize,
     landed: Notify,
 }
 
 impl Backend {
-    pub(super) fn new(pid: BackendPid, key: i32, target: Arc<Target>) -> Self {
+    pub(super) fn new(
+        pid: BackendPid,
+        key: Box<[u8]>,
+        target: Arc<Target>,
+        address: Option<SocketAddr>,
+    ) -> Self {
         Self {
             pid,
             key,
             target,
+            address,
             cancels: AtomicUsize::new(0),
             landed: Notify::new(),
         }
@@ -230,7 +239,7 @@ pub enum CleanError {
 mod tests {
     use super::*;
     use crate::net::Socket;
-    use crate::upstream::Target;
+    use crate::upstream::tests::target;
     use tokio::net::{TcpListener, TcpStream};
 
     /// A connection to a server that answers one query with these bytes.
@@ -246,24 +255,15 @@ mod tests {
             std::future::pending::<()>().await;
         });
         let socket = TcpStream::connect(address).await.unwrap();
-        let target = Target {
-            host: "127.0.0.1".into(),
-            port: address.port(),
-            dbname: "d".into(),
-            tls: None,
-            allow_md5: false,
-            allow_cleartext: false,
-            verified: false,
-            by_certificate: false,
-            require_channel_binding: false,
-            min_scram_iterations: 4096,
-            auth: crate::config::UpstreamAuth::Password,
-            attrs: Default::default(),
-            places: Vec::new(),
-        };
+        let target = target(address.port());
         Server {
             stream: Stream::Plain(Socket::tcp(socket).unwrap()),
-            backend: Arc::new(Backend::new(BackendPid(1), 0, Arc::new(target))),
+            backend: Arc::new(Backend::new(
+                BackendPid(1),
+                Box::default(),
+                Arc::new(target),
+                None,
+            )),
             reported: BTreeMap::new(),
             heard: Vec::new(),
             was_standby: None,

@@ -82,6 +82,7 @@ impl ClientError {
         SqlState(match self {
             Self::Denied | Self::TlsRequired => "28000",
             Self::Startup(StartupError::Replication) => "22023",
+            Self::Startup(StartupError::Version(_)) => "0A000",
             Self::ReplicationRole(_) => "42501",
             Self::ReplicationHba(_) => "28000",
             Self::Startup(_) | Self::Protocol(_) | Self::UnknownMessage(_) => "08P01",
@@ -142,6 +143,11 @@ impl ClientError {
 
     /// ErrorResponse with severity FATAL: the connection ends after it.
     pub fn fatal(&self, out: &mut Vec<u8>) {
+        if let Self::Startup(StartupError::Version(asked)) = self
+            && asked.major() < 3
+        {
+            return message::error_response_of_old(out, "FATAL", &self.to_string());
+        }
         message::error_response(
             out,
             "FATAL",

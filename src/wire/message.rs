@@ -4,7 +4,7 @@
 use super::frame::{HEADER, cstr};
 
 /// Appends a message: tag, length, and what `body` writes.
-fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out.push(tag);
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -14,7 +14,7 @@ fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }
 
-fn text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     // A NUL would end the field early and desynchronise the reader.
     for part in text.as_bytes().split(|&b| b == 0) {
         out.extend_from_slice(part);
@@ -45,6 +45,13 @@ pub fn error_response(
         }
         out.push(0);
     });
+}
+
+/// The same to somebody who speaks protocol 2 or 1, as Postgres still does:
+/// no length, no fields.
+pub fn error_response_of_old(out: &mut Vec<u8>, severity: &str, text_: &str) {
+    out.push(b'E');
+    text(out, &format!("{severity}:  {text_}\n"));
 }
 
 pub fn authentication_ok(out: &mut Vec<u8>) {
@@ -81,28 +88,8 @@ pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
     });
 }
 
-pub fn backend_key_data(out: &mut Vec<u8>, pid: u32, secret: [u8; 4]) {
-    message(out, b'K', |out| {
-        out.extend(pid.to_be_bytes());
-        out.extend(secret);
-    });
-}
-
 pub fn ready_for_query(out: &mut Vec<u8>, status: u8) {
     message(out, b'Z', |out| out.push(status));
-}
-
-/// NegotiateProtocolVersion: the newest version spoken here is 3.0. Postgres
-/// itself sends the full version number in the field that the documentation
-/// calls the minor version, and libpq reads it so.
-pub fn negotiate_protocol_version(out: &mut Vec<u8>, unknown_options: &[String]) {
-    message(out, b'v', |out| {
-        out.extend(0x0003_0000u32.to_be_bytes());
-        out.extend((unknown_options.len() as u32).to_be_bytes());
-        for option in unknown_options {
-            text(out, option);
-        }
-    });
 }
 
 /// A simple query, to the server.

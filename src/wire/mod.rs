@@ -6,8 +6,10 @@
 
 pub mod error;
 pub mod frame;
+pub mod login;
 pub mod message;
 pub mod startup;
 
 pub use error::{ClientError, SqlState};
 pub use frame::{Frame, FrameError, HEADER};
+pub use login::Version;

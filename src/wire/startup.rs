@@ -4,12 +4,13 @@
 //! GSSENCRequest, CancelRequest.
 
 use super::frame::cstr;
+use super::login::{MAX_KEY, MIN_KEY, Version};
 
 /// Postgres' own cap (MAX_STARTUP_PACKET_LENGTH): nobody is authenticated yet,
 /// so nothing larger is ever read into memory.
 pub const MAX_STARTUP: usize = 10_000;
 
-const CANCEL: u32 = 80_877_102;
+pub(super) const CANCEL: u32 = 80_877_102;
 const SSL: u32 = 80_877_103;
 const GSSENC: u32 = 80_877_104;
 
@@ -26,9 +27,9 @@ pub enum StartupPacket {
 pub struct Startup {
     pub user: String,
     pub database: String,
-    /// A minor version above 0, or options `_pq_.…`: the client has to be told
-    /// what is not spoken here (NegotiateProtocolVersion).
-    pub newer_minor: bool,
+    /// As asked for; see [`Version::spoken`].
+    pub version: Version,
+    /// `_pq_.…`, none of which is known here.
     pub protocol_options: Vec<String>,
     pub replication: Option<Replication>,
     /// Everything else, in the client's order.
@@ -81,8 +82,8 @@ fn boolean(value: &str) -> Option<bool> {
 pub enum StartupError {
     #[error("invalid length of startup packet")]
     Length,
-    #[error("unsupported frontend protocol: pgvalet speaks 3.0")]
-    Version,
+    #[error("unsupported frontend protocol {0}: server supports 3.0 to 3.2")]
+    Version(Version),
     #[error("invalid startup packet layout: expected terminator as last byte")]
     Layout,
     /// Nobody is answered: the sender of a cancel does not listen.
@@ -110,30 +111,32 @@ impl StartupPacket {
     /// Reads what follows the length word.
     pub fn read(body: &[u8]) -> Result<Self, StartupError> {
         let (&code, rest) = body.split_first_chunk::<4>().ok_or(StartupError::Length)?;
-        match u32::from_be_bytes(code) {
+        let code = u32::from_be_bytes(code);
+        match code {
             SSL | GSSENC if !rest.is_empty() => Err(StartupError::Length),
             SSL => Ok(Self::Ssl),
             GSSENC => Ok(Self::GssEnc),
-            // Protocol 3.2 allows keys of up to 256 bytes.
             CANCEL => match rest.split_first_chunk::<4>() {
-                Some((&pid, secret)) if (4..=256).contains(&secret.len()) => Ok(Self::Cancel {
-                    pid: u32::from_be_bytes(pid),
-                    secret: secret.to_vec(),
-                }),
+                Some((&pid, secret)) if (MIN_KEY..=MAX_KEY).contains(&secret.len()) => {
+                    Ok(Self::Cancel {
+                        pid: u32::from_be_bytes(pid),
+                        secret: secret.to_vec(),
+                    })
+                }
                 _ => Err(StartupError::Cancel),
             },
-            version if version >> 16 == 3 => {
-                Startup::read(version & 0xffff != 0, rest).map(Self::Startup)
-            }
-            _ => Err(StartupError::Version),
+            _ => match Version(code) {
+                version if version.major() == 3 => Startup::read(version, rest).map(Self::Startup),
+                version => Err(StartupError::Version(version)),
+            },
         }
     }
 }
 
 impl Startup {
-    fn read(newer_minor: bool, mut rest: &[u8]) -> Result<Self, StartupError> {
+    fn read(version: Version, mut rest: &[u8]) -> Result<Self, StartupError> {
         let mut startup = Self {
-            newer_minor,
+            version,
             ..Self::default()
         };
         loop {
@@ -161,6 +164,12 @@ impl Startup {
             startup.database.clone_from(&startup.user);
         }
         Ok(startup)
+    }
+
+    /// Whether the client has to be told that something of what it asks for is
+    /// not spoken here (NegotiateProtocolVersion).
+    pub fn asks_for_more(&self) -> bool {
+        self.version != self.version.spoken() || !self.protocol_options.is_empty()
     }
 
     pub fn parameter(&self, name: &str) -> Option<&str> {
@@ -198,7 +207,7 @@ mod tests {
         };
         assert_eq!((s.user.as_str(), s.database.as_str()), ("alice", "alice"));
         assert_eq!(s.parameter("Application_Name"), Some("psql"));
-        assert!(!s.newer_minor && s.replication.is_none());
+        assert!(!s.asks_for_more() && s.replication.is_none());
     }
 
     #[test]
@@ -209,8 +218,19 @@ mod tests {
         ) else {
             panic!("not a start-up message")
         };
-        assert!(s.newer_minor && s.replication == Some(Replication::Logical));
+        assert!(s.asks_for_more() && s.replication == Some(Replication::Logical));
         assert_eq!(s.protocol_options, ["_pq_.x"]);
+        for (version, more) in [
+            (0x30000, false),
+            (0x30001, true),
+            (0x30002, false),
+            (0x30003, true),
+        ] {
+            let Ok(StartupPacket::Startup(s)) = startup(version, b"user\0a\0\0") else {
+                panic!("not a start-up message")
+            };
+            assert_eq!(s.asks_for_more(), more, "{}", s.version);
+        }
     }
 
     #[test]
@@ -240,7 +260,8 @@ mod tests {
             startup(0x30000, b"database\0a\0\0"),
             Err(StartupError::NoUser)
         );
-        assert_eq!(startup(0x20000, b""), Err(StartupError::Version));
+        let old = Version(0x20000);
+        assert_eq!(startup(old.0, b""), Err(StartupError::Version(old)));
         assert_eq!(startup(SSL, b"x"), Err(StartupError::Length));
         assert_eq!(startup(CANCEL, &[0; 5]), Err(StartupError::Cancel));
         assert_eq!(startup(CANCEL, &[0; 300]), Err(StartupError::Cancel));

@@ -1,16 +1,17 @@
 //! What is large passes through without being held: a row, a parameter, the
-//! text of a query, COPY in both directions. `make big` sends 256 MB and 2 GB
-//! through the release binary; a smaller form is always run.
+//! text of a query, COPY in both directions; in both pool modes, with TLS and
+//! without. `make big` sends 256 MB and 2 GB through the release binary; a smaller
+//! form is always run.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
-use super::common::{Cluster, Proxy};
-use super::protocol::proxy;
-use super::raw::{Raw, message, parse, query, run, sync};
+use super::client_tls::handshake;
+use super::common::{Cluster, Proxy, new_password};
+use super::raw::{self, message, parse, query, run, sync};
 
 const MB: usize = 1 << 20;
 /// What the process may grow by.
@@ -21,14 +22,19 @@ const LINE: usize = 8192;
 /// meanwhile has to wait in the sockets.
 const STOP: Duration = Duration::from_millis(200);
 
+/// Plain, or TLS.
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
+type Raw = raw::Raw<Box<dyn Duplex>>;
+
 /// The memory of the proxy, as Linux tells it.
-struct Memory {
+pub struct Memory {
     pid: u32,
     before: usize,
 }
 
 impl Memory {
-    fn now(proxy: &Proxy) -> Self {
+    pub fn now(proxy: &Proxy) -> Self {
         let pid = proxy.pid();
         let before = read(pid, "VmRSS");
         Self { pid, before }
@@ -36,7 +42,7 @@ impl Memory {
 
     /// By how much the process is larger than before, at most, while `work` is
     /// done.
-    async fn growth(&self, what: &str, work: impl Future<Output = ()>) -> usize {
+    pub async fn growth(&self, what: &str, work: impl Future<Output = ()>) -> usize {
         let forget_the_peak = fs::write(format!("/proc/{}/clear_refs", self.pid), "5");
         forget_the_peak.expect("the memory of the process may be watched");
         let began = Instant::now();
@@ -148,6 +154,8 @@ async fn send_parameter(raw: &mut Raw, name: &str, size: usize) {
 struct Case {
     row: usize,
     copy: usize,
+    mode: &'static str,
+    tls: bool,
 }
 
 impl Case {
@@ -212,11 +220,15 @@ impl Case {
     }
 
     /// The text of a statement with a name would be kept for all who parse the
-    /// same, so it is refused, and the session goes on.
+    /// same, so it is refused, and the session goes on. In session mode it is the
+    /// server's alone.
     async fn text_with_a_name(&self, raw: &mut Raw) {
         send_large(raw, b'P', b"large\0select length('", self.row, b"')\0\0\0").await;
         raw.send(&[run("large"), sync()].concat()).await;
         let received = receive(raw, b'Z').await;
+        if self.mode == "session" {
+            return assert_eq!(received.value, self.row.to_string());
+        }
         assert!(received.error.contains("C54000"), "{}", received.error);
         assert!(received.error.contains("pool_mode = session"));
         raw.send(&[parse("large", "select 7"), run("large"), sync()].concat())
@@ -225,11 +237,43 @@ impl Case {
     }
 }
 
-async fn nothing_is_held(row: usize, copy: usize) {
+impl Case {
+    async fn proxy(&self, cluster: &Cluster) -> Proxy {
+        let password = new_password();
+        cluster.create_role("app_user", &password).await;
+        let keys = format!("pool_size = 1\npool_mode = \"{}\"", self.mode);
+        let files = cluster.ca();
+        let files = files.parent().expect("a directory").display();
+        let lines = format!(
+            "tls = \"allow\"\ncertificate = \"{files}/server.crt\"\nkey = \"{files}/server.key\""
+        );
+        Proxy::with_one_database(&cluster.secret("app_user", &password), &keys)
+            .listen(&lines)
+            .start()
+            .await
+    }
+
+    async fn connect(&self, proxy: &Proxy, cluster: &Cluster) -> Raw {
+        let stream: Box<dyn Duplex> = match self.tls {
+            true => Box::new(
+                handshake(proxy, &cluster.ca(), &[], false)
+                    .await
+                    .expect("TLS"),
+            ),
+            false => Box::new(raw::Raw::open(proxy).await.stream),
+        };
+        let mut raw = Raw { stream };
+        raw.start_up().await;
+        raw.until(b'Z').await;
+        raw
+    }
+}
+
+async fn nothing_is_held(case: Case) {
     let cluster = Cluster::start().await;
-    let proxy = proxy(&cluster, "pool_size = 1").await;
-    let case = Case { row, copy };
-    let raw = &mut Raw::connect(&proxy).await;
+    let proxy = case.proxy(&cluster).await;
+    let raw = &mut case.connect(&proxy, &cluster).await;
+    println!("{} mode, TLS: {}", case.mode, case.tls);
     // The first query of a process makes its buffers.
     raw.ask(&query("create unlogged table sunk (t text)")).await;
     let memory = Memory::now(&proxy);
@@ -247,13 +291,50 @@ async fn nothing_is_held(row: usize, copy: usize) {
     memory.holds_nothing("a text with a name", text).await;
 }
 
+async fn large(mode: &'static str, tls: bool) {
+    let (row, copy) = (32 * MB, 128 * MB);
+    nothing_is_held(Case {
+        row,
+        copy,
+        mode,
+        tls,
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_large_passes_without_being_held() {
-    nothing_is_held(32 * MB, 128 * MB).await;
+    large("transaction", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_large_passes_in_session_mode() {
+    large("session", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_large_passes_over_tls() {
+    large("transaction", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_large_passes_over_tls_in_session_mode() {
+    large("session", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "sends gigabytes"]
 async fn what_is_huge_passes_without_being_held() {
-    nothing_is_held(256 * MB, 2048 * MB).await;
+    let (row, copy) = (256 * MB, 2048 * MB);
+    for mode in ["transaction", "session"] {
+        for tls in [false, true] {
+            nothing_is_held(Case {
+                row,
+                copy,
+                mode,
+                tls,
+            })
+            .await;
+        }
+    }
 }

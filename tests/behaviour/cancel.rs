@@ -10,10 +10,10 @@ use super::common::client::told;
 use super::common::{Cluster, Proxy, Session, eventually};
 use super::protocol::proxy;
 
-const SLEEP: &str = "select pg_sleep(60)";
+pub const SLEEP: &str = "select pg_sleep(60)";
 
 /// Until Postgres is busy with it: a cancel that comes earlier hits nothing.
-async fn sleeping(cluster: &Cluster, count: usize) {
+pub async fn sleeping(cluster: &Cluster, count: usize) {
     let admin = cluster.superuser().await;
     let busy = format!(
         "select count(*) from pg_stat_activity where query = '{SLEEP}' and state = 'active'"
@@ -64,7 +64,7 @@ async fn a_cancel_request_stops_the_query() {
     }
 }
 
-async fn send_cancel(proxy: &Proxy, pid: i32, key: &[u8]) {
+pub async fn send_cancel(proxy: &Proxy, pid: i32, key: &[u8]) {
     let mut stream = TcpStream::connect(("127.0.0.1", proxy.port))
         .await
         .expect("connected");

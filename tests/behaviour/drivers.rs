@@ -54,9 +54,9 @@ fn cache(path: &str) -> PathBuf {
     repository().join(".cache").join(path)
 }
 
-/// Runs a program against a database in session mode and one in transaction
-/// mode. Clients of the former keep their connections, so there are more of them.
-async fn in_every_mode(command: &mut Command) {
+/// A database in session mode and one in transaction mode, called so. Clients of
+/// the former keep their connections, so there are more of them.
+pub async fn every_mode() -> (Cluster, Proxy) {
     let cluster = Cluster::start().await;
     let password = new_password();
     cluster.create_role("app_user", &password).await;
@@ -67,6 +67,12 @@ async fn in_every_mode(command: &mut Command) {
         builder = builder.database(mode, &body);
     }
     let proxy = builder.start().await;
+    (cluster, proxy)
+}
+
+/// Runs a program against both.
+async fn in_every_mode(command: &mut Command) {
+    let (_cluster, proxy) = every_mode().await;
     let url = |database: &str| format!("postgresql://anyone@127.0.0.1:{}/{database}", proxy.port);
     command
         .env("PGVALET_TEST_DSN_SESSION", url("session"))

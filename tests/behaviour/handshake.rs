@@ -40,22 +40,48 @@ pub async fn greeting(proxy: &Proxy) -> Vec<u8> {
 async fn newer_protocols_are_answered_with_what_is_spoken() {
     let cluster = Cluster::start().await;
     let proxy = proxy(&cluster, "").await;
-    let body = b"user\0a\0database\0app\0_pq_.future\0on\0\0";
-    let said = answer(&proxy, &startup(0x0003_0002, body)).await;
-    let mut negotiate = b"v\0\0\0\x19\0\x03\0\0\0\0\0\x01_pq_.future\0".to_vec();
-    negotiate[4] = (negotiate.len() - 1) as u8;
-    assert!(
-        said.starts_with(&negotiate),
-        "{:?}",
-        String::from_utf8_lossy(&said)
-    );
-    assert!(said.ends_with(b"Z\0\0\0\x05I"));
-
-    // 3.0 without options needs no negotiation.
-    let said = greeting(&proxy).await;
-    assert!(said.starts_with(b"R\0\0\0\x08\0\0\0\0"));
-    let old = answer(&proxy, &startup(0x0002_0000, b"user\0a\0\0")).await;
-    assert!(String::from_utf8_lossy(&old).contains("unsupported frontend protocol"));
+    const OPTION: &[u8] = b"_pq_.future\0on\0";
+    let ok = b"R\0\0\0\x08\0\0\0\0";
+    // Asked for, with an option that nobody knows; answered as; the key's length.
+    for (asked, option, spoken, key) in [
+        (0, false, None, 4),
+        (0, true, Some(0), 4),
+        (1, false, Some(0), 4),
+        (2, false, None, 32),
+        (2, true, Some(2), 32),
+        (9999, false, Some(2), 32),
+        (9999, true, Some(2), 32),
+    ] {
+        let options = if option { OPTION } else { b"" };
+        let body = [b"user\0a\0database\0app\0", options, b"\0"].concat();
+        let said = answer(&proxy, &startup(0x0003_0000 + asked, &body)).await;
+        let mut negotiate = Vec::new();
+        if let Some(minor) = spoken {
+            let options = if option { &b"_pq_.future\0"[..] } else { b"" };
+            let body = [&[0, 3, 0, minor, 0, 0, 0, u8::from(option)], options].concat();
+            negotiate = super::raw::message(b'v', &body);
+        }
+        negotiate.extend(ok);
+        let text = String::from_utf8_lossy(&said);
+        assert!(said.starts_with(&negotiate), "3.{asked}: {text:?}");
+        // BackendKeyData is the last thing before ReadyForQuery.
+        let end = [key + 8, b'Z', 0, 0, 0, 5, b'I'];
+        let head = said.len() - usize::from(key) - 4 - 6 - 5;
+        assert_eq!(said[head..][..5], [b'K', 0, 0, 0, end[0]], "3.{asked}");
+        assert!(said.ends_with(&end[1..]));
+    }
+    // Before anything else is said, also to whom is not let in.
+    let body = b"user\0a\0database\0none\0\0";
+    let said = answer(&proxy, &startup(0x0003_0003, body)).await;
+    assert!(said.starts_with(b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0E"));
+    for (version, text) in [(0x0002_0000, "2.0"), (0x0004_0000, "4.0")] {
+        let said = answer(&proxy, &startup(version, b"user\0a\0\0")).await;
+        let text = format!("unsupported frontend protocol {text}: server supports 3.0 to 3.2");
+        assert!(String::from_utf8_lossy(&said).contains(&text));
+    }
+    // One of protocol 2 would wait for ever for the length of a text.
+    let old = answer(&proxy, &startup(0x0002_0000, b"")).await;
+    assert!(old.starts_with(b"EFATAL:  ") && old.ends_with(b"\n\0"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,16 +1,18 @@
-//! What libpq can do from version 18 on: TLS without a request, and tokens by
-//! SASL OAUTHBEARER.
+//! What libpq can do from version 18 on: TLS without a request, tokens by SASL
+//! OAUTHBEARER, and protocol 3.2.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::cancel::{SLEEP, sleeping};
 use super::certificate::{self, DAY};
 use super::client_tls::{handshake, works};
 use super::common::pki::Pki;
-use super::common::{Cluster, Proxy, eventually, new_password, repository, venv};
+use super::common::{Cluster, Proxy, eventually, new_password, repository, tethered, venv};
 use super::token::{ISSUER, Issuer};
 
 /// Every one at hand: that of Postgres 18, and that of psycopg.
@@ -176,4 +178,123 @@ async fn direct_tls() {
         !works(&mut ours, true).await,
         "there is no database \"app\""
     );
+}
+
+/// A program that does with libpq what it is told.
+struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Session {
+    fn open(libpq: &PathBuf, dsn: &str) -> Self {
+        let mut program = tethered(venv("python"), "KILL", None);
+        let child = program
+            .arg(repository().join("tests/python/libpq_session.py"))
+            .arg(libpq)
+            .arg(dsn)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        Self(child.expect("python starts"))
+    }
+
+    /// Blocks, as libpq does; whatever has to go on meanwhile is elsewhere.
+    fn ask(&mut self, what: &Value) -> Value {
+        tokio::task::block_in_place(|| {
+            let (input, output) = (&mut self.0.stdin, &mut self.0.stdout);
+            let (Some(input), Some(output)) = (input, output) else {
+                panic!("piped")
+            };
+            writeln!(input, "{what}").expect("asked");
+            let mut line = String::new();
+            // One line for each that was asked for: nothing is lost in its buffer.
+            let read = BufReader::new(output).read_line(&mut line);
+            assert!(
+                read.expect("an answer") > 0,
+                "{what}: the program has ended"
+            );
+            serde_json::from_str(&line).expect("JSON")
+        })
+    }
+}
+
+/// A cancel ends what runs, in every state in which something does, and has no
+/// other effect; with a long key and with a short one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn cancels_of_either_protocol_in_every_state() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let own = cluster.ca().parent().expect("a directory").to_owned();
+    let own = own.display();
+    let proxy = Proxy::builder()
+        .secret("app", &cluster.secret("app_user", &password))
+        .database("transaction", "secret = \"app\"\npool_size = 1")
+        .database(
+            "session",
+            "secret = \"app\"\npool_size = 1\npool_mode = \"session\"",
+        )
+        .listen(&format!(
+            "tls = \"allow\"\ncertificate = \"{own}/server.crt\"\nkey = \"{own}/server.key\""
+        ))
+        .start()
+        .await;
+    let cancelled = json!("57014");
+    for libpq in libraries() {
+        for (database, version, protocol) in [
+            ("transaction", 30002, "max_protocol_version=3.2"),
+            ("session", 30002, "max_protocol_version=3.2"),
+            ("transaction", 30000, "max_protocol_version=3.0"),
+            ("session", 30000, "max_protocol_version=3.0"),
+        ] {
+            let dsn = format!("{} {protocol}", verified(&proxy, &cluster, database));
+            let mut session = Session::open(&libpq, &dsn);
+            assert_eq!(session.ask(&json!(["version"])), version);
+            let cancel = json!(["cancel"]);
+            let send = |sql: &str| json!(["send", sql]);
+            let result = json!(["result"]);
+            // At rest: nothing happens, neither now nor to the next query.
+            assert_eq!(session.ask(&cancel), Value::Null);
+            session.ask(&send("select 'at rest'"));
+            assert_eq!(session.ask(&result), "at rest");
+            // Busy, by itself and in a transaction.
+            for begin in ["select 1", "begin"] {
+                session.ask(&send(begin));
+                session.ask(&result);
+                session.ask(&send(SLEEP));
+                sleeping(&cluster, 1).await;
+                assert_eq!(session.ask(&cancel), Value::Null);
+                assert_eq!(
+                    session.ask(&result),
+                    cancelled,
+                    "{database} {protocol} {begin}"
+                );
+            }
+            // In a transaction that failed: nothing again.
+            assert_eq!(session.ask(&cancel), Value::Null);
+            session.ask(&send("rollback"));
+            assert!(session.ask(&result).is_null());
+            // Waiting for a server connection, which somebody else holds.
+            if database == "transaction" {
+                let holder = proxy.connect(database).await;
+                holder.batch_execute("begin").await.expect("a lease");
+                session.ask(&send("select 1"));
+                eventually("it waits", Duration::from_secs(10), || async {
+                    let databases = proxy.status().await["databases"].clone();
+                    let mut databases = databases.as_array()?.iter();
+                    databases.any(|d| d["waiting"] == 1).then_some(())
+                })
+                .await;
+                assert_eq!(session.ask(&cancel), Value::Null);
+                assert_eq!(session.ask(&result), cancelled, "while it waits");
+            }
+            session.ask(&send("select 'lives'"));
+            assert_eq!(session.ask(&result), "lives");
+        }
+    }
 }

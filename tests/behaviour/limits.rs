@@ -150,3 +150,36 @@ async fn idle_server_connections_are_given_up_down_to_the_minimum() {
     })
     .await;
 }
+
+/// Postgres cannot finish logins while somebody has locked pg_authid, and does
+/// not notice who gives up waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_takes_too_long_counts_until_postgres_knows() {
+    let mut clusters = Cluster::all();
+    while let Some(cluster) = clusters.next().await {
+        let keys = "pool_size = 2\nconnect_timeout = \"3s\"";
+        let proxy = proxy(&cluster, keys).await;
+        let first = proxy.connect("app").await;
+        first.batch_execute("begin").await.expect("a lease");
+        let second = proxy.connect("app").await;
+
+        let admin = cluster.superuser().await;
+        let lock = "begin; lock table pg_authid in access exclusive mode";
+        admin.batch_execute(lock).await.expect("locked");
+        let wait = tokio::spawn(async move { second.value("select 'served'").await });
+        let stuck = "select count(distinct pid) from pg_locks where not granted";
+        eventually("a login is stuck", Duration::from_secs(5), || async {
+            (admin.value(stuck).await == "1").then_some(())
+        })
+        .await;
+        proxy.audit_seen("server.fail").await;
+        // Ten times as long as it takes until a server is tried again.
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until {
+            assert_eq!(admin.value(stuck).await, "1");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        admin.batch_execute("rollback").await.expect("unlocked");
+        assert_eq!(wait.await.expect("no panic"), "served");
+    }
+}

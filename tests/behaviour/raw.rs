@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::common::Proxy;
 
-pub struct Raw {
-    pub stream: TcpStream,
+/// In the clear, if nothing else is said.
+pub struct Raw<S = TcpStream> {
+    pub stream: S,
 }
 
 /// A tag and a body.
@@ -42,6 +43,16 @@ pub fn sync() -> Vec<u8> {
     message(b'S', b"")
 }
 
+pub fn start_up(version: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = version.to_be_bytes().to_vec();
+    for (name, value) in parameters {
+        body.extend(format!("{name}\0{value}\0").as_bytes());
+    }
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).expect("short");
+    [&length.to_be_bytes(), &body[..]].concat()
+}
+
 impl Raw {
     pub async fn open(proxy: &Proxy) -> Self {
         let address = ("127.0.0.1", proxy.port);
@@ -57,20 +68,21 @@ impl Raw {
         raw
     }
 
-    pub async fn start_up(&mut self) {
-        let body = b"\0\x03\0\0user\0anyone\0database\0app\0\0";
-        let length = u32::try_from(body.len() + 4).expect("short");
-        self.send(&[&length.to_be_bytes()[..], body].concat()).await;
-    }
-
-    pub async fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.expect("sent");
-    }
-
     /// Nothing has come that was not read.
     pub fn is_silent(&self) -> bool {
         let read = self.stream.try_read(&mut [0; 1]);
         read.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    pub async fn start_up(&mut self) {
+        let who = [("user", "anyone"), ("database", "app")];
+        self.send(&start_up(0x0003_0000, &who)).await;
+    }
+
+    pub async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.expect("sent");
     }
 
     /// The messages up to the first one with this tag.

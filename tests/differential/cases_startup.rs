@@ -273,8 +273,13 @@ pub fn cases() -> Vec<Case> {
             .with("work_mem", "6MB"),
         case("start: replication off", [q("select 1")]).with("replication", "false"),
         case("start: protocol option", [q("select 1")]).with("_pq_.none_such", "on"),
+        case("start: protocol 3.1", [q("select 1")]).version(0x30001),
         case("start: protocol 3.2", [q("select 1")]).version(0x30002),
+        case("start: protocol 3.2 and an option", [q("select 1")])
+            .version(0x30002)
+            .with("_pq_.none_such", "on"),
         case("start: protocol 3.9", [q("select 1")]).version(0x30009),
+        case("start: protocol 1.0", []).version(0x10000),
         case("start: protocol 2.0", []).version(0x20000),
         case("start: protocol 4.0", []).version(0x40000),
     ]

@@ -9,10 +9,35 @@ use super::run::{Difference, MODES};
 const TRANSACTION: &[&str] = &["transaction"];
 const BOTH: &[&str] = &MODES;
 
-const ALWAYS: bool = true;
-/// Depends on which server connection a batch meets, or on how much of a
-/// pipeline has been read when an error arrives.
-const SOMETIMES: bool = false;
+/// What a difference depends on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Every run shows it.
+    Always,
+    /// On which server connection a batch meets, or on how much of a pipeline
+    /// has been read when an error arrives.
+    Sometimes,
+    /// On the version of Postgres.
+    Before18,
+    Since18,
+}
+
+const ALWAYS: Shown = Shown::Always;
+const SOMETIMES: Shown = Shown::Sometimes;
+const BEFORE_18: Shown = Shown::Before18;
+const SINCE_18: Shown = Shown::Since18;
+
+impl Shown {
+    /// Whether it has to turn up with these versions.
+    fn by(self, majors: &[u32]) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Sometimes => false,
+            Self::Before18 => majors.iter().any(|m| *m < 18),
+            Self::Since18 => majors.iter().any(|m| *m >= 18),
+        }
+    }
+}
 
 const VIOLATION: &str = "a session that breaks the protocol ends at once: answers under way are not waited for, \
      and a wrong length is answered where Postgres just closes";
@@ -30,14 +55,15 @@ const LARGE: &str = "an unnamed statement above 64 KiB is not remembered beyond 
 const NAMELESS: &str = "pgvalet names itself where the client does not";
 const RESET: &str = "after a RESET what a client brought at start-up is set anew with SET, before its next query: \
      what follows in the same query or batch sees the login's value";
-const VERSION: &str = "pgvalet speaks protocol 3.0 and says so to everybody else";
+const VERSION: &str = "pgvalet speaks protocol 3.2 with clients whichever server is behind it; Postgres does from 18 on";
+const NO_3_1: &str = "there is no protocol 3.1: who asks for it is told 3.0, as by Postgres before 18; 18 says nothing";
 const OPTIONS: &str =
     "options are read by pgvalet, which says in its own words what it cannot read";
 const GOODBYE: &str = "a client that said goodbye is told nothing more";
 
-/// Sequence, modes, whether every run shows it, reason.
+/// Sequence, modes, what shows it, reason.
 #[rustfmt::skip]
-const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
+const DIFFERENCES: &[(&str, &[&str], Shown, &str)] = &[
     ("Close with a tail", TRANSACTION, ALWAYS, TAIL),
     ("Describe with a tail", TRANSACTION, ALWAYS, TAIL),
     ("Flush with a body", BOTH, ALWAYS, TAIL),
@@ -71,10 +97,11 @@ const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
     ("start: no application_name", BOTH, ALWAYS, NAMELESS),
     ("start: options without a value", BOTH, ALWAYS, OPTIONS),
     ("start: options, unknown switch", BOTH, ALWAYS, OPTIONS),
-    ("start: protocol 2.0", BOTH, ALWAYS, VERSION),
-    ("start: protocol 3.2", BOTH, ALWAYS, VERSION),
-    ("start: protocol 3.9", BOTH, ALWAYS, VERSION),
-    ("start: protocol 4.0", BOTH, ALWAYS, VERSION),
+    ("start: protocol 3.1", BOTH, SINCE_18, NO_3_1),
+    ("start: protocol 3.2 and an option", BOTH, BEFORE_18, VERSION),
+    ("start: protocol 3.2", BOTH, BEFORE_18, VERSION),
+    ("start: protocol 3.9", BOTH, BEFORE_18, VERSION),
+    ("start: protocol 4.0", BOTH, BEFORE_18, VERSION),
     ("start: reset and show in one batch", BOTH, ALWAYS, RESET),
     ("start: reset and show in one query", BOTH, ALWAYS, RESET),
     ("start: reset before a savepoint", BOTH, ALWAYS, RESET),
@@ -108,8 +135,9 @@ pub fn table() -> String {
             .collect();
         let modes: Vec<&str> = modes.into_iter().collect();
         let cases: Vec<String> = such()
-            .map(|(case, _, always, _)| {
-                format!("{case}{}", if *always { "" } else { " (sometimes)" })
+            .map(|(case, _, shown, _)| {
+                let sometimes = *shown == SOMETIMES;
+                format!("{case}{}", if sometimes { " (sometimes)" } else { "" })
             })
             .collect();
         let (modes, cases) = (modes.join(", "), cases.join("; "));
@@ -118,7 +146,7 @@ pub fn table() -> String {
     table
 }
 
-pub fn judge(names: &BTreeSet<&str>, found: &[Difference]) {
+pub fn judge(names: &BTreeSet<&str>, majors: &[u32], found: &[Difference]) {
     let mut complaints = Vec::new();
     for difference in found {
         let known = DIFFERENCES.iter().any(|(case, modes, _, _)| {
@@ -129,11 +157,11 @@ pub fn judge(names: &BTreeSet<&str>, found: &[Difference]) {
             complaints.push(format!("{case}, {mode} mode, {what}"));
         }
     }
-    for (case, modes, always, reason) in DIFFERENCES {
+    for (case, modes, shown, reason) in DIFFERENCES {
         assert!(names.contains(case), "no sequence is called {case}");
         for mode in *modes {
             assert!(MODES.contains(mode), "{case}: no mode is called {mode}");
-            if *always && !found.iter().any(|d| d.case == *case && d.mode == *mode) {
+            if shown.by(majors) && !found.iter().any(|d| d.case == *case && d.mode == *mode) {
                 complaints.push(format!("{case}, {mode} mode: no longer true: {reason}"));
             }
         }

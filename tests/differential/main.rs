@@ -39,14 +39,16 @@ async fn every_sequence_is_answered_as_postgres_answers_it() {
 
     let mut clusters = Cluster::all();
     let mut found = run::Found::default();
+    let mut majors = Vec::new();
     while let Some(cluster) = clusters.next().await {
+        majors.push(cluster.binaries.major);
         found.extend(run::differences(&cluster, &cases).await);
     }
     let unseen: Vec<char> = tags(BACKEND)
         .filter(|t| !found.answered.contains(t))
         .collect();
     assert!(unseen.is_empty(), "Postgres never answered {unseen:?}");
-    differences::judge(&names, &found.differences);
+    differences::judge(&names, &majors, &found.differences);
 }
 
 /// Every message a client may send after its start-up packet.

@@ -1,6 +1,6 @@
 //! Messages as lines of text, without what cannot be alike in two runs:
 //!
-//! * pid and key in BackendKeyData, the pid in NotificationResponse
+//! * pid and key (but for its length) in BackendKeyData, the pid in NotificationResponse
 //! * OIDs of objects made by the test (from 16384 on): numbered in the order in
 //!   which they turn up
 //! * the order of ParameterStatus at start-up
@@ -30,7 +30,7 @@ impl Renderer {
     pub fn line(&mut self, received: &Received) -> String {
         let (tag, body) = (received.tag as char, received.body.as_slice());
         let content = match tag {
-            'K' => "pid and key".to_owned(),
+            'K' => format!("pid and {} bytes", body.len() - 4),
             'E' | 'N' => fields(body),
             'T' => self.columns(body),
             't' => body[2..].chunks(4).map(|oid| self.oid(oid) + " ").collect(),

@@ -1,6 +1,7 @@
 //! Pools against a server that misbehaves on demand.
 
 mod model;
+mod stalled;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;

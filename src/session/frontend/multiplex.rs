@@ -134,10 +134,7 @@ impl Multiplex<'_> {
         }
         if frame.len > MAX_NAMED {
             self.front.batch_open = true;
-            // The server refuses it in its place, and passes over the batch.
-            let nowhere = self.statements.unshared(WRONG);
-            message::parse(self.out.begin(), &nowhere.name, WRONG);
-            self.replies.push(Reply::ParseTooLong);
+            self.refuse_parse(Reply::ParseTooLong);
             return Ok(Step::Refused);
         }
         let Some(whole) = bytes.get(..frame.len) else {
@@ -164,6 +161,13 @@ impl Multiplex<'_> {
             self.replies.push(Reply::ParseTaken(Box::new(taken)));
             return Ok(Step::Replaced);
         }
+        if self.replies.is_empty() {
+            self.front.names.settle();
+        }
+        if !self.front.names.has_room(name, body) {
+            self.refuse_parse(Reply::ParseTooMuch);
+            return Ok(Step::Replaced);
+        }
         // In a failed transaction the server has to say so itself, so it is
         // given a statement that it cannot have met.
         let statement = if self.status == b'E' {
@@ -186,6 +190,13 @@ impl Multiplex<'_> {
             self.replies.push(Reply::Parse(change));
         }
         Ok(Step::Replaced)
+    }
+
+    /// The server refuses it in its place, and passes over the batch.
+    fn refuse_parse(&mut self, why: Reply) {
+        let nowhere = self.statements.unshared(WRONG);
+        message::parse(self.out.begin(), &nowhere.name, WRONG);
+        self.replies.push(why);
     }
 
     /// The unnamed statement is the server's, but its text is remembered: the

@@ -1,0 +1,84 @@
+//! A server that begins logins and does not finish them, as a Postgres does
+//! that waits for a lock, or for whoever vouches for a password.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::fake::{Setup, setup, until};
+use crate::pool::state::Health;
+
+/// One connection is leased, one login stalls and has been given up.
+async fn given_up(keys: &str) -> (Setup, crate::pool::Lease) {
+    let s = setup(&format!("pool_size = 2\n{keys}")).await;
+    let lease = s.pool.checkout().await.expect("the first one");
+    s.server.stalled.send_replace(true);
+    let pool = s.pool.clone();
+    tokio::spawn(async move { pool.checkout().await });
+    until("a login was given up", || s.pool.state().abandoned == 1).await;
+    (s, lease)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_was_given_up_keeps_its_slot() {
+    let (s, lease) = given_up("connect_timeout = \"2s\"").await;
+    assert_eq!(s.server.logins.load(Relaxed), 2);
+    // Five times what it takes until a server that is down is tried again.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(s.pool.state().abandoned, 1);
+    assert_eq!(
+        s.server.logins.load(Relaxed),
+        2,
+        "there is no slot for more"
+    );
+    // Nor has its generation drained, were the other connection gone.
+    let generation = lease.generation.clone();
+    assert_eq!(generation.arriving.load(Relaxed), 1);
+    // It reads that we are gone, and hangs up too.
+    s.server.stalled.send_replace(false);
+    until("it is let go of", || s.pool.state().abandoned == 0).await;
+    until("and done with", || generation.arriving.load(Relaxed) == 0).await;
+    let second = s.pool.checkout().await.expect("the slot is free");
+    assert_eq!(s.server.most.load(Relaxed), 2);
+    drop((lease, second));
+    until("nothing is lost", || {
+        let state = s.pool.state();
+        (state.open, state.idle.len(), state.closing) == (2, 2, 0)
+    })
+    .await;
+}
+
+/// A host that vanished in the middle of a login never hangs up.
+#[tokio::test(flavor = "multi_thread")]
+async fn but_not_for_ever() {
+    let (s, _lease) = given_up("connect_timeout = \"300ms\"").await;
+    until("others are tried", || s.server.logins.load(Relaxed) > 4).await;
+    let state = s.pool.state();
+    let all = state.leased + state.opening + state.abandoned + state.closing;
+    assert_eq!(state.open, all);
+}
+
+/// A pool that is full of such logins is not full of connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_server_stays_down() {
+    let s = setup("pool_size = 1\nconnect_timeout = \"1s\"").await;
+    s.server.stalled.send_replace(true);
+    s.server.hang_up();
+    while s.pool.checkout().await.is_ok() {
+        tokio::task::yield_now().await; // it takes a moment until it shows
+    }
+    let mut seen = 0;
+    until("the slot is free again", || {
+        let state = s.pool.state();
+        if state.abandoned > 0 {
+            seen += 1;
+            assert!(!matches!(state.health, Health::Good));
+        }
+        seen > 0 && state.abandoned == 0
+    })
+    .await;
+    // Clients were told all the time, and are served when it is back.
+    assert!(seen > 10);
+    s.server.stalled.send_replace(false);
+    until("it is back", || s.pool.counts().problem.is_none()).await;
+    s.pool.checkout().await.expect("a connection");
+}

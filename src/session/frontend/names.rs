@@ -1,0 +1,120 @@
+//! A client's named statements, and what they take.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::pool::Statement;
+
+/// What one client's statements may keep in memory, names included.
+const MOST_BYTES: usize = 64 << 20;
+/// And how many there may be: a client that closes none of them has an end too.
+const MOST: usize = 1 << 16;
+/// Of one, beside its name and its text.
+const AROUND: usize = 256;
+
+#[derive(Default)]
+pub(super) struct Names {
+    by_name: HashMap<Box<[u8]>, Arc<Statement>>,
+    bytes: usize,
+    /// Of those that were given up in this batch: the answers to that are still
+    /// awaited, and what a failure would bring back is kept.
+    given_up: usize,
+}
+
+fn weight(name: &[u8], body: &[u8]) -> usize {
+    name.len() + body.len() + AROUND
+}
+
+impl Names {
+    /// Whether there is room for one more of this body.
+    pub fn has_room(&self, name: &[u8], body: &[u8]) -> bool {
+        self.by_name.len() < MOST && self.bytes + self.given_up + weight(name, body) <= MOST_BYTES
+    }
+
+    /// No answer is awaited that keeps one which was given up.
+    pub fn settle(&mut self) {
+        self.given_up = 0;
+    }
+
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        self.by_name.get(name)
+    }
+
+    pub fn contains_key(&self, name: &[u8]) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    pub fn insert(&mut self, name: Box<[u8]>, statement: Arc<Statement>) -> Option<Arc<Statement>> {
+        let before = self.remove(&name);
+        self.bytes += weight(&name, &statement.body);
+        self.by_name.insert(name, statement);
+        before
+    }
+
+    pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
+        let statement = self.by_name.remove(name)?;
+        let weight = weight(name, &statement.body);
+        self.bytes -= weight;
+        self.given_up += weight;
+        Some(statement)
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Statements;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn statement(length: usize) -> Arc<Statement> {
+        Statements::default().unshared(&vec![b'x'; length])
+    }
+
+    #[test]
+    fn what_is_given_up_counts_until_that_is_answered() {
+        let mut names = Names::default();
+        let (half, body) = (statement(MOST_BYTES / 2 - AROUND - 1), [b'x'; 1]);
+        names.insert(b"a"[..].into(), half.clone());
+        assert!(names.has_room(b"b", &half.body));
+        names.insert(b"b"[..].into(), half.clone());
+        assert!(!names.has_room(b"c", &body));
+        names.remove(b"a");
+        assert!(!names.has_room(b"c", &body));
+        names.settle();
+        assert!(names.has_room(b"c", &half.body));
+        names.clear();
+        assert!(names.has_room(b"c", &half.body) && names.get(b"b").is_none());
+    }
+
+    #[test]
+    fn there_are_so_many_and_no_more() {
+        let (mut names, one) = (Names::default(), statement(1));
+        for n in 0..MOST {
+            assert!(names.has_room(b"name", &one.body), "{n}");
+            names.insert(n.to_string().as_bytes().into(), one.clone());
+        }
+        assert!(!names.has_room(b"name", &one.body));
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_is_that_of_what_is_there(steps in vec((0..6u8, 0..40usize, any::<bool>()), 0..60)) {
+            let mut names = Names::default();
+            for (name, length, add) in steps {
+                let name = [name];
+                if add {
+                    names.insert(name[..].into(), statement(length));
+                } else {
+                    names.remove(&name);
+                }
+                let all = names.by_name.iter().map(|(n, s)| weight(n, &s.body));
+                prop_assert_eq!(names.bytes, all.sum::<usize>());
+            }
+        }
+    }
+}

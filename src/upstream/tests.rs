@@ -1,0 +1,39 @@
+//! What the tests of this part log in with, and where.
+
+use super::Target;
+use crate::config::UpstreamAuth;
+use crate::secret::{Credential, Password, SecretId, VersionId};
+
+pub fn target(port: u16) -> Target {
+    Target {
+        host: "127.0.0.1".into(),
+        port,
+        dbname: "d".into(),
+        tls: None,
+        allow_md5: false,
+        allow_cleartext: false,
+        verified: false,
+        by_certificate: false,
+        require_channel_binding: false,
+        min_scram_iterations: 4096,
+        auth: UpstreamAuth::Password,
+        attrs: Default::default(),
+        places: Vec::new(),
+    }
+}
+
+pub fn credential() -> Credential {
+    Credential {
+        secret: SecretId::new("s"),
+        arn: "arn:s".into(),
+        version: VersionId::new("v"),
+        stages: Vec::new(),
+        host: None,
+        port: None,
+        dbname: None,
+        username: "app".into(),
+        password: Password::new("p".into()),
+        auth: UpstreamAuth::Password,
+        fetched_at: std::time::SystemTime::now(),
+    }
+}

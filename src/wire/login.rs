@@ -1,0 +1,240 @@
+//! Versions of the protocol and cancel keys: what is agreed on at the start of
+//! a connection, of either side.
+//!
+//! Protocol 3.2 (Postgres 18) differs from 3.0 in one thing: the key of
+//! BackendKeyData, and so of CancelRequest, may be longer than four bytes.
+
+use std::fmt;
+use std::io;
+
+use super::frame::{HEADER, cstr};
+use super::message::{message, text};
+use super::startup::CANCEL;
+
+/// A version of the protocol, as it stands in a start-up packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u32);
+
+impl Version {
+    pub const V3_0: Self = Self(0x0003_0000);
+    pub const V3_2: Self = Self(0x0003_0002);
+
+    pub fn major(self) -> u32 {
+        self.0 >> 16
+    }
+
+    pub fn minor(self) -> u32 {
+        self.0 & 0xffff
+    }
+
+    /// What is spoken with a client that asks for this one. There is no 3.1:
+    /// old pooler versions claimed it by mistake, so it was left out.
+    pub fn spoken(self) -> Self {
+        if self >= Self::V3_2 {
+            Self::V3_2
+        } else {
+            Self::V3_0
+        }
+    }
+}
+
+impl Default for Version {
+    fn default() -> Self {
+        Self::V3_0
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major(), self.minor())
+    }
+}
+
+/// The longest cancel key that the protocol allows, in bytes.
+pub const MAX_KEY: usize = 256;
+/// The shortest, and the only one of 3.0.
+pub const MIN_KEY: usize = 4;
+
+/// StartupMessage.
+///
+/// # Errors
+/// A NUL in a parameter would end it early, and begin another one.
+pub fn startup<'a>(
+    out: &mut Vec<u8>,
+    version: Version,
+    parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> io::Result<()> {
+    let at = out.len();
+    out.extend([0; 4]);
+    out.extend(version.0.to_be_bytes());
+    for word in parameters.into_iter().flat_map(|(n, v)| [n, v]) {
+        if word.contains('\0') {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        text(out, word);
+    }
+    out.push(0);
+    let length = (out.len() - at) as u32;
+    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
+}
+
+/// CancelRequest.
+pub fn cancel_request(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
+    let length = (12 + key.len()) as u32;
+    for word in [length, CANCEL, pid] {
+        out.extend(word.to_be_bytes());
+    }
+    out.extend(key);
+}
+
+pub fn backend_key_data(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
+    message(out, b'K', |out| {
+        out.extend(pid.to_be_bytes());
+        out.extend(key);
+    });
+}
+
+/// The pid and the key of a BackendKeyData message, header included; `None`
+/// where no protocol allows such a key.
+pub fn read_backend_key_data(message: &[u8]) -> Option<(u32, &[u8])> {
+    let (&pid, key) = message.get(HEADER..)?.split_first_chunk::<4>()?;
+    (MIN_KEY..=MAX_KEY)
+        .contains(&key.len())
+        .then_some((u32::from_be_bytes(pid), key))
+}
+
+/// NegotiateProtocolVersion. Postgres sends the full version in the field that
+/// the documentation once called the minor version, and libpq reads it so.
+pub fn negotiate_protocol_version(out: &mut Vec<u8>, version: Version, unknown_options: &[String]) {
+    message(out, b'v', |out| {
+        out.extend(version.0.to_be_bytes());
+        out.extend((unknown_options.len() as u32).to_be_bytes());
+        for option in unknown_options {
+            text(out, option);
+        }
+    });
+}
+
+/// The version of a NegotiateProtocolVersion message, header included, and
+/// how many options its sender says it does not know.
+pub fn read_negotiation(message: &[u8]) -> Option<(Version, usize)> {
+    let (&version, rest) = message.get(HEADER..)?.split_first_chunk::<4>()?;
+    let (&count, mut rest) = rest.split_first_chunk::<4>()?;
+    let count = u32::from_be_bytes(count) as usize;
+    for _ in 0..count {
+        let option = cstr(rest)?;
+        rest = &rest[option.len() + 1..];
+    }
+    // Who went by the documentation sends the minor version alone.
+    let version = match Version(u32::from_be_bytes(version)) {
+        Version(minor @ 0..=0xffff) => Version(Version::V3_0.0 | minor),
+        full => full,
+    };
+    rest.is_empty().then_some((version, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::startup::{StartupError, StartupPacket};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    #[test]
+    fn there_is_no_3_1() {
+        for (asked, spoken) in [
+            (Version::V3_0, Version::V3_0),
+            (Version(0x0003_0001), Version::V3_0),
+            (Version::V3_2, Version::V3_2),
+            (Version(0x0003_270f), Version::V3_2),
+        ] {
+            assert_eq!(asked.spoken(), spoken, "{asked}");
+        }
+        assert_eq!(Version::V3_2.to_string(), "3.2");
+    }
+
+    #[test]
+    fn a_key_has_4_to_256_bytes() {
+        for (length, good) in [(0, false), (3, false), (4, true), (256, true), (257, false)] {
+            let (mut data, mut cancel) = (Vec::new(), Vec::new());
+            let key = vec![7; length];
+            backend_key_data(&mut data, 1, &key);
+            assert_eq!(read_backend_key_data(&data).is_some(), good, "{length}");
+            cancel_request(&mut cancel, 1, &key);
+            let read = StartupPacket::read(&cancel[4..]);
+            assert_eq!(read != Err(StartupError::Cancel), good, "{length}");
+        }
+    }
+
+    /// As Postgres 15 says it, byte for byte, and as its documentation did.
+    #[test]
+    fn a_server_of_3_0_says_so() {
+        for said in [
+            &b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0"[..],
+            b"v\0\0\0\x0c\0\0\0\0\0\0\0\0",
+        ] {
+            assert_eq!(read_negotiation(said), Some((Version::V3_0, 0)));
+        }
+        // More options announced than there are, and fewer.
+        assert_eq!(
+            read_negotiation(b"v\0\0\0\x0e\0\x03\0\0\0\0\0\x02a\0"),
+            None
+        );
+        assert_eq!(read_negotiation(b"v\0\0\0\x0e\0\x03\0\0\0\0\0\0a\0"), None);
+        assert_eq!(
+            read_negotiation(b"v\0\0\0\x0c\0\x03\0\0\xff\xff\xff\xff"),
+            None
+        );
+    }
+
+    #[test]
+    fn no_parameter_hides_another_one() {
+        let mut out = Vec::new();
+        assert!(startup(&mut out, Version::V3_2, [("user", "a\0role\0b")]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            pid in any::<u32>(),
+            key in vec(any::<u8>(), MIN_KEY..=MAX_KEY),
+            minor in 0..0xffffu32,
+            options in vec("_pq_\\.[a-z]{0,9}", 0..5),
+            value in "[^\\x00]{1,20}",
+        ) {
+            let mut out = Vec::new();
+            backend_key_data(&mut out, pid, &key);
+            prop_assert_eq!(read_backend_key_data(&out), Some((pid, &key[..])));
+
+            out.clear();
+            cancel_request(&mut out, pid, &key);
+            prop_assert_eq!(out[..4].to_vec(), (out.len() as u32).to_be_bytes());
+            let read = StartupPacket::read(&out[4..]);
+            prop_assert_eq!(read, Ok(StartupPacket::Cancel { pid, secret: key }));
+
+            out.clear();
+            let version = Version(0x0003_0000 | minor);
+            negotiate_protocol_version(&mut out, version, &options);
+            prop_assert_eq!(read_negotiation(&out), Some((version, options.len())));
+
+            out.clear();
+            startup(&mut out, version, [("user", &*value)]).expect("no NUL");
+            prop_assert_eq!(out[..4].to_vec(), (out.len() as u32).to_be_bytes());
+            let Ok(StartupPacket::Startup(read)) = StartupPacket::read(&out[4..]) else {
+                panic!("not a start-up message")
+            };
+            prop_assert_eq!((read.version, read.user), (version, value));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..300)) {
+            if let Some((_, key)) = read_backend_key_data(&bytes) {
+                prop_assert!(bytes.ends_with(key));
+            }
+            if let Some((version, _)) = read_negotiation(&bytes) {
+                prop_assert!(version.major() > 0);
+            }
+        }
+    }
+}
