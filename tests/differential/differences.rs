@@ -46,6 +46,7 @@ const DIFFERENCES: &[(&str, &[&str], bool, &str)] = &[
     ("deallocate all", TRANSACTION, SOMETIMES, GUESS),
     ("deallocate all, extended", TRANSACTION, SOMETIMES, GUESS),
     ("deallocate all, steps", TRANSACTION, SOMETIMES, GUESS),
+    ("deallocate in a failed transaction", TRANSACTION, SOMETIMES, SHARED),
     ("deallocate of one parsed, beside others", TRANSACTION, ALWAYS, NAMES),
     ("error and close", TRANSACTION, SOMETIMES, GUESS),
     ("error and parse", TRANSACTION, SOMETIMES, GUESS),

@@ -371,6 +371,7 @@ impl World {
             self.clients[who].waits = false;
             self.say(who, &Say::CopyDone);
             self.say(who, &Say::Sync);
+            self.settle();
             self.say(who, &Say::Query("ROLLBACK"));
         }
         self.settle();
