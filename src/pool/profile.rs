@@ -43,8 +43,12 @@ impl Profile {
             .keys()
             .filter(|n| !self.settings.contains_key(*n))
         {
-            sql.push_str("RESET ");
-            push_name(&mut sql, name);
+            if name.is_ascii() {
+                sql.push_str("RESET ");
+                push_name(&mut sql, name);
+            } else {
+                push_call(&mut sql, name, None, false);
+            }
             sql.push(';');
         }
         for (name, value) in &self.settings {
@@ -89,9 +93,9 @@ impl Profile {
         let mut rows = String::new();
         for (name, value) in &self.settings {
             rows.push_str(if rows.is_empty() { "(" } else { ", (" });
-            push_literal(&mut rows, name);
+            push_text(&mut rows, name);
             rows.push_str(", ");
-            push_literal(&mut rows, value);
+            push_text(&mut rows, value);
             rows.push(')');
         }
         // Those of custom classes are not in pg_settings.
@@ -109,18 +113,35 @@ impl Profile {
 }
 
 fn push_set(sql: &mut String, name: &str, value: &str, local: bool) {
-    if LISTS.contains(&name) {
-        sql.push_str("SELECT pg_catalog.set_config(");
-        push_literal(sql, name);
-        sql.push_str(", ");
-        push_literal(sql, value);
-        sql.push_str(if local { ", true)" } else { ", false)" });
+    if LISTS.contains(&name) || !name.is_ascii() || !value.is_ascii() {
+        push_call(sql, name, Some(value), local);
     } else {
         sql.push_str(if local { "SET LOCAL " } else { "SET " });
         push_name(sql, name);
         sql.push_str(" = ");
         push_literal(sql, value);
     }
+}
+
+fn push_call(sql: &mut String, name: &str, value: Option<&str>, local: bool) {
+    sql.push_str("SELECT pg_catalog.set_config(");
+    push_text(sql, name);
+    sql.push_str(", ");
+    match value {
+        Some(value) => push_text(sql, value),
+        None => sql.push_str("NULL"),
+    }
+    sql.push_str(if local { ", true)" } else { ", false)" });
+}
+
+/// A text, whatever the client_encoding of the connection is this moment.
+fn push_text(sql: &mut String, text: &str) {
+    if text.is_ascii() {
+        return push_literal(sql, text);
+    }
+    let hex: String = text.bytes().map(|b| format!("{b:02x}")).collect();
+    let call = format!("pg_catalog.convert_from(pg_catalog.decode('{hex}', 'hex'), 'UTF8')");
+    sql.push_str(&call);
 }
 
 /// Settings whose value is a list of names (GUC_LIST_QUOTE in guc_tables.c):
@@ -289,6 +310,27 @@ mod tests {
         assert_eq!(
             b.change_from(&profile(&[])).as_deref(),
             Some(r#"SELECT pg_catalog.set_config('search_path', 'a, "B"', false);"#)
+        );
+    }
+
+    #[test]
+    fn what_is_sent_means_the_same_in_every_encoding() {
+        let a = profile(&[("my.größe", "ä"), ("application_name", "é")]);
+        let none = profile(&[]);
+        for sql in [
+            a.change_from(&none),
+            none.change_from(&a),
+            Some(a.restore(&Resets::All).concat()),
+            Some(a.restore(&Resets::Some).concat()),
+        ] {
+            assert!(sql.as_ref().is_some_and(|sql| sql.is_ascii()), "{sql:?}");
+        }
+        assert_eq!(
+            profile(&[("a", "é")]).change_from(&none).as_deref(),
+            Some(
+                "SELECT pg_catalog.set_config('a', \
+                 pg_catalog.convert_from(pg_catalog.decode('c3a9', 'hex'), 'UTF8'), false);"
+            )
         );
     }
 

@@ -171,7 +171,7 @@ impl Frontend {
                 }
                 Err(verdict) => break verdict,
             }
-            if self.restore.is_some() && self.holds_back(frame.tag, replies) {
+            if self.restore.is_some() && self.holds_back(replies) {
                 break Verdict::NeedAnswers;
             }
             let step = match server.prepared.as_deref_mut() {
@@ -296,7 +296,7 @@ impl Frontend {
                 replies.push(Reply::Function);
             }
             b'S' => {
-                if !replies.ignores_sync() {
+                if !replies.is_copying_in() {
                     self.batch_open = false;
                     self.names.settle();
                     self.unnamed_in_batch = false;

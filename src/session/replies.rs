@@ -300,8 +300,8 @@ impl Replies {
         self.batches == 0
     }
 
-    /// Whether a Sync that is sent now will be passed over.
-    pub fn ignores_sync(&self) -> bool {
+    /// Whether the server takes COPY data. A Sync that is sent now it passes over.
+    pub fn is_copying_in(&self) -> bool {
         self.copying_in
     }
 

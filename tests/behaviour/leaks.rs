@@ -332,6 +332,26 @@ async fn a_sequences_last_value_is_nobody_elses_in_session_mode() {
     }
 }
 
+/// Nor how the one before spelled what it said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_brings_is_read_in_its_own_encoding() {
+    let cluster = Cluster::start().await;
+    for mode in MODES {
+        let proxy = proxy(&cluster, mode).await;
+        let dsn = |options: &str| format!("{} options='{options}'", proxy.dsn("app"));
+        let latin = dsn("-c client_encoding=LATIN1");
+        // The first of its kind learns on the connection what the server reports.
+        connect(&latin).await.expect("connected").close().await;
+        let german = connect(&dsn("-c my.street=groß -c search_path=größe"))
+            .await
+            .expect("connected");
+        let seen = "select current_setting('my.street') || current_setting('search_path')";
+        assert_eq!(german.value(seen).await, "großgröße", "{mode}");
+        german.batch_execute("reset all").await.expect("reset");
+        assert_eq!(german.value(seen).await, "großgröße", "{mode}");
+    }
+}
+
 /// A client that brings settings leaves no more behind than others do.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_brought_is_gone_with_it() {

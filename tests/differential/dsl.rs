@@ -2,8 +2,8 @@
 //! is sent (at once, step by step, a few bytes at a time) is not its concern.
 
 use super::{
-    cases_batch, cases_copy, cases_named, cases_parameters, cases_portals, cases_simple,
-    cases_startup, cases_state, cases_unnamed, cases_violation,
+    cases_batch, cases_copy, cases_deallocate, cases_named, cases_parameters, cases_portals,
+    cases_simple, cases_startup, cases_state, cases_unnamed, cases_violation,
 };
 
 pub type Message = Vec<u8>;
@@ -68,6 +68,7 @@ pub fn all() -> Vec<Case> {
         cases_batch::cases(),
         cases_copy::cases(),
         cases_state::cases(),
+        cases_deallocate::cases(),
         cases_startup::cases(),
         cases_violation::cases(),
     ]

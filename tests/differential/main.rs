@@ -7,6 +7,7 @@ mod common;
 
 mod cases_batch;
 mod cases_copy;
+mod cases_deallocate;
 mod cases_named;
 mod cases_parameters;
 mod cases_portals;

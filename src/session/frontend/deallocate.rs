@@ -37,8 +37,8 @@ impl Multiplex<'_> {
         Some(Step::Replaced)
     }
 
-    /// By Bind, of a statement whose text it is. `head`: see
-    /// [`bind_to`](Self::bind_to).
+    /// By Bind, of a statement whose text it is: what has the name now is given up
+    /// when the portal is executed. `head`: see [`bind_to`](Self::bind_to).
     pub(super) fn bind_deallocate(
         &mut self,
         frame: &Frame,

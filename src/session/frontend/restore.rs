@@ -38,7 +38,8 @@ enum Stage {
     Due,
     /// Values are being set, and the client's ReadyForQuery waits for that.
     UnderWay,
-    /// The transaction failed: whether it was undone with it shows later.
+    /// The transaction failed, and whether it was undone with it shows later; or
+    /// it could not be dealt with at once.
     Later,
 }
 
@@ -135,18 +136,14 @@ impl Frontend {
         Step::Pass
     }
 
-    /// Whether a message waits until what was reset is set anew. What the server
-    /// may need to get as far as that, does not.
-    pub(super) fn holds_back(&self, tag: u8, replies: &Replies) -> bool {
+    /// Whether what the client sends waits until what was reset is set anew. Not
+    /// if the server has to hear it to get as far as that.
+    pub(super) fn holds_back(&self, replies: &Replies) -> bool {
         let Some(restore) = &self.restore else {
             return false;
         };
-        let waits = match tag {
-            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' => true,
-            b'S' => !replies.ignores_sync(),
-            _ => false,
-        };
-        waits && !self.batch_open && !matches!(restore.stage, Stage::Foreign | Stage::Later)
+        let needed = self.batch_open || replies.is_copying_in();
+        !needed && !matches!(restore.stage, Stage::Foreign | Stage::Later)
     }
 
     /// A command tag says that it has happened.
@@ -187,6 +184,8 @@ impl Frontend {
         last: bool,
         own: bool,
     ) -> AtReady {
+        // Nothing can be put into the middle of a message.
+        let must_wait = status == b'E' || self.mid_message();
         let Some(restore) = &mut self.restore else {
             return AtReady::Pass;
         };
@@ -198,7 +197,7 @@ impl Frontend {
                 self.restore = None;
                 AtReady::Pass
             }
-            Stage::Due | Stage::Later if status == b'E' => {
+            Stage::Due | Stage::Later if must_wait => {
                 restore.stage = Stage::Later;
                 restore.what = Resets::Some;
                 AtReady::Pass

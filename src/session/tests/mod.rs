@@ -5,6 +5,7 @@
 mod chunks;
 mod messages;
 mod postgres;
+mod restore;
 mod statements;
 mod world;
 mod zone;

@@ -15,8 +15,7 @@ type Sql = String;
 pub struct Postgres {
     pub named: BTreeMap<Name, Sql>,
     pub unnamed: Option<Sql>,
-    /// With the batch that bound them.
-    portals: BTreeMap<Name, (Sql, usize)>,
+    portals: BTreeMap<Name, Portal>,
     batch: usize,
     pub zone: Zone,
     /// `I`, `T` or `E`.
@@ -33,6 +32,17 @@ pub struct Postgres {
     /// one there is depends on what came long before.
     pub unnamed_is_old: bool,
     input: Vec<u8>,
+}
+
+#[derive(Clone)]
+struct Portal {
+    sql: Sql,
+    /// The one that bound it.
+    batch: usize,
+    /// It was run, and has nothing more to give.
+    done: bool,
+    /// Whether there was what it deallocates.
+    found: bool,
 }
 
 impl Postgres {
@@ -87,8 +97,20 @@ impl Postgres {
     /// Executes a portal that an earlier batch has bound, and that resets: by
     /// what statement.
     pub fn late_reset(&self, portal: &str) -> Option<&str> {
-        let (sql, batch) = self.portals.get(portal.as_bytes())?;
-        (resets(sql) && *batch < self.batch).then_some(sql)
+        let portal = self.portals.get(portal.as_bytes())?;
+        let late = resets(&portal.sql) && portal.batch < self.batch && !portal.done;
+        late.then_some(&portal.sql)
+    }
+
+    fn finds(&self, deallocate: &str) -> bool {
+        let name = deallocate.strip_prefix("DEALLOCATE ");
+        name.is_some_and(|name| self.named.contains_key(name.as_bytes()))
+    }
+
+    /// What a portal deallocates has come or gone since it was bound.
+    pub fn finds_otherwise(&self, portal: &str) -> bool {
+        let portal = self.portals.get(portal.as_bytes());
+        portal.is_some_and(|portal| portal.found != self.finds(&portal.sql))
     }
 
     pub fn is_mid_message(&self) -> bool {
@@ -128,10 +150,7 @@ impl Postgres {
             b'P' => self.parse(body, out),
             b'B' => self.bind(body, out),
             b'D' => self.describe(body, out),
-            b'E' => match self.portals.get(&name(body)).cloned() {
-                Some((sql, _)) => self.run(&sql, tag, out),
-                None => Err(no_portal(&name(body))),
-            },
+            b'E' => self.execute(&name(body), out),
             b'C' => {
                 match (body[0], name(&body[1..])) {
                     (b'S', name) if name.is_empty() => self.unnamed = None,
@@ -297,9 +316,26 @@ impl Postgres {
         if !portal.is_empty() && self.portals.contains_key(&portal) {
             return Err(("42P03", "cursor already exists".into()));
         }
-        self.portals.insert(portal, (sql, self.batch));
+        let (batch, done, found) = (self.batch, false, self.finds(&sql));
+        let bound = Portal {
+            sql,
+            batch,
+            done,
+            found,
+        };
+        self.portals.insert(portal, bound);
         out.extend(frame(b'2', &[]));
         Ok(())
+    }
+
+    fn execute(&mut self, name: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+        let portal = self.portals.get_mut(name).ok_or_else(|| no_portal(name))?;
+        let sql = portal.sql.clone();
+        let again = std::mem::replace(&mut portal.done, !has_rows(&sql) && !sql.is_empty());
+        if again && self.status != b'E' {
+            return Err(("55000", "portal cannot be run".into()));
+        }
+        self.run(&sql, b'E', out)
     }
 
     fn describe(&mut self, body: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
@@ -308,7 +344,7 @@ impl Postgres {
             self.statement(&name)?
         } else {
             let portal = self.portals.get(&name).cloned();
-            portal.ok_or_else(|| no_portal(&name))?.0
+            portal.ok_or_else(|| no_portal(&name))?.sql
         };
         if has_rows(&sql) {
             self.check(&sql)?;

@@ -51,6 +51,8 @@ struct Client {
     expected: Vec<u8>,
     /// What follows depends on answers that must all be in.
     waits: bool,
+    /// The same, of whatever comes behind the current batch.
+    alone: bool,
 }
 
 impl Server {
@@ -96,6 +98,7 @@ impl World {
             own: Postgres::new(&zone(session)),
             expected: Vec::new(),
             waits: false,
+            alone: false,
         };
         Self {
             statements: Statements::default(),
@@ -118,7 +121,14 @@ impl World {
         if client.waits && !of_copy && !self.has_all_answers(who) {
             return;
         }
+        if self.clients[who].alone
+            && !self.clients[who].own.batch_open
+            && !self.has_all_answers(who)
+        {
+            return;
+        }
         let client = &mut self.clients[who];
+        client.alone &= client.own.batch_open;
         client.waits &= of_copy;
         if client.own.unnamed_is_old && matches!(message, Say::Bind(_, "", _) | Say::Describe("")) {
             return; // not promised: see `Frontend::undo`
@@ -128,13 +138,19 @@ impl World {
         if client.own.zone.was_reset && *message != Say::Sync {
             return;
         }
+        // Which statement a DEALLOCATE means is seen when it is bound.
+        if let Say::Execute(portal) = message
+            && client.own.finds_otherwise(portal)
+        {
+            return;
+        }
         if let Say::Execute(portal) = message
             && let Some(sql) = client.own.late_reset(portal)
         {
             if !sql.starts_with("RESET") {
                 return;
             }
-            client.waits = true;
+            client.alone = true;
         }
         let bytes = message.bytes();
         client.expected.extend(client.own.feed(&bytes));
@@ -355,6 +371,7 @@ impl World {
             self.clients[who].waits = false;
             self.say(who, &Say::CopyDone);
             self.say(who, &Say::Sync);
+            self.settle();
             self.say(who, &Say::Query("ROLLBACK"));
         }
         self.settle();
