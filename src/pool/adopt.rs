@@ -169,6 +169,10 @@ impl Pool {
                 state.opening += 1;
                 return true;
             }
+            // What works is not given up for a server that does not finish logins.
+            if state.abandoned > 0 {
+                return false;
+            }
             let (wanted, handed) = oneshot::channel();
             state.slot_wanted = Some(wanted);
             if !state.idle.is_empty() {

@@ -47,6 +47,29 @@ async fn a_login_that_was_given_up_keeps_its_slot() {
     .await;
 }
 
+/// Logins hang, but what is there works: nothing of it is closed to try again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_works_is_kept() {
+    let (s, lease) = given_up("connect_timeout = \"2s\"").await;
+    drop(lease); // whoever waits has its turn, and gives it back
+    until("it is idle", || s.pool.counts().idle == 1).await;
+    // Nor for a probe of another version.
+    s.store.put("two", "u1", s.server.port);
+    let mut seen = 0;
+    until("the server is given another try", || {
+        let state = s.pool.state();
+        if state.abandoned > 0 {
+            seen += 1;
+            assert_eq!(state.idle.len(), 1);
+        }
+        state.abandoned == 0
+    })
+    .await;
+    assert!(seen > 10);
+    s.server.stalled.send_replace(false);
+    until("all is well", || s.pool.counts().problem.is_none()).await;
+}
+
 /// A host that vanished in the middle of a login never hangs up.
 #[tokio::test(flavor = "multi_thread")]
 async fn but_not_for_ever() {
