@@ -310,6 +310,7 @@ fn drain(replies: &mut Replies) -> Vec<String> {
             Reply::Execute => "Execute".into(),
             Reply::Close => "Close".into(),
             Reply::HiddenClose(id) => format!("HiddenClose {id:?}"),
+            Reply::HiddenCloseUnnamed => "HiddenCloseUnnamed".into(),
             Reply::HiddenQuery => "HiddenQuery".into(),
             Reply::Restore => "Restore".into(),
             Reply::Deallocate(d) => format!("Deallocate {:?}", d.change.name),
