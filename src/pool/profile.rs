@@ -123,6 +123,13 @@ fn push_set(sql: &mut String, name: &str, value: &str, local: bool) {
     }
 }
 
+/// A text as SQL, by itself.
+pub fn literal(text: &str) -> String {
+    let mut sql = String::new();
+    push_text(&mut sql, text);
+    sql
+}
+
 fn push_call(sql: &mut String, name: &str, value: Option<&str>, local: bool) {
     sql.push_str("SELECT pg_catalog.set_config(");
     push_text(sql, name);
@@ -174,13 +181,6 @@ fn push_literal(sql: &mut String, value: &str) {
     sql.push('\'');
     sql.push_str(&value.replace('\\', "\\\\").replace('\'', "''"));
     sql.push('\'');
-}
-
-/// The same, by itself.
-pub fn literal(value: &str) -> String {
-    let mut sql = String::new();
-    push_literal(&mut sql, value);
-    sql
 }
 
 /// The profiles of a pool's clients.

@@ -180,7 +180,7 @@ fn name(words: &[Word]) -> Option<Box<str>> {
         }
     }
     // Ends in a name, and there is one.
-    if words.len() % 2 == 0 {
+    if words.len().is_multiple_of(2) {
         return None;
     }
     Some(String::from_utf8(name).ok()?.to_ascii_lowercase().into())

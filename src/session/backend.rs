@@ -255,7 +255,7 @@ impl Backend {
                     true
                 }
                 b'3' => match replies.front() {
-                    Some(Reply::HiddenClose(_)) => {
+                    Some(Reply::HiddenClose(_) | Reply::HiddenCloseUnnamed) => {
                         replies.pop();
                         false
                     }
@@ -421,12 +421,13 @@ fn is_of_stand_in(tag: &[u8], replies: &Replies) -> bool {
 
 /// CommandComplete has taken its place.
 fn complete(replies: &mut Replies, prepared: &mut Prepared) {
-    match replies.front() {
-        Some(Reply::Execute) => {}
-        Some(Reply::Deallocate(of)) => prepared.remove(of.stand_in.id),
-        _ => return,
+    if !matches!(replies.front(), Some(Reply::Execute | Reply::Deallocate(_))) {
+        return;
     }
-    replies.pop();
+    if let Some(Reply::Deallocate(of)) = replies.pop() {
+        prepared.remove(of.stand_in.id);
+        replies.forget_eviction(of.stand_in.id);
+    }
 }
 
 /// Commands whose effect outlives their transaction.

@@ -361,7 +361,7 @@ impl Frontend {
                     self.drop_unnamed();
                     prepared.unnamed = None;
                 }
-                Reply::HiddenParseUnnamed | Reply::HiddenClose(None) => prepared.unnamed = None,
+                Reply::HiddenParseUnnamed | Reply::HiddenCloseUnnamed => prepared.unnamed = None,
                 _ => {}
             }
         }

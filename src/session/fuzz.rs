@@ -20,8 +20,7 @@ pub fn client(data: &[u8]) {
     let (flags, cuts) = (data.byte(), data.cuts());
     let (leased, failed) = (flags & 1 == 0, flags & 2 != 0);
     let say = |cuts: &Cuts| {
-        let mut session = Session::default();
-        session.multiplex = flags & 4 == 0;
+        let mut session = Session::with(flags & 4 == 0);
         let sent = session.client_says(data.0, cuts, leased, failed);
         assert_eq!(is_cut(&sent), session.front.mid_message());
         (readable(&sent), session.seen())
@@ -113,13 +112,19 @@ pub(super) struct Session {
     replies: Replies,
     reported: BTreeMap<Box<str>, Box<str>>,
     /// As in transaction mode.
-    pub(super) multiplex: bool,
+    multiplex: bool,
     /// What is to be seen from outside.
     seen: Vec<String>,
 }
 
 impl Default for Session {
     fn default() -> Self {
+        Self::with(true)
+    }
+}
+
+impl Session {
+    pub(super) fn with(multiplex: bool) -> Self {
         let settings = [("timezone".into(), "UTC".into())].into();
         Self {
             initial: Profiles::default().intern(settings),
@@ -130,7 +135,7 @@ impl Default for Session {
             back: Backend::default(),
             replies: Replies::default(),
             reported: BTreeMap::new(),
-            multiplex: true,
+            multiplex,
             seen: Vec::new(),
         }
     }
@@ -306,6 +311,7 @@ fn drain(replies: &mut Replies) -> Vec<String> {
             Reply::Execute => "Execute".into(),
             Reply::Close => "Close".into(),
             Reply::HiddenClose(id) => format!("HiddenClose {id:?}"),
+            Reply::HiddenCloseUnnamed => "HiddenCloseUnnamed".into(),
             Reply::HiddenQuery => "HiddenQuery".into(),
             Reply::Restore => "Restore".into(),
             Reply::Deallocate(d) => format!("Deallocate {:?}", d.change.name),

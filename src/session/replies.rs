@@ -36,8 +36,9 @@ pub(super) enum Reply {
     Describe,
     Execute,
     Close,
-    /// An eviction; without a number, a close that evicts nothing.
+    /// An eviction; without a number, of what is not there any more.
     HiddenClose(Option<u64>),
+    HiddenCloseUnnamed,
     /// Settings brought up to date: all of its answers are pgvalet's.
     HiddenQuery,
     /// What the client brought is set anew: the same, but that the
@@ -118,8 +119,8 @@ impl Reply {
             | Self::KnownClose(_)
             | Self::Deallocate(_)
             | Self::HiddenParse(_)
-            | Self::HiddenClose(Some(_)) => Kind::Change,
-            Self::ParseUnnamed | Self::HiddenParseUnnamed | Self::HiddenClose(None) => {
+            | Self::HiddenClose(_) => Kind::Change,
+            Self::ParseUnnamed | Self::HiddenParseUnnamed | Self::HiddenCloseUnnamed => {
                 Kind::Unnamed
             }
             _ => Kind::Other,
@@ -150,6 +151,7 @@ impl Reply {
             | Self::HiddenParse(_)
             | Self::HiddenParseUnnamed
             | Self::HiddenClose(_)
+            | Self::HiddenCloseUnnamed
             | Self::HiddenQuery
             | Self::Restore
             | Self::Deallocate(_)
@@ -215,6 +217,17 @@ impl Replies {
     /// The same of the unnamed statement, the current batch included.
     pub fn unnamed_pending(&self) -> bool {
         self.unnamed > 0
+    }
+
+    /// A statement is gone, so that nothing is left for its eviction.
+    pub fn forget_eviction(&mut self, gone: u64) {
+        for reply in &mut self.queue {
+            if let Reply::HiddenClose(id) = reply
+                && *id == Some(gone)
+            {
+                *id = None;
+            }
+        }
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Reply> {
@@ -401,6 +414,18 @@ mod tests {
         assert!(r.ready());
         assert!(r.is_empty());
         assert!(!r.ready());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_still_counted() {
+        use crate::pool::Prepared;
+        use crate::session::frontend::Frontend;
+        let mut r = replies(vec![Reply::Query, Reply::HiddenClose(Some(7)), Reply::Sync]);
+        assert!(r.change_pending());
+        Frontend::default().forget_statements(&mut r, &mut Prepared::with_limit(3));
+        while r.pop().is_some() {}
+        r.push(Reply::Sync);
+        assert!(!r.change_pending() && !r.unnamed_pending());
     }
 
     #[test]

@@ -59,8 +59,21 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
             " UNION ALL SELECT 'custom', {literal}, pg_catalog.current_setting({literal}, true)"
         ));
     }
+    let other = answers_otherwise(lease);
+    if other {
+        let utf8 =
+            |column| format!("pg_catalog.encode(pg_catalog.convert_to({column}, 'UTF8'), 'hex')");
+        let (name, value) = (utf8("name"), utf8("value"));
+        question =
+            format!("SELECT kind, {name}, {value} FROM ({question}) AS q (kind, name, value)");
+    }
     lease.prepared.unnamed = None; // a simple query drops it
-    let rows = lease.server.ask(&question).await?;
+    let mut rows = lease.server.ask(&question).await?;
+    if other {
+        for text in rows.iter_mut().flat_map(|row| row.iter_mut().skip(1)) {
+            *text = unhex(text).ok_or(CleanError::Protocol)?;
+        }
+    }
     let user = lease.generation.credential.username.clone();
     let mut left = Left {
         settings: Settings::new(),
@@ -104,6 +117,20 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
         left.pins.extend(pin);
     }
     Ok(left)
+}
+
+/// Whether answers come in another encoding than UTF-8, the client's. (Nothing is
+/// converted to or from SQL_ASCII, which is none.)
+fn answers_otherwise(lease: &Lease) -> bool {
+    let encoding = |name| lease.server.reported.get(name).map_or("UTF8", |e| &**e);
+    let (client, server) = (encoding("client_encoding"), encoding("server_encoding"));
+    !matches!(client, "UTF8" | "SQL_ASCII") && server != "SQL_ASCII"
+}
+
+fn unhex(text: &str) -> Option<String> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+    Some(String::from_utf8_lossy(&bytes?).into_owned())
 }
 
 /// What the client expects from now on: what it brought, overlaid with what it

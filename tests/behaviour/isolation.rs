@@ -212,6 +212,30 @@ async fn a_custom_setting_is_the_clients_own_however_it_was_set() {
     }
 }
 
+/// Whatever the client's encoding makes of its letters.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_is_the_clients_own_in_every_encoding() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 1").await;
+    for encoding in ["UTF8", "LATIN1"] {
+        let (one, other) = (proxy.connect("app").await, proxy.connect("app").await);
+        for sql in [
+            &format!("set client_encoding = '{encoding}'"),
+            "set my.street = 'größe'",
+            "set search_path = 'straße'",
+        ] {
+            one.batch_execute(sql).await.expect(sql);
+        }
+        let mine = "select current_setting('my.street') || current_setting('search_path')";
+        let before = one.value(mine).await;
+        assert!(before.starts_with("größe"), "{encoding}: {before}");
+        for _ in 0..2 {
+            other.value("select 1").await;
+            assert_eq!(one.value(mine).await, before, "{encoding}");
+        }
+    }
+}
+
 /// Of a text that is too long to be held, only the beginning is looked at
 /// closely.
 #[tokio::test(flavor = "multi_thread")]

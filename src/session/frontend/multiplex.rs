@@ -387,7 +387,7 @@ impl Multiplex<'_> {
             } else {
                 // It has none, so it must not get another client's.
                 message::close_statement(out, "");
-                self.replies.push(Reply::HiddenClose(None));
+                self.replies.push(Reply::HiddenCloseUnnamed);
             }
             self.prepared.unnamed = Some(wanted);
             self.front.unnamed_in_batch = true;

@@ -99,8 +99,7 @@ proptest! {
         bytes in conversation(), cuts in cuts(), leased in prop::bool::weighted(0.9), failed: bool,
         multiplex in prop::bool::weighted(0.8),
     ) {
-        let (mut whole, mut cut) = (Session::default(), Session::default());
-        (whole.multiplex, cut.multiplex) = (multiplex, multiplex);
+        let (mut whole, mut cut) = (Session::with(multiplex), Session::with(multiplex));
         let expected = whole.client_says(&bytes, &Cuts::Nowhere, leased, failed);
         let sent = cut.client_says(&bytes, &cuts, leased, failed);
         prop_assert_eq!(readable(&sent), readable(&expected));

@@ -228,10 +228,10 @@ impl Postgres {
         let words: Vec<&str> = sql.split(' ').collect();
         match words[..] {
             ["PREPARE", name, ..] => drop(self.named.insert(name.into(), sql.into())),
-            ["DEALLOCATE", name] if name != "ALL" => {
-                if self.named.remove(name.as_bytes()).is_none() {
-                    return Err(no_statement(name.as_bytes()));
-                }
+            ["DEALLOCATE", name]
+                if name != "ALL" && self.named.remove(name.as_bytes()).is_none() =>
+            {
+                return Err(no_statement(name.as_bytes()));
             }
             _ => {}
         }

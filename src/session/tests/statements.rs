@@ -121,7 +121,7 @@ fn what_went_wrong_before() {
     use Say::{Bind, Describe, Execute, Parse, Query, Sync};
     let all = usize::MAX;
     let one = "SELECT 1";
-    let cases: [(&str, usize, Vec<Op>); 7] = [
+    let cases: [(&str, usize, Vec<Op>); 8] = [
         (
             "a simple query in a failed batch does not end it",
             1,
@@ -200,6 +200,22 @@ fn what_went_wrong_before() {
                 Settle,
                 S(2, vec![Describe(""), Sync]),
             ],
+        ),
+        (
+            "what was deallocated is not evicted as well",
+            1,
+            vec![S(
+                0,
+                vec![
+                    Parse("b", "DEALLOCATE b"),
+                    Parse("z", "RESET ALL"),
+                    Bind("", "b", 0),
+                    Execute(""),
+                    Parse("a", "SYNTAX"),
+                    Parse("a", one),
+                    Sync,
+                ],
+            )],
         ),
         (
             "what others have parsed fails all the same in a failed transaction",
