@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::pool::Statement;
 
 /// What one client's statements may keep in memory, names included.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: u32 = 64 << 20;
 /// And how many there may be: a client that closes none of them has an end too.
 const MOST: usize = 1 << 16;
 /// Of one, beside its name and its text.
@@ -15,20 +15,22 @@ const AROUND: usize = 256;
 #[derive(Default)]
 pub(super) struct Names {
     by_name: HashMap<Box<[u8]>, Arc<Statement>>,
-    bytes: usize,
+    /// (Every session has these two: they are as small as what they count.)
+    bytes: u32,
     /// Of those that were given up in this batch: the answers to that are still
     /// awaited, and what a failure would bring back is kept.
-    given_up: usize,
+    given_up: u32,
 }
 
-fn weight(name: &[u8], body: &[u8]) -> usize {
-    name.len() + body.len() + AROUND
+fn weight(name: &[u8], body: &[u8]) -> u32 {
+    u32::try_from(name.len() + body.len() + AROUND).unwrap_or(u32::MAX)
 }
 
 impl Names {
     /// Whether there is room for one more of this body.
     pub fn has_room(&self, name: &[u8], body: &[u8]) -> bool {
-        self.by_name.len() < MOST && self.bytes + self.given_up + weight(name, body) <= MOST_BYTES
+        let kept = self.bytes.saturating_add(self.given_up);
+        self.by_name.len() < MOST && kept.saturating_add(weight(name, body)) <= MOST_BYTES
     }
 
     /// No answer is awaited that keeps one which was given up.
@@ -46,7 +48,7 @@ impl Names {
 
     pub fn insert(&mut self, name: Box<[u8]>, statement: Arc<Statement>) -> Option<Arc<Statement>> {
         let before = self.remove(&name);
-        self.bytes += weight(&name, &statement.body);
+        self.bytes = self.bytes.saturating_add(weight(&name, &statement.body));
         self.by_name.insert(name, statement);
         before
     }
@@ -54,8 +56,8 @@ impl Names {
     pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
         let statement = self.by_name.remove(name)?;
         let weight = weight(name, &statement.body);
-        self.bytes -= weight;
-        self.given_up += weight;
+        self.bytes = self.bytes.saturating_sub(weight);
+        self.given_up = self.given_up.saturating_add(weight);
         Some(statement)
     }
 
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn what_is_given_up_counts_until_that_is_answered() {
         let mut names = Names::default();
-        let (half, body) = (statement(MOST_BYTES / 2 - AROUND - 1), [b'x'; 1]);
+        let (half, body) = (statement((MOST_BYTES as usize) / 2 - AROUND - 1), [b'x'; 1]);
         names.insert(b"a"[..].into(), half.clone());
         assert!(names.has_room(b"b", &half.body));
         names.insert(b"b"[..].into(), half.clone());
@@ -113,7 +115,7 @@ mod tests {
                     names.remove(&name);
                 }
                 let all = names.by_name.iter().map(|(n, s)| weight(n, &s.body));
-                prop_assert_eq!(names.bytes, all.sum::<usize>());
+                prop_assert_eq!(names.bytes, all.sum::<u32>());
             }
         }
     }
