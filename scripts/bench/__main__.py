@@ -139,14 +139,14 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="cases whose name begins so, and nothing else")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int, default=1, help="of each run of pgbench")
-    parser.add_argument("--binary", type=Path, default=ROOT / "target/release/pgvalet")
+    parser.add_argument("--binary", type=Path, default=ROOT / "target/pgo/pgvalet")
     parser.add_argument("--before", type=Path, help="an older pgvalet to compare with, instead of PgBouncer")
     options = parser.parse_args()
     for program in ("pgbench", "psql", "openssl", "setpriv"):
         if not shutil.which(program):
             die(f"{program} is missing; run scripts/setup.sh bench")
     if not options.binary.exists():
-        die(f"{options.binary} is missing; run cargo build --release")
+        die(f"{options.binary} is missing; run make release")
     began = time.monotonic()
     partial = options.quick or options.only or options.before
     selected = [c for c in cases() if

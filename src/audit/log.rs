@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use ::metrics::Counter;
 use chrono::{DateTime, Utc};
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Record;
@@ -116,10 +115,8 @@ impl Audit {
         let counts = Arc::new(Counts::new(metrics));
         let (queue, records) = queue();
         // A session may write itself, if that is a matter of microseconds: a
-        // pipe takes as long as its reader likes. With a single worker even a
-        // disk that blocks once would hold up everybody.
-        let workers = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
-        let shared = matches!(config.sink, AuditSink::File(_)) && workers > 1;
+        // pipe takes as long as its reader likes.
+        let shared = matches!(config.sink, AuditSink::File(_));
         let desk = Arc::new(Desk::new(Writer::new(sink, chain, counts.clone()), shared));
         let of_thread = desk.clone();
         std::thread::Builder::new()

@@ -17,6 +17,7 @@ pub mod secret;
 mod status;
 mod store;
 mod table;
+mod workers;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
+use super::workers::workers;
 use super::{Failure, harden};
 use crate::config::{self, Config};
 use crate::server::Proxy;
@@ -15,6 +16,7 @@ pub(super) fn run(path: &Path, config: Config) -> Result<(), Failure> {
     harden::become_user(config.listen.user.as_ref())?;
     harden::allow_many_sockets();
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers()?)
         .enable_all()
         .build()?;
     let result = runtime.block_on(serve(path, config));
