@@ -200,7 +200,8 @@ async fn alternating_users() {
     let load = Load::start(&proxy.dsn("app"), CLIENTS);
     let session = proxy.connect("app").await;
     assert_eq!(session.value("select current_user").await, "app_user");
-    for user in ["app_user_clone", "app_user", "app_user_clone"] {
+    let users = ["app_user_clone", "app_user", "app_user_clone"];
+    for (drained, user) in (1..).zip(users) {
         let password = new_password();
         cluster.alter_password(user, &password).await;
         let version = proxy
@@ -211,6 +212,13 @@ async fn alternating_users() {
             "the same session works as the new user",
             Duration::from_secs(20),
             || async { (session.value("select current_user").await == user).then_some(()) },
+        )
+        .await;
+        // A new generation takes over one connection at a time.
+        eventually(
+            "the old one has drained",
+            Duration::from_secs(20),
+            || async { (proxy.audit_of("drain.end").len() == drained).then_some(()) },
         )
         .await;
         // A new client is told the new name, not what an earlier one was told.
