@@ -21,7 +21,7 @@ from statistics import median
 import load
 import measure
 import document
-from report import Ratio, Tail, chart, quantile, table
+from report import Ratio, Tail, chart, judged, quantile, table
 from world import ROOT, Target, World, die
 
 
@@ -94,10 +94,7 @@ def bulk(targets: list[Target], rounds: int) -> dict:
 
 
 def verdict(ratio: Ratio, limit: float | None, at_most: bool) -> str:
-    if limit is None or not ratio.steady:
-        return str(ratio)
-    good = ratio.value <= limit if at_most else ratio.value >= limit
-    return f"{ratio} {'✓' if good else '✗'}"
+    return judged(str(ratio), ratio.json(), limit, not at_most)
 
 
 def compare(selected: list[Case], samples: dict, theirs: str) -> tuple[str, dict]:

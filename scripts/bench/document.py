@@ -8,6 +8,8 @@ What a run of `make bench` wrote stands between the marks, and nothing else.
 import json
 from pathlib import Path
 
+from report import judged
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
@@ -30,13 +32,8 @@ def wanted(case: str, what: str) -> tuple[float, bool] | None:
 
 
 def shown(ratio: dict, limit: tuple[float, bool] | None) -> str:
-    value = ratio["ratio"]
-    if value is None:
-        return "unsteady"
-    if limit is None:
-        return f"{value:.2f}"
-    good = value >= limit[0] if limit[1] else value <= limit[0]
-    return f"{value:.2f} {'✓' if good else '✗'}"
+    text = "unsteady" if ratio["ratio"] is None else f"{ratio['ratio']:.2f}"
+    return judged(text, ratio, *(limit or (None, True)))
 
 
 def rows(head: list[str], body: list[list[str]]) -> str:
@@ -61,7 +58,7 @@ def figures(result: dict) -> str:
         f"{machine['cores']} cores, Linux {machine['kernel']}, Postgres {versions['direct']}, "
         f"PgBouncer {versions[theirs]}; {machine['rounds']} interleaved rounds of {machine['seconds']} s. "
         "Each pair is pgvalet / PgBouncer; the ratio is the median of the ratios of the rounds, the p99 that of "
-        "all rounds together, and *unsteady* is what the rounds do not agree on.",
+        "all rounds together. *Unsteady* is what the rounds do not agree on; with a bound, they agree on that much.",
         rows(head, body),
     ]
     body = []

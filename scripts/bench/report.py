@@ -1,5 +1,6 @@
 """Medians, spread, and when not to believe them."""
 
+from math import comb
 from statistics import median, quantiles
 
 # The middle half of the ratios of interleaved rounds may differ by this much of
@@ -15,6 +16,7 @@ class Ratio:
         self.value = median(rounds) if rounds else float("nan")
         lower, _, upper = quantiles(rounds, n=4, method="inclusive") if len(rounds) > 1 else [float("nan")] * 3
         self.spread = (upper - lower) / self.value
+        self.between = interval(rounds)
 
     @property
     def steady(self) -> bool:
@@ -28,7 +30,7 @@ class Ratio:
     def json(self) -> dict:
         # A ratio that the rounds disagree on is not given away here either.
         value = round(self.value, 3) if self.steady else None
-        return {"ratio": value, "spread": round(self.spread, 3)}
+        return {"ratio": value, "spread": round(self.spread, 3), "between": [round(end, 3) for end in self.between]}
 
 
 class Tail(Ratio):
@@ -41,6 +43,34 @@ class Tail(Ratio):
         without = [ratio(ours[:n] + ours[n + 1:], theirs[:n] + theirs[n + 1:]) for n in range(len(ours))]
         self.value = ratio(ours, theirs)
         self.spread = (max(without) - min(without)) / self.value
+        self.between = min(without), max(without)
+
+
+def interval(rounds: list[float]) -> tuple[float, float]:
+    """The rounds, sorted, between which the median of all there could be lies, 19
+    times out of 20; with few rounds, the first and the last."""
+    n, out, beyond = len(rounds), 0, 1
+    while n and beyond / 2**n <= 0.025:
+        out += 1
+        beyond += comb(n, out)
+    out = max(out - 1, 0)
+    return (rounds[out], rounds[-1 - out]) if rounds else (float("nan"), float("nan"))
+
+
+def judged(shown: str, ratio: dict, limit: float | None, at_least: bool) -> str:
+    """With a mark. Rounds that disagree too much for a ratio may all the same
+    agree on which side of the limit it is: then that much is said."""
+    low, high = ratio["between"]
+    if limit is None:
+        return shown
+    if ratio["ratio"] is not None:
+        good = ratio["ratio"] >= limit if at_least else ratio["ratio"] <= limit
+        return f"{shown} {'✓' if good else '✗'}"
+    if at_least and low >= limit:
+        return f"{shown}, ≥ {low:.2f} ✓"
+    if not at_least and high <= limit:
+        return f"{shown}, ≤ {high:.2f} ✓"
+    return f"{shown} ✗" if (high < limit if at_least else low > limit) else shown
 
 
 def quantile(rounds: list[list[int]], q: float) -> float:
