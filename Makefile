@@ -56,7 +56,7 @@ bench-store: ## how fast the embedded store's API answers, in figures
 
 lint: deny ## formatting, clippy, licences
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --all-features -- -D warnings
 
 deny: ## licences, banned crates, sources
 	scripts/deny.sh

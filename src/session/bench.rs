@@ -45,6 +45,7 @@ impl Conversation {
             prepared: Some(&mut self.prepared),
             status: self.back.status,
             multiplex: true,
+            initial: &self.initial,
         };
         let progress = self
             .front
