@@ -83,6 +83,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("sent");
+        // TLS may have taken bytes that the socket has not.
+        self.stream.flush().await.expect("sent");
     }
 
     /// The messages up to the first one with this tag.
