@@ -56,7 +56,7 @@ pub use dedicated::DedicatedError;
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
-pub use profile::{Profile, Profiles, Settings, literal};
+pub use profile::{Profile, Profiles, Settings, literal, makes_temporary};
 pub use state::Delivery;
 pub use state::Tried;
 pub use statements::{Prepared, Statement, Statements, Unnamed};

@@ -15,15 +15,31 @@ pub type Settings = BTreeMap<Box<str>, Box<str>>;
 
 pub struct Profile {
     settings: Settings,
+    /// What is made under it may be temporary, and no word of a text says so.
+    pub temporary: bool,
 }
 
-static INITIAL: LazyLock<Arc<Profile>> = LazyLock::new(|| {
-    Arc::new(Profile {
-        settings: Settings::new(),
-    })
-});
+static INITIAL: LazyLock<Arc<Profile>> = LazyLock::new(|| Arc::new(Profile::new(Settings::new())));
+
+/// Whether whatever is made under this setting becomes temporary.
+pub fn makes_temporary(name: &str, value: &str) -> bool {
+    let first = value.trim_start().trim_start_matches('"');
+    let begins = |word: &str| {
+        let start = first.get(..word.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(word))
+    };
+    name == "search_path" && begins("pg_temp")
+}
 
 impl Profile {
+    fn new(settings: Settings) -> Self {
+        let temporary = settings.iter().any(|(n, v)| makes_temporary(n, v));
+        Self {
+            settings,
+            temporary,
+        }
+    }
+
     /// Nothing set: what a server connection has after its login. One object
     /// for all, because it is compared by address.
     pub fn initial() -> Arc<Self> {
@@ -207,9 +223,7 @@ impl Profiles {
             return profile;
         }
         known.retain(|_, p| p.strong_count() > 0);
-        let profile = Arc::new(Profile {
-            settings: settings.clone(),
-        });
+        let profile = Arc::new(Profile::new(settings.clone()));
         known.insert(settings, Arc::downgrade(&profile));
         profile
     }
@@ -245,12 +259,12 @@ mod tests {
     use super::*;
 
     fn profile(settings: &[(&str, &str)]) -> Profile {
-        Profile {
-            settings: settings
+        Profile::new(
+            settings
                 .iter()
                 .map(|(n, v)| ((*n).into(), (*v).into()))
                 .collect(),
-        }
+        )
     }
 
     #[test]
@@ -263,6 +277,17 @@ mod tests {
             &profiles.intern(Settings::new()),
             &Profile::initial()
         ));
+    }
+
+    #[test]
+    fn what_a_search_path_makes_temporary() {
+        for path in ["pg_temp", " \"pg_temp\", public", "PG_TEMP,a", "pg_temp_3"] {
+            assert!(profile(&[("search_path", path)]).temporary, "{path}");
+        }
+        for path in ["", "public, pg_temp", "a", "\"\""] {
+            assert!(!profile(&[("search_path", path)]).temporary, "{path}");
+        }
+        assert!(!profile(&[("application_name", "pg_temp")]).temporary);
     }
 
     #[test]

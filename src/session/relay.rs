@@ -218,6 +218,7 @@ impl Relay {
             (self.on_first_use)(generation, &lease.server.backend);
         }
         self.bring_up_to_date(&mut lease);
+        self.front.watch.ask |= self.profile.temporary;
         self.lease = Some(lease);
         self.retry = true;
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::frontend::Watch;
-use crate::pool::{Lease, Settings, literal};
+use crate::pool::{Lease, Settings, literal, makes_temporary};
 use crate::upstream::CleanError;
 
 /// What a client left on its server connection.
@@ -90,8 +90,7 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
                 left.settings
                     .insert(name.to_ascii_lowercase().into(), value.as_str().into());
                 // Whatever it makes from now on is temporary, and nobody asks.
-                let temporary = name == "search_path" && value.trim().starts_with("pg_temp");
-                temporary.then_some("temp")
+                makes_temporary(name, value).then_some("temp")
             }
             // Empty is what is left of a SET LOCAL, and as good as not set.
             "custom" if !value.is_empty() => {

@@ -231,16 +231,21 @@ async fn who_gave_it_up_keeps_no_connection() {
 async fn what_becomes_temporary_by_the_search_path_is_nobody_elses() {
     let cluster = Cluster::start().await;
     let proxy = proxy(&cluster, "transaction").await;
-    let owner = proxy.connect("app").await;
-    for sql in [
-        "set search_path = pg_temp, public",
-        "create table t (a int)",
+    let brought = |path: &str| format!("{} options='-c search_path={path}'", proxy.dsn("app"));
+    for (dsn, set) in [
+        (proxy.dsn("app"), "set search_path = pg_temp, public"),
+        (proxy.dsn("app"), "set search_path = PG_TEMP"),
+        (brought("pg_temp,public"), "select 1"),
+        (brought("\"pg_temp\",public"), "select 1"),
     ] {
-        owner.batch_execute(sql).await.expect(sql);
+        let owner = connect(&dsn).await.expect("connected");
+        for sql in [set, "create table t (a int)"] {
+            owner.batch_execute(sql).await.expect(sql);
+        }
+        assert_eq!(owner.value("select count(*) from t").await, "0", "{dsn}");
+        drop(owner);
+        assert_eq!(look(&proxy, TEMPORARY).await, "0", "{dsn} {set}");
     }
-    assert_eq!(owner.value("select count(*) from t").await, "0");
-    drop(owner);
-    assert_eq!(look(&proxy, TEMPORARY).await, "0");
 }
 
 /// What ends with the transaction, which somebody else must not find open.
