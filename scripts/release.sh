@@ -2,7 +2,8 @@
 # The program as it is released: compiled twice, the second time for what the
 # first one was seen doing under the loads of scripts/bench/train.py
 # (profile-guided optimisation, https://doc.rust-lang.org/rustc/profile-guided-optimization.html).
-# It takes a tenth off the cost of a transaction, and a quarter off a login's own.
+# Most of what pgvalet costs besides system calls is code that is not in the
+# caches: docs/PERFORMANCE.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -3,7 +3,7 @@
 
 use super::common::Cluster;
 use super::protocol::proxy;
-use super::raw::{Message, Raw, parse, query, run, sqlstate, sync, tags};
+use super::raw::{Message, Raw, message, parse, query, run, sqlstate, sync, tags};
 
 /// The tag of the first command.
 fn command(messages: &[Message]) -> String {
@@ -121,4 +121,28 @@ async fn one_prepared_by_sql_is_the_servers() {
     );
     let gone = client.ask(&query("execute p")).await;
     assert_eq!(sqlstate(&gone).as_deref(), Some("26000"));
+}
+
+/// What portals deallocate is kept for their Execute, but not without end; the
+/// connection lives, and the statement too.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_wait_for_their_execute() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 1").await;
+    let mut client = Raw::connect(&proxy).await;
+    parsed(&mut client, "a", "select 1").await;
+    parsed(&mut client, "d", "deallocate a").await;
+    let bind = |n: usize| message(b'B', format!("p{n}\0d\0\0\0\0\0\0\0").as_bytes());
+    let execute = |n: usize| message(b'E', format!("p{n}\0\0\0\0\0").as_bytes());
+    let mut batch: Vec<u8> = (0..100).flat_map(bind).collect();
+    batch.extend([execute(99), sync()].concat());
+    let answer = client.ask(&batch).await;
+    assert_eq!(sqlstate(&answer).as_deref(), Some("26000"), "{answer:?}");
+    assert_eq!(runs(&mut client, "a").await, None);
+    let mut batch: Vec<u8> = (0..50).flat_map(bind).collect();
+    batch.extend([execute(49), sync()].concat());
+    let answer = client.ask(&batch).await;
+    assert_eq!(command(&answer), "DEALLOCATE");
+    let gone = runs(&mut client, "a").await;
+    assert_eq!(gone.as_deref(), Some("26000"));
 }

@@ -12,6 +12,10 @@ use crate::session::replies::{Change, Deallocate, Reply};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
 
+/// Portals that wait for their Execute; the server remembers as many as it likes,
+/// but what is kept for a client here has an end.
+const MAX_BOUND: usize = 64;
+
 /// A DEALLOCATE that a portal was bound to.
 pub(super) struct Bound {
     /// As the client calls the statement.
@@ -53,6 +57,10 @@ impl Multiplex<'_> {
         self.front.names.get(name)?;
         if self.status == b'E' {
             return None; // the server will not have it
+        }
+        let special = self.front.special.get_or_insert_default();
+        if special.deallocating.len() >= MAX_BOUND {
+            return None; // nor know the name
         }
         let stand_in = self.statements.unshared(EMPTY);
         self.prepare(&stand_in);

@@ -1,6 +1,8 @@
 //! Frames that may carry a statement name, which is the client's own: written
 //! anew with the name that the statement has on the server.
 
+use std::sync::Arc;
+
 use super::{Frontend, Restored, Step};
 use crate::pool::{
     Prepared, Profile, Statement, Statements, Suspicion, Tail, Unnamed, for_each_channel, suspect,
@@ -8,7 +10,6 @@ use crate::pool::{
 use crate::session::replies::{Change, Replies, Reply, Taken};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
-use std::sync::Arc;
 
 /// Names end within this many bytes of a message, or its session does; Postgres
 /// cuts identifiers at 63.
