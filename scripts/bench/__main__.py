@@ -238,7 +238,7 @@ def write(result: dict, partial: bool) -> None:
         bars.append((name, cpu))
     versions = result["machine"]["versions"]
     note = f"µs of CPU per transaction, pgbench -S, pool of 20, {result['machine']['cores']} cores; less is better. " + \
-        ", ".join(f"{n} {v}" for n, v in versions.items() if n != "direct" and v)
+        ", ".join(f"{n} {versions[n]}" for n in bars[0][1] if versions[n])
     (place / "performance.svg").write_text(chart("CPU time of the pooler per transaction", note, "µs", bars))
     if not partial:
         document.write(result)
