@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential bench bench-store release scaling instructions micro lint build fmt deny setup chaos chaos-rotate big fuzz
+.PHONY: help demo test differential bench bench-store release scaling instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,6 +34,10 @@ instructions: build ## of pgvalet per transaction, by callgrind: the same on a b
 
 micro: ## the scanners, a checkout, a prepared statement, by criterion: nanoseconds of each
 	cargo bench --manifest-path benches/micro/Cargo.toml --target-dir target/micro
+
+designs: release ## other designs of the data path: threads, io_uring, sockets; ten minutes
+	cargo build --release --manifest-path benches/relay/Cargo.toml --target-dir target/relay
+	python3 scripts/bench/designs.py
 
 chaos: setup ## rotations at length: stopped everywhere, 200 of them, the store down; half an hour
 	cargo nextest run --test behaviour --run-ignored only --no-capture at_length

@@ -65,6 +65,7 @@ class World:
         self.directory = Path(tempfile.mkdtemp(prefix="pgvalet-bench-"))
         self.directory.chmod(0o755)
         self.processes: list[subprocess.Popen] = []
+        self.socket_directory = self.directory / "socket"
         self.bin = postgres_directory()
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
 
@@ -148,7 +149,8 @@ class World:
     def postgres(self) -> Target:
         data = self.directory / "data"
         data.mkdir(mode=0o700)
-        self.give_to_postgres("data")
+        self.socket_directory.mkdir()
+        self.give_to_postgres("data", "socket")
         self.certificate()
         done = subprocess.run(
             self.tethered([self.bin / "initdb", "-D", data, "-U", "direct", "--auth=trust",
@@ -158,11 +160,13 @@ class World:
         if done.returncode:
             die(f"initdb: {done.stderr}")
         (data / "pg_hba.conf").write_text(
-            "host all direct 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+            "host all direct 127.0.0.1/32 trust\n"
+            "host all all 127.0.0.1/32 scram-sha-256\n"
+            "local all all scram-sha-256\n"
         )
         port = free_port()
         settings = {
-            "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
+            "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.socket_directory,
             "fsync": "off", "full_page_writes": "off", "shared_buffers": "256MB", "max_wal_size": "4GB",
             "max_connections": 200, "autovacuum": "off", "password_encryption": "scram-sha-256",
             "ssl": "on", "ssl_cert_file": self.directory / "tls.crt",
@@ -191,7 +195,7 @@ class World:
         return Target("direct", port, None, version)
 
     def pgvalet(self, binary: Path, name: str = "pgvalet", prefix: list | None = None,
-                upstream: int | None = None, database: str = "") -> Target:
+                upstream: int | None = None, host: Path | str | None = None) -> Target:
         base = self.directory / name
         base.mkdir()
         port, admin = free_port(), free_port()
@@ -212,13 +216,12 @@ key_file = "{base}/store.key"
 path = "{base}/audit.jsonl"
 [database.bench]
 secret = "bench"
-{database}
 [[client]]
 name = "bench"
 network = ["127.0.0.0/8"]
 databases = ["bench"]
 """)
-        secret = (f'{{"host":"127.0.0.1","port":{upstream or self.upstream},"dbname":"bench",'
+        secret = (f'{{"host":"{host or "127.0.0.1"}","port":{upstream or self.upstream},"dbname":"bench",'
                   f'"username":"bench","password":"{PASSWORD}"}}')
         done = subprocess.run([binary, "--config", config, "secret", "create", "bench"],
                               input=secret, capture_output=True, text=True, cwd=base)
