@@ -27,17 +27,26 @@ pub use proxy::Proxy;
 pub use setup::ProxyBuilder;
 pub use wait::eventually;
 
+use std::fs;
+use std::mem;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A port that nothing listens on. Not one that the system gives out: whoever
-/// connects anywhere gets one of those, and may get this before it is used.
+/// A port that nothing listens on, and that no other test is given as long as this
+/// process lives. Not one that the system gives out: whoever connects anywhere gets
+/// one of those, and may get this before it is used.
 pub fn free_port() -> u16 {
+    let taken = format!("pgvalet-test-ports-{}", nix::unistd::geteuid());
+    let taken = std::env::temp_dir().join(taken);
+    fs::create_dir_all(&taken).expect("a directory");
     loop {
         let [a, b, ..] = uuid::Uuid::new_v4().into_bytes();
         let port = 10_000 + u16::from_be_bytes([a, b]) % 22_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let claim = fs::File::create(taken.join(port.to_string())).expect("a file");
+        if claim.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            // The lock ends with the process, and is not inherited.
+            mem::forget(claim);
             return port;
         }
     }
