@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
-use super::workers::workers;
+use super::workers::runtime;
 use super::{Failure, harden};
 use crate::config::{self, Config};
 use crate::server::Proxy;
@@ -15,10 +15,7 @@ use crate::server::Proxy;
 pub(super) fn run(path: &Path, config: Config) -> Result<(), Failure> {
     harden::become_user(config.listen.user.as_ref())?;
     harden::allow_many_sockets();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers()?)
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     let result = runtime.block_on(serve(path, config));
     // A name service or a disk that hangs must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));

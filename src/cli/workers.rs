@@ -3,11 +3,32 @@
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
+use tokio::runtime::{Builder, Runtime};
+
 use super::Failure;
 
 /// Of tokio, which would panic on a value that it cannot read.
 const VARIABLE: &str = "TOKIO_WORKER_THREADS";
 const MOST: usize = 1024;
+
+/// The runtime of a server, with [`workers`] of them.
+///
+/// A single one is the thread that calls: there is nobody to share work with, and a
+/// runtime that could costs every transaction up to a tenth more.
+///
+/// # Errors
+/// The variable is no number of threads, or the system has none to give.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let mut builder = match workers()? {
+        1 => Builder::new_current_thread(),
+        n => {
+            let mut several = Builder::new_multi_thread();
+            several.worker_threads(n);
+            several
+        }
+    };
+    Ok(builder.enable_all().build()?)
+}
 
 /// As many as [`VARIABLE`] says, or else half as many as there are cores.
 ///
@@ -18,7 +39,7 @@ const MOST: usize = 1024;
 ///
 /// # Errors
 /// The variable is no number of threads.
-pub(super) fn workers() -> Result<usize, Failure> {
+fn workers() -> Result<usize, Failure> {
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
     let wanted = std::env::var_os(VARIABLE);
     count(

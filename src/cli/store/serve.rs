@@ -9,16 +9,13 @@ use tracing::info;
 use super::Place;
 use crate::audit::Audit;
 use crate::cli::Failure;
-use crate::cli::workers::workers;
+use crate::cli::workers::runtime;
 use crate::config::Config;
 use crate::observe::Metrics;
 use crate::vault::api::{Api, Door, Trail};
 
 pub(super) fn run(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers()?)
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     runtime.block_on(serve(config, place, out))
 }
 
