@@ -13,27 +13,10 @@ from report import judged
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
-# At least, or at most.
-WANTED = {"tps": (1.1, True), "cpu": (0.9, False), "p99": (1.0, False)}
 
-
-def wanted(case: str, what: str) -> tuple[float, bool] | None:
-    mode, _, clients = case.partition(", ")
-    if case == "login each, 4":
-        return {"tps": (1.0, True), "cpu": (1.0, False)}.get(what)
-    if mode not in ("simple", "prepared", "extended"):
-        return None
-    if what == "p99" and clients != "64":
-        return None
-    limit, least = WANTED[what]
-    if (what, clients) == ("tps", "1") or (what, mode) == ("cpu", "simple"):
-        limit = 1.0
-    return limit, least
-
-
-def shown(ratio: dict, limit: tuple[float, bool] | None) -> str:
+def shown(ratio: dict, limit: float | None, at_least: bool = True) -> str:
     text = "unsteady" if ratio["ratio"] is None else f"{ratio['ratio']:.2f}"
-    return judged(text, ratio, *(limit or (None, True)))
+    return judged(text, ratio, limit, at_least)
 
 
 def rows(head: list[str], body: list[list[str]]) -> str:
@@ -51,23 +34,24 @@ def figures(result: dict) -> str:
         row = [case]
         for what, digits in (("tps", 0), ("cpu", 1), ("p99", 2)):
             row.append(f"{mine[what]:,.{digits}f} / {other[what]:,.{digits}f}")
-            row.append(shown(data["ratios"][what], wanted(case, what)))
+            row.append(shown(data["ratios"][what], data["want"].get(what), what == "tps"))
         body.append(row)
     head = ["case, clients", "TPS", "ratio", "CPU µs", "ratio", "p99 ms", "ratio"]
+    more = [name for name, data in result["transactions"].items() if data["rounds"] > machine["rounds"]]
+    again = f"Twice as many of {'; '.join(more)}. " if more else ""
     parts = [
         f"{machine['cores']} cores, Linux {machine['kernel']}, Postgres {versions['direct']}, "
         f"PgBouncer {versions[theirs]}; {machine['rounds']} interleaved rounds of {machine['seconds']} s. "
-        "Each pair is pgvalet / PgBouncer; the ratio is the median of the ratios of the rounds, the p99 that of "
+        f"{again}Each pair is pgvalet / PgBouncer; the ratio is the median of the ratios of the rounds, the p99 that of "
         "all rounds together. *Unsteady* is what the rounds do not agree on; with a bound, they agree on that much.",
         rows(head, body),
     ]
     body = []
     for name, speed in result["megabytes_per_second"].items():
-        tls = name.startswith("TLS")
         body.append([
             name, *(f"{speed[t]:.0f}" for t in ("direct", "pgvalet", theirs)),
-            shown(speed["to_direct"], None if tls else (0.9, True)),
-            shown(speed[f"to_{theirs}"], (1.0, True) if tls else None),
+            shown(speed["to_direct"], speed["want"].get("direct")),
+            shown(speed[f"to_{theirs}"], speed["want"].get(theirs)),
         ])
     parts.append(rows(["MB/s", "direct", "pgvalet", "PgBouncer", "÷ direct", "÷ PgBouncer"], body))
     body = []
