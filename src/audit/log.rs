@@ -46,7 +46,8 @@ pub enum AuditError {
 
 pub(super) struct Entry {
     pub(super) time: DateTime<Utc>,
-    pub(super) record: Record,
+    /// On the heap: it goes through several hands, and is large.
+    pub(super) record: Box<Record>,
     /// Told when the operating system has the line.
     pub(super) done: Option<oneshot::Sender<Result<(), AuditError>>>,
 }
@@ -141,8 +142,8 @@ impl Audit {
 
     /// Records without waiting. A record that finds no room is lost and
     /// counted, and the next line says so.
-    pub fn record(&self, record: Record) {
-        match self.queue.send(entry(record, None)) {
+    pub fn record(&self, record: impl Into<Box<Record>>) {
+        match self.queue.send(entry(record.into(), None)) {
             Ok(()) => {}
             // The proxy is at its end, and has said so.
             Err(AuditError::Closed) => self.counts.failures.increment(1),
@@ -153,9 +154,9 @@ impl Audit {
     /// Records, and resolves when the line is with the operating system: it
     /// then outlives this process, if not a loss of power. Cancelling the
     /// future does not take the record back.
-    pub async fn record_durably(&self, record: Record) -> Result<(), AuditError> {
+    pub async fn record_durably(&self, record: impl Into<Box<Record>>) -> Result<(), AuditError> {
         let (done, written) = oneshot::channel();
-        if let Err(error) = self.queue.send(entry(record, Some(done))) {
+        if let Err(error) = self.queue.send(entry(record.into(), Some(done))) {
             self.counts.lose(1, &error);
             return Err(error);
         }
@@ -171,7 +172,7 @@ impl Audit {
     }
 }
 
-fn entry(record: Record, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {
+fn entry(record: Box<Record>, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {
     Entry {
         time: Utc::now(),
         record,

@@ -19,7 +19,8 @@ pub(super) const ROOM: usize = 8192;
 /// Records in one write at most: the first of them waits for the last.
 const BATCH: usize = 512;
 
-/// How long a record that nobody waits for may wait for company.
+/// How long a record that nobody waits for may wait for company; twice that where
+/// others than the thread write.
 const LINGER: Duration = Duration::from_millis(5);
 
 /// The end that records are put in; the queue is closed when the last one goes.
@@ -40,6 +41,8 @@ struct State {
     entries: VecDeque<Entry>,
     /// Somebody waits for one of them.
     urgent: bool,
+    /// How often some were taken, by whomever.
+    taken: u64,
     open: bool,
     writer: Writer,
     closing: Vec<oneshot::Sender<()>>,
@@ -62,6 +65,7 @@ pub(super) fn queue() -> (Sender, Receiver) {
         state: Mutex::new(State {
             entries: VecDeque::new(),
             urgent: false,
+            taken: 0,
             open: true,
             writer: Writer::Awake,
             closing: Vec::new(),
@@ -79,6 +83,7 @@ impl Shared {
 
     fn take(&self, batch: &mut Vec<Entry>) {
         let mut state = self.state();
+        state.taken += 1;
         let n = state.entries.len().min(BATCH);
         batch.extend(state.entries.drain(..n));
         state.urgent = state.entries.iter().any(|e| e.done.is_some());
@@ -164,13 +169,19 @@ impl Receiver {
     /// Waits for records. `false`: there are none, and will be none.
     pub fn wait(&self) -> bool {
         let mut state = self.0.state();
-        let until = Instant::now() + LINGER;
+        let mut until = Instant::now() + LINGER;
+        let mut taken = state.taken;
         while state.open && !state.urgent {
             let left = until.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 state.writer = Writer::Dozing;
                 let waited = self.0.wake.wait_timeout(state, left);
                 state = waited.unwrap_or_else(|e| e.into_inner()).0;
+            } else if taken != state.taken {
+                // Others write: what there is now came after that, and the next
+                // of them is likely to take it. To sleep would mean to be woken.
+                until = Instant::now() + LINGER;
+                taken = state.taken;
             } else if state.entries.is_empty() {
                 state.writer = Writer::Asleep;
                 let waited = self.0.wake.wait(state);
@@ -210,7 +221,7 @@ mod tests {
     fn entry(done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {
         Entry {
             time: chrono::Utc::now(),
-            record: Record::new(Event::Reload),
+            record: Record::new(Event::Reload).into(),
             done,
         }
     }

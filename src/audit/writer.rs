@@ -147,7 +147,7 @@ mod tests {
     fn entry() -> Entry {
         Entry {
             time: Utc::now(),
-            record: Record::new(Event::Reload),
+            record: Record::new(Event::Reload).into(),
             done: None,
         }
     }

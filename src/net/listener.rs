@@ -52,7 +52,8 @@ pub struct SocketAccess {
 }
 
 pub enum Listener {
-    Tcp(TcpListener),
+    /// With its address, where that is the address of every connection too.
+    Tcp(TcpListener, Option<SocketAddr>),
     Unix(UnixListener, SocketFile),
 }
 
@@ -123,7 +124,9 @@ impl Listener {
                     }
                     #[cfg(target_os = "linux")]
                     defer::until_it_speaks(&listener);
-                    listeners.push(Self::Tcp(listener));
+                    let of_all = listener.local_addr().map_err(fail)?;
+                    let of_each = (!of_all.ip().is_unspecified()).then_some(of_all);
+                    listeners.push(Self::Tcp(listener, of_each));
                 }
                 Ok(listeners)
             }
@@ -151,22 +154,22 @@ impl Listener {
     }
 
     pub async fn accept(&self) -> io::Result<Accepted> {
-        let (socket, peer) = match self {
-            Self::Tcp(listener) => {
+        let (socket, peer, local) = match self {
+            Self::Tcp(listener, local) => {
                 let (stream, address) = listener.accept().await?;
                 let socket = match stream {
                     stream if OPTIONS_ARE_INHERITED => Socket::Tcp(stream),
                     stream => Socket::tcp(stream)?,
                 };
-                (socket, Peer::tcp(address))
+                let local = local.or_else(|| socket.local());
+                (socket, Peer::tcp(address), local)
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 let peer = Peer::unix(&stream)?;
-                (Socket::Unix(stream), peer)
+                (Socket::Unix(stream), peer, None)
             }
         };
-        let local = socket.local();
         Ok(Accepted {
             socket,
             peer,
@@ -177,7 +180,7 @@ impl Listener {
     /// For people: the address with the port that was given.
     pub fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener
+            Self::Tcp(listener, _) => listener
                 .local_addr()
                 .map_or_else(|e| e.to_string(), |a| a.to_string()),
             Self::Unix(_, file) => file.0.display().to_string(),
@@ -225,6 +228,7 @@ mod tests {
             accepted.peer,
             Peer::Tcp(client.local_addr().expect("an address"))
         );
+        assert_eq!(accepted.local, client.peer_addr().ok());
         let Socket::Tcp(stream) = &accepted.socket else {
             panic!("accepted over TCP");
         };

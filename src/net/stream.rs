@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::socket::{MsgFlags, recv, send};
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 use tokio_rustls::{client, server};
 
@@ -91,22 +91,41 @@ impl Socket {
         }
     }
 
-    /// What has arrived by now, up to the length of `buffer`; it is still there
-    /// to be read. `None`: nothing, or only waiting will tell.
+    /// Shows `wanted` what has arrived by now, as much as `buffer` holds, and takes
+    /// off as much as that asks for. `None`: nothing, or only waiting will tell.
     ///
-    /// This and [`take_now`](Self::take_now) ask the kernel past the runtime,
-    /// which does not know what a new socket is ready for before it has looked
-    /// at all sockets again.
-    pub fn peek_now(&self, buffer: &mut [u8]) -> Option<usize> {
-        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        recv(self.descriptor(), buffer, flags).ok()
-    }
-
-    /// Reads bytes that [`peek_now`](Self::peek_now) has shown to be there.
-    pub fn take_now(&self, buffer: &mut [u8]) -> io::Result<()> {
-        match recv(self.descriptor(), buffer, MsgFlags::MSG_DONTWAIT)? {
-            n if n == buffer.len() => Ok(()),
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    /// The runtime takes a new socket for readable. Where nothing is left it is told
+    /// so, and does not look in vain; what arrives in the meantime is an event of
+    /// its own, which this cannot undo.
+    pub fn take_now<'b>(
+        &self,
+        buffer: &'b mut [u8],
+        wanted: impl FnOnce(&[u8]) -> Option<usize>,
+    ) -> io::Result<Option<&'b [u8]>> {
+        let descriptor = self.descriptor();
+        let mut taken = None;
+        let take = || {
+            let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+            let there = recv(descriptor, buffer, flags)?;
+            let Some(n) = wanted(&buffer[..there]) else {
+                return Ok(());
+            };
+            if recv(descriptor, &mut buffer[..n], MsgFlags::MSG_DONTWAIT)? != n {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            taken = Some(n);
+            match n == there && there < buffer.len() {
+                true => Err(io::ErrorKind::WouldBlock.into()),
+                false => Ok(()),
+            }
+        };
+        let result = match self {
+            Self::Tcp(s) => s.try_io(Interest::READABLE, take),
+            Self::Unix(s) => s.try_io(Interest::READABLE, take),
+        };
+        match result {
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(e),
+            _ => Ok(taken.map(|n| &buffer[..n])),
         }
     }
 

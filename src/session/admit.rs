@@ -186,7 +186,7 @@ async fn negotiate(stream: &mut Stream, startup: &Startup) -> std::io::Result<()
 
 /// A refusal: what is recorded, and what the client is told.
 struct Denied {
-    record: Record,
+    record: Box<Record>,
     reason: &'static str,
     error: Failed,
 }
@@ -199,7 +199,7 @@ enum NotAdmitted {
 }
 
 impl Denied {
-    fn new(record: Record, reason: &'static str, error: impl Into<Failed>) -> Self {
+    fn new(record: Box<Record>, reason: &'static str, error: impl Into<Failed>) -> Self {
         let error = error.into();
         Self {
             record,
@@ -243,7 +243,7 @@ async fn admit(
         Err(_) => Arc::new(evidence.identity()),
     });
     let refuse = |record: &Record, reason, error: ClientError| {
-        NotAdmitted::Denied(Box::new(Denied::new(record.clone(), reason, error)))
+        NotAdmitted::Denied(Box::new(Denied::new(record.clone().into(), reason, error)))
     };
     let grant = match decision.grant {
         Ok(grant) => grant,
@@ -295,7 +295,7 @@ async fn admit(
         share: grant.share.clone(),
         began: Instant::now(),
     };
-    Ok((session, Box::new(record), settings, grant, permit))
+    Ok((session, record, settings, grant, permit))
 }
 
 /// A name service may take its time; nobody else must wait for it.
@@ -314,8 +314,8 @@ async fn ask_for_account(evidence: &mut Evidence) {
 }
 
 /// The beginning of a record about a client that is not let in.
-fn denial(evidence: &Evidence) -> Record {
-    let mut record = Record::new(Event::SessionDeny);
+fn denial(evidence: &Evidence) -> Box<Record> {
+    let mut record = Box::new(Record::new(Event::SessionDeny));
     record.source = Some(evidence.peer.to_string().into());
     record.via = evidence.via.map(|via| via.to_string().into());
     record.outcome = Some(Outcome::Failure);

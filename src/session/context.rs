@@ -198,8 +198,8 @@ impl Handle {
 
 impl Handle {
     /// The beginning of a record of what this session does.
-    pub(super) fn record(&self, event: Event) -> Record {
-        let mut record = Record::new(event);
+    pub(super) fn record(&self, event: Event) -> Box<Record> {
+        let mut record = Box::new(Record::new(event));
         record.session = Some(self.id.to_string().into());
         record.client = Some(self.client.clone());
         record.source = Some(self.source.clone());

@@ -186,19 +186,12 @@ const USUAL: usize = 512;
 /// and with two system calls. `None`: it has to be waited for, or is none.
 fn read_packet_at_once(socket: &Socket) -> io::Result<Option<Result<StartupPacket, StartupError>>> {
     let mut arrived = [0; USUAL];
-    let Some(there) = socket.peek_now(&mut arrived) else {
-        return Ok(None);
-    };
-    let whole = arrived[..there]
-        .first_chunk::<4>()
-        .filter(|word| !proxy_protocol::is_header(**word))
-        .and_then(|word| body_length(*word).ok())
-        .and_then(|length| arrived[..there].get_mut(..4 + length));
-    let Some(packet) = whole else {
-        return Ok(None);
-    };
-    socket.take_now(packet)?;
-    Ok(Some(StartupPacket::read(&packet[4..])))
+    let packet = socket.take_now(&mut arrived, |arrived| {
+        let word = arrived.first_chunk::<4>()?;
+        let length = 4 + body_length(*word).ok()?;
+        (!proxy_protocol::is_header(*word) && length <= arrived.len()).then_some(length)
+    })?;
+    Ok(packet.map(|packet| StartupPacket::read(&packet[4..])))
 }
 
 async fn read_packet(stream: &mut Stream) -> io::Result<Result<StartupPacket, StartupError>> {

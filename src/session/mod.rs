@@ -142,7 +142,7 @@ impl Admitted {
     /// Recorded and greeted. `None`: it has ended.
     async fn begin(mut self: Box<Self>) -> Option<Begun> {
         let session = &self.session;
-        if let Err(()) = session.record_start(*self.record).await {
+        if let Err(()) = session.record_start(self.record).await {
             let error = Failed::Client(ClientError::AuditUnavailable);
             session.context.metrics.denial("audit");
             refuse(&session.context, self.stream, |out| error.fatal(out)).await;
@@ -174,7 +174,7 @@ impl Admitted {
 
 impl Session {
     /// `record` says who was let in, and how.
-    async fn record_start(&self, mut record: Record) -> Result<(), ()> {
+    async fn record_start(&self, mut record: Box<Record>) -> Result<(), ()> {
         record.event = Event::SessionStart;
         record.session = Some(self.handle.id.to_string().into());
         record.outcome = Some(Outcome::Success);
