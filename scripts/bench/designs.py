@@ -4,14 +4,18 @@
 
 Relays that do nothing but move bytes, each on another foundation (benches/relay),
 show what a design could win at most; pgvalet with other threads and another way
-to Postgres, what those are worth. Interleaved rounds; a ratio is that to the first
-of its group, the median of the ratios of the rounds.
+to Postgres, what those are worth. Interleaved rounds; a ratio is that of the CPU
+time to the first of its group, the median of the ratios of the rounds. A whole
+run writes its table into docs/PERFORMANCE.md.
 """
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from statistics import median
 
+import document
 import load
 from report import Ratio, table
 from world import ROOT, Target, World, die, free_port
@@ -28,6 +32,7 @@ RELAYS = {
     "relay: io_uring by monoio": ("monoio", 1),
     "relay: the same, no buffer while idle": ("monoio-lean", 1),
 }
+CLIENTS = (1, 16, 64)
 WORKERS = {"pgvalet, 1 worker": 1, "pgvalet, 2 workers": 2}
 SOCKET = "pgvalet, 1 worker, unix socket to Postgres"
 
@@ -62,24 +67,32 @@ def main() -> None:
     if options.only:
         starts = {name: start for name, start in starts.items() if name.startswith(tuple(options.only))}
     with World() as world:
-        world.postgres()
+        postgres = world.postgres()
         targets = [start(world, name) for name, start in starts.items()]
-        for clients in (1, 16, 64):
+        rows = {t.name: [t.name] for t in targets}
+        for clients in CLIENTS:
             samples = {t.name: [] for t in targets}
             for number in range(options.rounds):
                 for target in targets[number % len(targets):] + targets[:number % len(targets)]:
                     samples[target.name].append(load.pgbench(world, target, clients, [], options.seconds))
-            rows = []
             for name, runs in samples.items():
-                group = name.split(",")[0].split(":")[0]
-                first = next((s for n, s in samples.items() if n.startswith(group)), runs)
-                row = [name]
-                for what, digits in (("cpu", 1), ("tps", 0)):
-                    mine, other = ([getattr(s, what) for s in of] for of in (runs, first))
-                    row += [f"{median(mine):.{digits}f}", "" if runs is first else str(Ratio(mine, other))]
-                rows.append(row)
-            head = [f"simple, {clients} client{'s' if clients > 1 else ''}", "CPU µs", "ratio", "TPS", "ratio"]
-            print("\n" + table(head, rows), flush=True)
+                first = first_of_group(name, samples)
+                mine, other = ([s.cpu for s in of] for of in (runs, first))
+                rows[name] += [f"{median(mine):.1f}", "" if runs is first else str(Ratio(mine, other)),
+                               f"{median(s.tps for s in runs):,.0f}"]
+            print(f"{clients} client{'s' if clients > 1 else ''}", file=sys.stderr, flush=True)
+    head = ["pgbench -S"] + [text for n in CLIENTS for text in (f"CPU µs, {n}", "ratio", f"TPS, {n}")]
+    print(table(head, list(rows.values())))
+    if not options.only:
+        note = (f"{os.cpu_count()} cores, Postgres {postgres.version}; {options.rounds} interleaved rounds of "
+                f"{options.seconds} s, with 1, 16 and 64 clients; a ratio is that of the CPU time to "
+                "the first of its group.")
+        document.put("designs", f"{note}\n\n{document.rows(head, list(rows.values()))}")
+
+
+def first_of_group(name: str, samples: dict) -> list:
+    group = name.split(",")[0].split(":")[0]
+    return next(runs for other, runs in samples.items() if other.startswith(group))
 
 
 main()

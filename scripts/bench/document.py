@@ -11,7 +11,6 @@ from pathlib import Path
 from report import judged
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def shown(ratio: dict, limit: float | None, at_least: bool = True) -> str:
@@ -69,12 +68,17 @@ def figures(result: dict) -> str:
     return "\n\n".join(parts)
 
 
-def write(result: dict) -> None:
+def put(mark: str, text: str) -> None:
+    """Between the marks of that name, and nowhere else."""
     file = DOCS / "PERFORMANCE.md"
-    text = file.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    file.write_text(f"{before}{BEGIN}\n{figures(result)}\n{END}{after}")
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    before, _, rest = file.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    file.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def write(result: dict) -> None:
+    put("figures", figures(result))
 
 
 if __name__ == "__main__":

@@ -272,6 +272,34 @@ mod tests {
         assert_eq!(later.join().expect("no panic"), (true, 1));
     }
 
+    /// It is not roused for a record that others are likely to take; when they do
+    /// not, it does so itself.
+    #[test]
+    fn what_others_leave_is_taken_by_the_thread() {
+        let (sender, receiver) = queue();
+        let thread = std::thread::spawn(move || {
+            let mut batch = Vec::new();
+            while receiver.wait() {
+                receiver.take(&mut batch);
+            }
+            batch.len()
+        });
+        let mut here = Vec::new();
+        let until = Instant::now() + LINGER * 3;
+        while Instant::now() < until {
+            sender.send(entry(None)).expect("room");
+            sender.take(&mut here);
+        }
+        sender.send(entry(None)).expect("room");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !sender.0.0.state().entries.is_empty() {
+            assert!(Instant::now() < deadline, "nobody takes it");
+            std::thread::sleep(LINGER);
+        }
+        drop(sender);
+        assert!(thread.join().expect("no panic") >= 1);
+    }
+
     #[test]
     fn there_is_room_for_so_many_and_none_once_closed() {
         let (sender, receiver) = queue();

@@ -329,3 +329,56 @@ macro_rules! io_by_variant {
 
 io_by_variant!(Stream, each);
 io_by_variant!(Socket, each_socket);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A socket that has been accepted, and its client, which has said this much.
+    async fn accepted(said: &[u8]) -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("an address");
+        let mut client = TcpStream::connect(address).await.expect("connected");
+        client.write_all(said).await.expect("said");
+        let (socket, _) = listener.accept().await.expect("accepted");
+        (Socket::tcp(socket).expect("a socket"), client)
+    }
+
+    async fn read(socket: &mut Socket, n: usize) -> Vec<u8> {
+        let mut bytes = vec![0; n];
+        let read = tokio::time::timeout(Duration::from_secs(10), socket.read_exact(&mut bytes));
+        read.await.expect("it is heard of").expect("read");
+        bytes
+    }
+
+    #[tokio::test]
+    async fn what_is_not_taken_at_once_is_still_there() {
+        let (mut socket, _client) = accepted(b"startQuery").await;
+        let mut buffer = [0; 64];
+        let none = socket.take_now(&mut buffer, |there| {
+            assert_eq!(there, b"startQuery");
+            None
+        });
+        assert_eq!(none.expect("no error"), None);
+        let five = socket.take_now(&mut buffer, |_| Some(5));
+        assert_eq!(five.expect("no error"), Some(&b"start"[..]));
+        assert_eq!(read(&mut socket, 5).await, b"Query");
+    }
+
+    #[tokio::test]
+    async fn what_arrives_after_all_was_taken_is_heard_of() {
+        let (mut socket, mut client) = accepted(b"start").await;
+        let mut buffer = [0; 64];
+        let all = socket.take_now(&mut buffer, |there| Some(there.len()));
+        assert_eq!(all.expect("no error"), Some(&b"start"[..]));
+        let nothing = socket.take_now(&mut buffer, |_| panic!("nothing is there"));
+        assert_eq!(nothing.expect("no error"), None);
+        client.write_all(b"Query").await.expect("said");
+        assert_eq!(read(&mut socket, 5).await, b"Query");
+        drop(client);
+        assert_eq!(socket.read(&mut buffer).await.expect("an end"), 0);
+    }
+}
