@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener, UnixStream, lookup_host};
 
-use super::stream::tune;
+use super::stream::{canonical, tune};
 use super::{Peer, Socket};
 use crate::config::ListenAddress;
 
@@ -124,7 +124,7 @@ impl Listener {
                     }
                     #[cfg(target_os = "linux")]
                     defer::until_it_speaks(&listener);
-                    let of_all = listener.local_addr().map_err(fail)?;
+                    let of_all = canonical(listener.local_addr().map_err(fail)?);
                     let of_each = (!of_all.ip().is_unspecified()).then_some(of_all);
                     listeners.push(Self::Tcp(listener, of_each));
                 }
@@ -210,6 +210,30 @@ async fn remove_stale(path: &Path) -> Result<(), ListenError> {
 mod tests {
     use super::*;
 
+    /// As the kernel's table of sockets has it, in which its owner is looked up.
+    #[tokio::test]
+    async fn this_end_is_known_whatever_was_bound() {
+        for host in ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1", "::ffff:0.0.0.0"] {
+            let address = ListenAddress::Tcp {
+                host: host.into(),
+                port: 0,
+            };
+            let listener = Listener::bind(&address, SocketAccess::default())
+                .await
+                .expect("bound")
+                .remove(0);
+            let Listener::Tcp(socket, _) = &listener else {
+                panic!("it listens on TCP");
+            };
+            let port = socket.local_addr().expect("an address").port();
+            let client = tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .expect("connected");
+            let accepted = listener.accept().await.expect("accepted");
+            assert_eq!(accepted.local, client.peer_addr().ok(), "{host}");
+        }
+    }
+
     #[tokio::test]
     async fn an_accepted_socket_is_tuned() {
         let address = ListenAddress::Tcp {
@@ -228,7 +252,6 @@ mod tests {
             accepted.peer,
             Peer::Tcp(client.local_addr().expect("an address"))
         );
-        assert_eq!(accepted.local, client.peer_addr().ok());
         let Socket::Tcp(stream) = &accepted.socket else {
             panic!("accepted over TCP");
         };
