@@ -1,5 +1,5 @@
 //! Relays that do nothing but move bytes, each on another foundation: what a
-//! design of the data path could win at most. `make relays` measures them.
+//! design of the data path could win at most. `make designs` measures them.
 //!
 //!     relay tokio|own|tokio-uring|monoio|monoio-lean THREADS PORT UPSTREAM-PORT
 

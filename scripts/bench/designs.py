@@ -47,8 +47,8 @@ def relay(world: World, name: str) -> Target:
     return target
 
 
-def pgvalet(world: World, name: str, workers: int, upstream: str | None = None) -> Target:
-    return world.pgvalet(PGVALET, name, ["env", f"TOKIO_WORKER_THREADS={workers}"], host=upstream)
+def pgvalet(world: World, name: str, workers: int, **more) -> Target:
+    return world.pgvalet(PGVALET, name, ["env", f"TOKIO_WORKER_THREADS={workers}"], **more)
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
     starts = {name: relay for name in RELAYS}
     starts["haproxy"] = lambda world, _: world.haproxy()
     starts |= {name: lambda world, name, n=n: pgvalet(world, name, n) for name, n in WORKERS.items()}
-    starts[SOCKET] = lambda world, name: pgvalet(world, name, 1, world.socket_directory)
+    starts[SOCKET] = lambda world, name: pgvalet(world, name, 1, host=world.socket_directory)
     if options.only:
         starts = {name: start for name, start in starts.items() if name.startswith(tuple(options.only))}
     with World() as world:

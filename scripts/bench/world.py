@@ -195,7 +195,7 @@ class World:
         return Target("direct", port, None, version)
 
     def pgvalet(self, binary: Path, name: str = "pgvalet", prefix: list | None = None,
-                upstream: int | None = None, host: Path | str | None = None) -> Target:
+                upstream: int | None = None, host: Path | str = "127.0.0.1") -> Target:
         base = self.directory / name
         base.mkdir()
         port, admin = free_port(), free_port()
@@ -221,7 +221,7 @@ name = "bench"
 network = ["127.0.0.0/8"]
 databases = ["bench"]
 """)
-        secret = (f'{{"host":"{host or "127.0.0.1"}","port":{upstream or self.upstream},"dbname":"bench",'
+        secret = (f'{{"host":"{host}","port":{upstream or self.upstream},"dbname":"bench",'
                   f'"username":"bench","password":"{PASSWORD}"}}')
         done = subprocess.run([binary, "--config", config, "secret", "create", "bench"],
                               input=secret, capture_output=True, text=True, cwd=base)
