@@ -21,7 +21,7 @@ from statistics import median
 import load
 import measure
 import document
-from report import Ratio, Tail, chart, judged, quantile, table
+from report import Ratio, Tail, judged, quantile, table
 from world import ROOT, Target, World, die
 
 
@@ -259,14 +259,7 @@ def write(result: dict, partial: bool) -> None:
     place = ROOT / "target/bench" if partial else ROOT / "docs"
     place.mkdir(parents=True, exist_ok=True)
     (place / "performance.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    bars = []
-    for name, case in result["transactions"].items():
-        cpu = {t: m["cpu"] for t, m in case["medians"].items() if t in ("pgvalet", "pgbouncer", "before")}
-        bars.append((name, cpu))
-    versions = result["machine"]["versions"]
-    note = f"µs of CPU per transaction, pgbench -S, pool of 20, {result['machine']['cores']} cores; less is better. " + \
-        ", ".join(f"{n} {versions[n]}" for n in bars[0][1] if versions[n])
-    (place / "performance.svg").write_text(chart("CPU time of the pooler per transaction", note, "µs", bars))
+    (place / "performance.svg").write_text(document.picture(result))
     if not partial:
         document.write(result)
     print(f"written: {place.relative_to(ROOT)}/performance.json, performance.svg")

@@ -1,4 +1,4 @@
-"""The figures of docs/PERFORMANCE.md, from docs/performance.json.
+"""The figures of docs/PERFORMANCE.md and their picture, from docs/performance.json.
 
     python3 scripts/bench/document.py
 
@@ -8,7 +8,7 @@ What a run of `make bench` wrote stands between the marks, and nothing else.
 import json
 from pathlib import Path
 
-from report import judged
+from report import chart, judged
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -68,6 +68,21 @@ def figures(result: dict) -> str:
     return "\n\n".join(parts)
 
 
+def picture(result: dict) -> str:
+    # A login with TLS takes ten times as long as anything else, which would be
+    # told apart no more beside it: it stands in the table.
+    cases = result["transactions"]
+    drawn = {n: c for n, c in cases.items() if not n.startswith("TLS login")} or cases
+    bars = [
+        (name, {t: m["cpu"] for t, m in case["medians"].items() if t in ("pgvalet", "pgbouncer", "before")})
+        for name, case in drawn.items()
+    ]
+    machine = result["machine"]
+    note = f"µs of CPU per transaction, pgbench -S, pool of 20, {machine['cores']} cores; less is better. " + \
+        ", ".join(f"{n} {machine['versions'][n]}" for n in bars[0][1] if machine["versions"][n])
+    return chart("CPU time of the pooler per transaction", note, "µs", bars)
+
+
 def put(mark: str, text: str) -> None:
     """Between the marks of that name, and nowhere else."""
     file = DOCS / "PERFORMANCE.md"
@@ -82,4 +97,6 @@ def write(result: dict) -> None:
 
 
 if __name__ == "__main__":
-    write(json.loads((DOCS / "performance.json").read_text()))
+    whole = json.loads((DOCS / "performance.json").read_text())
+    (DOCS / "performance.svg").write_text(picture(whole))
+    write(whole)
