@@ -237,6 +237,9 @@ pub struct Database {
     /// An idle connection is tried before it is handed out, when it was idle
     /// for longer. This and the three below: zero is off.
     pub server_check_delay: Duration,
+    /// A server connection that one `[[client]]` has used is cleaned before
+    /// another one gets it.
+    pub reset_between_clients: bool,
     pub query_timeout: Duration,
     pub idle_transaction_timeout: Duration,
     pub client_idle_timeout: Duration,

@@ -395,6 +395,7 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         reserve_pool_timeout: s.duration("reserve_pool_timeout", 5 * SECOND, NONE),
         max_clients: s.limit("max_clients"),
         server_check_delay: s.duration("server_check_delay", 30 * SECOND, NONE),
+        reset_between_clients: s.boolean("reset_between_clients").unwrap_or(true),
         query_timeout: s.duration("query_timeout", NONE, NONE),
         idle_transaction_timeout: s.duration("idle_transaction_timeout", NONE, NONE),
         client_idle_timeout: s.duration("client_idle_timeout", NONE, NONE),

@@ -10,7 +10,8 @@ use tracing::{error, info};
 use super::generation::Generation;
 use super::search::Verdict;
 use super::state::{Health, Tried};
-use super::{CheckoutError, Connection, Pool};
+use super::connection::Proven;
+use super::{CheckoutError, Pool};
 use crate::audit::{Event, Outcome, Record};
 use crate::secret::{Credential, Standing};
 use crate::upstream::{ConnectError, Target};
@@ -63,8 +64,7 @@ impl Pool {
                 state.opening -= 1;
                 state.health = Health::Good;
                 // It may have been restarted with other settings, or upgraded.
-                self.profiles.forget_reported();
-                info!(database = %self.database.name, "the database server is back");
+                                info!(database = %self.database.name, "the database server is back");
                 self.put(&mut state, connection);
                 self.open_for_waiters(&mut state);
                 true
@@ -202,7 +202,7 @@ impl Pool {
 
     /// A version has proved itself: new logins use it from here on, and what
     /// logged in before drains.
-    fn adopt(self: &Arc<Self>, generation: Arc<Generation>, connection: Box<Connection>) {
+    fn adopt(self: &Arc<Self>, generation: Arc<Generation>, connection: Proven) {
         let mut state = self.state();
         state.opening -= 1;
         state.health = Health::Good;
@@ -210,9 +210,7 @@ impl Pool {
         let new = !state.is_current(&generation);
         let old = if new {
             state.tried_before = tried;
-            // Another user may have other defaults, and has another name.
-            self.profiles.forget_reported();
-            state.generations = generation.number;
+state.generations = generation.number;
             state.current.replace(generation.clone())
         } else {
             None

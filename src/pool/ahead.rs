@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::connection::Proven;
 use super::state::{Delivery, Waiter};
 use super::{Lease, Pool};
 
@@ -31,16 +32,18 @@ impl Pool {
         self.state().lets_sessions_move()
     }
 
-    pub fn room_for_another(self: &Arc<Self>) -> Room {
+    pub fn room_for_another(self: &Arc<Self>, client: &Arc<str>) -> Room {
         let mut state = self.state();
         if !state.lets_sessions_move() {
             return Room::NotNow;
         }
-        let mut idle = state.idle.iter().map(|c| &c.generation);
-        if let Some(at) = idle.rposition(|g| state.is_current(g)) {
+        let mut idle = state.idle.iter();
+        let usable = |c: &Proven| state.is_current(&c.generation) && self.suits(c, client);
+        if let Some(at) = idle.rposition(usable) {
             let mut connection = state.idle.remove(at);
             if connection.server.stream.is_quiet() {
                 state.leased += 1;
+                connection.last_client = Some(client.clone());
                 return Room::Free(Lease::new(self.clone(), connection));
             }
             self.retire(&mut state, connection);
@@ -54,17 +57,27 @@ impl Pool {
         }
         let (delivery, coming) = oneshot::channel();
         let since = Instant::now();
-        state.waiters.push_back(Waiter { delivery, since });
+        let client = Some(client.clone());
+        state.waiters.push_back(Waiter {
+            delivery,
+            since,
+            client,
+        });
         self.open_for_waiters(&mut state);
         Room::Coming(coming)
     }
 
     /// A place at the head of the queue, for a session that gives up what it
     /// holds so that others get on.
-    pub fn queue_first(&self) -> oneshot::Receiver<Delivery> {
+    pub fn queue_first(&self, client: &Arc<str>) -> oneshot::Receiver<Delivery> {
         let (delivery, coming) = oneshot::channel();
         let since = Instant::now();
-        self.state().waiters.push_front(Waiter { delivery, since });
+        let client = Some(client.clone());
+        self.state().waiters.push_front(Waiter {
+            delivery,
+            since,
+            client,
+        });
         coming
     }
 }

@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::connection::Proven;
 use super::generation::Generation;
 use super::state::{Health, State, Waiter};
 use super::{Connection, Lease, Pool};
 use crate::config::SessionAttrs;
 use crate::secret::SecretId;
-use crate::wire::message;
 
 /// Why a client got no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,29 +41,100 @@ const GENTLE: Duration = Duration::from_secs(1);
 
 /// A connection that a client may have.
 enum Lent {
-    Proven(Lease),
+    Ready(Lease),
     /// It was idle for longer than `server_check_delay`.
     Stale(Lease),
+    /// Another client has used it: it has to be cleaned first.
+    Foreign(Lease),
 }
 
-impl Pool {
-    /// A connection if one is free this instant and nobody is before us.
-    pub fn try_checkout(self: &Arc<Self>) -> Option<Lease> {
-        let mut state = self.state();
-        if state.idle.last().is_some_and(|c| self.is_stale(c)) {
-            return None; // it has to be tried first
-        }
-        self.take_idle(&mut state)
-    }
+/// A connection goes on to a client that waits behind others rather than being
+/// cleaned for the first of them, as long as that one has waited no longer than
+/// twice as long, and so much more.
+const PATIENCE: Duration = Duration::from_millis(5);
 
-    fn take_idle(self: &Arc<Self>, state: &mut State) -> Option<Lease> {
+/// So many of those who wait are looked at for one of the same identity.
+const LOOK: usize = 64;
+
+impl Pool {
+    /// A connection if one is free this instant, nobody is before us, and
+    /// nothing has to be asked on it first. `client`: the identity it is for.
+    pub fn try_checkout(self: &Arc<Self>, client: &Arc<str>) -> Option<Lease> {
+        let mut state = self.state();
         if !state.waiters.is_empty() || state.shut {
             return None;
         }
-        let connection = self.pop_quiet(state)?;
+        let at = state.idle.iter().rposition(|c| self.suits(c, client))?;
+        if self.is_stale(&state.idle[at]) {
+            return None; // it has to be tried first
+        }
+        let proven = self.remove_quiet(&mut state, at)?;
+        Some(self.lend(&mut state, proven, Some(client)))
+    }
+
+    /// Whether a client may use a connection as it is.
+    pub(super) fn suits(&self, connection: &Connection, client: &Arc<str>) -> bool {
+        match &connection.last_client {
+            Some(last) if self.database.reset_between_clients => {
+                Arc::ptr_eq(last, client) || last == client
+            }
+            _ => true,
+        }
+    }
+
+    fn lend(
+        self: &Arc<Self>,
+        state: &mut State,
+        mut proven: Proven,
+        client: Option<&Arc<str>>,
+    ) -> Lease {
+        if let Some(client) = client
+            && proven.last_client.is_none()
+        {
+            proven.last_client = Some(client.clone());
+        }
         state.leased += 1;
         self.stats.immediate.fetch_add(1, Relaxed);
-        Some(Lease::new(self.clone(), connection))
+        Lease::new(self.clone(), proven)
+    }
+
+    /// An idle connection: the hottest that the client may use as it is, or
+    /// else the coldest, to be cleaned.
+    fn take_idle(
+        self: &Arc<Self>,
+        state: &mut State,
+        client: Option<&Arc<str>>,
+    ) -> Option<Lent> {
+        if !state.waiters.is_empty() || state.shut {
+            return None;
+        }
+        loop {
+            let own = match client {
+                Some(client) => state.idle.iter().rposition(|c| self.suits(c, client)),
+                None => state.idle.len().checked_sub(1),
+            };
+            let at = own.or_else(|| (!state.idle.is_empty()).then_some(0))?;
+            let Some(proven) = self.remove_quiet(state, at) else {
+                continue;
+            };
+            let (stale, foreign) = (self.is_stale(&proven), own.is_none());
+            if foreign {
+                // Where there is room, each identity gets a share of its own.
+                if let Some(generation) = state.current.clone()
+                    && matches!(state.health, Health::Good)
+                    && state.opening == 0
+                    && self.may_open(state)
+                {
+                    self.start_opening(state, generation);
+                }
+            }
+            let lease = self.lend(state, proven, client);
+            return Some(match (foreign, stale) {
+                (true, _) => Lent::Foreign(lease),
+                (false, true) => Lent::Stale(lease),
+                (false, false) => Lent::Ready(lease),
+            });
+        }
     }
 
     /// Whether it was idle for so long that it has to be tried before it is
@@ -76,14 +147,8 @@ impl Pool {
     /// One round trip on a connection that was idle for long. Where there is no
     /// answer, the others like it are given up as well.
     async fn try_out(self: &Arc<Self>, mut lease: Lease) -> Option<Lease> {
-        let mut query = Vec::new();
-        message::query(&mut query, "");
-        lease.dirty = true;
-        lease.prepared.unnamed = None; // a simple query drops it
         let limit = CHECK_TIMEOUT.min(self.database.connect_timeout);
-        let answer = timeout(limit, lease.server.run(&query, 1)).await;
-        if matches!(answer, Ok(Ok(_))) {
-            lease.dirty = false;
+        if matches!(timeout(limit, lease.ask(&[])).await, Ok(Ok(_))) {
             return Some(lease);
         }
         debug!(database = %self.database.name, pid = %lease.server.backend.pid, "an idle connection does not answer");
@@ -92,61 +157,91 @@ impl Pool {
             .into_iter()
             .partition(|c| self.is_stale(c));
         state.idle = good;
-        let stale: Vec<Box<Connection>> = stale;
+        let stale: Vec<Proven> = stale;
         for connection in stale {
             self.retire(&mut state, connection);
         }
         None
     }
 
-    /// The hottest idle connection that is still alive.
-    fn pop_quiet(self: &Arc<Self>, state: &mut State) -> Option<Box<Connection>> {
-        loop {
-            let mut connection = state.idle.pop()?;
-            if connection.server.stream.is_quiet() {
-                return Some(connection);
+    /// Makes a connection that another client has used as good as new.
+    async fn clean_for(&self, mut lease: Lease, client: &Option<Arc<str>>) -> Option<Lease> {
+        let limit = CHECK_TIMEOUT.min(self.database.connect_timeout);
+        let cleaned = async {
+            lease.server.backend.cancels_landed().await;
+            lease.clean().await
+        };
+        match timeout(limit, cleaned).await {
+            Ok(Ok(())) => {
+                lease.last_client.clone_from(client);
+                Some(lease)
             }
-            debug!(database = %self.database.name, pid = %connection.server.backend.pid, "the server closed an idle connection");
-            self.retire(state, connection);
+            Ok(Err(e)) => {
+                debug!(pid = %lease.server.backend.pid, "not reusable: {e}");
+                None
+            }
+            Err(_) => None,
         }
+    }
+
+    /// Takes an idle connection out, if it is still alive.
+    fn remove_quiet(self: &Arc<Self>, state: &mut State, at: usize) -> Option<Proven> {
+        let mut connection = state.idle.remove(at);
+        if connection.server.stream.is_quiet() {
+            return Some(connection);
+        }
+        debug!(database = %self.database.name, pid = %connection.server.backend.pid, "the server closed an idle connection");
+        self.retire(state, connection);
+        None
     }
 
     /// A connection, after those who came before.
     ///
     /// # Errors
     /// [`CheckoutError`]; after `pool_wait_timeout` at the latest.
-    pub async fn checkout(self: &Arc<Self>) -> Result<Lease, CheckoutError> {
-        self.checkout_since(Instant::now()).await
+    pub async fn checkout(
+        self: &Arc<Self>,
+        client: Option<&Arc<str>>,
+    ) -> Result<Lease, CheckoutError> {
+        self.checkout_since(Instant::now(), client).await
     }
 
     /// The same for a client that waits since `began`, be it for something else.
+    /// `client`: the identity; `None` where no client will speak there.
     ///
     /// # Errors
     /// As [`Pool::checkout`].
-    pub async fn checkout_since(self: &Arc<Self>, began: Instant) -> Result<Lease, CheckoutError> {
+    pub async fn checkout_since(
+        self: &Arc<Self>,
+        began: Instant,
+        client: Option<&Arc<str>>,
+    ) -> Result<Lease, CheckoutError> {
         loop {
-            let lease = match self.take_or_wait(began).await? {
-                Lent::Proven(lease) => return Ok(lease),
-                Lent::Stale(lease) => lease,
-            };
             // Rare, and large: whoever waits is to be small.
-            if let Some(lease) = Box::pin(self.try_out(lease)).await {
+            let lease = match self.take_or_wait(began, client).await? {
+                Lent::Ready(lease) => return Ok(lease),
+                Lent::Stale(lease) => Box::pin(self.try_out(lease)).await,
+                Lent::Foreign(lease) => {
+                    Box::pin(self.clean_for(lease, &client.cloned())).await
+                }
+            };
+            if let Some(lease) = lease {
                 return Ok(lease);
             }
         }
     }
 
-    async fn take_or_wait(self: &Arc<Self>, began: Instant) -> Result<Lent, CheckoutError> {
+    async fn take_or_wait(
+        self: &Arc<Self>,
+        began: Instant,
+        client: Option<&Arc<str>>,
+    ) -> Result<Lent, CheckoutError> {
         let delivery = {
             let mut state = self.state();
             // Under the lock under which we queue: a connection that came back
             // in between would lie idle with us waiting beside it.
-            if let Some(lease) = self.take_idle(&mut state) {
-                return Ok(if self.is_stale(&lease) {
-                    Lent::Stale(lease)
-                } else {
-                    Lent::Proven(lease)
-                });
+            if let Some(lent) = self.take_idle(&mut state, client) {
+                return Ok(lent);
             }
             if state.shut {
                 return Err(CheckoutError::Shut);
@@ -158,6 +253,7 @@ impl Pool {
             state.waiters.push_back(Waiter {
                 delivery: sender,
                 since: began,
+                client: client.cloned(),
             });
             self.open_for_waiters(&mut state);
             delivery
@@ -169,7 +265,7 @@ impl Pool {
         let result = timeout(rest, delivery).await;
         self.metrics.checkout.record(began.elapsed().as_secs_f64());
         match result {
-            Ok(Ok(delivery)) => delivery.map(Lent::Proven),
+            Ok(Ok(delivery)) => delivery.map(Lent::Ready),
             Ok(Err(_)) => Err(CheckoutError::Shut),
             Err(_) => Err(CheckoutError::Timeout),
         }
@@ -199,8 +295,8 @@ impl Pool {
         }
     }
 
-    /// A clean connection comes back from a client, or is new.
-    pub(super) fn give_back(self: &Arc<Self>, connection: Box<Connection>) {
+    /// A quiet connection comes back from a client, or is new.
+    pub(super) fn give_back(self: &Arc<Self>, connection: Proven) {
         if connection.server.backend.has_cancel_in_flight() {
             let pool = self.clone();
             tokio::spawn(async move {
@@ -214,9 +310,9 @@ impl Pool {
         self.put(&mut state, connection);
     }
 
-    /// Hands a clean connection to whoever needs it most: the prober, the
-    /// first waiter, or the idle list; or retires it.
-    pub(super) fn put(self: &Arc<Self>, state: &mut State, mut connection: Box<Connection>) {
+    /// Hands a quiet connection to whoever needs it most: the prober, somebody
+    /// who waits, or the idle list; or retires it.
+    pub(super) fn put(self: &Arc<Self>, state: &mut State, mut connection: Proven) {
         if state.shut {
             return self.retire(state, connection);
         }
@@ -238,22 +334,40 @@ impl Pool {
         // Where clients asked for a primary or a standby, it must still be one.
         let changed = connection.generation.target.attrs != SessionAttrs::Any
             && connection.server.has_changed_role();
-        if dead || worn || replaced || surplus || changed {
+        // New logins find other defaults now.
+        let outdated = good && self.is_outdated(state, &mut connection);
+        if dead || worn || replaced || surplus || changed || outdated {
             self.retire(state, connection);
             return self.open_for_waiters(state);
         }
-        while let Some(waiter) = state.waiters.pop_front() {
-            state.leased += 1;
-            match waiter
-                .delivery
-                .send(Ok(Lease::new(self.clone(), connection)))
+        while let Some(at) = self.next_waiter(state, &connection) {
+            if state.waiters[at].delivery.is_closed() {
+                state.waiters.remove(at); // it has left
+                continue;
+            }
+            let client = state.waiters[at].client.clone();
+            if let Some(client) = &client
+                && !self.suits(&connection, client)
             {
+                state.leased += 1;
+                let connection = connection.into_connection();
+                return Self::clean_and_return(self.clone(), connection, false);
+            }
+            let Some(waiter) = state.waiters.remove(at) else {
+                break;
+            };
+            if client.is_some() {
+                connection.last_client = client;
+            }
+            state.leased += 1;
+            let lease = Lease::new(self.clone(), connection);
+            match waiter.delivery.send(Ok(lease)) {
                 Ok(()) => return,
                 // The client has left; its lease must not drop here, where the
                 // lock is held.
                 Err(Ok(lease)) => {
                     state.leased -= 1;
-                    match lease.into_connection() {
+                    match lease.into_proven() {
                         Some(back) => connection = back,
                         None => return,
                     }
@@ -266,6 +380,23 @@ impl Pool {
         if old {
             self.start_replacing(state);
         }
+    }
+
+    /// Who gets a connection: the first in the queue, unless somebody of the
+    /// identity that used it last waits too, and the first can wait. Each
+    /// identity thereby keeps the share of the pool that its demand has got it.
+    fn next_waiter(&self, state: &State, connection: &Connection) -> Option<usize> {
+        let first = state.waiters.front()?;
+        let Some(last) = &connection.last_client else {
+            return Some(0);
+        };
+        if !self.database.reset_between_clients || first.client.as_ref().is_none_or(|c| c == last) {
+            return Some(0);
+        }
+        let own = |waiter: &Waiter| waiter.client.as_ref().is_some_and(|c| c == last);
+        let at = state.waiters.iter().take(LOOK).position(own)?;
+        let (waited, own) = (first.since.elapsed(), state.waiters[at].since.elapsed());
+        Some(if waited <= own * 2 + PATIENCE { at } else { 0 })
     }
 
     /// How many connections may be away at a time because a new generation
@@ -284,10 +415,11 @@ impl Pool {
     fn hand_over_slot(
         self: &Arc<Self>,
         state: &mut State,
-        connection: Box<Connection>,
+        connection: Proven,
         prober: oneshot::Sender<()>,
     ) {
         state.closing += 1;
+        let connection = connection.into_connection();
         let pool = self.clone();
         tokio::spawn(async move {
             pool.close(connection, "replaced").await;

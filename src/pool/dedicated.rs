@@ -89,7 +89,7 @@ impl Pool {
     /// A slot in which to log in, come by like any other lease; counted among
     /// those that are being opened.
     async fn empty_slot(self: &Arc<Self>) -> Result<Arc<Generation>, CheckoutError> {
-        let lease = self.checkout().await?;
+        let lease = self.checkout(None).await?;
         let leased_of = lease.generation.clone();
         let Some(connection) = lease.into_connection() else {
             return Err(CheckoutError::Shut);

@@ -100,11 +100,26 @@ impl Server {
             if self.mute.load(Relaxed) {
                 std::future::pending::<()>().await;
             }
-            let mut out = Vec::new();
-            message::ready_for_query(&mut out, b'I');
-            stream.write_all(&out).await?;
+            stream.write_all(&answer(&body)).await?;
         }
     }
+}
+
+/// Every query is a success, and has no rows but those of a fence.
+fn answer(query: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(query);
+    let mut out = Vec::new();
+    if let Some((_, fence)) = text.rsplit_once(" AS pgvalet_") {
+        let name = format!("pgvalet_{}", fence.trim_end_matches('\0'));
+        message::message(&mut out, b'T', |out| {
+            out.extend(1u16.to_be_bytes());
+            out.extend(name.as_bytes());
+            out.extend([0; 19]);
+        });
+        message::message(&mut out, b'C', |out| out.extend(b"SELECT 1\0"));
+    }
+    message::ready_for_query(&mut out, b'I');
+    out
 }
 
 /// A connection that is logged in; gone before its socket is closed.

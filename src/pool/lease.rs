@@ -3,32 +3,35 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use super::connection::Proven;
 use super::{Connection, Pool};
+use crate::upstream::{QueryError, Quiet, Rows};
 
 /// A held connection. Dropping it is always safe: a connection that is not
-/// known to be clean is closed, never handed on.
+/// proven to be quiet is closed, never handed on.
 pub struct Lease {
     pool: Arc<Pool>,
     // `None` only once it was given back.
     connection: Option<Box<Connection>>,
-    /// Something was sent since the last point at which it was known clean.
-    pub dirty: bool,
+    /// That nothing was sent since the connection was last known to be quiet.
+    quiet: Option<Quiet>,
     /// Nobody else can use the connection.
     dedicated: bool,
 }
 
 impl Lease {
-    pub(super) fn new(pool: Arc<Pool>, connection: Box<Connection>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, proven: Proven) -> Self {
+        let (connection, quiet) = proven.into_parts();
         Self {
             pool,
             connection: Some(connection),
-            dirty: false,
+            quiet: Some(quiet),
             dedicated: false,
         }
     }
 
-    pub(super) fn dedicated(pool: Arc<Pool>, connection: Box<Connection>) -> Self {
-        let mut lease = Self::new(pool, connection);
+    pub(super) fn dedicated(pool: Arc<Pool>, proven: Proven) -> Self {
+        let mut lease = Self::new(pool, proven);
         lease.dedicated = true;
         lease
     }
@@ -38,33 +41,88 @@ impl Lease {
         self.pool.state().is_current(&self.generation)
     }
 
-    /// Gives a clean connection back.
-    pub fn check_in(mut self) {
-        self.dirty = false;
+    /// Something was sent, or is about to be: whoever drops the lease from now
+    /// on without a new proof closes the connection.
+    pub fn speaks(&mut self) {
+        self.quiet = None;
+    }
+
+    /// The connection is known to be quiet again.
+    pub fn is_proven(&mut self, quiet: Quiet) {
+        self.quiet = Some(quiet);
+    }
+
+    /// Asks questions of pgvalet's own, each a simple query; their rows. A lease
+    /// that was dropped meanwhile closes the connection.
+    ///
+    /// # Errors
+    /// [`QueryError`]; after `Refused` the connection is quiet all the same.
+    pub async fn ask(&mut self, queries: &[&str]) -> Result<Vec<Rows>, QueryError> {
+        self.quiet = None;
+        let (rows, quiet) = Connection::ask(self, queries).await?;
+        self.quiet = Some(quiet);
+        rows
+    }
+
+    /// Brings the connection back to the state of a fresh login.
+    ///
+    /// # Errors
+    /// [`QueryError`]: the connection is good for nothing any more.
+    pub(super) async fn clean(&mut self) -> Result<(), QueryError> {
+        self.quiet = None;
+        self.quiet = Some(Connection::clean(self, false).await?);
+        Ok(())
+    }
+
+    /// Gives a connection back that is as clean as the pool's clients may find it.
+    pub fn check_in(mut self, quiet: Quiet) {
+        if self.untidy {
+            self.check_in_after_cleaning(false);
+        } else if self.profile.short_limits {
+            self.check_in_without_limits();
+        } else {
+            self.quiet = Some(quiet);
+        }
+    }
+
+    /// Nothing was sent since it was last proven quiet.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet.is_some()
     }
 
     /// Gives back a connection that is at ReadyForQuery, but holds whatever
     /// its client left there: it is cleaned first, in the background.
     pub fn check_in_after_cleaning(mut self, in_transaction: bool) {
         if self.dedicated {
-            return self.check_in();
+            self.quiet = None;
+            return;
         }
         if let Some(connection) = self.connection.take() {
             Pool::clean_and_return(self.pool.clone(), connection, in_transaction);
+        }
+    }
+
+    /// Gives back a connection under whose time limits pgvalet's own work
+    /// cannot be done: they are reset first, in the background.
+    fn check_in_without_limits(mut self) {
+        if let Some(connection) = self.connection.take() {
+            Pool::lift_limits_and_return(self.pool.clone(), connection);
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            if self.dirty {
-                self.pool.discard(connection);
-            } else if self.dedicated {
-                self.pool.retire_leased(connection);
-            } else {
-                self.pool.give_back(connection);
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        match self.quiet.take() {
+            _ if self.dedicated => self.pool.retire_leased(connection),
+            Some(_) if connection.untidy => {
+                Pool::clean_and_return(self.pool.clone(), connection, false);
             }
+            Some(quiet) => self.pool.give_back(Proven::new(connection, quiet)),
+            None => self.pool.discard(connection),
         }
     }
 }
@@ -94,5 +152,11 @@ impl Lease {
     /// Takes the connection out without giving it back.
     pub(super) fn into_connection(mut self) -> Option<Box<Connection>> {
         self.connection.take()
+    }
+
+    /// The same, with its proof; `None` if it was spoken to.
+    pub(super) fn into_proven(mut self) -> Option<Proven> {
+        let quiet = self.quiet.take()?;
+        Some(Proven::new(self.connection.take()?, quiet))
     }
 }

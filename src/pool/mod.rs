@@ -8,6 +8,8 @@
 //! * `ahead`      the next one for a session that holds an older one
 //! * `comments`   a text without them
 //! * `dedicated`  one for a client alone, with start-up parameters of its own
+//! * `defaults`   what new logins find, and connections that have not
+//! * `facts`      what clients are told of their server
 //! * `generation` the connections that logged in with one version
 //! * `listener`   one connection that listens for all clients
 //! * `search`     which version is tried next, and when: a state machine
@@ -29,7 +31,9 @@ mod checkout;
 mod comments;
 mod connection;
 mod dedicated;
+mod defaults;
 mod drain;
+mod facts;
 #[cfg(any(test, feature = "bench"))]
 pub mod fake;
 mod generation;
@@ -56,10 +60,11 @@ pub use dedicated::DedicatedError;
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
-pub use profile::{Profile, Profiles, Settings, literal, makes_temporary};
+pub use facts::{Facts, Told};
+pub use profile::{ParseSettings, Profile, Profiles, Settings, literal, makes_temporary};
 pub use state::Delivery;
 pub use state::Tried;
-pub use statements::{Prepared, Statement, Statements, Unnamed};
+pub use statements::{Described, Evicted, Prepared, Statement, Statements, Unnamed};
 pub use status::{GenerationCounts, PoolCounts};
 pub use suspicion::{Suspicion, resets, suspect};
 pub use tail::Tail;
@@ -83,6 +88,7 @@ pub struct Pool {
     pub secret: SecretId,
     pub follower: Arc<Follower>,
     pub profiles: Profiles,
+    pub facts: Facts,
     pub statements: Statements,
     pub stats: Stats,
     pub listener: Listener,
@@ -129,6 +135,7 @@ impl Pool {
             secret,
             follower,
             profiles: Profiles::default(),
+            facts: Facts::default(),
             statements: Statements::default(),
             stats: Stats::default(),
             state: Mutex::new(State::new()),

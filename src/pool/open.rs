@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::connection::Proven;
 use super::generation::Generation;
 use super::state::{Health, State};
 use super::{CheckoutError, Connection, Pool};
 use crate::audit::{Event, Outcome, Record, ServerRef};
-use crate::upstream::{self, Backend, ConnectError, Target};
+use crate::upstream::{self, Backend, ConnectError, QueryError, Quiet, Target};
 
 /// How long clients are kept waiting for a server that says that it is
 /// starting up: a restart takes no longer, a recovery may take hours.
@@ -21,7 +23,7 @@ impl Pool {
     pub(super) async fn login(
         self: &Arc<Self>,
         generation: &Arc<Generation>,
-    ) -> Result<Box<Connection>, ConnectError> {
+    ) -> Result<Proven, ConnectError> {
         self.login_with(generation, &[]).await
     }
 
@@ -30,7 +32,7 @@ impl Pool {
         self: &Arc<Self>,
         generation: &Arc<Generation>,
         parameters: &[(String, String)],
-    ) -> Result<Box<Connection>, ConnectError> {
+    ) -> Result<Proven, ConnectError> {
         let began = Instant::now();
         let arriving = Arriving::new(self, generation);
         let mut abandoned = Vec::new();
@@ -45,7 +47,7 @@ impl Pool {
         .await;
         self.keep_slots(generation, abandoned);
         match result {
-            Ok(server) => {
+            Ok((server, quiet)) => {
                 self.metrics.login.record(began.elapsed().as_secs_f64());
                 self.record(
                     Event::ServerOpen,
@@ -57,11 +59,27 @@ impl Pool {
                     },
                 );
                 let place = server.backend.target.to_string();
+                let place: Arc<str> = place.into();
                 let connection = Box::new(Connection::new(server, generation.clone()));
                 let version = &generation.credential.version;
-                self.state().note_success(place.into(), version);
+                self.state().note_success(place.clone(), version);
                 drop(arriving); // it has arrived
-                Ok(connection)
+                let connection = Proven::new(connection, quiet);
+                if !parameters.is_empty() {
+                    return Ok(connection); // nobody else will use it
+                }
+                let limit = self.database.connect_timeout;
+                match timeout(limit, self.learn_defaults(connection, &place)).await {
+                    Ok(Ok(connection)) => Ok(connection),
+                    failed => {
+                        let reason = match failed {
+                            Ok(Err(e)) => e.to_string(),
+                            _ => "no answer to the first query".to_owned(),
+                        };
+                        let address = place.to_string();
+                        Err(ConnectError::Unreachable { address, reason })
+                    }
+                }
             }
             Err(error) => {
                 self.registry
@@ -185,7 +203,12 @@ impl Pool {
 
     /// Takes a connection out of service; its slot is free once Postgres has
     /// let go of it.
-    pub(super) fn retire(self: &Arc<Self>, state: &mut State, connection: Box<Connection>) {
+    pub(super) fn retire(
+        self: &Arc<Self>,
+        state: &mut State,
+        connection: impl Into<Box<Connection>>,
+    ) {
+        let connection = connection.into();
         state.closing += 1;
         let pool = self.clone();
         tokio::spawn(async move {
@@ -240,6 +263,7 @@ impl Pool {
         });
     }
 
+    /// Cleans a connection that counts as leased, and hands it on.
     pub(super) fn clean_and_return(
         pool: Arc<Self>,
         mut connection: Box<Connection>,
@@ -247,30 +271,47 @@ impl Pool {
     ) {
         tokio::spawn(async move {
             connection.server.backend.cancels_landed().await;
-            let cleaned = tokio::time::timeout(
-                pool.database.connect_timeout,
-                connection.server.clean(in_transaction),
-            )
-            .await;
-            match cleaned {
-                Ok(Ok(())) => {
-                    connection.forget_session();
-                    pool.give_back(connection);
-                }
-                Ok(Err(e)) => {
-                    debug!(pid = %connection.server.backend.pid, "not reusable: {e}");
-                    pool.discard(connection);
-                }
-                Err(_) => pool.discard(connection),
-            }
+            let limit = pool.database.connect_timeout;
+            let cleaned = timeout(limit, connection.clean(in_transaction)).await;
+            pool.return_after(connection, cleaned);
         });
     }
 
+    /// Resets the time limits that the last client has set, and hands the
+    /// connection on.
+    pub(super) fn lift_limits_and_return(pool: Arc<Self>, mut connection: Box<Connection>) {
+        tokio::spawn(async move {
+            connection.server.backend.cancels_landed().await;
+            let limit = pool.database.connect_timeout;
+            let lifted = timeout(limit, connection.lift_limits(&pool.profiles)).await;
+            pool.return_after(connection, lifted);
+        });
+    }
+
+    fn return_after(
+        self: &Arc<Self>,
+        connection: Box<Connection>,
+        outcome: Result<Result<Quiet, QueryError>, tokio::time::error::Elapsed>,
+    ) {
+        match outcome {
+            Ok(Ok(quiet)) => return self.give_back(Proven::new(connection, quiet)),
+            Ok(Err(e)) => {
+                debug!(pid = %connection.server.backend.pid, "not reusable: {e}");
+            }
+            Err(_) => {}
+        }
+        self.discard(connection);
+    }
+
     /// Says goodbye and waits until the server is gone.
-    pub(super) async fn close(&self, connection: Box<Connection>, why: &'static str) {
+    pub(super) async fn close(
+        &self,
+        connection: impl Into<Box<Connection>>,
+        why: &'static str,
+    ) {
         let Connection {
             server, generation, ..
-        } = *connection;
+        } = *connection.into();
         let whose = server_ref(&server.backend);
         server.close().await;
         self.record(Event::ServerClose, &generation, whose, |r| {

@@ -6,9 +6,12 @@
 //! pointers, and nothing is sent.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::sync::{Arc, LazyLock, Weak};
+
+use parking_lot::Mutex;
 
 use super::words::Resets;
+use crate::upstream::LIMITS;
 
 /// Names in lower case, as Postgres compares them.
 pub type Settings = BTreeMap<Box<str>, Box<str>>;
@@ -17,6 +20,82 @@ pub struct Profile {
     settings: Settings,
     /// What is made under it may be temporary, and no word of a text says so.
     pub temporary: bool,
+    /// Under its time limits pgvalet's own work, or an idle connection, may be
+    /// ended: they must not outlive a lease.
+    pub short_limits: bool,
+    /// Those of the settings that say what a text means.
+    parse: Arc<Settings>,
+}
+
+/// The settings on which depends what Parse makes of a text: those of the
+/// session, beside the defaults of its login.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ParseSettings {
+    /// See [`Connection`](super::Connection).
+    defaults: u64,
+    own: Arc<Settings>,
+}
+
+impl ParseSettings {
+    /// The statements that put these settings in force where `now` is in force,
+    /// and those that lead back.
+    pub fn in_place_of(&self, now: &Self) -> Option<[Vec<String>; 2]> {
+        if Arc::ptr_eq(&self.own, &now.own) || self.own == now.own {
+            return None;
+        }
+        Some([changes(&now.own, &self.own), changes(&self.own, &now.own)])
+    }
+}
+
+/// On these depends what Parse makes of a text (PostgreSQL 15 to 18).
+const PARSE: [&str; 16] = [
+    "array_nulls",                      // arrayfuncs.c: NULL in an array literal
+    "backslash_quote",                  // scan.l
+    "client_encoding",                  // the bytes of the text themselves
+    "datestyle",                        // datetime.c: literals of dates
+    "default_text_search_config",       // to_tsany.c, of functions that are folded
+    "intervalstyle",                    // datetime.c: signs in interval literals
+    "lc_monetary",                      // cash.c: money literals
+    "restrict_nonsystem_relation_kind", // rewriteHandler.c: views
+    "row_security",                     // rls.c, asked by the rewriter
+    "search_path",                      // namespace.c: every unqualified name
+    "session_replication_role",         // rewriteHandler.c: which rules fire
+    "standard_conforming_strings",      // scan.l
+    "timezone",                         // timestamp.c: timestamptz literals
+    "timezone_abbreviations",           // the same
+    "transform_null_equals",            // parse_expr.c
+    "xmloption",                        // xml.c: xml literals
+];
+
+fn parse_settings(settings: &Settings) -> Settings {
+    let own = settings.iter().filter(|(name, _)| PARSE.contains(&&***name));
+    own.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Each limit of less is lifted at the end of a lease: what pgvalet itself asks
+/// takes no time to speak of, but the machine may be busy.
+const SHORT_MS: f64 = 5000.0;
+
+/// Whether a limit may end what pgvalet asks, or a connection that lies idle.
+fn is_short(name: &str, value: &str) -> bool {
+    let value = value.trim();
+    let digits = value.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = value.split_at(digits.unwrap_or(value.len()));
+    let factor = match unit.trim() {
+        "us" => 0.001,
+        "" | "ms" => 1.0,
+        "s" => 1000.0,
+        "min" => 60_000.0,
+        "h" => 3_600_000.0,
+        "d" => 86_400_000.0,
+        _ => return true, // whatever it means
+    };
+    match number.parse::<f64>() {
+        Ok(0.0) => false,
+        Ok(_) if name == "idle_session_timeout" => true,
+        Ok(number) => number * factor < SHORT_MS,
+        Err(_) => true,
+    }
 }
 
 static INITIAL: LazyLock<Arc<Profile>> = LazyLock::new(|| Arc::new(Profile::new(Settings::new())));
@@ -34,10 +113,30 @@ pub fn makes_temporary(name: &str, value: &str) -> bool {
 impl Profile {
     fn new(settings: Settings) -> Self {
         let temporary = settings.iter().any(|(n, v)| makes_temporary(n, v));
+        let limit = |name: &str| LIMITS.contains(&name);
+        let short_limits = settings.iter().any(|(n, v)| limit(n) && is_short(n, v));
+        let parse = Arc::new(parse_settings(&settings));
         Self {
             settings,
             temporary,
+            short_limits,
+            parse,
         }
+    }
+
+    /// The settings on which Parse depends; `defaults`: those of the login.
+    pub fn parse_settings(&self, defaults: u64) -> ParseSettings {
+        ParseSettings {
+            defaults,
+            own: self.parse.clone(),
+        }
+    }
+
+    /// What is left when the time limits are reset.
+    pub fn without_limits(&self) -> Settings {
+        let mut settings = self.settings.clone();
+        settings.retain(|name, _| !LIMITS.contains(&&**name));
+        settings
     }
 
     /// Nothing set: what a server connection has after its login. One object
@@ -54,24 +153,9 @@ impl Profile {
     /// difference.
     pub fn change_from(&self, from: &Self) -> Option<String> {
         let mut sql = String::new();
-        for name in from
-            .settings
-            .keys()
-            .filter(|n| !self.settings.contains_key(*n))
-        {
-            if name.is_ascii() {
-                sql.push_str("RESET ");
-                push_name(&mut sql, name);
-            } else {
-                push_call(&mut sql, name, None, false);
-            }
+        for change in changes(&from.settings, &self.settings) {
+            sql.push_str(&change);
             sql.push(';');
-        }
-        for (name, value) in &self.settings {
-            if from.settings.get(name) != Some(value) {
-                push_set(&mut sql, name, value, false);
-                sql.push(';');
-            }
         }
         (!sql.is_empty()).then_some(sql)
     }
@@ -120,12 +204,42 @@ impl Profile {
                 "SELECT pg_catalog.set_config(s.name, s.value, false) \
                  FROM (VALUES {rows}) AS s (name, value) \
                  WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_settings AS p \
-                 WHERE pg_catalog.lower(p.name) = s.name AND p.source = 'session') \
-                 AND (pg_catalog.strpos(s.name, '.') = 0 \
-                 OR COALESCE(pg_catalog.current_setting(s.name, true), '') = '')"
+                 WHERE pg_catalog.lower(p.name) OPERATOR(pg_catalog.=) s.name \
+                 AND p.source OPERATOR(pg_catalog.=) 'session') \
+                 AND (pg_catalog.strpos(s.name, '.') OPERATOR(pg_catalog.=) 0 \
+                 OR COALESCE(pg_catalog.current_setting(s.name, true), '') \
+                 OPERATOR(pg_catalog.=) '')"
             )
         })
     }
+}
+
+/// The statements that lead from some settings to others. Time limits come last:
+/// they hold for what is set behind them.
+fn changes(from: &Settings, to: &Settings) -> Vec<String> {
+    let mut all = Vec::new();
+    for name in from.keys().filter(|n| !to.contains_key(*n)) {
+        let mut sql = String::new();
+        if name.is_ascii() {
+            sql.push_str("RESET ");
+            push_name(&mut sql, name);
+        } else {
+            push_call(&mut sql, name, None, false);
+        }
+        all.push(sql);
+    }
+    let differs = |(name, value): &(&Box<str>, &Box<str>)| from.get(*name) != Some(*value);
+    let limit = |name: &str| LIMITS.contains(&name);
+    for limits in [false, true] {
+        for (name, value) in to.iter().filter(differs) {
+            if limit(name) == limits {
+                let mut sql = String::new();
+                push_set(&mut sql, name, value, false);
+                all.push(sql);
+            }
+        }
+    }
+    all
 }
 
 fn push_set(sql: &mut String, name: &str, value: &str, local: bool) {
@@ -203,14 +317,7 @@ fn push_literal(sql: &mut String, value: &str) {
 #[derive(Default)]
 pub struct Profiles {
     known: Mutex<HashMap<Settings, Weak<Profile>>>,
-    /// What the server reported after a profile was set, as the messages that a
-    /// client is told it by at its login, without asking the server again.
-    reported: Mutex<HashMap<Settings, Arc<[u8]>>>,
 }
-
-/// Clients choose profiles, so their number is bounded; beyond it a login
-/// costs a round trip again.
-const MAX_REPORTED: usize = 256;
 
 impl Profiles {
     /// The one object that stands for these settings.
@@ -218,7 +325,7 @@ impl Profiles {
         if settings.is_empty() {
             return Profile::initial();
         }
-        let mut known = self.known.lock().unwrap_or_else(|e| e.into_inner());
+        let mut known = self.known.lock();
         if let Some(profile) = known.get(&settings).and_then(Weak::upgrade) {
             return profile;
         }
@@ -226,31 +333,6 @@ impl Profiles {
         let profile = Arc::new(Profile::new(settings.clone()));
         known.insert(settings, Arc::downgrade(&profile));
         profile
-    }
-
-    /// ParameterStatus of each setting that the server reports.
-    pub fn reported(&self, profile: &Profile) -> Option<Arc<[u8]>> {
-        self.reported
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .get(&profile.settings)
-            .cloned()
-    }
-
-    pub fn remember(&self, profile: &Profile, reported: Arc<[u8]>) {
-        let mut all = self.reported.lock().unwrap_or_else(|e| e.into_inner());
-        if all.len() >= MAX_REPORTED {
-            all.clear();
-        }
-        all.insert(profile.settings.clone(), reported);
-    }
-
-    /// The server's defaults may have changed (a new generation, a reload).
-    pub fn forget_reported(&self) {
-        self.reported
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .clear();
     }
 }
 
@@ -327,6 +409,42 @@ mod tests {
         assert!(missing.contains("('search_path', 'a, b'), ('timezone', 'Europe/Rome')"));
         let none = Profile::initial();
         assert!(!none.is_touched_by(&Resets::All) && none.restore(&Resets::Some).is_empty());
+    }
+
+    #[test]
+    fn limits_are_set_last_and_short_ones_noticed() {
+        let b = profile(&[("lock_timeout", "10s"), ("timezone", "UTC")]);
+        assert_eq!(
+            b.change_from(&profile(&[])).as_deref(),
+            Some(r#"SET "timezone" = 'UTC';SET "lock_timeout" = '10s';"#)
+        );
+        assert!(!b.short_limits);
+        for (name, value, short) in [
+            ("statement_timeout", "1", true),
+            ("statement_timeout", "4999ms", true),
+            ("statement_timeout", "0", false),
+            ("statement_timeout", "0.1 min", false),
+            ("statement_timeout", "1.5s", true),
+            ("statement_timeout", "5000000us", false),
+            ("statement_timeout", "1 h", false),
+            ("statement_timeout", "0x10", true),
+            ("idle_session_timeout", "1h", true),
+            ("idle_session_timeout", "0", false),
+            ("work_mem", "1", false),
+        ] {
+            assert_eq!(profile(&[(name, value)]).short_limits, short, "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn settings_of_parse_are_changed_there_and_back() {
+        let a = profile(&[("timezone", "UTC"), ("work_mem", "1MB")]).parse_settings(0);
+        let b = profile(&[("timezone", "Asia/Tokyo"), ("search_path", "a")]).parse_settings(0);
+        let same = profile(&[("timezone", "UTC")]).parse_settings(0);
+        assert_eq!(a.in_place_of(&same), None);
+        let [there, back] = b.in_place_of(&a).unwrap();
+        assert_eq!(there.len(), 2);
+        assert_eq!(back, [r#"RESET "search_path""#, r#"SET "timezone" = 'UTC'"#]);
     }
 
     #[test]

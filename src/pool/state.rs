@@ -7,8 +7,9 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::oneshot;
 
 use super::generation::{Draining, Generation};
+use super::CheckoutError;
+use super::connection::Proven;
 use super::lease::Lease;
-use super::{CheckoutError, Connection};
 use crate::secret::{Standing, VersionId};
 use crate::upstream::ConnectError;
 
@@ -38,13 +39,13 @@ pub(super) enum Health {
 pub(super) struct Waiter {
     pub delivery: oneshot::Sender<Delivery>,
     pub since: Instant,
+    /// Its identity; `None` for pgvalet itself.
+    pub client: Option<Arc<str>>,
 }
 
 pub(super) struct State {
-    /// Connections nobody holds, clean; the hottest last.
-    // Boxed: they are large, and move between here, leases and tasks.
-    #[allow(clippy::vec_box)]
-    pub idle: Vec<Box<Connection>>,
+    /// Connections nobody holds; the hottest last.
+    pub idle: Vec<Proven>,
     /// Clients in the order they came. Not empty only while `idle` is empty,
     /// or while nothing in it may be used.
     pub waiters: VecDeque<Waiter>,
@@ -80,6 +81,13 @@ pub(super) struct State {
     /// as a replica that lags behind has.
     pub worked: BTreeMap<Arc<str>, VersionId>,
     pub refused_at: Option<Arc<str>>,
+    /// What is in force for new logins at each host (ALTER ROLE … SET, ALTER
+    /// DATABASE … SET, what it reports), as a digest; and a number that counts
+    /// up when that of any host changes.
+    pub defaults: BTreeMap<Arc<str>, u64>,
+    pub epoch: u64,
+    /// The defaults may have changed: they are to be looked at soon.
+    pub recheck: bool,
     /// Keeps no idle connection; see [`Pool::linger`](super::Pool::linger).
     pub lingering: bool,
     pub shut: bool,
@@ -147,6 +155,9 @@ impl State {
             tried_before: Vec::new(),
             worked: BTreeMap::new(),
             refused_at: None,
+            defaults: BTreeMap::new(),
+            epoch: 0,
+            recheck: false,
             lingering: false,
             shut: false,
         }

@@ -1,34 +1,91 @@
 //! Prepared statements that outlive a lease.
 //!
-//! A client's statement name is its own. What the client parsed is a
-//! [`Statement`], one object for all clients that parsed the same text with the
-//! same parameter types; on a server connection it goes by a name made of its
-//! number, and is prepared there when it is first needed.
+//! A client's statement name is its own. Each of its Parse messages reaches the
+//! server, under a fresh name of pgvalet's, so that a text means what it means
+//! at that moment: to the settings in force, and after whatever DDL anybody has
+//! run. What came of it (parameter types, columns) is compared with what others
+//! got for the same text under the same settings; where all of it is equal they
+//! share one [`Statement`], and its copies on server connections.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
+use parking_lot::Mutex;
+
+use super::profile::ParseSettings;
 use super::suspicion::{Suspicion, suspect};
 use crate::wire::frame::cstr;
 
+/// What a client has parsed.
 pub struct Statement {
     pub id: u64,
-    /// Its name on server connections.
-    pub name: Box<str>,
     /// The body of its Parse message behind the name: text, NUL, parameter types.
     pub body: Arc<[u8]>,
     /// What running it gives reason to suspect.
     pub suspicion: Option<Box<Suspicion>>,
+    /// The settings under which it was parsed, where they are known.
+    pub settings: OnceLock<ParseSettings>,
+    described: OnceLock<Described>,
 }
 
-/// The statements of a pool's clients, by content.
+/// What Describe has said about a statement.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Described {
+    /// ParameterDescription's body: a count, and the type of each parameter.
+    pub parameters: Box<[u8]>,
+    /// A digest of its RowDescription.
+    pub columns: u64,
+}
+
+impl Statement {
+    fn new(id: u64, body: &[u8], settings: Option<ParseSettings>) -> Self {
+        Self {
+            id,
+            body: body.into(),
+            suspicion: suspect(cstr(body).unwrap_or(body)),
+            settings: settings.map_or_else(OnceLock::new, OnceLock::from),
+            described: OnceLock::new(),
+        }
+    }
+
+    /// The body to parse it anew with: with the parameter types that it was
+    /// found to have, as Postgres itself does when it analyses a statement again
+    /// (RevalidateCachedQuery, plancache.c).
+    pub fn body_again(&self) -> Vec<u8> {
+        let Some(described) = self.described.get() else {
+            return self.body.to_vec();
+        };
+        let text = cstr(&self.body).unwrap_or(&self.body);
+        let mut body = Vec::with_capacity(text.len() + 1 + described.parameters.len());
+        body.extend_from_slice(text);
+        body.push(0);
+        body.extend_from_slice(&described.parameters);
+        body
+    }
+}
+
+/// What makes two clients' statements one.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    body: Arc<[u8]>,
+    settings: ParseSettings,
+    described: Described,
+}
+
+/// The statements of a pool's clients.
 pub struct Statements {
     /// No client can guess another one's statement: SQL (EXECUTE, DEALLOCATE)
     /// reaches them by their names on the server.
     prefix: String,
-    by_body: Mutex<HashMap<Arc<[u8]>, Weak<Statement>>>,
+    known: Mutex<HashMap<Identity, Weak<Statement>>>,
+    /// Digests are not to be foretold.
+    hasher: RandomState,
+    /// Numbers of statements and of names; what is parsed later has a higher one.
     next: AtomicU64,
+    /// What clients keep by name, in bytes.
+    kept: AtomicU64,
 }
 
 impl Default for Statements {
@@ -43,58 +100,90 @@ impl Statements {
     pub(crate) fn named(word: &str) -> Self {
         Self {
             prefix: format!("pgvalet_{word}_"),
-            by_body: Mutex::default(),
+            known: Mutex::default(),
+            hasher: RandomState::new(),
             next: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
         }
     }
-}
 
-impl Statements {
-    /// A statement's name on server connections.
-    pub fn server_name(&self, id: u64) -> String {
-        format!("{}{id}", self.prefix)
+    /// A number that was never given before; the name that belongs to it was
+    /// never used on any server connection.
+    pub fn number(&self) -> u64 {
+        self.next.fetch_add(1, Relaxed) + 1
     }
 
-    /// The one object for this text and these parameter types.
-    pub fn intern(&self, body: &[u8]) -> Arc<Statement> {
-        let mut by_body = self.by_body.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(statement) = by_body.get(body).and_then(Weak::upgrade) {
-            return statement;
+    /// The name on a server connection that belongs to a number.
+    pub fn server_name(&self, number: u64) -> String {
+        format!("{}{number}", self.prefix)
+    }
+
+    /// Writes that name, without a NUL.
+    pub fn write_name(&self, number: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.prefix.as_bytes());
+        let (mut digits, mut at, mut rest) = ([0; 20], 20, number);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        out.extend_from_slice(&digits[at..]);
+    }
+
+    /// A statement whose Parse is on its way. `settings`: those in force, where
+    /// they are known.
+    pub fn parse(&self, body: &[u8], settings: Option<ParseSettings>) -> Arc<Statement> {
+        Arc::new(Statement::new(self.number(), body, settings))
+    }
+
+    /// The digest of a RowDescription, or of NoData.
+    pub fn digest(&self, message: &[u8]) -> u64 {
+        self.hasher.hash_one(message)
+    }
+
+    /// The server has said what a statement is. The one that stands for it: an
+    /// earlier one of the same text, settings and meaning, or itself.
+    pub fn described(&self, statement: &Arc<Statement>, described: Described) -> Arc<Statement> {
+        let _ = statement.described.set(described.clone());
+        let Some(settings) = statement.settings.get() else {
+            return statement.clone(); // nobody can say for whom it would be the same
+        };
+        let identity = Identity {
+            body: statement.body.clone(),
+            settings: settings.clone(),
+            described,
+        };
+        let mut known = self.known.lock();
+        if let Some(same) = known.get(&identity).and_then(Weak::upgrade) {
+            return same;
         }
         // Sweeping whenever the map has doubled keeps it within twice of what
         // is alive, at a constant cost a statement.
-        if by_body.len() == by_body.capacity() {
-            by_body.retain(|_, s| s.strong_count() > 0);
+        if known.len() == known.capacity() {
+            known.retain(|_, s| s.strong_count() > 0);
         }
-        let statement = self.unshared(body);
-        by_body.insert(statement.body.clone(), Arc::downgrade(&statement));
-        statement
+        known.insert(identity, Arc::downgrade(statement));
+        statement.clone()
     }
 
-    /// A statement that nobody else will ever be given.
-    pub fn unshared(&self, body: &[u8]) -> Arc<Statement> {
-        let id = self.next.fetch_add(1, Relaxed) + 1;
-        Arc::new(Statement {
-            id,
-            name: self.server_name(id).into(),
-            body: body.into(),
-            suspicion: suspect(cstr(body).unwrap_or(body)),
-        })
+    /// Whether all clients together may keep so many bytes more by name.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.kept.load(Relaxed).saturating_add(bytes) <= MAX_KEPT
     }
 
-    /// The server's plan for it is outdated ("cached plan must not change
-    /// result type"): whoever parses the text from now on gets a fresh one.
-    pub fn forget(&self, statement: &Statement) {
-        let mut by_body = self.by_body.lock().unwrap_or_else(|e| e.into_inner());
-        if by_body
-            .get(&statement.body)
-            .and_then(Weak::upgrade)
-            .is_some_and(|s| s.id == statement.id)
-        {
-            by_body.remove(&statement.body);
-        }
+    /// What clients keep has grown or shrunk.
+    pub fn keeps(&self, more: u64, less: u64) {
+        self.kept.fetch_add(more, Relaxed);
+        self.kept.fetch_sub(less, Relaxed);
     }
 }
+
+/// What all clients of a pool may keep by name, in bytes. (Each has a limit of
+/// its own; this one holds against many clients of few bytes less.)
+pub const MAX_KEPT: u64 = 256 << 20;
 
 /// Statements kept on one server connection.
 const MAX_PREPARED: usize = 200;
@@ -103,11 +192,21 @@ const MAX_PREPARED: usize = 200;
 /// when there are too many.
 #[cfg_attr(test, derive(Clone))]
 pub struct Prepared {
-    used: HashMap<u64, u64>,
+    copies: HashMap<u64, Copy>,
+    /// Copies that others have taken the place of; still to be closed.
+    outdated: Vec<Evicted>,
     clock: u64,
     limit: usize,
     /// Which unnamed statement lies there, where that is known.
     pub unnamed: Option<Unnamed>,
+}
+
+/// A statement as it was parsed on one server connection.
+#[derive(Debug, Clone, Copy)]
+struct Copy {
+    /// That of its name; a copy with a higher one was parsed later.
+    number: u64,
+    used: u64,
 }
 
 /// One of the unnamed statements that a session has had.
@@ -128,96 +227,197 @@ impl Prepared {
     /// Nothing yet, and never more than `limit` statements.
     pub fn with_limit(limit: usize) -> Self {
         Self {
-            used: HashMap::new(),
+            copies: HashMap::new(),
+            outdated: Vec::new(),
             clock: 0,
             limit: limit.max(1),
             unnamed: None,
         }
     }
 
-    /// Whether a statement is there; if so, it has just been used.
-    pub fn touch(&mut self, id: u64) -> bool {
-        self.clock += 1;
-        match self.used.get_mut(&id) {
-            Some(used) => {
-                *used = self.clock;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// The statement that has to be closed before another one is prepared, if
-    /// one has to; to be asked until none is left.
-    pub fn evict(&mut self) -> Option<u64> {
-        if self.used.len() < self.limit {
+    /// The number of a statement's copy, if it was parsed at `since` or later;
+    /// it has just been used.
+    pub fn touch(&mut self, id: u64, since: u64) -> Option<u64> {
+        let copy = self.copies.get_mut(&id)?;
+        if copy.number < since {
             return None;
         }
-        let (&oldest, _) = self.used.iter().min_by_key(|(_, used)| **used)?;
-        self.used.remove(&oldest);
-        Some(oldest)
-    }
-
-    /// Notes a statement; it has just been used.
-    pub fn insert(&mut self, id: u64) {
         self.clock += 1;
-        self.used.insert(id, self.clock);
+        copy.used = self.clock;
+        Some(copy.number)
     }
 
-    pub fn remove(&mut self, id: u64) {
-        self.used.remove(&id);
+    /// The copy that has to be closed before another one is made, if one has to;
+    /// to be asked until none is left.
+    pub fn evict(&mut self) -> Option<Evicted> {
+        if let Some(outdated) = self.outdated.pop() {
+            return Some(outdated);
+        }
+        if self.copies.len() < self.limit {
+            return None;
+        }
+        let (&id, _) = self.copies.iter().min_by_key(|(_, copy)| copy.used)?;
+        self.remove(id)
+    }
+
+    /// Notes a copy, which has just been used. One that it replaces is evicted
+    /// next.
+    pub fn insert(&mut self, id: u64, number: u64) {
+        self.clock += 1;
+        let used = self.clock;
+        if let Some(Copy { number: before, .. }) = self.copies.insert(id, Copy { number, used })
+            && before != number
+        {
+            self.outdated.push(Evicted { id, number: before });
+        }
+    }
+
+    /// What was to be evicted is still there.
+    pub fn restore(&mut self, evicted: Evicted) {
+        if self.copies.contains_key(&evicted.id) {
+            self.outdated.push(evicted);
+        } else {
+            self.insert(evicted.id, evicted.number);
+        }
+    }
+
+    pub fn remove(&mut self, id: u64) -> Option<Evicted> {
+        let number = self.copies.remove(&id)?.number;
+        Some(Evicted { id, number })
+    }
+
+    /// Forgets the copy with this number, whichever statement it is of.
+    pub fn remove_number(&mut self, number: u64) {
+        self.copies.retain(|_, copy| copy.number != number);
+        self.outdated.retain(|copy| copy.number != number);
+    }
+
+    /// A copy is that of another statement, which was found to mean the same.
+    pub fn is_of(&mut self, number: u64, from: u64, to: u64) {
+        if self.copies.get(&from).is_some_and(|c| c.number == number) {
+            self.copies.remove(&from);
+            self.insert(to, number);
+        } // else it is gone
     }
 
     /// After DISCARD ALL or DEALLOCATE ALL, which leave the unnamed statement.
     pub fn clear(&mut self) {
-        self.used.clear();
+        self.copies.clear();
+        self.outdated.clear();
     }
 
+    /// How many there are on the server.
     pub fn len(&self) -> usize {
-        self.used.len()
+        self.copies.len() + self.outdated.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.used.is_empty()
+        self.len() == 0
     }
+
+    #[cfg(test)]
+    pub fn numbers(&self) -> std::collections::BTreeSet<u64> {
+        let outdated = self.outdated.iter().map(|copy| copy.number);
+        let copies = self.copies.values().map(|copy| copy.number);
+        copies.chain(outdated).collect()
+    }
+}
+
+/// A copy that is to be closed on the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evicted {
+    pub id: u64,
+    pub number: u64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::Profile;
 
-    #[test]
-    fn equal_texts_are_one_statement_while_somebody_has_it() {
-        let statements = Statements::default();
-        let one = statements.intern(b"select 1\0\0\0");
-        assert_eq!(one.id, statements.intern(b"select 1\0\0\0").id);
-        assert_ne!(one.id, statements.intern(b"select 2\0\0\0").id);
-        let id = one.id;
-        drop(one);
-        assert_ne!(id, statements.intern(b"select 1\0\0\0").id);
+    fn described(parameter: u8) -> Described {
+        Described {
+            parameters: [0, 1, 0, 0, 0, parameter].into(),
+            columns: 7,
+        }
+    }
+
+    fn settings() -> Option<ParseSettings> {
+        Some(Profile::initial().parse_settings(0))
     }
 
     #[test]
-    fn a_forgotten_statement_is_parsed_afresh() {
+    fn equal_meanings_are_one_statement_while_somebody_has_it() {
         let statements = Statements::default();
-        let old = statements.intern(b"select * from t\0\0\0");
-        statements.forget(&old);
-        let new = statements.intern(b"select * from t\0\0\0");
-        assert_ne!(old.id, new.id);
-        statements.forget(&old); // a second report changes nothing
-        assert_eq!(new.id, statements.intern(b"select * from t\0\0\0").id);
+        let parse = |body: &[u8], parameter| {
+            let statement = statements.parse(body, settings());
+            statements.described(&statement, described(parameter))
+        };
+        let one = parse(b"select $1\0\0\0", 23);
+        assert_eq!(one.id, parse(b"select $1\0\0\0", 23).id);
+        assert_ne!(one.id, parse(b"select  $1\0\0\0", 23).id);
+        // The same text may have come to mean something else.
+        assert_ne!(one.id, parse(b"select $1\0\0\0", 25).id);
+        let id = one.id;
+        drop(one);
+        assert_ne!(id, parse(b"select $1\0\0\0", 23).id);
+    }
+
+    #[test]
+    fn under_unknown_settings_nothing_is_shared() {
+        let statements = Statements::default();
+        let parse = || {
+            let statement = statements.parse(b"select 1\0\0\0", None);
+            statements.described(&statement, described(23)).id
+        };
+        assert_ne!(parse(), parse());
+    }
+
+    #[test]
+    fn parsed_again_it_keeps_its_parameter_types() {
+        let statements = Statements::default();
+        let statement = statements.parse(b"select $1\0\0\0", settings());
+        assert_eq!(statement.body_again(), b"select $1\0\0\0");
+        statements.described(&statement, described(25));
+        assert_eq!(statement.body_again(), b"select $1\0\0\x01\0\0\0\x19");
+    }
+
+    #[test]
+    fn a_name_is_written_as_it_is_said() {
+        let statements = Statements::named("test");
+        for number in [0, 7, 10, 1234567890, u64::MAX] {
+            let mut out = Vec::new();
+            statements.write_name(number, &mut out);
+            assert_eq!(out, statements.server_name(number).as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_copy_that_is_too_old_is_none() {
+        let mut prepared = Prepared::with_limit(5);
+        prepared.insert(1, 10);
+        assert_eq!(prepared.touch(1, 10), Some(10));
+        assert_eq!(prepared.touch(1, 11), None);
+        prepared.insert(1, 12);
+        assert_eq!(prepared.evict(), Some(Evicted { id: 1, number: 10 }));
+        assert_eq!(prepared.touch(1, 11), Some(12));
+        prepared.insert(20, 20);
+        prepared.is_of(20, 20, 1);
+        assert_eq!(prepared.evict(), Some(Evicted { id: 1, number: 12 }));
+        assert_eq!(prepared.touch(1, 11), Some(20));
+        assert_eq!(prepared.len(), 1);
     }
 
     #[test]
     fn the_least_recently_used_goes() {
         let mut prepared = Prepared::with_limit(2);
-        prepared.insert(1);
+        prepared.insert(1, 1);
         assert_eq!(prepared.evict(), None);
-        prepared.insert(2);
-        assert!(prepared.touch(1));
-        assert_eq!(prepared.evict(), Some(2));
-        prepared.insert(3);
-        assert!(!prepared.touch(2));
+        prepared.insert(2, 2);
+        assert!(prepared.touch(1, 0).is_some());
+        assert_eq!(prepared.evict(), Some(Evicted { id: 2, number: 2 }));
+        prepared.insert(3, 3);
+        assert!(prepared.touch(2, 0).is_none());
         assert_eq!(prepared.len(), 2);
     }
 }

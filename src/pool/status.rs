@@ -31,7 +31,7 @@ pub struct GenerationCounts {
 impl Pool {
     pub fn counts(&self) -> PoolCounts {
         let mut state = self.state();
-        let idle_of = |g: &Arc<Generation>, idle: &[Box<super::Connection>]| {
+        let idle_of = |g: &Arc<Generation>, idle: &[super::connection::Proven]| {
             idle.iter()
                 .filter(|c| Arc::ptr_eq(&c.generation, g))
                 .count()

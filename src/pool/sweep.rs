@@ -29,6 +29,7 @@ impl Pool {
     /// Once a second: the clock, dead and outworn connections, the minimum.
     fn sweep(self: &Arc<Self>) {
         let now = self.seconds.fetch_add(SWEEP.as_secs(), Relaxed) + SWEEP.as_secs();
+        self.sweep_defaults(now);
         let mut state = self.state();
         let idle_timeout = self.database.server_idle_timeout.as_secs();
         let lifetime = self.database.server_lifetime;

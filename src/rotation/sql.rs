@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::error::SqlError;
 use crate::config::SessionAttrs;
 use crate::secret::Credential;
-use crate::upstream::{self, CleanError, ConnectError, KeyCache, Server, Target};
+use crate::upstream::{self, ConnectError, KeyCache, Server, Target};
 
 /// The server's limits end a statement long before this.
 const LOST: Duration = Duration::from_secs(90);
@@ -95,16 +95,19 @@ impl Session {
         sql: &str,
     ) -> Result<Vec<Vec<String>>, SqlError> {
         let broken = |reason: String| SqlError::Broken { doing, reason };
-        match timeout(LOST, self.server.ask(sql)).await {
-            Ok(Ok(rows)) => Ok(rows),
-            Ok(Err(CleanError::Refused(fields))) if !fields.is_fatal() => Err(SqlError::Refused {
+        let answers = match timeout(LOST, self.server.exchange(&[sql])).await {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(e)) => return Err(broken(e.to_string())),
+            Err(_) => return Err(broken("no answer".to_owned())),
+        };
+        match answers.failed {
+            None => Ok(answers.rows.into_iter().next().unwrap_or_default()),
+            Some(fields) => Err(SqlError::Refused {
                 doing,
                 hint: hint(&fields.sqlstate),
                 sqlstate: fields.sqlstate,
                 message: fields.message,
             }),
-            Ok(Err(e)) => Err(broken(e.to_string())),
-            Err(_) => Err(broken("no answer".to_owned())),
         }
     }
 

@@ -4,11 +4,12 @@
 //! rows and COPY data pass by length. Answers to messages of pgvalet's own are
 //! left out.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::frontend::{AtReady, Frontend, Restored, Watch};
-use super::replies::{Aftermath, Replies, Reply};
-use crate::pool::{Prepared, Profile, Statements};
+use super::replies::{Aftermath, Replies, Reply, Sets};
+use crate::pool::{Described, Facts, Prepared, Profile, Statements, Told};
+use crate::upstream::Reported;
 use crate::wire::message::{self, ErrorFields, read_command_tag, read_parameter_status};
 use crate::wire::{Frame, HEADER};
 
@@ -23,10 +24,8 @@ pub(super) struct Backend {
     /// Transaction status of the last ReadyForQuery: `I`, `T`, `E`; 0 before.
     pub status: u8,
     pub transactions: u64,
-    /// There may come a ReadyForQuery that nothing waits for. Nobody else can
-    /// have the connection before pgvalet has asked an empty query, and seen
-    /// what comes before the answer to that.
-    pub doubtful: bool,
+    /// Whether the accounts say which answers are still to come.
+    pub certainty: Certainty,
     /// Replication streams in both directions: there is no transaction to
     /// wait for.
     pub streaming: bool,
@@ -34,11 +33,23 @@ pub(super) struct Backend {
     pub fatal: bool,
 }
 
+/// Whether it is known which answers a server still owes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certainty {
+    #[default]
+    Certain,
+    /// One may come that nobody waits for. Before anybody else can have the
+    /// connection a fence is asked, and what comes before its answer is the
+    /// client's.
+    Doubtful,
+    /// There was doubt, and a fence has ended it. What is prepared and set there
+    /// is not known any more, so that the connection is cleaned.
+    Fenced,
+}
+
 /// What the scan found.
 #[derive(Default)]
 pub(super) struct Findings {
-    /// Settings that the server reported to this client.
-    pub reported: Vec<(Box<str>, Box<str>)>,
     /// A command was run whose effect may stay with the server connection:
     /// the server has to be asked what it is.
     pub ask: bool,
@@ -54,6 +65,10 @@ pub(super) struct Findings {
     pub restore: bool,
     /// That has been done.
     pub restored: bool,
+    /// A role or a database was altered: its defaults may have changed.
+    pub altered: bool,
+    /// A statement that was known to be there is gone.
+    pub statement_lost: bool,
     /// The stream can no longer be understood.
     pub broken: bool,
 }
@@ -62,8 +77,10 @@ pub(super) struct Findings {
 pub(super) struct Server<'a> {
     pub statements: &'a Statements,
     pub prepared: &'a mut Prepared,
-    /// The values of ParameterStatus, as last reported.
-    pub reported: &'a mut BTreeMap<Box<str>, Box<str>>,
+    pub reported: &'a mut Reported,
+    /// What the client was told of that.
+    pub told: &'a mut Arc<Told>,
+    pub facts: &'a Facts,
     /// Transactions of more than one statement are refused (statement mode).
     pub one_statement: bool,
     /// What the client brought at start-up.
@@ -149,6 +166,10 @@ impl Backend {
             // The length does not depend on how much has arrived so far.
             let looked_into = match frame.tag {
                 b'Z' | b'E' | b'S' | b'C' => true,
+                b'T' | b't' => matches!(
+                    replies.front(),
+                    Some(Reply::HiddenDescribe(_) | Reply::Fence(_))
+                ),
                 b'A' => !front.listens.shared.is_empty(),
                 _ => false,
             };
@@ -161,9 +182,30 @@ impl Backend {
                 &[]
             };
             let own = replies.front_is_own();
+            if replies.fencing().is_some() {
+                match self.at_fence(frame.tag, whole, replies, &mut server) {
+                    Ok(keep) => {
+                        self.rest = frame.len;
+                        self.rest_is_dropped = !keep;
+                        continue;
+                    }
+                    Err(Unfenced) => {
+                        findings.get_or_insert_default().broken = true;
+                        break;
+                    }
+                }
+            }
             let keep = match frame.tag {
                 b'Z' => {
                     let ready = self.ready(whole, replies, front);
+                    // Settings were brought up to date: the client is told what
+                    // is otherwise here than where it was before.
+                    if own && ready.is_none() && !server.told.is(server.reported) {
+                        out.extend_from_slice(&input[run..at]);
+                        run = at;
+                        server.told.write_changes(server.reported, out);
+                        *server.told = server.facts.told(server.reported);
+                    }
                     if server.one_statement && self.status != b'I' {
                         // The last word is that it is refused; what was sent
                         // behind it would run in the transaction.
@@ -192,18 +234,25 @@ impl Backend {
                 }
                 b'E' => {
                     let mut own_failed = None;
-                    // Whoever reads data has read the Sync before it.
-                    let reading = ErrorFields::read(whole).is_in_copy_data();
+                    if replies.is_empty() {
+                        self.certainty = Certainty::Doubtful;
+                    }
                     match replies.aftermath() {
                         Aftermath::Known => {}
-                        _ if reading => {}
-                        Aftermath::Doubtful => self.doubtful = true,
+                        Aftermath::Doubtful => self.certainty = Certainty::Doubtful,
                         Aftermath::Lost => {
                             findings.get_or_insert_default().broken = true;
                             break;
                         }
                     }
-                    let replaced = self.error(whole, replies, front, &mut server, &mut own_failed);
+                    let replaced = self.error(
+                        whole,
+                        replies,
+                        front,
+                        &mut server,
+                        &mut own_failed,
+                        &mut findings,
+                    );
                     if own_failed.is_some() {
                         findings.get_or_insert_default().own_failed = own_failed;
                     }
@@ -221,12 +270,8 @@ impl Backend {
                 b'S' => {
                     let mut kept_back = false;
                     if let Some((name, value)) = read_parameter_status(whole) {
-                        let before = server.reported.insert(name.into(), value.into());
+                        let before = server.reported.set(name, value);
                         kept_back = front.keeps_report(name, before.as_deref());
-                        if !own && !kept_back {
-                            let f = findings.get_or_insert_default();
-                            f.reported.push((name.into(), value.into()));
-                        }
                     }
                     !own && !kept_back
                 }
@@ -234,23 +279,32 @@ impl Backend {
                     let tag = read_command_tag(whole);
                     if own || is_of_stand_in(tag, replies) {
                         false
+                    } else if matches!(replies.front(), Some(Reply::HiddenStatement)) {
+                        replies.pop();
+                        false
                     } else {
+                        self.expects(replies, |r| {
+                            matches!(
+                                r,
+                                Reply::Query(_) | Reply::Execute(_) | Reply::Deallocate(_)
+                            )
+                        });
                         note_command(tag, replies, front, &mut server, &mut findings);
                         complete(replies, server.prepared);
                         true
                     }
                 }
-                b'I' if own => {
-                    self.doubtful = false;
-                    false
-                }
                 b'I' | b's' => {
-                    pop_if(replies, |r| matches!(r, Reply::Execute));
+                    pop_if(replies, |r| matches!(r, Reply::Execute(_)));
                     !own
                 }
                 b'1' | b'2' | b'3' if own => false,
+                b'1' | b'2' | b'D' if matches!(replies.front(), Some(Reply::HiddenStatement)) => {
+                    false
+                }
                 b'1' => self.parse_complete(replies),
                 b'2' => {
+                    self.expects(replies, |r| matches!(r, Reply::Bind(_)));
                     pop_if(replies, |r| matches!(r, Reply::Bind(_)));
                     true
                 }
@@ -264,8 +318,18 @@ impl Backend {
                         true
                     }
                 },
+                b't' if matches!(replies.front(), Some(Reply::HiddenDescribe(_))) => {
+                    if let Some(Reply::HiddenDescribe(describing)) = replies.front_mut() {
+                        describing.parameters = whole.get(HEADER..).map(Into::into);
+                    }
+                    false
+                }
+                b'T' | b'n' if matches!(replies.front(), Some(Reply::HiddenDescribe(_))) => {
+                    described(whole, replies, front, &mut server);
+                    false
+                }
                 b'T' | b'n' => {
-                    pop_if(replies, |r| matches!(r, Reply::Describe));
+                    pop_if(replies, |r| matches!(r, Reply::Describe(_)));
                     !own
                 }
                 b'W' => {
@@ -301,10 +365,8 @@ impl Backend {
     ) -> Option<AtReady> {
         let own = matches!(replies.front(), Some(Reply::HiddenQuery));
         let restored = matches!(replies.front(), Some(Reply::Restore));
-        if own && self.doubtful {
-            return Some(AtReady::Pass); // here it is
-        }
         if !replies.ready() {
+            self.certainty = Certainty::Doubtful;
             front.resume();
         }
         let status = message.get(HEADER).copied().unwrap_or(b'I');
@@ -316,7 +378,14 @@ impl Backend {
         (!own).then(|| front.restore_at_ready(status, replies.is_empty(), restored))
     }
 
-    fn parse_complete(&self, replies: &mut Replies) -> bool {
+    /// Notes an answer that nobody waits for.
+    fn expects(&mut self, replies: &Replies, such: impl Fn(&Reply) -> bool) {
+        if !replies.front().is_some_and(such) {
+            self.certainty = Certainty::Doubtful;
+        }
+    }
+
+    fn parse_complete(&mut self, replies: &mut Replies) -> bool {
         match replies.front() {
             Some(Reply::HiddenParse(_) | Reply::HiddenParseUnnamed) => {
                 replies.pop();
@@ -326,13 +395,68 @@ impl Backend {
                 Reply::Parse(_)
                 | Reply::ParseUnnamed
                 | Reply::ParseTaken(_)
-                | Reply::ParseTooLong
-                | Reply::ParseTooMuch,
+                | Reply::Refused(_),
             ) => {
                 replies.pop();
                 true
             }
-            _ => true,
+            _ => {
+                self.certainty = Certainty::Doubtful;
+                true
+            }
+        }
+    }
+
+    /// A message that comes while a fence is awaited: whether it is the client's.
+    ///
+    /// # Errors
+    /// The fence cannot be answered any more.
+    fn at_fence(
+        &mut self,
+        tag: u8,
+        message: &[u8],
+        replies: &mut Replies,
+        server: &mut Server<'_>,
+    ) -> Result<bool, Unfenced> {
+        let Some(fencing) = replies.fencing() else {
+            return Ok(true);
+        };
+        match tag {
+            b'S' => {
+                if let Some((name, value)) = read_parameter_status(message) {
+                    server.reported.set(name, value);
+                }
+                Ok(true)
+            }
+            b'A' | b'N' => Ok(true),
+            b'T' if !fencing.begun && fencing.fence.is_answered_by(message) => {
+                fencing.begun = true;
+                Ok(false)
+            }
+            b'D' | b'C' if fencing.begun => Ok(false),
+            b'Z' => {
+                let begun = fencing.begun;
+                self.status = message.get(HEADER).copied().unwrap_or(b'I');
+                if begun {
+                    replies.pop();
+                    self.certainty = Certainty::Fenced;
+                } else if self.status == b'I' {
+                    self.transactions += 1;
+                }
+                Ok(!begun)
+            }
+            _ if fencing.begun => Err(Unfenced),
+            // The question itself was taken for something else, or refused.
+            b'G' | b'W' => Err(Unfenced),
+            b'E' => {
+                let fields = ErrorFields::read(message);
+                self.fatal |= fields.is_fatal();
+                match fields.sqlstate.as_str() {
+                    "25P02" | "08P01" => Err(Unfenced),
+                    _ => Ok(true),
+                }
+            }
+            _ => Ok(true),
         }
     }
 
@@ -345,6 +469,7 @@ impl Backend {
         front: &mut Frontend,
         server: &mut Server<'_>,
         own_failed: &mut Option<ErrorFields>,
+        findings: &mut Option<Box<Findings>>,
     ) -> Option<Vec<u8>> {
         let fields = ErrorFields::read(message);
         self.fatal |= fields.is_fatal();
@@ -372,26 +497,51 @@ impl Backend {
                 ));
             }
             Some(Reply::Deallocate(of)) => {
-                let (from, to) = (of.stand_in.name.as_bytes(), &of.change.name);
-                replacement = Some(message::rename(message, from, to));
+                let from = server.statements.server_name(of.stand_in);
+                replacement = Some(message::rename(message, from.as_bytes(), &of.change.name));
             }
             // Or the server had another reason, and says so.
-            Some(Reply::ParseTooLong) if fields.sqlstate == "42601" => {
-                replacement = Some(limit_exceeded(TOO_LONG, TOO_LONG_HINT));
+            Some(Reply::Refused(refusal)) if fields.sqlstate == "42601" => {
+                replacement = Some(limit_exceeded(refusal.text, refusal.hint));
             }
-            Some(Reply::ParseTooMuch) if fields.sqlstate == "42601" => {
-                replacement = Some(limit_exceeded(TOO_MUCH, TOO_MUCH_HINT));
+            // Somebody has deallocated it behind everybody's back (DO, a
+            // function). It is prepared anew when it is needed next.
+            Some(Reply::Bind(Some(number)) | Reply::Describe(number))
+                if fields.sqlstate == "26000" =>
+            {
+                server.prepared.remove_number(*number);
+                findings.get_or_insert_default().statement_lost = true;
             }
-            // "cached plan must not change result type": whoever parses this
-            // text afresh gets a new plan.
-            Some(Reply::Bind(Some(statement))) if fields.sqlstate == "0A000" => {
-                server.statements.forget(statement);
-            }
+            // What pgvalet put in is not what the client has to hear of, but
+            // that its batch has failed it must.
             _ => {}
         }
         front.undo(failed, no_sync, replies, server.prepared);
         replacement
     }
+}
+
+/// Why a fence cannot be waited for.
+struct Unfenced;
+
+/// The server has said what a statement is that a client has parsed: it may be
+/// one that others have as well.
+fn described(message: &[u8], replies: &mut Replies, front: &mut Frontend, server: &mut Server<'_>) {
+    let Some(Reply::HiddenDescribe(describing)) = replies.pop() else {
+        return;
+    };
+    let described = Described {
+        parameters: describing.parameters.unwrap_or_else(|| [0, 0].into()),
+        columns: server.statements.digest(message),
+    };
+    let parsed = &describing.statement;
+    let same = server.statements.described(parsed, described);
+    if Arc::ptr_eq(&same, parsed) {
+        return;
+    }
+    front.is_same(&describing.name, parsed, &same);
+    let number = describing.number;
+    server.prepared.is_of(number, parsed.id, same.id);
 }
 
 /// SQLSTATE 54000, program_limit_exceeded.
@@ -400,12 +550,6 @@ fn limit_exceeded(text: &str, hint: &str) -> Vec<u8> {
     message::error_response(&mut error, "ERROR", "54000", text, Some(hint));
     error
 }
-
-const TOO_MUCH: &str = "the prepared statements with a name of one client may take at most 64 MB here, and be at most 65536";
-const TOO_MUCH_HINT: &str = "Close those that are not used any more, or set pool_mode = session.";
-const TOO_LONG: &str = "the text of a prepared statement with a name may have at most 16 MB here";
-const TOO_LONG_HINT: &str =
-    "Send it without a name, or use a database of pgvalet with pool_mode = session.";
 
 fn pop_if(replies: &mut Replies, is: impl Fn(&Reply) -> bool) {
     if replies.front().is_some_and(is) {
@@ -421,12 +565,15 @@ fn is_of_stand_in(tag: &[u8], replies: &Replies) -> bool {
 
 /// CommandComplete has taken its place.
 fn complete(replies: &mut Replies, prepared: &mut Prepared) {
-    if !matches!(replies.front(), Some(Reply::Execute | Reply::Deallocate(_))) {
+    if !matches!(
+        replies.front(),
+        Some(Reply::Execute(_) | Reply::Deallocate(_))
+    ) {
         return;
     }
     if let Some(Reply::Deallocate(of)) = replies.pop() {
-        prepared.remove(of.stand_in.id);
-        replies.forget_eviction(of.stand_in.id);
+        prepared.remove_number(of.stand_in);
+        replies.forget_eviction(of.stand_in);
     }
 }
 
@@ -441,20 +588,27 @@ fn note_command(
     // The tags of everyday statements differ in the first letter.
     if !matches!(
         tag.first(),
-        Some(b'S' | b'R' | b'D' | b'L' | b'P' | b'U' | b'C')
+        Some(b'A' | b'S' | b'R' | b'D' | b'L' | b'P' | b'U' | b'C')
     ) || tag.starts_with(b"SELECT")
     {
         return;
     }
     if matches!(tag, b"SET" | b"RESET" | b"DISCARD ALL") {
+        front.watch.touched = true;
         front.was_reset(tag, server.initial);
     }
     match tag {
-        b"SET" if front.watch.local_sets > 0 => front.watch.local_sets -= 1,
-        b"SET" | b"RESET" | b"LISTEN" | b"PREPARE" | b"DO" => {
+        b"SET" if sets_locally(replies) => {}
+        b"SET" | b"RESET" | b"LISTEN" | b"PREPARE" | b"DO" | b"CALL" => {
             findings.get_or_insert_default().ask = true;
         }
+        b"ALTER ROLE" | b"ALTER DATABASE" => findings.get_or_insert_default().altered = true,
         // What pinned the client may be gone.
+        // Of a statement that is not the client's: it is looked what is left.
+        b"DEALLOCATE" if !matches!(replies.front(), Some(Reply::Deallocate(_))) => {
+            let findings = findings.get_or_insert_default();
+            (findings.freed, findings.ask) = (true, true);
+        }
         b"UNLISTEN" | b"DEALLOCATE" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL" | b"DROP TABLE"
         | b"DROP VIEW" | b"DISCARD TEMP" => findings.get_or_insert_default().freed = true,
         b"ROLLBACK" if front.listens.restored == Restored::InTransaction => {
@@ -462,7 +616,10 @@ fn note_command(
         }
         b"DISCARD ALL" => {
             front.forget_statements(replies, server.prepared);
-            front.watch = Watch::default();
+            front.watch = Watch {
+                touched: true,
+                ..Watch::default()
+            };
             findings.get_or_insert_default().discarded = true;
         }
         b"DEALLOCATE ALL" => front.forget_statements(replies, server.prepared),
@@ -470,16 +627,10 @@ fn note_command(
     }
 }
 
-/// Settings that a client may carry from one connection to another; the other
-/// reported ones are facts about the server, or privileges.
-pub(super) fn is_portable(name: &str) -> bool {
-    !matches!(
-        name,
-        "server_version"
-            | "server_encoding"
-            | "integer_datetimes"
-            | "in_hot_standby"
-            | "is_superuser"
-            | "session_authorization"
+/// Whether no SET of the text that is being answered outlasts its transaction.
+fn sets_locally(replies: &Replies) -> bool {
+    matches!(
+        replies.front(),
+        Some(Reply::Query(Sets::Locally) | Reply::Execute(Sets::Locally))
     )
 }

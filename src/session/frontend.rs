@@ -19,8 +19,10 @@ pub(super) use watch::Watch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::replies::{Replies, Reply};
-use crate::pool::{Prepared, Profile, Resets, Statement, Statements, Suspicion, Tail};
+use super::replies::{Named, Replies, Reply, Sets};
+use crate::pool::{
+    ParseSettings, Prepared, Profile, Resets, Statement, Statements, Suspicion, Tail,
+};
 use crate::wire::frame::Frame;
 use crate::wire::{ClientError, message};
 use deallocate::Bound;
@@ -34,6 +36,16 @@ pub(super) struct Frontend {
     names: Names,
     /// Body of its last unnamed Parse.
     unnamed: Option<Vec<u8>>,
+    /// The settings under which that was parsed, where they are known.
+    unnamed_settings: Option<ParseSettings>,
+    /// What running it means for settings.
+    unnamed_sets: Sets,
+    /// What running the unnamed portal means for them.
+    portal_sets: Sets,
+    /// And what the next message does that is noted.
+    sets: Sets,
+    /// An Execute was sent in this batch: the settings may be others now.
+    ran_in_batch: bool,
     /// Which one that is: a server connection may still hold an earlier one.
     unnamed_turn: u64,
     /// Bytes of the current message that are still to come.
@@ -118,6 +130,13 @@ pub(super) struct Server<'a> {
     pub multiplex: bool,
     /// What the client brought at start-up.
     pub initial: &'a Profile,
+    /// What it expects to be in force.
+    pub profile: &'a Profile,
+    /// The defaults of the server connection's login.
+    pub defaults: u64,
+    /// Neither the role nor anything else that is in force is known by the
+    /// profile alone.
+    pub pinned: bool,
 }
 
 impl Frontend {
@@ -162,6 +181,9 @@ impl Frontend {
                     break Verdict::Violation(ClientError::Protocol("invalid message length"));
                 }
             };
+            if replies.is_fencing() {
+                break Verdict::NeedAnswers;
+            }
             match self.route(&frame, server.prepared.is_some()) {
                 Ok(Route::Forward) => {}
                 Ok(Route::Drop) => {
@@ -175,6 +197,8 @@ impl Frontend {
                 break Verdict::NeedAnswers;
             }
             let step = match server.prepared.as_deref_mut() {
+                // What comes now makes a COPY fail, and is no more than that.
+                Some(_) if replies.is_copying_in() => Ok(Step::Pass),
                 Some(prepared) if server.multiplex => {
                     let mut scan = Multiplex {
                         front: self,
@@ -188,6 +212,9 @@ impl Frontend {
                         session: server.session,
                         status: server.status,
                         initial: server.initial,
+                        profile: server.profile,
+                        defaults: server.defaults,
+                        pinned: server.pinned,
                     };
                     let step = scan.frame(&frame, bytes);
                     if scan.out.run.is_none() {
@@ -281,6 +308,10 @@ impl Frontend {
 
     /// Notes what the server will owe for a message that passes as it is.
     fn note(&mut self, frame: &Frame, replies: &mut Replies) {
+        let sets = std::mem::take(&mut self.sets);
+        if replies.is_copying_in() && !matches!(frame.tag, b'c' | b'f' | b'd' | b'H') {
+            return replies.push(Reply::Sync);
+        }
         match frame.tag {
             b'Q' => {
                 self.queries += 1;
@@ -288,20 +319,21 @@ impl Frontend {
                 self.names.settle();
                 self.drop_unnamed(); // and the unnamed statement
                 self.unnamed_in_batch = false;
-                replies.push(Reply::Query);
+                self.ran_in_batch = false;
+                replies.push(Reply::Query(sets));
             }
             b'F' => {
                 self.batch_open = false;
                 self.unnamed_in_batch = false;
+                self.ran_in_batch = false;
                 replies.push(Reply::Function);
             }
             b'S' => {
-                if !replies.is_copying_in() {
-                    self.batch_open = false;
-                    self.names.settle();
-                    self.unnamed_in_batch = false;
-                    self.skipping = false;
-                }
+                self.batch_open = false;
+                self.names.settle();
+                self.unnamed_in_batch = false;
+                self.ran_in_batch = false;
+                self.skipping = false;
                 replies.push(Reply::Sync);
             }
             b'c' | b'f' => replies.push(Reply::CopyEnd),
@@ -311,11 +343,12 @@ impl Frontend {
                 replies.push(match tag {
                     b'P' => Reply::ParseUnnamed,
                     b'B' => Reply::Bind(None),
-                    b'D' => Reply::Describe,
+                    b'D' => Reply::Describe(0),
                     b'C' => Reply::Close,
                     _ => {
                         self.queries += 1;
-                        Reply::Execute
+                        self.ran_in_batch = true;
+                        Reply::Execute(sets)
                     }
                 });
             }
@@ -345,16 +378,14 @@ impl Frontend {
             match reply {
                 Reply::Parse(change) => {
                     if let Some(after) = &change.after {
-                        prepared.remove(after.id);
+                        prepared.remove_number(after.since);
                     }
                     self.rename(change.name, change.before);
                 }
-                Reply::KnownParse(change) | Reply::KnownClose(change) => {
-                    self.rename(change.name, change.before);
-                }
+                Reply::KnownClose(change) => self.rename(change.name, change.before),
                 Reply::Deallocate(d) => self.rename(d.change.name, d.change.before),
-                Reply::HiddenParse(id) => prepared.remove(id),
-                Reply::HiddenClose(Some(id)) => prepared.insert(id),
+                Reply::HiddenParse(copy) => prepared.remove_number(copy.number),
+                Reply::HiddenClose(Some(evicted)) => prepared.restore(evicted),
                 // A later batch may have said already which one it will be.
                 _ if replies.unnamed_pending() => {}
                 Reply::ParseUnnamed => {
@@ -378,6 +409,7 @@ impl Frontend {
     /// What was about to happen on the server connection is forgotten.
     pub fn lease_ends(&mut self) {
         self.restore = None;
+        self.watch.touched = false;
         if let Some(special) = &mut self.special {
             special.deallocating.clear();
         }
@@ -397,9 +429,27 @@ impl Frontend {
         self.unnamed_turn += 1;
     }
 
-    fn rename(&mut self, name: Box<[u8]>, meaning: Option<Arc<Statement>>) {
+    /// The statement that a name stands for was found to be the same as another.
+    pub fn is_same(&mut self, name: &[u8], parsed: &Arc<Statement>, same: &Arc<Statement>) {
+        self.names.is_same(name, parsed, same);
+    }
+
+    /// What the client keeps by name, in bytes.
+    pub fn kept(&self) -> u64 {
+        self.names.bytes()
+    }
+
+    /// The settings that were in force when statements were parsed of which that
+    /// was not known.
+    pub fn parsed_under(&self, settings: &ParseSettings) {
+        for statement in self.names.statements() {
+            statement.settings.get_or_init(|| settings.clone());
+        }
+    }
+
+    fn rename(&mut self, name: Box<[u8]>, meaning: Option<Named>) {
         match meaning {
-            Some(statement) => self.names.insert(name, statement),
+            Some(named) => self.names.insert(name, named),
             None => self.names.remove(&name),
         };
     }
@@ -409,9 +459,12 @@ impl Frontend {
     pub fn forget_statements(&mut self, replies: &mut Replies, prepared: &mut Prepared) {
         self.names.clear();
         prepared.clear();
+        if !replies.has_changes() {
+            return;
+        }
         for reply in replies.iter_mut() {
             match reply {
-                Reply::Parse(change) | Reply::KnownParse(change) | Reply::KnownClose(change) => {
+                Reply::Parse(change) | Reply::KnownClose(change) => {
                     change.before = None;
                     self.rename(change.name.clone(), change.after.clone());
                 }
@@ -419,12 +472,16 @@ impl Frontend {
                     d.change.before = None;
                     self.names.remove(&d.change.name);
                 }
-                Reply::HiddenClose(id) => *id = None,
+                Reply::HiddenClose(copy) => *copy = None,
                 _ => {}
             }
             match reply {
-                Reply::Parse(change) => change.after.iter().for_each(|s| prepared.insert(s.id)),
-                Reply::HiddenParse(id) => prepared.insert(*id),
+                Reply::Parse(change) => {
+                    for after in &change.after {
+                        prepared.insert(after.statement.id, after.since);
+                    }
+                }
+                Reply::HiddenParse(copy) => prepared.insert(copy.id, copy.number),
                 _ => {}
             }
         }

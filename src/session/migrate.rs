@@ -16,8 +16,8 @@ use super::relisten::relisten;
 use super::settle::{self, Left};
 use super::{Session, asked_to_end, start};
 use crate::pool::{CheckoutError, Delivery, Lease, Profile, Room};
-use crate::upstream::CleanError;
-use crate::wire::{ClientError, message};
+use crate::upstream::QueryError;
+use crate::wire::ClientError;
 
 /// How a session ends; without an error where its client has left.
 type End = Result<(), ClientError>;
@@ -44,6 +44,7 @@ impl Session {
             why => why,
         };
         self.handle.stay(why.filter(|_| old));
+        relay.catch_up();
         relay.look_again();
         if relay.lease.is_some() && self.handle.held().is_none() {
             self.handle.hold(held);
@@ -53,6 +54,7 @@ impl Session {
 
     /// What the session holds. `None`: there is no connection.
     async fn look_at(&self, relay: &mut Relay, limit: Duration) -> Result<Option<Left>, End> {
+        let before = relay.is_told();
         let Some((lease, watch)) = relay.lease_and_watch() else {
             return Ok(None);
         };
@@ -64,7 +66,8 @@ impl Session {
             return Err(Err(ClientError::UpstreamLost));
         };
         lease.profile = self.pool.profiles.intern(left.settings.clone());
-        let expected = settle::expected(relay.initial.settings(), &left.settings);
+        relay.tell_changes(&before);
+        let expected = settle::expected(relay.initial.settings(), &left.all_settings());
         relay.expect(expected);
         relay.settled();
         relay.pass_heard(|_| true);
@@ -81,7 +84,7 @@ impl Session {
         // A slot for the prober comes only of a connection that is given up.
         let room = match self.pool.wants_slot() {
             true => Room::Full,
-            false => self.pool.room_for_another(),
+            false => self.pool.room_for_another(&self.handle.client),
         };
         let mut new = match room {
             Room::NotNow => return Ok(None),
@@ -102,7 +105,7 @@ impl Session {
         let profile = relay.profile.clone();
         let rebuilt = rebuild(&profile, &mut new, &left.prepares);
         let rebuilt = timeout(limit, rebuilt).await;
-        new.dirty = true; // whichever way this ends
+        new.speaks(); // whichever way this ends
         if !matches!(rebuilt, Ok(Ok(()))) {
             return Ok(Some("prepare"));
         }
@@ -123,8 +126,7 @@ impl Session {
         relay.part = part;
         relay.begin(new);
         if let Some(old) = &mut old {
-            old.dirty = true; // nobody else gets it
-            relay.show_changes(&old.server.reported);
+            old.speaks(); // nobody else gets it
         }
         self.moved();
         Ok(None)
@@ -133,14 +135,13 @@ impl Session {
     /// In a full pool the old one goes first, so that its place becomes free;
     /// the next connection of the pool is this session's.
     async fn give_up(&self, relay: &mut Relay) -> Result<(), End> {
-        let coming = self.pool.queue_first();
+        let coming = self.pool.queue_first(&self.handle.client);
         let part = relay.part.take();
         let Some(old) = relay.end() else {
             return Ok(());
         };
-        let before = old.server.reported.clone();
         let generation = old.generation.number;
-        old.check_in();
+        old.check_in_after_cleaning(false);
         let lease = self.wait(relay, coming).await?;
         let lease = lease.map_err(|e| Err(start::checkout_error(&self.pool, e)))?;
         if lease.generation.number != generation {
@@ -148,7 +149,6 @@ impl Session {
         }
         relay.part = part;
         relay.begin(lease);
-        relay.show_changes(&before);
         Ok(())
     }
 
@@ -190,20 +190,13 @@ async fn rebuild(
     profile: &Arc<Profile>,
     new: &mut Lease,
     prepares: &[String],
-) -> Result<(), CleanError> {
+) -> Result<(), QueryError> {
     let settings = profile.change_from(&new.profile);
-    let mut out = Vec::new();
-    let mut queries = 0;
-    for sql in settings.iter().chain(prepares) {
-        message::query(&mut out, sql);
-        queries += 1;
-    }
-    if queries == 0 {
+    let queries: Vec<&str> = settings.iter().chain(prepares).map(String::as_str).collect();
+    if queries.is_empty() {
         return Ok(());
     }
-    new.dirty = true; // also if this is broken off
-    new.prepared.unnamed = None; // a simple query drops it
-    new.server.run(&out, queries).await?;
+    new.ask(&queries).await?;
     new.profile = profile.clone();
     Ok(())
 }

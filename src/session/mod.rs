@@ -55,8 +55,8 @@ use tokio::time::timeout;
 use crate::audit::{Event, Outcome, Record, ServerRef};
 use crate::config::{OnAuditFailure, PoolMode};
 use crate::net::Stream;
-use crate::pool::{Generation, Lease, Pool, Profile};
-use crate::upstream::Backend;
+use crate::pool::{Generation, Lease, Pool, Profile, Told};
+use crate::upstream::{Backend, Quiet};
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, login, message};
 use admit::{Admitted, refuse};
@@ -82,8 +82,9 @@ fn asked_to_end(signal: Signal) -> ClientError {
 
 /// What a session that was greeted begins with.
 enum Greeted {
-    /// Settings to be in force on whatever server connection it gets.
-    Pooled(Arc<Profile>),
+    /// Settings to be in force on whatever server connection it gets, and what it
+    /// was told.
+    Pooled(Arc<Profile>, Arc<Told>),
     /// A server connection for itself alone.
     Dedicated(Lease, Option<OwnedSemaphorePermit>),
 }
@@ -222,23 +223,23 @@ impl Session {
             let name = start::application_name(template, own, &self.handle.client);
             settings.insert("application_name".into(), name);
         }
-        let (greeted, reported) = match startup.replication {
+        let (greeted, told) = match startup.replication {
             Some(kind) => {
                 let part = self.part().await?;
                 let lease = start::replicate(&self.pool, kind, &settings).await?;
-                let reported = start::told(&lease.server.reported);
+                let told = self.pool.facts.told(&lease.server.reported);
                 self.handle.pin(Some("replication"));
-                (Greeted::Dedicated(lease, part), reported)
+                (Greeted::Dedicated(lease, part), told)
             }
             None => {
                 let profile = self.pool.profiles.intern(settings);
-                let reported = start::reported(&self.pool, &profile).await?;
-                (Greeted::Pooled(profile), reported)
+                let told = start::told(&self.pool, &profile, &self.handle.client).await?;
+                (Greeted::Pooled(profile, told.clone()), told)
             }
         };
-        let mut out = Vec::with_capacity(reported.len() + 96);
+        let mut out = Vec::with_capacity(told.greeting.len() + 96);
         message::authentication_ok(&mut out);
-        out.extend_from_slice(&reported);
+        out.extend_from_slice(&told.greeting);
         login::backend_key_data(&mut out, self.handle.pid.0, self.handle.key.bytes());
         message::ready_for_query(&mut out, b'I');
         let sent = stream.say(&out).await;
@@ -247,15 +248,19 @@ impl Session {
     }
 
     async fn relay(&self, stream: Stream, greeted: Greeted) {
-        let (profile, lease) = match greeted {
-            Greeted::Pooled(profile) => (profile, None),
-            Greeted::Dedicated(lease, part) => (Profile::initial(), Some((lease, part))),
+        let (profile, told, lease) = match greeted {
+            Greeted::Pooled(profile, told) => (profile, told, None),
+            Greeted::Dedicated(lease, part) => {
+                let told = self.pool.facts.told(&lease.server.reported);
+                (Profile::initial(), told, Some((lease, part)))
+            }
         };
         let mut relay = Relay::new(
             stream,
             self.pool.clone(),
             self.handle.clone(),
             profile,
+            told,
             self.first_use(),
         );
         relay.share.clone_from(&self.share);
@@ -323,7 +328,7 @@ impl Session {
     async fn lease(&self) -> Result<(Lease, Option<OwnedSemaphorePermit>), ClientError> {
         let began = Instant::now();
         let part = self.part().await?;
-        let lease = self.pool.checkout_since(began).await;
+        let lease = self.pool.checkout_since(began, Some(&self.handle.client)).await;
         let lease = lease.map_err(|e| start::checkout_error(&self.pool, e))?;
         Ok((lease, part))
     }
@@ -389,6 +394,7 @@ impl Session {
     }
 
     async fn ask_and_move(&self, relay: &mut Relay, limit: Duration, asked: &mut Instant) -> bool {
+        let before = relay.is_told();
         let Some((lease, watch)) = relay.lease_and_watch() else {
             return true;
         };
@@ -400,8 +406,14 @@ impl Session {
             return false;
         };
         *asked = Instant::now();
+        // Statements of Parse that came or went behind everybody's back.
+        if left.copies != lease.prepared.len() {
+            lease.prepared.clear();
+            lease.untidy = true;
+        }
         lease.profile = self.pool.profiles.intern(left.settings.clone());
-        let expected = settle::expected(relay.initial.settings(), &left.settings);
+        relay.tell_changes(&before);
+        let expected = settle::expected(relay.initial.settings(), &left.all_settings());
         relay.expect(expected);
         relay.settled();
         let pin = left.pin();
@@ -415,10 +427,14 @@ impl Session {
         if relay.pinned.is_none()
             && let Some(lease) = relay.end()
         {
-            lease.check_in();
-        } else {
-            relay.stay();
+            // It was asked, and has answered that.
+            if let Some(quiet) = Quiet::by_accounts(false, lease.is_quiet(), b'I') {
+                lease.check_in(quiet);
+            }
+            return true;
         }
+        relay.stay();
+        relay.catch_up();
         true
     }
 
@@ -427,16 +443,12 @@ impl Session {
     fn release(&self, relay: &mut Relay) {
         let ready = relay.at_ready();
         let in_transaction = relay.in_transaction();
-        if let Some(lease) = relay.end()
-            && ready
-        {
-            let used = lease.dirty || in_transaction || relay.mode == PoolMode::Session;
-            if used {
-                lease.check_in_after_cleaning(in_transaction);
-            } else {
-                lease.check_in();
-            }
-        } // else it is closed when it drops, for being dirty
+        let Some(lease) = relay.end() else { return };
+        if !ready {
+            drop(lease); // closed: nobody knows what goes on there
+        } else if !lease.is_quiet() || in_transaction || relay.mode == PoolMode::Session {
+            lease.check_in_after_cleaning(in_transaction);
+        } // else it is as it was lent
     }
 
     /// Records the first lease of this session on a version.

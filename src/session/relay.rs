@@ -10,16 +10,16 @@ use std::task::{Poll, ready};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::backend::{self, Backend};
+use super::backend::{self, Backend, Certainty};
 use super::context::{Handle, Held, Signal};
 use super::frontend::{Frontend, Restored, Watch};
 use super::limits::Phase;
 use super::pending::Pending;
-use super::replies::Replies;
+use super::replies::{Fencing, Replies, Reply};
 use crate::config::{PoolMode, SessionMigration};
 use crate::net::{Stream, hang_up};
-use crate::pool::{Generation, Lease, Pool, Profile, Settings};
-use crate::upstream;
+use crate::pool::{Generation, Lease, Pool, Profile, Settings, Told};
+use crate::upstream::{self, Fence, Quiet};
 use crate::wire::{ClientError, message};
 use listen::Listening;
 
@@ -56,6 +56,8 @@ pub(super) struct Relay {
     pub share: Option<Arc<Semaphore>>,
     /// What the client expects to be set.
     pub profile: Arc<Profile>,
+    /// What it was told that the server reports.
+    pub told: Arc<Told>,
     /// What it brought at start-up: DISCARD ALL and RESET lead back to it.
     pub initial: Arc<Profile>,
     /// Why the lease outlives its transactions, if it does.
@@ -103,6 +105,7 @@ impl Relay {
         pool: Arc<Pool>,
         handle: Arc<Handle>,
         profile: Arc<Profile>,
+        told: Arc<Told>,
         on_first_use: FirstUse,
     ) -> Self {
         Self {
@@ -116,6 +119,7 @@ impl Relay {
             share: None,
             initial: profile.clone(),
             profile,
+            told,
             pinned: None,
             front: Frontend::default(),
             back: Backend::default(),
@@ -163,7 +167,7 @@ impl Relay {
             && !self.front.batch_open
             && !self.front.mid_message()
             && self.back.is_at_boundary()
-            && !self.back.doubtful
+            && self.back.certainty != Certainty::Doubtful
             && self.from_server.is_empty()
             && self.to_server.is_empty()
     }
@@ -224,15 +228,40 @@ impl Relay {
     }
 
     fn bring_up_to_date(&mut self, lease: &mut Lease) {
-        if Arc::ptr_eq(&lease.profile, &self.profile) {
-            return;
-        }
-        if let Some(sql) = self.profile.change_from(&lease.profile) {
+        if !Arc::ptr_eq(&lease.profile, &self.profile)
+            && let Some(sql) = self.profile.change_from(&lease.profile)
+        {
+            lease.speaks();
             let out = self.to_server.buffer();
             Frontend::ask(&sql, out, &mut self.replies, &mut lease.prepared);
-            lease.dirty = true;
+        } else if !self.told.is(&lease.server.reported) {
+            // It is told of what the server has changed, or of what is otherwise
+            // on this connection.
+            let out = self.to_client.buffer();
+            self.told.write_changes(&lease.server.reported, out);
+            self.told = self.pool.facts.told(&lease.server.reported);
         }
         lease.profile = self.profile.clone();
+    }
+
+    /// What came in answer to questions of pgvalet's own is new to the client.
+    pub fn tell_changes(&mut self, before: &Arc<Told>) {
+        let Some(lease) = &self.lease else { return };
+        let reported = &lease.server.reported;
+        if !before.is(reported) {
+            before.write_changes(reported, self.to_client.buffer());
+        }
+        self.told = self.pool.facts.told(reported);
+    }
+
+    /// The client knows all that its server connection reports.
+    pub fn is_told(&mut self) -> Arc<Told> {
+        if let Some(lease) = &self.lease
+            && !self.told.is(&lease.server.reported)
+        {
+            self.told = self.pool.facts.told(&lease.server.reported);
+        }
+        self.told.clone()
     }
 
     /// What needs a server connection is answered with an error, and the
@@ -258,7 +287,7 @@ impl Relay {
                 Err(_) => return false,
             },
         };
-        let Some(lease) = self.pool.try_checkout() else {
+        let Some(lease) = self.pool.try_checkout(&self.handle.client) else {
             return false;
         };
         self.part = part;
@@ -282,7 +311,23 @@ impl Relay {
         self.part = None;
         self.front.listens.restored = Restored::No;
         self.front.lease_ends();
-        self.lease.take()
+        let mut lease = self.lease.take()?;
+        let now = lease.server.reported.digest();
+        if lease.seen != now {
+            let (profile, reported) = (&lease.profile, &lease.server.reported);
+            self.pool.facts.reports(profile, reported);
+            lease.seen = now;
+        }
+        if !self.told.is(&lease.server.reported) {
+            self.told = self.pool.facts.told(&lease.server.reported);
+        }
+        Some(lease)
+    }
+
+    /// The proof that the server connection owes nobody an answer.
+    fn quiet(&self) -> Option<Quiet> {
+        let certain = self.back.certainty != Certainty::Doubtful;
+        Quiet::by_accounts(!self.at_rest(), certain, self.back.status)
     }
 
     fn count(&mut self) {
@@ -311,6 +356,14 @@ impl Relay {
         if findings.restore {
             self.restore();
         }
+        if findings.altered {
+            self.pool.defaults_may_have_changed();
+        }
+        if findings.statement_lost
+            && let Some(lease) = &mut self.lease
+        {
+            lease.untidy = true;
+        }
         if self.mode == PoolMode::Session && !self.moves {
             return Ok(());
         }
@@ -333,9 +386,6 @@ impl Relay {
         {
             lease.profile = self.initial.clone();
         }
-        if !self.discarding && !findings.reported.is_empty() {
-            self.reported(findings.reported);
-        }
         Ok(())
     }
 
@@ -345,23 +395,6 @@ impl Relay {
         let name = self.pool.statements.server_name(0); // nobody else's
         let out = self.to_server.buffer();
         self.front.restoring(&self.initial, &name, out);
-    }
-
-    /// The client changed settings that the server reports: they are its own
-    /// from now on, wherever it goes.
-    fn reported(&mut self, reported: Vec<(Box<str>, Box<str>)>) {
-        let mut settings: Settings = self.profile.settings().clone();
-        for (name, value) in reported {
-            if backend::is_portable(&name) {
-                settings.insert(name.to_ascii_lowercase().into(), value);
-            } else {
-                self.ask = true;
-            }
-        }
-        if let Some(lease) = &mut self.lease {
-            lease.profile = self.pool.profiles.intern(settings.clone());
-        }
-        self.expect(settings);
     }
 
     /// What the client expects to be set from now on.
@@ -383,36 +416,60 @@ impl Relay {
     /// At rest with a lease: in transaction mode the connection goes back.
     fn over(&mut self) -> Result<(), Halt> {
         self.discarding = false;
-        if self.mode == PoolMode::Session {
+        let session = self.mode == PoolMode::Session;
+        if self.back.certainty == Certainty::Doubtful && (!session || self.moves) {
+            self.ask_fence();
+            return Ok(());
+        }
+        if session {
             self.over_in_session_mode();
             return Ok(());
         }
-        if self.back.doubtful
-            && let Some(lease) = &mut self.lease
-        {
-            let out = self.to_server.buffer();
-            Frontend::ask("", out, &mut self.replies, &mut lease.prepared);
-            return Ok(());
-        }
-        self.front.watch.local_sets = 0;
         self.ask |= std::mem::take(&mut self.front.watch.ask);
+        if self.back.certainty == Certainty::Fenced {
+            self.back.certainty = Certainty::Certain;
+            self.ask = true;
+            if let Some(lease) = &mut self.lease {
+                // Which statements there are is not known any more.
+                lease.prepared.clear();
+                lease.untidy = true;
+            }
+        }
+        if let Some(lease) = &self.lease {
+            // By whom that was changed is not known either.
+            self.ask |= !self.told.is(&lease.server.reported);
+        }
         if self.ask || self.pinned.is_some() {
             return Err(Halt::Settle);
         }
-        if let Some(lease) = self.end() {
-            lease.check_in();
+        let quiet = self.quiet();
+        if let Some(lease) = self.end()
+            && let Some(quiet) = quiet
+        {
+            lease.check_in(quiet);
         }
         Ok(())
+    }
+
+    /// Asks what shows that nothing else is owed. What the client says next waits.
+    fn ask_fence(&mut self) {
+        let Some(lease) = &mut self.lease else { return };
+        let fence = Fence::new();
+        message::query(self.to_server.buffer(), &fence.sql());
+        lease.prepared.unnamed = None; // a simple query drops it
+        self.replies.push(Reply::Fence(Box::new(Fencing {
+            fence,
+            begun: false,
+        })));
     }
 
     fn over_in_session_mode(&mut self) {
         if let Some(lease) = &mut self.lease {
             // Whatever it left there is cleaned when it leaves.
-            lease.dirty = true;
+            lease.speaks();
         }
         self.count();
         // What it holds is asked for when it moves.
-        self.front.watch.local_sets = 0;
         self.front.watch.ask = false;
         self.ask = false;
     }
@@ -423,20 +480,6 @@ impl Relay {
         self.retry = true;
     }
 
-    /// Shows the client what the server reports otherwise since it moved.
-    pub fn show_changes(&mut self, before: &upstream::Reported) {
-        let Some(lease) = &self.lease else { return };
-        for (name, value) in &lease.server.reported {
-            let own = self
-                .profile
-                .settings()
-                .contains_key(name.to_ascii_lowercase().as_str());
-            if !own && before.get(name) != Some(value) {
-                message::parameter_status(self.to_client.buffer(), name, value);
-            }
-        }
-    }
-
     /// A command ran that may have changed what stays there.
     pub fn must_ask(&self) -> bool {
         self.ask
@@ -445,11 +488,25 @@ impl Relay {
     /// The server has been asked; see [`Halt::Settle`].
     pub fn settled(&mut self) {
         self.ask = false;
+        if let Some(lease) = &self.lease {
+            let settings = self.profile.parse_settings(lease.defaults);
+            self.front.parsed_under(&settings);
+        }
     }
 
     /// The lease, and what the texts of the session's statements have shown.
     pub fn lease_and_watch(&mut self) -> Option<(&mut Lease, &Watch)> {
         Some((self.lease.as_mut()?, &self.front.watch))
+    }
+
+    /// Sets what the client expects, where that is not so on the connection that
+    /// it keeps: its own time limits, mostly, under which nothing of pgvalet's is
+    /// to run behind that.
+    pub fn catch_up(&mut self) {
+        if let Some(mut lease) = self.lease.take() {
+            self.bring_up_to_date(&mut lease);
+            self.lease = Some(lease);
+        }
     }
 
     /// Keeps the lease beyond the end of the transaction.

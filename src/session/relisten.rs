@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::pool::{Lease, for_each_channel};
-use crate::upstream::CleanError;
+use crate::upstream::QueryError;
 use crate::wire::message;
 
 /// Between two looks whether the mark has arrived.
@@ -22,16 +22,16 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Not to be dropped half-way: `old` would keep the mark's channel.
 ///
 /// # Errors
-/// [`CleanError`]: `old` listens as before, and what it has heard is with it.
+/// [`QueryError`]: `old` listens as before, and what it has heard is with it.
 pub(super) async fn relisten(
     old: &mut Lease,
     new: &mut Lease,
     channels: &BTreeSet<Box<str>>,
-) -> Result<Vec<Box<[u8]>>, CleanError> {
+) -> Result<Vec<Box<[u8]>>, QueryError> {
     let mark: Box<str> = format!("pgvalet_{}", uuid::Uuid::new_v4().simple()).into();
     let result = listen(old, new, channels, &mark).await;
     if result.is_err() {
-        let _ = old.server.ask(&format!("UNLISTEN \"{mark}\"")).await;
+        let _ = old.ask(&[&format!("UNLISTEN \"{mark}\"")]).await;
         old.server.heard.retain(|heard| !is_mark(heard, &mark));
     }
     result
@@ -42,15 +42,15 @@ async fn listen(
     new: &mut Lease,
     channels: &BTreeSet<Box<str>>,
     mark: &str,
-) -> Result<Vec<Box<[u8]>>, CleanError> {
-    old.server.ask(&format!("LISTEN \"{mark}\"")).await?;
+) -> Result<Vec<Box<[u8]>>, QueryError> {
+    old.ask(&[&format!("LISTEN \"{mark}\"")]).await?;
     let listen = for_each_channel("LISTEN", channels);
     let send = format!("{listen}LISTEN \"{mark}\"; NOTIFY \"{mark}\"");
-    new.server.ask(&send).await?;
-    new.server.ask(&format!("UNLISTEN \"{mark}\"")).await?;
+    new.ask(&[&send]).await?;
+    new.ask(&[&format!("UNLISTEN \"{mark}\"")]).await?;
     while !old.server.heard.iter().any(|heard| is_mark(heard, mark)) {
         sleep(LOOK).await;
-        old.server.ask("").await?;
+        old.ask(&[]).await?;
     }
     let before = std::mem::take(&mut old.server.heard);
     let behind = std::mem::take(&mut new.server.heard);

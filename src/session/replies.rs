@@ -9,12 +9,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::pool::Statement;
-use crate::wire::message::{CLOSE_COMPLETE, PARSE_COMPLETE};
+use crate::pool::{Evicted, Statement, Suspicion};
+use crate::upstream::Fence;
+use crate::wire::message::CLOSE_COMPLETE;
 
 pub(super) enum Reply {
     /// Answered by anything up to ReadyForQuery.
-    Query,
+    Query(Sets),
     Function,
     Sync,
     /// Parse of the client's. The change is undone if it fails.
@@ -23,51 +24,105 @@ pub(super) enum Reply {
     /// Parse of a name that the client uses already: fails, and the error's
     /// text has to name the client's name.
     ParseTaken(Box<Taken>),
-    /// Parse of a text that is too long to be kept: fails, and the error says
-    /// why.
-    ParseTooLong,
-    /// The same of a client that keeps too much already.
-    ParseTooMuch,
+    /// Refused for a limit of pgvalet's: fails, and the error says why.
+    Refused(&'static Refusal),
     /// Parse that the client need not know of: a statement of its own, on a
     /// server connection that had not met it yet.
-    HiddenParse(u64),
+    HiddenParse(Evicted),
     HiddenParseUnnamed,
-    Bind(Option<Arc<Statement>>),
-    Describe,
-    Execute,
+    /// Describe of what was parsed before it.
+    HiddenDescribe(Box<Describing>),
+    /// A statement of pgvalet's own, in the middle of a batch of the client's:
+    /// answered by Parse-, Bind- and CommandComplete.
+    HiddenStatement,
+    /// By the number of the copy; `None` where the server knows the name.
+    Bind(Option<u64>),
+    /// The same; 0 for a portal, and for what the server knows.
+    Describe(u64),
+    Execute(Sets),
     Close,
-    /// An eviction; without a number, of what is not there any more.
-    HiddenClose(Option<u64>),
+    /// An eviction; without a copy, of what is not there any more.
+    HiddenClose(Option<Evicted>),
     HiddenCloseUnnamed,
     /// Settings brought up to date: all of its answers are pgvalet's.
     HiddenQuery,
     /// What the client brought is set anew: the same, but that the
     /// ReadyForQuery is the client's.
     Restore,
+    /// A question whose answer shows that nothing else is owed. Whatever comes
+    /// before it is the client's.
+    Fence(Box<Fencing>),
     /// DEALLOCATE of a statement made by Parse. In a simple query, whose entry
     /// follows, the tag of a PREPARE comes before.
     Deallocate(Box<Deallocate>),
-    /// Answered here, when its turn comes: ParseComplete for a statement that
-    /// the server has already.
-    KnownParse(Box<Change>),
-    /// CloseComplete: the statement stays for others.
+    /// Answered here, when its turn comes. CloseComplete: the statement stays
+    /// for others.
     KnownClose(Box<Change>),
     /// The end of the client's COPY data; it has no answer of its own.
     CopyEnd,
 }
 
+/// What a command tag `SET` in the answer means for the session.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sets {
+    /// Each SET of the text ends with its transaction.
+    Locally,
+    /// At least one may outlast it, for all that is known.
+    #[default]
+    Maybe,
+}
+
+impl Sets {
+    pub fn of(suspicion: Option<&Suspicion>) -> Self {
+        match suspicion {
+            Some(suspicion) if suspicion.local_set => Self::Locally,
+            _ => Self::Maybe,
+        }
+    }
+}
+
+/// A limit of pgvalet's that a message has met.
+pub(super) struct Refusal {
+    pub text: &'static str,
+    pub hint: &'static str,
+}
+
+pub(super) struct Describing {
+    /// The client's name for the statement.
+    pub name: Box<[u8]>,
+    pub statement: Arc<Statement>,
+    /// That of the copy.
+    pub number: u64,
+    /// ParameterDescription's body.
+    pub parameters: Option<Box<[u8]>>,
+}
+
+pub(super) struct Fencing {
+    pub fence: Fence,
+    /// The answer has begun.
+    pub begun: bool,
+}
+
 /// A client's statement name that got another meaning.
 pub(super) struct Change {
     pub name: Box<[u8]>,
-    pub before: Option<Arc<Statement>>,
+    pub before: Option<Named>,
     /// `None` where it was closed.
-    pub after: Option<Arc<Statement>>,
+    pub after: Option<Named>,
+}
+
+/// What a client's statement name stands for.
+#[derive(Clone)]
+pub(super) struct Named {
+    pub statement: Arc<Statement>,
+    /// The client parsed it then: no copy with a lower number will do.
+    pub since: u64,
 }
 
 pub(super) struct Deallocate {
     pub change: Change,
-    /// What is given up on the server.
-    pub stand_in: Arc<Statement>,
+    /// The number of what is given up on the server.
+    pub stand_in: u64,
     pub simple: bool,
 }
 
@@ -76,10 +131,11 @@ pub(super) struct Taken {
     pub server_name: String,
 }
 
-/// Answers that may be awaited before the client is no longer listened to. Far
-/// more than a server holds back until Sync (a buffer of 8 KiB), for which the
-/// client would wait as well.
-const ROOM: usize = 1 << 16;
+/// Answers that may be awaited before the client is no longer listened to. More
+/// than a server holds back until Sync (a buffer of 8 KiB, of which the shortest
+/// message takes five bytes), for which the client would wait as well; and few
+/// enough to be walked over for each of them.
+const ROOM: usize = 4096;
 
 #[derive(Default)]
 pub(super) struct Replies {
@@ -90,6 +146,8 @@ pub(super) struct Replies {
     /// Sync messages that it passes over, unless the COPY fails before it has
     /// read them.
     ignored: usize,
+    /// One of them was a message that pgvalet has written anew.
+    lost: bool,
     /// Batches in the queue that have their end there too.
     batches: usize,
     /// Entries of those batches that change what is prepared.
@@ -113,9 +171,8 @@ enum Kind {
 impl Reply {
     fn kind(&self) -> Kind {
         match self {
-            Self::Sync | Self::Query | Self::Function => Kind::End,
+            Self::Sync | Self::Query(_) | Self::Function => Kind::End,
             Self::Parse(_)
-            | Self::KnownParse(_)
             | Self::KnownClose(_)
             | Self::Deallocate(_)
             | Self::HiddenParse(_)
@@ -133,41 +190,41 @@ impl Reply {
     fn ends_at_ready(&self) -> bool {
         matches!(
             self,
-            Self::Query | Self::Function | Self::Sync | Self::HiddenQuery | Self::Restore
+            Self::Query(_) | Self::Function | Self::Sync | Self::HiddenQuery | Self::Restore
         )
     }
 
     /// Whether pgvalet has to do something at just this answer.
     fn is_placed(&self) -> bool {
-        match self {
-            Self::Query | Self::Function | Self::Sync | Self::CopyEnd => false,
-            Self::ParseUnnamed | Self::Bind(_) | Self::Describe | Self::Execute | Self::Close => {
-                false
-            }
-            Self::Parse(_)
-            | Self::ParseTaken(_)
-            | Self::ParseTooLong
-            | Self::ParseTooMuch
-            | Self::HiddenParse(_)
-            | Self::HiddenParseUnnamed
-            | Self::HiddenClose(_)
-            | Self::HiddenCloseUnnamed
-            | Self::HiddenQuery
-            | Self::Restore
-            | Self::Deallocate(_)
-            | Self::KnownParse(_)
-            | Self::KnownClose(_) => true,
-        }
+        !matches!(
+            self,
+            Self::Query(_)
+                | Self::Function
+                | Self::Sync
+                | Self::CopyEnd
+                | Self::ParseUnnamed
+                | Self::Bind(_)
+                | Self::Describe(_)
+                | Self::Execute(_)
+                | Self::Close
+        )
     }
 }
 
 impl Replies {
     pub fn push(&mut self, reply: Reply) {
         match reply {
-            Reply::Sync if self.copying_in => {
+            // While it takes COPY data the server passes over Sync, and a
+            // message of another kind makes the COPY fail; but it may have
+            // failed already, and then all of them are answered.
+            Reply::CopyEnd => {}
+            _ if self.copying_in => {
                 self.ignored += 1;
                 return;
             }
+            _ => {}
+        }
+        match reply {
             // Of a COPY that has failed: the server ignores it as well.
             Reply::CopyEnd if self.queue.is_empty() => return,
             Reply::CopyEnd => self.copying_in = false,
@@ -219,15 +276,20 @@ impl Replies {
         self.unnamed > 0
     }
 
-    /// A statement is gone, so that nothing is left for its eviction.
+    /// A copy is gone, so that nothing is left for its eviction.
     pub fn forget_eviction(&mut self, gone: u64) {
         for reply in &mut self.queue {
-            if let Reply::HiddenClose(id) = reply
-                && *id == Some(gone)
+            if let Reply::HiddenClose(of) = reply
+                && of.is_some_and(|evicted| evicted.number == gone)
             {
-                *id = None;
+                *of = None;
             }
         }
+    }
+
+    /// Whether something in the queue depends on which statements there are.
+    pub fn has_changes(&self) -> bool {
+        self.changes + self.open_changes > 0
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Reply> {
@@ -240,6 +302,23 @@ impl Replies {
             self.queue.front(),
             Some(Reply::HiddenQuery | Reply::Restore)
         )
+    }
+
+    /// Until a fence is answered, nothing else is asked.
+    pub fn is_fencing(&self) -> bool {
+        matches!(self.queue.front(), Some(Reply::Fence(_)))
+    }
+
+    /// The fence whose answer is awaited.
+    pub fn fencing(&mut self) -> Option<&mut Fencing> {
+        match self.queue.front_mut() {
+            Some(Reply::Fence(fencing)) => Some(fencing),
+            _ => None,
+        }
+    }
+
+    pub fn front_mut(&mut self) -> Option<&mut Reply> {
+        self.queue.front_mut()
     }
 
     pub fn front(&self) -> Option<&Reply> {
@@ -277,39 +356,40 @@ impl Replies {
 
     /// Writes the answers whose turn has come and that are given here.
     pub fn answer_known(&mut self, out: &mut Vec<u8>) {
-        loop {
-            match self.queue.front() {
-                Some(Reply::KnownParse(_)) => out.extend(PARSE_COMPLETE),
-                Some(Reply::KnownClose(_)) => out.extend(CLOSE_COMPLETE),
-                _ => return,
-            }
+        while self.front_is_known() {
+            out.extend(CLOSE_COMPLETE);
             self.pop();
         }
     }
 
     pub fn front_is_known(&self) -> bool {
-        matches!(
-            self.queue.front(),
-            Some(Reply::KnownParse(_) | Reply::KnownClose(_))
-        )
+        matches!(self.queue.front(), Some(Reply::KnownClose(_)))
     }
 
     /// CopyInResponse: from now to the end of the data the server passes over
     /// Sync, and so do the ones that were sent behind the COPY already. Whether
     /// the batch is now without an end.
+    ///
+    /// A message of another kind makes the COPY fail, and has no other answer
+    /// than that; what stands behind it is answered again.
     pub fn copy_in(&mut self) -> bool {
-        let ended = self.queue.iter().position(|r| matches!(r, Reply::CopyEnd));
-        let mut at = 0;
-        let end = ended.unwrap_or(self.queue.len());
-        let (batches, ignored) = (&mut self.batches, &mut self.ignored);
-        self.queue.retain(|reply| {
-            let drop = at < end && matches!(reply, Reply::Sync);
-            *batches -= usize::from(drop);
-            *ignored += usize::from(drop);
-            at += 1;
-            !drop
-        });
-        self.copying_in = ended.is_none();
+        let behind = |r: &Reply| !matches!(r, Reply::Sync);
+        let other = self.queue.iter().skip(1).position(behind);
+        let end = match other.map(|at| at + 1) {
+            Some(at) if matches!(self.queue[at], Reply::CopyEnd) => at,
+            Some(at) => at + 1,
+            None => self.queue.len(),
+        };
+        self.copying_in = end == self.queue.len();
+        let rest = self.queue.split_off(end.max(1).min(self.queue.len()));
+        while self.queue.len() > 1 {
+            if let Some(reply) = self.queue.pop_back() {
+                self.lost |= reply.is_placed();
+                self.gone(&reply);
+                self.ignored += 1;
+            }
+        }
+        self.queue.extend(rest);
         self.batches == 0
     }
 
@@ -319,10 +399,14 @@ impl Replies {
     }
 
     /// To be asked before [`fail`](Self::fail): how much is known of what
-    /// follows the error.
+    /// follows the error. What was sent while a COPY took data, and counted as
+    /// passed over, may yet be answered.
     pub fn aftermath(&mut self) -> Aftermath {
         if std::mem::take(&mut self.ignored) == 0 {
             return Aftermath::Known;
+        }
+        if std::mem::take(&mut self.lost) {
+            return Aftermath::Lost;
         }
         // The first one is the COPY. What the client sent behind it is answered
         // as it is, whoever counts; what pgvalet put in, or answers itself, has

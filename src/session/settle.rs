@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 
 use super::frontend::Watch;
 use crate::pool::{Lease, Settings, literal, makes_temporary};
-use crate::upstream::CleanError;
+use crate::upstream::{LIMITS, QueryError, Rows};
 
 /// What a client left on its server connection.
 pub(super) struct Left {
     /// Settings made at session level.
     pub settings: Settings,
+    /// Time limits among them, which are not in force any more.
+    pub limits: Settings,
     /// Channels it listens on.
     pub channels: BTreeSet<Box<str>>,
     /// State that cannot move to another connection by itself: what kinds of
@@ -19,32 +21,99 @@ pub(super) struct Left {
     pub pins: Vec<&'static str>,
     /// Statements prepared by PREPARE, as they were written.
     pub prepares: Vec<String>,
+    /// How many statements there are that were prepared by Parse.
+    pub copies: usize,
 }
 
 impl Left {
+    /// All that the client has set.
+    pub fn all_settings(&self) -> Settings {
+        let mut all = self.settings.clone();
+        all.extend(self.limits.iter().map(|(n, v)| (n.clone(), v.clone())));
+        all
+    }
+
     pub fn pin(&self) -> Option<&'static str> {
         self.pins.first().copied()
     }
 }
 
-/// Columns: kind, name, value.
+/// Columns: kind, name, value. The time limits are asked for by themselves.
 const QUESTION: &str = "\
-SELECT 'setting', name, setting FROM pg_catalog.pg_settings WHERE source = 'session' \
+SELECT 'setting', s.name, s.setting FROM pg_catalog.pg_settings s \
+WHERE s.source OPERATOR(pg_catalog.=) 'session' \
 UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
-UNION ALL SELECT 'user', '', session_user::text \
+UNION ALL SELECT 'user', '', SESSION_USER::pg_catalog.text \
 UNION ALL SELECT 'listen', '', c FROM pg_catalog.pg_listening_channels() c \
 UNION ALL SELECT 'cursor', '', name FROM pg_catalog.pg_cursors WHERE is_holdable \
 UNION ALL SELECT 'prepare', '', statement FROM pg_catalog.pg_prepared_statements WHERE from_sql \
+UNION ALL SELECT 'copies', '', pg_catalog.count(*)::pg_catalog.text \
+FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql \
 UNION ALL (SELECT 'temp', '', '' FROM pg_catalog.pg_depend \
-WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
-AND refobjid = pg_catalog.pg_my_temp_schema() LIMIT 1) \
+WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid \
+AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() LIMIT 1) \
 UNION ALL (SELECT 'advisory', '', '' FROM pg_catalog.pg_locks \
-WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() LIMIT 1)";
+WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
+AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() LIMIT 1)";
 
-/// Asks what there is. Settings of custom classes are not in pg_settings and
-/// have to be asked for by name: those in the texts of the session, and those
-/// of the profile that was set on the connection.
-pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanError> {
+/// A client may have set time limits of a millisecond, which meet now and then
+/// what takes less: that is tried again.
+const ATTEMPTS: usize = 10;
+
+/// Asks what there is, and resets the time limits: they are the client's, and
+/// neither what pgvalet asks nor whoever comes next is to end by them.
+pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, QueryError> {
+    let mut attempt = 1;
+    loop {
+        match ask_once(lease, watch).await {
+            // query_canceled, lock_not_available
+            Err(QueryError::Refused(fields))
+                if attempt < ATTEMPTS && matches!(&*fields.sqlstate, "57014" | "55P03") =>
+            {
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn ask_once(lease: &mut Lease, watch: &Watch) -> Result<Left, QueryError> {
+    let names = lease.server.limits();
+    let each = |verb: &str| {
+        let all: Vec<String> = names.iter().map(|name| format!("{verb} {name}")).collect();
+        all.join("; ")
+    };
+    let (now, no_limits) = (each("SHOW"), lease.server.no_limits());
+    let (question, other) = question(lease, watch);
+    // What is in force without the client's.
+    let without = format!("{}; {now}", each("RESET"));
+    let mut rows = lease.ask(&[&now, &no_limits, &question, &without]).await?;
+    let (Some(without), Some(mut found), Some(_), Some(now)) =
+        (rows.pop(), rows.pop(), rows.pop(), rows.pop())
+    else {
+        return Err(QueryError::Protocol);
+    };
+    if other {
+        for text in found.iter_mut().flat_map(|row| row.iter_mut().skip(1)) {
+            *text = unhex(text).ok_or(QueryError::Protocol)?;
+        }
+    }
+    let mut left = read(lease, watch, found);
+    for ((name, now), without) in names.iter().zip(&now).zip(&without) {
+        if now != without
+            && let [now] = now.as_slice()
+        {
+            left.limits.insert((*name).into(), now.as_str().into());
+        }
+    }
+    Ok(left)
+}
+
+/// The question, and whether its answer is in another encoding. Settings of
+/// custom classes are not in pg_settings and have to be asked for by name:
+/// those in the texts of the session, and those of the profile that was set on
+/// the connection.
+fn question(lease: &Lease, watch: &Watch) -> (String, bool) {
     let mut question = QUESTION.to_owned();
     let mut custom = watch.custom.clone();
     let known = lease
@@ -67,25 +136,25 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
         question =
             format!("SELECT kind, {name}, {value} FROM ({question}) AS q (kind, name, value)");
     }
-    lease.prepared.unnamed = None; // a simple query drops it
-    let mut rows = lease.server.ask(&question).await?;
-    if other {
-        for text in rows.iter_mut().flat_map(|row| row.iter_mut().skip(1)) {
-            *text = unhex(text).ok_or(CleanError::Protocol)?;
-        }
-    }
+    (question, other)
+}
+
+fn read(lease: &Lease, watch: &Watch, rows: Rows) -> Left {
     let user = lease.generation.credential.username.clone();
     let mut left = Left {
         settings: Settings::new(),
         channels: BTreeSet::new(),
+        limits: Settings::new(),
         pins: Vec::from_iter(watch.hidden_setting.then_some("set_config")),
         prepares: Vec::new(),
+        copies: 0,
     };
     for row in rows {
         let [kind, name, value] = row.as_slice() else {
             continue;
         };
         let pin = match kind.as_str() {
+            "setting" if LIMITS.contains(&name.as_str()) => None,
             "setting" => {
                 left.settings
                     .insert(name.to_ascii_lowercase().into(), value.as_str().into());
@@ -109,19 +178,23 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, CleanE
                 left.prepares.push(value.clone());
                 Some("prepare")
             }
+            "copies" => {
+                left.copies = value.parse().unwrap_or(usize::MAX);
+                None
+            }
             "temp" => Some("temp"),
             "advisory" => Some("advisory"),
             _ => None,
         };
         left.pins.extend(pin);
     }
-    Ok(left)
+    left
 }
 
 /// Whether answers come in another encoding than UTF-8, the client's. (Nothing is
 /// converted to or from SQL_ASCII, which is none.)
 fn answers_otherwise(lease: &Lease) -> bool {
-    let encoding = |name| lease.server.reported.get(name).map_or("UTF8", |e| &**e);
+    let encoding = |name| lease.server.reported.get(name).unwrap_or("UTF8");
     let (client, server) = (encoding("client_encoding"), encoding("server_encoding"));
     !matches!(client, "UTF8" | "SQL_ASCII") && server != "SQL_ASCII"
 }

@@ -1,11 +1,12 @@
 //! From the start-up packet to the first ReadyForQuery that a client sees.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::pool::{CheckoutError, DedicatedError, Lease, Pool, Profile, Settings};
-use crate::upstream::{CleanError, ConnectError};
+use crate::pool::{CheckoutError, DedicatedError, Lease, Pool, Profile, Settings, Told};
+use crate::upstream::{ConnectError, QueryError};
 use crate::wire::startup::{Replication, Startup};
 use crate::wire::{ClientError, message};
 
@@ -147,47 +148,54 @@ fn options(text: &str) -> Result<Vec<(String, String)>, ClientError> {
     Ok(settings)
 }
 
-/// What the server reports once the client's settings are in force, as messages. Known
-/// from an earlier client with the same ones, or learnt on a connection now.
-pub(super) async fn reported(
+/// How long a client that brings values which no server has seen yet waits for a
+/// connection that could say how it calls them.
+const LEARN: Duration = Duration::from_millis(100);
+
+/// What a client is told at its login: what server connections report, and its
+/// own settings in the server's words. Where those are not known and no
+/// connection is free to ask, in its own words; it is told better on its first
+/// lease.
+pub(super) async fn told(
     pool: &Arc<Pool>,
     profile: &Arc<Profile>,
-) -> Result<Arc<[u8]>, Failed> {
-    if let Some(reported) = pool.profiles.reported(profile) {
-        return Ok(reported);
-    }
-    let mut lease = pool.checkout().await.map_err(|e| checkout_error(pool, e))?;
-    if let Some(sql) = profile.change_from(&lease.profile) {
-        let mut query = Vec::new();
-        message::query(&mut query, &sql);
-        lease.dirty = true;
-        lease.prepared.unnamed = None; // a simple query drops it
-        let limit = pool.database.connect_timeout;
-        match timeout(limit, lease.server.run(&query, 1)).await {
-            Ok(Ok(_)) => lease.dirty = false,
-            Ok(Err(CleanError::Refused(fields))) => {
-                // The batch is one transaction: nothing of it was set.
-                lease.dirty = false;
-                return Err(Failed::Parameter(fields));
-            }
-            Ok(Err(_)) | Err(_) => return Err(ClientError::UpstreamLost.into()),
+    client: &Arc<str>,
+) -> Result<Arc<Told>, Failed> {
+    let lease = match pool.facts.greeting(profile) {
+        Some((told, true)) => return Ok(told),
+        Some((told, false)) => match timeout(LEARN, pool.checkout(Some(client))).await {
+            Ok(Ok(lease)) => lease,
+            _ => return Ok(told),
+        },
+        None => {
+            let lease = pool.checkout(Some(client)).await;
+            lease.map_err(|e| checkout_error(pool, e))?
         }
-        lease.profile = profile.clone();
+    };
+    learn(pool, profile, lease).await?;
+    match pool.facts.greeting(profile) {
+        Some((told, _)) => Ok(told),
+        None => Err(ClientError::UpstreamLost.into()),
     }
-    let reported = told(&lease.server.reported);
-    if lease.is_current() {
-        pool.profiles.remember(profile, reported.clone());
-    }
-    Ok(reported)
 }
 
-/// The ParameterStatus messages that say so.
-pub(super) fn told(reported: &Settings) -> Arc<[u8]> {
-    let mut out = Vec::new();
-    for (name, value) in reported {
-        message::parameter_status(&mut out, name, value);
+/// Sets what the client brings, but for its time limits, under which nothing else
+/// could be asked.
+async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), Failed> {
+    let set = pool.profiles.intern(profile.without_limits());
+    if let Some(sql) = set.change_from(&lease.profile) {
+        let limit = pool.database.connect_timeout;
+        match timeout(limit, lease.ask(&[&sql])).await {
+            Ok(Ok(_)) => {}
+            // The query is one transaction: nothing of it was set.
+            Ok(Err(QueryError::Refused(fields))) => return Err(Failed::Parameter(fields)),
+            Ok(Err(_)) | Err(_) => return Err(ClientError::UpstreamLost.into()),
+        }
+        lease.profile = set;
     }
-    out.into()
+    let settings = profile.settings();
+    pool.facts.accepted(settings, &lease.server.reported);
+    Ok(())
 }
 
 /// Logs in for a client that replicates: its own connection, its own start-up
@@ -267,11 +275,9 @@ mod tests {
             .store(true, std::sync::atomic::Ordering::Relaxed);
         let settings = settings(&with(&[("timezone", "UTC")])).unwrap();
         let profile = s.pool.profiles.intern(settings);
-        let answer = timeout(
-            std::time::Duration::from_secs(10),
-            reported(&s.pool, &profile),
-        );
-        let failed = answer.await.expect("an end").expect_err("no answer");
+        let client = Arc::from("c");
+        let answer = timeout(Duration::from_secs(10), told(&s.pool, &profile, &client));
+        let failed = answer.await.expect("an end").err().expect("no answer");
         assert_eq!(failed.sqlstate(), "08006");
     }
 

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::login::Login;
 use super::role;
-use super::{ConnectError, KeyCache, Server, Target};
+use super::{ConnectError, KeyCache, Quiet, Server, Target};
 use crate::config::SessionAttrs;
 use crate::net::{Socket, Stream};
 use crate::secret::Credential;
@@ -31,7 +31,8 @@ pub async fn connect(
     cache: &KeyCache,
     limit: Duration,
 ) -> Result<Server, ConnectError> {
-    connect_with(target, credential, cache, limit, &[], &mut Vec::new()).await
+    let connected = connect_with(target, credential, cache, limit, &[], &mut Vec::new()).await;
+    connected.map(|(server, _)| server)
 }
 
 /// The same, with more start-up parameters; `user` and `database` are not
@@ -46,7 +47,7 @@ pub async fn connect_with(
     limit: Duration,
     parameters: &[(String, String)],
     abandoned: &mut Vec<Abandoned>,
-) -> Result<Server, ConnectError> {
+) -> Result<(Server, Quiet), ConnectError> {
     let this = std::slice::from_ref(target);
     let places = if target.places.is_empty() {
         this
@@ -63,7 +64,7 @@ pub async fn connect_with(
             };
             let run = attempt.run(credential, cache, parameters, wanted);
             let error = match timeout(limit, run).await {
-                Ok(Ok(server)) => return Ok(server),
+                Ok(Ok(server)) => return Ok((server, Quiet::after_login())),
                 Ok(Err(error)) => error,
                 Err(_) => ConnectError::Timeout {
                     address: place.to_string(),

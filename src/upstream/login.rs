@@ -1,6 +1,5 @@
 //! One login, from the start-up packet to the first ReadyForQuery.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::auth::authenticate;
-use super::{Backend, BackendPid, ConnectError, KeyCache, Server, Target};
+use super::{Backend, BackendPid, ConnectError, KeyCache, Reported, Server, Target};
 use crate::net::Stream;
 use crate::secret::Credential;
 use crate::wire::message::{self, ErrorFields};
@@ -23,9 +22,6 @@ const MAX_LOGIN_MESSAGE: usize = 1 << 16;
 
 /// A server that refused a login closes the connection at once.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// The values of ParameterStatus.
-pub type Reported = BTreeMap<Box<str>, Box<str>>;
 
 /// A connection whose login is under way.
 pub(super) struct Login {
@@ -222,7 +218,7 @@ impl Login {
     async fn finish(&mut self, mechanism: &'static str) -> Result<Welcome, ConnectError> {
         let mut welcome = Welcome {
             mechanism,
-            reported: BTreeMap::new(),
+            reported: Reported::default(),
             pid: BackendPid(0),
             key: Box::default(),
         };
@@ -232,7 +228,7 @@ impl Login {
             match frame.tag {
                 b'S' => {
                     if let Some((name, value)) = message::read_parameter_status(message) {
-                        welcome.reported.insert(name.into(), value.into());
+                        welcome.reported.set(name, value);
                     }
                 }
                 b'K' => match login::read_backend_key_data(message) {

@@ -22,12 +22,17 @@ pub(super) async fn suits(server: &mut Server, wanted: SessionAttrs) -> bool {
     if wanted == SessionAttrs::Any {
         return true;
     }
-    let on = |name: &str| server.reported.get(name).map(|v| &**v == "on");
+    let on = |name: &str| server.reported.get(name).map(|v| v == "on");
     let (standby, read_only) = match (on("in_hot_standby"), on("default_transaction_read_only")) {
         (Some(standby), Some(read_only)) => (standby, read_only),
-        _ => match server.ask(QUESTION).await.as_deref() {
-            Ok([row]) if row.len() == 2 => (row[0] == "t", row[1] == "on"),
-            _ => return false,
+        _ => match server.exchange(&[QUESTION]).await {
+            Ok(answers) => match &answers.rows[..] {
+                [rows] if rows.len() == 1 && rows[0].len() == 2 => {
+                    (rows[0][0] == "t", rows[0][1] == "on")
+                }
+                _ => return false,
+            },
+            Err(_) => return false,
         },
     };
     match wanted {

@@ -1,6 +1,5 @@
 //! An established, logged-in server connection.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::Target;
+use super::{Reported, Target};
 use crate::net::Stream;
 use crate::wire::message;
 
@@ -87,7 +86,7 @@ pub struct Server {
     pub stream: Stream,
     pub backend: Arc<Backend>,
     /// The values of ParameterStatus, as last reported.
-    pub reported: BTreeMap<Box<str>, Box<str>>,
+    pub reported: Reported,
     /// NotificationResponses that came while pgvalet asked something.
     pub heard: Vec<Box<[u8]>>,
     /// Whether it said at the login that it is a standby; `None` before
@@ -98,17 +97,12 @@ pub struct Server {
     pub mechanism: &'static str,
 }
 
-/// A message in answer to a question of pgvalet's is no larger: the value of a
-/// setting may be long (a `search_path`, what an application keeps in one of
-/// its own), but not without bound.
-const MAX_ANSWER: usize = 16 << 20;
-
 /// How long a closing server may take to go away before it is forgotten.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What ParameterStatus says about being a standby.
-pub(super) fn standby(reported: &BTreeMap<Box<str>, Box<str>>) -> Option<bool> {
-    reported.get("in_hot_standby").map(|v| &**v == "on")
+pub(super) fn standby(reported: &Reported) -> Option<bool> {
+    reported.get("in_hot_standby").map(|v| v == "on")
 }
 
 impl Server {
@@ -133,123 +127,28 @@ impl Server {
         // An error means that it is gone already.
         let _ = timeout(CLOSE_TIMEOUT, gone).await;
     }
-
-    /// Brings a connection that is at ReadyForQuery back to the state of a
-    /// fresh login. `in_transaction`: end the transaction first, because
-    /// DISCARD ALL refuses to run inside one.
-    pub async fn clean(&mut self, in_transaction: bool) -> Result<(), CleanError> {
-        let mut out = Vec::new();
-        let mut expected = 1;
-        if in_transaction {
-            message::query(&mut out, "ROLLBACK");
-            expected += 1;
-        }
-        message::query(&mut out, "DISCARD ALL");
-        let cleaned = self.run(&out, expected).await.map(|_| ());
-        self.heard = Vec::new(); // whom they were for has gone
-        cleaned
-    }
-
-    /// One query of pgvalet's own; its rows as text.
-    pub async fn ask(&mut self, sql: &str) -> Result<Vec<Vec<String>>, CleanError> {
-        let mut out = Vec::new();
-        message::query(&mut out, sql);
-        self.run(&out, 1).await
-    }
-
-    /// Sends queries of pgvalet's own and waits for `expected` ReadyForQuery,
-    /// all of them idle and none of them after an error.
-    pub async fn run(
-        &mut self,
-        queries: &[u8],
-        expected: usize,
-    ) -> Result<Vec<Vec<String>>, CleanError> {
-        let mut rows = Vec::new();
-        self.stream.write_all(queries).await?;
-        self.stream.flush().await?;
-        let mut buffer = Vec::with_capacity(1024);
-        let mut ready = 0;
-        let mut failed = None;
-        // Behind the last answer there may be what the server says at any time,
-        // and that is read to its end. Anything else would be taken for the
-        // answer to a client's question.
-        while ready < expected || !buffer.is_empty() {
-            let mut chunk = [0; 1024];
-            let n = self.stream.read(&mut chunk).await?;
-            if n == 0 {
-                return Err(CleanError::Closed);
-            }
-            buffer.extend_from_slice(&chunk[..n]);
-            let mut at = 0;
-            while let Some(frame) =
-                crate::wire::Frame::read(&buffer[at..]).map_err(|_| CleanError::Protocol)?
-            {
-                let at_any_time = matches!(frame.tag, b'A' | b'N' | b'S');
-                if frame.len > MAX_ANSWER || (ready == expected && !at_any_time) {
-                    return Err(CleanError::Protocol);
-                }
-                let Some(bytes) = buffer.get(at..at + frame.len) else {
-                    break;
-                };
-                match frame.tag {
-                    // Nobody has asked for anything else.
-                    tag if ready == expected && !b"ANS".contains(&tag) => {
-                        return Err(CleanError::Protocol);
-                    }
-                    b'Z' => {
-                        ready += 1;
-                        if ready == expected && bytes.get(5) != Some(&b'I') {
-                            return Err(CleanError::Protocol);
-                        }
-                    }
-                    b'S' => {
-                        if let Some((name, value)) = message::read_parameter_status(bytes) {
-                            self.reported.insert(name.into(), value.into());
-                        }
-                    }
-                    b'A' => self.heard.push(bytes.into()),
-                    b'D' => rows.push(message::read_row(bytes)),
-                    b'E' => failed = Some(message::ErrorFields::read(bytes)),
-                    _ => {}
-                }
-                at += frame.len;
-            }
-            buffer.drain(..at);
-        }
-        match failed {
-            None => Ok(rows),
-            Some(fields) => Err(CleanError::Refused(fields)),
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum CleanError {
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("the server closed the connection")]
-    Closed,
-    #[error("the server broke the protocol")]
-    Protocol,
-    #[error("{}: {}", .0.sqlstate, .0.message)]
-    Refused(message::ErrorFields),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::QueryError;
     use crate::net::Socket;
     use crate::upstream::tests::target;
     use tokio::net::{TcpListener, TcpStream};
 
     /// A connection to a server that answers one query with these bytes.
-    async fn answering(answer: Vec<u8>) -> Server {
+    async fn answering(
+        answer: Vec<u8>,
+        fence: impl Fn(&[u8]) -> Vec<u8> + Send + 'static,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             let (mut socket, _) = listener.accept().await.unwrap();
-            let mut question = [0; 64];
-            assert!(socket.read(&mut question).await.unwrap() > 0);
+            let mut question = vec![0; 4096];
+            let n = socket.read(&mut question).await.unwrap();
+            let answer = [answer, fence(&question[..n])].concat();
             socket.write_all(&answer).await.unwrap();
             // Kept open: an end of the stream must not stand in for an answer.
             std::future::pending::<()>().await;
@@ -264,7 +163,7 @@ mod tests {
                 Arc::new(target),
                 None,
             )),
-            reported: BTreeMap::new(),
+            reported: Reported::default(),
             heard: Vec::new(),
             was_standby: None,
             opened_at: Instant::now(),
@@ -272,13 +171,16 @@ mod tests {
         }
     }
 
-    fn row(value: &str) -> Vec<u8> {
-        let mut out = vec![b'D'];
-        out.extend((value.len() as u32 + 10).to_be_bytes());
-        out.extend(1u16.to_be_bytes());
-        out.extend((value.len() as u32).to_be_bytes());
-        out.extend(value.as_bytes());
+    fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+        let mut out = vec![tag];
+        out.extend((body.len() as u32 + 4).to_be_bytes());
+        out.extend(body);
         out
+    }
+
+    fn row(value: &str) -> Vec<u8> {
+        let length = (value.len() as u32).to_be_bytes();
+        message(b'D', &[&1u16.to_be_bytes()[..], &length, value.as_bytes()].concat())
     }
 
     fn ready(mut before: Vec<u8>) -> Vec<u8> {
@@ -286,36 +188,69 @@ mod tests {
         before
     }
 
+    /// The answer to the fence that a question ends with.
+    fn fence(question: &[u8]) -> Vec<u8> {
+        let text = String::from_utf8_lossy(question).into_owned();
+        let (_, name) = text.rsplit_once("AS ").expect("a fence");
+        let name = name.trim_end_matches('\0');
+        let described = [&1u16.to_be_bytes()[..], name.as_bytes(), b"\0", &[0; 18]].concat();
+        let mut out = message(b'C', b"SET\0");
+        out.extend(message(b'T', &described));
+        out.extend(row("1"));
+        out.extend(message(b'C', b"SELECT 1\0"));
+        ready(out)
+    }
+
     #[tokio::test]
     async fn a_long_value_is_read() {
         let value = "x".repeat(1 << 20);
-        let mut server = answering(ready(row(&value))).await;
-        assert_eq!(server.ask("SELECT").await.unwrap(), [[value]]);
+        let mut server = answering(ready(row(&value)), fence).await;
+        let answers = server.exchange(&["SELECT"]).await.unwrap();
+        assert_eq!(answers.rows, [[[value]]]);
     }
 
     #[tokio::test]
     async fn notifications_are_kept_for_the_client() {
         let notification = *b"A\0\0\0\x0c\0\0\0\x01c\0p\0";
         let before = notification.repeat(50);
-        let mut answer = ready(before.clone());
-        answer.extend(notification.repeat(200)); // more than one read brings
-        let mut server = answering(answer).await;
-        server.ask("SELECT").await.unwrap();
+        let many = notification.repeat(200); // more than one read brings
+        let mut server = answering(ready(before.clone()), move |question| {
+            [fence(question), many.clone()].concat()
+        })
+        .await;
+        let _ = server.exchange(&["SELECT"]).await.unwrap();
         let heard = server.heard.concat();
         assert!(heard.starts_with(&before));
         assert_eq!(heard.len() % notification.len(), 0);
     }
 
+    /// Each of these would be taken for the answer to somebody else's question.
     #[tokio::test]
-    async fn what_follows_the_last_answer_breaks_the_connection() {
+    async fn whatever_else_is_owed_breaks_the_connection() {
         let mut refusal = Vec::new();
         message::error_response(&mut refusal, "ERROR", "42601", "no", None);
-        for first in [Vec::new(), refusal] {
-            let mut answer = ready(first);
-            answer.extend(row("for somebody else"));
-            let mut server = answering(answer).await;
-            let end = server.ask("SELECT").await;
-            assert!(matches!(end, Err(CleanError::Protocol)), "{end:?}");
+        let stale = || [row("somebody else's"), ready(message(b'C', b"SELECT 1\0"))].concat();
+        let cases: [(Vec<u8>, fn(&[u8]) -> Vec<u8>); 5] = [
+            (ready(Vec::new()), |q| [fence(q), row("behind")].concat()),
+            (ready(refusal), |q| [fence(q), ready(Vec::new())].concat()),
+            ([stale(), ready(Vec::new())].concat(), fence),
+            ([ready(Vec::new()), stale()].concat(), fence),
+            // An answer without the value that was asked for.
+            (ready(Vec::new()), |_| ready(message(b'C', b"SELECT 1\0"))),
+        ];
+        for (before, behind) in cases {
+            let mut server = answering(before, behind).await;
+            let end = server.exchange(&["SELECT"]).await;
+            assert!(matches!(end, Err(QueryError::Protocol)), "{end:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_leaves_the_connection_at_rest() {
+        let mut refusal = Vec::new();
+        message::error_response(&mut refusal, "ERROR", "42601", "no", None);
+        let mut server = answering(ready(refusal), fence).await;
+        let answers = server.exchange(&["SELECT"]).await.unwrap();
+        assert_eq!(answers.failed.unwrap().sqlstate, "42601");
     }
 }

@@ -155,6 +155,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         reserve_pool_timeout: Duration::from_secs(5),
         max_clients: None,
         server_check_delay: Duration::from_secs(30),
+        reset_between_clients: true,
         query_timeout: Duration::ZERO,
         idle_transaction_timeout: Duration::ZERO,
         client_idle_timeout: Duration::ZERO,

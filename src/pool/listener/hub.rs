@@ -249,7 +249,7 @@ impl Hub {
             sleep(after).await;
             loop {
                 let lease = match pool.upgrade() {
-                    Some(pool) => pool.checkout().await,
+                    Some(pool) => pool.checkout(None).await,
                     None => pending().await,
                 };
                 match lease {

@@ -16,8 +16,8 @@ const MAX_MESSAGE: usize = 1 << 16;
 /// clients who are not converted to either.
 const UNLIMITED: &str = "SELECT pg_catalog.set_config(name, CASE name \
 WHEN 'client_encoding' THEN pg_catalog.current_setting('server_encoding') ELSE '0' END, false) \
-FROM pg_catalog.pg_settings WHERE name IN ('client_encoding', 'statement_timeout', \
-'transaction_timeout', 'idle_session_timeout')";
+FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY['client_encoding', \
+'statement_timeout', 'transaction_timeout', 'idle_session_timeout'])";
 
 pub(super) struct Line {
     pub lease: Lease,
@@ -39,7 +39,7 @@ impl Line {
             lease,
             input: BytesMut::new(),
         };
-        line.lease.dirty = true;
+        line.lease.speaks();
         line.lease.prepared.unnamed = None;
         line.lease.server.backend.cancels_landed().await;
         let mut sql = Profile::initial()

@@ -3,11 +3,9 @@
 //! its place, so that it is the server that decides whether and when that
 //! happens.
 
-use std::sync::Arc;
-
 use super::Step;
 use super::multiplex::{EMPTY, Multiplex, incomplete};
-use crate::pool::{Statement, Suspicion};
+use crate::pool::Suspicion;
 use crate::session::replies::{Change, Deallocate, Reply};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
@@ -20,7 +18,7 @@ const MAX_BOUND: usize = 64;
 pub(super) struct Bound {
     /// As the client calls the statement.
     name: Box<[u8]>,
-    stand_in: Arc<Statement>,
+    stand_in: u64,
 }
 
 impl Multiplex<'_> {
@@ -31,11 +29,12 @@ impl Multiplex<'_> {
             return Some(Step::Wait);
         }
         self.front.names.get(name)?;
-        let stand_in = self.statements.unshared(EMPTY);
+        let stand_in = self.statements.number();
+        let server_name = self.statements.server_name(stand_in);
         // In one message, so that an error is answered as that of the client's.
-        let sql = format!("PREPARE {} AS SELECT; {}", stand_in.name, sql(&stand_in));
+        let sql = format!("PREPARE {server_name} AS SELECT; DEALLOCATE {server_name}");
         message::query(self.out.begin(), &sql);
-        self.gives_up(name, &stand_in, true);
+        self.gives_up(name, stand_in, true);
         self.front.note(frame, self.replies);
         self.prepared.unnamed = None;
         Some(Step::Replaced)
@@ -62,23 +61,30 @@ impl Multiplex<'_> {
         if special.deallocating.len() >= MAX_BOUND {
             return None; // nor know the name
         }
-        let stand_in = self.statements.unshared(EMPTY);
-        self.prepare(&stand_in);
-        let body = [sql(&stand_in).as_bytes(), EMPTY].concat();
-        let statement = self.statements.unshared(&body);
-        self.prepare(&statement);
+        let stand_in = self.prepare_empty();
+        let sql = format!("DEALLOCATE {}", self.statements.server_name(stand_in));
+        let number = self.prepare_own(&[sql.as_bytes(), EMPTY].concat());
         let bound = Bound {
             name: name.into(),
             stand_in,
         };
         let special = self.front.special.get_or_insert_default();
         special.deallocating.insert(portal.into(), bound);
-        Some(self.bind_to(frame, portal, head, statement))
+        Some(self.bind_to(frame, portal, head, number))
     }
 
     /// Execute, maybe of such a portal.
     pub(super) fn execute(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
         let body = &bytes[HEADER..bytes.len().min(frame.len)];
+        if body.first() == Some(&0) {
+            self.front.sets = self.front.portal_sets;
+        }
+        if self.front.special.is_none() {
+            return Ok(match body.is_empty() && bytes.len() < frame.len {
+                true => Step::More,
+                false => Step::Pass,
+            });
+        }
         let Some(portal) = cstr(body) else {
             return incomplete(frame, bytes);
         };
@@ -92,11 +98,11 @@ impl Multiplex<'_> {
         self.front.queries += 1;
         self.front.batch_open = true;
         self.out.begin();
-        self.gives_up(&bound.name, &bound.stand_in, false);
+        self.gives_up(&bound.name, bound.stand_in, false);
         Ok(Step::Rewritten(0))
     }
 
-    fn gives_up(&mut self, name: &[u8], stand_in: &Arc<Statement>, simple: bool) {
+    fn gives_up(&mut self, name: &[u8], stand_in: u64, simple: bool) {
         let change = Change {
             name: name.into(),
             before: self.front.names.remove(name),
@@ -104,12 +110,8 @@ impl Multiplex<'_> {
         };
         self.replies.push(Reply::Deallocate(Box::new(Deallocate {
             change,
-            stand_in: stand_in.clone(),
+            stand_in,
             simple,
         })));
     }
-}
-
-fn sql(stand_in: &Statement) -> String {
-    format!("DEALLOCATE {}", stand_in.name)
 }

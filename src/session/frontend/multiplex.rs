@@ -1,13 +1,12 @@
 //! Frames that may carry a statement name, which is the client's own: written
 //! anew with the name that the statement has on the server.
 
-use std::sync::Arc;
-
 use super::{Frontend, Restored, Step};
 use crate::pool::{
-    Prepared, Profile, Statement, Statements, Suspicion, Tail, Unnamed, for_each_channel, suspect,
+    Evicted, ParseSettings, Prepared, Profile, Statements, Suspicion, Tail, Unnamed,
+    for_each_channel, suspect,
 };
-use crate::session::replies::{Change, Replies, Reply, Taken};
+use crate::session::replies::{Change, Describing, Named, Refusal, Replies, Reply, Sets, Taken};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::{ClientError, message};
 
@@ -40,6 +39,19 @@ impl Composer<'_> {
     }
 }
 
+static TOO_MUCH: Refusal = Refusal {
+    text: "this client's named prepared statements exceed 64 MB or 65,536 statements, or those of all clients 256 MB",
+    hint: "Close statements that are not used any more, or set pool_mode = \"session\" for this database.",
+};
+static TOO_LONG: Refusal = Refusal {
+    text: "the text of a named prepared statement exceeds 16 MB",
+    hint: "Send it without a name, or use a database of pgvalet with pool_mode = \"session\".",
+};
+pub(super) static NAME_TOO_LONG: Refusal = Refusal {
+    text: "the name of a prepared statement or portal exceeds 16 KB",
+    hint: "Use a shorter name: Postgres cuts the names of SQL at 63 bytes.",
+};
+
 /// The scan of frames that may carry a statement name.
 pub(super) struct Multiplex<'a> {
     pub(super) front: &'a mut Frontend,
@@ -51,6 +63,9 @@ pub(super) struct Multiplex<'a> {
     /// Of the last ReadyForQuery.
     pub(super) status: u8,
     pub(super) initial: &'a Profile,
+    pub(super) profile: &'a Profile,
+    pub(super) defaults: u64,
+    pub(super) pinned: bool,
 }
 
 impl Multiplex<'_> {
@@ -60,7 +75,8 @@ impl Multiplex<'_> {
             b'B' => self.bind(frame, bytes),
             b'D' | b'C' => self.describe_or_close(frame, bytes),
             b'Q' => Ok(self.query(frame, bytes)),
-            b'E' if self.front.special.is_some() => self.execute(frame, bytes),
+            b'E' => self.execute(frame, bytes),
+            b'F' => Ok(self.function(frame, bytes)),
             _ => Ok(Step::Pass),
         }
     }
@@ -82,8 +98,36 @@ impl Multiplex<'_> {
         self.front.watch.note(suspicion.as_deref(), whole);
         self.may_reset(suspicion.as_deref());
         self.front.text = (!whole).then(|| Box::new(Tail::behind(HEADER)));
+        self.front.sets = Sets::of(suspicion.as_deref());
         self.prepared.unnamed = None;
         Step::Pass
+    }
+
+    /// A function called by its number: `set_config` has the one that it has had
+    /// since Postgres 7.3 (pg_proc.dat).
+    fn function(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
+        const SET_CONFIG: [u8; 4] = 2078u32.to_be_bytes();
+        let Some(number) = bytes.get(HEADER..HEADER + 4) else {
+            return if bytes.len() >= frame.len {
+                Step::Pass
+            } else {
+                Step::More
+            };
+        };
+        self.front.watch.ask = true;
+        self.front.watch.touched = true;
+        self.front.watch.hidden_setting |= number == SET_CONFIG;
+        Step::Pass
+    }
+
+    /// The settings on which Parse depends, where they are known: nothing may
+    /// have changed them since the profile was put in force.
+    fn parse_settings(&self) -> Option<ParseSettings> {
+        let known = !self.pinned
+            && !self.front.watch.touched
+            && !self.front.ran_in_batch
+            && self.front.restore.is_none();
+        known.then(|| self.profile.parse_settings(self.defaults))
     }
 
     fn may_reset(&mut self, suspicion: Option<&Suspicion>) {
@@ -135,69 +179,75 @@ impl Multiplex<'_> {
         }
         if frame.len > MAX_NAMED {
             self.front.batch_open = true;
-            self.refuse_parse(Reply::ParseTooLong);
+            self.refuse(&TOO_LONG);
             return Ok(Step::Refused);
         }
         let Some(whole) = bytes.get(..frame.len) else {
             return Ok(Step::More);
         };
-        // In a transaction that an earlier batch may still make fail, Parse
-        // fails as well, whoever has parsed this text before.
+        // Which names are taken depends on what comes of earlier batches.
         if self.replies.batch_pending() {
             return Ok(Step::Wait);
         }
         let body = &whole[HEADER + name.len() + 1..];
         self.front.batch_open = true;
         if self.front.names.contains_key(name) {
-            // The server finds fault with a name of its own, not with one that
-            // others use: should it accept the statement, nobody would know.
-            let taken = self.statements.unshared(EMPTY);
-            self.prepare(&taken);
-            let server_name = taken.name.to_string();
-            message::parse(self.out.begin(), &server_name, body);
-            let taken = Taken {
-                client_name: name.into(),
-                server_name,
-            };
-            self.replies.push(Reply::ParseTaken(Box::new(taken)));
+            self.parse_taken(name, body);
             return Ok(Step::Replaced);
         }
         if self.replies.is_empty() {
             self.front.names.settle();
         }
-        if !self.front.names.has_room(name, body) {
-            self.refuse_parse(Reply::ParseTooMuch);
+        let kept = (name.len() + body.len()) as u64;
+        if !self.front.names.has_room(name, body) || !self.statements.has_room(kept) {
+            self.refuse(&TOO_MUCH);
             return Ok(Step::Replaced);
         }
-        // In a failed transaction the server has to say so itself, so it is
-        // given a statement that it cannot have met.
-        let statement = if self.status == b'E' {
-            self.statements.unshared(body)
-        } else {
-            self.statements.intern(body)
+        let statement = self.statements.parse(body, self.parse_settings());
+        let number = statement.id;
+        self.make_room();
+        self.prepared.insert(number, number);
+        let server_name = self.statements.server_name(number);
+        let out = self.out.begin();
+        message::parse(out, &server_name, body);
+        message::describe_statement(out, &server_name);
+        let after = Named {
+            statement: statement.clone(),
+            since: number,
         };
-        let known = self.prepared.touch(statement.id);
-        let before = self.front.names.insert(name.into(), statement.clone());
-        let change = Box::new(Change {
+        let before = self.front.names.insert(name.into(), after.clone());
+        self.replies.push(Reply::Parse(Box::new(Change {
             name: name.into(),
             before,
-            after: Some(statement.clone()),
-        });
-        if known {
-            self.replies.push(Reply::KnownParse(change));
-        } else {
-            self.make_room(statement.id);
-            message::parse(self.out.begin(), &statement.name, body);
-            self.replies.push(Reply::Parse(change));
-        }
+            after: Some(after),
+        })));
+        self.replies.push(Reply::HiddenDescribe(Box::new(Describing {
+            name: name.into(),
+            statement,
+            number,
+            parameters: None,
+        })));
         Ok(Step::Replaced)
     }
 
+    /// Parse of a name that the client uses already. The server finds fault with
+    /// a name of its own: should it accept the statement, nobody would know.
+    fn parse_taken(&mut self, name: &[u8], body: &[u8]) {
+        let number = self.prepare_empty();
+        let server_name = self.statements.server_name(number);
+        message::parse(self.out.begin(), &server_name, body);
+        let taken = Taken {
+            client_name: name.into(),
+            server_name,
+        };
+        self.replies.push(Reply::ParseTaken(Box::new(taken)));
+    }
+
     /// The server refuses it in its place, and passes over the batch.
-    fn refuse_parse(&mut self, why: Reply) {
-        let nowhere = self.statements.unshared(WRONG);
-        message::parse(self.out.begin(), &nowhere.name, WRONG);
-        self.replies.push(why);
+    pub(super) fn refuse(&mut self, why: &'static Refusal) {
+        let nowhere = self.statements.server_name(self.statements.number());
+        message::parse(self.out.begin(), &nowhere, WRONG);
+        self.replies.push(Reply::Refused(why));
     }
 
     /// The unnamed statement is the server's, but its text is remembered: the
@@ -215,6 +265,8 @@ impl Multiplex<'_> {
         self.front.watch.note(suspicion.as_deref(), complete);
         self.front.text = (!complete).then(|| Box::new(Tail::behind(HEADER + 1)));
         self.front.unnamed_turn += 1;
+        self.front.unnamed_sets = Sets::of(suspicion.as_deref());
+        self.front.unnamed_settings = self.parse_settings();
         self.front.suspect_unnamed(suspicion);
         self.front.unnamed_in_batch = true;
         self.prepared.unnamed = Some(self.unnamed());
@@ -247,12 +299,16 @@ impl Multiplex<'_> {
         if self.replies.change_pending() {
             return Ok(Step::Wait);
         }
-        let Some(statement) = self.front.names.get(name).cloned() else {
+        let Some(named) = self.front.names.get(name).cloned() else {
             // Made by SQL's PREPARE, or unknown: the server knows which.
             return Ok(Step::Pass);
         };
+        let statement = &named.statement;
         if self.must_wait_to_listen(statement.suspicion.as_deref()) {
             return Ok(Step::Wait);
+        }
+        if portal.is_empty() {
+            self.front.portal_sets = Sets::of(statement.suspicion.as_deref());
         }
         if let Some(suspicion) = &statement.suspicion {
             if let Some(step) = self.bind_deallocate(frame, portal, head, suspicion) {
@@ -261,11 +317,14 @@ impl Multiplex<'_> {
             self.front.watch.raise(suspicion);
             self.may_reset(Some(suspicion));
         }
-        self.prepare(&statement);
-        Ok(self.bind_to(frame, portal, head, statement))
+        let number = self.prepare(&named);
+        Ok(self.bind_to(frame, portal, head, number))
     }
 
     fn bind_unnamed(&mut self, frame: &Frame, portal: &[u8], head: usize) -> Step {
+        if portal.is_empty() {
+            self.front.portal_sets = self.front.unnamed_sets;
+        }
         let special = self.front.special.as_mut();
         if let Some(suspicion) = special.and_then(|special| special.unnamed.take()) {
             self.may_reset(Some(&suspicion));
@@ -285,7 +344,7 @@ impl Multiplex<'_> {
         frame: &Frame,
         portal: &[u8],
         head: usize,
-        statement: Arc<Statement>,
+        number: u64,
     ) -> Step {
         self.front.batch_open = true;
         let out = self.out.begin();
@@ -294,11 +353,11 @@ impl Multiplex<'_> {
         out.extend([0; 4]);
         out.extend_from_slice(portal);
         out.push(0);
-        out.extend_from_slice(statement.name.as_bytes());
+        self.statements.write_name(number, out);
         out.push(0);
         let length = (out.len() - length_at) + (frame.len - head);
         out[length_at..length_at + 4].copy_from_slice(&(length as u32).to_be_bytes());
-        self.replies.push(Reply::Bind(Some(statement)));
+        self.replies.push(Reply::Bind(Some(number)));
         Step::Rewritten(head)
     }
 
@@ -317,13 +376,14 @@ impl Multiplex<'_> {
             (b'D', b'S') if name.is_empty() => Ok(self.restore_unnamed()),
             (_, b'S') if !name.is_empty() && self.replies.change_pending() => Ok(Step::Wait),
             (b'D', b'S') => {
-                let Some(statement) = self.front.names.get(name).cloned() else {
+                let Some(named) = self.front.names.get(name).cloned() else {
                     return Ok(Step::Pass);
                 };
-                self.prepare(&statement);
-                message::describe_statement(self.out.begin(), &statement.name);
+                let number = self.prepare(&named);
+                let server_name = self.statements.server_name(number);
+                message::describe_statement(self.out.begin(), &server_name);
                 self.front.batch_open = true;
-                self.replies.push(Reply::Describe);
+                self.replies.push(Reply::Describe(number));
                 Ok(Step::Replaced)
             }
             (_, b'S') if name.is_empty() => {
@@ -348,22 +408,86 @@ impl Multiplex<'_> {
         }
     }
 
-    /// Makes sure that the server has a statement.
-    pub(super) fn prepare(&mut self, statement: &Statement) {
-        if self.prepared.touch(statement.id) {
-            return;
+    /// Makes sure that the server has a copy of a statement that is as new as the
+    /// client's Parse; its number.
+    pub(super) fn prepare(&mut self, named: &Named) -> u64 {
+        let statement = &named.statement;
+        if let Some(number) = self.prepared.touch(statement.id, named.since) {
+            return number;
         }
-        self.make_room(statement.id);
-        message::parse(self.out.begin(), &statement.name, &statement.body);
-        self.replies.push(Reply::HiddenParse(statement.id));
+        let number = self.statements.number();
+        let name = self.statements.server_name(number);
+        let body = statement.body_again();
+        self.make_room();
+        self.prepared.insert(statement.id, number);
+        self.parse_again(&name, &body, statement.settings.get().cloned());
+        let id = statement.id;
+        self.replies.push(Reply::HiddenParse(Evicted { id, number }));
+        self.set_back(statement.settings.get().cloned());
+        number
     }
 
-    fn make_room(&mut self, id: u64) {
+    /// A statement that does nothing and always succeeds; its number.
+    pub(super) fn prepare_empty(&mut self) -> u64 {
+        self.prepare_own(EMPTY)
+    }
+
+    /// A statement of nobody's; its number.
+    pub(super) fn prepare_own(&mut self, body: &[u8]) -> u64 {
+        let number = self.statements.number();
+        self.make_room();
+        self.prepared.insert(number, number);
+        let name = self.statements.server_name(number);
+        message::parse(self.out.begin(), &name, body);
+        let copy = Evicted { id: number, number };
+        self.replies.push(Reply::HiddenParse(copy));
+        number
+    }
+
+    /// Parses a text under the settings under which the client has parsed it.
+    fn parse_again(&mut self, name: &str, body: &[u8], settings: Option<ParseSettings>) {
+        if let Some([there, _]) = self.other_settings(settings) {
+            self.set(&there);
+        }
+        message::parse(self.out.begin(), name, body);
+    }
+
+    fn set_back(&mut self, settings: Option<ParseSettings>) {
+        if let Some([_, back]) = self.other_settings(settings) {
+            self.set(&back);
+        }
+    }
+
+    /// The statements that lead to settings other than those in force, and back.
+    fn other_settings(&self, wanted: Option<ParseSettings>) -> Option<[Vec<String>; 2]> {
+        // In a failed transaction nothing can be set, nor parsed.
+        if self.status == b'E' {
+            return None;
+        }
+        wanted?.in_place_of(&self.parse_settings()?)
+    }
+
+    /// Runs statements in the middle of a batch, by the extended protocol.
+    fn set(&mut self, statements: &[String]) {
+        for sql in statements {
+            let name = self.statements.server_name(self.statements.number());
+            let out = self.out.begin();
+            message::parse(out, &name, &[sql.as_bytes(), EMPTY].concat());
+            message::execute(out, &name);
+            message::close_statement(out, &name);
+            self.replies.push(Reply::HiddenStatement);
+            self.replies.push(Reply::HiddenClose(None));
+            self.replies.push(Reply::HiddenClose(None));
+        }
+    }
+
+    /// Closes what has to go before one more is prepared.
+    fn make_room(&mut self) {
         while let Some(evicted) = self.prepared.evict() {
-            message::close_statement(self.out.begin(), &self.statements.server_name(evicted));
+            let name = self.statements.server_name(evicted.number);
+            message::close_statement(self.out.begin(), &name);
             self.replies.push(Reply::HiddenClose(Some(evicted)));
         }
-        self.prepared.insert(id);
     }
 
     fn unnamed(&self) -> Unnamed {
@@ -381,13 +505,15 @@ impl Multiplex<'_> {
         }
         let wanted = self.unnamed();
         if self.prepared.unnamed != Some(wanted) {
-            let out = self.out.begin();
-            if let Some(body) = &self.front.unnamed {
-                message::parse(out, "", body);
+            if let Some(body) = self.front.unnamed.take() {
+                let settings = self.front.unnamed_settings.clone();
+                self.parse_again("", &body, settings.clone());
                 self.replies.push(Reply::HiddenParseUnnamed);
+                self.set_back(settings);
+                self.front.unnamed = Some(body);
             } else {
                 // It has none, so it must not get another client's.
-                message::close_statement(out, "");
+                message::close_statement(self.out.begin(), "");
                 self.replies.push(Reply::HiddenCloseUnnamed);
             }
             self.prepared.unnamed = Some(wanted);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::pool::Statement;
+use crate::session::replies::Named;
 
 /// What one client's statements may keep in memory, names included.
 const MOST_BYTES: u32 = 64 << 20;
@@ -14,7 +15,7 @@ const AROUND: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Names {
-    by_name: HashMap<Box<[u8]>, Arc<Statement>>,
+    by_name: HashMap<Box<[u8]>, Named>,
     /// (Every session has these two: they are as small as what they count.)
     bytes: u32,
     /// Of those that were given up in this batch: the answers to that are still
@@ -38,7 +39,7 @@ impl Names {
         self.given_up = 0;
     }
 
-    pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+    pub fn get(&self, name: &[u8]) -> Option<&Named> {
         self.by_name.get(name)
     }
 
@@ -46,19 +47,39 @@ impl Names {
         self.by_name.contains_key(name)
     }
 
-    pub fn insert(&mut self, name: Box<[u8]>, statement: Arc<Statement>) -> Option<Arc<Statement>> {
+    pub fn insert(&mut self, name: Box<[u8]>, named: Named) -> Option<Named> {
         let before = self.remove(&name);
-        self.bytes = self.bytes.saturating_add(weight(&name, &statement.body));
-        self.by_name.insert(name, statement);
+        let weight = weight(&name, &named.statement.body);
+        self.bytes = self.bytes.saturating_add(weight);
+        self.by_name.insert(name, named);
         before
     }
 
-    pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
-        let statement = self.by_name.remove(name)?;
-        let weight = weight(name, &statement.body);
+    pub fn remove(&mut self, name: &[u8]) -> Option<Named> {
+        let named = self.by_name.remove(name)?;
+        let weight = weight(name, &named.statement.body);
         self.bytes = self.bytes.saturating_sub(weight);
         self.given_up = self.given_up.saturating_add(weight);
-        Some(statement)
+        Some(named)
+    }
+
+    /// A statement was found to be the same as another, which has an equal text.
+    pub fn is_same(&mut self, name: &[u8], parsed: &Arc<Statement>, same: &Arc<Statement>) {
+        if let Some(named) = self.by_name.get_mut(name)
+            && Arc::ptr_eq(&named.statement, parsed)
+        {
+            named.statement = same.clone();
+        }
+    }
+
+    /// The statements themselves.
+    pub fn statements(&self) -> impl Iterator<Item = &Arc<Statement>> {
+        self.by_name.values().map(|named| &named.statement)
+    }
+
+    /// What they take, in bytes.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.bytes)
     }
 
     pub fn clear(&mut self) {
@@ -73,8 +94,11 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    fn statement(length: usize) -> Arc<Statement> {
-        Statements::default().unshared(&vec![b'x'; length])
+    fn statement(length: usize) -> Named {
+        Named {
+            statement: Statements::default().parse(&vec![b'x'; length], None),
+            since: 0,
+        }
     }
 
     #[test]
@@ -82,25 +106,25 @@ mod tests {
         let mut names = Names::default();
         let (half, body) = (statement((MOST_BYTES as usize) / 2 - AROUND - 1), [b'x'; 1]);
         names.insert(b"a"[..].into(), half.clone());
-        assert!(names.has_room(b"b", &half.body));
+        assert!(names.has_room(b"b", &half.statement.body));
         names.insert(b"b"[..].into(), half.clone());
         assert!(!names.has_room(b"c", &body));
         names.remove(b"a");
         assert!(!names.has_room(b"c", &body));
         names.settle();
-        assert!(names.has_room(b"c", &half.body));
+        assert!(names.has_room(b"c", &half.statement.body));
         names.clear();
-        assert!(names.has_room(b"c", &half.body) && names.get(b"b").is_none());
+        assert!(names.has_room(b"c", &half.statement.body) && names.get(b"b").is_none());
     }
 
     #[test]
     fn there_are_so_many_and_no_more() {
         let (mut names, one) = (Names::default(), statement(1));
         for n in 0..MOST {
-            assert!(names.has_room(b"name", &one.body), "{n}");
+            assert!(names.has_room(b"name", &one.statement.body), "{n}");
             names.insert(n.to_string().as_bytes().into(), one.clone());
         }
-        assert!(!names.has_room(b"name", &one.body));
+        assert!(!names.has_room(b"name", &one.statement.body));
     }
 
     proptest! {
@@ -114,7 +138,7 @@ mod tests {
                 } else {
                     names.remove(&name);
                 }
-                let all = names.by_name.iter().map(|(n, s)| weight(n, &s.body));
+                let all = names.by_name.iter().map(|(n, s)| weight(n, &s.statement.body));
                 prop_assert_eq!(names.bytes, all.sum::<u32>());
             }
         }

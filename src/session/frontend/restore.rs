@@ -5,11 +5,10 @@
 //! Words in a text raise the suspicion, and messages behind it wait; the
 //! command tag decides.
 
-use std::collections::BTreeMap;
-
 use super::{Frontend, Step};
 use crate::pool::{Profile, Resets, resets};
 use crate::session::replies::Replies;
+use crate::upstream::Reported;
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message;
 
@@ -226,7 +225,7 @@ impl Frontend {
     /// values are set.
     pub(in crate::session) fn tell(
         &mut self,
-        reported: &BTreeMap<Box<str>, Box<str>>,
+        reported: &Reported,
         out: &mut Vec<u8>,
     ) -> bool {
         let Some(restore) = &mut self.restore else {
@@ -234,7 +233,7 @@ impl Frontend {
         };
         for (name, before) in std::mem::take(&mut restore.told) {
             let now = reported.get(&name);
-            if now != before.as_ref()
+            if now != before.as_deref()
                 && let Some(now) = now
             {
                 message::parameter_status(out, &name, now);

@@ -8,7 +8,7 @@ use crate::pool::Suspicion;
 /// its server connection.
 const MAX_CUSTOM: usize = 64;
 
-/// Gathered over a session; `ask` and `local_sets` over a lease.
+/// Gathered over a session; `ask` and `touched` over a lease.
 #[derive(Default)]
 pub(in crate::session) struct Watch {
     /// The server has to be asked when the lease ends.
@@ -17,15 +17,16 @@ pub(in crate::session) struct Watch {
     pub custom: BTreeSet<Box<str>>,
     /// Settings were made that nobody knows the names of.
     pub hidden_setting: bool,
-    /// SETs sent in this lease that end with their transaction.
-    pub local_sets: usize,
+    /// Settings may have been changed in this lease, be it for its transaction:
+    /// which ones are in force is not known.
+    pub touched: bool,
 }
 
 impl Watch {
     pub(super) fn raise(&mut self, suspicion: &Suspicion) {
         self.ask |= suspicion.ask;
         self.hidden_setting |= suspicion.hidden_setting;
-        self.local_sets += usize::from(suspicion.local_set);
+        self.touched |= suspicion.ask || suspicion.local_set || suspicion.resets.is_some();
         for name in &suspicion.custom {
             if self.custom.len() < MAX_CUSTOM {
                 self.custom.insert(name.clone());

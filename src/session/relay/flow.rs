@@ -207,6 +207,7 @@ impl Relay {
         let mut at = 0;
         loop {
             reset(out);
+            let defaults = self.lease.as_deref().map_or(0, |c| c.defaults);
             let server = Server {
                 session: self.handle.id,
                 statements: &self.pool.statements,
@@ -214,6 +215,9 @@ impl Relay {
                 status: self.back.status,
                 multiplex: self.mode != PoolMode::Session || self.moves,
                 initial: &self.initial,
+                profile: &self.profile,
+                defaults,
+                pinned: self.pinned.is_some_and(decides_meaning),
             };
             let rest = &input[at..];
             let progress = self.front.scan(rest, out, &mut self.replies, server);
@@ -256,7 +260,7 @@ impl Relay {
     /// To the server: behind what already waits, else straight to the socket.
     fn send(&mut self, cx: &mut Context<'_>, head: &mut Vec<u8>, run: &[u8]) {
         let Some(lease) = &mut self.lease else { return };
-        lease.dirty = true;
+        lease.speaks();
         self.to_server.send(cx, &mut lease.server.stream, head, run);
     }
 
@@ -306,6 +310,8 @@ impl Relay {
             statements: &self.pool.statements,
             prepared: &mut connection.prepared,
             reported: &mut connection.server.reported,
+            told: &mut self.told,
+            facts: &self.pool.facts,
             one_statement: self.mode == PoolMode::Statement,
             initial: &self.initial,
         };
@@ -365,6 +371,11 @@ impl Relay {
         })
         .await;
     }
+}
+
+/// Whether what a client is pinned for decides what a text means there.
+fn decides_meaning(pin: &'static str) -> bool {
+    matches!(pin, "role" | "session_authorization" | "set_config" | "temp")
 }
 
 fn read<S: AsyncRead + Unpin>(

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{Halt, Relay};
 use crate::pool::{End, Subscription};
 use crate::session::frontend::Restored;
-use crate::upstream::CleanError;
+use crate::upstream::QueryError;
 use crate::wire::{ClientError, message};
 
 /// Notifications moved to the client in one go, in bytes.
@@ -89,7 +89,7 @@ impl Relay {
         &mut self,
         here: BTreeSet<Box<str>>,
         pinned: bool,
-    ) -> Result<bool, CleanError> {
+    ) -> Result<bool, QueryError> {
         self.pass_heard(|_| true);
         let shared = &mut self.front.listens.shared;
         if self.front.listens.restored != Restored::No {
@@ -162,19 +162,13 @@ impl Relay {
 
     /// The connection stops listening; what it heard before the mark is still
     /// the client's.
-    async fn unlisten(&mut self, mark: Option<(u64, String)>) -> Result<(), CleanError> {
+    async fn unlisten(&mut self, mark: Option<(u64, String)>) -> Result<(), QueryError> {
         let Some(lease) = &mut self.lease else {
             return Ok(());
         };
-        let mut out = Vec::new();
-        let mut queries = 1;
-        if let Some((_, sql)) = &mark {
-            message::query(&mut out, sql);
-            queries += 1;
-        }
-        message::query(&mut out, "UNLISTEN *");
-        lease.prepared.unnamed = None; // a simple query drops it
-        lease.server.run(&out, queries).await?;
+        let mark_sql = mark.as_ref().map(|(_, sql)| sql.as_str());
+        let queries: Vec<&str> = mark_sql.into_iter().chain(["UNLISTEN *"]).collect();
+        lease.ask(&queries).await?;
         let Some((mark, _)) = mark else {
             lease.server.heard.clear(); // delivered by the shared one
             return Ok(());
@@ -191,7 +185,7 @@ impl Relay {
         });
         self.listening.subscription = subscription;
         if before {
-            return Err(CleanError::Protocol); // the mark is missing
+            return Err(QueryError::Protocol); // the mark is missing
         }
         Ok(())
     }

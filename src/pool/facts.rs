@@ -1,0 +1,215 @@
+//! What clients are told about their server by ParameterStatus: at their login
+//! without asking it, and later when it has changed by itself.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::{Profile, Settings};
+use crate::upstream::Reported;
+use crate::wire::message;
+
+/// What a client was told last.
+pub struct Told {
+    reported: Reported,
+    /// As messages.
+    pub greeting: Box<[u8]>,
+}
+
+impl Told {
+    fn new(reported: Reported) -> Self {
+        let mut greeting = Vec::new();
+        for (name, value) in &reported {
+            message::parameter_status(&mut greeting, name, value);
+        }
+        Self {
+            reported,
+            greeting: greeting.into(),
+        }
+    }
+
+    /// Whether this is what is reported now.
+    pub fn is(&self, reported: &Reported) -> bool {
+        self.reported.digest() == reported.digest()
+    }
+
+    /// Writes what a client does not know yet.
+    pub fn write_changes(&self, reported: &Reported, out: &mut Vec<u8>) {
+        for (name, value) in reported {
+            if self.reported.get(name) != Some(value) {
+                message::parameter_status(out, name, value);
+            }
+        }
+    }
+}
+
+/// Clients choose values, so that the number of those that are remembered has
+/// an end.
+const MAX_VALUES: usize = 1024;
+
+#[derive(Default)]
+pub struct Facts {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// What server connections report now where nobody has set anything.
+    base: Reported,
+    known: bool,
+    told: HashMap<u64, Weak<Told>>,
+    /// What the server reports of a value that was set: `utc` becomes `UTC`.
+    values: HashMap<(Box<str>, Box<str>), Box<str>>,
+}
+
+impl Inner {
+    fn told(&mut self, reported: &Reported) -> Arc<Told> {
+        if let Some(told) = self.told.get(&reported.digest()).and_then(Weak::upgrade) {
+            return told;
+        }
+        self.told.retain(|_, told| told.strong_count() > 0);
+        let told = Arc::new(Told::new(reported.clone()));
+        self.told.insert(reported.digest(), Arc::downgrade(&told));
+        told
+    }
+}
+
+/// The name under which the server reports a setting, among what it reports.
+fn reported_name<'a>(reported: &'a Reported, setting: &str) -> Option<&'a str> {
+    let mut all = reported.iter().map(|(name, _)| &**name);
+    all.find(|name| name.eq_ignore_ascii_case(setting))
+}
+
+/// Names of applications are the values that clients bring most, and most
+/// differently. Postgres shows printable ASCII as it is (pg_clean_ascii), cut at
+/// NAMEDATALEN - 1.
+fn is_shown_as_it_is(name: &str, value: &str) -> bool {
+    let printable = |b: u8| (b' '..=b'~').contains(&b);
+    name == "application_name" && value.len() < 64 && value.bytes().all(printable)
+}
+
+impl Facts {
+    /// A connection has just logged in.
+    pub fn logged_in(&self, reported: &Reported) {
+        let mut inner = self.inner.lock();
+        inner.base = reported.clone();
+        inner.known = true;
+    }
+
+    /// What a connection reports, on which `profile` is set: where that says
+    /// nothing about a value, the server itself has changed it.
+    pub fn reports(&self, profile: &Profile, reported: &Reported) {
+        let mut inner = self.inner.lock();
+        for (name, value) in reported {
+            let own = profile.settings().get(&*name.to_ascii_lowercase());
+            match own {
+                None if inner.base.get(name) != Some(value) => {
+                    inner.base.set(name, value);
+                }
+                None => {}
+                Some(set) => {
+                    if inner.values.len() >= MAX_VALUES {
+                        inner.values.clear();
+                    }
+                    inner.values.insert((name.clone(), set.clone()), value.clone());
+                }
+            }
+        }
+    }
+
+    /// The one object for what is reported.
+    pub fn told(&self, reported: &Reported) -> Arc<Told> {
+        self.inner.lock().told(reported)
+    }
+
+    /// What a client with these settings is told at its login; whether that is
+    /// exact. `None`: no server connection was there yet.
+    pub fn greeting(&self, profile: &Profile) -> Option<(Arc<Told>, bool)> {
+        let mut inner = self.inner.lock();
+        if !inner.known {
+            return None;
+        }
+        let mut reported = inner.base.clone();
+        let mut exact = true;
+        for (setting, value) in profile.settings() {
+            match reported_name(&inner.base, setting) {
+                None => {
+                    // Whether the server takes it, nobody knows.
+                    exact &= inner.values.contains_key(&(setting.clone(), value.clone()));
+                }
+                Some(name) => {
+                    let known = inner.values.get(&(name.into(), value.clone()));
+                    exact &= known.is_some() || is_shown_as_it_is(name, value);
+                    reported.set(name, known.unwrap_or(value));
+                }
+            }
+        }
+        Some((inner.told(&reported), exact))
+    }
+
+    /// The server has taken these settings.
+    pub fn accepted(&self, settings: &Settings, reported: &Reported) {
+        let mut inner = self.inner.lock();
+        for (setting, value) in settings {
+            if inner.values.len() >= MAX_VALUES {
+                inner.values.clear();
+            }
+            let name = reported_name(reported, setting).unwrap_or(setting);
+            let shown = reported.get(name).unwrap_or(value);
+            inner.values.insert((name.into(), value.clone()), shown.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Profiles;
+
+    fn profile(settings: &[(&str, &str)]) -> Arc<Profile> {
+        let settings = settings.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+        Profiles::default().intern(settings.collect())
+    }
+
+    fn shown(facts: &Facts, profile: &Profile, name: &str) -> (String, bool) {
+        let (told, exact) = facts.greeting(profile).expect("known");
+        (told.reported.get(name).unwrap_or_default().to_owned(), exact)
+    }
+
+    #[test]
+    fn a_greeting_follows_what_connections_report() {
+        let facts = Facts::default();
+        let none = Profile::initial();
+        let rome = profile(&[("timezone", "europe/rome")]);
+        assert!(facts.greeting(&none).is_none());
+        let mut reported =
+            Reported::from_iter([("TimeZone", "UTC"), ("in_hot_standby", "on")]);
+        facts.logged_in(&reported);
+        assert_eq!(shown(&facts, &none, "TimeZone"), ("UTC".into(), true));
+        // Not known yet as the server calls it.
+        assert_eq!(shown(&facts, &rome, "TimeZone"), ("europe/rome".into(), false));
+        reported.set("TimeZone", "Europe/Rome");
+        facts.accepted(rome.settings(), &reported);
+        assert_eq!(shown(&facts, &rome, "TimeZone"), ("Europe/Rome".into(), true));
+        // Promoted, as a connection says on which somebody has set a zone.
+        reported.set("in_hot_standby", "off");
+        facts.reports(&rome, &reported);
+        assert_eq!(shown(&facts, &none, "in_hot_standby"), ("off".into(), true));
+        assert_eq!(shown(&facts, &none, "TimeZone"), ("UTC".into(), true));
+    }
+
+    #[test]
+    fn only_what_changed_is_told() {
+        let facts = Facts::default();
+        let mut reported = Reported::from_iter([("a", "1"), ("b", "2")]);
+        let told = facts.told(&reported);
+        assert!(told.is(&reported) && Arc::ptr_eq(&told, &facts.told(&reported)));
+        reported.set("b", "3");
+        let mut out = Vec::new();
+        told.write_changes(&reported, &mut out);
+        let mut expected = Vec::new();
+        message::parameter_status(&mut expected, "b", "3");
+        assert_eq!(out, expected);
+    }
+}
