@@ -394,7 +394,9 @@ impl Pool {
             return Some(0);
         }
         let own = |waiter: &Waiter| waiter.client.as_ref().is_some_and(|c| c == last);
-        let at = state.waiters.iter().take(LOOK).position(own)?;
+        let Some(at) = state.waiters.iter().take(LOOK).position(own) else {
+            return Some(0);
+        };
         let (waited, own) = (first.since.elapsed(), state.waiters[at].since.elapsed());
         Some(if waited <= own * 2 + PATIENCE { at } else { 0 })
     }

@@ -31,7 +31,7 @@ pub struct Server {
     pub most: AtomicUsize,
     /// Logins that still find room; the others are refused with 53300.
     pub room: AtomicUsize,
-    /// Logins and queries get no answer.
+    /// Queries get no answer on connections that were there when this was set.
     pub mute: AtomicBool,
     /// Logins are begun, and not gone on with while this is set.
     pub stalled: watch::Sender<bool>,
@@ -90,6 +90,7 @@ impl Server {
         login::backend_key_data(&mut out, pid as u32, &[0; 32]);
         message::ready_for_query(&mut out, b'I');
         stream.write_all(&out).await?;
+        let new = self.mute.load(Relaxed);
         loop {
             let tag = stream.read_u8().await?;
             let mut body = vec![0; stream.read_u32().await? as usize - 4];
@@ -97,7 +98,7 @@ impl Server {
             if tag == b'X' {
                 return Ok(());
             }
-            if self.mute.load(Relaxed) {
+            if self.mute.load(Relaxed) && !new {
                 std::future::pending::<()>().await;
             }
             stream.write_all(&answer(&body)).await?;

@@ -315,7 +315,7 @@ impl Prepared {
         self.len() == 0
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn numbers(&self) -> std::collections::BTreeSet<u64> {
         let outdated = self.outdated.iter().map(|copy| copy.number);
         let copies = self.copies.values().map(|copy| copy.number);

@@ -28,7 +28,8 @@ pub struct Suspicion {
     pub hidden_setting: bool,
     /// LISTEN or UNLISTEN.
     pub listen: bool,
-    /// A SET that ends with its transaction: its tag is no reason to ask.
+    /// The text has statements that begin with SET, and each ends with its
+    /// transaction: their tags are no reason to ask.
     pub local_set: bool,
     /// Settings go back to where the session began.
     pub resets: Option<Resets>,
@@ -36,7 +37,16 @@ pub struct Suspicion {
     pub deallocates: Option<Box<[u8]>>,
 }
 
-const WORDS: [&str; 5] = ["temp", "advisory_", "set_config", "hold", "listen"];
+const WORDS: [&str; 7] = [
+    "temp",
+    "advisory_",
+    "set_config",
+    "hold",
+    "listen",
+    "pg_settings",
+    // An identifier with escapes may be any of these.
+    "u&\"",
+];
 /// They begin a comment, behind which anything may stand.
 const COMMENTS: [&str; 2] = ["/*", "--"];
 
@@ -71,8 +81,19 @@ static CUSTOM_SET: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 static LOCAL_SET: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r"^\s*set\s+(local|transaction|constraints)\b[^;]*;?\s*$"));
-static SET_CONFIG: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\bset_config\s*\("));
+    LazyLock::new(|| pattern(r"^set\s+(local|transaction|constraints)\b"));
+/// `UPDATE pg_settings` sets what it updates (a rule of that view).
+static SETTINGS_UPDATE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"\bupdate\b[\s\S]*\bpg_settings\b"));
+/// In the body of a DO: a setting of a custom class, and what nobody can read.
+static DO_SET: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r#"\bset\s+(?:session\s+)?((?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+")(?:\s*\.\s*(?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+"))+)"#,
+    )
+});
+static DO_EXECUTE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\bexecute\b"));
+static SET_CONFIG: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r#"\bset_config"?\s*\("#));
 /// The whole call in its plain form: name and is_local as literals.
 static SET_CONFIG_PLAIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
@@ -88,16 +109,17 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
     else {
         return look(text);
     };
-    let suspicion = look(near);
+    let mut suspicion = look(near).unwrap_or_default();
+    // Whatever stands behind: a lock, a temporary table, a SET.
+    suspicion.ask = true;
+    suspicion.local_set = false;
+    suspicion.deallocates = None;
     // A word may stand across the border.
     let from = memchr::memrchr(b';', near).unwrap_or(LOOK).min(LOOK - 16);
-    if !Tail::inside().may_set(&text[from..]) {
-        return suspicion;
+    if Tail::inside().may_set(&text[from..]) {
+        suspicion.hidden_setting = true;
+        suspicion.resets = Some(Resets::Some);
     }
-    let mut suspicion = suspicion.unwrap_or_default();
-    (suspicion.ask, suspicion.hidden_setting) = (true, true);
-    suspicion.resets = Some(Resets::Some);
-    suspicion.deallocates = None;
     Some(suspicion)
 }
 
@@ -127,10 +149,13 @@ fn look(text: &[u8]) -> Option<Box<Suspicion>> {
     let plain = without_comments(text, false);
     read(&plain, &mut suspicion);
     suspicion.deallocates = words::deallocates(&plain);
+    suspicion.local_set = sets_locally(&plain);
     if text.contains(&b'\\') {
         // Where quotes end, and so what is a comment, depends on
         // standard_conforming_strings, which this very text may change.
-        read(&without_comments(text, true), &mut suspicion);
+        let other = without_comments(text, true);
+        read(&other, &mut suspicion);
+        suspicion.local_set &= sets_locally(&other);
         suspicion.custom.sort_unstable();
         suspicion.custom.dedup();
     }
@@ -142,21 +167,53 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
     let words = SUSPICIOUS.as_ref().is_some_and(|w| w.is_match(text));
     let is = |pattern: &Option<Regex>| pattern.as_ref().is_some_and(|p| p.is_match(text));
     if words {
-        suspicion.ask |= is(&STATE);
+        suspicion.ask |= is(&STATE) || is(&SETTINGS_UPDATE);
         suspicion.listen |= is(&LISTEN);
         set_config(text, suspicion);
+        if contains_word(text, "u&\"") {
+            (suspicion.ask, suspicion.hidden_setting) = (true, true);
+        }
+    }
+    if start(text).get(..2).is_some_and(|word| word.eq_ignore_ascii_case(b"do")) {
+        if let Some(pattern) = &*DO_SET {
+            let names = pattern.captures_iter(text);
+            suspicion.custom.extend(names.filter_map(|found| name(&found[1])));
+        }
+        suspicion.hidden_setting |= is(&DO_EXECUTE);
     }
     if begins(start(text)) {
         if let Some(resets) = words::resets(text) {
             suspicion.resets = Some(Resets::and(suspicion.resets.take(), resets));
         }
-        suspicion.local_set |= is(&LOCAL_SET);
         if let Some(pattern) = &*CUSTOM_SET {
             for found in pattern.captures_iter(text) {
                 suspicion.custom.extend(name(&found[1]));
             }
         }
     }
+}
+
+fn contains_word(text: &[u8], word: &str) -> bool {
+    let word = word.as_bytes();
+    text.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word))
+}
+
+/// Whether there are statements that begin with SET, and each of them ends with
+/// its transaction. A semicolon in quotes makes more statements of a text than
+/// there are, and never fewer.
+fn sets_locally(text: &[u8]) -> bool {
+    let mut any = false;
+    for statement in text.split(|b| *b == b';') {
+        let statement = start(statement);
+        let first = statement.get(..3);
+        if first.is_some_and(|first| first.eq_ignore_ascii_case(b"set")) {
+            any = true;
+            if !LOCAL_SET.as_ref().is_some_and(|local| local.is_match(statement)) {
+                return false;
+            }
+        }
+    }
+    any
 }
 
 fn start(text: &[u8]) -> &[u8] {
@@ -174,7 +231,9 @@ fn begins(start: &[u8]) -> bool {
     let such = match start.first() {
         Some(b's' | b'S') => begins(b"set"),
         Some(b'r' | b'R') => begins(b"reset"),
-        Some(b'd' | b'D') => begins(b"discard") || begins(b"deallocate"),
+        Some(b'd' | b'D') => {
+            begins(b"discard") || begins(b"deallocate") || begins(b"do")
+        }
         _ => false,
     };
     such || behind_semicolon(start)
@@ -315,11 +374,32 @@ mod tests {
                 let s = of(&text);
                 assert!(s.hidden_setting || s.custom.len() == 1, "{length}");
             }
-            assert_eq!(
-                of(&format!("select '{long}'; select 1")),
-                Suspicion::default()
-            );
+            // Whatever else may stand there is asked for.
+            let s = of(&format!("select '{long}'; select pg_advisory_lock(1)"));
+            assert!(s.ask && !s.hidden_setting, "{length}");
         }
+    }
+
+    #[test]
+    fn settings_by_other_ways() {
+        for text in [
+            "update pg_settings set setting = 'x' where name = 'timezone'",
+            "with a as (UPDATE pg_catalog.pg_settings set setting = 'x' returning 1) table a",
+            r#"select "set_config"('a.b', 'c', false)"#,
+            r#"select pg_catalog."set_config"('a.b', 'c', false)"#,
+            r#"select U&"set\005fconfig"('a.b', 'c', false)"#,
+        ] {
+            assert!(of(text).ask, "{text}");
+        }
+        assert!(of(r#"select U&"set\005fconfig"('a.b', 'c', false)"#).hidden_setting);
+        assert!(of(r#"select "set_config"('a.b', 'c', false)"#).hidden_setting);
+        assert!(!of("select * from pg_settings").ask);
+        assert!(!of("select 1 from pg_proc where proname = 'set_config'").ask);
+        let s = of("do $$ begin set app.tenant = 'x'; end $$");
+        assert_eq!(s.custom, [Box::from("app.tenant")]);
+        assert!(of("DO $$ begin execute 'se' || 't a.b = 1'; end $$").hidden_setting);
+        assert!(of("do $$ begin perform set_config(n, v, false); end $$").hidden_setting);
+        assert!(!of("do $$ begin perform 1; end $$").hidden_setting);
     }
 
     #[test]
@@ -346,6 +426,9 @@ mod tests {
         assert!(of("SET LOCAL work_mem = '4MB';").local_set);
         assert!(of("set transaction isolation level serializable").local_set);
         assert!(!of("set local a.b = 1; set c.d = 2").local_set);
+        assert!(of("begin; set constraints all deferred; set local a.b = 1; commit").local_set);
+        assert!(!of("begin; set constraints all deferred; set role boss; commit").local_set);
+        assert!(!of(r"set local a.b = '\'; set c.d = 1; --'").local_set);
         assert!(!of("set timezone = 'utc'").local_set);
     }
 

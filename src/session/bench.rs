@@ -1,12 +1,12 @@
 //! What a message costs between its read and its write: for `benches/micro`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::backend::{self, Backend};
 use super::frontend::{self, Frontend};
 use super::replies::Replies;
-use crate::pool::{Prepared, Profile, Statements};
+use crate::pool::{Facts, Prepared, Profile, Statements, Told};
+use crate::upstream::Reported;
 
 /// A client that holds a server connection, without either's socket.
 pub struct Conversation {
@@ -15,7 +15,9 @@ pub struct Conversation {
     front: Frontend,
     back: Backend,
     replies: Replies,
-    reported: BTreeMap<Box<str>, Box<str>>,
+    reported: Reported,
+    facts: Facts,
+    told: Arc<Told>,
     initial: Arc<Profile>,
     out: Vec<u8>,
 }
@@ -28,7 +30,9 @@ impl Default for Conversation {
             front: Frontend::default(),
             back: Backend::default(),
             replies: Replies::default(),
-            reported: BTreeMap::new(),
+            reported: Reported::default(),
+            told: Facts::default().told(&Reported::default()),
+            facts: Facts::default(),
             initial: Profile::initial(),
             out: Vec::new(),
         }
@@ -46,6 +50,9 @@ impl Conversation {
             status: self.back.status,
             multiplex: true,
             initial: &self.initial,
+            profile: &self.initial,
+            defaults: 0,
+            pinned: false,
         };
         let progress = self
             .front
@@ -61,6 +68,8 @@ impl Conversation {
             statements: &self.statements,
             prepared: &mut self.prepared,
             reported: &mut self.reported,
+            told: &mut self.told,
+            facts: &self.facts,
             one_statement: false,
             initial: &self.initial,
         };

@@ -34,11 +34,9 @@ use restore::Restore;
 pub(super) struct Frontend {
     /// The client's named statements.
     names: Names,
-    /// Body of its last unnamed Parse.
-    unnamed: Option<Vec<u8>>,
-    /// The settings under which that was parsed, where they are known.
-    unnamed_settings: Option<ParseSettings>,
-    /// What running it means for settings.
+    /// Its last unnamed Parse.
+    unnamed: Option<Box<Unnamed>>,
+    /// What running that means for settings.
     unnamed_sets: Sets,
     /// What running the unnamed portal means for them.
     portal_sets: Sets,
@@ -69,6 +67,14 @@ pub(super) struct Frontend {
     /// What the client brought has been reset.
     pub restore: Option<Box<Restore>>,
     special: Option<Box<Special>>,
+}
+
+/// An unnamed statement, to be parsed again on other server connections.
+#[derive(Default)]
+struct Unnamed {
+    body: Vec<u8>,
+    /// The settings under which it was parsed, where they are known.
+    settings: Option<ParseSettings>,
 }
 
 /// Of statements that reset or deallocate something: few clients have any.
@@ -198,7 +204,7 @@ impl Frontend {
             }
             let step = match server.prepared.as_deref_mut() {
                 // What comes now makes a COPY fail, and is no more than that.
-                Some(_) if replies.is_copying_in() => Ok(Step::Pass),
+                Some(_) if replies.is_copying_in() => Step::Pass,
                 Some(prepared) if server.multiplex => {
                     let mut scan = Multiplex {
                         front: self,
@@ -223,28 +229,27 @@ impl Frontend {
                     step
                 }
                 Some(_) if !server.initial.settings().is_empty() => {
-                    Ok(self.look_for_resets(&frame, bytes, server.initial))
+                    self.look_for_resets(&frame, bytes, server.initial)
                 }
-                _ => Ok(Step::Pass),
+                _ => Step::Pass,
             };
             match step {
-                Err(error) => break Verdict::Violation(error),
-                Ok(Step::More) => break Verdict::More,
-                Ok(Step::Wait) => break Verdict::NeedAnswers,
-                Ok(Step::Pass) => {
+                Step::More => break Verdict::More,
+                Step::Wait => break Verdict::NeedAnswers,
+                Step::Pass => {
                     self.note(&frame, replies);
                     self.rest = frame.len;
                 }
-                Ok(Step::Replaced) => {
+                Step::Replaced => {
                     out.extend_from_slice(&input[run..at]);
                     at += frame.len;
                     run = at;
                 }
-                Ok(Step::Refused) => {
+                Step::Refused => {
                     self.rest = frame.len;
                     self.rest_is_dropped = true;
                 }
-                Ok(Step::Rewritten(head)) => {
+                Step::Rewritten(head) => {
                     at += head;
                     run = at;
                     self.rest = frame.len - head;
@@ -477,7 +482,7 @@ impl Frontend {
             }
             match reply {
                 Reply::Parse(change) => {
-                    for after in &change.after {
+                    if let Some(after) = &change.after {
                         prepared.insert(after.statement.id, after.since);
                     }
                 }

@@ -1,7 +1,6 @@
 //! The scanners of both directions on bytes of any kind, offered in pieces: for
 //! tests, and for the fuzzers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::backend::{self, Backend};
@@ -9,7 +8,8 @@ use super::frontend::{self, Frontend, Verdict};
 use super::replies::{Replies, Reply};
 use super::start;
 use crate::fuzz::Input;
-use crate::pool::{Prepared, Profile, Profiles, Statements};
+use crate::pool::{Facts, Prepared, Profile, Profiles, Statements, Told};
+use crate::upstream::Reported;
 use crate::wire::Frame;
 use crate::wire::startup::Startup;
 
@@ -110,7 +110,9 @@ pub(super) struct Session {
     front: Frontend,
     back: Backend,
     replies: Replies,
-    reported: BTreeMap<Box<str>, Box<str>>,
+    reported: Reported,
+    facts: Facts,
+    told: Arc<Told>,
     /// As in transaction mode.
     multiplex: bool,
     /// What is to be seen from outside.
@@ -134,7 +136,9 @@ impl Session {
             front: Frontend::default(),
             back: Backend::default(),
             replies: Replies::default(),
-            reported: BTreeMap::new(),
+            reported: Reported::default(),
+            told: Facts::default().told(&Reported::default()),
+            facts: Facts::default(),
             multiplex,
             seen: Vec::new(),
         }
@@ -196,6 +200,9 @@ impl Session {
                 status: if failed { b'E' } else { b'I' },
                 multiplex: self.multiplex,
                 initial: &self.initial,
+                profile: &self.initial,
+                defaults: 0,
+                pinned: false,
             };
             let progress = self.front.scan(input, &mut out, &mut self.replies, server);
             sent.extend(out);
@@ -224,6 +231,8 @@ impl Session {
                 statements: &self.statements,
                 prepared: &mut self.prepared,
                 reported: &mut self.reported,
+                told: &mut self.told,
+                facts: &self.facts,
                 one_statement: false,
                 initial: &self.initial,
             };
@@ -234,7 +243,8 @@ impl Session {
             sent.extend(&input[progress.run..progress.consumed]);
             self.back.answer_known(&mut self.replies, &mut sent);
             if let Some(found) = progress.findings {
-                findings.reported.extend(found.reported);
+                findings.altered |= found.altered;
+                findings.statement_lost |= found.statement_lost;
                 findings.ask |= found.ask;
                 findings.discarded |= found.discarded;
                 findings.restore |= found.restore;
@@ -245,21 +255,17 @@ impl Session {
             progress.consumed
         });
         let seen = [
-            format!("{rest} left, {:?}", self.reported),
-            format!("{:?} {}", findings.reported, findings.ask),
+            format!("{rest} left, {:?}", Vec::from_iter(&self.reported)),
+            format!("{} {}", findings.altered, findings.ask),
+            format!("{}", findings.statement_lost),
             format!("{} {}", findings.restore, findings.restored),
             format!("{:?} {}", findings.own_failed, findings.discarded),
             format!(
-                "{} {} {}",
-                findings.broken, self.back.doubtful, self.back.fatal
+                "{} {:?} {}",
+                findings.broken, self.back.certainty, self.back.fatal
             ),
             format!("{} {}", self.back.status, self.back.transactions),
-            format!(
-                "{:?}",
-                (1..20)
-                    .map(|id| self.prepared.touch(id))
-                    .collect::<Vec<_>>()
-            ),
+            format!("{:?}", self.prepared.numbers()),
         ];
         self.seen.extend(seen);
         sent
@@ -295,22 +301,23 @@ fn drain(replies: &mut Replies) -> Vec<String> {
     std::iter::from_fn(|| replies.pop())
         .map(|reply| match reply {
             Reply::Parse(c) => format!("Parse {:?}", c.name),
-            Reply::KnownParse(c) => format!("KnownParse {:?}", c.name),
             Reply::KnownClose(c) => format!("KnownClose {:?}", c.name),
             Reply::ParseTaken(t) => format!("ParseTaken {:?}", t.client_name),
-            Reply::ParseTooLong => "ParseTooLong".into(),
-            Reply::ParseTooMuch => "ParseTooMuch".into(),
-            Reply::HiddenParse(id) => format!("HiddenParse {id}"),
-            Reply::Bind(s) => format!("Bind {:?}", s.map(|s| s.id)),
-            Reply::Query => "Query".into(),
+            Reply::Refused(refusal) => format!("Refused: {}", refusal.text),
+            Reply::HiddenParse(copy) => format!("HiddenParse {copy:?}"),
+            Reply::HiddenDescribe(d) => format!("HiddenDescribe {:?} {}", d.name, d.number),
+            Reply::HiddenStatement => "HiddenStatement".into(),
+            Reply::Fence(_) => "Fence".into(),
+            Reply::Bind(number) => format!("Bind {number:?}"),
+            Reply::Query(sets) => format!("Query {sets:?}"),
             Reply::Function => "Function".into(),
             Reply::Sync => "Sync".into(),
             Reply::ParseUnnamed => "ParseUnnamed".into(),
             Reply::HiddenParseUnnamed => "HiddenParseUnnamed".into(),
-            Reply::Describe => "Describe".into(),
-            Reply::Execute => "Execute".into(),
+            Reply::Describe(number) => format!("Describe {number}"),
+            Reply::Execute(sets) => format!("Execute {sets:?}"),
             Reply::Close => "Close".into(),
-            Reply::HiddenClose(id) => format!("HiddenClose {id:?}"),
+            Reply::HiddenClose(copy) => format!("HiddenClose {copy:?}"),
             Reply::HiddenCloseUnnamed => "HiddenCloseUnnamed".into(),
             Reply::HiddenQuery => "HiddenQuery".into(),
             Reply::Restore => "Restore".into(),

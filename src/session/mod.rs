@@ -233,7 +233,11 @@ impl Session {
             }
             None => {
                 let profile = self.pool.profiles.intern(settings);
-                let told = start::told(&self.pool, &profile, &self.handle.client).await?;
+                let told = match self.pool.facts.greeting(&profile) {
+                    Some((told, true)) => told,
+                    // Rare, and large.
+                    _ => Box::pin(start::told(&self.pool, &profile, &self.handle.client)).await?,
+                };
                 (Greeted::Pooled(profile, told.clone()), told)
             }
         };

@@ -80,6 +80,8 @@ pub(super) struct Relay {
     pub received: u64,
     pub sent: u64,
     counted: Totals,
+    /// What its named statements keep, as the pool has it, in bytes.
+    kept: u64,
     /// Generations this session has used; each is recorded once.
     used: Vec<u64>,
     on_first_use: FirstUse,
@@ -97,6 +99,12 @@ struct Totals {
     queries: u64,
     received: u64,
     sent: u64,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.pool.statements.keeps(0, self.kept);
+    }
 }
 
 impl Relay {
@@ -136,6 +144,7 @@ impl Relay {
             received: 0,
             sent: 0,
             counted: Totals::default(),
+            kept: 0,
             used: Vec::new(),
             on_first_use,
         }
@@ -311,6 +320,11 @@ impl Relay {
         self.part = None;
         self.front.listens.restored = Restored::No;
         self.front.lease_ends();
+        let kept = self.front.kept();
+        if kept != self.kept {
+            self.pool.statements.keeps(kept, self.kept);
+            self.kept = kept;
+        }
         let mut lease = self.lease.take()?;
         let now = lease.server.reported.digest();
         if lease.seen != now {

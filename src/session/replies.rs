@@ -475,23 +475,23 @@ mod tests {
     fn a_failed_batch_is_passed_over_up_to_its_sync() {
         let mut r = replies(vec![
             Reply::Bind(None),
-            Reply::Execute,
-            Reply::Query,
+            Reply::Execute(Sets::Maybe),
+            Reply::Query(Sets::Maybe),
             Reply::Sync,
-            Reply::Execute,
+            Reply::Execute(Sets::Maybe),
         ]);
         let (failed, open) = r.fail();
         assert_eq!((failed.len(), open), (3, false));
-        assert!(matches!(failed[0], Reply::Query));
+        assert!(matches!(failed[0], Reply::Query(_)));
         assert!(r.ready());
-        assert!(matches!(r.front(), Some(Reply::Execute)));
+        assert!(matches!(r.front(), Some(Reply::Execute(_))));
         let (failed, open) = r.fail();
         assert_eq!((failed.len(), open), (1, true));
     }
 
     #[test]
     fn the_error_of_a_simple_query_ends_with_its_ready() {
-        let mut r = replies(vec![Reply::Query, Reply::Query]);
+        let mut r = replies(vec![Reply::Query(Sets::Maybe), Reply::Query(Sets::Maybe)]);
         assert!(r.fail().0.is_empty());
         assert!(r.ready());
         assert!(!r.is_empty());
@@ -504,7 +504,7 @@ mod tests {
     fn what_is_forgotten_is_still_counted() {
         use crate::pool::Prepared;
         use crate::session::frontend::Frontend;
-        let mut r = replies(vec![Reply::Query, Reply::HiddenClose(Some(7)), Reply::Sync]);
+        let mut r = replies(vec![Reply::Query(Sets::Maybe), Reply::HiddenClose(Some(Evicted { id: 7, number: 7 })), Reply::Sync]);
         assert!(r.change_pending());
         Frontend::default().forget_statements(&mut r, &mut Prepared::with_limit(3));
         while r.pop().is_some() {}
@@ -515,19 +515,19 @@ mod tests {
     #[test]
     fn a_sync_inside_copy_data_has_no_answer() {
         // libpq: Parse Bind Execute Sync, then data, CopyDone, Sync.
-        let mut r = replies(vec![Reply::Execute, Reply::Sync]);
+        let mut r = replies(vec![Reply::Execute(Sets::Maybe), Reply::Sync]);
         r.copy_in();
         r.push(Reply::Sync);
         r.push(Reply::CopyEnd);
         r.push(Reply::Sync);
-        assert!(matches!(r.pop(), Some(Reply::Execute)));
+        assert!(matches!(r.pop(), Some(Reply::Execute(_))));
         assert!(r.ready());
         assert!(r.is_empty());
     }
 
     #[test]
     fn a_pipelined_copy_keeps_the_sync_behind_its_data() {
-        let mut r = replies(vec![Reply::Query, Reply::CopyEnd, Reply::Sync]);
+        let mut r = replies(vec![Reply::Query(Sets::Maybe), Reply::CopyEnd, Reply::Sync]);
         r.copy_in();
         assert!(r.ready());
         assert!(r.ready());

@@ -67,7 +67,7 @@ impl World {
         match step {
             Step::Ask => {
                 let pool = self.s.pool.clone();
-                let asking = async move { pool.checkout().await };
+                let asking = async move { pool.checkout(None).await };
                 self.waiting.push_back(tokio::spawn(asking));
             }
             Step::Leave(n) if !self.waiting.is_empty() => {
@@ -83,7 +83,7 @@ impl World {
             }
             Step::Break(n) => {
                 if let Some(mut lease) = self.take(n) {
-                    lease.dirty = true;
+                    lease.speaks();
                 }
             }
             Step::HangUp => self.s.server.hang_up(),
@@ -131,7 +131,7 @@ impl World {
         }
         let all = async {
             loop {
-                let asking = (0..self.size).map(|_| self.s.pool.checkout());
+                let asking = (0..self.size).map(|_| self.s.pool.checkout(None));
                 let leases = join_all(asking).await;
                 if leases.iter().all(Result::is_ok) {
                     return leases;

@@ -10,10 +10,10 @@ use crate::pool::state::Health;
 /// One connection is leased, one login stalls and has been given up.
 async fn given_up(keys: &str) -> (Setup, crate::pool::Lease) {
     let s = setup(&format!("pool_size = 2\n{keys}")).await;
-    let lease = s.pool.checkout().await.expect("the first one");
+    let lease = s.pool.checkout(None).await.expect("the first one");
     s.server.stalled.send_replace(true);
     let pool = s.pool.clone();
-    tokio::spawn(async move { pool.checkout().await });
+    tokio::spawn(async move { pool.checkout(None).await });
     until("a login was given up", || s.pool.state().abandoned == 1).await;
     (s, lease)
 }
@@ -37,7 +37,7 @@ async fn a_login_that_was_given_up_keeps_its_slot() {
     s.server.stalled.send_replace(false);
     until("it is let go of", || s.pool.state().abandoned == 0).await;
     until("and done with", || generation.arriving.load(Relaxed) == 0).await;
-    let second = s.pool.checkout().await.expect("the slot is free");
+    let second = s.pool.checkout(None).await.expect("the slot is free");
     assert_eq!(s.server.most.load(Relaxed), 2);
     drop((lease, second));
     until("nothing is lost", || {
@@ -86,7 +86,7 @@ async fn a_stalled_server_stays_down() {
     let s = setup("pool_size = 1\nconnect_timeout = \"1s\"").await;
     s.server.stalled.send_replace(true);
     s.server.hang_up();
-    while s.pool.checkout().await.is_ok() {
+    while s.pool.checkout(None).await.is_ok() {
         tokio::task::yield_now().await; // it takes a moment until it shows
     }
     let mut seen = 0;
@@ -103,5 +103,5 @@ async fn a_stalled_server_stays_down() {
     assert!(seen > 10);
     s.server.stalled.send_replace(false);
     until("it is back", || s.pool.counts().problem.is_none()).await;
-    s.pool.checkout().await.expect("a connection");
+    s.pool.checkout(None).await.expect("a connection");
 }

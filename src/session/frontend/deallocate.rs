@@ -4,11 +4,11 @@
 //! happens.
 
 use super::Step;
-use super::multiplex::{EMPTY, Multiplex, incomplete};
+use super::multiplex::{EMPTY, Multiplex};
 use crate::pool::Suspicion;
 use crate::session::replies::{Change, Deallocate, Reply};
 use crate::wire::frame::{Frame, HEADER, cstr};
-use crate::wire::{ClientError, message};
+use crate::wire::message;
 
 /// Portals that wait for their Execute; the server remembers as many as it likes,
 /// but what is kept for a client here has an end.
@@ -74,32 +74,32 @@ impl Multiplex<'_> {
     }
 
     /// Execute, maybe of such a portal.
-    pub(super) fn execute(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+    pub(super) fn execute(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         let body = &bytes[HEADER..bytes.len().min(frame.len)];
         if body.first() == Some(&0) {
             self.front.sets = self.front.portal_sets;
         }
         if self.front.special.is_none() {
-            return Ok(match body.is_empty() && bytes.len() < frame.len {
+            return match body.is_empty() && bytes.len() < frame.len {
                 true => Step::More,
                 false => Step::Pass,
-            });
+            };
         }
         let Some(portal) = cstr(body) else {
-            return incomplete(frame, bytes);
+            return self.incomplete(frame, bytes);
         };
         let special = self.front.special.as_mut();
         let Some(bound) = special.and_then(|special| special.deallocating.remove(portal)) else {
-            return Ok(Step::Pass);
+            return Step::Pass;
         };
         if !self.front.names.contains_key(&bound.name) {
-            return Ok(Step::Pass);
+            return Step::Pass;
         }
         self.front.queries += 1;
         self.front.batch_open = true;
         self.out.begin();
         self.gives_up(&bound.name, bound.stand_in, false);
-        Ok(Step::Rewritten(0))
+        Step::Rewritten(0)
     }
 
     fn gives_up(&mut self, name: &[u8], stand_in: u64, simple: bool) {

@@ -8,7 +8,7 @@ use crate::pool::{
 };
 use crate::session::replies::{Change, Describing, Named, Refusal, Replies, Reply, Sets, Taken};
 use crate::wire::frame::{Frame, HEADER, cstr};
-use crate::wire::{ClientError, message};
+use crate::wire::message;
 
 /// Names end within this many bytes of a message, or its session does; Postgres
 /// cuts identifiers at 63.
@@ -47,7 +47,7 @@ static TOO_LONG: Refusal = Refusal {
     text: "the text of a named prepared statement exceeds 16 MB",
     hint: "Send it without a name, or use a database of pgvalet with pool_mode = \"session\".",
 };
-pub(super) static NAME_TOO_LONG: Refusal = Refusal {
+static NAME_TOO_LONG: Refusal = Refusal {
     text: "the name of a prepared statement or portal exceeds 16 KB",
     hint: "Use a shorter name: Postgres cuts the names of SQL at 63 bytes.",
 };
@@ -69,15 +69,15 @@ pub(super) struct Multiplex<'a> {
 }
 
 impl Multiplex<'_> {
-    pub(super) fn frame(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+    pub(super) fn frame(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         match frame.tag {
             b'P' => self.parse(frame, bytes),
             b'B' => self.bind(frame, bytes),
             b'D' | b'C' => self.describe_or_close(frame, bytes),
-            b'Q' => Ok(self.query(frame, bytes)),
+            b'Q' => self.query(frame, bytes),
             b'E' => self.execute(frame, bytes),
-            b'F' => Ok(self.function(frame, bytes)),
-            _ => Ok(Step::Pass),
+            b'F' => self.function(frame, bytes),
+            _ => Step::Pass,
         }
     }
 
@@ -169,31 +169,33 @@ impl Multiplex<'_> {
         false
     }
 
-    fn parse(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+    fn parse(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         let Some(name) = cstr(&bytes[HEADER..bytes.len().min(frame.len)]) else {
-            return incomplete(frame, bytes);
+            return self.incomplete(frame, bytes);
         };
-        check_end(HEADER + name.len())?;
+        if HEADER + name.len() >= MAX_NAMES {
+            return self.refuse_name();
+        }
         if name.is_empty() {
-            return Ok(self.parse_unnamed(frame, bytes));
+            return self.parse_unnamed(frame, bytes);
         }
         if frame.len > MAX_NAMED {
             self.front.batch_open = true;
             self.refuse(&TOO_LONG);
-            return Ok(Step::Refused);
+            return Step::Refused;
         }
         let Some(whole) = bytes.get(..frame.len) else {
-            return Ok(Step::More);
+            return Step::More;
         };
         // Which names are taken depends on what comes of earlier batches.
         if self.replies.batch_pending() {
-            return Ok(Step::Wait);
+            return Step::Wait;
         }
         let body = &whole[HEADER + name.len() + 1..];
         self.front.batch_open = true;
         if self.front.names.contains_key(name) {
             self.parse_taken(name, body);
-            return Ok(Step::Replaced);
+            return Step::Replaced;
         }
         if self.replies.is_empty() {
             self.front.names.settle();
@@ -201,7 +203,7 @@ impl Multiplex<'_> {
         let kept = (name.len() + body.len()) as u64;
         if !self.front.names.has_room(name, body) || !self.statements.has_room(kept) {
             self.refuse(&TOO_MUCH);
-            return Ok(Step::Replaced);
+            return Step::Replaced;
         }
         let statement = self.statements.parse(body, self.parse_settings());
         let number = statement.id;
@@ -227,7 +229,7 @@ impl Multiplex<'_> {
             number,
             parameters: None,
         })));
-        Ok(Step::Replaced)
+        Step::Replaced
     }
 
     /// Parse of a name that the client uses already. The server finds fault with
@@ -266,59 +268,62 @@ impl Multiplex<'_> {
         self.front.text = (!complete).then(|| Box::new(Tail::behind(HEADER + 1)));
         self.front.unnamed_turn += 1;
         self.front.unnamed_sets = Sets::of(suspicion.as_deref());
-        self.front.unnamed_settings = self.parse_settings();
         self.front.suspect_unnamed(suspicion);
         self.front.unnamed_in_batch = true;
         self.prepared.unnamed = Some(self.unnamed());
         if complete {
+            let settings = self.parse_settings();
             let kept = self.front.unnamed.get_or_insert_default();
-            kept.clear();
-            kept.extend_from_slice(body);
+            kept.body.clear();
+            kept.body.extend_from_slice(body);
+            kept.settings = settings;
         } else {
             self.front.unnamed = None;
         }
         Step::Pass
     }
 
-    fn bind(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
+    fn bind(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         let body = &bytes[HEADER..bytes.len().min(frame.len)];
         let Some(portal) = cstr(body) else {
-            return incomplete(frame, bytes);
+            return self.incomplete(frame, bytes);
         };
         let Some(name) = cstr(&body[portal.len() + 1..]) else {
-            return incomplete(frame, bytes);
+            return self.incomplete(frame, bytes);
         };
-        check_end(HEADER + portal.len() + 1 + name.len())?;
+        if HEADER + portal.len() + 1 + name.len() >= MAX_NAMES {
+            return self.refuse_name();
+        }
         if let Some(special) = &mut self.front.special {
             special.deallocating.remove(portal);
         }
         let head = HEADER + portal.len() + 1 + name.len() + 1;
         if name.is_empty() {
-            return Ok(self.bind_unnamed(frame, portal, head));
+            return self.bind_unnamed(frame, portal, head);
         }
         if self.replies.change_pending() {
-            return Ok(Step::Wait);
+            return Step::Wait;
         }
         let Some(named) = self.front.names.get(name).cloned() else {
             // Made by SQL's PREPARE, or unknown: the server knows which.
-            return Ok(Step::Pass);
+            return Step::Pass;
         };
         let statement = &named.statement;
         if self.must_wait_to_listen(statement.suspicion.as_deref()) {
-            return Ok(Step::Wait);
+            return Step::Wait;
         }
         if portal.is_empty() {
             self.front.portal_sets = Sets::of(statement.suspicion.as_deref());
         }
         if let Some(suspicion) = &statement.suspicion {
             if let Some(step) = self.bind_deallocate(frame, portal, head, suspicion) {
-                return Ok(step);
+                return step;
             }
             self.front.watch.raise(suspicion);
             self.may_reset(Some(suspicion));
         }
         let number = self.prepare(&named);
-        Ok(self.bind_to(frame, portal, head, number))
+        self.bind_to(frame, portal, head, number)
     }
 
     fn bind_unnamed(&mut self, frame: &Frame, portal: &[u8], head: usize) -> Step {
@@ -361,39 +366,41 @@ impl Multiplex<'_> {
         Step::Rewritten(head)
     }
 
-    fn describe_or_close(&mut self, frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
-        check_end(frame.len)?;
+    fn describe_or_close(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
+        if frame.len >= MAX_NAMES {
+            return self.refuse_name();
+        }
         let Some(whole) = bytes.get(..frame.len) else {
-            return incomplete(frame, bytes);
+            return self.incomplete(frame, bytes);
         };
         let Some((&kind, rest)) = whole[HEADER..].split_first() else {
-            return Ok(Step::Pass);
+            return Step::Pass;
         };
         let Some(name) = cstr(rest) else {
-            return Ok(Step::Pass);
+            return Step::Pass;
         };
         match (frame.tag, kind) {
-            (b'D', b'S') if name.is_empty() => Ok(self.restore_unnamed()),
-            (_, b'S') if !name.is_empty() && self.replies.change_pending() => Ok(Step::Wait),
+            (b'D', b'S') if name.is_empty() => self.restore_unnamed(),
+            (_, b'S') if !name.is_empty() && self.replies.change_pending() => Step::Wait,
             (b'D', b'S') => {
                 let Some(named) = self.front.names.get(name).cloned() else {
-                    return Ok(Step::Pass);
+                    return Step::Pass;
                 };
                 let number = self.prepare(&named);
                 let server_name = self.statements.server_name(number);
                 message::describe_statement(self.out.begin(), &server_name);
                 self.front.batch_open = true;
                 self.replies.push(Reply::Describe(number));
-                Ok(Step::Replaced)
+                Step::Replaced
             }
             (_, b'S') if name.is_empty() => {
                 self.front.drop_unnamed();
                 self.prepared.unnamed = None;
-                Ok(Step::Pass)
+                Step::Pass
             }
             (_, b'S') => {
                 let Some(before) = self.front.names.remove(name) else {
-                    return Ok(Step::Pass);
+                    return Step::Pass;
                 };
                 self.front.batch_open = true;
                 let change = Change {
@@ -402,9 +409,9 @@ impl Multiplex<'_> {
                     after: None,
                 };
                 self.replies.push(Reply::KnownClose(Box::new(change)));
-                Ok(Step::Replaced)
+                Step::Replaced
             }
-            _ => Ok(Step::Pass),
+            _ => Step::Pass,
         }
     }
 
@@ -490,6 +497,26 @@ impl Multiplex<'_> {
         }
     }
 
+    /// A frame of which more is needed, unless that is absurd.
+    pub(super) fn incomplete(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
+        // The same whether there is more of it already or not.
+        if bytes.len().min(frame.len) >= MAX_NAMES {
+            return self.refuse_name();
+        }
+        if bytes.len() >= frame.len {
+            Step::Pass // malformed: the server says it best
+        } else {
+            Step::More
+        }
+    }
+
+    /// The message is passed over as it comes in.
+    pub(super) fn refuse_name(&mut self) -> Step {
+        self.front.batch_open = true;
+        self.refuse(&NAME_TOO_LONG);
+        Step::Refused
+    }
+
     fn unnamed(&self) -> Unnamed {
         Unnamed {
             session: self.session,
@@ -505,12 +532,11 @@ impl Multiplex<'_> {
         }
         let wanted = self.unnamed();
         if self.prepared.unnamed != Some(wanted) {
-            if let Some(body) = self.front.unnamed.take() {
-                let settings = self.front.unnamed_settings.clone();
-                self.parse_again("", &body, settings.clone());
+            if let Some(unnamed) = self.front.unnamed.take() {
+                self.parse_again("", &unnamed.body, unnamed.settings.clone());
                 self.replies.push(Reply::HiddenParseUnnamed);
-                self.set_back(settings);
-                self.front.unnamed = Some(body);
+                self.set_back(unnamed.settings.clone());
+                self.front.unnamed = Some(unnamed);
             } else {
                 // It has none, so it must not get another client's.
                 message::close_statement(self.out.begin(), "");
@@ -521,22 +547,4 @@ impl Multiplex<'_> {
         }
         Step::Pass
     }
-}
-
-/// A frame of which more is needed, unless that is absurd.
-pub(super) fn incomplete(frame: &Frame, bytes: &[u8]) -> Result<Step, ClientError> {
-    // The same whether there is more of it already or not.
-    check_end(bytes.len().min(frame.len))?;
-    Ok(if bytes.len() >= frame.len {
-        Step::Pass // malformed: the server says it best
-    } else {
-        Step::More
-    })
-}
-
-fn check_end(of_names: usize) -> Result<(), ClientError> {
-    if of_names < MAX_NAMES {
-        return Ok(());
-    }
-    Err(ClientError::Protocol("statement or portal name too long"))
 }

@@ -68,6 +68,11 @@ impl Postgres {
 /// SQLSTATE and text.
 type Failure = (&'static str, String);
 
+/// RowDescription of one column.
+fn columns(name: &str) -> Vec<u8> {
+    [&1u16.to_be_bytes(), name.as_bytes(), &[0; 19]].concat()
+}
+
 fn ends_transaction(sql: &str) -> bool {
     matches!(sql, "ROLLBACK" | "COMMIT")
 }
@@ -266,7 +271,8 @@ impl Postgres {
         }
         if has_rows(sql) {
             if protocol == b'Q' {
-                out.extend(frame(b'T', sql.as_bytes()));
+                let name = sql.rsplit(' ').next().unwrap_or_default();
+                out.extend(frame(b'T', &columns(name)));
             }
             let row = done.as_ref().and_then(|done| done.row.as_deref());
             out.extend(frame(b'D', row.unwrap_or(sql).as_bytes()));
@@ -353,7 +359,7 @@ impl Postgres {
             out.extend(frame(b't', &[0, 0]));
         }
         if has_rows(&sql) {
-            out.extend(frame(b'T', sql.as_bytes()));
+            out.extend(frame(b'T', &columns(&sql)));
         } else {
             out.extend(frame(b'n', &[]));
         }

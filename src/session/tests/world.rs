@@ -1,27 +1,31 @@
 //! Several clients, several server connections, and between them the scanners
 //! with the rules of the relay: when a lease begins, and when it ends.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::messages::{Say, readable};
 use super::postgres::Postgres;
-use crate::pool::{Prepared, Profile, Profiles, Settings, Statements};
-use crate::session::backend::{self, Backend};
+use crate::pool::{Facts, Prepared, Profile, Profiles, Settings, Statements, Told};
+use crate::session::backend::{self, Backend, Certainty};
 use crate::session::frontend::{self, Frontend, Verdict};
-use crate::session::replies::Replies;
+use crate::session::replies::{Fencing, Replies, Reply};
+use crate::upstream::{Fence, Reported};
+use crate::wire::message;
 
 pub struct World {
+    facts: Facts,
     statements: Statements,
     clients: Vec<Client>,
     servers: Vec<Server>,
     next_server: usize,
+    /// Statements that a server connection may keep.
+    limit: usize,
 }
 
 struct Server {
     postgres: Postgres,
     prepared: Prepared,
-    reported: BTreeMap<Box<str>, Box<str>>,
+    reported: Reported,
     /// Answers that have not arrived yet.
     answers: Vec<u8>,
     leased: bool,
@@ -36,6 +40,7 @@ struct Client {
     initial: Arc<Profile>,
     /// What it expects to find set.
     zone: String,
+    told: Arc<Told>,
     front: Frontend,
     back: Backend,
     replies: Replies,
@@ -60,7 +65,7 @@ impl Server {
         Self {
             postgres: Postgres::new(LOGIN),
             prepared: Prepared::with_limit(limit),
-            reported: [("zone".into(), LOGIN.into())].into(),
+            reported: Reported::from_iter([("zone", LOGIN)]),
             answers: Vec::new(),
             leased: false,
         }
@@ -86,6 +91,7 @@ impl World {
             session,
             initial: profile(&zone(session)),
             zone: zone(session),
+            told: Facts::default().told(&Reported::from_iter([("zone", zone(session).as_str())])),
             front: Frontend::default(),
             back: Backend::default(),
             replies: Replies::default(),
@@ -101,10 +107,12 @@ impl World {
             alone: false,
         };
         Self {
+            facts: Facts::default(),
             statements: Statements::default(),
             clients: (1..=clients as u64).map(client).collect(),
             servers: (0..servers).map(|_| Server::new(limit)).collect(),
             next_server: 0,
+            limit,
         }
     }
 
@@ -191,6 +199,9 @@ impl World {
                     status: client.back.status,
                     multiplex: true,
                     initial: &client.initial,
+                    profile: &client.initial,
+                    defaults: 0,
+                    pinned: false,
                 },
             );
             out.extend(&client.from_client[progress.run..progress.consumed]);
@@ -266,6 +277,8 @@ impl World {
                 statements: &self.statements,
                 prepared: &mut server.prepared,
                 reported: &mut server.reported,
+                told: &mut client.told,
+                facts: &self.facts,
                 one_statement: false,
                 initial: &client.initial,
             },
@@ -303,16 +316,28 @@ impl World {
         if !at_rest {
             return;
         }
-        if client.back.doubtful {
+        if client.back.certainty == Certainty::Doubtful {
             let server = &mut self.servers[at];
-            let mut query = Vec::new();
-            Frontend::ask("", &mut query, &mut client.replies, &mut server.prepared);
+            let (fence, mut query) = (Fence::new(), Vec::new());
+            message::query(&mut query, &fence.sql());
+            server.prepared.unnamed = None;
+            let begun = false;
+            let fence = Reply::Fence(Box::new(Fencing { fence, begun }));
+            client.replies.push(fence);
             server.answers.extend(server.postgres.feed(&query));
             return;
         }
         client.lease = None;
         client.front.lease_ends();
         let server = &mut self.servers[at];
+        if client.back.certainty == Certainty::Fenced {
+            // It is cleaned.
+            server.prepared = Prepared::with_limit(self.limit);
+            server.postgres.named.clear();
+            server.postgres.unnamed = None;
+        }
+        // What it is told at its next lease is not what this is about.
+        client.told = self.facts.told(&server.reported);
         server.leased = false;
         let postgres = &server.postgres;
         // The server is asked.
@@ -323,13 +348,10 @@ impl World {
         assert_eq!(postgres.copying, None, "released in a COPY");
         assert!(!postgres.batch_open, "released before its Sync");
         assert_eq!(postgres.status, b'I', "released in a transaction");
-        let mut prepared = server.prepared.clone();
-        assert_eq!(prepared.len(), postgres.named.len(), "lost count");
-        for id in 1..1000 {
-            let there = postgres
-                .named
-                .contains_key(self.statements.server_name(id).as_bytes());
-            assert_eq!(prepared.touch(id), there, "pgvalet_{id}");
+        assert_eq!(server.prepared.len(), postgres.named.len(), "lost count");
+        for number in server.prepared.numbers() {
+            let name = self.statements.server_name(number);
+            assert!(postgres.named.contains_key(name.as_bytes()), "{name}");
         }
     }
 
