@@ -275,58 +275,55 @@ enum Leaves {
     /// Terminate stands in the same send.
     Politely,
     Abruptly,
+    /// The same, and no query stands behind the COPY.
+    AtOncePolitely,
+    AtOnceAbruptly,
 }
 
 const END: &str = "select 'end of A'";
 
 async fn crosses(place: Place, n: usize, at_once: bool, leaves: Leaves) -> Verdict {
     let Sequence { copy, then, .. } = sequences().swap_remove(n);
-    let then = [
-        then.concat(),
-        query("select 'A', pg_sleep(0.3)"),
-        query(END),
-    ]
-    .concat();
-    let mut oracle = place.direct().await?;
-    let wanted = converse(&mut oracle, &copy, &then, at_once).await?;
-    oracle.leave().await;
+    let bare = [&copy[..], &then.concat()].concat();
+    let queries = [query("select 'A', pg_sleep(0.3)"), query(END)].concat();
+    let then = [then.concat(), queries].concat();
 
     let mut a = place.peer().await?;
     let mut b = place.peer().await?;
-    let mut seen = Ok(Answer::default());
-    let asked = match leaves {
-        Leaves::Afterwards if place.is_session() => {
-            seen = converse(&mut a, &copy, &then, at_once).await;
-            a.leave().await;
-            ask(&mut b).await
-        }
+    // In session mode it has the connection from now on.
+    a.run("select 1").await?;
+    let asks = async |b: &mut Peer| ask(b).await.map_err(|e| format!("B: {e}"));
+    match leaves {
         Leaves::Afterwards => {
-            let asks = async {
-                // Behind the COPY, whose answer says that A has the connection.
-                ask(&mut b).await
+            let mut oracle = place.direct().await?;
+            let wanted = converse(&mut oracle, &copy, &then, at_once).await?;
+            oracle.leave().await;
+            let seen = async |a: &mut Peer| {
+                let seen = converse(a, &copy, &then, at_once).await;
+                seen.map_err(|e| format!("A: {e}"))
             };
-            let asked;
-            (seen, asked) = tokio::join!(converse(&mut a, &copy, &then, at_once), asks);
-            asked
+            let seen = if place.is_session() {
+                let seen = seen(&mut a).await;
+                a.leave().await;
+                asks(&mut b).await?;
+                seen?
+            } else {
+                // While A has the connection, and after.
+                tokio::try_join!(seen(&mut a), asks(&mut b))?.0
+            };
+            return same(seen.to_string(), wanted.to_string(), "A");
         }
-        Leaves::Politely => {
-            let all = [copy, then, terminate()].concat();
-            a.send(&all).await?;
-            let (_, asked) = tokio::join!(a.rest(), ask(&mut b));
-            asked
-        }
-        Leaves::Abruptly => {
-            a.send(&[copy, then].concat()).await?;
-            drop(a);
-            ask(&mut b).await
-        }
-    };
-    asked.map_err(|e| format!("B: {e}"))?;
-    if leaves == Leaves::Afterwards {
-        let seen = seen.map_err(|e| format!("A: {e}"))?;
-        same(seen.to_string(), wanted.to_string(), "A")?;
+        Leaves::Politely => a.send(&[copy, then, terminate()].concat()).await?,
+        Leaves::Abruptly => a.send(&[copy, then].concat()).await?,
+        Leaves::AtOncePolitely => a.send(&[bare, terminate()].concat()).await?,
+        Leaves::AtOnceAbruptly => a.send(&bare).await?,
     }
-    Ok(())
+    if matches!(leaves, Leaves::Abruptly | Leaves::AtOnceAbruptly) {
+        drop(a);
+        return asks(&mut b).await;
+    }
+    let rest = async { Ok(a.rest().await) };
+    tokio::try_join!(rest, asks(&mut b)).map(|_| ())
 }
 
 /// Everything up to the end of what is sent.
@@ -379,17 +376,17 @@ async fn ask(peer: &mut Peer) -> Verdict {
 async fn nobody_reads_what_another_asked() {
     let mut cases: Vec<Case> = Vec::new();
     for (n, Sequence { name, .. }) in sequences().iter().enumerate() {
+        // They end in the same place, by different ways.
+        let [one, other] = match n % 2 {
+            0 => [Leaves::Politely, Leaves::AtOnceAbruptly],
+            _ => [Leaves::Abruptly, Leaves::AtOncePolitely],
+        };
         for (at_once, leaves) in [
             (true, Leaves::Afterwards),
             (false, Leaves::Afterwards),
-            (true, Leaves::Politely),
-            (true, Leaves::Abruptly),
+            (true, one),
+            (true, other),
         ] {
-            // One or the other: both end in the same place.
-            let skipped = [Leaves::Politely, Leaves::Abruptly][n % 2];
-            if leaves == skipped {
-                continue;
-            }
             let sent = if at_once { "at once" } else { "by steps" };
             let name = format!("{name}; {sent}, leaves {leaves:?}");
             cases.push(case(name, move |place| crosses(place, n, at_once, leaves)).pooled());
@@ -408,6 +405,8 @@ async fn nobody_reads_what_another_asked() {
 async fn violates(place: Place, tag: u8, body: &'static [u8]) -> Verdict {
     let mut a = place.peer().await?;
     let mut b = place.peer().await?;
+    // In session mode it has the connection from now on.
+    a.run("select 1").await?;
     let batch = [into("t"), message(tag, body), sync(), query("select 'A'")].concat();
     a.send(&batch).await?;
     let (_, asked) = tokio::join!(a.rest(), ask(&mut b));

@@ -267,12 +267,16 @@ async fn run(
             mode,
         };
         async move {
+            let began = std::time::Instant::now();
             let run = AssertUnwindSafe((case.run)(place)).catch_unwind();
             let verdict = match tokio::time::timeout(LIMIT, run).await {
                 Err(_) => Err(format!("not over within {LIMIT:?}")),
                 Ok(Err(panic)) => Err(said(&*panic)),
                 Ok(Ok(verdict)) => verdict,
             };
+            if std::env::var_os("CASE_TIMES").is_some() {
+                eprintln!("{:?} {major} {mode:11} {}", began.elapsed(), case.name);
+            }
             let failed = verdict.err();
             let failed = failed.map(|e| format!("{major} {mode:11} {}: {e}", case.name));
             // At once as well: a test that hangs shows none of its own.
