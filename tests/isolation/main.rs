@@ -9,11 +9,16 @@ mod common;
 #[allow(dead_code, reason = "of the behaviour tests, which use all of it")]
 mod raw;
 
+mod limits;
 mod local_set;
 mod other_peoples;
 mod over_time;
+mod own_questions;
 mod peer;
 mod rows_cross;
+mod servers_changes;
 mod shared_text;
 mod unnoticed;
+mod waiting;
+mod work_twice;
 mod world;

@@ -90,20 +90,6 @@ impl Peer {
         }
     }
 
-    /// Everything up to a message with this tag.
-    pub async fn until(&mut self, tag: u8) -> Result<Answer, String> {
-        let mut answer = Answer::default();
-        loop {
-            let next = self.next().await;
-            let next = next.map_err(|e| format!("{e}, after {answer}"))?;
-            let last = next.0 == tag;
-            answer.0.push(next);
-            if last {
-                return Ok(answer);
-            }
-        }
-    }
-
     /// What comes back for a batch that ends with Sync, or for a query.
     pub async fn ask(&mut self, bytes: &[u8]) -> Result<Answer, String> {
         self.send(bytes).await?;

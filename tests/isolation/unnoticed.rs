@@ -361,7 +361,7 @@ const FAR: &[(&str, &str)] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn its_owner_keeps_it_and_nobody_else_meets_it() {
     let mut cases: Vec<Case> = Vec::new();
-    for (n, (made, look)) in MADE.iter().enumerate() {
+    for (n, (made, _)) in MADE.iter().enumerate() {
         for by_parse in [false, true] {
             let several = made.contains("; ") && !made.starts_with("do");
             if by_parse && several {

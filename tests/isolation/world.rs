@@ -63,13 +63,13 @@ impl Case {
         self
     }
 
-    pub fn pooled_by_transaction(mut self) -> Self {
-        self.modes = &[TRANSACTION];
+    pub fn pooled_by_session(mut self) -> Self {
+        self.modes = &[SESSION];
         self
     }
 
-    pub fn pooled_by_session(mut self) -> Self {
-        self.modes = &[SESSION];
+    pub fn pooled_by_transaction(mut self) -> Self {
+        self.modes = &[TRANSACTION];
         self
     }
 }
