@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::profile::ParseSettings;
 use super::suspicion::{Suspicion, suspect};
-use crate::wire::frame::cstr;
+use crate::wire::frame::{HEADER, cstr};
 
 /// What a client has parsed.
 pub struct Statement {
@@ -139,9 +139,29 @@ impl Statements {
         Arc::new(Statement::new(self.number(), body, settings))
     }
 
-    /// The digest of a RowDescription, or of NoData.
+    /// The digest of what a RowDescription, or NoData, says of the columns, as far
+    /// as Postgres compares it before it uses a plan again (equalTupleDescs,
+    /// tupdesc.c): not the table that they are of.
     pub fn digest(&self, message: &[u8]) -> u64 {
-        self.hasher.hash_one(message)
+        let mut columns = Vec::new();
+        let mut rest = message.get(HEADER + 2..).unwrap_or_default();
+        while let Some(name) = cstr(rest) {
+            // Table (4), attribute (2), type (4), its size (2), modifier (4),
+            // format (2).
+            let fields = &rest[name.len() + 1..];
+            let Some((fields, after)) = fields.split_at_checked(18) else {
+                break;
+            };
+            columns.push((name, &fields[6..16]));
+            rest = after;
+        }
+        self.hasher.hash_one((message.first(), columns))
+    }
+
+    /// Whether a statement that was parsed again is what its client knows.
+    pub fn is_still(&self, statement: &Statement, described: &Described) -> bool {
+        let known = statement.described.get_or_init(|| described.clone());
+        known.columns == described.columns
     }
 
     /// The server has said what a statement is. The one that stands for it: an

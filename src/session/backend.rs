@@ -502,7 +502,10 @@ impl Backend {
             }
             // Or the server had another reason, and says so.
             Some(Reply::Refused(refusal)) if fields.sqlstate == "42601" => {
-                replacement = Some(limit_exceeded(refusal.text, refusal.hint));
+                let hint = (!refusal.hint.is_empty()).then_some(refusal.hint);
+                let mut error = Vec::new();
+                message::error_response(&mut error, "ERROR", refusal.sqlstate, refusal.text, hint);
+                replacement = Some(error);
             }
             // Somebody has deallocated it behind everybody's back (DO, a
             // function). It is prepared anew when it is needed next.
@@ -535,6 +538,10 @@ fn described(message: &[u8], replies: &mut Replies, front: &mut Frontend, server
         columns: server.statements.digest(message),
     };
     let parsed = &describing.statement;
+    if describing.again {
+        front.is_verified(server.statements.is_still(parsed, &described));
+        return;
+    }
     let same = server.statements.described(parsed, described);
     if Arc::ptr_eq(&same, parsed) {
         return;
@@ -542,13 +549,6 @@ fn described(message: &[u8], replies: &mut Replies, front: &mut Frontend, server
     front.is_same(&describing.name, parsed, &same);
     let number = describing.number;
     server.prepared.is_of(number, parsed.id, same.id);
-}
-
-/// SQLSTATE 54000, program_limit_exceeded.
-fn limit_exceeded(text: &str, hint: &str) -> Vec<u8> {
-    let mut error = Vec::new();
-    message::error_response(&mut error, "ERROR", "54000", text, Some(hint));
-    error
 }
 
 fn pop_if(replies: &mut Replies, is: impl Fn(&Reply) -> bool) {

@@ -44,6 +44,8 @@ pub(super) struct Frontend {
     sets: Sets,
     /// An Execute was sent in this batch: the settings may be others now.
     ran_in_batch: bool,
+    /// A copy of a statement that is being made for a message that waits.
+    copying: Copying,
     /// Which one that is: a server connection may still hold an earlier one.
     unnamed_turn: u64,
     /// Bytes of the current message that are still to come.
@@ -67,6 +69,21 @@ pub(super) struct Frontend {
     /// What the client brought has been reset.
     pub restore: Option<Box<Restore>>,
     special: Option<Box<Special>>,
+}
+
+/// A copy of a statement on another server connection than the one on which the
+/// client has parsed it: it has to have the same columns, or the client would
+/// take the values of one type for those of another.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Copying {
+    #[default]
+    No,
+    /// The statement with this id.
+    Asked(u64),
+    /// It is what it was.
+    Same(u64),
+    /// It is not: Postgres would say so to whoever uses an outdated plan.
+    Changed(u64),
 }
 
 /// An unnamed statement, to be parsed again on other server connections.
@@ -373,6 +390,7 @@ impl Frontend {
         replies: &Replies,
         prepared: &mut Prepared,
     ) {
+        self.copying = Copying::No;
         if no_sync {
             // A simple query behind the failed message counted as the end of
             // the batch, but the server passes over it as well.
@@ -414,6 +432,7 @@ impl Frontend {
     /// What was about to happen on the server connection is forgotten.
     pub fn lease_ends(&mut self) {
         self.restore = None;
+        self.copying = Copying::No;
         self.watch.touched = false;
         if let Some(special) = &mut self.special {
             special.deallocating.clear();
@@ -437,6 +456,16 @@ impl Frontend {
     /// The statement that a name stands for was found to be the same as another.
     pub fn is_same(&mut self, name: &[u8], parsed: &Arc<Statement>, same: &Arc<Statement>) {
         self.names.is_same(name, parsed, same);
+    }
+
+    /// A copy was made; `same`: it has the columns that the client knows.
+    pub fn is_verified(&mut self, same: bool) {
+        if let Copying::Asked(id) = self.copying {
+            self.copying = match same {
+                true => Copying::Same(id),
+                false => Copying::Changed(id),
+            };
+        }
     }
 
     /// What the client keeps by name, in bytes.

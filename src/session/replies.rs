@@ -24,7 +24,7 @@ pub(super) enum Reply {
     /// Parse of a name that the client uses already: fails, and the error's
     /// text has to name the client's name.
     ParseTaken(Box<Taken>),
-    /// Refused for a limit of pgvalet's: fails, and the error says why.
+    /// Refused by pgvalet: fails, and the error says why.
     Refused(&'static Refusal),
     /// Parse that the client need not know of: a statement of its own, on a
     /// server connection that had not met it yet.
@@ -83,6 +83,7 @@ impl Sets {
 
 /// A limit of pgvalet's that a message has met.
 pub(super) struct Refusal {
+    pub sqlstate: &'static str,
     pub text: &'static str,
     pub hint: &'static str,
 }
@@ -95,6 +96,9 @@ pub(super) struct Describing {
     pub number: u64,
     /// ParameterDescription's body.
     pub parameters: Option<Box<[u8]>>,
+    /// It was parsed before, on another server connection or at another time, and
+    /// has to be what it was then.
+    pub again: bool,
 }
 
 pub(super) struct Fencing {

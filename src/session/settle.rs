@@ -154,7 +154,11 @@ fn read(lease: &Lease, watch: &Watch, rows: Rows) -> Left {
             continue;
         };
         let pin = match kind.as_str() {
-            "setting" if LIMITS.contains(&name.as_str()) => None,
+            // Those of the transaction that asks count as set, too, once anybody
+            // has set them for any (guc.c keeps their source).
+            "setting" if LIMITS.contains(&name.as_str()) || name.starts_with("transaction_") => {
+                None
+            }
             "setting" => {
                 left.settings
                     .insert(name.to_ascii_lowercase().into(), value.as_str().into());

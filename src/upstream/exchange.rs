@@ -176,10 +176,14 @@ impl Server {
     /// [`QueryError`]; the connection is to be closed.
     pub async fn clean(&mut self, in_transaction: bool) -> Result<Quiet, QueryError> {
         let no_limits = self.no_limits();
+        // Not among what DISCARD ALL discards: whoever has set the seed could
+        // foretell what random() gives to the next.
+        let seed = format!("SELECT pg_catalog.setseed({})", random_seed());
         let queries = [
             in_transaction.then_some("ROLLBACK"),
             Some(&*no_limits),
             Some("DISCARD ALL"),
+            Some(&*seed),
         ];
         let queries: Vec<&str> = queries.into_iter().flatten().collect();
         let answers = self.exchange(&queries).await?;
@@ -216,6 +220,14 @@ impl Server {
             .parse()
             .unwrap_or(0)
     }
+}
+
+/// From -1 to 1, as `setseed` wants it.
+fn random_seed() -> f64 {
+    let (_, low) = uuid::Uuid::new_v4().as_u64_pair();
+    // 53 bits, which a number of this kind holds exactly.
+    let unit = (low << 2 >> 11) as f64 / (1u64 << 53) as f64;
+    unit * 2.0 - 1.0
 }
 
 /// In the order in which Postgres got them (9.3, 14, 17).

@@ -138,6 +138,10 @@ pub fn execute(out: &mut Vec<u8>, name: &str) {
     });
 }
 
+pub fn flush(out: &mut Vec<u8>) {
+    message(out, b'H', |_| {});
+}
+
 pub fn sync(out: &mut Vec<u8>) {
     message(out, b'S', |_| {});
 }

@@ -1,7 +1,7 @@
 //! Frames that may carry a statement name, which is the client's own: written
 //! anew with the name that the statement has on the server.
 
-use super::{Frontend, Restored, Step};
+use super::{Copying, Frontend, Restored, Step};
 use crate::pool::{
     Evicted, ParseSettings, Prepared, Profile, Statements, Suspicion, Tail, Unnamed,
     for_each_channel, suspect,
@@ -39,15 +39,26 @@ impl Composer<'_> {
     }
 }
 
+/// program_limit_exceeded
+const LIMIT: &str = "54000";
+/// As Postgres has it (RevalidateCachedQuery, plancache.c).
+static RESULT_CHANGED: Refusal = Refusal {
+    sqlstate: "0A000",
+    text: "cached plan must not change result type",
+    hint: "",
+};
 static TOO_MUCH: Refusal = Refusal {
+    sqlstate: LIMIT,
     text: "this client's named prepared statements exceed 64 MB or 65,536 statements, or those of all clients 256 MB",
     hint: "Close statements that are not used any more, or set pool_mode = \"session\" for this database.",
 };
 static TOO_LONG: Refusal = Refusal {
+    sqlstate: LIMIT,
     text: "the text of a named prepared statement exceeds 16 MB",
     hint: "Send it without a name, or use a database of pgvalet with pool_mode = \"session\".",
 };
 static NAME_TOO_LONG: Refusal = Refusal {
+    sqlstate: LIMIT,
     text: "the name of a prepared statement or portal exceeds 16 KB",
     hint: "Use a shorter name: Postgres cuts the names of SQL at 63 bytes.",
 };
@@ -228,6 +239,7 @@ impl Multiplex<'_> {
             statement,
             number,
             parameters: None,
+            again: false,
         })));
         Step::Replaced
     }
@@ -322,8 +334,10 @@ impl Multiplex<'_> {
             self.front.watch.raise(suspicion);
             self.may_reset(Some(suspicion));
         }
-        let number = self.prepare(&named);
-        self.bind_to(frame, portal, head, number)
+        match self.prepare(&named) {
+            Some(number) => self.bind_to(frame, portal, head, number),
+            None => self.wait_for_copy(),
+        }
     }
 
     fn bind_unnamed(&mut self, frame: &Frame, portal: &[u8], head: usize) -> Step {
@@ -386,7 +400,9 @@ impl Multiplex<'_> {
                 let Some(named) = self.front.names.get(name).cloned() else {
                     return Step::Pass;
                 };
-                let number = self.prepare(&named);
+                let Some(number) = self.prepare(&named) else {
+                    return self.wait_for_copy();
+                };
                 let server_name = self.statements.server_name(number);
                 message::describe_statement(self.out.begin(), &server_name);
                 self.front.batch_open = true;
@@ -415,23 +431,51 @@ impl Multiplex<'_> {
         }
     }
 
-    /// Makes sure that the server has a copy of a statement that is as new as the
-    /// client's Parse; its number.
-    pub(super) fn prepare(&mut self, named: &Named) -> u64 {
+    /// The number of a copy of a statement that is as new as the client's Parse.
+    /// `None`: it is being made, or cannot be.
+    fn prepare(&mut self, named: &Named) -> Option<u64> {
         let statement = &named.statement;
         if let Some(number) = self.prepared.touch(statement.id, named.since) {
-            return number;
+            return Some(number);
+        }
+        let id = statement.id;
+        match self.front.copying {
+            Copying::Asked(of) | Copying::Changed(of) if of == id => return None,
+            _ => {}
         }
         let number = self.statements.number();
         let name = self.statements.server_name(number);
         let body = statement.body_again();
+        let settings = statement.settings.get().cloned();
         self.make_room();
-        self.prepared.insert(statement.id, number);
-        self.parse_again(&name, &body, statement.settings.get().cloned());
-        let id = statement.id;
+        self.prepared.insert(id, number);
+        self.parse_again(&name, &body, settings.clone());
         self.replies.push(Reply::HiddenParse(Evicted { id, number }));
-        self.set_back(statement.settings.get().cloned());
-        number
+        message::describe_statement(self.out.begin(), &name);
+        self.replies.push(Reply::HiddenDescribe(Box::new(Describing {
+            name: Box::default(),
+            statement: statement.clone(),
+            number,
+            parameters: None,
+            again: true,
+        })));
+        self.set_back(settings);
+        message::flush(self.out.begin());
+        self.front.batch_open = true;
+        self.front.copying = Copying::Asked(id);
+        None
+    }
+
+    /// A message of the client's waits until it is known what the copy of its
+    /// statement is, or fails, if that is not what the client knows.
+    fn wait_for_copy(&mut self) -> Step {
+        if !matches!(self.front.copying, Copying::Changed(_)) {
+            return Step::Wait;
+        }
+        self.front.copying = Copying::No;
+        self.front.batch_open = true;
+        self.refuse(&RESULT_CHANGED);
+        Step::Refused
     }
 
     /// A statement that does nothing and always succeeds; its number.
