@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{error, info};
 
+use super::connection::Proven;
 use super::generation::Generation;
 use super::search::Verdict;
 use super::state::{Health, Tried};
-use super::connection::Proven;
 use super::{CheckoutError, Pool};
 use crate::audit::{Event, Outcome, Record};
 use crate::secret::{Credential, Standing};
@@ -64,7 +64,7 @@ impl Pool {
                 state.opening -= 1;
                 state.health = Health::Good;
                 // It may have been restarted with other settings, or upgraded.
-                                info!(database = %self.database.name, "the database server is back");
+                info!(database = %self.database.name, "the database server is back");
                 self.put(&mut state, connection);
                 self.open_for_waiters(&mut state);
                 true
@@ -210,7 +210,7 @@ impl Pool {
         let new = !state.is_current(&generation);
         let old = if new {
             state.tried_before = tried;
-state.generations = generation.number;
+            state.generations = generation.number;
             state.current.replace(generation.clone())
         } else {
             None

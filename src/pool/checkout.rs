@@ -100,11 +100,7 @@ impl Pool {
 
     /// An idle connection: the hottest that the client may use as it is, or
     /// else the coldest, to be cleaned.
-    fn take_idle(
-        self: &Arc<Self>,
-        state: &mut State,
-        client: Option<&Arc<str>>,
-    ) -> Option<Lent> {
+    fn take_idle(self: &Arc<Self>, state: &mut State, client: Option<&Arc<str>>) -> Option<Lent> {
         if !state.waiters.is_empty() || state.shut {
             return None;
         }
@@ -221,9 +217,7 @@ impl Pool {
             let lease = match self.take_or_wait(began, client).await? {
                 Lent::Ready(lease) => return Ok(lease),
                 Lent::Stale(lease) => Box::pin(self.try_out(lease)).await,
-                Lent::Foreign(lease) => {
-                    Box::pin(self.clean_for(lease, &client.cloned())).await
-                }
+                Lent::Foreign(lease) => Box::pin(self.clean_for(lease, &client.cloned())).await,
             };
             if let Some(lease) = lease {
                 return Ok(lease);

@@ -37,6 +37,36 @@ pub(super) fn without_comments(text: &[u8], escapes: bool) -> Cow<'_, [u8]> {
     }
 }
 
+/// Whether a text is a PREPARE and nothing else, whatever
+/// standard_conforming_strings says. (pg_prepared_statements shows the whole text
+/// of the query in which one was made.)
+pub fn is_one_prepare(text: &[u8]) -> bool {
+    [false, true].into_iter().all(|escapes| {
+        let plain = without_comments(text, escapes);
+        let start = plain.iter().position(|b| !is_white(*b));
+        let plain = &plain[start.unwrap_or(plain.len())..];
+        let word = plain.get(..7);
+        word.is_some_and(|word| word.eq_ignore_ascii_case(b"prepare"))
+            && !plain.get(7).is_some_and(|b| is_word(*b))
+            && is_one_statement(plain, escapes)
+    })
+}
+
+/// Of a text without comments: whether nothing stands behind its first semicolon.
+fn is_one_statement(text: &[u8], escapes: bool) -> bool {
+    let mut at = 0;
+    let begins = |b: &u8| matches!(b, b'\'' | b'"' | b'$' | b';');
+    while let Some(found) = text[at..].iter().position(begins) {
+        at += found;
+        let rest = &text[at..];
+        if rest[0] == b';' {
+            return rest.iter().all(|b| is_white(*b) || matches!(b, b';' | 0));
+        }
+        at += quoted(&text[..at], rest, escapes);
+    }
+    true
+}
+
 /// How long the comment is that begins here. One that nothing closes goes on to
 /// the end.
 fn comment(text: &[u8]) -> Option<usize> {
@@ -99,6 +129,28 @@ pub(super) fn is_word(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prepare_and_nothing_else() {
+        for text in [
+            "prepare p as select 42",
+            " /* a; */ PREPARE p (int) AS SELECT $1; -- ;",
+            "prepare \"a;b\" as select ';', $x$ ; $x$ ;;",
+            "prepare p as select E'\\\\;'",
+        ] {
+            assert!(is_one_prepare(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "insert into log values (1); prepare p as select 42",
+            "prepare p as select 42; insert into log values (1)",
+            "prepared",
+            "",
+            // One statement or two, by standard_conforming_strings.
+            r"prepare p as select '\'; insert into log values (1); --'",
+        ] {
+            assert!(!is_one_prepare(text.as_bytes()), "{text}");
+        }
+    }
 
     fn of(text: &str) -> String {
         String::from_utf8(without_comments(text.as_bytes(), false).into_owned()).unwrap()

@@ -112,7 +112,9 @@ impl Facts {
                     if inner.values.len() >= MAX_VALUES {
                         inner.values.clear();
                     }
-                    inner.values.insert((name.clone(), set.clone()), value.clone());
+                    inner
+                        .values
+                        .insert((name.clone(), set.clone()), value.clone());
                 }
             }
         }
@@ -157,7 +159,9 @@ impl Facts {
             }
             let name = reported_name(reported, setting).unwrap_or(setting);
             let shown = reported.get(name).unwrap_or(value);
-            inner.values.insert((name.into(), value.clone()), shown.into());
+            inner
+                .values
+                .insert((name.into(), value.clone()), shown.into());
         }
     }
 }
@@ -174,7 +178,10 @@ mod tests {
 
     fn shown(facts: &Facts, profile: &Profile, name: &str) -> (String, bool) {
         let (told, exact) = facts.greeting(profile).expect("known");
-        (told.reported.get(name).unwrap_or_default().to_owned(), exact)
+        (
+            told.reported.get(name).unwrap_or_default().to_owned(),
+            exact,
+        )
     }
 
     #[test]
@@ -183,15 +190,20 @@ mod tests {
         let none = Profile::initial();
         let rome = profile(&[("timezone", "europe/rome")]);
         assert!(facts.greeting(&none).is_none());
-        let mut reported =
-            Reported::from_iter([("TimeZone", "UTC"), ("in_hot_standby", "on")]);
+        let mut reported = Reported::from_iter([("TimeZone", "UTC"), ("in_hot_standby", "on")]);
         facts.logged_in(&reported);
         assert_eq!(shown(&facts, &none, "TimeZone"), ("UTC".into(), true));
         // Not known yet as the server calls it.
-        assert_eq!(shown(&facts, &rome, "TimeZone"), ("europe/rome".into(), false));
+        assert_eq!(
+            shown(&facts, &rome, "TimeZone"),
+            ("europe/rome".into(), false)
+        );
         reported.set("TimeZone", "Europe/Rome");
         facts.accepted(rome.settings(), &reported);
-        assert_eq!(shown(&facts, &rome, "TimeZone"), ("Europe/Rome".into(), true));
+        assert_eq!(
+            shown(&facts, &rome, "TimeZone"),
+            ("Europe/Rome".into(), true)
+        );
         // Promoted, as a connection says on which somebody has set a zone.
         reported.set("in_hot_standby", "off");
         facts.reports(&rome, &reported);

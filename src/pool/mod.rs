@@ -55,12 +55,13 @@ mod words;
 
 pub use ahead::Room;
 pub use checkout::CheckoutError;
+pub use comments::is_one_prepare;
 pub use connection::Connection;
 pub use dedicated::DedicatedError;
+pub use facts::{Facts, Told};
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
-pub use facts::{Facts, Told};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, literal, makes_temporary};
 pub use state::Delivery;
 pub use state::Tried;

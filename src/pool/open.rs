@@ -304,11 +304,7 @@ impl Pool {
     }
 
     /// Says goodbye and waits until the server is gone.
-    pub(super) async fn close(
-        &self,
-        connection: impl Into<Box<Connection>>,
-        why: &'static str,
-    ) {
+    pub(super) async fn close(&self, connection: impl Into<Box<Connection>>, why: &'static str) {
         let Connection {
             server, generation, ..
         } = *connection.into();

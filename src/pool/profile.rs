@@ -68,8 +68,11 @@ const PARSE: [&str; 16] = [
 ];
 
 fn parse_settings(settings: &Settings) -> Settings {
-    let own = settings.iter().filter(|(name, _)| PARSE.contains(&&***name));
-    own.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let own = settings
+        .iter()
+        .filter(|(name, _)| PARSE.contains(&&***name));
+    own.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// Each limit of less is lifted at the end of a lease: what pgvalet itself asks
@@ -432,7 +435,11 @@ mod tests {
             ("idle_session_timeout", "0", false),
             ("work_mem", "1", false),
         ] {
-            assert_eq!(profile(&[(name, value)]).short_limits, short, "{name} {value}");
+            assert_eq!(
+                profile(&[(name, value)]).short_limits,
+                short,
+                "{name} {value}"
+            );
         }
     }
 
@@ -444,7 +451,10 @@ mod tests {
         assert_eq!(a.in_place_of(&same), None);
         let [there, back] = b.in_place_of(&a).unwrap();
         assert_eq!(there.len(), 2);
-        assert_eq!(back, [r#"RESET "search_path""#, r#"SET "timezone" = 'UTC'"#]);
+        assert_eq!(
+            back,
+            [r#"RESET "search_path""#, r#"SET "timezone" = 'UTC'"#]
+        );
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
-use super::generation::{Draining, Generation};
 use super::CheckoutError;
 use super::connection::Proven;
+use super::generation::{Draining, Generation};
 use super::lease::Lease;
 use crate::secret::{Standing, VersionId};
 use crate::upstream::ConnectError;

@@ -92,8 +92,7 @@ static DO_SET: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 static DO_EXECUTE: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\bexecute\b"));
-static SET_CONFIG: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r#"\bset_config"?\s*\("#));
+static SET_CONFIG: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r#"\bset_config"?\s*\("#));
 /// The whole call in its plain form: name and is_local as literals.
 static SET_CONFIG_PLAIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
@@ -174,10 +173,15 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
             (suspicion.ask, suspicion.hidden_setting) = (true, true);
         }
     }
-    if start(text).get(..2).is_some_and(|word| word.eq_ignore_ascii_case(b"do")) {
+    if start(text)
+        .get(..2)
+        .is_some_and(|word| word.eq_ignore_ascii_case(b"do"))
+    {
         if let Some(pattern) = &*DO_SET {
             let names = pattern.captures_iter(text);
-            suspicion.custom.extend(names.filter_map(|found| name(&found[1])));
+            suspicion
+                .custom
+                .extend(names.filter_map(|found| name(&found[1])));
         }
         suspicion.hidden_setting |= is(&DO_EXECUTE);
     }
@@ -195,7 +199,8 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
 
 fn contains_word(text: &[u8], word: &str) -> bool {
     let word = word.as_bytes();
-    text.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word))
+    text.windows(word.len())
+        .any(|w| w.eq_ignore_ascii_case(word))
 }
 
 /// Whether there are statements that begin with SET, and each of them ends with
@@ -208,7 +213,10 @@ fn sets_locally(text: &[u8]) -> bool {
         let first = statement.get(..3);
         if first.is_some_and(|first| first.eq_ignore_ascii_case(b"set")) {
             any = true;
-            if !LOCAL_SET.as_ref().is_some_and(|local| local.is_match(statement)) {
+            if !LOCAL_SET
+                .as_ref()
+                .is_some_and(|local| local.is_match(statement))
+            {
                 return false;
             }
         }
@@ -231,9 +239,7 @@ fn begins(start: &[u8]) -> bool {
     let such = match start.first() {
         Some(b's' | b'S') => begins(b"set"),
         Some(b'r' | b'R') => begins(b"reset"),
-        Some(b'd' | b'D') => {
-            begins(b"discard") || begins(b"deallocate") || begins(b"do")
-        }
+        Some(b'd' | b'D') => begins(b"discard") || begins(b"deallocate") || begins(b"do"),
         _ => false,
     };
     such || behind_semicolon(start)

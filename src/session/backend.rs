@@ -24,6 +24,8 @@ pub(super) struct Backend {
     /// Transaction status of the last ReadyForQuery: `I`, `T`, `E`; 0 before.
     pub status: u8,
     pub transactions: u64,
+    /// Commands that were answered: what the server has got done.
+    pub answers: u64,
     /// Whether the accounts say which answers are still to come.
     pub certainty: Certainty,
     /// Replication streams in both directions: there is no transaction to
@@ -110,6 +112,7 @@ impl Backend {
         *self = Self {
             status: b'I',
             transactions: self.transactions,
+            answers: self.answers,
             ..Self::default()
         };
     }
@@ -182,6 +185,7 @@ impl Backend {
                 &[]
             };
             let own = replies.front_is_own();
+            self.answers += u64::from(matches!(frame.tag, b'C' | b'I' | b's' | b'E'));
             if replies.fencing().is_some() {
                 match self.at_fence(frame.tag, whole, replies, &mut server) {
                     Ok(keep) => {
@@ -392,10 +396,7 @@ impl Backend {
                 false
             }
             Some(
-                Reply::Parse(_)
-                | Reply::ParseUnnamed
-                | Reply::ParseTaken(_)
-                | Reply::Refused(_),
+                Reply::Parse(_) | Reply::ParseUnnamed | Reply::ParseTaken(_) | Reply::Refused(_),
             ) => {
                 replies.pop();
                 true

@@ -55,6 +55,8 @@ pub(super) struct Frontend {
     text: Option<Box<Tail>>,
     /// Extended-protocol messages were sent and no Sync after them.
     pub batch_open: bool,
+    /// The last of them was a Flush: they are answered without a Sync.
+    pub flushed: bool,
     /// It holds the unnamed statement that its messages mean.
     unnamed_in_batch: bool,
     /// The server passes over everything up to Sync, and so does this side.
@@ -359,8 +361,10 @@ impl Frontend {
                 replies.push(Reply::Sync);
             }
             b'c' | b'f' => replies.push(Reply::CopyEnd),
-            b'd' | b'H' => {}
+            b'H' => self.flushed = true,
+            b'd' => {}
             tag => {
+                self.flushed = false;
                 self.batch_open = true;
                 replies.push(match tag {
                     b'P' => Reply::ParseUnnamed,

@@ -62,19 +62,29 @@ pub(super) enum Phase {
     Transaction = 3,
 }
 
-/// The phase, and how many queries there were before: two that look alike are
-/// told apart.
+/// The phase, how many statements run before the server has to answer, and how
+/// many were sent and answered before: two that look alike are told apart.
 #[derive(Default)]
 pub(super) struct Activity(AtomicU64);
 
+/// More statements of one batch than this have no more time than so many.
+const MOST_RUNNING: u64 = 1023;
+
 impl Activity {
-    pub fn set(&self, phase: Phase, queries: u64) {
-        self.0.store(queries << 2 | phase as u64, Relaxed);
+    pub fn set(&self, phase: Phase, progress: u64, running: usize) {
+        let running = (running as u64).min(MOST_RUNNING);
+        self.0
+            .store(progress << 12 | running << 2 | phase as u64, Relaxed);
     }
 
     fn word(&self) -> u64 {
         self.0.load(Relaxed)
     }
+}
+
+fn running(word: u64) -> u32 {
+    // Ten bits, and at least one.
+    ((word >> 2 & MOST_RUNNING) as u32).max(1)
 }
 
 fn phase(word: u64) -> Phase {
@@ -155,6 +165,7 @@ impl Sweep {
             else {
                 continue;
             };
+            let limit = limit * running(word);
             let passed = now.saturating_duration_since(seen.since);
             if passed < limit {
                 continue;
@@ -200,12 +211,12 @@ mod tests {
         let mut sweep = Sweep::default();
         let (h, other) = (handle(Some(LIMITS)), handle(None));
         let sessions = [h.clone(), other.clone()];
-        h.activity.set(Phase::Query, 1);
-        other.activity.set(Phase::Query, 1);
+        h.activity.set(Phase::Query, 1, 1);
+        other.activity.set(Phase::Query, 1, 1);
         assert!(sweep.look_at(&sessions, at(0)).is_empty());
         assert!(sweep.look_at(&sessions, at(9)).is_empty());
         // Another query, which looks the same.
-        h.activity.set(Phase::Query, 2);
+        h.activity.set(Phase::Query, 2, 1);
         assert!(sweep.look_at(&sessions, at(11)).is_empty());
         assert!(sweep.look_at(&sessions, at(20)).is_empty());
         let overdue = sweep.look_at(&sessions, at(21));
@@ -220,6 +231,18 @@ mod tests {
         assert!(sweep.look_at(&sessions, at(27)).is_empty(), "told once");
     }
 
+    /// The server says nothing before it has done all of them.
+    #[test]
+    fn each_statement_of_a_batch_has_its_time() {
+        let began = Instant::now();
+        let mut sweep = Sweep::default();
+        let sessions = [handle(Some(LIMITS))];
+        sessions[0].activity.set(Phase::Query, 1, 3);
+        let mut at = |s: u64| sweep.look_at(&sessions, began + Duration::from_secs(s));
+        assert!(at(0).is_empty() && at(29).is_empty());
+        assert!(matches!(at(30)[..], [Overdue::Query(..)]));
+    }
+
     #[test]
     fn each_phase_has_its_own_limit() {
         let began = Instant::now();
@@ -229,7 +252,7 @@ mod tests {
         ] {
             let mut sweep = Sweep::default();
             let sessions = [handle(Some(LIMITS))];
-            sessions[0].activity.set(phase, 7);
+            sessions[0].activity.set(phase, 7, 1);
             let mut at = |s: u64| sweep.look_at(&sessions, began + Duration::from_secs(s));
             assert!(at(0).is_empty());
             assert!(at(seconds - 1).is_empty());

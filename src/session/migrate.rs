@@ -15,7 +15,7 @@ use super::relay::Relay;
 use super::relisten::relisten;
 use super::settle::{self, Left};
 use super::{Session, asked_to_end, start};
-use crate::pool::{CheckoutError, Delivery, Lease, Profile, Room};
+use crate::pool::{CheckoutError, Delivery, Lease, Profile, Room, is_one_prepare};
 use crate::upstream::QueryError;
 use crate::wire::ClientError;
 
@@ -36,8 +36,14 @@ impl Session {
         let Some(left) = self.look_at(relay, limit).await? else {
             return Ok(());
         };
-        // PREPARE can be repeated; the rest of it cannot.
-        let why = left.pins.iter().find(|pin| **pin != "prepare").copied();
+        // PREPARE can be repeated, where its text does nothing else; the rest
+        // cannot.
+        let again = left
+            .prepares
+            .iter()
+            .all(|text| is_one_prepare(text.as_bytes()));
+        let stays = |pin: &&&str| **pin != "prepare" || !again;
+        let why = left.pins.iter().find(stays).copied();
         let old = relay.lease.as_ref().is_some_and(|l| !l.is_current());
         let why = match why {
             None if old || self.pool.wants_slot() => self.change(relay, &left, limit).await?,
@@ -157,7 +163,7 @@ impl Session {
         relay: &mut Relay,
         mut coming: oneshot::Receiver<Delivery>,
     ) -> Result<Delivery, End> {
-        self.handle.activity.set(Phase::Elsewhere, 0);
+        self.handle.activity.set(Phase::Elsewhere, 0, 0);
         let limit = tokio::time::sleep(self.pool.database.pool_wait_timeout);
         tokio::pin!(limit);
         loop {
@@ -192,7 +198,11 @@ async fn rebuild(
     prepares: &[String],
 ) -> Result<(), QueryError> {
     let settings = profile.change_from(&new.profile);
-    let queries: Vec<&str> = settings.iter().chain(prepares).map(String::as_str).collect();
+    let queries: Vec<&str> = settings
+        .iter()
+        .chain(prepares)
+        .map(String::as_str)
+        .collect();
     if queries.is_empty() {
         return Ok(());
     }

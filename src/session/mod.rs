@@ -64,10 +64,6 @@ use limits::Phase;
 use relay::{Halt, Relay};
 use start::Failed;
 
-/// How long the answers to a client's last words may take; a query that is
-/// still running then is cancelled.
-const FINISH: Duration = Duration::from_millis(500);
-
 /// What a client is told that is asked to end.
 fn asked_to_end(signal: Signal) -> ClientError {
     match signal {
@@ -290,11 +286,7 @@ impl Session {
                         break Err(ClientError::UpstreamLost);
                     }
                 }
-                Halt::Goodbye => {
-                    let _ = Box::pin(timeout(FINISH, relay.finish())).await;
-                    break Ok(());
-                }
-                Halt::ClientGone => break Ok(()),
+                Halt::Goodbye | Halt::ClientGone => break Ok(()),
                 Halt::ServerGone if relay.saw_fatal() => {
                     Box::pin(relay.farewell(&[])).await;
                     break Ok(());
@@ -332,7 +324,10 @@ impl Session {
     async fn lease(&self) -> Result<(Lease, Option<OwnedSemaphorePermit>), ClientError> {
         let began = Instant::now();
         let part = self.part().await?;
-        let lease = self.pool.checkout_since(began, Some(&self.handle.client)).await;
+        let lease = self
+            .pool
+            .checkout_since(began, Some(&self.handle.client))
+            .await;
         let lease = lease.map_err(|e| start::checkout_error(&self.pool, e))?;
         Ok((lease, part))
     }
@@ -358,7 +353,7 @@ impl Session {
     /// there is one, or what needed it has been cancelled.
     async fn checkout(&self, relay: &mut Relay) -> Result<bool, ClientError> {
         self.handle.forget_cancel();
-        self.handle.activity.set(Phase::Elsewhere, 0);
+        self.handle.activity.set(Phase::Elsewhere, 0, 0);
         tokio::select! {
             lease = self.lease() => {
                 let (lease, part) = lease?;

@@ -29,9 +29,10 @@ pub(super) enum Halt {
     NeedServer,
     /// At rest, but the server has to be asked what the client left there.
     Settle,
-    /// The client said goodbye.
+    /// The client said goodbye, or has closed its side of the connection, and
+    /// what it sent before that is done.
     Goodbye,
-    /// The client is gone without a word.
+    /// The client can be reached no more.
     ClientGone,
     ServerGone,
     /// pgvalet's own settings were refused by the server.
@@ -77,6 +78,7 @@ pub(super) struct Relay {
     ask: bool,
     listening: Listening,
     discarding: bool,
+    leaving: Leaving,
     pub received: u64,
     pub sent: u64,
     counted: Totals,
@@ -85,6 +87,17 @@ pub(super) struct Relay {
     /// Generations this session has used; each is recorded once.
     used: Vec<u64>,
     on_first_use: FirstUse,
+}
+
+/// Whether the client will say anything more. What it has said is done all the
+/// same, as by Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    No,
+    /// It has closed its side, and may yet read what it is answered.
+    Silent,
+    /// It has said goodbye, and reads nothing.
+    Goodbye,
 }
 
 const APPLICATION_NAME: &str = "application_name";
@@ -141,6 +154,7 @@ impl Relay {
             ask: false,
             listening: Listening::default(),
             discarding: false,
+            leaving: Leaving::No,
             received: 0,
             sent: 0,
             counted: Totals::default(),
@@ -191,7 +205,29 @@ impl Relay {
             return;
         }
         let phase = self.phase();
-        self.handle.activity.set(phase, self.front.queries);
+        // A statement may begin when the one before it is done, which shows in
+        // the answers; of those that a server keeps back until Sync, each has
+        // its time.
+        let running = match phase {
+            Phase::Query => self.replies.running(),
+            _ => 0,
+        };
+        let progress = self.front.queries + self.back.answers;
+        self.handle.activity.set(phase, progress, running);
+    }
+
+    fn awaits_flush(&self) -> bool {
+        self.front.flushed && !self.replies.is_empty()
+    }
+
+    /// Nothing is left to do for a client that is leaving: the server owes no end
+    /// of a batch, or waits for what will not come.
+    fn is_done(&self) -> bool {
+        self.to_server.is_empty()
+            && (self.lease.is_none()
+                || !self.replies.owes_a_batch() && !self.awaits_flush()
+                || self.replies.is_copying_in()
+                || self.front.mid_message())
     }
 
     fn phase(&self) -> Phase {

@@ -341,6 +341,16 @@ impl Replies {
         Some(reply)
     }
 
+    /// How many statements run before the server has to answer: those of the
+    /// first batch.
+    pub fn running(&self) -> usize {
+        let first = self.queue.iter().take_while(|r| !matches!(r, Reply::Sync));
+        first
+            .filter(|r| matches!(r, Reply::Execute(_)))
+            .count()
+            .max(1)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -508,7 +518,11 @@ mod tests {
     fn what_is_forgotten_is_still_counted() {
         use crate::pool::Prepared;
         use crate::session::frontend::Frontend;
-        let mut r = replies(vec![Reply::Query(Sets::Maybe), Reply::HiddenClose(Some(Evicted { id: 7, number: 7 })), Reply::Sync]);
+        let mut r = replies(vec![
+            Reply::Query(Sets::Maybe),
+            Reply::HiddenClose(Some(Evicted { id: 7, number: 7 })),
+            Reply::Sync,
+        ]);
         assert!(r.change_pending());
         Frontend::default().forget_statements(&mut r, &mut Prepared::with_limit(3));
         while r.pop().is_some() {}

@@ -137,9 +137,7 @@ impl Server {
             }
             buffer.extend_from_slice(&chunk[..n]);
             let mut at = 0;
-            while let Some(frame) =
-                Frame::read(&buffer[at..]).map_err(|_| QueryError::Protocol)?
-            {
+            while let Some(frame) = Frame::read(&buffer[at..]).map_err(|_| QueryError::Protocol)? {
                 let at_any_time = matches!(frame.tag, b'A' | b'N' | b'S');
                 if frame.len > MAX_ANSWER || (reading.done() && !at_any_time) {
                     return Err(QueryError::Protocol);

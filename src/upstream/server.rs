@@ -132,8 +132,8 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::QueryError;
     use crate::net::Socket;
+    use crate::upstream::QueryError;
     use crate::upstream::tests::target;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -180,7 +180,10 @@ mod tests {
 
     fn row(value: &str) -> Vec<u8> {
         let length = (value.len() as u32).to_be_bytes();
-        message(b'D', &[&1u16.to_be_bytes()[..], &length, value.as_bytes()].concat())
+        message(
+            b'D',
+            &[&1u16.to_be_bytes()[..], &length, value.as_bytes()].concat(),
+        )
     }
 
     fn ready(mut before: Vec<u8>) -> Vec<u8> {

@@ -95,7 +95,11 @@ async fn what_the_old_generation_reported_is_forgotten() {
     let told_of = |user: &str| {
         let greeting = s.pool.facts.greeting(&crate::pool::Profile::initial());
         let (told, exact) = greeting.expect("known");
-        exact && told.greeting.windows(user.len()).any(|w| w == user.as_bytes())
+        exact
+            && told
+                .greeting
+                .windows(user.len())
+                .any(|w| w == user.as_bytes())
     };
     assert!(told_of("u1"));
     s.store.put("two", "u2", s.server.port);
@@ -238,7 +242,10 @@ async fn a_connection_that_was_idle_for_long_is_tried_before_it_is_used() {
     let s = setup("pool_size = 2\nserver_check_delay = \"1s\"\nconnect_timeout = \"300ms\"").await;
     let settled = s.pool.seconds() + 3;
     until("it is stale", || s.pool.seconds() >= settled).await;
-    assert!(s.pool.try_checkout(&names()[0]).is_none(), "not without a trial");
+    assert!(
+        s.pool.try_checkout(&names()[0]).is_none(),
+        "not without a trial"
+    );
     let logins = s.server.logins.load(Relaxed);
     drop(s.pool.checkout(None).await.expect("it answers"));
     assert_eq!(s.server.logins.load(Relaxed), logins);

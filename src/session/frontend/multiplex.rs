@@ -234,13 +234,14 @@ impl Multiplex<'_> {
             before,
             after: Some(after),
         })));
-        self.replies.push(Reply::HiddenDescribe(Box::new(Describing {
-            name: name.into(),
-            statement,
-            number,
-            parameters: None,
-            again: false,
-        })));
+        self.replies
+            .push(Reply::HiddenDescribe(Box::new(Describing {
+                name: name.into(),
+                statement,
+                number,
+                parameters: None,
+                again: false,
+            })));
         Step::Replaced
     }
 
@@ -450,15 +451,17 @@ impl Multiplex<'_> {
         self.make_room();
         self.prepared.insert(id, number);
         self.parse_again(&name, &body, settings.clone());
-        self.replies.push(Reply::HiddenParse(Evicted { id, number }));
+        self.replies
+            .push(Reply::HiddenParse(Evicted { id, number }));
         message::describe_statement(self.out.begin(), &name);
-        self.replies.push(Reply::HiddenDescribe(Box::new(Describing {
-            name: Box::default(),
-            statement: statement.clone(),
-            number,
-            parameters: None,
-            again: true,
-        })));
+        self.replies
+            .push(Reply::HiddenDescribe(Box::new(Describing {
+                name: Box::default(),
+                statement: statement.clone(),
+                number,
+                parameters: None,
+                again: true,
+            })));
         self.set_back(settings);
         message::flush(self.out.begin());
         self.front.batch_open = true;

@@ -223,11 +223,7 @@ impl Frontend {
 
     /// What the client has to be told, by what is reported now. `true`: the
     /// values are set.
-    pub(in crate::session) fn tell(
-        &mut self,
-        reported: &Reported,
-        out: &mut Vec<u8>,
-    ) -> bool {
+    pub(in crate::session) fn tell(&mut self, reported: &Reported, out: &mut Vec<u8>) -> bool {
         let Some(restore) = &mut self.restore else {
             return false;
         };

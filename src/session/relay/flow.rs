@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Halt, Relay};
+use super::{Halt, Leaving, Relay};
 use crate::config::PoolMode;
 use crate::pool::Connection;
 use crate::session::backend;
@@ -46,9 +46,12 @@ impl Relay {
 
     /// Ends when the client is gone; for the wait for a server connection.
     /// What still waits for it is sent, and what it sends is kept, as much as
-    /// one read may return.
+    /// one read may return. A client that has only closed its side is waited for.
     pub async fn client_leaves(&mut self) {
         std::future::poll_fn(|cx| {
+            if self.leaving != Leaving::No {
+                return Poll::Pending; // the wait ends otherwise
+            }
             loop {
                 match self.to_client.write(cx, &mut self.client) {
                     Poll::Ready(Ok(true)) => {}
@@ -59,7 +62,12 @@ impl Relay {
             BUFFERS.with_borrow_mut(|scratch| {
                 while self.from_client.len() < SCRATCH {
                     match ready!(read(cx, &mut self.client, &mut scratch.input)) {
-                        Ok(0) | Err(_) => return Poll::Ready(()),
+                        Err(_) => return Poll::Ready(()),
+                        Ok(0) if self.from_client.is_empty() => return Poll::Ready(()),
+                        Ok(0) => {
+                            self.leaving = Leaving::Silent;
+                            return Poll::Pending;
+                        }
                         Ok(n) => {
                             self.received += n as u64;
                             self.from_client.extend_from_slice(&scratch.input[..n]);
@@ -99,6 +107,9 @@ impl Relay {
                     Ok(progress) => progress,
                     Err(halt) => return Poll::Ready(halt),
                 };
+                if self.leaving == Leaving::Goodbye {
+                    self.to_client.clear();
+                }
                 match self.to_client.write(cx, &mut self.client) {
                     Poll::Ready(Ok(wrote)) => progress |= wrote,
                     Poll::Ready(Err(_)) => return Poll::Ready(Halt::ClientGone),
@@ -133,6 +144,9 @@ impl Relay {
                     }
                 }
                 if !progress {
+                    if self.leaving != Leaving::No && self.to_client.is_empty() && self.is_done() {
+                        return Poll::Ready(Halt::Goodbye);
+                    }
                     self.report();
                     // It may have come to rest only now, and nothing will
                     // wake it again for the signal's sake.
@@ -165,11 +179,15 @@ impl Relay {
                 result.map(|consumed| keep(&mut self.from_client, input, consumed)),
             );
         }
-        if self.stalled && self.from_client.len() >= SCRATCH {
+        if self.leaving != Leaving::No || (self.stalled && self.from_client.len() >= SCRATCH) {
             return Poll::Pending;
         }
         let n = match ready!(read(cx, &mut self.client, &mut scratch.input)) {
-            Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ClientGone)),
+            Err(_) => return Poll::Ready(Err(Halt::ClientGone)),
+            Ok(0) => {
+                self.leaving = Leaving::Silent;
+                return Poll::Ready(Ok(()));
+            }
             Ok(n) => n,
         };
         self.received += n as u64;
@@ -245,7 +263,10 @@ impl Relay {
                     self.stalled = true;
                     return Ok(at);
                 }
-                Verdict::Terminate => return Err(Halt::Goodbye),
+                Verdict::Terminate => {
+                    self.leaving = Leaving::Goodbye;
+                    return Ok(input.len());
+                }
                 Verdict::Violation(error) => return Err(Halt::Violation(error)),
                 Verdict::NeedServer if self.begin_at_once() => {}
                 Verdict::NeedServer => {
@@ -344,38 +365,14 @@ impl Relay {
             None => Ok(progress.consumed),
         }
     }
-
-    /// After a goodbye: drivers close statements and say goodbye in one go.
-    /// What the server still answers is waited for, and nobody listens.
-    pub async fn finish(&mut self) {
-        std::future::poll_fn(|cx| {
-            BUFFERS.with_borrow_mut(|scratch| {
-                loop {
-                    self.to_client.clear();
-                    if self.at_ready() {
-                        return Poll::Ready(());
-                    }
-                    let Some(lease) = &mut self.lease else {
-                        return Poll::Ready(());
-                    };
-                    match self.to_server.write(cx, &mut lease.server.stream) {
-                        Poll::Ready(Ok(true)) => continue,
-                        Poll::Ready(Err(_)) => return Poll::Ready(()),
-                        Poll::Ready(Ok(false)) | Poll::Pending => {}
-                    }
-                    if ready!(self.poll_server(cx, scratch)).is_err() {
-                        return Poll::Ready(());
-                    }
-                }
-            })
-        })
-        .await;
-    }
 }
 
 /// Whether what a client is pinned for decides what a text means there.
 fn decides_meaning(pin: &'static str) -> bool {
-    matches!(pin, "role" | "session_authorization" | "set_config" | "temp")
+    matches!(
+        pin,
+        "role" | "session_authorization" | "set_config" | "temp"
+    )
 }
 
 fn read<S: AsyncRead + Unpin>(
