@@ -39,8 +39,8 @@ designs: release ## other designs of the data path: threads, io_uring, sockets; 
 	cargo build --release --manifest-path benches/relay/Cargo.toml --target-dir target/relay
 	python3 scripts/bench/designs.py
 
-chaos: setup ## rotations at length: stopped everywhere, 200 of them, the store down; half an hour
-	cargo nextest run --test behaviour --run-ignored only --no-capture at_length
+chaos: setup ## rotations at length: stopped everywhere, 200 of them, the store down; 20,000 bursts of a hostile client; BURSTS=, SEED=
+	cargo nextest run --test behaviour --test isolation --run-ignored only --no-capture at_length
 
 chaos-rotate: setup ## the rotator killed everywhere, both strategies, every Postgres; minutes
 	cargo nextest run --test rotate --run-ignored only --no-capture killed_everywhere_at_length

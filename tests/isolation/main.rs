@@ -9,6 +9,8 @@ mod common;
 #[allow(dead_code, reason = "of the behaviour tests, which use all of it")]
 mod raw;
 
+mod generator;
+mod hostile;
 mod limits;
 mod local_set;
 mod other_peoples;
