@@ -114,6 +114,7 @@ async fn plan(
         secret: secret.clone(),
         strategy,
         admin_secret,
+        admin_secrets: config.admin_secrets.clone(),
         plaintext,
         database,
         insist: args.now,
