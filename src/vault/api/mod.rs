@@ -12,6 +12,7 @@
 
 mod authenticate;
 mod authorize;
+mod bodies;
 mod call;
 mod caller;
 mod check;
@@ -47,7 +48,7 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
@@ -178,6 +179,8 @@ pub struct Answer {
     pub request_id: String,
     /// `__type` of an error.
     pub error: Option<&'static str>,
+    /// Whether the caller was one that is known.
+    pub recognised: bool,
     /// Wiped when dropped.
     pub body: Bytes,
 }
@@ -187,7 +190,11 @@ pub struct Api {
     authorizer: Authorizer,
     authenticator: Authenticator,
     trail: Trail,
+    lookups: Semaphore,
 }
+
+/// Keys of strangers that are looked up at a time.
+const LOOKUPS: usize = 16;
 
 impl Api {
     pub fn new(vault: Vault, trail: Trail) -> Arc<Self> {
@@ -196,6 +203,7 @@ impl Api {
             authorizer: Authorizer::default(),
             authenticator: Authenticator::default(),
             trail,
+            lookups: Semaphore::new(LOOKUPS),
         })
     }
 
@@ -241,6 +249,46 @@ impl Api {
         .await
     }
 
+    /// Whether whoever sent this head names a key that is known here, at a time
+    /// that may be right. All of it is asked again with the body, which has the
+    /// proof.
+    ///
+    /// # Errors
+    /// The answer; it is recorded like any other.
+    async fn admits(self: Arc<Self>, head: &Parts, peer: &Peer) -> Result<(), Answer> {
+        let refused = match Signed::read(head) {
+            Ok(signed) => match self.clone().known(signed.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(error) => (Some(signed.access_key), error),
+            },
+            Err(error) => (None, error),
+        };
+        let target = head.headers.get("x-amz-target");
+        let target = target.and_then(|t| t.to_str().ok()).unwrap_or_default();
+        let (target, peer) = (target.to_owned(), peer.clone());
+        let answer = self.run(move |_, trail| {
+            trail.peer = peer;
+            trail.operation(&target);
+            let (access_key, error) = refused;
+            trail.access_key = access_key;
+            Err(error)
+        });
+        Err(answer.await)
+    }
+
+    /// Whether a key is, and the time may be. A few at a time: strangers do not
+    /// keep the threads that others need.
+    async fn known(self: Arc<Self>, signed: Signed) -> Result<(), ApiError> {
+        let _turn = self.lookups.acquire().await;
+        let api = self.clone();
+        let looked = spawn_blocking(move || {
+            api.vault
+                .shared
+                .read(|tx| api.authenticator.known(tx, &signed).map(drop))
+        });
+        looked.await.map_err(|e| unfinished(&e))?
+    }
+
     /// In a task of its own: a caller who hangs up in the midst of it is still
     /// recorded.
     async fn run(
@@ -264,21 +312,28 @@ impl Api {
         let done = spawn_blocking(move || {
             let mut draft = Draft::default();
             let result = operation(&api, &mut draft);
+            let recognised = draft.caller.is_some();
             let records = match api.trail.is_kept() {
                 true => api.trail.records(&draft, &id, result.as_ref().err()),
                 false => Vec::new(),
             };
-            (result, records)
+            (result, recognised, records)
         });
-        let result = match done.await {
-            Ok((result, records)) => match self.trail.keep(records).await {
-                Ok(()) => result,
+        let (result, recognised) = match done.await {
+            Ok((result, recognised, records)) => match self.trail.keep(records).await {
+                Ok(()) => (result, recognised),
                 // No record, no answer; a change that was made stays made.
-                Err(error) => Err(VaultError::Internal(error.to_string()).into()),
+                Err(error) => (
+                    Err(VaultError::Internal(error.to_string()).into()),
+                    recognised,
+                ),
             },
-            Err(error) => Err(unfinished(&error)),
+            Err(error) => (Err(unfinished(&error)), false),
         };
-        Self::answer_as(request_id, result)
+        Answer {
+            recognised,
+            ..Self::answer_as(request_id, result)
+        }
     }
 
     fn answer(result: Result<Reply, ApiError>) -> Answer {
@@ -291,12 +346,14 @@ impl Api {
                 status: StatusCode::OK,
                 request_id,
                 error: None,
+                recognised: true,
                 body: Bytes::from_owner(reply),
             },
             Err(error) => Answer {
                 status: error.status(),
                 request_id,
                 error: Some(error.kind),
+                recognised: false,
                 body: error.body().into(),
             },
         }
