@@ -271,6 +271,9 @@ async fn answer(line: &Line, request: Request<Incoming>) -> Response<Full<Bytes>
         user_agent: agent.map(str::to_owned),
     };
     let Shared { api, bodies, .. } = &line.shared;
+    if length(&head) > BODY_LIMIT {
+        return respond(Api::answer(Err(too_large())));
+    }
     // Nobody's body is taken who has no key that is known here.
     if !line.recognised.load(Ordering::Relaxed)
         && let Err(refused) = api.clone().admits(&head, &peer).await
@@ -280,7 +283,7 @@ async fn answer(line: &Line, request: Request<Incoming>) -> Response<Full<Bytes>
     let room = bodies.room(line.place.network);
     let read = async {
         tokio::select! {
-            read = read(&head, body, &room) => read,
+            read = read(body, &room) => read,
             () = room.gives_way() => Err(throttled()),
         }
     };
@@ -319,25 +322,22 @@ fn discreet(answer: Answer) -> Answer {
     }
 }
 
-async fn read(
-    head: &Parts,
-    mut body: Incoming,
-    room: &Room,
-) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    let too_large = || {
-        ApiError::new(
-            "RequestEntityTooLargeException",
-            format!("The request is longer than {BODY_LIMIT} bytes."),
-        )
-    };
-    let length = head
-        .headers
-        .get(CONTENT_LENGTH)
+fn too_large() -> ApiError {
+    ApiError::new(
+        "RequestEntityTooLargeException",
+        format!("The request is longer than {BODY_LIMIT} bytes."),
+    )
+}
+
+/// What the head says of the body's length.
+fn length(head: &Parts) -> usize {
+    let length = head.headers.get(CONTENT_LENGTH);
+    length
         .and_then(|length| length.to_str().ok()?.parse().ok())
-        .unwrap_or(0);
-    if length > BODY_LIMIT {
-        return Err(too_large());
-    }
+        .unwrap_or(0)
+}
+
+async fn read(mut body: Incoming, room: &Room) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     // Not of the size that somebody claims who has not said yet who he is.
     let mut bytes = Growing::default();
     while !body.is_end_stream() {

@@ -251,6 +251,38 @@ fn versions_without_a_label_are_kept_for_a_day_and_a_hundred_for_ever() {
     assert_eq!(kind(gone), "ResourceNotFoundException");
 }
 
+/// A secret that was deleted, another of its name, and one whose name ends like
+/// its ARN.
+#[test]
+fn a_whole_arn_means_one_secret_only() {
+    let mut m = Memory::new();
+    m.create("db", "one", 1).unwrap();
+    let arn = m.describe("db").unwrap().arn.to_string();
+    let delete = |m: &mut Memory, id: &str| {
+        m.tx(|tx| match delete::find(tx, id, Deletion::Now)? {
+            Some(secret) => delete::delete(tx, &secret, Deletion::Now).map(|_| true),
+            None => Ok(false),
+        })
+    };
+    assert!(delete(&mut m, &arn).unwrap());
+    let suffix = arn.rsplit_once('-').unwrap().1;
+    let resembling = format!("db-{suffix}");
+    m.create("db", "two", 1).unwrap();
+    m.create(&resembling, "three", 1).unwrap();
+    assert_eq!(kind(m.get(&arn, AWSCURRENT)), "ResourceNotFoundException");
+    assert_eq!(kind(m.put(&arn, "x", &[], 2)), "ResourceNotFoundException");
+    assert!(m.describe(&arn).is_err());
+    assert!(!delete(&mut m, &arn).unwrap(), "nothing else is deleted");
+    // By their names and their own ARNs they are found.
+    for (name, value) in [("db", "two"), (resembling.as_str(), "three")] {
+        assert_eq!(m.get(name, AWSCURRENT).unwrap(), value);
+        let own = m.describe(name).unwrap().arn.to_string();
+        assert_eq!(m.get(&own, AWSCURRENT).unwrap(), value);
+    }
+    let partial = arn.rsplit_once('-').unwrap().0;
+    assert_eq!(m.get(partial, AWSCURRENT).unwrap(), "two");
+}
+
 #[test]
 fn deletion_waits_can_be_undone_and_ends() {
     let delete = |m: &mut Memory, id: &str, how| {
