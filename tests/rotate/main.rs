@@ -12,6 +12,7 @@ mod hostile;
 mod hosts;
 mod left;
 mod many;
+mod marked;
 mod meeting;
 mod plaintext;
 mod resume;
