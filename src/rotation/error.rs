@@ -107,6 +107,10 @@ pub enum RotationError {
         "rotation.plaintext sends the new password in clear, and nothing encrypts the way to the server of [database.{0}]: set tls"
     )]
     Plaintext(String),
+    #[error(
+        "only the value of the secret says that \"{0}\" takes turns with \"{1}\", and in the database neither is a member of the other; set strategy = \"alternating\" in rotation if they do"
+    )]
+    Unrelated(String, String),
     #[error("\"{0}\" is a superuser, but \"{1}\" is not: they are no alternates of each other")]
     Superuser(String, String),
     #[error(
@@ -184,6 +188,7 @@ impl RotationError {
             | Self::TooLong(_)
             | Self::Md5(_)
             | Self::Plaintext(_)
+            | Self::Unrelated(..)
             | Self::Superuser(..)
             | Self::Random => "refused",
         }

@@ -27,7 +27,7 @@ pub struct Meeting {
 /// Asked in a session of the role that is rotated: the answer is the same
 /// whichever database that is in.
 const DATABASE: &str = "SELECT datname FROM pg_catalog.pg_database
-     WHERE datallowconn AND NOT datistemplate AND datconnlimit NOT IN (-2, 0)
+     WHERE datallowconn AND NOT datistemplate AND datconnlimit OPERATOR(pg_catalog.<>) -2
        AND pg_catalog.has_database_privilege(session_user, oid, 'CONNECT')
      ORDER BY datname OPERATOR(pg_catalog.<>) 'postgres', oid LIMIT 1";
 const SERVER: &str = "SELECT pg_catalog.to_char(pg_catalog.timezone('UTC',

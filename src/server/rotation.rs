@@ -41,6 +41,9 @@ impl Rotations {
                 wanted.insert(secret, database);
             }
         }
+        if let Some(api) = &built.api {
+            api.rotates(wanted.keys().cloned().collect());
+        }
         let tells = built.store.changes().is_some();
         wanted.retain(|secret, d| tells || (d.rotation.is_some() && d.secret == *secret));
         let admins = &state.config.admin_secrets;

@@ -191,6 +191,11 @@ pub fn create(tx: &Tx<'_>, new: &New<'_>) -> Result<(Secret, Option<VersionId>),
         {
             return Ok((existing, Some(VersionId::new(token))));
         }
+        if let (Some(token), Some(_)) = (new.token, new.value)
+            && versions::by_token(tx, &existing, token)?.is_some()
+        {
+            return Err(token::in_use(token, &existing));
+        }
         return Err(VaultError::ResourceExists(format!(
             "The operation failed because the secret {name} already exists."
         )));

@@ -228,6 +228,34 @@ async fn an_administrator_without_a_place_is_led_by_the_configuration_alone() {
     scene.assert_whole().await;
 }
 
+/// A pending version names the other user that would take turns; a role of that
+/// name is there, and is somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_with_the_name_of_an_alternate_is_not_taken_over() {
+    let (scene, _) = scene("").await;
+    let password = new_password();
+    let sql = "GRANT app_user_clone TO rotator WITH ADMIN OPTION";
+    scene.cluster.create_role("app_user_clone", &password).await;
+    scene.cluster.execute(sql).await;
+    let victim = json!({"username": "app_user_clone", "password": password});
+    let mut value = scene.current();
+    value["username"] = "app_user_clone".into();
+    value["password"] = new_password().into();
+    scene.put(&value.to_string(), &["--stage", "AWSPENDING"]);
+    for args in [
+        &BOTH[2..],
+        &["--admin-secret", "admin", "--strategy", "single"],
+    ] {
+        let said = scene.rotate_fails(args).await;
+        assert!(said.contains("takes turns"), "{said}");
+        assert!(scene.logs_in(&victim).await, "its password is its own");
+        scene.put(&value.to_string(), &["--stage", "AWSPENDING"]);
+    }
+    // Whoever configures it says that they do.
+    scene.rotate_ok(&BOTH).await;
+    scene.assert_whole().await;
+}
+
 /// The running proxy, asked by RotateSecret: nobody logs in with the other
 /// secret, and who may not read it is told so at once.
 #[tokio::test(flavor = "multi_thread")]

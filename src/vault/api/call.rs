@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::authorize::{Asked, Authorizer, On};
-use super::{ApiError, Caller, Check};
+use super::{ApiError, Caller, Check, Rotated};
 use crate::secret::{AWSCURRENT, VersionId};
 use crate::vault::VaultError;
 use crate::vault::secrets::{self, Secret};
@@ -59,6 +59,7 @@ pub struct Call<'a> {
     pub caller: &'a Caller,
     pub notes: &'a RefCell<Notes>,
     pub authorizer: &'a Authorizer,
+    pub(super) rotated: &'a Rotated,
 }
 
 impl Call<'_> {

@@ -43,7 +43,7 @@ pub use trail::Trail;
 
 use std::cell::RefCell;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -53,6 +53,7 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::{Vault, VaultError, tx, versions as stored};
+use crate::secret::SecretId;
 use authenticate::Authenticator;
 use authorize::Authorizer;
 use call::{Call, Notes, Operation};
@@ -127,6 +128,7 @@ fn handle<O: Operation>(
             caller,
             notes,
             authorizer: &api.authorizer,
+            rotated: &api.rotated,
         };
         let answer = request.run(&call)?;
         let mut reply = Growing::default();
@@ -191,6 +193,21 @@ pub struct Api {
     authenticator: Authenticator,
     trail: Trail,
     lookups: Semaphore,
+    rotated: Rotated,
+}
+
+/// The secrets that somebody is known to rotate who is asked here.
+#[derive(Default)]
+struct Rotated(Mutex<Vec<SecretId>>);
+
+impl Rotated {
+    fn lock(&self) -> MutexGuard<'_, Vec<SecretId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, name: &str, arn: &str) -> bool {
+        self.lock().iter().any(|id| id.means(name, arn))
+    }
 }
 
 /// Keys of strangers that are looked up at a time.
@@ -204,12 +221,19 @@ impl Api {
             authenticator: Authenticator::default(),
             trail,
             lookups: Semaphore::new(LOOKUPS),
+            rotated: Rotated::default(),
         })
     }
 
     /// See [`Vault::changes`].
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.vault.changes()
+    }
+
+    /// The secrets that a proxy rotates when RotateSecret asks for it: those of
+    /// its configuration. Of the others nobody knows.
+    pub fn rotates(&self, secrets: Vec<SecretId>) {
+        *self.rotated.lock() = secrets;
     }
 
     /// A call of pgvalet itself, which may do everything.

@@ -89,6 +89,19 @@ impl Operation for RotateSecret {
             call.may_use(&admin)?;
         }
         call.about(&secret);
+        let saved = secret.rotation.as_ref();
+        let lambda = self.lambda.filter(|l| !l.is_empty());
+        let ruled = self.rules.is_some() || saved.is_some_and(|r| r.rules.is_some());
+        let called = lambda.is_some() || saved.is_some_and(|r| r.lambda.is_some());
+        if !ruled && !called && !call.rotated.has(&secret.name, &secret.arn) {
+            return Err(VaultError::InvalidRequest(
+                "Nobody rotates this secret: no Lambda rotation function ARN is associated with \
+                 it, and no proxy of this store uses it. Give RotationRules, for a proxy elsewhere \
+                 to follow, or RotationLambdaARN."
+                    .into(),
+            )
+            .into());
+        }
         let metadata = self.metadata.map(|list| {
             list.into_iter()
                 .map(|item| Metadata {
@@ -98,7 +111,7 @@ impl Operation for RotateSecret {
                 .collect()
         });
         let change = Change {
-            lambda: self.lambda.filter(|l| !l.is_empty()),
+            lambda,
             rules: self.rules,
             metadata,
             role: self.role,

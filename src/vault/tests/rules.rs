@@ -101,10 +101,15 @@ fn current_leaves_previous_behind() {
     m.stage("a", AWSCURRENT, Some(3), Some(2)).unwrap();
     assert_eq!(m.staged("a", AWSCURRENT), Some(token(3)));
     assert_eq!(m.staged("a", AWSPREVIOUS), Some(token(2)));
-    assert_eq!(m.staged("a", AWSPENDING), None, "promotion ends it");
+    assert_eq!(
+        m.staged("a", AWSPENDING),
+        Some(token(3)),
+        "it stays on what is promoted"
+    );
     // And back.
     m.stage("a", AWSCURRENT, Some(2), Some(3)).unwrap();
     assert_eq!(m.staged("a", AWSPREVIOUS), Some(token(3)));
+    assert_eq!(m.staged("a", AWSPENDING), None, "it is not left behind");
     assert_eq!(m.describe("a").unwrap().versions.len(), 2);
 }
 
