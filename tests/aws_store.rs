@@ -34,6 +34,30 @@ fn stage(label: &str) -> Which {
     Which::Stage(label.into())
 }
 
+/// The ARN that the configuration has is that of a secret which was deleted,
+/// and another one has its name by now.
+#[tokio::test]
+async fn a_whole_arn_is_that_of_one_secret() {
+    let moto = Moto::start();
+    let store = AwsStore::from_config(&moto.sdk_config()).unwrap();
+    let name = SecretId::new("prod/orders");
+    store.create(new("prod/orders", "one")).await.unwrap();
+    let arn = store.describe(&name).await.unwrap().arn;
+    let (old, partial) = (SecretId::new(arn.clone()), arn.rsplit_once('-').unwrap().0);
+    assert_eq!(value(&store, &old, &Which::current()).await.unwrap(), "one");
+    store.delete(&name, Deletion::Now).await.unwrap();
+    store.create(new("prod/orders", "two")).await.unwrap();
+    let got = value(&store, &old, &Which::current()).await;
+    assert!(matches!(got, Err(StoreError::NotFound(_))), "{got:?}");
+    let described = store.describe(&old).await;
+    assert!(matches!(described, Err(StoreError::NotFound(_))));
+    for id in [&name, &SecretId::new(partial)] {
+        if let Ok(value) = value(&store, id, &Which::current()).await {
+            assert_eq!(value, "two");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_secret_from_creation_through_a_rotation_to_its_end() {
     let moto = Moto::start();

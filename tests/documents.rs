@@ -27,7 +27,9 @@ fn places(modules: &[&str]) -> Vec<PathBuf> {
         ]
     };
     match modules[0] {
-        "behaviour" | "vault" | "rotate" => under("tests", modules),
+        "behaviour" | "rotate" | "aws_store" => under("tests", modules),
+        // Of this name there are both.
+        "vault" => [under("tests", modules), under("src", modules)].concat(),
         _ => under("src", modules),
     }
 }

@@ -5,6 +5,7 @@
 //! Relative paths stay as written: they are relative to the directory pgvalet
 //! is started in, not to that of the file.
 
+mod admins;
 mod aws_iam;
 mod drain;
 mod duration;
@@ -41,7 +42,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::rotation::{Schedule, Strategy};
+use crate::rotation::{AdminSecrets, Schedule, Strategy};
 use crate::secret::SecretId;
 use crate::vault::KeySource;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
     /// `[[client]]`, in the order of the file: the first match decides.
     pub clients: Vec<Arc<Client>>,
+    /// Which secrets may change the roles of others.
+    pub admin_secrets: Arc<AdminSecrets>,
 }
 
 impl Config {

@@ -408,6 +408,41 @@ fn rotations() {
 }
 
 #[test]
+fn administrators_are_listed() {
+    let with = |text: &str| format!("{MINIMAL}\n{text}");
+    let config = valid(&with(
+        "[secret.\"prod/orders\"]\nadmin_secret = \"prod/admin\"\n[rotation]\nadmin_secrets = \"admins/*\"",
+    ));
+    let admins = &config.admin_secrets;
+    let arn = "arn:aws:secretsmanager:local:000000000000:secret:x-AbCdEf";
+    assert_eq!(
+        admins.of("prod/orders", arn),
+        Some(&crate::secret::SecretId::new("prod/admin"))
+    );
+    assert!(admins.lists("admins/a", arn) && !admins.lists("prod/admin", arn));
+    for (text, part) in [
+        (
+            "[secret.\"a b\"]\nadmin_secret = \"x\"",
+            "is no secret's name",
+        ),
+        ("[secret.a]\nadmin_secret = \"x y\"", "is no secret's name"),
+        ("[secret.a]\nadmin_secret = \"a\"", "own administrator"),
+        (
+            "[secret.a]\nadmin_secrets = \"x\"",
+            "did you mean \"admin_secret\"",
+        ),
+        ("[rotation]\nadmin_secrets = [\"*\"]", "lists every secret"),
+        ("[rotation]\nadmin_secrets = []", "the list is empty"),
+        (
+            "[rotation]\nadmin_secret = \"x\"",
+            "did you mean \"admin_secrets\"",
+        ),
+    ] {
+        says(&with(text), &[part]);
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there() {
     let e = load(Path::new("/nonexistent/p.toml"))
         .expect_err("missing")

@@ -13,7 +13,7 @@ use super::values::{
 use super::{
     Admin, Audit, AuditSink, Config, Database, Hosts, Listen, ListenAddress, ListenTls,
     OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls, UpstreamAuth,
-    UpstreamTls, drain, identity, rotation, rules,
+    UpstreamTls, admins, drain, identity, rotation, rules,
 };
 use crate::vault::KeySource;
 
@@ -71,6 +71,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
         .zip(1..)
         .map(|(section, rule)| Arc::new(rules::client(rule, section, &names, &listen)))
         .collect();
+    let admin_secrets = Arc::new(admins::admins(&mut document));
     document.finish();
     Config {
         listen,
@@ -79,6 +80,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
         audit,
         databases,
         clients,
+        admin_secrets,
     }
 }
 

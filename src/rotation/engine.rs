@@ -16,11 +16,10 @@
 //! An attempt that *fails* (and does not crash) gives up its version if that
 //! does not log in, so that the next attempt has a new password.
 //!
-//! Among rotators of pgvalet an advisory lock of the database decides who goes
-//! on; it is that of the session which changes the password, so that nobody
-//! else gets it while a statement of a dead rotator is still under way. With
-//! rotators of another kind it is the label.
+//! Among rotators of pgvalet an advisory lock decides who goes on ([`lock`]);
+//! with rotators of another kind it is the label.
 
+mod changer;
 mod steps;
 
 use std::sync::{Arc, OnceLock};
@@ -30,20 +29,21 @@ use tokio::time::sleep;
 
 use super::error::RotationError;
 use super::ground::{Ground, Pending, Version, differs};
+use super::lock::{self, Meeting};
 use super::password::{Form, Md5};
 use super::plan::{Plan, Strategy};
 use super::report::{Listener, Step, StepOutcome, StepReport};
 use super::rights::Rights;
 use super::roles::{self, alternate};
 use super::sql::Session;
-use crate::secret::{Credential, SecretId, SecretStore, VersionId};
+use crate::secret::{SecretStore, VersionId};
 use crate::upstream::Target;
 
 /// What the functions of AWS exclude: characters that URLs, shells and JSON of
 /// careless users trip over.
 const EXCLUDED: &str = ":/@\"'\\";
 /// Between two looks at a store or a server that may not have caught up.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// Looks at a ground that moves: another rotator may be at work without the lock.
 const LOOKS: usize = 10;
 /// How long to wait for the lock of another rotator.
@@ -253,7 +253,8 @@ impl<'a> Rotator<'a> {
                 break;
             }
         }
-        Err(RotationError::Busy(plan.secret.clone()))
+        let found = "it moves under every look".to_owned();
+        Err(RotationError::Busy(plan.secret.clone(), found))
     }
 
     /// Proves that the secret belongs to the role, opens the session that will
@@ -265,8 +266,7 @@ impl<'a> Rotator<'a> {
         if source.len() > roles::LONGEST_NAME {
             return Err(RotationError::TooLong(source));
         }
-        let (strategy, admin) = plan.how(&old.document);
-        let mut user = match strategy {
+        let mut user = match plan.strategy(&old.document) {
             Strategy::Single => source.clone(),
             Strategy::Alternating => alternate(&source)?,
         };
@@ -292,7 +292,10 @@ impl<'a> Rotator<'a> {
             token = Some(version.clone());
         }
         let alternates = user != source;
-        let admin = admin.or_else(|| old.document.admin_secret().filter(|_| alternates));
+        let admin = plan.admin(self.store, ground, alternates).await?;
+        if alternates && admin.is_none() {
+            return Err(RotationError::NoAdmin);
+        }
         let target = Arc::new(Target::resolve(database, &old.credential)?);
         let limit = database.connect_timeout;
         let pair = [source.as_str(), user.as_str()];
@@ -312,19 +315,22 @@ impl<'a> Rotator<'a> {
             plaintext: plan.plaintext,
         };
         form.permitted(&target, &database.name)?;
-        let mut session = match admin {
+        let meeting = Meeting::of(&mut own).await?;
+        let mut session = match &admin {
+            None if *meeting.database == *target.dbname => own,
+            None => {
+                own.close().await;
+                self.changer(None, &meeting, &target, &logged_in).await?
+            }
             Some(admin) => {
                 own.close().await;
-                self.admin(&admin, &target, old, limit).await?
+                let admin = self.admin(admin, &target).await?;
+                self.changer(Some(admin), &meeting, &target, &logged_in)
+                    .await?
             }
-            None if alternates => {
-                own.close().await;
-                return Err(RotationError::NoAdmin);
-            }
-            None => own,
         };
         session.administer().await?;
-        self.lock(&mut session, &old.credential).await?;
+        lock::take(&mut session, &old.credential.arn, &source, plan).await?;
 
         let (what, state) = match &ground.pending {
             Pending::None => ("nothing is pending".to_owned(), State::Create { token }),
@@ -345,7 +351,10 @@ impl<'a> Rotator<'a> {
             StepOutcome::Done,
             state.version(),
             Some(&user),
-            format!("{target}: \"{source}\" logs in with version {logged_in}; {what}"),
+            format!(
+                "{target}: \"{source}\" logs in with version {}; {what}",
+                logged_in.version
+            ),
         );
         let attempt = Attempt {
             target,
@@ -357,46 +366,6 @@ impl<'a> Rotator<'a> {
             form,
         };
         Ok((attempt, state))
-    }
-
-    /// A session of the admin secret's user on the server of the secret.
-    async fn admin(
-        &self,
-        admin: &SecretId,
-        target: &Arc<Target>,
-        of: &Version,
-        limit: Duration,
-    ) -> Result<Session, RotationError> {
-        let ground = Ground::look(self.store, admin).await?;
-        let host = &ground.current.credential.host;
-        if self.plan.database.host.is_none() && host.is_some() && *host != of.credential.host {
-            return Err(RotationError::AdminElsewhere(admin.clone()));
-        }
-        let (session, _) = ground.login(self.store, admin, target, limit).await?;
-        Ok(session)
-    }
-
-    /// Waits for its turn among the rotators of pgvalet. The lock ends with
-    /// the session, by whatever end.
-    async fn lock(&self, session: &mut Session, of: &Credential) -> Result<(), RotationError> {
-        let digest = aws_lc_rs::digest::digest(
-            &aws_lc_rs::digest::SHA256,
-            format!("pgvalet rotates {}", of.arn).as_bytes(),
-        );
-        let key = digest
-            .as_ref()
-            .iter()
-            .take(8)
-            .fold(0_u64, |k, b| k << 8 | u64::from(*b));
-        let deadline = tokio::time::Instant::now() + self.plan.patience;
-        let sql = format!("SELECT pg_try_advisory_lock({})", key.cast_signed());
-        while session.value("taking the lock", &sql).await? != "t" {
-            if tokio::time::Instant::now() >= deadline {
-                return Err(RotationError::Busy(self.plan.secret.clone()));
-            }
-            sleep(PAUSE).await;
-        }
-        Ok(())
     }
 
     fn failed(

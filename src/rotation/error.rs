@@ -1,5 +1,7 @@
 //! Why a rotation did not finish.
 
+use std::sync::Arc;
+
 use crate::secret::{MalformedSecret, SecretId, StoreError, VersionId};
 use crate::upstream::{ConnectError, TargetError};
 
@@ -29,6 +31,7 @@ pub enum RotationError {
         secret: SecretId,
         user: String,
         tried: usize,
+        sqlstate: String,
         reason: String,
     },
     #[error(
@@ -36,9 +39,9 @@ pub enum RotationError {
     )]
     LeftTo(SecretId, String),
     #[error(
-        "another rotator works on secret \"{0}\" and did not finish in time; look at its log, or try again later"
+        "another rotator works on secret \"{0}\" and did not finish in time ({1}); look at its log, or try again later"
     )]
-    Busy(SecretId),
+    Busy(SecretId, String),
     #[error(
         "AWSPENDING of secret \"{secret}\" went to another version meanwhile: another rotator has it{then}"
     )]
@@ -59,11 +62,37 @@ pub enum RotationError {
         what: &'static str,
     },
     #[error(
-        "alternating users need an admin secret: give --admin-secret, rotation.admin_secret, or masterarn in the secret"
+        "alternating users need an admin secret: give --admin-secret, or admin_secret in [secret.NAME] of the configuration"
     )]
     NoAdmin,
-    #[error("the admin secret \"{0}\" is for another server: its host differs from the secret's")]
-    AdminElsewhere(SecretId),
+    /// Whoever writes a value could otherwise have any secret used.
+    #[error(
+        "masterarn of secret \"{secret}\" names \"{admin}\", which the configuration does not list as an administrator; if it is one, add [secret.\"{name}\"] admin_secret = \"{admin}\", or list it in [rotation] admin_secrets"
+    )]
+    AdminUnlisted {
+        secret: SecretId,
+        name: String,
+        admin: String,
+    },
+    #[error(
+        "the admin secret \"{admin}\" is for {its}, but \"{secret}\" logs in at {at}, and an administrator's password is sent to its own server only; correct host and port of one of the two, or set both in [database.{database}]"
+    )]
+    AdminElsewhere {
+        admin: SecretId,
+        secret: SecretId,
+        database: Arc<str>,
+        its: String,
+        at: String,
+    },
+    #[error(
+        "nothing but the value of \"{secret}\" says that {at} is the server of the admin secret \"{admin}\"; {remedy}"
+    )]
+    AdminNowhere {
+        admin: SecretId,
+        secret: SecretId,
+        at: String,
+        remedy: String,
+    },
     #[error(
         "the user name \"{0}\" is too long for an alternate with \"_clone\": Postgres names have at most 63 bytes; use strategy single"
     )]
@@ -78,6 +107,10 @@ pub enum RotationError {
         "rotation.plaintext sends the new password in clear, and nothing encrypts the way to the server of [database.{0}]: set tls"
     )]
     Plaintext(String),
+    #[error(
+        "only the value of the secret says that \"{0}\" takes turns with \"{1}\", and in the database neither is a member of the other; set strategy = \"alternating\" in rotation if they do"
+    )]
+    Unrelated(String, String),
     #[error("\"{0}\" is a superuser, but \"{1}\" is not: they are no alternates of each other")]
     Superuser(String, String),
     #[error(
@@ -97,6 +130,10 @@ pub enum RotationError {
         "the new version of \"{0}\" is in force, but whether the old one is refused is not known: {1}"
     )]
     Unverified(SecretId, ConnectError),
+    #[error(
+        "{0} is not the server at which the secret's user logged in a moment before: it was started again, or something on the way leads databases to several servers"
+    )]
+    OtherServer(String),
     #[error("the system gave no random bytes; try again")]
     Random,
 }
@@ -123,7 +160,10 @@ impl RotationError {
         match self {
             Self::Store(e) => e.is_transient(),
             Self::Connect(e) => !e.is_authentication(),
-            Self::Sql(SqlError::Broken { .. }) | Self::Unverified(..) | Self::Busy(_) => true,
+            Self::Sql(SqlError::Broken { .. })
+            | Self::Unverified(..)
+            | Self::Busy(..)
+            | Self::OtherServer(_) => true,
             _ => false,
         }
     }
@@ -133,19 +173,22 @@ impl RotationError {
         match self {
             Self::Store(_) => "store",
             Self::Malformed { .. } | Self::Foreign { .. } => "malformed",
-            Self::Target(_) | Self::Connect(_) => "connect",
+            Self::Target(_) | Self::Connect(_) | Self::OtherServer(_) => "connect",
             Self::Sql(_) => "sql",
             Self::NobodyLogsIn { .. } => "nobody_logs_in",
-            Self::Busy(_) | Self::Lost { .. } | Self::Superseded(_) => "elsewhere",
+            Self::Busy(..) | Self::Lost { .. } | Self::Superseded(_) => "elsewhere",
             Self::Less { .. } => "less",
             Self::OldStillWorks(_) | Self::Unverified(..) => "unverified",
             Self::LeftTo(..)
             | Self::NoAdmin
-            | Self::AdminElsewhere(_)
+            | Self::AdminUnlisted { .. }
+            | Self::AdminElsewhere { .. }
+            | Self::AdminNowhere { .. }
             | Self::LongName(_)
             | Self::TooLong(_)
             | Self::Md5(_)
             | Self::Plaintext(_)
+            | Self::Unrelated(..)
             | Self::Superuser(..)
             | Self::Random => "refused",
         }

@@ -36,6 +36,8 @@ pub enum Pending {
 
 /// The labels, and the current version's content.
 pub struct Ground {
+    /// The secret as the store calls it.
+    pub name: Arc<str>,
     pub labels: BTreeMap<VersionId, Vec<String>>,
     pub current: Version,
     pub pending: Pending,
@@ -60,6 +62,7 @@ impl Ground {
             _ => Pending::None,
         };
         Ok(Self {
+            name: description.name,
             labels: description.versions,
             current,
             pending,
@@ -115,7 +118,7 @@ impl Ground {
         secret: &SecretId,
         target: &Arc<Target>,
         limit: Duration,
-    ) -> Result<(Session, VersionId), RotationError> {
+    ) -> Result<(Session, Arc<Credential>), RotationError> {
         // The labelled ones that were read already first: usually that is all.
         let mut tried: Vec<VersionId> = Vec::new();
         let (mut reason, mut away) = (None, None);
@@ -135,7 +138,7 @@ impl Ground {
                 }
                 tried.push(candidate.version.clone());
                 match Session::open(target, &candidate, limit).await {
-                    Ok(session) => return Ok((session, candidate.version.clone())),
+                    Ok(session) => return Ok((session, candidate)),
                     Err(e) if e.is_authentication() => reason = Some(e),
                     // The one of several that is away may be away for good.
                     Err(e) if !target.places.is_empty() => away = Some(e),
@@ -150,7 +153,10 @@ impl Ground {
             secret: secret.clone(),
             user: self.current.credential.username.clone(),
             tried: tried.len(),
-            reason: reason.map_or_else(String::new, |e: ConnectError| e.to_string()),
+            sqlstate: reason
+                .as_ref()
+                .map_or_else(String::new, |e: &ConnectError| e.sqlstate().to_owned()),
+            reason: reason.map_or_else(String::new, |e| e.to_string()),
         })
     }
 }

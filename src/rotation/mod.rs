@@ -5,10 +5,12 @@
 //! goes through the steps of the [`engine`], with [`roles`] and [`rights`] for
 //! what happens in the database.
 
+mod admins;
 mod cron;
 mod engine;
 mod error;
 mod ground;
+mod lock;
 mod password;
 mod plan;
 mod preview;
@@ -24,6 +26,7 @@ mod tests;
 pub mod timing;
 mod value;
 
+pub use admins::AdminSecrets;
 pub use engine::{Ending, PATIENCE, Rotator};
 pub use error::{RotationError, SqlError};
 #[cfg(test)]

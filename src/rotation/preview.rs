@@ -30,7 +30,7 @@ impl Preview {
         let ground = Ground::look(store, &plan.secret).await?;
         let changed = store.get(&plan.secret, &Which::current()).await?.created;
         let user = ground.current.credential.username.clone();
-        let (strategy, admin_secret) = plan.how(&ground.current.document);
+        let strategy = plan.strategy(&ground.current.document);
         let mut next_user = match strategy {
             Strategy::Single => user.clone(),
             Strategy::Alternating => alternate(&user)?,
@@ -43,12 +43,13 @@ impl Preview {
                 Some((p.credential.version.clone(), true))
             }
         };
+        let admin = plan.admin(store, &ground, next_user != user).await?;
         Ok(Self {
             current: ground.version().clone(),
             changed: changed.map(DateTime::from),
             arn: ground.current.credential.arn.to_string(),
             strategy,
-            admin_secret,
+            admin_secret: admin.map(|a| a.secret),
             user,
             next_user,
             pending,

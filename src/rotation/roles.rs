@@ -70,6 +70,27 @@ pub async fn count(
     Ok(count.parse().unwrap_or(0))
 }
 
+/// Whether two roles are known to take turns: one is a member of the other, or
+/// both work as the same owner. Also where there is no second one yet.
+pub async fn take_turns(
+    session: &mut Session,
+    source: &str,
+    target: &str,
+) -> Result<bool, SqlError> {
+    let (a, b) = (literal(source), literal(target));
+    let sql = format!(
+        "SELECT NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = {b})
+         OR EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
+                    JOIN pg_roles u ON u.oid = m.member
+                    WHERE (r.rolname, u.rolname) IN (({a}, {b}), ({b}, {a})))
+         OR EXISTS (SELECT 1 FROM pg_roles x, pg_roles y, unnest(x.rolconfig) AS c
+                    WHERE x.rolname = {a} AND y.rolname = {b}
+                      AND c LIKE 'role=%' AND c = ANY (y.rolconfig))"
+    );
+    let answer = session.value("looking at the roles", &sql).await?;
+    Ok(answer == "t")
+}
+
 /// Attributes of a role, in the order in which they are asked for.
 const ATTRIBUTES: [(&str, &str); 6] = [
     ("rolinherit", "INHERIT"),

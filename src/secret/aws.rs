@@ -2,6 +2,7 @@
 //! this process (`embedded`).
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::timeout::TimeoutConfig;
@@ -118,6 +119,18 @@ fn no_answer(what: &str) -> StoreError {
     ))
 }
 
+/// The ARN of an answer, if it is that of the secret that was asked for: what
+/// speaks like Secrets Manager may take the ARN of a deleted one for a name.
+fn of(id: &SecretId, arn: Option<String>) -> Result<Arc<str>, StoreError> {
+    let arn = arn.ok_or_else(|| no_answer("ARN"))?;
+    match id.admits(&arn) {
+        true => Ok(arn.into()),
+        false => Err(StoreError::NotFound(format!(
+            "{id}: there is no such secret; the store has another of that name, {arn}"
+        ))),
+    }
+}
+
 impl SecretStore for AwsStore {
     fn get<'a>(&'a self, id: &'a SecretId, which: &'a Which) -> StoreFuture<'a, SecretValue> {
         Box::pin(async move {
@@ -139,7 +152,7 @@ impl SecretStore for AwsStore {
                 }
             };
             Ok(SecretValue {
-                arn: answer.arn.ok_or_else(|| no_answer("ARN"))?.into(),
+                arn: of(id, answer.arn)?,
                 name: answer.name.ok_or_else(|| no_answer("Name"))?.into(),
                 version: VersionId::new(answer.version_id.ok_or_else(|| no_answer("VersionId"))?),
                 stages: answer.version_stages.unwrap_or_default(),
@@ -176,7 +189,7 @@ impl SecretStore for AwsStore {
                 created: time(answer.created_date()),
                 last_changed: time(answer.last_changed_date()),
                 deleted: time(answer.deleted_date()),
-                arn: answer.arn.ok_or_else(|| no_answer("ARN"))?.into(),
+                arn: of(id, answer.arn)?,
                 name: answer.name.ok_or_else(|| no_answer("Name"))?.into(),
                 description: answer.description.filter(|d| !d.is_empty()),
                 versions: versions(answer.version_ids_to_stages),
@@ -417,4 +430,27 @@ fn versions(map: Option<HashMap<String, Vec<String>>>) -> BTreeMap<VersionId, Ve
         .filter(|(_, labels)| !labels.is_empty())
         .map(|(version, labels)| (VersionId::new(version), labels))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Servers that speak like Secrets Manager take ARNs for names.
+    #[test]
+    fn an_answer_about_another_secret_is_none() {
+        let arn = |end: &str| format!("arn:aws:secretsmanager:r:1:secret:db{end}");
+        for (id, answer, right) in [
+            (arn("-AbCdEf"), arn("-AbCdEf"), true),
+            (arn("-AbCdEf"), arn("-ZyXwVu"), false),
+            (arn("-AbCdEf"), arn("-AbCdEf-ZyXwVu"), false),
+            (arn(""), arn("-ZyXwVu"), true),
+            ("db".to_owned(), arn("-ZyXwVu"), true),
+        ] {
+            let told = of(&SecretId::new(id.as_str()), Some(answer.clone()));
+            assert_eq!(told.is_ok(), right, "{id}: {answer}");
+            assert!(right || matches!(told, Err(StoreError::NotFound(_))));
+        }
+        assert!(of(&SecretId::new("db"), None).is_err());
+    }
 }

@@ -11,6 +11,7 @@ mod aws_error;
 mod credential;
 mod embedded;
 mod follower;
+mod id;
 mod roll;
 mod store;
 mod versions;
@@ -19,6 +20,7 @@ pub use aws::AwsStore;
 pub use credential::{Credential, MalformedSecret, Password};
 pub use embedded::EmbeddedStore;
 pub use follower::{Depth, Follower, Found, Known, Labels};
+pub use id::{SecretId, VersionId, is_whole, secret_name};
 pub use roll::MOST as BATCH;
 pub use store::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, CurrentFuture, Deletion, Description, NewSecret,
@@ -26,7 +28,6 @@ pub use store::{
 };
 pub use versions::Standing;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,40 +75,3 @@ pub async fn open_with(
 pub fn asking_together_within(refresh: Duration) -> Duration {
     (refresh / 4).min(Duration::from_secs(3))
 }
-
-/// A secret as configuration and policy name it: a name or an ARN.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SecretId(Arc<str>);
-
-/// The id of one version of a secret: the ClientRequestToken it was made with.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct VersionId(Arc<str>);
-
-macro_rules! text_id {
-    ($type:ident) => {
-        impl $type {
-            pub fn new(text: impl Into<Arc<str>>) -> Self {
-                Self(text.into())
-            }
-
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-text_id!(SecretId);
-text_id!(VersionId);

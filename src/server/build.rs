@@ -54,6 +54,8 @@ pub struct Built {
     /// The configuration in force, and the followers of its secrets.
     pub state: Mutex<State>,
     pub rotations: Rotations,
+    /// Of the embedded store.
+    pub api: Option<Arc<Api>>,
 }
 
 pub struct State {
@@ -105,7 +107,9 @@ impl Built {
         };
         let audit = Audit::open(&config.audit, &metrics)?;
         let (store, api) = secret::open_with(&config.store, Trail::to(audit.clone())).await?;
-        let door = door.zip(api).map(|(door, api)| StoreDoor { door, api });
+        let door = door
+            .zip(api.clone())
+            .map(|(door, api)| StoreDoor { door, api });
 
         let mut followers = HashMap::new();
         let pools = pools(
@@ -142,6 +146,7 @@ impl Built {
                 lingering: Vec::new(),
             }),
             rotations: Rotations::default(),
+            api,
         });
         Ok((built, listeners, admin, door))
     }

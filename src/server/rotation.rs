@@ -12,7 +12,9 @@ use super::build::Built;
 use crate::audit::Audit;
 use crate::config::Database;
 use crate::observe::Metrics;
-use crate::rotation::{Listener, Next, PATIENCE, Plan, Scheduler, StepOutcome, StepReport};
+use crate::rotation::{
+    AdminSecrets, Listener, Next, PATIENCE, Plan, Scheduler, StepOutcome, StepReport,
+};
 use crate::secret::{Depth, Follower, SecretId};
 
 #[derive(Default)]
@@ -20,6 +22,7 @@ pub struct Rotations(Mutex<HashMap<SecretId, Task>>);
 
 struct Task {
     database: Arc<Database>,
+    admin_secrets: Arc<AdminSecrets>,
     next: Next,
     /// Set or dropped, it ends the task as soon as it waits.
     stop: watch::Sender<bool>,
@@ -38,14 +41,22 @@ impl Rotations {
                 wanted.insert(secret, database);
             }
         }
+        if let Some(api) = &built.api {
+            api.rotates(wanted.keys().cloned().collect());
+        }
         let tells = built.store.changes().is_some();
         wanted.retain(|secret, d| tells || (d.rotation.is_some() && d.secret == *secret));
-        tasks.retain(|secret, task| wanted.get(secret).is_some_and(|d| *d == task.database));
+        let admins = &state.config.admin_secrets;
+        tasks.retain(|secret, task| {
+            let database = wanted.get(secret);
+            task.admin_secrets == *admins && database.is_some_and(|d| *d == task.database)
+        });
         for (secret, database) in wanted {
             tasks.entry(secret.clone()).or_insert_with(|| {
                 let follower = state.followers.get(&secret).cloned();
                 let refresh = state.config.store.refresh;
-                start(built, secret, database, follower, refresh)
+                let admins = admins.clone();
+                start(built, secret, (database, admins), follower, refresh)
             });
         }
     }
@@ -65,7 +76,7 @@ impl Rotations {
 fn start(
     built: &Built,
     secret: SecretId,
-    database: Arc<Database>,
+    (database, admin_secrets): (Arc<Database>, Arc<AdminSecrets>),
     follower: Option<Arc<Follower>>,
     refresh: std::time::Duration,
 ) -> Task {
@@ -94,6 +105,7 @@ fn start(
             secret,
             strategy,
             admin_secret,
+            admin_secrets: admin_secrets.clone(),
             plaintext,
             database: database.clone(),
             insist: false,
@@ -114,6 +126,7 @@ fn start(
     tokio::spawn(scheduler.run(stopped));
     Task {
         database,
+        admin_secrets,
         next,
         stop,
     }

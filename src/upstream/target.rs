@@ -120,6 +120,40 @@ impl Target {
         })
     }
 
+    /// The one of its places that has the host and port of another target; what
+    /// it leads to instead where there is none.
+    ///
+    /// # Errors
+    /// Its places, in words.
+    pub fn place_like(&self, other: &Self) -> Result<Arc<Self>, String> {
+        let alone = [Arc::new(Self {
+            places: Vec::new(),
+            ..self.clone()
+        })];
+        let places = if self.places.is_empty() {
+            &alone[..]
+        } else {
+            &self.places
+        };
+        let alike =
+            |p: &&Arc<Self>| p.host.eq_ignore_ascii_case(&other.host) && p.port == other.port;
+        places.iter().find(alike).cloned().ok_or_else(|| {
+            let places: Vec<String> = places
+                .iter()
+                .map(|p| format!("{}:{}", p.host, p.port))
+                .collect();
+            places.join(",")
+        })
+    }
+
+    /// The same place, another database.
+    pub fn in_database(&self, dbname: &str) -> Arc<Self> {
+        Arc::new(Self {
+            dbname: dbname.into(),
+            ..self.clone()
+        })
+    }
+
     /// Whether it is on this machine, so that nobody else is on the way.
     pub fn is_local(&self) -> bool {
         is_local(&self.host)

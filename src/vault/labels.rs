@@ -40,7 +40,10 @@ pub fn of(tx: &Tx<'_>, version: i64) -> Result<Vec<String>, VaultError> {
 }
 
 /// Puts a label on a version and takes it from the one that had it. AWSCURRENT
-/// leaves AWSPREVIOUS behind it, and ends the AWSPENDING of where it arrives.
+/// leaves AWSPREVIOUS behind it. AWSPENDING stays where it is, as in AWS: on the
+/// version that is current now it says that the rotation is complete. So the
+/// next version that becomes current takes it away: left behind it would say
+/// that a rotation is not.
 pub fn attach(tx: &Tx<'_>, secret: &Secret, version: i64, label: &str) -> Result<(), VaultError> {
     let from = holder(tx, secret, label)?;
     if from == Some(version) {
@@ -48,13 +51,14 @@ pub fn attach(tx: &Tx<'_>, secret: &Secret, version: i64, label: &str) -> Result
     }
     set(tx, secret, version, label)?;
     if label == AWSCURRENT {
+        let pending = holder(tx, secret, AWSPENDING)?;
         if let Some(from) = from {
             set(tx, secret, from, AWSPREVIOUS)?;
+            if pending == Some(from) {
+                remove(tx, secret, AWSPENDING)?;
+            }
         }
-        let pending = holder(tx, secret, AWSPENDING)? == Some(version);
-        if pending {
-            remove(tx, secret, AWSPENDING)?;
-        }
+        let pending = pending == Some(version);
         // A new value put by hand counts as a rotation where there is a schedule.
         let scheduled = secret.rotation.as_ref().is_some_and(|r| r.enabled);
         if from.is_some() && (pending || scheduled) {

@@ -199,7 +199,8 @@ fn matches_value(secret: &Secret, tags: &[Tag], key: FilterKey, value: &str) -> 
 }
 
 /// Whether each word of `value` begins a word of one of the texts, in letters
-/// of either case.
+/// of either case. Words end at whatever is no letter or digit, and a capital
+/// begins one: `prod/ordersDb` has three.
 fn has_words<'a>(texts: impl IntoIterator<Item = &'a str>, value: &str) -> bool {
     let there: Vec<String> = texts.into_iter().flat_map(words).collect();
     let mut wanted = words(value).peekable();
@@ -208,6 +209,55 @@ fn has_words<'a>(texts: impl IntoIterator<Item = &'a str>, value: &str) -> bool 
 
 fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
+        .flat_map(parts)
         .map(str::to_lowercase)
+}
+
+/// Where the case changes: before a capital that follows a small letter or a
+/// digit, and before the last of several that a small letter follows
+/// (`RDSProxy`).
+fn parts(word: &str) -> Vec<&str> {
+    let chars: Vec<(usize, char)> = word.char_indices().collect();
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (n, &(at, c)) in chars.iter().enumerate().skip(1) {
+        let before = chars[n - 1].1;
+        let after = chars.get(n + 1).is_some_and(|(_, c)| c.is_lowercase());
+        if c.is_uppercase() && (!before.is_uppercase() || after) {
+            parts.extend(word.get(start..at));
+            start = at;
+        }
+    }
+    parts.extend(word.get(start..).filter(|rest| !rest.is_empty()));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_end_at_punctuation_and_where_the_case_changes() {
+        let of = |text: &str| words(text).collect::<Vec<_>>();
+        for (text, found) in [
+            ("", vec![]),
+            ("/-_", vec![]),
+            ("prod/ordersDb", vec!["prod", "orders", "db"]),
+            (
+                "RDSProxy_for-Team2Blue",
+                vec!["rds", "proxy", "for", "team2", "blue"],
+            ),
+            ("ABC aBC", vec!["abc", "a", "bc"]),
+            ("Über alle@Maße", vec!["über", "alle", "maße"]),
+        ] {
+            assert_eq!(of(text), found, "{text}");
+        }
+        let has = |text: &str, value: &str| has_words([text], value);
+        assert!(has("prod/ordersDb", "DB Ord"));
+        assert!(has("prod/ordersDb", "ordersD"));
+        assert!(!has("prod/ordersDb", "rders"));
+        assert!(!has("prod/ordersDb", "ordersdb"));
+        assert!(!has("prod/ordersDb", "db nothing"));
+        assert!(!has("prod/ordersDb", "/"));
+    }
 }

@@ -10,7 +10,7 @@ use super::tags::{self, Tag};
 use super::tx::{Millis, Tx, time};
 use super::versions::{self, Value};
 use super::{VaultError, random, token};
-use crate::secret::{Description, VersionId};
+use crate::secret::{Description, VersionId, is_whole};
 
 pub const ARN_PREFIX: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
 const NAME_LIMIT: usize = 512;
@@ -81,15 +81,19 @@ impl Secret {
 pub type Labelled = BTreeMap<VersionId, Vec<String>>;
 
 /// The secret that a SecretId means: a name, an ARN, or an ARN without its six
-/// random characters. The whole ARN is tried first, because a name may itself
-/// end like one. One whose recovery window has ended is gone, purged or not.
+/// random characters. As in AWS, an ARN that ends like a whole one is taken for
+/// that, and no secret but its own is found by it: not another one whose name
+/// ends in this way. One whose recovery window has ended is gone, purged or not.
 pub fn find(tx: &Tx<'_>, id: &str) -> Result<Secret, VaultError> {
     if id.is_empty() || id.len() > ID_LIMIT {
         return Err(VaultError::InvalidParameter(format!(
             "Invalid SecretId. It must have between 1 and {ID_LIMIT} characters."
         )));
     }
-    let name = id.strip_prefix(ARN_PREFIX).unwrap_or(id);
+    let name = match is_whole(id) {
+        true => None,
+        false => Some(id.strip_prefix(ARN_PREFIX).unwrap_or(id)),
+    };
     tx.sql
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM secret
@@ -186,6 +190,11 @@ pub fn create(tx: &Tx<'_>, new: &New<'_>) -> Result<(Secret, Option<VersionId>),
             && versions::holds(tx, &existing, token, value)?
         {
             return Ok((existing, Some(VersionId::new(token))));
+        }
+        if let (Some(token), Some(_)) = (new.token, new.value)
+            && versions::by_token(tx, &existing, token)?.is_some()
+        {
+            return Err(token::in_use(token, &existing));
         }
         return Err(VaultError::ResourceExists(format!(
             "The operation failed because the secret {name} already exists."

@@ -208,6 +208,15 @@ impl Cluster {
         .await;
     }
 
+    /// A line of pg_hba.conf that keeps a role out of one database.
+    pub async fn keep_out(&self, database: &str, role: &str) {
+        let file = self.directory.path().join("data/pg_hba.conf");
+        let text = fs::read_to_string(&file).expect("pg_hba.conf");
+        let line = format!("host {database} {role} all reject\n");
+        fs::write(file, line + &text).expect("pg_hba.conf");
+        self.execute("SELECT pg_reload_conf()").await;
+    }
+
     /// Another method in pg_hba.conf, for everybody.
     pub async fn permit(&self, method: &str) {
         let file = self.directory.path().join("data/pg_hba.conf");

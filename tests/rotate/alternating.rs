@@ -100,7 +100,8 @@ async fn two_users_take_turns_and_stay_alike() {
 /// it, and nothing has to be said.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_of_the_multi_user_template_goes_on() {
-    let scene = Scene::new(Cluster::start().await).await;
+    let listed = "[rotation]\nadmin_secrets = [\"admin\"]";
+    let scene = Scene::with(Cluster::start().await, "app_user", listed).await;
     scene.admin().await;
     let text = cli::pgvalet_ok(
         &scene.proxy.config(),
@@ -126,7 +127,8 @@ async fn a_secret_of_the_multi_user_template_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_take_turns_in_another_store() {
     let moto = Moto::start();
-    let scene = Scene::in_moto(Cluster::start().await, &moto, "").await;
+    let listed = "[rotation]\nadmin_secrets = [\"admin\"]";
+    let scene = Scene::in_moto(Cluster::start().await, &moto, listed).await;
     scene.admin().await;
     for user in ["app_user_clone", "app_user"] {
         scene.rotate_ok(&ALTERNATE).await;

@@ -20,16 +20,26 @@ pub struct Access {
 
 /// Gives the store of a proxy an address, and somebody who may do anything there.
 pub fn serve(proxy: &Proxy) -> Access {
-    let port = free_port();
+    let everything = serde_json::json!({"Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+    serve_as(proxy, "dba", &everything)
+}
+
+/// The same for somebody with a policy; the address stays the one it has.
+pub fn serve_as(proxy: &Proxy, name: &str, policy: &serde_json::Value) -> Access {
     let text = std::fs::read_to_string(proxy.config()).expect("the file");
-    let address = format!("[store]\naddress = \"127.0.0.1:{port}\"\n");
-    std::fs::write(proxy.config(), text.replace("[store]\n", &address)).expect("written");
-    let policy = proxy.directory().join("policy.json");
-    let everything = r#"{"Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
-    std::fs::write(&policy, everything).expect("written");
-    let policy = policy.display().to_string();
-    let args = ["store", "principal", "add", "dba", "--policy"];
+    let served = text.split_once("[store]\naddress = \"127.0.0.1:");
+    let served = served.and_then(|(_, rest)| rest.split('"').next()?.parse().ok());
+    let port: u16 = served.unwrap_or_else(|| {
+        let port = free_port();
+        let address = format!("[store]\naddress = \"127.0.0.1:{port}\"\n");
+        std::fs::write(proxy.config(), text.replace("[store]\n", &address)).expect("written");
+        port
+    });
+    let file = proxy.directory().join(format!("policy-{name}.json"));
+    std::fs::write(&file, policy.to_string()).expect("written");
+    let policy = file.display().to_string();
+    let args = ["store", "principal", "add", name, "--policy"];
     let args = [&args[..], &[&policy, "--json"]].concat();
     let keys = cli::pgvalet_ok(&proxy.config(), &args, "");
     let keys: serde_json::Value = serde_json::from_str(&keys).expect("JSON");
@@ -43,9 +53,13 @@ pub fn serve(proxy: &Proxy) -> Access {
 
 /// The SDK at the address of a proxy's store.
 pub fn client(proxy: &Proxy) -> Client {
-    let Access { url, id, key } = serve(proxy);
+    client_of(&serve(proxy))
+}
+
+pub fn client_of(access: &Access) -> Client {
+    let (id, key) = (access.id.as_str(), access.key.as_str());
     let credentials = aws_sdk_secretsmanager::config::Credentials::new(id, key, None, None, "test");
-    let shared = sdk_config(&url);
+    let shared = sdk_config(&access.url);
     let config = aws_sdk_secretsmanager::config::Builder::from(&shared);
     Client::from_conf(config.credentials_provider(credentials).build())
 }

@@ -15,4 +15,5 @@ mod place;
 mod policies;
 mod rekey;
 mod served;
+mod strangers;
 mod trail;

@@ -58,6 +58,15 @@ impl Served {
         self.server.id()
     }
 
+    /// `127.0.0.1:PORT`
+    pub fn address(&self) -> &str {
+        self.url.strip_prefix("http://").expect("a URL")
+    }
+
+    pub fn access_key(&self) -> &str {
+        self.key["access_key_id"].as_str().expect("a key")
+    }
+
     pub fn client(&self) -> Client {
         let word = |name: &str| self.key[name].as_str().unwrap().to_owned();
         let credentials = Credentials::new(

@@ -113,20 +113,48 @@ fn is_endpoint(uri: &Uri, sts: &Sts) -> bool {
     let Some(authority) = uri.authority().map(hyper::http::uri::Authority::as_str) else {
         return false;
     };
-    let label = |text: &str| {
-        !text.is_empty()
-            && text.len() <= 40
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
     let Some(rest) = authority.strip_prefix("sts.") else {
         return false;
     };
-    let region = rest
-        .strip_suffix(".amazonaws.com")
-        .or_else(|| rest.strip_suffix(".amazonaws.com.cn"));
-    uri.scheme_str() == Some("https") && (rest == "amazonaws.com" || region.is_some_and(label))
+    let regional = || {
+        let (region, domain) = rest.split_once('.')?;
+        Some(is_region(region, domain))
+    };
+    uri.scheme_str() == Some("https") && (rest == "amazonaws.com" || regional() == Some(true))
+}
+
+/// Whether a region can be one of the partition that has this domain: AWS and
+/// its GovCloud, China, the European Sovereign Cloud. Something else before the
+/// domain is the name of something else: a bucket, a load balancer.
+fn is_region(region: &str, domain: &str) -> bool {
+    const AREAS: [&str; 9] = ["us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx"];
+    const SIDES: [&str; 9] = [
+        "north",
+        "south",
+        "east",
+        "west",
+        "central",
+        "northeast",
+        "northwest",
+        "southeast",
+        "southwest",
+    ];
+    let parts: Vec<&str> = region.split('-').collect();
+    let [area @ .., side, number] = &parts[..] else {
+        return false;
+    };
+    let area = match (domain, area) {
+        ("amazonaws.com", [area]) => AREAS.contains(area),
+        ("amazonaws.com", ["us", "gov"]) => true,
+        ("amazonaws.com.cn", ["cn"]) => true,
+        ("amazonaws.eu", ["eusc", "de"]) => true,
+        _ => false,
+    };
+    let number = matches!(
+        number.as_bytes(),
+        [b'1'..=b'9'] | [b'1'..=b'9', b'0'..=b'9']
+    );
+    area && SIDES.contains(side) && number
 }
 
 #[cfg(test)]
@@ -164,7 +192,10 @@ mod tests {
         for host in [
             "sts.amazonaws.com",
             "sts.eu-west-1.amazonaws.com",
+            "sts.ap-southeast-7.amazonaws.com",
+            "sts.us-gov-west-1.amazonaws.com",
             "sts.cn-north-1.amazonaws.com.cn",
+            "sts.eusc-de-east-1.amazonaws.eu",
         ] {
             assert!(read(&format!("https://{host}/?{query}")).is_ok(), "{host}");
         }
@@ -180,6 +211,25 @@ mod tests {
             "https://sts.amazonaws.com@attacker.example/",
             "https://169.254.169.254/",
             "https://sts..amazonaws.com/",
+            // No regions, or of another partition.
+            "https://sts.s3.amazonaws.com/",
+            "https://sts.evil.amazonaws.com/",
+            "https://sts.my-bucket-1.amazonaws.com/",
+            "https://sts.eu-west.amazonaws.com/",
+            "https://sts.eu-west-0.amazonaws.com/",
+            "https://sts.eu-west-100.amazonaws.com/",
+            "https://sts.eu-west-1a.amazonaws.com/",
+            "https://sts.EU-WEST-1.amazonaws.com/",
+            "https://sts.xx-west-1.amazonaws.com/",
+            "https://sts.eu-best-1.amazonaws.com/",
+            "https://sts.us-gov-gov-west-1.amazonaws.com/",
+            "https://sts.-west-1.amazonaws.com/",
+            "https://sts.cn-north-1.amazonaws.com/",
+            "https://sts.eu-west-1.amazonaws.com.cn/",
+            "https://sts.eu-west-1.amazonaws.eu/",
+            "https://sts.amazonaws.com.cn/",
+            "https://sts.eu-west-1.elb.amazonaws.com/",
+            "https://sts.eu-west-1.amazonaws.com./",
         ] {
             assert!(read(&format!("{address}?{query}")).is_err(), "{address}");
         }

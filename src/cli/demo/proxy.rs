@@ -87,6 +87,7 @@ fn store(scratch: &Path) -> Store {
 
 fn config(scratch: &Path, doors: &Doors) -> Config {
     Config {
+        admin_secrets: Arc::default(),
         listen: Listen {
             addresses: vec![
                 ListenAddress::Tcp {

@@ -114,6 +114,7 @@ async fn plan(
         secret: secret.clone(),
         strategy,
         admin_secret,
+        admin_secrets: config.admin_secrets.clone(),
         plaintext,
         database,
         insist: args.now,
@@ -130,20 +131,26 @@ async fn database(
     store: &dyn SecretStore,
     secret: &SecretId,
 ) -> Result<Arc<Database>, Failure> {
+    let mut found: Vec<Arc<Database>> = Vec::new();
     let uses = config.uses();
-    let mut names = vec![secret.clone()];
-    if !uses.iter().any(|(_, s)| s == secret) {
-        // The name where the configuration has the ARN, and the reverse.
-        let described = store.describe(secret).await;
-        let described = described.map_err(|e| Failure::Failed(e.to_string()))?;
-        names.push(SecretId::new(described.name));
-        names.push(SecretId::new(described.arn));
+    let written = uses.iter().any(|(_, s)| s == secret);
+    // The name where the configuration has the ARN, and the reverse.
+    let described = match written {
+        true => None,
+        false => {
+            let described = store.describe(secret).await;
+            Some(described.map_err(|e| Failure::Failed(e.to_string()))?)
+        }
+    };
+    for (database, used) in uses {
+        let same = match &described {
+            Some(d) => used.means(&d.name, &d.arn),
+            None => used == *secret,
+        };
+        if same {
+            found.push(database);
+        }
     }
-    let mut found: Vec<Arc<Database>> = uses
-        .into_iter()
-        .filter(|(_, s)| names.contains(s))
-        .map(|(database, _)| database)
-        .collect();
     // One that says how to rotate goes first.
     found.sort_by_key(|d| d.rotation.is_none());
     let place = |d: &Database| (d.host.clone(), d.port);

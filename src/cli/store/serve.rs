@@ -34,6 +34,13 @@ async fn serve(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Resul
     let vault = place.open().await?;
     let audit = Audit::open(&config.audit, &Metrics::new()).map_err(|e| failed(&e))?;
     let api = Api::new(vault, Trail::to(audit.clone()));
+    api.rotates(
+        config
+            .uses()
+            .into_iter()
+            .map(|(_, secret)| secret)
+            .collect(),
+    );
     writeln!(out, "{}", door.url())?;
     out.flush()?;
     info!("the store on {}", door.url());

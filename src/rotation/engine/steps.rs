@@ -8,6 +8,7 @@ use super::{Attempt, EXCLUDED, LOOKS, PAUSE, Rotator, State};
 use crate::rotation::error::RotationError;
 use crate::rotation::ground::{self, Version};
 use crate::rotation::password;
+use crate::rotation::plan::Strategy;
 use crate::rotation::report::{Step, StepOutcome};
 use crate::rotation::rights::Rights;
 use crate::rotation::roles;
@@ -115,6 +116,13 @@ impl Rotator<'_> {
             }
         } else {
             let (source, user) = (&attempt.source, &attempt.user);
+            // A value alone says that they take turns: then a role that is
+            // there already is not the other one's only by its name.
+            if self.plan.strategy != Some(Strategy::Alternating)
+                && !roles::take_turns(session, source, user).await?
+            {
+                return Err(RotationError::Unrelated(user.clone(), source.clone()));
+            }
             let prepared = roles::take_over(session, source, user, stated.as_ref()).await;
             let prepared = prepared.map_err(|e| match e {
                 RotationError::Sql(e) => attempt.form.explain(e).into(),
@@ -257,6 +265,12 @@ impl Rotator<'_> {
                 }
             }
             outcome = StepOutcome::Done;
+        }
+        // There it would be no harm; without it nobody wonders. Some stores have
+        // taken it away by themselves.
+        let from = Some(version.clone());
+        if let Err(e) = store.move_stage(secret, AWSPENDING, None, from).await {
+            tracing::debug!(%secret, %version, "AWSPENDING was not taken from it: {e}");
         }
         let detail = format!("it is AWSCURRENT; {old} is AWSPREVIOUS");
         self.report(

@@ -31,6 +31,13 @@ struct Name {
 }
 
 impl Authenticator {
+    /// The key that a request names, if it is in force and the time may be right.
+    pub fn known(&self, tx: &Tx<'_>, signed: &Signed) -> Result<principals::Found, ApiError> {
+        let found = principals::by_key(tx, &signed.access_key)?.ok_or_else(unrecognised)?;
+        signed.check_time(DateTime::<Utc>::from(tx::time(tx.now)))?;
+        Ok(found)
+    }
+
     pub fn recognise(
         &self,
         tx: &Tx<'_>,
@@ -39,8 +46,7 @@ impl Authenticator {
         body: &[u8],
         peer: Peer,
     ) -> Result<Caller, ApiError> {
-        let found = principals::by_key(tx, &signed.access_key)?.ok_or_else(unrecognised)?;
-        signed.check_time(DateTime::<Utc>::from(tx::time(tx.now)))?;
+        let found = self.known(tx, signed)?;
         let name = Name {
             scope: signed.scope().to_owned(),
             access_key: signed.access_key.clone(),

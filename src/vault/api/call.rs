@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::authorize::{Asked, Authorizer, On};
-use super::{ApiError, Caller, Check};
-use crate::secret::VersionId;
+use super::{ApiError, Caller, Check, Rotated};
+use crate::secret::{AWSCURRENT, VersionId};
 use crate::vault::VaultError;
 use crate::vault::secrets::{self, Secret};
 use crate::vault::tx::Tx;
@@ -59,6 +59,7 @@ pub struct Call<'a> {
     pub caller: &'a Caller,
     pub notes: &'a RefCell<Notes>,
     pub authorizer: &'a Authorizer,
+    pub(super) rotated: &'a Rotated,
 }
 
 impl Call<'_> {
@@ -105,6 +106,22 @@ impl Call<'_> {
         match secret.deletion {
             None => Ok(secret),
             Some(_) => Err(VaultError::marked_for_deletion().into()),
+        }
+    }
+
+    /// Whether the caller may read the current value of another secret, which
+    /// what is asked for would make use of. One that is not there is decided
+    /// about like one that is.
+    pub fn may_use(&self, id: &str) -> Result<(), ApiError> {
+        let asked = Asked::new("GetSecretValue")
+            .with("secretsmanager:SecretId", Some(id))
+            .with("secretsmanager:VersionStage", Some(AWSCURRENT));
+        match secrets::find(self.tx, id) {
+            Ok(secret) => {
+                self.about(&secret);
+                self.decide(&asked, On::Secret(&secret))
+            }
+            Err(_) => self.allow_new(&asked, id),
         }
     }
 

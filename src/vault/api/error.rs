@@ -25,6 +25,7 @@ impl ApiError {
         match self.kind {
             "InternalServiceError" => StatusCode::INTERNAL_SERVER_ERROR,
             "RequestEntityTooLargeException" => StatusCode::PAYLOAD_TOO_LARGE,
+            "ThrottlingException" => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -39,6 +40,7 @@ impl ApiError {
                 | "InvalidSignatureException"
                 | "MissingAuthenticationTokenException"
                 | "SerializationException"
+                | "ThrottlingException"
                 | "UnknownOperationException"
                 | "UnrecognizedClientException"
                 | "ValidationException"

@@ -12,6 +12,7 @@
 
 mod authenticate;
 mod authorize;
+mod bodies;
 mod call;
 mod caller;
 mod check;
@@ -42,16 +43,17 @@ pub use trail::Trail;
 
 use std::cell::RefCell;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::{Vault, VaultError, tx, versions as stored};
+use crate::secret::SecretId;
 use authenticate::Authenticator;
 use authorize::Authorizer;
 use call::{Call, Notes, Operation};
@@ -126,6 +128,7 @@ fn handle<O: Operation>(
             caller,
             notes,
             authorizer: &api.authorizer,
+            rotated: &api.rotated,
         };
         let answer = request.run(&call)?;
         let mut reply = Growing::default();
@@ -178,6 +181,8 @@ pub struct Answer {
     pub request_id: String,
     /// `__type` of an error.
     pub error: Option<&'static str>,
+    /// Whether the caller was one that is known.
+    pub recognised: bool,
     /// Wiped when dropped.
     pub body: Bytes,
 }
@@ -187,7 +192,26 @@ pub struct Api {
     authorizer: Authorizer,
     authenticator: Authenticator,
     trail: Trail,
+    lookups: Semaphore,
+    rotated: Rotated,
 }
+
+/// The secrets that somebody is known to rotate who is asked here.
+#[derive(Default)]
+struct Rotated(Mutex<Vec<SecretId>>);
+
+impl Rotated {
+    fn lock(&self) -> MutexGuard<'_, Vec<SecretId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, name: &str, arn: &str) -> bool {
+        self.lock().iter().any(|id| id.means(name, arn))
+    }
+}
+
+/// Keys of strangers that are looked up at a time.
+const LOOKUPS: usize = 16;
 
 impl Api {
     pub fn new(vault: Vault, trail: Trail) -> Arc<Self> {
@@ -196,12 +220,20 @@ impl Api {
             authorizer: Authorizer::default(),
             authenticator: Authenticator::default(),
             trail,
+            lookups: Semaphore::new(LOOKUPS),
+            rotated: Rotated::default(),
         })
     }
 
     /// See [`Vault::changes`].
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.vault.changes()
+    }
+
+    /// The secrets that a proxy rotates when RotateSecret asks for it: those of
+    /// its configuration. Of the others nobody knows.
+    pub fn rotates(&self, secrets: Vec<SecretId>) {
+        *self.rotated.lock() = secrets;
     }
 
     /// A call of pgvalet itself, which may do everything.
@@ -241,6 +273,46 @@ impl Api {
         .await
     }
 
+    /// Whether whoever sent this head names a key that is known here, at a time
+    /// that may be right. All of it is asked again with the body, which has the
+    /// proof.
+    ///
+    /// # Errors
+    /// The answer; it is recorded like any other.
+    async fn admits(self: Arc<Self>, head: &Parts, peer: &Peer) -> Result<(), Answer> {
+        let refused = match Signed::read(head) {
+            Ok(signed) => match self.clone().known(signed.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(error) => (Some(signed.access_key), error),
+            },
+            Err(error) => (None, error),
+        };
+        let target = head.headers.get("x-amz-target");
+        let target = target.and_then(|t| t.to_str().ok()).unwrap_or_default();
+        let (target, peer) = (target.to_owned(), peer.clone());
+        let answer = self.run(move |_, trail| {
+            trail.peer = peer;
+            trail.operation(&target);
+            let (access_key, error) = refused;
+            trail.access_key = access_key;
+            Err(error)
+        });
+        Err(answer.await)
+    }
+
+    /// Whether a key is, and the time may be. A few at a time: strangers do not
+    /// keep the threads that others need.
+    async fn known(self: Arc<Self>, signed: Signed) -> Result<(), ApiError> {
+        let _turn = self.lookups.acquire().await;
+        let api = self.clone();
+        let looked = spawn_blocking(move || {
+            api.vault
+                .shared
+                .read(|tx| api.authenticator.known(tx, &signed).map(drop))
+        });
+        looked.await.map_err(|e| unfinished(&e))?
+    }
+
     /// In a task of its own: a caller who hangs up in the midst of it is still
     /// recorded.
     async fn run(
@@ -264,21 +336,28 @@ impl Api {
         let done = spawn_blocking(move || {
             let mut draft = Draft::default();
             let result = operation(&api, &mut draft);
+            let recognised = draft.caller.is_some();
             let records = match api.trail.is_kept() {
                 true => api.trail.records(&draft, &id, result.as_ref().err()),
                 false => Vec::new(),
             };
-            (result, records)
+            (result, recognised, records)
         });
-        let result = match done.await {
-            Ok((result, records)) => match self.trail.keep(records).await {
-                Ok(()) => result,
+        let (result, recognised) = match done.await {
+            Ok((result, recognised, records)) => match self.trail.keep(records).await {
+                Ok(()) => (result, recognised),
                 // No record, no answer; a change that was made stays made.
-                Err(error) => Err(VaultError::Internal(error.to_string()).into()),
+                Err(error) => (
+                    Err(VaultError::Internal(error.to_string()).into()),
+                    recognised,
+                ),
             },
-            Err(error) => Err(unfinished(&error)),
+            Err(error) => (Err(unfinished(&error)), false),
         };
-        Self::answer_as(request_id, result)
+        Answer {
+            recognised,
+            ..Self::answer_as(request_id, result)
+        }
     }
 
     fn answer(result: Result<Reply, ApiError>) -> Answer {
@@ -291,12 +370,14 @@ impl Api {
                 status: StatusCode::OK,
                 request_id,
                 error: None,
+                recognised: true,
                 body: Bytes::from_owner(reply),
             },
             Err(error) => Answer {
                 status: error.status(),
                 request_id,
                 error: Some(error.kind),
+                recognised: false,
                 body: error.body().into(),
             },
         }

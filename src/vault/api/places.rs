@@ -1,71 +1,250 @@
-//! How many connections there may be: in all, and of one address, so that one
-//! that is abused leaves room for the others.
+//! Who may be connected: so many in all, and of one address. Somebody who is
+//! not known yet costs others nothing: where there is no room left, the one who
+//! has been silent for longest gives way to the newcomer, first of the address
+//! that holds most. A client that means it is known within milliseconds.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::serve::{CONNECTIONS, OF_ADDRESS};
+use tokio::sync::Notify;
+
+/// In all, and of one address (of one /64 with IPv6).
+pub const CONNECTIONS: usize = 1024;
+pub const OF_ADDRESS: usize = 256;
+
+/// Whoever has one IPv6 address has the rest of its /64 as well.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let network = u128::from(v6) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+        v4 => v4,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// No request of this connection was that of a principal yet.
+    Stranger,
+    /// Known, and between two requests.
+    Idle,
+    /// A whole request is being answered.
+    Busy,
+}
+
+struct Taken {
+    network: IpAddr,
+    standing: Standing,
+    gives_way: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Counts up: the smallest is the oldest.
+    next: u64,
+    all: BTreeMap<u64, Taken>,
+    of: HashMap<IpAddr, BTreeSet<u64>>,
+}
 
 #[derive(Default, Clone)]
-pub struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
+pub struct Places(Arc<Mutex<State>>);
 
 /// Taken until it is dropped.
 pub struct Place {
     places: Places,
-    address: IpAddr,
+    id: u64,
+    pub network: IpAddr,
+    gives_way: Arc<Notify>,
 }
 
 impl Places {
+    /// `None` where everybody who is there is being answered.
     pub fn take(&self, address: IpAddr) -> Option<Place> {
-        let mut taken = self.lock();
-        let of_address = taken.get(&address).copied().unwrap_or(0);
-        if of_address >= OF_ADDRESS || taken.values().sum::<usize>() >= CONNECTIONS {
-            return None;
+        let network = network(address);
+        let mut state = self.lock();
+        let of_network = state.of.get(&network).map_or(0, BTreeSet::len);
+        if of_network >= OF_ADDRESS {
+            let oldest = state.oldest_of(network)?;
+            state.turn_away(oldest);
+        } else if state.all.len() >= CONNECTIONS {
+            let oldest = state.oldest_of_all()?;
+            state.turn_away(oldest);
         }
-        taken.insert(address, of_address + 1);
+        let id = state.next;
+        state.next += 1;
+        let gives_way = Arc::new(Notify::new());
+        state.all.insert(
+            id,
+            Taken {
+                network,
+                standing: Standing::Stranger,
+                gives_way: gives_way.clone(),
+            },
+        );
+        state.of.entry(network).or_default().insert(id);
+        drop(state);
         Some(Place {
             places: self.clone(),
-            address,
+            id,
+            network,
+            gives_way,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn oldest(&self, among: impl Iterator<Item = u64> + Clone) -> Option<u64> {
+        let is = |standing: Standing| {
+            let mut among = among.clone();
+            among.find(|id| self.all.get(id).is_some_and(|t| t.standing == standing))
+        };
+        is(Standing::Stranger).or_else(|| is(Standing::Idle))
+    }
+
+    fn oldest_of(&self, network: IpAddr) -> Option<u64> {
+        self.oldest(self.of.get(&network)?.iter().copied())
+    }
+
+    fn oldest_of_all(&self) -> Option<u64> {
+        let mut strangers: HashMap<IpAddr, (usize, u64)> = HashMap::new();
+        for (&id, taken) in &self.all {
+            if taken.standing == Standing::Stranger {
+                strangers.entry(taken.network).or_insert((0, id)).0 += 1;
+            }
+        }
+        let most = strangers
+            .into_values()
+            .max_by_key(|(count, oldest)| (*count, u64::MAX - oldest));
+        most.map(|(_, oldest)| oldest)
+            .or_else(|| self.oldest(self.all.keys().copied()))
+    }
+
+    fn turn_away(&mut self, id: u64) {
+        if let Some(taken) = self.remove(id) {
+            taken.gives_way.notify_one();
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Taken> {
+        let taken = self.all.remove(&id)?;
+        if let Some(of) = self.of.get_mut(&taken.network) {
+            of.remove(&id);
+            if of.is_empty() {
+                self.of.remove(&taken.network);
+            }
+        }
+        Some(taken)
+    }
+}
+
+impl Place {
+    /// Comes to an end when this one has to give way.
+    pub async fn gives_way(&self) {
+        self.gives_way.notified().await;
+    }
+
+    /// A whole request has come, and is being answered.
+    pub fn busy(&self) {
+        self.stand(Standing::Busy);
+    }
+
+    /// It was answered; `known`: to a principal.
+    pub fn answered(&self, known: bool) {
+        self.stand(if known {
+            Standing::Idle
+        } else {
+            Standing::Stranger
+        });
+    }
+
+    fn stand(&self, standing: Standing) {
+        if let Some(taken) = self.places.lock().all.get_mut(&self.id) {
+            taken.standing = standing;
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.lock();
-        if let Some(of_address) = taken.get_mut(&self.address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                taken.remove(&self.address);
-            }
-        }
+        self.places.lock().remove(self.id);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
+    fn address(n: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, n])
+    }
+
+    fn take(places: &Places, n: u8, count: usize) -> Vec<Place> {
+        let take = |_| places.take(address(n)).expect("a place");
+        (0..count).map(take).collect()
+    }
+
+    fn gone(all: &[Place]) -> usize {
+        let gone = |p: &&Place| p.gives_way().now_or_never().is_some();
+        all.iter().filter(gone).count()
+    }
+
     #[test]
-    fn one_address_does_not_take_all_places() {
+    fn the_silent_ones_give_way() {
         let places = Places::default();
-        let address = |n: u8| IpAddr::from([10, 0, 0, n]);
-        let take = |n: u8, count: usize| -> Vec<Place> {
-            (0..count).filter_map(|_| places.take(address(n))).collect()
-        };
-        let first = take(1, OF_ADDRESS + 10);
-        assert_eq!(first.len(), OF_ADDRESS);
-        let others: Vec<_> = (2..20).map(|n| take(n, OF_ADDRESS)).collect();
-        let all = first.len() + others.iter().map(Vec::len).sum::<usize>();
-        assert_eq!(all, CONNECTIONS);
-        drop(first);
-        assert_eq!(take(1, 1).len(), 1);
-        drop(others);
-        assert!(places.lock().is_empty());
+        let flood: Vec<_> = (1..=5).map(|n| take(&places, n, OF_ADDRESS)).collect();
+        assert_eq!(places.lock().all.len(), CONNECTIONS);
+        assert_eq!(flood.iter().map(|f| gone(f)).sum::<usize>(), OF_ADDRESS);
+        // Somebody else comes in, and stays while the flood goes on.
+        let other = take(&places, 9, 3);
+        other[0].busy();
+        other[1].answered(true);
+        let more: Vec<_> = (1..=5).map(|n| take(&places, n, OF_ADDRESS)).collect();
+        assert_eq!(gone(&other), 0);
+        assert_eq!(places.lock().all.len(), CONNECTIONS);
+        // One address by itself has its own share only.
+        drop((flood, more));
+        let mine = take(&places, 1, OF_ADDRESS + 10);
+        assert_eq!((gone(&mine), gone(&mine[..10])), (10, 0));
+        assert_eq!(places.lock().all.len(), OF_ADDRESS + 3);
+        drop((mine, other));
+        let state = places.lock();
+        assert!(state.all.is_empty() && state.of.is_empty());
+    }
+
+    #[test]
+    fn who_is_being_answered_stays() {
+        let places = Places::default();
+        let busy = take(&places, 1, OF_ADDRESS);
+        busy.iter().for_each(Place::busy);
+        assert!(places.take(address(1)).is_none());
+        busy[7].answered(true);
+        let new = places.take(address(1)).expect("an idle one gave way");
+        assert_eq!(gone(&busy), 1);
+        // A stranger before one who is known, however old.
+        busy[3].answered(true);
+        assert!(places.take(address(1)).is_some());
+        assert!(new.gives_way().now_or_never().is_some());
+        assert_eq!(gone(&busy), 0);
+    }
+
+    #[test]
+    fn a_64_is_one_address() {
+        let places = Places::default();
+        let host = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, n]);
+        let taken: Vec<_> = (0..300).filter_map(|n| places.take(host(n))).collect();
+        assert_eq!(places.lock().all.len(), OF_ADDRESS);
+        let other = IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1]);
+        assert!(places.take(other).is_some());
+        assert_eq!(gone(&taken), 300 - OF_ADDRESS);
+        let mapped = "::ffff:10.0.0.1".parse().expect("an address");
+        assert_eq!(network(mapped), address(1));
     }
 }

@@ -1,14 +1,21 @@
 //! RotateSecret, CancelRotateSecret.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::authorize::Asked;
 use super::call::{Call, Operation};
 use super::secrets::Changed;
 use super::shapes::request;
 use super::{ApiError, Check};
-use crate::vault::VaultError;
+use crate::secret::{AWSCURRENT, AWSPENDING};
 use crate::vault::rotation::{self, Change, Metadata, Rules};
+use crate::vault::secrets::Secret;
+use crate::vault::tx::Tx;
+use crate::vault::{Value, VaultError, versions};
 
 request!(RotateSecret {
     id: String = "SecretId",
@@ -76,6 +83,25 @@ impl Operation for RotateSecret {
         if let Some(rules) = &self.rules {
             rules.schedule()?;
         }
+        // Whoever may rotate one secret does not by that use another: who
+        // administers it is named in its value, which its writers choose.
+        for admin in administrators(call.tx, &secret)? {
+            call.may_use(&admin)?;
+        }
+        call.about(&secret);
+        let saved = secret.rotation.as_ref();
+        let lambda = self.lambda.filter(|l| !l.is_empty());
+        let ruled = self.rules.is_some() || saved.is_some_and(|r| r.rules.is_some());
+        let called = lambda.is_some() || saved.is_some_and(|r| r.lambda.is_some());
+        if !ruled && !called && !call.rotated.has(&secret.name, &secret.arn) {
+            return Err(VaultError::InvalidRequest(
+                "Nobody rotates this secret: no Lambda rotation function ARN is associated with \
+                 it, and no proxy of this store uses it. Give RotationRules, for a proxy elsewhere \
+                 to follow, or RotationLambdaARN."
+                    .into(),
+            )
+            .into());
+        }
         let metadata = self.metadata.map(|list| {
             list.into_iter()
                 .map(|item| Metadata {
@@ -85,7 +111,7 @@ impl Operation for RotateSecret {
                 .collect()
         });
         let change = Change {
-            lambda: self.lambda.filter(|l| !l.is_empty()),
+            lambda,
             rules: self.rules,
             metadata,
             role: self.role,
@@ -99,6 +125,53 @@ impl Operation for RotateSecret {
             version: now.then(|| version.to_string()),
         })
     }
+}
+
+/// The secrets that the values to rotate from name as their administrators.
+fn administrators(tx: &Tx<'_>, secret: &Secret) -> Result<Vec<String>, VaultError> {
+    let mut named = Vec::new();
+    for label in [AWSCURRENT, AWSPENDING] {
+        match versions::get(tx, secret, None, Some(label)) {
+            Ok(version) => {
+                if let Value::Text(text) = &version.value {
+                    named.extend(masterarn(text));
+                }
+            }
+            Err(VaultError::ResourceNotFound(_)) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    named.dedup();
+    Ok(named)
+}
+
+/// As the rotation will read it, where a later key goes before an earlier one.
+/// Nothing else of the value is copied.
+fn masterarn(text: &str) -> Option<String> {
+    struct Last;
+    impl<'de> Visitor<'de> for Last {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+                if key == "masterarn" {
+                    let value: serde_json::Value = map.next_value()?;
+                    found = value.as_str().map(str::to_owned);
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(found)
+        }
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let found = json.deserialize_map(Last).ok().flatten();
+    found.filter(|id| !id.is_empty())
 }
 
 request!(CancelRotateSecret {
@@ -124,5 +197,36 @@ impl Operation for CancelRotateSecret {
             name: Some(secret.name),
             version: version.map(|v| v.to_string()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_administrator_is_found_as_the_rotation_finds_it() {
+        for (text, named) in [
+            (r#"{"masterarn":"a"}"#, Some("a")),
+            (r#"{"masterarn":"a","masterarn":"b"}"#, Some("b")),
+            (
+                r#"{"masterarn":[],"x":{"masterarn":"c"},"masterarn":"b"}"#,
+                Some("b"),
+            ),
+            (r#"{"master\u0061rn":"a"}"#, Some("a")),
+            (r#" {"masterarn":"b","masterarn":null} "#, None),
+            (r#"{"masterarn":""}"#, None),
+            (r#"{"x":{"masterarn":"a"}}"#, None),
+            (r#"["masterarn","a"]"#, None),
+            ("masterarn", None),
+            ("", None),
+        ] {
+            assert_eq!(masterarn(text).as_deref(), named, "{text}");
+            // The other reader of the same text.
+            let other = serde_json::from_str::<serde_json::Value>(text).ok();
+            let other =
+                other.and_then(|v| Some(v.as_object()?.get("masterarn")?.as_str()?.to_owned()));
+            assert_eq!(other.filter(|n| !n.is_empty()).as_deref(), named, "{text}");
+        }
     }
 }

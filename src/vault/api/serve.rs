@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
@@ -17,29 +18,29 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
+use super::bodies::{Bodies, Room, throttled};
 use super::caller::Peer;
-use super::places::Places;
+use super::places::{Place, Places};
 use super::{Answer, Api, ApiError, Growing};
 use crate::config::StoreListen;
 use crate::net::ServerCertificate;
 use crate::net::tls::TlsError;
 
-/// For the TLS handshake, for a request's header, between two requests; and for
-/// a request's body.
+/// Between two requests of one connection.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For the TLS handshake and the first request's header, together; and for each
+/// request's body. Whoever means it needs a fraction of this.
+const STRANGER: Duration = Duration::from_secs(10);
 /// The longest value is 64 KiB, of which JSON can make six times as much.
 const BODY_LIMIT: usize = 1024 * 1024;
-/// Of a request's header.
-const HEADER_BYTES: usize = 32 * 1024;
-/// In all, and of one address.
-pub(super) const CONNECTIONS: usize = 1024;
-pub(super) const OF_ADDRESS: usize = 256;
+/// Of a request's header; as much of a body waits to be taken.
+const HEADER_BYTES: usize = 16 * 1024;
 /// Between two looks at the files of the certificate.
 const REREAD: Duration = Duration::from_secs(1);
 /// After a failed accept, for descriptors to become free.
@@ -94,8 +95,38 @@ impl Door {
 
     /// Serves until `closing` becomes true.
     pub async fn serve(self, api: Arc<Api>, closing: watch::Receiver<bool>) {
-        serve(self.listener, self.tls, api, closing, PATIENCE).await;
+        let patience = Patience {
+            idle: PATIENCE,
+            stranger: STRANGER,
+        };
+        serve(self.listener, self.tls, api, closing, patience).await;
     }
+}
+
+#[derive(Clone, Copy)]
+struct Patience {
+    idle: Duration,
+    stranger: Duration,
+}
+
+/// What all connections have in common.
+#[derive(Clone)]
+struct Shared {
+    api: Arc<Api>,
+    bodies: Bodies,
+    patience: Patience,
+}
+
+/// One connection: from where, and how.
+struct Line {
+    shared: Shared,
+    from: SocketAddr,
+    secure: bool,
+    place: Arc<Place>,
+    /// The first request's header has come.
+    spoke: Notify,
+    /// A request was that of a principal.
+    recognised: AtomicBool,
 }
 
 async fn serve(
@@ -103,9 +134,14 @@ async fn serve(
     tls: Option<Arc<ServerCertificate>>,
     api: Arc<Api>,
     closing: watch::Receiver<bool>,
-    patience: Duration,
+    patience: Patience,
 ) {
     let places = Places::default();
+    let shared = Shared {
+        api,
+        bodies: Bodies::default(),
+        patience,
+    };
     let mut reread = tokio::time::interval(REREAD);
     let mut connections = JoinSet::new();
     let mut closed = pin!(closed(closing.clone()));
@@ -121,14 +157,17 @@ async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
                     // Without a place the stream is dropped, and so closed.
-                    if let Some(place) = places.take(from.ip().to_canonical()) {
+                    if let Some(place) = places.take(from.ip()) {
                         let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
-                        let (api, closing) = (api.clone(), closing.clone());
-                        connections.spawn(async move {
-                            let api = (api, patience);
-                            connection(stream, from, acceptor, api, closing).await;
-                            drop(place);
-                        });
+                        let line = Line {
+                            shared: shared.clone(),
+                            from,
+                            secure: acceptor.is_some(),
+                            place: Arc::new(place),
+                            spoke: Notify::new(),
+                            recognised: AtomicBool::new(false),
+                        };
+                        connections.spawn(connection(stream, acceptor, line, closing.clone()));
                     }
                 }
                 Err(error) => {
@@ -158,41 +197,58 @@ async fn closed(mut closing: watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
+/// One connection, until its peer or `closing` ends it, or it has to give way.
 async fn connection(
     stream: TcpStream,
-    from: SocketAddr,
     acceptor: Option<TlsAcceptor>,
-    api: (Arc<Api>, Duration),
+    line: Line,
     closing: watch::Receiver<bool>,
 ) {
     // Answers are small and waited for.
     let _ = stream.set_nodelay(true);
-    match acceptor {
-        None => requests(stream, from, false, api, closing).await,
-        Some(acceptor) => match timeout(api.1, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => requests(stream, from, true, api, closing).await,
-            Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS with a client of the store"),
-            Err(_) => {}
-        },
+    let line = Arc::new(line);
+    let (place, stranger) = (line.place.clone(), line.shared.patience.stranger);
+    let late = {
+        let line = line.clone();
+        async move {
+            if timeout(stranger, line.spoke.notified()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let served = async {
+        match acceptor {
+            None => requests(stream, line, closing).await,
+            Some(acceptor) => match acceptor.accept(stream).await {
+                Ok(stream) => requests(stream, line, closing).await,
+                Err(error) => {
+                    tracing::debug!(from = %line.from, %error, "no TLS with a client of the store");
+                }
+            },
+        }
+    };
+    tokio::select! {
+        () = served => {}
+        () = place.gives_way() => {}
+        () = late => {}
     }
 }
 
-/// One connection, until its peer or `closing` ends it.
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    from: SocketAddr,
-    secure: bool,
-    (api, patience): (Arc<Api>, Duration),
+    line: Arc<Line>,
     closing: watch::Receiver<bool>,
 ) {
+    let idle = line.shared.patience.idle;
     let service = service_fn(move |request: Request<Incoming>| {
-        let api = api.clone();
-        async move { Ok::<_, Infallible>(answer(&api, request, from, secure, patience).await) }
+        line.spoke.notify_one();
+        let line = line.clone();
+        async move { Ok::<_, Infallible>(answer(&line, request).await) }
     });
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(patience)
+            .header_read_timeout(idle)
             .max_buf_size(HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
     );
@@ -206,28 +262,46 @@ async fn requests(
     }
 }
 
-async fn answer(
-    api: &Arc<Api>,
-    request: Request<Incoming>,
-    from: SocketAddr,
-    secure: bool,
-    patience: Duration,
-) -> Response<Full<Bytes>> {
+async fn answer(line: &Line, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let agent = head.headers.get(USER_AGENT).and_then(|a| a.to_str().ok());
     let peer = Peer {
-        address: Some(from.ip().to_canonical()),
-        secure,
+        address: Some(line.from.ip().to_canonical()),
+        secure: line.secure,
         user_agent: agent.map(str::to_owned),
     };
-    let answer = match timeout(patience, read(&head, body)).await {
-        Ok(Ok(body)) => discreet(api.clone().signed(head, body, peer).await),
+    let Shared { api, bodies, .. } = &line.shared;
+    if length(&head) > BODY_LIMIT {
+        return respond(Api::answer(Err(too_large())));
+    }
+    // Nobody's body is taken who has no key that is known here.
+    if !line.recognised.load(Ordering::Relaxed)
+        && let Err(refused) = api.clone().admits(&head, &peer).await
+    {
+        return respond(discreet(refused));
+    }
+    let room = bodies.room(line.place.network);
+    let read = async {
+        tokio::select! {
+            read = read(body, &room) => read,
+            () = room.gives_way() => Err(throttled()),
+        }
+    };
+    let answer = match timeout(line.shared.patience.stranger, read).await {
+        Ok(Ok(body)) => {
+            line.place.busy();
+            let answer = api.clone().signed(head, body, peer).await;
+            line.place.answered(answer.recognised);
+            line.recognised.store(answer.recognised, Ordering::Relaxed);
+            discreet(answer)
+        }
         Ok(Err(error)) => Api::answer(Err(error)),
         Err(_) => Api::answer(Err(ApiError::new(
             "RequestTimeoutException",
             "The body of the request did not come in time.",
         ))),
     };
+    drop(room);
     respond(answer)
 }
 
@@ -248,21 +322,22 @@ fn discreet(answer: Answer) -> Answer {
     }
 }
 
-async fn read(head: &Parts, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    let too_large = || {
-        ApiError::new(
-            "RequestEntityTooLargeException",
-            format!("The request is longer than {BODY_LIMIT} bytes."),
-        )
-    };
-    let length = head
-        .headers
-        .get(CONTENT_LENGTH)
+fn too_large() -> ApiError {
+    ApiError::new(
+        "RequestEntityTooLargeException",
+        format!("The request is longer than {BODY_LIMIT} bytes."),
+    )
+}
+
+/// What the head says of the body's length.
+fn length(head: &Parts) -> usize {
+    let length = head.headers.get(CONTENT_LENGTH);
+    length
         .and_then(|length| length.to_str().ok()?.parse().ok())
-        .unwrap_or(0);
-    if length > BODY_LIMIT {
-        return Err(too_large());
-    }
+        .unwrap_or(0)
+}
+
+async fn read(mut body: Incoming, room: &Room) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     // Not of the size that somebody claims who has not said yet who he is.
     let mut bytes = Growing::default();
     while !body.is_end_stream() {
@@ -279,9 +354,11 @@ async fn read(head: &Parts, mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, Ap
             if bytes.0.len() + data.len() > BODY_LIMIT {
                 return Err(too_large());
             }
+            room.grow(data.len())?;
             bytes.add(data);
         }
     }
+    room.whole()?;
     Ok(bytes.0)
 }
 
@@ -305,7 +382,21 @@ mod tests {
     use super::*;
     use crate::vault::Vault;
     use crate::vault::api::Trail;
+    use crate::vault::principals::PolicyText;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Of somebody who names a key that is known, and has the rest still to say.
+    fn half_of_a_request(key: &str) -> String {
+        let now = chrono::Utc::now();
+        let (date, day) = (now.format("%Y%m%dT%H%M%SZ"), now.format("%Y%m%d"));
+        format!(
+            "POST / HTTP/1.1\r\nHost: s\r\nX-Amz-Date: {date}\r\n\
+             X-Amz-Target: secretsmanager.ListSecrets\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential={key}/{day}/local/secretsmanager/aws4_request, \
+             SignedHeaders=host;x-amz-date;x-amz-target, Signature=00\r\n\
+             Content-Length: 9\r\n\r\n{{"
+        )
+    }
 
     /// Whoever sends nothing, half a header or half a body is hung up on.
     #[tokio::test]
@@ -316,16 +407,29 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (closing, closed) = watch::channel(false);
+        let everything = r#"{"Version":"2012-10-17",
+            "Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+        let policies = vec![PolicyText {
+            name: "p".into(),
+            document: everything.into(),
+        }];
+        let added = vault.add_principal("p".into(), policies, std::collections::BTreeMap::new());
+        let half = half_of_a_request(&added.await.unwrap().1.id);
         let api = Api::new(vault, Trail::default());
-        let patience = Duration::from_millis(300);
+        let patience = Patience {
+            idle: Duration::from_millis(300),
+            stranger: Duration::from_millis(300),
+        };
         let served = tokio::spawn(serve(listener, None, api, closed, patience));
         for (sent, answer) in [
             ("", ""),
             ("POST / HTTP/1.1\r\nHost: s\r\n", ""),
+            // Whoever names no key is not asked for the rest.
             (
                 "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 9\r\n\r\n{",
-                "RequestTimeoutException",
+                "MissingAuthenticationTokenException",
             ),
+            (&half, "RequestTimeoutException"),
         ] {
             let mut client = TcpStream::connect(address).await.unwrap();
             client.write_all(sent.as_bytes()).await.unwrap();

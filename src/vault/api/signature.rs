@@ -24,7 +24,7 @@ const LONGEST_LIFE: i64 = 604_800;
 const DATE: &str = "%Y%m%dT%H%M%SZ";
 
 /// What a request says of its signature.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     pub access_key: String,
     /// `DATE/REGION/SERVICE/aws4_request`

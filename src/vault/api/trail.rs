@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::ApiError;
 use super::call::{Item, Notes, Subject};
 use super::caller::{Caller, Peer};
+use super::places::network;
 use super::repeats::{Budget, Repeats};
 use crate::audit::{Audit, AuditError, Event, IdentityRef, Outcome, Record};
 use crate::config::OnAuditFailure;
@@ -156,7 +157,7 @@ impl Trail {
         let outcome = error.map_or("", |e| e.kind);
         let (kind, budget) = match &draft.caller {
             None => {
-                let address = draft.peer.address.map(|a| a.to_string());
+                let address = draft.peer.address.map(|a| network(a).to_string());
                 let address = address.unwrap_or_default();
                 (format!("{address} {outcome}"), UNRECOGNISED)
             }
@@ -407,6 +408,16 @@ mod tests {
         };
         assert_eq!(count(&trail, &from(1), 1000), 60);
         assert_eq!(count(&trail, &from(2), 1), 1, "each address for itself");
+        // Nor has anybody with a /64 as many as that has addresses.
+        let from = |last: u16| Draft {
+            peer: Peer {
+                address: Some([0x2001, 0xdb8, 0, 1, 0, 0, 0, last].into()),
+                ..Peer::default()
+            },
+            ..Draft::default()
+        };
+        let all = (0..1000).map(|n| count(&trail, &from(n), 1));
+        assert_eq!(all.sum::<usize>(), 60);
     }
 
     #[test]

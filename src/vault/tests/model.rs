@@ -58,11 +58,12 @@ struct Model {
 impl Model {
     fn attach(&mut self, label: &str, version: u32) {
         let from = self.labels.insert(label.to_owned(), version);
-        if label == AWSCURRENT && from != Some(version) {
-            if let Some(from) = from {
-                self.labels.insert(AWSPREVIOUS.to_owned(), from);
-            }
-            if self.labels.get(AWSPENDING) == Some(&version) {
+        if label == AWSCURRENT
+            && from != Some(version)
+            && let Some(from) = from
+        {
+            self.labels.insert(AWSPREVIOUS.to_owned(), from);
+            if self.labels.get(AWSPENDING) == Some(&from) {
                 self.labels.remove(AWSPENDING);
             }
         }

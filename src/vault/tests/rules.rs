@@ -101,10 +101,15 @@ fn current_leaves_previous_behind() {
     m.stage("a", AWSCURRENT, Some(3), Some(2)).unwrap();
     assert_eq!(m.staged("a", AWSCURRENT), Some(token(3)));
     assert_eq!(m.staged("a", AWSPREVIOUS), Some(token(2)));
-    assert_eq!(m.staged("a", AWSPENDING), None, "promotion ends it");
+    assert_eq!(
+        m.staged("a", AWSPENDING),
+        Some(token(3)),
+        "it stays on what is promoted"
+    );
     // And back.
     m.stage("a", AWSCURRENT, Some(2), Some(3)).unwrap();
     assert_eq!(m.staged("a", AWSPREVIOUS), Some(token(3)));
+    assert_eq!(m.staged("a", AWSPENDING), None, "it is not left behind");
     assert_eq!(m.describe("a").unwrap().versions.len(), 2);
 }
 
@@ -249,6 +254,38 @@ fn versions_without_a_label_are_kept_for_a_day_and_a_hundred_for_ever() {
         .unwrap();
     let gone = m.tx(|tx| get(tx, "a", Some(&token(48)), None).map(|_| ()));
     assert_eq!(kind(gone), "ResourceNotFoundException");
+}
+
+/// A secret that was deleted, another of its name, and one whose name ends like
+/// its ARN.
+#[test]
+fn a_whole_arn_means_one_secret_only() {
+    let mut m = Memory::new();
+    m.create("db", "one", 1).unwrap();
+    let arn = m.describe("db").unwrap().arn.to_string();
+    let delete = |m: &mut Memory, id: &str| {
+        m.tx(|tx| match delete::find(tx, id, Deletion::Now)? {
+            Some(secret) => delete::delete(tx, &secret, Deletion::Now).map(|_| true),
+            None => Ok(false),
+        })
+    };
+    assert!(delete(&mut m, &arn).unwrap());
+    let suffix = arn.rsplit_once('-').unwrap().1;
+    let resembling = format!("db-{suffix}");
+    m.create("db", "two", 1).unwrap();
+    m.create(&resembling, "three", 1).unwrap();
+    assert_eq!(kind(m.get(&arn, AWSCURRENT)), "ResourceNotFoundException");
+    assert_eq!(kind(m.put(&arn, "x", &[], 2)), "ResourceNotFoundException");
+    assert!(m.describe(&arn).is_err());
+    assert!(!delete(&mut m, &arn).unwrap(), "nothing else is deleted");
+    // By their names and their own ARNs they are found.
+    for (name, value) in [("db", "two"), (resembling.as_str(), "three")] {
+        assert_eq!(m.get(name, AWSCURRENT).unwrap(), value);
+        let own = m.describe(name).unwrap().arn.to_string();
+        assert_eq!(m.get(&own, AWSCURRENT).unwrap(), value);
+    }
+    let partial = arn.rsplit_once('-').unwrap().0;
+    assert_eq!(m.get(partial, AWSCURRENT).unwrap(), "two");
 }
 
 #[test]

@@ -1,12 +1,14 @@
 """ListSecrets: filters, order, pages."""
 
+import uuid
+
 import pytest
 from conftest import refused
 
 
 @pytest.fixture(scope="module")
 def prefix(client):
-    prefix = "list/" + __import__("uuid").uuid4().hex[:8]
+    prefix = "list/" + uuid.uuid4().hex[:8]
     for n, (description, tags) in enumerate(
         [
             ("Orders of the shop", [{"Key": "Team", "Value": "blue"}]),
@@ -60,6 +62,24 @@ def test_all_filter(client, prefix):
     """ListSecrets: `all` looks for words in names, descriptions and tags, in either case"""
     assert names(client, prefix, ("all", ["blue"])) == "ac"
     assert names(client, prefix, ("all", ["team"])) == "ab"
+
+
+def test_all_words(client):
+    """ListSecrets: `all` takes words apart at punctuation and at capitals, and wants each word of a value"""
+    name = f"words/{uuid.uuid4().hex[:8]}/checkoutCart"
+    client.create_secret(Name=name, SecretString="v", Description="of the webShop")
+    for value, found in [
+        ("cart", 1),
+        ("CHECK car", 1),
+        ("checkoutCa", 1),
+        ("shop_web", 1),
+        ("!nothing", 1),
+        ("checkoutcart", 0),
+        ("heckout", 0),
+        ("cart nothing", 0),
+    ]:
+        filters = [{"Key": "name", "Values": [name]}, {"Key": "all", "Values": [value]}]
+        assert len(client.list_secrets(Filters=filters)["SecretList"]) == found, value
 
 
 def test_filters_are_combined(client, prefix):

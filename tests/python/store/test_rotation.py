@@ -35,7 +35,10 @@ def test_rotate_through(client, secret):
         RemoveFromVersionId=secret["VersionId"],
     )
     found = client.describe_secret(SecretId=secret["Name"])
-    assert found["VersionIdsToStages"] == {given: ["AWSCURRENT"], secret["VersionId"]: ["AWSPREVIOUS"]}
+    assert found["VersionIdsToStages"] == {
+        given: ["AWSCURRENT", "AWSPENDING"],
+        secret["VersionId"]: ["AWSPREVIOUS"],
+    }
     rotated, due = found["LastRotatedDate"], found["NextRotationDate"]
     assert datetime.timedelta(days=30) <= due - rotated <= datetime.timedelta(days=31)
 
@@ -44,9 +47,20 @@ def test_rotate_again(client, secret):
     """RotateSecret: the same token again succeeds; another one while it goes on is refused"""
     given = token()
     for _ in range(2):
-        client.rotate_secret(SecretId=secret["Name"], ClientRequestToken=given)
+        client.rotate_secret(SecretId=secret["Name"], ClientRequestToken=given, RotationRules=RULES)
     with refused("InvalidRequestException", "previous rotation isn't complete"):
         client.rotate_secret(SecretId=secret["Name"])
+
+
+def test_rotate_by_nobody(client, secret):
+    """RotateSecret: a secret without a function, without rules and without a proxy is rotated by nobody"""
+    with refused("InvalidRequestException", "Lambda rotation function ARN"):
+        client.rotate_secret(SecretId=secret["Name"])
+    found = client.describe_secret(SecretId=secret["Name"])
+    assert "RotationEnabled" not in found
+    assert found["VersionIdsToStages"] == {secret["VersionId"]: ["AWSCURRENT"]}
+    function = "arn:aws:lambda:eu-west-1:1:function:f"
+    client.rotate_secret(SecretId=secret["Name"], RotationLambdaARN=function)
 
 
 def test_rotate_later(client, secret):

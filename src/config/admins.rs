@@ -1,0 +1,36 @@
+//! `[secret.NAME]` and `[rotation]`: which secret administers which.
+
+use std::collections::BTreeMap;
+
+use super::Pattern;
+use super::file::Section;
+use super::values::{nonempty, secret};
+use crate::rotation::AdminSecrets;
+
+pub(super) fn admins(document: &mut Section<'_, '_>) -> AdminSecrets {
+    let mut of = BTreeMap::new();
+    for (name, mut s) in document.named("secret") {
+        let rotated = secret(&name).map_err(|why| s.wrong(why)).ok();
+        let admin = s.text("admin_secret", secret);
+        if let Some((rotated, admin)) = rotated.zip(admin) {
+            if rotated == admin {
+                s.wrong("admin_secret: a secret is not its own administrator; leave it out");
+            }
+            of.insert(rotated, admin);
+        }
+        s.finish();
+    }
+    let mut s = document.section("rotation");
+    let listed = s.list("admin_secrets", |text| {
+        nonempty(text)?;
+        if text.chars().all(|c| c == '*') {
+            return Err(
+                "this lists every secret, so that whoever may write one may use any; write the names of those of administrators, like \"admins/*\""
+                    .to_owned(),
+            );
+        }
+        Ok(Pattern::new(text))
+    });
+    s.finish();
+    AdminSecrets::new(of, listed.unwrap_or_default())
+}

@@ -1,0 +1,98 @@
+//! Which secret administers which. The configuration says so, and nothing else:
+//! whoever may write one secret could otherwise name another in it, and have
+//! pgvalet log in with that.
+
+use std::collections::BTreeMap;
+
+use crate::config::Pattern;
+use crate::secret::{SecretId, secret_name};
+
+/// `[secret.NAME] admin_secret`, and `[rotation] admin_secrets`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AdminSecrets {
+    /// The administrator of one secret, by that secret.
+    of: BTreeMap<SecretId, SecretId>,
+    /// Names and ARNs that the `masterarn` of any secret may lead to.
+    listed: Vec<Pattern>,
+}
+
+impl AdminSecrets {
+    pub fn new(of: BTreeMap<SecretId, SecretId>, listed: Vec<Pattern>) -> Self {
+        Self { of, listed }
+    }
+
+    /// The administrator that the configuration gives the secret of this name
+    /// and ARN.
+    pub fn of(&self, name: &str, arn: &str) -> Option<&SecretId> {
+        let mut all = self.of.iter();
+        all.find(|(secret, _)| secret.means(name, arn))
+            .map(|(_, admin)| admin)
+    }
+
+    /// Whether a secret of this name and ARN may be an administrator because
+    /// another one's value says so.
+    pub fn lists(&self, name: &str, arn: &str) -> bool {
+        let mut patterns = self.listed.iter();
+        patterns.any(|p| p.matches(name) || p.matches(arn))
+    }
+
+    /// Whether it could be one, as far as its id tells. Without that the store
+    /// is not even asked: what an id leads to is the store's to say, and the
+    /// answer decides.
+    pub fn may_list(&self, id: &SecretId) -> bool {
+        let id = id.as_str();
+        let name = secret_name(id).unwrap_or(id);
+        let bare = name.len().checked_sub(7).and_then(|at| name.get(..at));
+        let mut patterns = self.listed.iter();
+        patterns.any(|p| {
+            // A pattern of ARNs has an end that an ARN without its suffix lacks.
+            p.as_str().starts_with("arn:")
+                || [Some(id), Some(name), bare]
+                    .into_iter()
+                    .flatten()
+                    .any(|n| p.matches(n))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PREFIX: &str = "arn:aws:secretsmanager:local:000000000000:secret:";
+
+    #[test]
+    fn only_what_is_listed_administers() {
+        let id = SecretId::new;
+        let admins = AdminSecrets::new(
+            [(id("prod/orders"), id("prod/admin"))].into(),
+            vec![Pattern::new("admins/*"), Pattern::new("root")],
+        );
+        let arn = |name: &str| format!("{PREFIX}{name}-AbCdEf");
+        let of = |name: &str| admins.of(name, &arn(name)).map(SecretId::as_str);
+        assert_eq!(of("prod/orders"), Some("prod/admin"));
+        assert_eq!(of("prod/orders2"), None);
+        for (name, listed) in [
+            ("admins/a", true),
+            ("root", true),
+            ("root2", false),
+            ("root-AbCdEf", false),
+            ("prod/admin", false),
+        ] {
+            assert_eq!(admins.lists(name, &arn(name)), listed, "{name}");
+        }
+        for (id, may) in [
+            ("root", true),
+            ("admins/x", true),
+            ("team-x/superuser", false),
+            ("", false),
+            ("é", false),
+        ] {
+            assert_eq!(admins.may_list(&SecretId::new(id)), may, "{id}");
+            let whole = SecretId::new(arn(id));
+            assert_eq!(admins.may_list(&whole), may, "{id} by its ARN");
+        }
+        // It may be the secret of another name: what the store says decides.
+        assert!(admins.may_list(&SecretId::new(format!("{PREFIX}root-AbCdEf"))));
+    }
+}

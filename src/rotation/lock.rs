@@ -1,0 +1,145 @@
+//! Whose turn it is among the rotators of pgvalet.
+//!
+//! An advisory lock excludes only sessions of the same database, and two
+//! proxies may lead to two databases of one server with one role. So all meet
+//! in one database of the server: `postgres`, or else the first that the role
+//! may connect to. The session that holds the lock is the one that changes the
+//! password, so that nobody else gets it while a statement of a dead rotator is
+//! still under way.
+
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::engine::PAUSE;
+use super::error::{RotationError, SqlError};
+use super::plan::Plan;
+use super::roles::CLONE;
+use super::sql::Session;
+use crate::upstream::ConnectError;
+
+/// Where the rotators of a role meet.
+pub struct Meeting {
+    pub database: String,
+    /// When the server was started: no other one has that too.
+    server: String,
+}
+
+/// Asked in a session of the role that is rotated: the answer is the same
+/// whichever database that is in.
+const DATABASE: &str = "SELECT datname FROM pg_catalog.pg_database
+     WHERE datallowconn AND NOT datistemplate AND datconnlimit OPERATOR(pg_catalog.<>) -2
+       AND pg_catalog.has_database_privilege(session_user, oid, 'CONNECT')
+     ORDER BY datname OPERATOR(pg_catalog.<>) 'postgres', oid LIMIT 1";
+const SERVER: &str = "SELECT pg_catalog.to_char(pg_catalog.timezone('UTC',
+     pg_catalog.pg_postmaster_start_time()), 'YYYYMMDDHH24MISSUS')";
+
+impl Meeting {
+    pub async fn of(own: &mut Session) -> Result<Self, SqlError> {
+        let doing = "looking for the database to lock in";
+        Ok(Self {
+            database: own.value(doing, DATABASE).await?,
+            server: own.value(doing, SERVER).await?,
+        })
+    }
+
+    /// A session, if it is one of the server that was asked: a pooler on the
+    /// way may lead each database to another.
+    pub async fn same_server(&self, mut session: Session) -> Result<Session, RotationError> {
+        let doing = "looking which server this is";
+        if session.value(doing, SERVER).await? == self.server {
+            return Ok(session);
+        }
+        let at = session.place.to_string();
+        session.close().await;
+        Err(RotationError::OtherServer(at))
+    }
+}
+
+/// Whether a refusal is of the database: another one may do.
+pub fn is_of_the_database(error: &RotationError) -> bool {
+    let sqlstate = match error {
+        RotationError::OtherServer(_) => return true,
+        RotationError::Connect(ConnectError::Refused { sqlstate, .. })
+        | RotationError::NobodyLogsIn { sqlstate, .. } => sqlstate.as_str(),
+        _ => return false,
+    };
+    // Not by pg_hba.conf; is not there; may not; and what poolers say.
+    matches!(sqlstate, "28000" | "3D000" | "42501" | "55000" | "08P01")
+}
+
+/// Said where the lock of this database has to do.
+pub fn elsewhere(plan: &Plan, meeting: &Meeting, error: &RotationError) {
+    warn!(
+        secret = %plan.secret,
+        "rotators of this server meet in database \"{}\", which cannot be used, so that only those of the same dbname exclude each other: {error}",
+        meeting.database
+    );
+}
+
+/// Waits for its turn, by role and by secret. Both locks end with the session,
+/// by whatever end.
+pub async fn take(
+    session: &mut Session,
+    arn: &str,
+    role: &str,
+    plan: &Plan,
+) -> Result<(), RotationError> {
+    // Users that take turns are one role here.
+    let role = match role.strip_suffix(CLONE) {
+        Some(original) if !original.is_empty() => original,
+        _ => role,
+    };
+    let of_role = key(&format!("pgvalet rotates role {role}"));
+    let of_secret = key(&format!("pgvalet rotates {arn}"));
+    let deadline = Instant::now() + plan.patience;
+    loop {
+        let Some(held) = attempt(session, of_role, of_secret).await? else {
+            return Ok(());
+        };
+        if Instant::now() >= deadline {
+            let by = holder(session, held).await?;
+            return Err(RotationError::Busy(plan.secret.clone(), by));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Both, or none: whoever held one and waited for the other could wait for
+/// somebody who does the same. The one that somebody else has.
+async fn attempt(
+    session: &mut Session,
+    of_role: i64,
+    of_secret: i64,
+) -> Result<Option<i64>, SqlError> {
+    const DOING: &str = "taking the lock";
+    let lock = |key: i64| format!("SELECT pg_catalog.pg_try_advisory_lock({key})");
+    if session.value(DOING, &lock(of_role)).await? != "t" {
+        return Ok(Some(of_role));
+    }
+    if session.value(DOING, &lock(of_secret)).await? != "t" {
+        let back = format!("SELECT pg_catalog.pg_advisory_unlock({of_role})");
+        session.value(DOING, &back).await?;
+        return Ok(Some(of_secret));
+    }
+    Ok(None)
+}
+
+/// Who has a lock, for a person to look after: anybody on the server could.
+async fn holder(session: &mut Session, key: i64) -> Result<String, SqlError> {
+    let [high, low] = [key.cast_unsigned() >> 32, key.cast_unsigned() & 0xffff_ffff];
+    let sql = format!(
+        "SELECT pg_catalog.concat('role \"', a.usename, '\", pid ', l.pid)
+         FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+           AND l.classid::bigint = {high} AND l.objid::bigint = {low} LIMIT 1"
+    );
+    session.value("looking who has the lock", &sql).await
+}
+
+fn key(text: &str) -> i64 {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let bytes = digest.as_ref().iter().take(8);
+    bytes
+        .fold(0_u64, |k, b| k << 8 | u64::from(*b))
+        .cast_signed()
+}

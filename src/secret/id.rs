@@ -1,0 +1,147 @@
+//! Names and ARNs of secrets, and which of them mean the same.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A secret as configuration and policy name it: a name or an ARN.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SecretId(Arc<str>);
+
+/// The id of one version of a secret: the ClientRequestToken it was made with.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VersionId(Arc<str>);
+
+macro_rules! text_id {
+    ($type:ident) => {
+        impl $type {
+            pub fn new(text: impl Into<Arc<str>>) -> Self {
+                Self(text.into())
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(SecretId);
+text_id!(VersionId);
+
+impl SecretId {
+    /// Whether it means the secret of that name and ARN: by its name, by its
+    /// whole ARN, or by its ARN without the six random characters. A secret
+    /// that was deleted and made again has other ones, and is another.
+    pub fn means(&self, name: &str, arn: &str) -> bool {
+        let id = self.as_str();
+        if id == name || id == arn {
+            return true;
+        }
+        let partial = !is_whole(id) && secret_name(id).is_some();
+        partial && arn.strip_suffix(suffix(arn).unwrap_or("")) == Some(id)
+    }
+
+    /// Whether what the store answered with may be what was asked for: a whole
+    /// ARN stands for one secret only.
+    pub fn admits(&self, arn: &str) -> bool {
+        !is_whole(self.as_str()) || self.as_str() == arn
+    }
+}
+
+/// What stands in the place of the name in an ARN: the name with its suffix,
+/// or without.
+pub fn secret_name(id: &str) -> Option<&str> {
+    let mut parts = id.splitn(7, ':');
+    let head = [parts.next()?, parts.next()?, parts.next()?];
+    let (_region, _account) = (parts.next()?, parts.next()?);
+    let is_secret = head[0] == "arn" && head[2] == "secretsmanager";
+    (is_secret && parts.next()? == "secret").then(|| parts.next())?
+}
+
+/// Whether an id is an ARN with its six random characters. As in AWS, the end
+/// of a name that looks like them is taken for them.
+pub fn is_whole(id: &str) -> bool {
+    secret_name(id).is_some_and(|name| suffix(name).is_some_and(|s| s.len() < name.len()))
+}
+
+/// `-AbCdEf`
+fn suffix(text: &str) -> Option<&str> {
+    let at = text.len().checked_sub(7)?;
+    let end = text.get(at..)?;
+    let random = end.strip_prefix('-')?;
+    random
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric())
+        .then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:secretsmanager:local:000000000000:secret:prod/db-AbCdEf";
+
+    #[test]
+    fn a_whole_arn_means_one_secret_only() {
+        let means = |id: &str, name: &str, arn: &str| SecretId::new(id).means(name, arn);
+        let partial = ARN.strip_suffix("-AbCdEf").unwrap();
+        for id in ["prod/db", partial, ARN] {
+            assert!(means(id, "prod/db", ARN), "{id}");
+        }
+        let again = ARN.replace("AbCdEf", "ZyXwVu");
+        assert!(!means(ARN, "prod/db", &again));
+        assert!(means(partial, "prod/db", &again));
+        // Another secret, whose name ends like the ARN of the first.
+        let other = format!("{ARN}-ZyXwVu");
+        assert!(!means(ARN, "prod/db-AbCdEf", &other));
+        assert!(means("prod/db-AbCdEf", "prod/db-AbCdEf", &other));
+        assert!(!means("prod/db", "prod/db-AbCdEf", &other));
+        for (id, arn, admits) in [
+            (ARN, ARN, true),
+            (ARN, again.as_str(), false),
+            (ARN, &other, false),
+            (partial, &again, true),
+            ("prod/db", &again, true),
+        ] {
+            assert_eq!(SecretId::new(id).admits(arn), admits, "{id} {arn}");
+        }
+    }
+
+    #[test]
+    fn what_is_an_arn() {
+        assert_eq!(secret_name(ARN), Some("prod/db-AbCdEf"));
+        for id in [
+            "",
+            "prod/db",
+            "arn:aws:s3:::b",
+            "arn:aws:secretsmanager:r:1:key:x",
+        ] {
+            assert_eq!(secret_name(id), None, "{id}");
+            assert!(!is_whole(id));
+        }
+        assert!(is_whole(ARN));
+        for name in [
+            "db",
+            "db-abc",
+            "-AbCdEf",
+            "db-AbCdE!",
+            "db-AbCdEfg",
+            "é-AbCdE",
+        ] {
+            let id = format!("arn:aws:secretsmanager:local:000000000000:secret:{name}");
+            assert!(!is_whole(&id), "{id}");
+        }
+    }
+}
