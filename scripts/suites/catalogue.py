@@ -1,0 +1,79 @@
+"""Which suites there are: where each comes from, and how it is run."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Suite:
+    name: str
+    # The source distribution that holds the tests, pinned in sources.txt.
+    source: str
+    # What to pytest, relative to the source.
+    tests: list[str]
+    # The whole of one run may take so long; a test, `each`.
+    seconds: int
+    each: int = 30
+    options: list[str] = field(default_factory=list)
+    # Formatted with {port}, {user} and {password}.
+    more_options: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    # SQL for the fresh database, run as its owner.
+    prepare: list[str] = field(default_factory=list)
+    database: str = "test"
+    # Folders of the source that stand in the way of the installed package.
+    hide: list[str] = field(default_factory=list)
+    # Parts of a test's name that differ between servers.
+    strip: str = ""
+    said: str = ""
+
+
+# What the tests of SQLAlchemy want of a database (README.unittests.rst).
+SQLALCHEMY = [
+    "create schema test_schema", "create schema test_schema_2",
+    "create extension hstore", "create extension citext",
+    "alter database test set default_text_search_config = 'pg_catalog.english'",
+]
+
+
+def sqlalchemy(driver: str) -> Suite:
+    return Suite(
+        name=f"SQLAlchemy over {driver}",
+        source="sqlalchemy",
+        tests=["test/dialect/test_suite.py", "test/dialect/postgresql"],
+        # Its own setting stops at the 250th failure. The logging plugin takes
+        # time that nobody looks at.
+        options=["--maxfail=100000", "-q", "-p", "no:logging"],
+        more_options=["--dburi", f"postgresql+{driver}://{{user}}:{{password}}@127.0.0.1:{{port}}/test"],
+        seconds=400,
+        prepare=SQLALCHEMY,
+        strip=r"_postgresql\+\w+_\d+_\d+",
+        said="the dialect's suite and the tests of the PostgreSQL dialect",
+    )
+
+
+def suites() -> list[Suite]:
+    return [
+        sqlalchemy("psycopg"),
+        sqlalchemy("asyncpg"),
+        Suite(
+            name="asyncpg", source="asyncpg", tests=["tests"], seconds=300,
+            environment={"PGDATABASE": "test"},
+            hide=["asyncpg"],
+            said="all of it that runs without starting servers of its own",
+        ),
+        Suite(
+            name="psycopg2", source="psycopg2_binary", tests=["tests"], seconds=200,
+            environment={"PSYCOPG2_TESTDB": "test"},
+            prepare=["create extension hstore"],
+            said="all of it but replication",
+        ),
+        Suite(
+            name="pg8000", source="pg8000", tests=["test/native", "test/dbapi", "test/legacy"], seconds=200,
+            options=["--ignore-glob=*/auth/*", "--ignore-glob=*benchmarks*"],
+            # It names none, and so means the one that is called like the user.
+            database="postgres",
+            prepare=["create extension hstore"],
+            hide=["src"],
+            said="all of it but logins and benchmarks",
+        ),
+    ]
