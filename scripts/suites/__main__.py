@@ -47,6 +47,9 @@ def measure(suite: Suite, modes: list[str], options: argparse.Namespace) -> dict
             runs[mode] = found = runner.run(suite, servers, mode, port, options.tests)
             if process:
                 servers.stop(process)
+            if mode == "direct" and not options.tests and found.count("passed") < suite.least:
+                log = (servers.directory / "pytest-direct.log").read_text(errors="replace")
+                die(f"of {suite.name}, only {found.count('passed')} tests pass without pgvalet:\n{log[-3000:]}")
             say(f"{suite.name}, {mode}: {found.count('passed')} passed, {len(found.bad())} failed, "
                 f"{found.count('skipped')} skipped in {found.seconds:.0f} s"
                 + (" (stopped: out of time)" if found.stopped else ""))
