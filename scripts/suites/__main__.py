@@ -43,7 +43,7 @@ def measure(suite: Suite, modes: list[str], options: argparse.Namespace) -> dict
             servers.fresh_database(suite.database, suite.prepare)
             port, process = servers.upstream, None
             if mode != "direct":
-                port, process = servers.pgvalet(options.binary, mode, sorted({suite.database, "postgres"}))
+                port, process = servers.pgvalet(options.binary, mode, sorted({suite.database, "postgres", *suite.more_databases}))
             runs[mode] = found = runner.run(suite, servers, mode, port, options.tests)
             if process:
                 servers.stop(process)
@@ -78,7 +78,7 @@ def main() -> None:
 
     began = time.monotonic()
     chosen = [suite for suite in suites()
-              if not options.only or any(part.lower() in suite.name.lower() for part in options.only)]
+              if not options.only or any(suite.called(part) for part in options.only)]
     if not chosen:
         die(f"no suite is called {options.only}; there are {', '.join(suite.name for suite in suites())}")
     if options.document and (options.tests or options.mode or len(chosen) < len(suites())):

@@ -22,11 +22,19 @@ class Suite:
     # SQL for the fresh database, run as its owner.
     prepare: list[str] = field(default_factory=list)
     database: str = "test"
+    # Others, which the suite makes itself.
+    more_databases: list[str] = field(default_factory=list)
     # Folders of the source that stand in the way of the installed package.
     hide: list[str] = field(default_factory=list)
     # Parts of a test's name that differ between servers.
     strip: str = ""
     said: str = ""
+
+    def called(self, part: str) -> bool:
+        """Whether somebody who writes this means it: all of a name, or a part of
+        one that is no whole name."""
+        whole = part.lower() in ("asyncpg", "psycopg2", "pg8000")
+        return self.name.lower() == part.lower() if whole else part.lower() in self.name.lower()
 
 
 # What the tests of SQLAlchemy want of a database (README.unittests.rst).
@@ -70,10 +78,14 @@ def suites() -> list[Suite]:
         sqlalchemy("psycopg"),
         sqlalchemy("asyncpg"),
         Suite(
-            name="asyncpg", source="asyncpg", tests=["tests"], seconds=300,
-            environment={"PGDATABASE": "test"},
+            name="asyncpg", source="asyncpg", tests=["tests"], seconds=300, least=250,
+            # What it connects to where it names none, and elsewhere by this name.
+            database="postgres",
+            environment={"PGDATABASE": "postgres"},
+            more_databases=["testdb", "asyncpg_intro_test"],
+            options=["--ignore=tests/test__sourcecode.py", "--deselect=tests/test_connect.py::TestConnectionAttributes"],
             hide=["asyncpg"],
-            said="all of it that runs without starting servers of its own",
+            said="all of it but what starts servers of its own",
         ),
         Suite(
             name="psycopg2", source="psycopg2_binary", tests=["tests"], seconds=200,
@@ -82,7 +94,7 @@ def suites() -> list[Suite]:
             said="all of it but replication",
         ),
         Suite(
-            name="pg8000", source="pg8000", tests=["test/native", "test/dbapi", "test/legacy"], seconds=300, each=90,
+            name="pg8000", source="pg8000", tests=["test/native", "test/dbapi", "test/legacy"], seconds=300, each=60,
             least=500,
             options=["--ignore-glob=*/auth/*", "--ignore-glob=*benchmarks*"],
             # It names none, and so means the one that is called like the user.

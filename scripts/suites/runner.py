@@ -73,7 +73,7 @@ def run(suite: Suite, servers: Servers, mode: str, port: int, only: list[str]) -
             start_new_session=True,
         )
         try:
-            if finished(process, outcomes, left, 2 * suite.each):
+            if finished(process, outcomes, left, suite.each + 15):
                 break
             stopped = time.monotonic() > began + suite.seconds
         finally:
