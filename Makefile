@@ -52,6 +52,7 @@ big: setup build ## a row of 256 MB, 2 GB of COPY each way, in both modes, with 
 suites: ## the tests of SQLAlchemy, asyncpg, psycopg2 and pg8000, straight to Postgres and through pgvalet; ten minutes
 	@scripts/setup.sh postgres
 	cargo build
+	python3 scripts/suites/test_compare.py
 	python3 scripts/suites $(if $(DOCUMENT),--document)
 
 fuzz: ## whatever reads bytes of a peer, each FUZZ_SECONDS (20) by cargo-fuzz; needs nightly
