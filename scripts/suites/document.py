@@ -19,7 +19,8 @@ def table(chosen: list[Suite], verdicts: list[Verdict]) -> str:
             if verdict.unknown:
                 only += (", " if only else "") + f"{len(verdict.unknown)} not known"
             rows.append((verdict.mode, verdict.run, only or "none"))
-        name = f"{suite.name} {version(suite)}"
+        first, *rest = suite.name.split(" ", 1)
+        name = " ".join([first, version(suite), *rest])
         for mode, run, only in rows:
             failed = run.count("failed", "unfinished")
             lines.append(f"| {name} | {mode} | {run.count('passed')} | {failed} | {run.count('error')} | "
