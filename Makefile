@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential bench bench-store release scaling instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz
+.PHONY: help demo test differential bench bench-store release scaling instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -48,6 +48,12 @@ chaos-rotate: setup ## the rotator killed everywhere, both strategies, every Pos
 big: setup build ## a row of 256 MB, 2 GB of COPY each way, in both modes, with TLS and without: pgvalet grows by less than 16 MiB
 	PGVALET_BINARY=$(CURDIR)/target/release/pgvalet \
 		cargo nextest run --test behaviour --run-ignored only --no-capture huge
+
+suites: ## the tests of SQLAlchemy, asyncpg, psycopg2 and pg8000, straight to Postgres and through pgvalet; ten minutes
+	@scripts/setup.sh postgres
+	cargo build
+	python3 scripts/suites/test_compare.py
+	python3 scripts/suites $(if $(DOCUMENT),--document)
 
 fuzz: ## whatever reads bytes of a peer, each FUZZ_SECONDS (20) by cargo-fuzz; needs nightly
 	scripts/fuzz.sh
