@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::{Profile, Settings};
+use super::{Profile, Settings, canonical};
 use crate::upstream::Reported;
 use crate::wire::message;
 
@@ -81,14 +81,6 @@ fn reported_name<'a>(reported: &'a Reported, setting: &str) -> Option<&'a str> {
     all.find(|name| name.eq_ignore_ascii_case(setting))
 }
 
-/// Names of applications are the values that clients bring most, and most
-/// differently. Postgres shows printable ASCII as it is (pg_clean_ascii), cut at
-/// NAMEDATALEN - 1.
-fn is_shown_as_it_is(name: &str, value: &str) -> bool {
-    let printable = |b: u8| (b' '..=b'~').contains(&b);
-    name == "application_name" && value.len() < 64 && value.bytes().all(printable)
-}
-
 impl Facts {
     /// A connection has just logged in.
     pub fn logged_in(&self, reported: &Reported) {
@@ -133,7 +125,8 @@ impl Facts {
             return None;
         }
         let mut reported = inner.base.clone();
-        let mut exact = true;
+        // A standby may have been promoted, which it says when it is asked.
+        let mut exact = inner.base.get("in_hot_standby") != Some("on");
         for (setting, value) in profile.settings() {
             match reported_name(&inner.base, setting) {
                 None => {
@@ -142,8 +135,14 @@ impl Facts {
                 }
                 Some(name) => {
                     let known = inner.values.get(&(name.into(), value.clone()));
-                    exact &= known.is_some() || is_shown_as_it_is(name, value);
-                    reported.set(name, known.unwrap_or(value));
+                    let now = inner.base.get(name).unwrap_or_default();
+                    let version = inner.base.get("server_version").unwrap_or_default();
+                    let shown = match known {
+                        Some(known) => Some(known.to_string()),
+                        None => canonical::shown(name, value, now, version),
+                    };
+                    exact &= shown.is_some();
+                    reported.set(name, shown.as_deref().unwrap_or(value));
                 }
             }
         }

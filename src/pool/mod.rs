@@ -4,6 +4,7 @@
 //! * `abandoned`  logins that took too long, and their slots
 //! * `state`      what the lock protects: idle connections, waiters, slots
 //! * `lease`      the interval in which a client holds a connection
+//! * `canonical`  a setting as the server shows it
 //! * `checkout`   getting one, giving one back
 //! * `ahead`      the next one for a session that holds an older one
 //! * `comments`   a text without them
@@ -27,6 +28,7 @@
 mod abandoned;
 mod adopt;
 mod ahead;
+mod canonical;
 mod checkout;
 mod comments;
 mod connection;

@@ -47,23 +47,31 @@ impl ParseSettings {
     }
 }
 
-/// On these depends what Parse makes of a text (PostgreSQL 15 to 18).
-const PARSE: [&str; 16] = [
+/// On these depends what Parse makes of a text, or the plan that is kept with it:
+/// whatever the lexer, the parser, the rewriter and the input function of a type
+/// read, and the output functions that the planner folds (PostgreSQL 15 to 18).
+const PARSE: [&str; 22] = [
     "array_nulls",                      // arrayfuncs.c: NULL in an array literal
     "backslash_quote",                  // scan.l
+    "bytea_output",                     // varlena.c: byteaout is immutable
     "client_encoding",                  // the bytes of the text themselves
     "datestyle",                        // datetime.c: literals of dates
-    "default_text_search_config",       // to_tsany.c, of functions that are folded
+    "default_text_search_config",       // to_tsany.c
+    "extra_float_digits",               // float.c: float8out is immutable
     "intervalstyle",                    // datetime.c: signs in interval literals
     "lc_monetary",                      // cash.c: money literals
+    "lc_numeric",                       // formatting.c
+    "lc_time",                          // formatting.c
+    "quote_all_identifiers",            // ruleutils.c: quote_ident is immutable
     "restrict_nonsystem_relation_kind", // rewriteHandler.c: views
     "row_security",                     // rls.c, asked by the rewriter
     "search_path",                      // namespace.c: every unqualified name
     "session_replication_role",         // rewriteHandler.c: which rules fire
     "standard_conforming_strings",      // scan.l
     "timezone",                         // timestamp.c: timestamptz literals
-    "timezone_abbreviations",           // the same
+    "timezone_abbreviations",           // datetime.c
     "transform_null_equals",            // parse_expr.c
+    "xmlbinary",                        // xml.c
     "xmloption",                        // xml.c: xml literals
 ];
 

@@ -113,9 +113,7 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
     suspicion.ask = true;
     suspicion.local_set = false;
     suspicion.deallocates = None;
-    // A word may stand across the border.
-    let from = memchr::memrchr(b';', near).unwrap_or(LOOK).min(LOOK - 16);
-    if Tail::inside().may_set(&text[from..]) {
+    if Tail::behind(0).may_set(text) {
         suspicion.hidden_setting = true;
         suspicion.resets = Some(Resets::Some);
     }

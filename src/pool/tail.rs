@@ -15,6 +15,8 @@ pub struct Tail {
     place: Place,
     /// How much of `set_config` there is so far.
     call: usize,
+    /// How much of `U&"`, behind which an identifier has escapes.
+    escape: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,14 +35,7 @@ impl Tail {
             skip,
             place: Place::Start,
             call: 0,
-        }
-    }
-
-    /// Of a text somewhere in the middle.
-    pub(super) fn inside() -> Self {
-        Self {
-            place: Place::Inside,
-            ..Self::behind(0)
+            escape: 0,
         }
     }
 
@@ -51,10 +46,11 @@ impl Tail {
         self.skip -= skipped;
         let mut rest = &bytes[skipped..];
         loop {
-            if matches!(self.place, Place::Inside) && self.call == 0 {
+            if matches!(self.place, Place::Inside) && self.call == 0 && self.escape == 0 {
                 // Nothing begins with any other.
-                let next = memchr::memchr3(b';', b's', b'S', rest);
-                rest = &rest[next.unwrap_or(rest.len())..];
+                let next = memchr::memchr3(b';', b's', b'S', rest).unwrap_or(rest.len());
+                let escape = memchr::memchr2(b'u', b'U', &rest[..next]);
+                rest = &rest[escape.unwrap_or(next)..];
             }
             match rest.split_off_first() {
                 None => return false,
@@ -75,6 +71,12 @@ impl Tail {
             self.call = 0;
             return true;
         }
+        self.escape = match (self.escape, byte) {
+            (1, b'&') => 2,
+            (2, b'"') => return true,
+            (_, b'u') => 1,
+            _ => 0,
+        };
         self.place = match (self.place, byte) {
             (_, b';') => Place::Start,
             (Place::Inside, _) => Place::Inside,
@@ -84,6 +86,7 @@ impl Tail {
             (Place::Start, b'-') => Place::Word(b"--", 1),
             (Place::Start, b's') => Place::Word(b"set", 1),
             (Place::Start, b'r') => Place::Word(b"reset", 1),
+            (Place::Start, b'd') => Place::Word(b"do", 1),
             (Place::Word(word, n), byte) if byte == word[n] => {
                 if n + 1 == word.len() {
                     self.place = Place::Inside;
@@ -118,6 +121,8 @@ mod tests {
             "select 1; -- a\nset a.b = 1",
             "/* a */ select 1",
             "select a, set_setset_config('a.b', 'c', false)",
+            r#"select 'a', uU&"set\005fconfig"('a.b', 'c', false)"#,
+            "do $$ begin set a.b = 1; end $$",
         ] {
             assert!(may_set(text), "{text}");
         }
@@ -137,6 +142,5 @@ mod tests {
         assert!(!tail.may_set(b"Q\0\0"));
         assert!(!tail.may_set(b";sse"));
         assert!(tail.may_set(b"t"));
-        assert!(!Tail::inside().may_set(b"set a.b = 1"));
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct Frontend {
     /// Syncs of refused batches, which are to be answered here.
     pub refused_batches: usize,
     pub queries: u64,
+    /// Statements of the last simple query, at the most.
+    pub statements: usize,
     pub watch: Watch,
     pub listens: Listens,
     /// What the client brought has been reset.
@@ -164,6 +166,16 @@ pub(super) struct Server<'a> {
     pub pinned: bool,
 }
 
+/// So much of a text is looked at to count its statements.
+const MAX_LOOK: usize = 1 << 16;
+
+/// Messages of these kinds are small, or the server hangs up
+/// (PQ_SMALL_MESSAGE_LIMIT, pqcomm.h).
+fn is_too_long(frame: &Frame) -> bool {
+    const SMALL: usize = 10_000;
+    frame.len > SMALL + 1 && matches!(frame.tag, b'C' | b'D' | b'E' | b'H' | b'S' | b'c' | b'f')
+}
+
 impl Frontend {
     /// In the middle of a message that is being forwarded.
     pub fn mid_message(&self) -> bool {
@@ -208,6 +220,13 @@ impl Frontend {
             };
             if replies.is_fencing() {
                 break Verdict::NeedAnswers;
+            }
+            if is_too_long(&frame) {
+                break Verdict::Violation(ClientError::Protocol("invalid message length"));
+            }
+            if frame.tag == b'Q' {
+                let seen = &bytes[..bytes.len().min(frame.len).min(MAX_LOOK)];
+                self.statements = memchr::memchr_iter(b';', seen).count() + 1;
             }
             match self.route(&frame, server.prepared.is_some()) {
                 Ok(Route::Forward) => {}

@@ -66,7 +66,11 @@ impl Session {
         };
         let ask = async {
             lease.server.backend.cancels_landed().await;
-            settle::ask(lease, watch).await
+            let mut left = settle::ask(lease, watch).await?;
+            if settle::has_setters(lease).await? {
+                left.pins.push("set_config");
+            }
+            Ok::<_, QueryError>(left)
         };
         let Ok(Ok(left)) = timeout(limit, ask).await else {
             return Err(Err(ClientError::UpstreamLost));

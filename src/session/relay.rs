@@ -209,7 +209,7 @@ impl Relay {
         // the answers; of those that a server keeps back until Sync, each has
         // its time.
         let running = match phase {
-            Phase::Query => self.replies.running(),
+            Phase::Query => self.replies.running().max(self.front.statements),
             _ => 0,
         };
         let progress = self.front.queries + self.back.answers;

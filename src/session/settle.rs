@@ -56,6 +56,22 @@ UNION ALL (SELECT 'advisory', '', '' FROM pg_catalog.pg_locks \
 WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
 AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() LIMIT 1)";
 
+/// Functions of this database that may make a setting of a custom class: which
+/// ones there are in a session, Postgres tells nobody who does not know their
+/// names.
+const SETTERS: &str = "\
+SELECT p.oid FROM pg_catalog.pg_proc p, pg_catalog.pg_language l, pg_catalog.pg_namespace n \
+WHERE l.oid OPERATOR(pg_catalog.=) p.prolang AND n.oid OPERATOR(pg_catalog.=) p.pronamespace \
+AND l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['internal', 'c']::pg_catalog.name[]) \
+AND n.nspname OPERATOR(pg_catalog.<>) ALL (ARRAY['pg_catalog', 'information_schema']::pg_catalog.name[]) \
+AND pg_catalog.lower(p.prosrc) OPERATOR(pg_catalog.~) 'set_config|set[[:space:]]+[a-z_\"]+[.]' LIMIT 1";
+
+/// Whether a session may have settings that nobody knows of.
+pub(super) async fn has_setters(lease: &mut Lease) -> Result<bool, QueryError> {
+    let rows = lease.ask(&[SETTERS]).await?;
+    Ok(rows.iter().any(|rows| !rows.is_empty()))
+}
+
 /// A client may have set time limits of a millisecond, which meet now and then
 /// what takes less: that is tried again.
 const ATTEMPTS: usize = 10;

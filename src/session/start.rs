@@ -192,7 +192,10 @@ async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), F
             Ok(Err(_)) | Err(_) => return Err(ClientError::UpstreamLost.into()),
         }
         lease.profile = set;
+    } else if !matches!(lease.ask(&[]).await, Ok(_)) {
+        return Err(ClientError::UpstreamLost.into());
     }
+    pool.facts.reports(&lease.profile, &lease.server.reported);
     let settings = profile.settings();
     pool.facts.accepted(settings, &lease.server.reported);
     Ok(())

@@ -10,9 +10,13 @@ use crate::session::replies::{Change, Describing, Named, Refusal, Replies, Reply
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message;
 
-/// Names end within this many bytes of a message, or its session does; Postgres
-/// cuts identifiers at 63.
-const MAX_NAMES: usize = 16 * 1024;
+/// Names end within this many bytes of a message, or it is refused. (Tests of
+/// every length around it want it small.)
+pub(in crate::session) const MAX_NAMES: usize = if cfg!(any(test, fuzzing)) {
+    16 << 10
+} else {
+    2 << 20
+};
 /// Body of a Parse of nothing, which succeeds in a failed transaction too.
 pub(super) const EMPTY: &[u8] = b"\0\0\0";
 /// Body of a Parse that fails, whatever the state of the transaction.
@@ -59,8 +63,8 @@ static TOO_LONG: Refusal = Refusal {
 };
 static NAME_TOO_LONG: Refusal = Refusal {
     sqlstate: LIMIT,
-    text: "the name of a prepared statement or portal exceeds 16 KB",
-    hint: "Use a shorter name: Postgres cuts the names of SQL at 63 bytes.",
+    text: "the name of a prepared statement or portal exceeds 2 MB",
+    hint: "Use a shorter name.",
 };
 
 /// The scan of frames that may carry a statement name.

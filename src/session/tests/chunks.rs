@@ -141,8 +141,6 @@ fn of_names_that_are_too_long() {
                 frame(b'B', format!("{name}\0\0\0\0\0\0\0\0").as_bytes()),
                 16_378,
             ),
-            (frame(b'D', format!("S{name}\0").as_bytes()), 16_377),
-            (frame(b'C', format!("S{name}\0").as_bytes()), 16_377),
             // Without an end.
             (frame(b'P', name.as_bytes()), 16_379),
             (frame(b'B', name.as_bytes()), 16_379),
