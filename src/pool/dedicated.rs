@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::generation::Generation;
 use super::{CheckoutError, Lease, Pool};
-use crate::upstream::ConnectError;
+use crate::upstream::{ConnectError, Wishes};
 
 /// Why a client got no connection of its own.
 #[derive(Debug, thiserror::Error)]
@@ -24,33 +24,27 @@ pub enum DedicatedError {
 const ATTEMPTS: usize = 3;
 
 impl Pool {
-    /// Logs in with the version in force and with more start-up parameters.
+    /// Logs in with the version in force, and with what this client wishes for.
     ///
     /// # Errors
     /// [`DedicatedError`]; after `pool_wait_timeout` and `connect_timeout` at
     /// the latest.
-    pub async fn dedicated(
-        self: &Arc<Self>,
-        parameters: Vec<(String, String)>,
-    ) -> Result<Lease, DedicatedError> {
+    pub async fn dedicated(self: &Arc<Self>, wishes: Wishes) -> Result<Lease, DedicatedError> {
         let pool = self.clone();
         let (sender, receiver) = oneshot::channel();
         // A task of its own: a slot must not be lost with a client that leaves.
         tokio::spawn(async move {
             // Dropping a lease that nobody waits for closes its connection.
-            let _ = sender.send(pool.open_dedicated(&parameters).await);
+            let _ = sender.send(pool.open_dedicated(&wishes).await);
         });
         receiver.await.unwrap_or(Err(CheckoutError::Shut.into()))
     }
 
-    async fn open_dedicated(
-        self: &Arc<Self>,
-        parameters: &[(String, String)],
-    ) -> Result<Lease, DedicatedError> {
+    async fn open_dedicated(self: &Arc<Self>, wishes: &Wishes) -> Result<Lease, DedicatedError> {
         let mut attempt = 1;
         loop {
             let generation = self.empty_slot().await?;
-            let error = match self.login_with(&generation, parameters).await {
+            let error = match self.login_with(&generation, wishes).await {
                 Ok(connection) => {
                     let mut state = self.state();
                     state.opening -= 1;

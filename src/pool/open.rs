@@ -10,7 +10,7 @@ use super::generation::Generation;
 use super::state::{Health, State};
 use super::{CheckoutError, Connection, Pool};
 use crate::audit::{Event, Outcome, Record, ServerRef};
-use crate::upstream::{self, Backend, ConnectError, Target};
+use crate::upstream::{self, Backend, ConnectError, Target, Wishes};
 
 /// How long clients are kept waiting for a server that says that it is
 /// starting up: a restart takes no longer, a recovery may take hours.
@@ -22,14 +22,14 @@ impl Pool {
         self: &Arc<Self>,
         generation: &Arc<Generation>,
     ) -> Result<Box<Connection>, ConnectError> {
-        self.login_with(generation, &[]).await
+        self.login_with(generation, &Wishes::default()).await
     }
 
-    /// The same, with more start-up parameters.
+    /// The same, for who asks for more than a session.
     pub(super) async fn login_with(
         self: &Arc<Self>,
         generation: &Arc<Generation>,
-        parameters: &[(String, String)],
+        wishes: &Wishes,
     ) -> Result<Box<Connection>, ConnectError> {
         let began = Instant::now();
         let arriving = Arriving::new(self, generation);
@@ -39,7 +39,7 @@ impl Pool {
             &generation.credential,
             &generation.keys,
             self.database.connect_timeout,
-            parameters,
+            wishes,
             &mut abandoned,
         )
         .await;

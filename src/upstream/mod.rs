@@ -17,7 +17,7 @@ mod version;
 pub use cancel::cancel;
 pub use connect::{Abandoned, connect, connect_with};
 pub use error::ConnectError;
-pub use login::Reported;
+pub use login::{Reported, Wishes};
 pub use scram::{KeyCache, MAX_ITERATIONS, ScramError, verifier};
 pub use server::{Backend, BackendPid, CleanError, Server};
 pub use target::{Target, TargetError};

@@ -58,6 +58,7 @@ mod rotation_trouble;
 mod rotation_windows;
 mod rule_limits;
 mod secure;
+mod startup_words;
 mod state;
 mod statement_mode;
 mod store;
