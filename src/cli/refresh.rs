@@ -8,7 +8,7 @@ use crate::observe;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  pgvalet refresh prod/orders\n\nThe same by HTTP, for event hooks: POST /refresh?secret=prod%2Forders on [admin] address"
+    after_help = "Example:\n  pgvalet refresh prod/orders\n\nThe same by HTTP, for event hooks: POST /refresh?secret=prod%2Forders on [admin] address,\nwith the token of [admin] token_file, or else of admin.token beside the audit log"
 )]
 pub(super) struct Args {
     /// Name or ARN of one secret; without it, all that the proxy follows

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod admin;
 mod attack;
 mod aws;
 mod aws_iam;
@@ -40,6 +41,7 @@ mod libpq18;
 mod lifecycle;
 mod limits;
 mod listen;
+mod logging;
 mod migration;
 mod names;
 mod programs;
