@@ -61,6 +61,7 @@ impl Proxy {
         tokio::spawn(watch::migrate(Arc::downgrade(&built)));
         built.rotations.apply(&built);
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));
+        tokio::spawn(Context::watch_denials(Arc::downgrade(&built.context)));
         Ok(Self {
             built,
             closing,
@@ -106,6 +107,7 @@ impl Proxy {
             sessions.is_empty() && pools.iter().all(|p| p.is_empty())
         })
         .await;
+        self.built.context.tell_of_denials();
         // Standard output may be a pipe that nobody reads.
         let closed = timeout(GOODBYE, self.built.context.audit.clone().close());
         if closed.await.is_err() {
