@@ -225,7 +225,8 @@ impl Session {
         let (greeted, reported) = match startup.replication {
             Some(kind) => {
                 let part = self.part().await?;
-                let lease = start::replicate(&self.pool, kind, &settings).await?;
+                let lease =
+                    start::replicate(&self.pool, &self.handle.client, kind, &settings).await?;
                 let reported = start::told(&lease.server.reported);
                 self.handle.pin(Some("replication"));
                 (Greeted::Dedicated(lease, part), reported)

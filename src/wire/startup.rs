@@ -43,7 +43,7 @@ pub struct Startup {
 }
 
 /// `replication=…`: the session is one of a walsender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Replication {
     /// Any truth: of the whole cluster, bound to no database.
     Physical,

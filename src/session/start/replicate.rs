@@ -11,6 +11,7 @@ use crate::wire::{ClientError, NotASetting, SettingName, message};
 /// Logs in for a client that replicates.
 pub(in crate::session) async fn replicate(
     pool: &Arc<Pool>,
+    client: &Arc<str>,
     kind: Replication,
     settings: &Settings,
 ) -> Result<Lease, Failed> {
@@ -19,9 +20,12 @@ pub(in crate::session) async fn replicate(
         .map(|(name, value)| Ok((SettingName::new(name)?, value.clone())))
         .collect();
     let wishes = Wishes::new(Some(kind), settings.map_err(ClientError::from)?);
-    let error = match pool.dedicated(wishes).await {
+    let error = match pool.dedicated(client, wishes).await {
         Ok(lease) => return Ok(lease),
         Err(DedicatedError::Checkout(e)) => return Err(checkout_error(pool, e).into()),
+        Err(DedicatedError::TooOften) => {
+            return Err(ClientError::ReplicationTooOften(pool.database.name.clone()).into());
+        }
         Err(DedicatedError::Login(error)) => error,
     };
     let database = pool.database.name.clone();
