@@ -55,15 +55,15 @@ struct Client {
     turns: Arc<Semaphore>,
     refused: VecDeque<Instant>,
     /// When its next start is due; in the past, more than one is.
-    due: Instant,
+    due: Option<Instant>,
 }
 
 impl Client {
     /// How long the next start waits, which is taken by asking.
     fn pace(&mut self, now: Instant) -> Duration {
         let earliest = now.checked_sub(PACE * (BURST - 1)).unwrap_or(now);
-        let due = self.due.max(earliest);
-        self.due = due + PACE;
+        let due = self.due.map_or(earliest, |due| due.max(earliest));
+        self.due = Some(due + PACE);
         due.saturating_duration_since(now)
     }
 }
@@ -163,7 +163,7 @@ impl State {
         self.clients.entry(name.clone()).or_insert_with(|| Client {
             turns: Arc::new(Semaphore::new(OF_ONE)),
             refused: VecDeque::new(),
-            due: Instant::now(),
+            due: None,
         })
     }
 }
