@@ -106,9 +106,10 @@ async fn a_log_that_nobody_reads_stops_nobody() {
         .write(true)
         .open(&pipe)
         .expect("opened");
+    let program = std::env::var("PGVALET_BINARY").unwrap_or(cli::PGVALET.to_owned());
     let mut command = Command::new("sh");
     command
-        .args(["-c", "exec \"$0\" \"$@\" 2> \"$PIPE\"", cli::PGVALET])
+        .args(["-c", "exec \"$0\" \"$@\" 2> \"$PIPE\"", &program])
         .env("PIPE", &pipe);
     proxy.run_by(command);
     proxy.wait_ready().await;
