@@ -33,9 +33,8 @@ pub(super) async fn ask(config: &Config) -> Result<Status, Failure> {
         .map_err(|e| Failure::Failed(e.to_string()))
 }
 
-/// Where the proxy that runs with this configuration can be asked, and the token that it
-/// wants: the one that is configured, or the one that it made for itself, where this user
-/// may read it.
+/// Where the proxy that runs with this configuration can be asked, and the token that is
+/// configured.
 pub(super) fn admin(config: &Config) -> Result<(AdminAddress, Option<Token>), Failure> {
     let Some(address) = &config.admin.address else {
         return Err(Failure::Usage(
@@ -45,11 +44,22 @@ pub(super) fn admin(config: &Config) -> Result<(AdminAddress, Option<Token>), Fa
     };
     let token = match &config.admin.token_file {
         Some(path) => Some(Token::read(path).map_err(|e| Failure::Failed(e.to_string()))?),
-        None => config
-            .admin_token_path()
-            .and_then(|path| Token::read(&path).ok()),
+        None => None,
     };
     Ok((reachable(address), token))
+}
+
+/// The same for who wants to change something: without a token that is configured the one
+/// that the proxy made for itself, where this user may read it. It is shown for nothing
+/// else: another program may listen there while the proxy does not run.
+pub(super) fn admin_to_change(config: &Config) -> Result<(AdminAddress, Option<Token>), Failure> {
+    let (address, token) = admin(config)?;
+    let own = || Token::read(&config.admin_token_path()?).ok();
+    let token = match address {
+        AdminAddress::Tcp(_) => token.or_else(own),
+        AdminAddress::Unix(_) => token, // the kernel says who asks
+    };
+    Ok((address, token))
 }
 
 /// A listener on all addresses is asked on loopback.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,8 +36,6 @@ pub enum TokenError {
     Unfit(String),
     #[error("the token file {path} cannot be made: {error}")]
     NotMade { path: String, error: io::Error },
-    #[error("the token file {0} is another user's, or others may read it; remove it")]
-    Exposed(String),
 }
 
 impl Token {
@@ -61,31 +59,16 @@ impl Token {
         Self::new(text.trim()).ok_or_else(|| TokenError::Unfit(name()))
     }
 
-    /// The token that stands in a file of this user's alone; made, with mode 0600, where
-    /// there is none.
+    /// A new token, in a file for this user alone, in the place of the one before: whoever
+    /// came by that, perhaps by listening here while nothing else did, has nothing of it.
     ///
     /// # Errors
-    /// [`TokenError`]
-    pub fn read_or_make(path: &Path) -> Result<Self, TokenError> {
-        let name = || path.display().to_string();
-        let not_made = |error| TokenError::NotMade {
-            path: name(),
+    /// [`TokenError::NotMade`]
+    pub fn make(path: &Path) -> Result<Self, TokenError> {
+        write_new(path).map_err(|error| TokenError::NotMade {
+            path: path.display().to_string(),
             error,
-        };
-        match fs::symlink_metadata(path) {
-            Ok(file) => {
-                let own = file.uid() == nix::unistd::geteuid().as_raw();
-                if !file.is_file() || !own || file.mode() & 0o077 != 0 {
-                    return Err(TokenError::Exposed(name()));
-                }
-                Self::read(path)
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                make(path).map_err(not_made)?;
-                Self::read(path)
-            }
-            Err(e) => Err(not_made(e)),
-        }
+        })
     }
 
     /// The value of an Authorization header.
@@ -103,12 +86,12 @@ impl Token {
     }
 }
 
-/// Appears whole or not at all, and never in the place of another.
-fn make(path: &Path) -> io::Result<()> {
+/// The file appears whole or not at all.
+fn write_new(path: &Path) -> io::Result<Token> {
     let mut random = Zeroizing::new([0; 32]);
     aws_lc_rs::rand::fill(&mut *random).map_err(|_| io::Error::other("no random numbers"))?;
     let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = Zeroizing::new(text + "\n");
+    let text = Zeroizing::new(text);
     if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
         // As the audit log does.
         DirBuilder::new()
@@ -125,44 +108,44 @@ fn make(path: &Path) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(draft)?;
-    let made = file
+    let written = file
         .write_all(text.as_bytes())
-        .and_then(|()| fs::hard_link(draft, path));
-    fs::remove_file(draft)?;
-    match made {
-        // Another process was faster: its token is as good.
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| fs::rename(draft, path));
+    if written.is_err() {
+        let _ = fs::remove_file(draft);
     }
+    written.map(|()| Token(Arc::new(text)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
 
     #[test]
-    fn a_token_is_made_once_and_for_its_user_alone() {
+    fn a_token_is_made_anew_and_for_its_user_alone() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("data/admin.token");
-        let first = Token::read_or_make(&path).expect("made");
-        let mode = fs::metadata(&path).expect("there").mode();
-        assert_eq!(mode & 0o777, 0o600);
-        let data = fs::metadata(directory.path().join("data")).expect("there");
-        assert_eq!(data.mode() & 0o777, 0o700);
-        let again = Token::read_or_make(&path).expect("read");
-        assert_eq!(first.header(), again.header());
+        let first = Token::make(&path).expect("made");
+        let mode = |path: &Path| fs::metadata(path).expect("there").mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&directory.path().join("data")), 0o700);
         assert_eq!(first.header().len(), "Bearer ".len() + 64);
+        assert_eq!(first.header(), Token::read(&path).expect("read").header());
+
+        // Whatever is in its place, nothing else is written to.
+        let other = directory.path().join("other");
+        fs::write(&other, "somebody's").expect("written");
+        fs::remove_file(&path).expect("removed");
+        std::os::unix::fs::symlink(&other, &path).expect("a link");
+        let second = Token::make(&path).expect("made");
+        assert_ne!(first.header(), second.header());
+        assert_eq!(second.header(), Token::read(&path).expect("read").header());
+        assert_eq!(fs::read_to_string(&other).expect("read"), "somebody's");
         let names = fs::read_dir(path.parent().expect("a directory")).expect("listed");
         assert_eq!(names.count(), 1, "no draft is left");
-
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a mode");
-        let exposed = Token::read_or_make(&path);
-        assert!(matches!(exposed, Err(TokenError::Exposed(_))));
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(&path, &link).expect("a link");
-        let followed = Token::read_or_make(&link);
-        assert!(matches!(followed, Err(TokenError::Exposed(_))));
+        assert_eq!(mode(&path), 0o600);
     }
 }

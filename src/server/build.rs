@@ -105,6 +105,11 @@ impl Built {
             None => None,
         };
         let audit = Audit::open(&config.audit, &metrics)?;
+        // Behind the log's lock: the token of a proxy that runs is left alone.
+        let admin = match admin {
+            Some((listener, address)) => Some(Admin::new(listener, address, &config)?),
+            None => None,
+        };
         let (store, api) = secret::open_with(&config.store, Trail::to(audit.clone())).await?;
         let door = door.zip(api).map(|(door, api)| StoreDoor { door, api });
 
@@ -242,7 +247,7 @@ const ADMIN_SOCKET: SocketAccess = SocketAccess {
     gid: None,
 };
 
-async fn bind_admin(config: &Config) -> Result<Option<Admin>, ServerError> {
+async fn bind_admin(config: &Config) -> Result<Option<(AdminListener, AdminAddress)>, ServerError> {
     let Some(address) = &config.admin.address else {
         return Ok(None);
     };
@@ -258,33 +263,41 @@ async fn bind_admin(config: &Config) -> Result<Option<Admin>, ServerError> {
             AdminListener::Unix(Listener::bind_unix(path.clone(), ADMIN_SOCKET).await?)
         }
     };
-    let token_file = config.admin.token_file.as_deref();
-    let token = match token_file {
-        Some(path) => Some(observe::Token::read(path)?),
-        None => own_token(config),
-    };
-    let host = match address {
-        AdminAddress::Tcp(text) => text.rsplit_once(':').map(|(host, _)| host),
-        AdminAddress::Unix(_) => None,
-    };
-    let host = host.map(|host| host.trim_matches(['[', ']']).to_owned());
-    Ok(Some(Admin {
-        listener,
-        address: address.clone(),
-        keeper: Doorkeeper::new(token, token_file.is_some(), host),
-    }))
+    Ok(Some((listener, address.clone())))
 }
 
 /// The token that is wanted of whoever changes something, where none is configured.
 /// Without it the proxy serves all the same, and nothing can be changed over TCP.
 fn own_token(config: &Config) -> Option<observe::Token> {
     let path = config.admin_token_path()?;
-    observe::Token::read_or_make(&path)
+    observe::Token::make(&path)
         .map_err(|e| warn!("[admin] {e}; POST /refresh is refused until then, or set token_file"))
         .ok()
 }
 
 impl Admin {
+    fn new(
+        listener: AdminListener,
+        address: AdminAddress,
+        config: &Config,
+    ) -> Result<Self, ServerError> {
+        let token_file = config.admin.token_file.as_deref();
+        let token = match token_file {
+            Some(path) => Some(observe::Token::read(path)?),
+            None => own_token(config),
+        };
+        let host = match &address {
+            AdminAddress::Tcp(text) => text.rsplit_once(':').map(|(host, _)| host),
+            AdminAddress::Unix(_) => None,
+        };
+        let host = host.map(|host| host.trim_matches(['[', ']']).to_owned());
+        Ok(Self {
+            keeper: Doorkeeper::new(token, token_file.is_some(), host),
+            listener,
+            address,
+        })
+    }
+
     pub fn start(self, built: &Arc<Built>, mut closing: watch::Receiver<bool>) {
         match (&self.listener, &self.address) {
             (AdminListener::Tcp(listener), _) => {

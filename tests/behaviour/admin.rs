@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -69,6 +70,16 @@ async fn a_token_of_its_own_guards_what_changes_something() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("admin.token"));
     pgvalet_ok(&proxy.config(), &["status"], "");
+
+    // With every start there is another one.
+    proxy.signal(Signal::SIGTERM);
+    proxy.wait_exit(Duration::from_secs(15)).await;
+    proxy.run();
+    proxy.wait_ready().await;
+    assert_ne!(fs::read_to_string(&file).expect("made"), token);
+    let old = format!("{here}{bearer}");
+    assert_eq!(ask(port, "POST /refresh", &old).await, 401);
+    pgvalet_ok(&proxy.config(), &["refresh", "app"], "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
