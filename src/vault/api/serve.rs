@@ -120,16 +120,17 @@ async fn serve(
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    // Without a place the stream is dropped, and so closed.
-                    if let Some(place) = places.take(from.ip().to_canonical()) {
-                        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
-                        let (api, closing) = (api.clone(), closing.clone());
-                        connections.spawn(async move {
-                            let api = (api, patience);
-                            connection(stream, from, acceptor, api, closing).await;
-                            drop(place);
-                        });
-                    }
+                    let place = places.take(from.ip().to_canonical());
+                    let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+                    let (api, closing) = (api.clone(), closing.clone());
+                    connections.spawn(async move {
+                        let api = (api, patience);
+                        tokio::select! {
+                            () = connection(stream, from, acceptor, api, closing) => {}
+                            // A call that has begun is done, and recorded, all the same.
+                            () = place.gives_way() => {}
+                        }
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the store could not accept a connection");
