@@ -3,10 +3,10 @@
 //! ceiling, wait in its queue, and are closed, never handed on.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::generation::Generation;
 use super::replication::{Known, Turn};
@@ -36,6 +36,16 @@ impl From<Known> for DedicatedError {
     }
 }
 
+/// Before a refusal from memory.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What is known is said after a pause: whoever tries again at once is not to be quicker
+/// for it.
+async fn refused_again(known: Known) -> DedicatedError {
+    sleep(PAUSE).await;
+    known.into()
+}
+
 /// A credential may be replaced between a checkout and the login; and once more.
 const ATTEMPTS: usize = 3;
 
@@ -50,13 +60,18 @@ impl Pool {
         client: &Arc<str>,
         wishes: Wishes,
     ) -> Result<Lease, DedicatedError> {
-        self.look_up(client, &wishes)?;
+        if let Some(known) = self.known(client, &wishes) {
+            return Err(refused_again(known).await);
+        }
         let limit = self.database.pool_wait_timeout;
         let turn = timeout(limit, self.starts.turn(client)).await;
         let turn = turn.map_err(|_| CheckoutError::Timeout)?;
         let turn = turn.ok_or(CheckoutError::Shut)?;
         // The one before may have been refused meanwhile.
-        self.look_up(client, &wishes)?;
+        if let Some(known) = self.known(client, &wishes) {
+            drop(turn);
+            return Err(refused_again(known).await);
+        }
         let (pool, client) = (self.clone(), client.clone());
         let (sender, receiver) = oneshot::channel();
         // A task of its own: a slot must not be lost with a client that leaves.
@@ -70,13 +85,10 @@ impl Pool {
         receiver.await.unwrap_or(Err(CheckoutError::Shut.into()))
     }
 
-    fn look_up(&self, client: &Arc<str>, wishes: &Wishes) -> Result<(), DedicatedError> {
+    fn known(&self, client: &Arc<str>, wishes: &Wishes) -> Option<Known> {
         let generation = self.state().current.as_ref().map(|g| g.number);
-        let now = Instant::now();
-        let known = self
-            .starts
-            .known(client, wishes.replication, generation, now);
-        known.map_or(Ok(()), |known| Err(known.into()))
+        let (kind, now) = (wishes.replication, Instant::now());
+        self.starts.known(client, kind, generation, now)
     }
 
     async fn open_dedicated(
