@@ -9,7 +9,9 @@
 //!
 //! Imports run downwards only: `cli → server → session → access, pool →
 //! upstream, secret → net, wire`. `audit` and `observe` are called from
-//! anywhere and call nobody. There is no global state.
+//! anywhere, and call nobody but `net` and `config` for the admin listener. There is no
+//! global state but what a process has one of: the log's queue, and threads for slow work
+//! ([`crew`]).
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +19,7 @@ pub mod access;
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod crew;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod jitter;

@@ -157,7 +157,11 @@ fn remarks(record: &Value) -> String {
             remarks.push(text.to_owned());
         }
     }
-    for (pointer, unit) in [("/transactions", " transactions"), ("/duration_ms", " ms")] {
+    for (pointer, unit) in [
+        ("/count", " more of this kind"),
+        ("/transactions", " transactions"),
+        ("/duration_ms", " ms"),
+    ] {
         if let Some(n) = record.pointer(pointer).and_then(Value::as_u64) {
             remarks.push(format!("{n}{unit}"));
         }

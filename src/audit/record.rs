@@ -128,6 +128,9 @@ pub struct Record {
     pub outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Arc<str>>,
+    /// So many of this kind, which have no record of their own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sqlstate: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -164,6 +167,7 @@ impl Record {
             step: None,
             outcome: None,
             reason: None,
+            count: None,
             sqlstate: None,
             credential: None,
             server: None,

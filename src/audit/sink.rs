@@ -78,6 +78,12 @@ impl Sink {
         }
     }
 
+    /// Whether the next write looks after its file first, which may open and read
+    /// another one.
+    pub(super) fn looks(&self) -> bool {
+        matches!(self, Self::File(log) if log.checked.elapsed() >= log.check_every)
+    }
+
     /// Follows a rotation: when the file is no longer the one at its path, a
     /// new one is begun there. When that cannot be, the old one is still the
     /// best place.
@@ -93,9 +99,12 @@ impl Sink {
             return Ok(());
         }
         let (file, tail) = open(&log.path)?;
-        // What is lost is not synchronised, at worst: the lines are written.
-        let _ = log.file.sync_data();
-        log.file = file;
+        let old = std::mem::replace(&mut log.file, file);
+        // Nobody waits for a disk to have it. What is lost is not synchronised, at
+        // worst: the lines are written.
+        let _ = std::thread::Builder::new()
+            .name("audit-sync".to_owned())
+            .spawn(move || old.sync_data());
         log.start = Start::from(&tail);
         tracing::info!(path = %log.path.display(), "the audit log was rotated; its chain goes on in a new file");
         Ok(())

@@ -48,6 +48,11 @@ impl Writer {
         }
     }
 
+    /// Whether the next write may do more than write.
+    pub(super) fn looks(&self) -> bool {
+        self.state == State::Unknown || self.sink.looks()
+    }
+
     /// Writes the records that `take` moves to a batch.
     pub(super) fn write(&mut self, take: impl FnOnce(&mut Vec<Entry>)) {
         let mut batch = std::mem::take(&mut self.batch);

@@ -59,11 +59,10 @@ pub(super) fn offline(file: &Path, config: &Config, out: &mut dyn Write) -> Resu
 
 fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "listen   {}", listeners(config))?;
-    writeln!(
-        out,
-        "admin    {}",
-        config.admin.address.as_deref().unwrap_or("off")
-    )?;
+    match &config.admin.address {
+        Some(address) => writeln!(out, "admin    {address}")?,
+        None => writeln!(out, "admin    off")?,
+    }
     writeln!(out, "store    {}", store(&config.store.kind))?;
     if let Some(cost) = cost::per_month(config) {
         writeln!(out, "cost     {cost}")?;

@@ -1,8 +1,19 @@
-//! The log on standard error.
+//! The log on standard error: who may write what into it.
+//!
+//! The libraries that carry values (AWS SDK, HTTP, TLS, Postgres) log whole requests and
+//! answers when they are asked to. They never are: below a warning, only pgvalet's own
+//! modules speak, whatever `PGVALET_LOG` says.
 
-use tracing_subscriber::EnvFilter;
+use std::panic::PanicHookInfo;
+use std::time::Duration;
+
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use super::Failure;
+use crate::observe::log::{self, ToLog};
 
 const LEVEL: &str = "PGVALET_LOG";
 const FORMAT: &str = "PGVALET_LOG_FORMAT";
@@ -10,7 +21,20 @@ const FORMAT: &str = "PGVALET_LOG_FORMAT";
 /// of; what of it matters, the session says itself.
 const QUIET: &str = "rustls::common_state=error";
 
-/// Starts logging as the environment wants it: by default at `level`, as text.
+/// How long an exit waits for somebody to read the rest of the log.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Waits for the last lines when it is dropped, but not for ever.
+pub(super) struct Flush;
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        log::flush(GOODBYE);
+    }
+}
+
+/// Starts logging as the environment wants it: by default at `level`, as text. Nothing
+/// is written before [`start`].
 pub(super) fn init(level: &str) -> Result<(), Failure> {
     let filter = match std::env::var(LEVEL).as_deref() {
         Err(_) | Ok("") => EnvFilter::new(format!("{QUIET},{level}")),
@@ -20,17 +44,67 @@ pub(super) fn init(level: &str) -> Result<(), Failure> {
             ))
         })?,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(ToLog);
+    let registry = tracing_subscriber::registry().with(Own).with(filter);
     let done = match std::env::var(FORMAT).as_deref() {
-        Ok("json") => builder.json().try_init(),
-        Err(_) | Ok("text" | "") => builder.try_init(),
+        Ok("json") => registry.with(lines.json()).try_init(),
+        Err(_) | Ok("text" | "") => registry.with(lines).try_init(),
         Ok(other) => {
             return Err(Failure::Usage(format!(
                 "{FORMAT}={other:?} is not possible; write json or text"
             )));
         }
     };
+    std::panic::set_hook(Box::new(panicked));
     done.map_err(|e| Failure::Failed(format!("logging cannot be started: {e}")))
+}
+
+/// Starts the thread that writes. Not before root is given up: a thread that is there by
+/// then keeps some of it.
+pub(super) fn start() -> Result<(), Failure> {
+    log::start().map_err(|e| Failure::Failed(format!("logging cannot be started: {e}")))
+}
+
+/// A panic must not wait for a reader of the log either.
+fn panicked(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    log::line(&format!("thread {name}: {info}"));
+}
+
+/// Lets nobody but pgvalet say more than a warning, or open a span.
+struct Own;
+
+impl<S: Subscriber> Layer<S> for Own {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        may_say(metadata.target(), *metadata.level())
+    }
+}
+
+fn may_say(target: &str, level: Level) -> bool {
+    let own = target == "pgvalet" || target.starts_with("pgvalet::");
+    own || level <= Level::WARN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_only_warn() {
+        for (target, level, may) in [
+            ("pgvalet", Level::TRACE, true),
+            ("pgvalet::session", Level::TRACE, true),
+            ("pgvalet_store", Level::INFO, false),
+            ("aws_smithy_runtime::client", Level::TRACE, false),
+            ("aws_config", Level::INFO, false),
+            ("hyper::proto", Level::DEBUG, false),
+            ("tokio_postgres::connection", Level::INFO, false),
+            ("log", Level::DEBUG, false),
+            ("rustls", Level::WARN, true),
+            ("aws_config", Level::ERROR, true),
+        ] {
+            assert_eq!(may_say(target, level), may, "{target} {level}");
+        }
+    }
 }

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, ConfigError, StoreKind};
+use crate::observe::log;
 
 /// A PostgreSQL proxy and pooler that keeps database credentials out of applications
 #[derive(Parser)]
@@ -130,22 +131,31 @@ pub fn main() -> ExitCode {
         Command::Demo(_) => "off",
         _ => "info",
     };
-    let result = logging::init(level).and_then(|()| {
-        // Not locked: the audit log may go there too.
-        let mut out = io::stdout();
-        let result = execute(&cli, &mut out);
-        out.flush()?;
-        result
-    });
+    let last_lines = logging::Flush;
+    let result = logging::init(level).and_then(|()| run_command(&cli));
     let Err(failure) = result else {
         return ExitCode::SUCCESS;
     };
     let (code, message) = (failure.exit_code(), failure.to_string());
+    drop(last_lines);
     if code != 0 && !message.is_empty() {
-        // Where even that cannot be written, the exit code remains.
-        let _ = writeln!(io::stderr(), "pgvalet: {message}");
+        // By the same way: where nobody reads it, the exit code remains.
+        log::line(&format!("pgvalet: {message}"));
     }
+    let _last_line = logging::Flush;
     ExitCode::from(code)
+}
+
+fn run_command(cli: &Cli) -> Result<(), Failure> {
+    // Not locked: the audit log may go there too, and may be stuck there.
+    let mut out = io::stdout();
+    if let Command::Run = cli.command {
+        return execute(cli, &mut out);
+    }
+    logging::start()?;
+    let result = execute(cli, &mut out);
+    out.flush()?;
+    result
 }
 
 fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {

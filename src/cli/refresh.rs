@@ -8,7 +8,7 @@ use crate::observe;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  pgvalet refresh prod/orders\n\nThe same by HTTP, for event hooks: POST /refresh?secret=prod%2Forders on [admin] address"
+    after_help = "Example:\n  pgvalet refresh prod/orders\n\nThe same by HTTP, for event hooks: POST /refresh?secret=prod%2Forders on [admin] address,\nwith the token of [admin] token_file, or else of admin.token beside the audit log"
 )]
 pub(super) struct Args {
     /// Name or ARN of one secret; without it, all that the proxy follows
@@ -20,7 +20,7 @@ pub(super) struct Args {
 
 /// Has the running proxy look at its secrets now.
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    let (address, token) = status::admin(config)?;
+    let (address, token) = status::admin_to_change(config)?;
     let found = observe::refresh(&address, token.as_ref(), args.secret.as_deref())
         .await
         .map_err(|e| Failure::Failed(e.to_string()))?;

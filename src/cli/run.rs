@@ -8,12 +8,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
 use super::workers::runtime;
-use super::{Failure, harden};
+use super::{Failure, harden, logging};
 use crate::config::{self, Config};
 use crate::server::Proxy;
 
 pub(super) fn run(path: &Path, config: Config) -> Result<(), Failure> {
     harden::become_user(config.listen.user.as_ref())?;
+    logging::start()?;
     harden::allow_many_sockets();
     let runtime = runtime()?;
     let result = runtime.block_on(serve(path, config));

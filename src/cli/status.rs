@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Failure, table};
-use crate::config::Config;
+use crate::config::{AdminAddress, Config};
 use crate::observe::{self, DatabaseStatus, GenerationStatus, SecretStatus, Status, Token};
 
 #[derive(clap::Args)]
@@ -33,8 +33,9 @@ pub(super) async fn ask(config: &Config) -> Result<Status, Failure> {
         .map_err(|e| Failure::Failed(e.to_string()))
 }
 
-/// Where the proxy that runs with this configuration can be asked.
-pub(super) fn admin(config: &Config) -> Result<(String, Option<Token>), Failure> {
+/// Where the proxy that runs with this configuration can be asked, and the token that is
+/// configured.
+pub(super) fn admin(config: &Config) -> Result<(AdminAddress, Option<Token>), Failure> {
     let Some(address) = &config.admin.address else {
         return Err(Failure::Usage(
             "the configuration switches the admin listener off, so there is nobody to ask; set [admin] address"
@@ -42,20 +43,35 @@ pub(super) fn admin(config: &Config) -> Result<(String, Option<Token>), Failure>
         ));
     };
     let token = match &config.admin.token_file {
-        None => None,
         Some(path) => Some(Token::read(path).map_err(|e| Failure::Failed(e.to_string()))?),
+        None => None,
     };
     Ok((reachable(address), token))
 }
 
+/// The same for who wants to change something: without a token that is configured the one
+/// that the proxy made for itself, where this user may read it. It is shown for nothing
+/// else: another program may listen there while the proxy does not run.
+pub(super) fn admin_to_change(config: &Config) -> Result<(AdminAddress, Option<Token>), Failure> {
+    let (address, token) = admin(config)?;
+    let own = || Token::read(&config.admin_token_path()?).ok();
+    let token = match address {
+        AdminAddress::Tcp(_) => token.or_else(own),
+        AdminAddress::Unix(_) => token, // the kernel says who asks
+    };
+    Ok((address, token))
+}
+
 /// A listener on all addresses is asked on loopback.
-fn reachable(address: &str) -> String {
-    for (all, loopback) in [("0.0.0.0:", "127.0.0.1:"), ("[::]:", "[::1]:")] {
-        if let Some(port) = address.strip_prefix(all) {
-            return format!("{loopback}{port}");
+fn reachable(address: &AdminAddress) -> AdminAddress {
+    if let AdminAddress::Tcp(text) = address {
+        for (all, loopback) in [("0.0.0.0:", "127.0.0.1:"), ("[::]:", "[::1]:")] {
+            if let Some(port) = text.strip_prefix(all) {
+                return AdminAddress::Tcp(format!("{loopback}{port}"));
+            }
         }
     }
-    address.to_owned()
+    address.clone()
 }
 
 fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
@@ -276,8 +292,13 @@ mod tests {
 
     #[test]
     fn a_listener_on_all_addresses_is_asked_on_loopback() {
-        assert_eq!(reachable("0.0.0.0:6433"), "127.0.0.1:6433");
-        assert_eq!(reachable("[::]:6433"), "[::1]:6433");
-        assert_eq!(reachable("10.0.0.1:6433"), "10.0.0.1:6433");
+        for (bound, asked) in [
+            ("0.0.0.0:6433", "127.0.0.1:6433"),
+            ("[::]:6433", "[::1]:6433"),
+            ("10.0.0.1:6433", "10.0.0.1:6433"),
+        ] {
+            let tcp = |text: &str| AdminAddress::Tcp(text.to_owned());
+            assert_eq!(reachable(&tcp(bound)), tcp(asked));
+        }
     }
 }

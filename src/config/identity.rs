@@ -75,7 +75,7 @@ pub struct Guard {
     /// Handshakes at once, of everybody together and of one address.
     pub max_handshakes: usize,
     pub max_handshakes_per_address: usize,
-    /// How many denials one address is answered a second.
+    /// How many denials of one address have a record of their own, a second.
     pub denials_per_second: u32,
 }
 

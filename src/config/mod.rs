@@ -61,6 +61,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// Where the proxy keeps the token that it makes for itself where `[admin]` names
+    /// none: beside its other data. `None`: it has none on this machine.
+    pub fn admin_token_path(&self) -> Option<PathBuf> {
+        let data = match (&self.audit.sink, &self.store.kind) {
+            (AuditSink::File(path), _) | (_, StoreKind::Embedded { path, .. }) => path,
+            _ => return None,
+        };
+        Some(data.with_file_name("admin.token"))
+    }
+
     /// Every database with every secret that a rule can lead to.
     pub fn uses(&self) -> Vec<(Arc<Database>, SecretId)> {
         let mut uses: Vec<(Arc<Database>, SecretId)> = self
@@ -137,9 +147,26 @@ pub enum ListenTls {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
     /// `None`: `address = ""` switched it off.
-    pub address: Option<String>,
-    /// Bearer token that a listener off loopback demands.
+    pub address: Option<AdminAddress>,
+    /// Bearer token that everybody must show who comes over TCP.
     pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// `host:port`
+    Tcp(String),
+    /// The socket itself.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => f.write_str(address),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

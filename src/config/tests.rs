@@ -73,7 +73,10 @@ fn a_minimal_file_has_every_default() {
             user: None,
         }
     );
-    assert_eq!(config.admin.address.as_deref(), Some("127.0.0.1:6433"));
+    assert_eq!(
+        config.admin.address,
+        Some(AdminAddress::Tcp("127.0.0.1:6433".into()))
+    );
     assert_eq!(config.store.refresh, Duration::from_secs(60));
     assert_eq!(
         config.store.kind,
@@ -307,6 +310,15 @@ fn the_admin_listener_needs_a_token_off_loopback() {
     );
     says(&admin("address = \"6433\""), &["is no address"]);
     assert_eq!(valid(&admin("address = \"\"")).admin.address, None);
+    let unix = valid(&admin("address = \"unix:/run/pgvalet/admin.sock\""));
+    let path = "/run/pgvalet/admin.sock".into();
+    assert_eq!(unix.admin.address, Some(AdminAddress::Unix(path)));
+    for path in ["", "run/admin.sock", "/run/"] {
+        let text = format!("address = \"unix:{path}\"");
+        says(&admin(&text), &["is no path of a socket"]);
+    }
+    let long = format!("address = \"unix:/{}\"", "d".repeat(107));
+    says(&admin(&long), &["shorter"]);
     for fine in [
         "address = \"[::1]:1\"",
         "address = \"localhost:1\"",

@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::error::{ConfigError, ConfigErrors};
 use super::file::{Problems, Section};
 use super::values::{
-    host_port, is_loopback, listen_address, mode, nonempty, secret, with_ports, word,
+    host_port, is_loopback, listen_address, mode, nonempty, secret, socket_path, with_ports, word,
 };
 use super::{
-    Admin, Audit, AuditSink, Config, Database, Hosts, Listen, ListenAddress, ListenTls,
-    OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls, UpstreamAuth,
-    UpstreamTls, admins, drain, identity, rotation, rules,
+    Admin, AdminAddress, Audit, AuditSink, Config, Database, Hosts, Listen, ListenAddress,
+    ListenTls, OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls,
+    UpstreamAuth, UpstreamTls, admins, drain, identity, rotation, rules,
 };
 use crate::vault::KeySource;
 
@@ -156,19 +156,14 @@ fn listen_tls(s: &mut Section<'_, '_>) -> ListenTls {
 }
 
 fn admin(mut s: Section<'_, '_>) -> Admin {
-    let address = s.text("address", |text| {
-        if !text.is_empty() {
-            host_port(text)?;
-        }
-        Ok(text.to_owned())
+    let address = s.text("address", |text| match text {
+        "" => Ok(None),
+        text => admin_address(text).map(Some),
     });
+    let address = address.unwrap_or_else(|| Some(AdminAddress::Tcp("127.0.0.1:6433".to_owned())));
     let token_file = s.path("token_file");
-    let address = match address {
-        Some(empty) if empty.is_empty() => None,
-        Some(address) => Some(address),
-        None => Some("127.0.0.1:6433".to_owned()),
-    };
-    if let Some((host, _)) = address.as_deref().and_then(|a| host_port(a).ok())
+    if let Some(AdminAddress::Tcp(text)) = &address
+        && let Ok((host, _)) = host_port(text)
         && !is_loopback(&host)
         && token_file.is_none()
     {
@@ -181,6 +176,13 @@ fn admin(mut s: Section<'_, '_>) -> Admin {
         address,
         token_file,
     }
+}
+
+fn admin_address(text: &str) -> Result<AdminAddress, String> {
+    let Some(path) = text.strip_prefix("unix:") else {
+        return host_port(text).map(|_| AdminAddress::Tcp(text.to_owned()));
+    };
+    socket_path(path).map(AdminAddress::Unix)
 }
 
 fn store(mut s: Section<'_, '_>) -> Store {

@@ -17,7 +17,8 @@ const DEFAULT_PORT: u16 = 6432;
 
 /// `sun_path` holds 108 bytes with its NUL (unix(7)); the name inside the
 /// directory takes up to 16 (`/.s.PGSQL.65535`).
-const LONGEST_SOCKET_DIRECTORY: usize = 107 - 15;
+const LONGEST_SOCKET_DIRECTORY: usize = LONGEST_SOCKET - 15;
+const LONGEST_SOCKET: usize = 107;
 
 /// A year: long enough for anyone, short enough that adding it to a clock
 /// never overflows.
@@ -113,6 +114,23 @@ pub(super) fn listen_address(text: &str) -> Result<WrittenAddress, String> {
         host: Err(PathBuf::from(directory)),
         port,
     })
+}
+
+/// The path of a unix socket.
+pub(super) fn socket_path(text: &str) -> Result<PathBuf, String> {
+    if !text.starts_with('/') || text.ends_with('/') {
+        return Err(format!(
+            "{text:?} is no path of a socket; write unix:/run/pgvalet/admin.sock"
+        ));
+    }
+    nonempty(text)?;
+    if text.len() > LONGEST_SOCKET {
+        return Err(format!(
+            "the path has {} bytes, but that of a unix socket may have {LONGEST_SOCKET}; use a shorter one",
+            text.len()
+        ));
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// Gives unix sockets without a port that of the first TCP address.

@@ -45,10 +45,15 @@ fn printed(packet: &StartupPacket) -> Vec<u8> {
 
 fn parameters(startup: &Startup) -> Vec<u8> {
     let replication = startup.replication.map(|r| ("replication", r.as_str()));
+    let switches = startup.options.as_deref().map(|o| ("options", o));
     let options = startup.protocol_options.iter().map(|name| (&**name, "on"));
     let others = startup.parameters.iter().map(|(n, v)| (&**n, &**v));
     let who = [("user", &*startup.user), ("database", &*startup.database)];
-    let all = who.into_iter().chain(replication).chain(options);
+    let all = who
+        .into_iter()
+        .chain(replication)
+        .chain(switches)
+        .chain(options);
     let mut body: Vec<u8> = all
         .chain(others)
         .flat_map(|(name, value)| [name, "\0", value, "\0"])

@@ -137,7 +137,11 @@ impl Listener {
         }
     }
 
-    async fn bind_unix(path: PathBuf, access: SocketAccess) -> Result<Self, ListenError> {
+    /// Binds a unix socket of this name.
+    ///
+    /// # Errors
+    /// [`ListenError`]
+    pub async fn bind_unix(path: PathBuf, access: SocketAccess) -> Result<Self, ListenError> {
         let fail = |source| ListenError::Bind {
             address: path.display().to_string(),
             source,

@@ -8,9 +8,11 @@ use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::{Refreshed, Status, Token};
+use crate::config::AdminAddress;
+use crate::net::Socket;
 
 /// For all of it, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,19 +35,25 @@ pub enum FetchError {
     },
     #[error("{address} did not answer within {} seconds", limit.as_secs())]
     Timeout { address: String, limit: Duration },
-    #[error("the proxy at {0} wants another token; check [admin] token_file")]
+    #[error(
+        "the proxy at {0} wants its token: that of [admin] token_file, or, without that key, admin.token beside its audit log, which the user it runs as may read"
+    )]
     Refused(String),
+    #[error(
+        "the proxy at {0} does not know itself by that name; use the [admin] address of its configuration"
+    )]
+    Misnamed(String),
     #[error("the proxy at {0} follows no such secret; `pgvalet status` lists those it does")]
     NoSuchSecret(String),
     #[error("what answers at {address} is no pgvalet: {error}")]
     Foreign { address: String, error: String },
 }
 
-/// Asks the admin listener at `address` (`host:port`) for `/status`.
+/// Asks the admin listener at `address` for `/status`.
 ///
 /// # Errors
 /// [`FetchError`].
-pub async fn fetch(address: &str, token: Option<&Token>) -> Result<Status, FetchError> {
+pub async fn fetch(address: &AdminAddress, token: Option<&Token>) -> Result<Status, FetchError> {
     within(
         TIMEOUT,
         address,
@@ -59,7 +67,7 @@ pub async fn fetch(address: &str, token: Option<&Token>) -> Result<Status, Fetch
 /// # Errors
 /// [`FetchError`].
 pub async fn refresh(
-    address: &str,
+    address: &AdminAddress,
     token: Option<&Token>,
     secret: Option<&str>,
 ) -> Result<Vec<Refreshed>, FetchError> {
@@ -80,11 +88,11 @@ pub async fn refresh(
 
 async fn within<T>(
     limit: Duration,
-    address: &str,
+    address: &AdminAddress,
     answer: impl Future<Output = Result<T, FetchError>>,
 ) -> Result<T, FetchError> {
     let timed_out = |_| FetchError::Timeout {
-        address: address.to_owned(),
+        address: address.to_string(),
         limit,
     };
     tokio::time::timeout(limit, answer)
@@ -93,19 +101,25 @@ async fn within<T>(
 }
 
 async fn ask<T: DeserializeOwned>(
-    address: &str,
+    address: &AdminAddress,
     token: Option<&Token>,
     method: Method,
     path: &str,
 ) -> Result<T, FetchError> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| FetchError::NotRunning {
-            address: address.to_owned(),
-            error,
-        })?;
+    let socket = match address {
+        AdminAddress::Tcp(address) => TcpStream::connect(address).await.map(Socket::Tcp),
+        AdminAddress::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+    };
+    let stream = socket.map_err(|error| FetchError::NotRunning {
+        address: address.to_string(),
+        error,
+    })?;
+    let host = match address {
+        AdminAddress::Tcp(address) => address,
+        AdminAddress::Unix(_) => "localhost",
+    };
     let foreign = |error: &dyn std::fmt::Display| FetchError::Foreign {
-        address: address.to_owned(),
+        address: address.to_string(),
         error: error.to_string(),
     };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -114,7 +128,7 @@ async fn ask<T: DeserializeOwned>(
     let mut request = Request::builder()
         .method(method)
         .uri(path)
-        .header(header::HOST, address);
+        .header(header::HOST, host);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, token.header());
     }
@@ -128,8 +142,9 @@ async fn ask<T: DeserializeOwned>(
             .map_err(|e| foreign(&e))?;
         match response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(FetchError::NoSuchSecret(address.to_owned())),
-            StatusCode::UNAUTHORIZED => return Err(FetchError::Refused(address.to_owned())),
+            StatusCode::NOT_FOUND => return Err(FetchError::NoSuchSecret(address.to_string())),
+            StatusCode::UNAUTHORIZED => return Err(FetchError::Refused(address.to_string())),
+            StatusCode::FORBIDDEN => return Err(FetchError::Misnamed(address.to_string())),
             other => return Err(foreign(&format!("it answers {other}"))),
         }
         let body = Limited::new(response.into_body(), LARGEST);

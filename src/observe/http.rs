@@ -1,30 +1,29 @@
 //! The HTTP listener for those who run the proxy: `/metrics`, `/livez`,
 //! `/readyz`, `/status`, and `POST /refresh`.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use zeroize::Zeroizing;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 
+use super::doorkeeper::{Caller, Doorkeeper, Refusal, Wish};
 use super::{Metrics, StatusSource};
+use crate::net::{Listener, Peer, Socket};
 
 /// From the first byte of a request to the end of its header, and between two
 /// requests.
@@ -45,58 +44,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// For answers that are under way at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Shorter tokens can be guessed.
-const TOKEN_BYTES: usize = 16;
-
-/// The bearer token that a caller must show.
-#[derive(Clone)]
-pub struct Token(Arc<Zeroizing<String>>);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
+/// Where the admin listener is reached.
+pub enum AdminListener {
+    Tcp(TcpListener),
+    /// With its file, which goes with it.
+    Unix(Listener),
 }
 
-/// Why a file holds no token.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    #[error("the token file {path} cannot be read: {error}")]
-    Unreadable { path: String, error: io::Error },
-    #[error(
-        "the token in {0} is too short or has blanks in it; make one with: openssl rand -hex 32"
-    )]
-    Unfit(String),
-}
-
-impl Token {
-    /// Reads `[admin] token_file`; blanks around the token do not count.
-    pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let name = || path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| TokenError::Unreadable {
-            path: name(),
-            error,
-        })?;
-        let text = Zeroizing::new(text);
-        let token = text.trim();
-        if token.len() < TOKEN_BYTES || !token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(TokenError::Unfit(name()));
+impl AdminListener {
+    async fn accept(&self) -> io::Result<(Socket, Caller)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Socket::Tcp(stream), Caller::Tcp))
+            }
+            Self::Unix(listener) => {
+                let accepted = listener.accept().await?;
+                let caller = match accepted.peer {
+                    Peer::Unix { uid, .. } => Caller::Unix { uid },
+                    Peer::Tcp(_) => Caller::Tcp,
+                };
+                Ok((accepted.socket, caller))
+            }
         }
-        Ok(Self(Arc::new(Zeroizing::new(token.to_owned()))))
-    }
-
-    /// The value of an Authorization header.
-    pub(super) fn header(&self) -> String {
-        format!("Bearer {}", self.0.as_str())
-    }
-
-    /// In a time that does not tell how much of it is right.
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.as_bytes().split_at_checked(7))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
-            .is_some_and(|(_, token)| verify_slices_are_equal(token, self.0.as_bytes()).is_ok())
     }
 }
 
@@ -104,31 +74,25 @@ impl Token {
 struct Admin {
     metrics: Arc<Metrics>,
     source: Arc<dyn StatusSource>,
-    token: Option<Token>,
+    keeper: Arc<Doorkeeper>,
 }
 
-impl Admin {
-    fn admits(&self, headers: &HeaderMap) -> bool {
-        self.token.as_ref().is_none_or(|t| t.admits(headers))
-    }
-}
-
-/// Serves until `shutdown`. `/livez` and `/readyz` need no token.
+/// Serves until `shutdown`. `/livez` and `/readyz` are open to everybody.
 pub async fn serve(
-    listener: TcpListener,
+    listener: AdminListener,
     metrics: Arc<Metrics>,
     source: Arc<dyn StatusSource>,
-    token: Option<Token>,
+    keeper: Doorkeeper,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let router = router(Admin {
         metrics: metrics.clone(),
         source,
-        token,
+        keeper: Arc::new(keeper),
     });
     let (goodbye, _) = watch::channel(());
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
+    let mut oldest = VecDeque::new();
     let mut upkeep = tokio::time::interval(UPKEEP);
     let mut shutdown = pin!(shutdown);
     loop {
@@ -137,15 +101,16 @@ pub async fn serve(
             _ = upkeep.tick() => metrics.upkeep(),
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    // Without a place the stream is dropped, and so closed.
-                    if let Ok(place) = places.clone().try_acquire_owned() {
-                        let connection = connection(stream, router.clone(), goodbye.subscribe());
-                        connections.spawn(async move {
-                            connection.await;
-                            drop(place);
-                        });
+                Ok((socket, caller)) => {
+                    oldest.retain(|task: &AbortHandle| !task.is_finished());
+                    // The oldest gives way: a probe is answered in no time, and whoever
+                    // holds connections open must not keep it out.
+                    if oldest.len() >= CONNECTIONS && let Some(task) = oldest.pop_front() {
+                        task.abort();
                     }
+                    let router = router.clone().layer(Extension(caller));
+                    let task = connection(socket, router, goodbye.subscribe());
+                    oldest.push_back(connections.spawn(task));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the admin listener could not accept a connection");
@@ -163,13 +128,13 @@ pub async fn serve(
 }
 
 /// One connection, until its peer or `goodbye` ends it.
-async fn connection(stream: TcpStream, router: Router, mut goodbye: watch::Receiver<()>) {
+async fn connection(socket: Socket, router: Router, mut goodbye: watch::Receiver<()>) {
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(BUFFER_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
     );
     // How a scraper's connection ended is of no interest to anybody.
     tokio::select! {
@@ -194,20 +159,46 @@ fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
+/// What is not certain to change nothing counts as a change.
 async fn guard(
     State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
     request: Request,
     next: Next,
 ) -> Result<Response, Infallible> {
-    if admin.admits(request.headers()) {
-        return Ok(next.run(request).await);
+    let wish = match *request.method() {
+        Method::GET | Method::HEAD => Wish::Read,
+        _ => Wish::Change,
+    };
+    Ok(match admin.keeper.judge(caller, request.headers(), wish) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refuse(refusal),
+    })
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    let token = [(header::WWW_AUTHENTICATE, "Bearer")];
+    match refusal {
+        Refusal::Foreign => (
+            StatusCode::FORBIDDEN,
+            "this is answered under the names of this machine or that of [admin] address, and to no web page; \
+             a caller from elsewhere shows the token: Authorization: Bearer …\n",
+        )
+            .into_response(),
+        Refusal::NoToken => (
+            StatusCode::UNAUTHORIZED,
+            token,
+            "this needs the token of [admin] token_file, or, without that key, the one in admin.token \
+             beside the audit log: Authorization: Bearer …\n",
+        )
+            .into_response(),
+        Refusal::NoTokenAtAll => (
+            StatusCode::UNAUTHORIZED,
+            token,
+            "this needs a token, and there is none; set [admin] token_file\n",
+        )
+            .into_response(),
     }
-    Ok((
-        StatusCode::UNAUTHORIZED,
-        [(header::WWW_AUTHENTICATE, "Bearer")],
-        "this needs the token of [admin] token_file: Authorization: Bearer …\n",
-    )
-        .into_response())
 }
 
 async fn render(State(admin): State<Admin>) -> impl IntoResponse {
@@ -242,13 +233,16 @@ async fn refresh(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Re
     Json(found).into_response()
 }
 
-async fn readyz(State(admin): State<Admin>, headers: HeaderMap) -> (StatusCode, String) {
+async fn readyz(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> (StatusCode, String) {
+    let may_know = || admin.keeper.judge(caller, &headers, Wish::Read).is_ok();
     match admin.source.ready() {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         // The reason names databases and secrets: only for those who may know.
-        Err(reason) if admin.admits(&headers) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"))
-        }
+        Err(reason) if may_know() => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()),
     }
 }

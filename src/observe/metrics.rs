@@ -65,6 +65,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "pgvalet_audit_failures_total",
         "Audit records that could not be written.",
     ),
+    (
+        "pgvalet_log_lines_dropped_total",
+        "Lines of the log on standard error that nobody read in time.",
+    ),
 ];
 
 const GAUGES: &[(&str, &str)] = &[
@@ -158,6 +162,8 @@ impl Metrics {
 
     /// The text of `/metrics`.
     pub fn render(&self) -> String {
+        self.counter("pgvalet_log_lines_dropped_total", &[])
+            .absolute(super::log::dropped());
         self.handle.run_upkeep();
         self.handle.render()
     }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::status::examples::rotating;
 use super::*;
+use crate::config::AdminAddress;
 
 struct Source(Result<(), String>);
 
@@ -43,13 +44,19 @@ struct Server {
 }
 
 async fn server(ready: Result<(), String>, token: Option<Token>) -> Server {
+    let reads_need_token = token.is_some();
+    server_with(ready, Doorkeeper::new(token, reads_need_token, None)).await
+}
+
+async fn server_with(ready: Result<(), String>, keeper: Doorkeeper) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = oneshot::channel();
     let metrics = Metrics::new();
     metrics.denial("no_rule");
     let source = Arc::new(Source(ready));
-    let task = tokio::spawn(serve(listener, metrics, source, token, async {
+    let listener = AdminListener::Tcp(listener);
+    let task = tokio::spawn(serve(listener, metrics, source, keeper, async {
         let _ = stopped.await;
     }));
     Server {
@@ -62,9 +69,13 @@ async fn server(ready: Result<(), String>, token: Option<Token>) -> Server {
 impl Server {
     /// The whole answer to a request, as text.
     async fn get(&self, path: &str, headers: &str) -> String {
+        self.ask(&format!("GET {path}"), "localhost", headers).await
+    }
+
+    async fn ask(&self, what: &str, host: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("connects");
         let request =
-            format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\r\n");
+            format!("{what} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("answered");
@@ -142,7 +153,7 @@ async fn with_a_token_only_health_is_open() {
 async fn a_status_comes_over_whole() {
     let right = token(SECRET).expect("a token");
     let server = server(Ok(()), Some(right.clone())).await;
-    let address = server.address.to_string();
+    let address = AdminAddress::Tcp(server.address.to_string());
     assert_eq!(
         fetch(&address, Some(&right)).await.expect("a status"),
         rotating()
@@ -158,7 +169,7 @@ async fn a_status_comes_over_whole() {
 async fn a_secret_is_looked_at_when_asked() {
     let right = token(SECRET).expect("a token");
     let server = server(Ok(()), Some(right.clone())).await;
-    let address = server.address.to_string();
+    let address = AdminAddress::Tcp(server.address.to_string());
     let found = refresh(&address, Some(&right), Some("prod/orders")).await;
     let found = found.expect("looked");
     assert_eq!(found[0].current.as_deref(), Some("22222222-bbbb"));
@@ -176,10 +187,76 @@ async fn a_secret_is_looked_at_when_asked() {
     is(&server.get("/refresh", &right).await, 405, "");
 }
 
+/// What a page in somebody's browser can send: under a name that leads here, or to this
+/// machine's own.
+#[tokio::test]
+async fn a_web_page_reads_and_changes_nothing() {
+    let keeper = Doorkeeper::new(token(SECRET).ok(), false, None);
+    let server = server_with(Err("no version of prod/orders logs in".into()), keeper).await;
+    for (host, headers) in [
+        ("evil.example", ""),
+        ("localhost", "Origin: http://evil.example\r\n"),
+        ("localhost", "Sec-Fetch-Site: cross-site\r\n"),
+    ] {
+        for what in ["GET /status", "GET /metrics", "POST /refresh"] {
+            is(&server.ask(what, host, headers).await, 403, "no web page");
+        }
+        let health = server.ask("GET /readyz", host, headers).await;
+        is(&health, 503, "not ready");
+        is(&server.ask("GET /livez", host, headers).await, 200, "ok");
+    }
+    is(&server.get("/status", "").await, 200, "prod/orders");
+    // Without an Origin, from a program of any user of the machine.
+    let post = server.ask("POST /refresh", "localhost", "").await;
+    is(&post, 401, "admin.token");
+    let right = format!("Authorization: Bearer {SECRET}\r\n");
+    let post = server.ask("POST /refresh", "localhost", &right).await;
+    is(&post, 200, "prod/orders");
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_its_owner() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("admin.sock");
+    let access = crate::net::SocketAccess {
+        mode: 0o660,
+        ..Default::default()
+    };
+    let listener = crate::net::Listener::bind_unix(path.clone(), access);
+    let listener = AdminListener::Unix(listener.await.expect("bound"));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let source = Arc::new(Source(Ok(())));
+    let keeper = Doorkeeper::new(token(SECRET).ok(), true, None);
+    let task = tokio::spawn(serve(listener, Metrics::new(), source, keeper, async {
+        let _ = stopped.await;
+    }));
+    let address = AdminAddress::Unix(path.clone());
+    assert_eq!(fetch(&address, None).await.expect("a status"), rotating());
+    let found = refresh(&address, None, None).await.expect("looked");
+    assert_eq!(found.len(), 1);
+    stop.send(()).expect("still running");
+    task.await.expect("ended").expect("without error");
+    assert!(!path.exists());
+}
+
+/// Whoever holds connections open keeps nobody out.
+#[tokio::test]
+async fn silent_connections_give_way() {
+    let server = server(Ok(()), None).await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(server.address).await.expect("connects"));
+    }
+    is(&server.get("/livez", "").await, 200, "ok");
+    let mut rest = Vec::new();
+    let ended = silent[0].read_to_end(&mut rest).await;
+    assert!(ended.is_ok() && rest.is_empty() || ended.is_err());
+}
+
 #[tokio::test]
 async fn a_proxy_that_is_not_there_is_one_sentence() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-    let address = listener.local_addr().expect("bound").to_string();
+    let address = AdminAddress::Tcp(listener.local_addr().expect("bound").to_string());
     drop(listener);
     let error = fetch(&address, None).await.expect_err("nobody there");
     assert!(matches!(error, FetchError::NotRunning { .. }), "{error}");
@@ -189,7 +266,7 @@ async fn a_proxy_that_is_not_there_is_one_sentence() {
 #[tokio::test]
 async fn something_else_that_answers_is_said_to_be_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-    let address = listener.local_addr().expect("bound").to_string();
+    let address = AdminAddress::Tcp(listener.local_addr().expect("bound").to_string());
     let other = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("accepts");
         stream.write_all(b"SSH-2.0-x\r\n").await.expect("sent");

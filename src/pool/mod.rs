@@ -19,6 +19,7 @@
 //! * `sweep`      the clock, outworn connections, the minimum
 //! * `open`       logins and goodbyes
 //! * `drain`      retiring an older generation
+//! * `replication` how often a server is asked for that kind of session
 //! * `profile`    what clients set at start-up, kept true on every lease
 //! * `statements` prepared statements that outlive a lease
 //! * `suspicion`  what a statement's text gives reason to ask the server about
@@ -44,6 +45,7 @@ mod listener;
 mod manager;
 mod open;
 mod profile;
+mod replication;
 mod search;
 mod state;
 mod statements;
@@ -84,6 +86,7 @@ use crate::config::Database;
 use crate::observe::{Metrics, PoolMetrics};
 use crate::secret::{Credential, Follower, SecretId};
 use crate::upstream::OldServers;
+use replication::Starts;
 use state::State;
 
 pub struct Pool {
@@ -96,6 +99,8 @@ pub struct Pool {
     pub stats: Stats,
     pub listener: Listener,
     state: Mutex<State>,
+    /// Of sessions that replicate.
+    starts: Starts,
     /// Which of its hosts have to be asked in protocol 3.0.
     old_servers: Arc<OldServers>,
     /// Wakes the manager.
@@ -142,6 +147,7 @@ impl Pool {
             statements: Statements::default(),
             stats: Stats::default(),
             state: Mutex::new(State::new()),
+            starts: Starts::default(),
             old_servers: Arc::default(),
             wake: Arc::default(),
             seconds: AtomicU64::new(0),

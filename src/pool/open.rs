@@ -12,7 +12,7 @@ use super::generation::Generation;
 use super::state::{Health, State};
 use super::{CheckoutError, Connection, Pool};
 use crate::audit::{Event, Outcome, Record, ServerRef};
-use crate::upstream::{self, Backend, ConnectError, QueryError, Quiet, Target};
+use crate::upstream::{self, Backend, ConnectError, QueryError, Quiet, Target, Wishes};
 
 /// How long clients are kept waiting for a server that says that it is
 /// starting up: a restart takes no longer, a recovery may take hours.
@@ -24,14 +24,14 @@ impl Pool {
         self: &Arc<Self>,
         generation: &Arc<Generation>,
     ) -> Result<Proven, ConnectError> {
-        self.login_with(generation, &[]).await
+        self.login_with(generation, &Wishes::default()).await
     }
 
-    /// The same, with more start-up parameters.
+    /// The same, for who asks for more than a session.
     pub(super) async fn login_with(
         self: &Arc<Self>,
         generation: &Arc<Generation>,
-        parameters: &[(String, String)],
+        wishes: &Wishes,
     ) -> Result<Proven, ConnectError> {
         let began = Instant::now();
         let arriving = Arriving::new(self, generation);
@@ -41,7 +41,7 @@ impl Pool {
             &generation.credential,
             &generation.keys,
             self.database.connect_timeout,
-            parameters,
+            wishes,
             &mut abandoned,
         )
         .await;
@@ -65,7 +65,7 @@ impl Pool {
                 self.state().note_success(place.clone(), version);
                 drop(arriving); // it has arrived
                 let connection = Proven::new(connection, quiet);
-                if !parameters.is_empty() {
+                if wishes.replication.is_some() {
                     return Ok(connection); // nobody else will use it
                 }
                 let limit = self.database.connect_timeout;

@@ -9,16 +9,16 @@ use arc_swap::ArcSwap;
 use nix::unistd::{Group, User};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::rotation::Rotations;
 use crate::access::Policy;
 use crate::audit::{Audit, AuditError};
-use crate::config::{Config, Listen, ListenTls, UserRef};
+use crate::config::{AdminAddress, Config, Listen, ListenTls, UserRef};
 use crate::net::listener::ListenError;
 use crate::net::tls::TlsError;
 use crate::net::{ClientTrust, Listener, ServerCertificate, SocketAccess};
-use crate::observe::{self, Metrics, StatusSource};
+use crate::observe::{self, AdminListener, Doorkeeper, Metrics, StatusSource};
 use crate::pool::Pool;
 use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
 use crate::session::{self, Context, Routes, Sessions, Tls};
@@ -80,8 +80,9 @@ impl StoreDoor {
 
 /// The bound admin listener.
 pub struct Admin {
-    listener: TcpListener,
-    token: Option<observe::Token>,
+    listener: AdminListener,
+    address: AdminAddress,
+    keeper: Doorkeeper,
 }
 
 impl Built {
@@ -106,6 +107,11 @@ impl Built {
             None => None,
         };
         let audit = Audit::open(&config.audit, &metrics)?;
+        // Behind the log's lock: the token of a proxy that runs is left alone.
+        let admin = match admin {
+            Some((listener, address)) => Some(Admin::new(listener, address, &config)?),
+            None => None,
+        };
         let (store, api) = secret::open_with(&config.store, Trail::to(audit.clone())).await?;
         let door = door
             .zip(api.clone())
@@ -239,30 +245,72 @@ fn socket_access(listen: &Listen) -> Result<SocketAccess, ServerError> {
     })
 }
 
-async fn bind_admin(config: &Config) -> Result<Option<Admin>, ServerError> {
+/// Who may open the admin listener's unix socket: the process's user and group.
+const ADMIN_SOCKET: SocketAccess = SocketAccess {
+    mode: 0o660,
+    uid: None,
+    gid: None,
+};
+
+async fn bind_admin(config: &Config) -> Result<Option<(AdminListener, AdminAddress)>, ServerError> {
     let Some(address) = &config.admin.address else {
         return Ok(None);
     };
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| ServerError::Admin {
-            address: address.clone(),
-            source,
-        })?;
-    let token = config
-        .admin
-        .token_file
-        .as_deref()
-        .map(observe::Token::read)
-        .transpose()?;
-    Ok(Some(Admin { listener, token }))
+    let listener = match address {
+        AdminAddress::Tcp(text) => {
+            let bound = TcpListener::bind(text).await;
+            AdminListener::Tcp(bound.map_err(|source| ServerError::Admin {
+                address: text.clone(),
+                source,
+            })?)
+        }
+        AdminAddress::Unix(path) => {
+            AdminListener::Unix(Listener::bind_unix(path.clone(), ADMIN_SOCKET).await?)
+        }
+    };
+    Ok(Some((listener, address.clone())))
+}
+
+/// The token that is wanted of whoever changes something, where none is configured.
+/// Without it the proxy serves all the same, and nothing can be changed over TCP.
+fn own_token(config: &Config) -> Option<observe::Token> {
+    let path = config.admin_token_path()?;
+    observe::Token::make(&path)
+        .map_err(|e| warn!("[admin] {e}; POST /refresh is refused until then, or set token_file"))
+        .ok()
 }
 
 impl Admin {
+    fn new(
+        listener: AdminListener,
+        address: AdminAddress,
+        config: &Config,
+    ) -> Result<Self, ServerError> {
+        let token_file = config.admin.token_file.as_deref();
+        let token = match token_file {
+            Some(path) => Some(observe::Token::read(path)?),
+            None => own_token(config),
+        };
+        let host = match &address {
+            AdminAddress::Tcp(text) => text.rsplit_once(':').map(|(host, _)| host),
+            AdminAddress::Unix(_) => None,
+        };
+        let host = host.map(|host| host.trim_matches(['[', ']']).to_owned());
+        Ok(Self {
+            keeper: Doorkeeper::new(token, token_file.is_some(), host),
+            listener,
+            address,
+        })
+    }
+
     pub fn start(self, built: &Arc<Built>, mut closing: watch::Receiver<bool>) {
-        let address = self.listener.local_addr();
-        if let Ok(address) = address {
-            info!("admin on http://{address}");
+        match (&self.listener, &self.address) {
+            (AdminListener::Tcp(listener), _) => {
+                if let Ok(address) = listener.local_addr() {
+                    info!("admin on http://{address}");
+                }
+            }
+            (_, address) => info!("admin on {address}"),
         }
         let metrics = built.context.metrics.clone();
         let source: Arc<dyn StatusSource> = built.clone();
@@ -270,8 +318,8 @@ impl Admin {
             let until = async move {
                 let _ = closing.wait_for(|closing| *closing).await;
             };
-            if let Err(e) = observe::serve(self.listener, metrics, source, self.token, until).await
-            {
+            let served = observe::serve(self.listener, metrics, source, self.keeper, until);
+            if let Err(e) = served.await {
                 error!("the admin listener failed: {e}");
             }
         });

@@ -15,13 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch as tokio_watch;
-use tokio::time::{Instant, sleep, timeout_at};
-use tracing::info;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::observe::{Status, StatusSource};
 use crate::session::{Context, Signal};
 use build::Built;
+
+/// For pools to close their connections, and for the last records.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// A running proxy.
 pub struct Proxy {
@@ -58,6 +61,7 @@ impl Proxy {
         tokio::spawn(watch::migrate(Arc::downgrade(&built)));
         built.rotations.apply(&built);
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));
+        tokio::spawn(Context::watch_denials(Arc::downgrade(&built.context)));
         Ok(Self {
             built,
             closing,
@@ -98,12 +102,17 @@ impl Proxy {
         for pool in &pools {
             pool.shut();
         }
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + GOODBYE;
         self.wait_until(deadline, || {
             sessions.is_empty() && pools.iter().all(|p| p.is_empty())
         })
         .await;
-        self.built.context.audit.clone().close().await;
+        self.built.context.tell_of_denials();
+        // Standard output may be a pipe that nobody reads.
+        let closed = timeout(GOODBYE, self.built.context.audit.clone().close());
+        if closed.await.is_err() {
+            warn!("the audit log could not be written to its end in time");
+        }
     }
 
     async fn wait_until(&self, deadline: Instant, done: impl Fn() -> bool) {

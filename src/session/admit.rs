@@ -4,7 +4,7 @@
 //! then waits for is ours (a server connection, a rotation), and has limits of
 //! its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -22,6 +22,7 @@ use super::start::{self, Failed};
 use crate::access::token::Rejected;
 use crate::access::{Evidence, Grant, Request};
 use crate::audit::{Event, Outcome, Record};
+use crate::crew::Crew;
 use crate::net::{Accepted, Peer, Socket, Stream, hang_up};
 use crate::pool::Settings;
 use crate::wire::startup::{Startup, StartupError};
@@ -85,6 +86,11 @@ async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Box<Admitte
         }
         () = knock.gives_way() => Arrival::Broken("too_many_handshakes"),
     };
+    // Who was denied has its record, whatever ended it then.
+    let arrival = match arrival {
+        Arrival::Broken(_) if knock.was_denied() => Arrival::Over,
+        arrival => arrival,
+    };
     drop(knock);
     match arrival {
         Arrival::Admitted(admitted) => return Some(admitted),
@@ -141,7 +147,8 @@ async fn receive(
                 Refusal::TlsRequired => (ClientError::TlsRequired, "tls_required"),
             };
             let denied = Denied::new(denial(evidence), reason, error);
-            deny(context, evidence, stream, denied).await;
+            let error = deny(context, evidence, knock, denied).await;
+            refuse(context, stream, |out| error.fatal(out)).await;
             Arrival::Over
         }
         Ok(Handshake::Start(stream, startup)) => {
@@ -164,11 +171,13 @@ async fn receive(
                 }
                 Err(NotAdmitted::Gone(reason)) => Arrival::Broken(reason),
                 Err(NotAdmitted::Denied(denied)) => {
+                    // Recorded before it is told.
+                    let error = deny(context, evidence, knock, *denied).await;
                     let ticks = began.elapsed().as_nanos() / DENIAL_TICK.as_nanos() + 1;
                     let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
                     let at = began + DENIAL_TICK.saturating_mul(ticks);
                     time::sleep_until(at.into()).await;
-                    deny(context, evidence, stream, *denied).await;
+                    refuse(context, stream, |out| error.fatal(out)).await;
                     Arrival::Over
                 }
             }
@@ -217,10 +226,10 @@ async fn admit(
     stream: &mut Stream,
 ) -> Result<(Session, Box<Record>, Settings, Grant, OwnedSemaphorePermit), NotAdmitted> {
     let mut record = denial(evidence);
-    record.database = Some(startup.database.as_str().into());
+    record.database = Some(shown(&startup.database));
     let user: Arc<str> = startup.user.as_str().into();
-    record.requested_user = Some(user.clone());
-    record.application_name = startup.parameter("application_name").map(Into::into);
+    record.requested_user = Some(shown(&user));
+    record.application_name = startup.parameter("application_name").map(shown);
     record.tls = stream.tls_version().map(Into::into);
 
     let routes = context.routes.load_full();
@@ -298,11 +307,24 @@ async fn admit(
     Ok((session, record, settings, grant, permit))
 }
 
+/// A name that somebody asks for, as far as it is shown: a start-up packet may hold one
+/// of ten thousand bytes, and Postgres knows none above 63.
+fn shown(name: &str) -> Arc<str> {
+    const MOST: usize = 256;
+    match name.char_indices().find(|(at, c)| at + c.len_utf8() > MOST) {
+        Some((end, _)) => format!("{}…", &name[..end]).into(),
+        None => name.into(),
+    }
+}
+
+/// Walks through `/proc`, and questions to a name service: as many at a time.
+static ACCOUNTS: Crew = Crew::new("accounts", 4);
+
 /// A name service may take its time; nobody else must wait for it.
 async fn ask_for_account(evidence: &mut Evidence) {
     let asked = {
         let mut evidence = evidence.clone();
-        tokio::task::spawn_blocking(move || {
+        ACCOUNTS.run(move || {
             evidence.ask_for_account();
             evidence
         })
@@ -322,38 +344,75 @@ fn denial(evidence: &Evidence) -> Box<Record> {
     record
 }
 
-/// Counts and records a client that cannot be told anything. Beyond the rate at
-/// which its address may be denied it is only counted.
+/// Counts and records a client that cannot be told anything.
 async fn note(context: &Context, evidence: &Evidence, reason: &'static str) {
     context.metrics.denial(reason);
-    if !context.door.may_record(Origin::of(evidence)) {
-        return;
+    if context.door.note_denial(Origin::of(evidence), reason) {
+        info!(source = %evidence.peer, "client denied: {reason}");
+        let mut record = denial(evidence);
+        record.reason = Some(reason.into());
+        let _ = context.audit.record_durably(record).await;
     }
-    info!(source = %evidence.peer, "client denied: {reason}");
-    let mut record = denial(evidence);
-    record.reason = Some(reason.into());
-    let _ = context.audit.record_durably(record).await;
 }
 
-async fn deny(context: &Context, evidence: &Evidence, stream: Stream, denied: Denied) {
+/// Counts and records a client that is going to be told why.
+async fn deny(context: &Context, evidence: &Evidence, knock: &Knock, denied: Denied) -> Failed {
     let Denied {
         mut record,
         reason,
         error,
     } = denied;
-    // Counted behind the wait: who gives up in it is counted as that.
-    context.door.denial(Origin::of(evidence)).await;
     context.metrics.denial(reason);
-    info!(
-        source = record.source.as_deref(),
-        database = record.database.as_deref(),
-        "client denied: {reason}"
-    );
-    record.reason = Some(reason.into());
-    record.sqlstate = Some(error.sqlstate().into());
-    // Recorded before it is told; where that fails, it has been counted.
-    let _ = context.audit.record_durably(record).await;
-    refuse(context, stream, |out| error.fatal(out)).await;
+    knock.is_denied();
+    if context.door.note_denial(Origin::of(evidence), reason) {
+        info!(
+            source = record.source.as_deref(),
+            database = record.database.as_deref(),
+            "client denied: {reason}"
+        );
+        record.reason = Some(reason.into());
+        record.sqlstate = Some(error.sqlstate().into());
+        // Where that fails, it has been counted.
+        let _ = context.audit.record_durably(record).await;
+    }
+    error
+}
+
+/// How often denials without a record of their own are told of.
+const SUMMARY: Duration = Duration::from_secs(5);
+
+impl Context {
+    /// Tells of them for as long as the proxy runs.
+    pub async fn watch_denials(context: Weak<Self>) {
+        loop {
+            time::sleep(SUMMARY).await;
+            match context.upgrade() {
+                Some(context) => context.tell_of_denials(),
+                None => return,
+            }
+        }
+    }
+
+    /// A record for each kind of denial, and each address, that had none of its own.
+    pub fn tell_of_denials(&self) {
+        for summary in self.door.summaries() {
+            let source = match summary.origin {
+                Some(origin) => origin.to_string(),
+                None => "other addresses".to_owned(),
+            };
+            let (reason, count) = (summary.reason, summary.count);
+            info!(
+                source,
+                "clients denied: {reason}, {count} more of this kind"
+            );
+            let mut record = Record::new(Event::SessionDeny);
+            record.source = Some(source.into());
+            record.outcome = Some(Outcome::Failure);
+            record.reason = Some(reason.into());
+            record.count = Some(count);
+            self.audit.record(record);
+        }
+    }
 }
 
 /// Tells a client why it is not let in.

@@ -2,7 +2,7 @@
 //! sessions, the log.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -23,11 +23,15 @@ use crate::secret::SecretId;
 use crate::upstream::Backend;
 use crate::wire::Version;
 
+mod cancels;
 mod key;
 mod pinned;
+mod signals;
 
+use cancels::Cancels;
 pub use key::CancelKey;
 use pinned::Pinned;
+use signals::Signals;
 
 pub struct Context {
     pub routes: ArcSwap<Routes>,
@@ -99,7 +103,7 @@ pub struct Sessions {
     by_pid: Mutex<HashMap<FrontendPid, Arc<Handle>>>,
     next: AtomicU64,
     /// What all were asked last, and what a new one therefore begins with.
-    asked: AtomicU8,
+    asked: Mutex<Signal>,
 }
 
 /// A session as others see it.
@@ -121,7 +125,8 @@ pub struct Handle {
     lease: Mutex<Option<Held>>,
     /// What keeps it on its server connection beyond a transaction.
     pinned: Mutex<Option<Box<Pinned>>>,
-    signal: AtomicU8,
+    signal: Signals,
+    cancels: Cancels,
     pub(super) limits: Option<Limits>,
     pub(super) activity: Activity,
     /// Why its access has ended.
@@ -137,8 +142,9 @@ pub struct Held {
 }
 
 /// Why a session is asked to end, or a wait to be broken off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
+    #[default]
     None = 0,
     /// Move to a connection of the generation in force.
     Move = 1,
@@ -187,7 +193,8 @@ impl Handle {
             since: SystemTime::now(),
             lease: Mutex::default(),
             pinned: Mutex::default(),
-            signal: AtomicU8::new(0),
+            signal: Signals::default(),
+            cancels: Cancels::default(),
             limits,
             activity: Activity::default(),
             revoked: OnceLock::new(),
@@ -285,29 +292,16 @@ impl Handle {
         self.cancel_backend(|| mark.is_of(self)).await;
     }
 
-    /// Asks the session; a stronger request replaces a weaker one. `false` if
+    /// Asks the session; a stronger request is heard before a weaker one. `false` if
     /// this changed nothing.
     pub fn signal(&self, signal: Signal) -> bool {
-        let before = self.signal.fetch_max(signal as u8, Ordering::AcqRel);
+        let raised = self.signal.raise(signal);
         self.waker.wake();
-        before < signal as u8
+        raised
     }
 
     pub(super) fn signalled(&self) -> Signal {
-        match self.signal.load(Ordering::Acquire) {
-            0 => Signal::None,
-            1 => Signal::Move,
-            2 => Signal::Cancel,
-            3 => Signal::IdleClient,
-            4 => Signal::IdleInTransaction,
-            5 => Signal::DrainDeadline,
-            6 => Signal::Revoked,
-            7 => Signal::Shutdown,
-            8 => Signal::DrainNow,
-            9 => Signal::QueryTimeout,
-            10 => Signal::RevokedNow,
-            _ => Signal::Kill,
-        }
+        self.signal.strongest()
     }
 
     /// A cancel has been dealt with, or came too late to matter.
@@ -316,12 +310,7 @@ impl Handle {
     }
 
     pub(super) fn forget(&self, signal: Signal) {
-        let _ = self.signal.compare_exchange(
-            signal as u8,
-            Signal::None as u8,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        self.signal.forget(signal);
     }
 
     pub(super) fn register(&self, waker: &std::task::Waker) {
@@ -408,7 +397,8 @@ impl Sessions {
                 since: SystemTime::now(),
                 lease: Mutex::default(),
                 pinned: Mutex::default(),
-                signal: AtomicU8::new(self.asked.load(Ordering::Acquire)),
+                signal: Signals::new(*self.asked.lock().unwrap_or_else(|e| e.into_inner())),
+                cancels: Cancels::default(),
                 limits: Limits::of(&grant.database),
                 activity: Activity::default(),
                 revoked: OnceLock::new(),
@@ -422,7 +412,7 @@ impl Sessions {
     /// Asks every session, and those that are about to be added.
     pub fn dismiss(&self, signal: Signal) {
         let by_pid = self.by_pid.lock().unwrap_or_else(|e| e.into_inner());
-        self.asked.store(signal as u8, Ordering::Release);
+        *self.asked.lock().unwrap_or_else(|e| e.into_inner()) = signal;
         for session in by_pid.values() {
             session.signal(signal);
         }
@@ -470,9 +460,12 @@ impl Sessions {
         let Some(handle) = self.find(pid, key) else {
             return false;
         };
-        if !handle.cancel_backend(|| true).await {
-            handle.signal(Signal::Cancel);
-        }
+        let cancel = async {
+            if !handle.cancel_backend(|| true).await {
+                handle.signal(Signal::Cancel);
+            }
+        };
+        handle.cancels.one(cancel).await;
         true
     }
 }

@@ -2,23 +2,31 @@
 //!
 //! Whoever says nothing holds a socket and a task until the deadline; so there
 //! are only so many of them, together and from one address. When there is no
-//! more room the *oldest* gives way, not the newest: a client that means it is
-//! through in milliseconds, also from an address that is being abused.
+//! more room somebody gives way: of those who have been denied and are only still
+//! listening the one that was here first, or else the *oldest*, not the newest: a client
+//! that means it is through in milliseconds, also from an address that is being abused.
+//! Where all of them together are too many, those of the address with the most go first.
 //!
-//! Denials are answered at a limited rate for each address, so that guessing
-//! names and filling the log take time. Who waits for a denial counts as not
-//! known, and gives way like the others.
+//! A denial is answered at once, however many there were. What is limited is what they
+//! write into the log; see `ledger`.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
 use crate::access::Evidence;
 use crate::config::Guard;
 use crate::net::Peer;
+
+mod ledger;
+
+use ledger::Ledger;
+pub use ledger::Summary;
 
 /// Whom a connection is counted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,37 +54,65 @@ impl Origin {
     }
 }
 
-/// Addresses whose denials are remembered before those are dropped that are no
-/// longer limited.
-const REMEMBERED: usize = 10_000;
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(IpAddr::V6(network)) => write!(f, "{network}/64"),
+            Self::Address(address) => address.fmt(f),
+            Self::User(uid) => write!(f, "unix:uid={uid}"),
+            Self::Proxy => f.write_str("load balancer"),
+        }
+    }
+}
 
 pub struct Door {
     guard: Guard,
     state: Mutex<State>,
+    ledger: Mutex<Ledger>,
 }
 
 #[derive(Default)]
 struct State {
     /// Counts up: the smallest is the oldest.
     next: u64,
-    waiting: BTreeMap<u64, (Origin, Arc<Notify>)>,
-    by_origin: HashMap<Origin, BTreeSet<u64>>,
-    /// When the next denial is due.
-    denials: HashMap<Origin, Instant>,
+    here: BTreeMap<u64, Place>,
+    by_origin: HashMap<Origin, Crowd>,
+    /// The largest crowd last, and of two that are as large the one whose first has been
+    /// here longer.
+    by_size: BTreeSet<(usize, Reverse<Turn>, Origin)>,
 }
+
+struct Place {
+    origin: Origin,
+    turn: Turn,
+    gives_way: Arc<Notify>,
+}
+
+/// In which order those of a crowd give way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    /// It may be let in yet; `false` goes first.
+    undecided: bool,
+    id: u64,
+}
+
+type Crowd = BTreeSet<Turn>;
 
 /// Somebody at the door, until it is dropped.
 pub struct Knock {
     door: Arc<Door>,
     id: u64,
     gives_way: Arc<Notify>,
+    denied: AtomicBool,
 }
 
 impl Door {
     pub fn new(guard: Guard) -> Self {
+        let ledger = Ledger::new(guard.denials_per_second);
         Self {
             guard,
             state: Mutex::default(),
+            ledger: Mutex::new(ledger),
         }
     }
 
@@ -89,90 +125,87 @@ impl Door {
         let mut state = self.state();
         let id = state.next;
         state.next += 1;
-        state.waiting.insert(id, (origin, gives_way.clone()));
-        state.by_origin.entry(origin).or_default().insert(id);
+        let turn = Turn {
+            undecided: true,
+            id,
+        };
+        state.insert(Place {
+            origin,
+            turn,
+            gives_way: gives_way.clone(),
+        });
         self.make_room(&mut state, origin);
-        if state.waiting.len() > self.guard.max_handshakes {
-            state.turn_away_oldest();
+        if state.here.len() > self.guard.max_handshakes
+            && let Some(&(_, Reverse(first), _)) = state.by_size.last()
+        {
+            state.turn_away(first.id);
         }
         drop(state);
         Knock {
             door: self.clone(),
             id,
             gives_way,
+            denied: AtomicBool::new(false),
         }
     }
 
     fn make_room(&self, state: &mut State, origin: Origin) {
-        let Some(ids) = state.by_origin.get(&origin) else {
+        let Some(crowd) = state.by_origin.get(&origin) else {
             return;
         };
         // Load balancers have many clients, and their connections have names soon.
         if origin != Origin::Proxy
-            && ids.len() > self.guard.max_handshakes_per_address
-            && let Some(&oldest) = ids.first()
+            && crowd.len() > self.guard.max_handshakes_per_address
+            && let Some(&first) = crowd.first()
         {
-            state.turn_away(oldest);
+            state.turn_away(first.id);
         }
     }
 
-    /// How long the next denial of this origin has to wait; the place in the
-    /// queue is taken by asking.
-    fn denial_in(&self, origin: Origin, now: Instant) -> Duration {
-        let mut state = self.state();
-        let every = Duration::from_secs(1) / self.guard.denials_per_second;
-        // As many at once as are allowed in a second.
-        let earliest = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
-        let due = match state.denials.get(&origin) {
-            Some(due) => earliest.max(*due),
-            None => earliest,
-        };
-        state.denials.insert(origin, due + every);
-        if state.denials.len() > REMEMBERED {
-            state.denials.retain(|_, due| *due > earliest);
-        }
-        due.saturating_duration_since(now)
+    /// A denial: whether it has a record of its own, or is told of in a summary.
+    pub fn note_denial(&self, origin: Origin, reason: &'static str) -> bool {
+        let mut ledger = self.ledger.lock().unwrap_or_else(|e| e.into_inner());
+        ledger.note(origin, reason, Instant::now())
     }
 
-    /// Waits until this origin may be answered another denial.
-    pub async fn denial(&self, origin: Origin) {
-        tokio::time::sleep(self.denial_in(origin, Instant::now())).await;
-    }
-
-    /// Whether this origin may have another denial recorded at once.
-    pub fn may_record(&self, origin: Origin) -> bool {
-        let now = Instant::now();
-        let due = self.state().denials.get(&origin).copied();
-        let may = due.is_none_or(|due| due <= now);
-        if may {
-            self.denial_in(origin, now);
-        }
-        may
+    /// The denials that had no record of their own, since the last time.
+    pub fn summaries(&self) -> Vec<Summary> {
+        let mut ledger = self.ledger.lock().unwrap_or_else(|e| e.into_inner());
+        ledger.summaries()
     }
 }
 
 impl State {
-    fn turn_away_oldest(&mut self) {
-        if let Some((&oldest, _)) = self.waiting.first_key_value() {
-            self.turn_away(oldest);
+    fn insert(&mut self, place: Place) {
+        let (origin, turn) = (place.origin, place.turn);
+        self.here.insert(turn.id, place);
+        self.change(origin, |crowd| crowd.insert(turn));
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Place> {
+        let place = self.here.remove(&id)?;
+        self.change(place.origin, |crowd| crowd.remove(&place.turn));
+        Some(place)
+    }
+
+    /// Changes a crowd, and where it stands among the others.
+    fn change(&mut self, origin: Origin, how: impl FnOnce(&mut Crowd) -> bool) {
+        let crowd = self.by_origin.entry(origin).or_default();
+        let stands = |crowd: &Crowd| Some((crowd.len(), Reverse(*crowd.first()?), origin));
+        if let Some(before) = stands(crowd) {
+            self.by_size.remove(&before);
+        }
+        how(crowd);
+        match stands(crowd) {
+            Some(now) => drop(self.by_size.insert(now)),
+            None => drop(self.by_origin.remove(&origin)),
         }
     }
 
     fn turn_away(&mut self, id: u64) {
-        if let Some(gives_way) = self.remove(id) {
-            gives_way.notify_one();
+        if let Some(place) = self.remove(id) {
+            place.gives_way.notify_one();
         }
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Arc<Notify>> {
-        let (origin, gives_way) = self.waiting.remove(&id)?;
-        if let Some(ids) = self.by_origin.get_mut(&origin) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.by_origin.remove(&origin);
-            }
-        }
-        Some(gives_way)
     }
 }
 
@@ -180,11 +213,26 @@ impl Knock {
     /// A load balancer has said whom it speaks for.
     pub fn is_from(&self, origin: Origin) {
         let mut state = self.door.state();
-        if let Some(gives_way) = state.remove(self.id) {
-            state.waiting.insert(self.id, (origin, gives_way));
-            state.by_origin.entry(origin).or_default().insert(self.id);
+        if let Some(place) = state.remove(self.id) {
+            state.insert(Place { origin, ..place });
             self.door.make_room(&mut state, origin);
         }
+    }
+
+    /// It is not let in, and that has been recorded: from here on it is the first to
+    /// give way.
+    pub fn is_denied(&self) {
+        self.denied.store(true, Ordering::Relaxed);
+        let mut state = self.door.state();
+        if let Some(mut place) = state.remove(self.id) {
+            place.turn.undecided = false;
+            state.insert(place);
+        }
+    }
+
+    /// Whether [`is_denied`](Self::is_denied) was said of it.
+    pub fn was_denied(&self) -> bool {
+        self.denied.load(Ordering::Relaxed)
     }
 
     /// Comes to an end when this one has to give way to others.
@@ -242,7 +290,7 @@ mod tests {
         let gone: Vec<bool> = knocks.iter().map(gone).collect();
         assert_eq!(gone, [true, true, false, false, false]);
         drop(knocks);
-        assert!(door.state().waiting.is_empty() && door.state().by_origin.is_empty());
+        assert!(door.state().here.is_empty() && door.state().by_size.is_empty());
     }
 
     #[test]
@@ -258,22 +306,27 @@ mod tests {
     }
 
     #[test]
-    fn denials_have_a_rate_for_each_address() {
-        let door = door(1, 1, 10);
-        let now = Instant::now() + Duration::from_secs(60);
-        let waits = |now| -> Vec<u128> {
-            (0..14)
-                .map(|_| door.denial_in(origin(1), now).as_millis())
-                .collect()
-        };
-        // As many at once as fit into a second, then one by one.
-        let first = waits(now);
-        assert_eq!(first[..11], [0; 11]);
-        assert_eq!(first[11..], [100, 200, 300]);
-        assert!(door.denial_in(origin(2), now).is_zero());
-        assert_eq!(waits(now)[0], 400);
-        // After a while without one they are forgiven.
-        assert_eq!(waits(now + Duration::from_secs(60)), first);
+    fn who_was_denied_gives_way_before_who_may_be_let_in() {
+        let door = door(100, 2, 1);
+        let honest = door.knock(origin(1));
+        let denied = door.knock(origin(1));
+        denied.is_denied();
+        let third = door.knock(origin(1));
+        assert!(gone(&denied) && !gone(&honest) && !gone(&third));
+    }
+
+    #[test]
+    fn the_largest_crowd_gives_way_first() {
+        let door = door(6, 6, 1);
+        let honest: Vec<Knock> = (1..=3).map(|n| door.knock(origin(n))).collect();
+        let flood: Vec<Knock> = (0..1000).map(|_| door.knock(origin(9))).collect();
+        assert!(!honest.iter().any(gone));
+        assert_eq!(flood.iter().filter(|k| !gone(k)).count(), 3);
+        let newcomer = door.knock(origin(4));
+        assert!(!gone(&newcomer) && !honest.iter().any(gone));
+        drop((honest, flood, newcomer));
+        let state = door.state();
+        assert!(state.here.is_empty() && state.by_origin.is_empty() && state.by_size.is_empty());
     }
 
     #[test]
@@ -285,5 +338,6 @@ mod tests {
         };
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("2001:db8::1").to_string(), "2001:db8::/64");
     }
 }

@@ -222,7 +222,8 @@ impl Session {
         let (greeted, told) = match startup.replication {
             Some(kind) => {
                 let part = self.part().await?;
-                let lease = start::replicate(&self.pool, kind, &settings).await?;
+                let lease =
+                    start::replicate(&self.pool, &self.handle.client, kind, &settings).await?;
                 let told = self.pool.facts.told(&lease.server.reported);
                 self.handle.pin(Some("replication"));
                 (Greeted::Dedicated(lease, part), told)

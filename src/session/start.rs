@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::pool::{CheckoutError, DedicatedError, Lease, Pool, Profile, Settings, Told};
-use crate::upstream::{ConnectError, QueryError};
-use crate::wire::startup::{Replication, Startup};
+use crate::pool::{CheckoutError, Lease, Pool, Profile, Settings, Told};
+use crate::upstream::QueryError;
 use crate::wire::{ClientError, message};
+
+mod replicate;
+mod settings;
+
+pub(super) use replicate::replicate;
+pub(super) use settings::settings;
 
 /// Why a session did not start.
 pub(super) enum Failed {
@@ -49,25 +54,6 @@ impl Failed {
     }
 }
 
-/// The settings of a start-up packet: its parameters, and those inside
-/// `options`.
-///
-/// # Errors
-/// Parameters that would change who the client is.
-pub(super) fn settings(startup: &Startup) -> Result<Settings, ClientError> {
-    let mut settings = Settings::new();
-    for (name, value) in &startup.parameters {
-        if name.eq_ignore_ascii_case("options") {
-            for (name, value) in options(value)? {
-                add(&mut settings, &name, &value)?;
-            }
-        } else {
-            add(&mut settings, name, value)?;
-        }
-    }
-    Ok(settings)
-}
-
 /// Postgres cuts it there (NAMEDATALEN - 1).
 const MAX_APPLICATION_NAME: usize = 63;
 
@@ -85,67 +71,6 @@ pub(super) fn application_name(template: &str, own: &str, client: &str) -> Box<s
     // The client's name last: it may not hold what looks like a placeholder.
     let named = template.replace("{application_name}", own);
     named.replace("{client}", client).trim().into()
-}
-
-fn add(settings: &mut Settings, name: &str, value: &str) -> Result<(), ClientError> {
-    let valid = !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
-    if !valid {
-        return Err(ClientError::BadParameter(
-            "a start-up parameter has an invalid name".into(),
-        ));
-    }
-    let name = name.to_ascii_lowercase();
-    // The upstream user and role come from policy and secret alone.
-    if matches!(name.as_str(), "role" | "session_authorization") {
-        return Err(ClientError::BadParameter(format!(
-            "parameter \"{name}\" cannot be set at start-up"
-        )));
-    }
-    settings.insert(name.into(), value.into());
-    Ok(())
-}
-
-/// The command-line switches that Postgres accepts in `options`: `-c
-/// name=value` and `--name=value`. A backslash takes the next character
-/// literally (pg_split_opts).
-fn options(text: &str) -> Result<Vec<(String, String)>, ClientError> {
-    let bad =
-        || ClientError::BadParameter("options may hold only -c name=value and --name=value".into());
-    let mut words: Vec<String> = Vec::new();
-    let mut chars = text.chars().peekable();
-    while let Some(&c) = chars.peek() {
-        if c.is_ascii_whitespace() {
-            chars.next();
-            continue;
-        }
-        let mut word = String::new();
-        while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace()) {
-            word.push(if c == '\\' {
-                chars.next().ok_or_else(bad)?
-            } else {
-                c
-            });
-        }
-        words.push(word);
-    }
-    let mut settings = Vec::new();
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        let setting = if word == "-c" {
-            words.next().ok_or_else(bad)?
-        } else if let Some(rest) = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
-            rest.to_owned()
-        } else {
-            return Err(bad());
-        };
-        let (name, value) = setting.split_once('=').ok_or_else(bad)?;
-        // As Postgres does: dashes stand for underscores.
-        settings.push((name.replace('-', "_"), value.to_owned()));
-    }
-    Ok(settings)
 }
 
 /// How long a client that brings values which no server has seen yet waits for a
@@ -201,44 +126,6 @@ async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), F
     Ok(())
 }
 
-/// Logs in for a client that replicates: its own connection, its own start-up
-/// parameters.
-pub(super) async fn replicate(
-    pool: &Arc<Pool>,
-    kind: Replication,
-    settings: &Settings,
-) -> Result<Lease, Failed> {
-    let own = ("replication".to_owned(), kind.as_str().to_owned());
-    let settings = settings.iter().map(|(n, v)| (n.to_string(), v.to_string()));
-    let parameters = std::iter::once(own).chain(settings).collect();
-    let error = match pool.dedicated(parameters).await {
-        Ok(lease) => return Ok(lease),
-        Err(DedicatedError::Checkout(e)) => return Err(checkout_error(pool, e).into()),
-        Err(DedicatedError::Login(error)) => error,
-    };
-    let database = pool.database.name.clone();
-    Err(match error {
-        ConnectError::Refused {
-            sqlstate, message, ..
-        } => match sqlstate.as_str() {
-            "42501" => ClientError::ReplicationRole(database).into(),
-            "28000" => ClientError::ReplicationHba(database).into(),
-            // Invalid or unknown parameters: those are the client's.
-            "22023" | "42704" => Failed::Parameter(message::ErrorFields {
-                sqlstate,
-                message,
-                ..Default::default()
-            }),
-            _ => ClientError::UpstreamRefused {
-                database,
-                sqlstate: sqlstate.into(),
-            }
-            .into(),
-        },
-        _ => ClientError::UpstreamDown(database).into(),
-    })
-}
-
 pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
     let database = || pool.database.name.clone();
     match error {
@@ -259,16 +146,6 @@ mod tests {
     use super::*;
     use crate::pool::fake::setup;
 
-    fn with(parameters: &[(&str, &str)]) -> Startup {
-        Startup {
-            parameters: parameters
-                .iter()
-                .map(|(n, v)| ((*n).into(), (*v).into()))
-                .collect(),
-            ..Startup::default()
-        }
-    }
-
     /// Its client would wait for ever, and the pool would have a place less.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_server_that_does_not_answer_ends_the_greeting() {
@@ -276,7 +153,7 @@ mod tests {
         s.server
             .mute
             .store(true, std::sync::atomic::Ordering::Relaxed);
-        let settings = settings(&with(&[("timezone", "UTC")])).unwrap();
+        let settings = [("timezone".into(), "UTC".into())].into();
         let profile = s.pool.profiles.intern(settings);
         let client = Arc::from("c");
         let answer = timeout(Duration::from_secs(10), told(&s.pool, &profile, &client));
@@ -292,43 +169,5 @@ mod tests {
         let long = named(&"ä".repeat(40));
         assert_eq!(long.len(), 63);
         assert!(long.ends_with(" [orders-api]"));
-    }
-
-    #[test]
-    fn options_are_settings() {
-        let s = settings(&with(&[
-            ("DateStyle", "ISO"),
-            (
-                "options",
-                r"-c search_path=a,\ b --statement-timeout=5s  -cwork_mem=4MB",
-            ),
-        ]))
-        .unwrap();
-        let expected = [
-            ("datestyle", "ISO"),
-            ("search_path", "a, b"),
-            ("statement_timeout", "5s"),
-            ("work_mem", "4MB"),
-        ];
-        assert_eq!(
-            s.iter().map(|(n, v)| (&**n, &**v)).collect::<Vec<_>>(),
-            expected
-        );
-    }
-
-    #[test]
-    fn nobody_becomes_somebody_else_at_start_up() {
-        for parameters in [
-            [("role", "postgres")],
-            [("ROLE", "postgres")],
-            [("options", "-c role=postgres")],
-            [("options", "-c session_authorization=postgres")],
-            [("options", "--session-authorization=postgres")],
-            [("options", "-d 5")],
-            [("options", "-c")],
-            [("a b", "c")],
-        ] {
-            assert!(settings(&with(&parameters)).is_err(), "{parameters:?}");
-        }
     }
 }

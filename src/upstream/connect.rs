@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::login::Login;
+use super::login::{Login, Wishes};
 use super::role;
 use super::{ConnectError, KeyCache, Quiet, Server, Target};
 use crate::config::SessionAttrs;
@@ -31,12 +31,13 @@ pub async fn connect(
     cache: &KeyCache,
     limit: Duration,
 ) -> Result<Server, ConnectError> {
-    let connected = connect_with(target, credential, cache, limit, &[], &mut Vec::new()).await;
+    let wishes = Wishes::default();
+    let connected = connect_with(target, credential, cache, limit, &wishes, &mut Vec::new()).await;
     connected.map(|(server, _)| server)
 }
 
-/// The same, with more start-up parameters; `user` and `database` are not
-/// among them. What the server may still count goes to `abandoned`.
+/// The same, for who asks for more than a session. What the server may still count
+/// goes to `abandoned`.
 ///
 /// # Errors
 /// As [`connect`].
@@ -45,7 +46,7 @@ pub async fn connect_with(
     credential: &Credential,
     cache: &KeyCache,
     limit: Duration,
-    parameters: &[(String, String)],
+    wishes: &Wishes,
     abandoned: &mut Vec<Abandoned>,
 ) -> Result<(Server, Quiet), ConnectError> {
     let this = std::slice::from_ref(target);
@@ -62,7 +63,7 @@ pub async fn connect_with(
                 login: None,
                 server: None,
             };
-            let run = attempt.run(credential, cache, parameters, wanted);
+            let run = attempt.run(credential, cache, wishes, wanted);
             let error = match timeout(limit, run).await {
                 Ok(Ok(server)) => return Ok((server, Quiet::after_login())),
                 Ok(Err(error)) => error,
@@ -98,10 +99,10 @@ impl Attempt<'_> {
         &mut self,
         credential: &Credential,
         cache: &KeyCache,
-        parameters: &[(String, String)],
+        wishes: &Wishes,
         wanted: SessionAttrs,
     ) -> Result<Server, ConnectError> {
-        let server = self.log_in(credential, cache, parameters).await?;
+        let server = self.log_in(credential, cache, wishes).await?;
         let server = self.server.insert(server);
         if role::suits(server, wanted).await
             && let Some(server) = self.server.take()
@@ -119,7 +120,7 @@ impl Attempt<'_> {
         &mut self,
         credential: &Credential,
         cache: &KeyCache,
-        parameters: &[(String, String)],
+        wishes: &Wishes,
     ) -> Result<Server, ConnectError> {
         let place = self.place;
         let mut version = cache.old_servers.version_for(place);
@@ -127,7 +128,7 @@ impl Attempt<'_> {
         loop {
             let stream = reach(place, None).await?;
             let login = self.login.insert(Login::new(stream, place, version));
-            let result = login.run(place, credential, cache, parameters).await;
+            let result = login.run(place, credential, cache, wishes).await;
             if refused && login.was_answered() {
                 cache.old_servers.note(place);
             }

@@ -14,7 +14,8 @@ use super::{Backend, BackendPid, ConnectError, KeyCache, Reported, Server, Targe
 use crate::net::Stream;
 use crate::secret::Credential;
 use crate::wire::message::{self, ErrorFields};
-use crate::wire::{Frame, Version, login};
+use crate::wire::startup::Replication;
+use crate::wire::{Frame, SettingName, Version, login};
 
 /// No message of a login is larger; a server that announces more is refused
 /// before anything is read into memory.
@@ -22,6 +23,40 @@ const MAX_LOGIN_MESSAGE: usize = 1 << 16;
 
 /// A server that refused a login closes the connection at once.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a login asks for beyond what target and credential say. Nothing of it can be
+/// another user or database.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    pub replication: Option<Replication>,
+    settings: Vec<(SettingName, Box<str>)>,
+}
+
+impl Default for Wishes {
+    /// What every connection of a pool begins with.
+    fn default() -> Self {
+        Self::new(None, Vec::new())
+    }
+}
+
+impl Wishes {
+    /// Without an application_name among the settings it is ours.
+    pub fn new(
+        replication: Option<Replication>,
+        mut settings: Vec<(SettingName, Box<str>)>,
+    ) -> Self {
+        const NAME: &str = "application_name";
+        if !settings.iter().any(|(name, _)| name.as_str() == NAME)
+            && let Ok(name) = SettingName::new(NAME)
+        {
+            settings.push((name, "pgvalet".into()));
+        }
+        Self {
+            replication,
+            settings,
+        }
+    }
+}
 
 /// A connection whose login is under way.
 pub(super) struct Login {
@@ -64,17 +99,18 @@ impl Login {
         target: &Target,
         credential: &Credential,
         cache: &KeyCache,
-        parameters: &[(String, String)],
+        wishes: &Wishes,
     ) -> Result<Welcome, ConnectError> {
-        let own = [
-            ("user", credential.username.as_str()),
-            ("database", &target.dbname),
-            ("application_name", "pgvalet"),
-        ];
-        // Of two values Postgres takes the later one.
-        let more = parameters.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        let message = login::StartupMessage {
+            version: self.version,
+            user: &credential.username,
+            database: &target.dbname,
+            replication: wishes.replication,
+            settings: &wishes.settings,
+        };
         let mut packet = Vec::with_capacity(128);
-        login::startup(&mut packet, self.version, own.into_iter().chain(more))
+        message
+            .write(&mut packet)
             .map_err(|_| self.protocol("a NUL in a start-up parameter"))?;
         self.output.extend_from_slice(&packet);
         self.send().await?;

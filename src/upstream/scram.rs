@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::OldServers;
 use super::rds_iam::IamToken;
+use crate::crew::Crew;
 use crate::secret::Password;
 
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
@@ -278,13 +279,17 @@ pub async fn verifier(password: Password, iterations: u32) -> Result<String, Scr
     ))
 }
 
+/// Milliseconds of a processor each: two at a time, so that a burst of logins leaves
+/// some to those who move bytes.
+static DERIVATION: Crew = Crew::new("scram", 2);
+
 async fn derive_off_reactor(
     password: Password,
     salt: Vec<u8>,
     iterations: u32,
 ) -> Result<Arc<Keys>, ScramError> {
-    let derive = move || derive(password.reveal(), &salt, iterations);
-    tokio::task::spawn_blocking(derive)
+    DERIVATION
+        .run(move || derive(password.reveal(), &salt, iterations))
         .await
         .map_err(|_| ScramError::Malformed)?
         .map(Into::into)

@@ -73,6 +73,10 @@ pub enum ClientError {
     ReplicationRole(Arc<str>),
     #[error("the server of database \"{0}\" lets no replication connection in from here")]
     ReplicationHba(Arc<str>),
+    #[error(
+        "the server of database \"{0}\" has refused this client replication several times; it is asked again in a few seconds"
+    )]
+    ReplicationTooOften(Arc<str>),
     #[error("{0}")]
     BadParameter(String),
 }
@@ -91,7 +95,8 @@ impl ClientError {
             Self::UpstreamRefused { .. }
             | Self::NoWorkingVersion(_)
             | Self::SecretUnusable(_)
-            | Self::AuditUnavailable => "57P03",
+            | Self::AuditUnavailable
+            | Self::ReplicationTooOften(_) => "57P03",
             Self::IdleInTransaction => "25P03",
             Self::IdleClient => "57P05",
             Self::Cancelled | Self::QueryTimeout => "57014",
@@ -128,6 +133,7 @@ impl ClientError {
             Self::ReplicationHba(_) => {
                 "Physical replication needs a line for the database \"replication\" in pg_hba.conf."
             }
+            Self::ReplicationTooOften(_) => "The refusals before this one say why.",
             Self::Startup(StartupError::Replication) => {
                 "Valid values are: \"false\", 0, \"true\", 1, \"database\"."
             }

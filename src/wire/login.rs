@@ -9,7 +9,8 @@ use std::io;
 
 use super::frame::{HEADER, cstr};
 use super::message::{message, text};
-use super::startup::CANCEL;
+use super::setting::SettingName;
+use super::startup::{CANCEL, Replication};
 
 /// A version of the protocol, as it stands in a start-up packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,28 +56,41 @@ pub const MAX_KEY: usize = 256;
 /// The shortest, and the only one of 3.0.
 pub const MIN_KEY: usize = 4;
 
-/// StartupMessage.
-///
-/// # Errors
-/// A NUL in a parameter would end it early, and begin another one.
-pub fn startup<'a>(
-    out: &mut Vec<u8>,
-    version: Version,
-    parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> io::Result<()> {
-    let at = out.len();
-    out.extend([0; 4]);
-    out.extend(version.0.to_be_bytes());
-    for word in parameters.into_iter().flat_map(|(n, v)| [n, v]) {
-        if word.contains('\0') {
+/// StartupMessage, as we send it: whatever a client has said can only be the value of a
+/// setting here, never a word of the protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct StartupMessage<'a> {
+    pub version: Version,
+    pub user: &'a str,
+    pub database: &'a str,
+    pub replication: Option<Replication>,
+    pub settings: &'a [(SettingName, Box<str>)],
+}
+
+impl StartupMessage<'_> {
+    /// # Errors
+    /// A NUL in a value would end it early, and begin another one; nothing has been
+    /// written then.
+    pub fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        let who = [("user", self.user), ("database", self.database)];
+        let replication = self.replication.map(|r| ("replication", r.as_str()));
+        let settings = self.settings.iter().map(|(n, v)| (n.as_str(), &**v));
+        let words = who.into_iter().chain(replication).chain(settings);
+        if words.clone().any(|(_, value)| value.contains('\0')) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        text(out, word);
+        let at = out.len();
+        out.extend([0; 4]);
+        out.extend(self.version.0.to_be_bytes());
+        for (name, value) in words {
+            text(out, name);
+            text(out, value);
+        }
+        out.push(0);
+        let length = (out.len() - at) as u32;
+        out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+        Ok(())
     }
-    out.push(0);
-    let length = (out.len() - at) as u32;
-    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
-    Ok(())
 }
 
 /// CancelRequest.
@@ -188,10 +202,27 @@ mod tests {
         );
     }
 
+    fn message_of<'a>(
+        user: &'a str,
+        settings: &'a [(SettingName, Box<str>)],
+    ) -> StartupMessage<'a> {
+        StartupMessage {
+            version: Version::V3_2,
+            user,
+            database: "d",
+            replication: None,
+            settings,
+        }
+    }
+
     #[test]
-    fn no_parameter_hides_another_one() {
+    fn no_value_hides_another_parameter() {
         let mut out = Vec::new();
-        assert!(startup(&mut out, Version::V3_2, [("user", "a\0role\0b")]).is_err());
+        assert!(message_of("a\0role\0b", &[]).write(&mut out).is_err());
+        let setting = SettingName::new("timezone").expect("a setting");
+        let hidden = [(setting, "UTC\0database\0billing".into())];
+        assert!(message_of("a", &hidden).write(&mut out).is_err());
+        assert!(out.is_empty());
     }
 
     proptest! {
@@ -219,11 +250,14 @@ mod tests {
             prop_assert_eq!(read_negotiation(&out), Some((version, options.len())));
 
             out.clear();
-            startup(&mut out, version, [("user", &*value)]).expect("no NUL");
+            let setting = (SettingName::new("a.b").expect("a setting"), value.as_str().into());
+            let asked = StartupMessage { version, ..message_of(&value, std::slice::from_ref(&setting)) };
+            asked.write(&mut out).expect("no NUL");
             prop_assert_eq!(out[..4].to_vec(), (out.len() as u32).to_be_bytes());
             let Ok(StartupPacket::Startup(read)) = StartupPacket::read(&out[4..]) else {
                 panic!("not a start-up message")
             };
+            prop_assert_eq!(read.parameters, [("a.b".to_owned(), value.clone())]);
             prop_assert_eq!((read.version, read.user), (version, value));
         }
 

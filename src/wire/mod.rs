@@ -8,8 +8,10 @@ pub mod error;
 pub mod frame;
 pub mod login;
 pub mod message;
+pub mod setting;
 pub mod startup;
 
 pub use error::{ClientError, SqlState};
 pub use frame::{Frame, FrameError, HEADER};
 pub use login::Version;
+pub use setting::{NotASetting, SettingName};

@@ -3,8 +3,11 @@
 //! Source: protocol chapter, "Message Formats": StartupMessage, SSLRequest,
 //! GSSENCRequest, CancelRequest.
 
+use std::collections::BTreeSet;
+
 use super::frame::cstr;
 use super::login::{MAX_KEY, MIN_KEY, Version};
+use super::setting::PROTOCOL_OPTION;
 
 /// Postgres' own cap (MAX_STARTUP_PACKET_LENGTH): nobody is authenticated yet,
 /// so nothing larger is ever read into memory.
@@ -32,12 +35,15 @@ pub struct Startup {
     /// `_pq_.…`, none of which is known here.
     pub protocol_options: Vec<String>,
     pub replication: Option<Replication>,
-    /// Everything else, in the client's order.
+    /// `options`: command-line switches.
+    pub options: Option<String>,
+    /// Everything else, in the client's order, and as the client spells it: these are
+    /// not settings before [`SettingName`](super::SettingName) has looked at them.
     pub parameters: Vec<(String, String)>,
 }
 
 /// `replication=…`: the session is one of a walsender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Replication {
     /// Any truth: of the whole cluster, bound to no database.
     Physical,
@@ -96,6 +102,9 @@ pub enum StartupError {
     ProxyHeader,
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
+    /// Which of the two counts is a matter of opinion, so none does.
+    #[error("invalid startup packet: \"{0}\" is there twice")]
+    Twice(&'static str),
 }
 
 /// Bytes that follow the length word, or an error when the length cannot be.
@@ -139,29 +148,39 @@ impl Startup {
             version,
             ..Self::default()
         };
+        let (mut user, mut database, mut replication) = (None, None, None);
+        let mut protocol_options = BTreeSet::new();
         loop {
             let name = take(&mut rest)?;
             if name.is_empty() {
                 break;
             }
             let value = take(&mut rest)?;
+            // As Postgres has it: these count as they are written here alone.
             match name.as_str() {
-                "user" => startup.user = value,
-                "database" => startup.database = value,
-                "replication" => startup.replication = Replication::read(&value)?,
-                _ if name.starts_with("_pq_.") => startup.protocol_options.push(name),
+                "user" => once(&mut user, value, "user")?,
+                "database" => once(&mut database, value, "database")?,
+                "replication" => once(&mut replication, value, "replication")?,
+                "options" => once(&mut startup.options, value, "options")?,
+                _ if name.starts_with(PROTOCOL_OPTION) => {
+                    if !protocol_options.insert(name.clone()) {
+                        return Err(StartupError::Twice("_pq_"));
+                    }
+                    startup.protocol_options.push(name);
+                }
                 _ => startup.parameters.push((name, value)),
             }
         }
         if !rest.is_empty() {
             return Err(StartupError::Layout);
         }
-        if startup.user.is_empty() {
-            return Err(StartupError::NoUser);
-        }
+        startup.user = user.filter(|u| !u.is_empty()).ok_or(StartupError::NoUser)?;
         // As Postgres does: the database defaults to the user's name.
-        if startup.database.is_empty() {
-            startup.database.clone_from(&startup.user);
+        startup.database = database
+            .filter(|d| !d.is_empty())
+            .unwrap_or_else(|| startup.user.clone());
+        if let Some(value) = replication {
+            startup.replication = Replication::read(&value)?;
         }
         Ok(startup)
     }
@@ -178,6 +197,13 @@ impl Startup {
             .rev()
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
             .map(|(_, v)| v.as_str())
+    }
+}
+
+fn once(place: &mut Option<String>, value: String, name: &'static str) -> Result<(), StartupError> {
+    match place.replace(value) {
+        Some(_) => Err(StartupError::Twice(name)),
+        None => Ok(()),
     }
 }
 
@@ -208,6 +234,36 @@ mod tests {
         assert_eq!((s.user.as_str(), s.database.as_str()), ("alice", "alice"));
         assert_eq!(s.parameter("Application_Name"), Some("psql"));
         assert!(!s.asks_for_more() && s.replication.is_none());
+    }
+
+    /// Two readers of one packet must not read two things.
+    #[test]
+    fn what_is_there_twice_is_refused() {
+        for (name, value) in [
+            ("user", "a"),
+            ("database", "d"),
+            ("replication", "off"),
+            ("options", ""),
+            ("_pq_.x", "1"),
+        ] {
+            let body = format!("user\0a\0{name}\0{value}\0{name}\0{value}\0\0");
+            let read = startup(0x30000, body.as_bytes());
+            assert!(matches!(read, Err(StartupError::Twice(_))), "{name}");
+        }
+        // An empty one is one as well.
+        let read = startup(0x30000, b"user\0\0user\0a\0\0");
+        assert_eq!(read, Err(StartupError::Twice("user")));
+    }
+
+    #[test]
+    fn words_of_the_protocol_count_as_they_are_written() {
+        let body = b"user\0a\0User\0b\0Database\0c\0OPTIONS\0d\0Replication\0on\0\0";
+        let Ok(StartupPacket::Startup(s)) = startup(0x30000, body) else {
+            panic!("not a start-up message")
+        };
+        assert_eq!((s.user.as_str(), s.database.as_str()), ("a", "a"));
+        assert!(s.replication.is_none() && s.options.is_none());
+        assert_eq!(s.parameters.len(), 4);
     }
 
     #[test]

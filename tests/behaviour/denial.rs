@@ -1,9 +1,12 @@
 //! Who gets nothing, and that it learns nothing: every denial reads the same.
 
 use std::process::Stdio;
+use std::time::Duration;
+
+use futures_util::future::join_all;
 
 use super::common::client::told;
-use super::common::{Cluster, Proxy, connect, new_password};
+use super::common::{Cluster, Proxy, connect, eventually, new_password};
 
 async fn denial(dsn: &str) -> (String, String, Option<String>, Option<String>) {
     match connect(dsn).await {
@@ -115,4 +118,37 @@ async fn psql_shows_the_denial() {
         said.contains("FATAL:") && !said.contains("fe_sendauth"),
         "{said}"
     );
+}
+
+/// Thousands of bad starts: each is answered, all are in the log by their number, and
+/// nobody else of the same address has to wait for that to be over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_denials_leaves_no_debt() {
+    const FLOOD: u64 = 2000;
+    let cluster = Cluster::start().await;
+    let proxy = guarded(&cluster).await;
+    let nowhere = proxy.dsn("no_such_database");
+    for _ in 0..FLOOD / 100 {
+        let denied = join_all((0..100).map(|_| denial(&nowhere))).await;
+        assert!(denied.iter().all(|d| d.0 == "28000"));
+    }
+    // Whoever comes now, in vain or not, is answered like the first.
+    for _ in 0..20 {
+        assert_eq!(denial(&proxy.dsn("far")).await.0, "28000");
+        assert_eq!(proxy.connect("open").await.value("select 1").await, "1");
+    }
+    let all = FLOOD + 20;
+    let counted = proxy.metric("pgvalet_denials_total", &[]).await;
+    assert_eq!(counted, Some(all as f64));
+    let denied = eventually("all are told of", Duration::from_secs(30), || async {
+        let denied = proxy.audit_of("session.deny");
+        let count = |r: &serde_json::Value| r["count"].as_u64().unwrap_or(1);
+        (denied.iter().map(count).sum::<u64>() == all).then_some(denied)
+    })
+    .await;
+    assert!(denied.len() < FLOOD as usize / 2, "{}", denied.len());
+    let summary = denied.iter().find(|r| r["count"].is_u64());
+    let summary = summary.expect("a summary");
+    assert_eq!(summary["source"], "127.0.0.1");
+    assert_eq!(summary["reason"], "unknown_database");
 }

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod admin;
 mod attack;
 mod aws;
 mod aws_iam;
@@ -40,6 +41,7 @@ mod libpq18;
 mod lifecycle;
 mod limits;
 mod listen;
+mod logging;
 mod migration;
 mod names;
 mod programs;
@@ -58,6 +60,7 @@ mod rotation_trouble;
 mod rotation_windows;
 mod rule_limits;
 mod secure;
+mod startup_words;
 mod state;
 mod statement_mode;
 mod store;

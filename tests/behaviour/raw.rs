@@ -100,6 +100,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         messages
     }
 
+    /// The next message, before long.
+    pub async fn one(&mut self) -> Message {
+        let next = timeout(Duration::from_secs(10), self.next()).await;
+        next.expect("a message within 10 s")
+    }
+
     async fn next(&mut self) -> Message {
         let tag = self.stream.read_u8().await.expect("a message");
         let length = self.stream.read_u32().await.expect("its length");

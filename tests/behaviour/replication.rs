@@ -4,11 +4,13 @@
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::common::binaries::{self, client_program};
-use super::common::{Cluster, Proxy, end, eventually, new_password};
+use super::common::{Cluster, Proxy, connect, end, eventually, new_password};
+use super::raw::{Raw, sqlstate, start_up};
 
 const ROLE: &str = "replicator";
 
@@ -330,4 +332,76 @@ async fn a_role_that_may_not_replicate_is_told_so() {
     );
     let text = world.proxy.log();
     assert!(!text.contains("no longer logs in"), "{text}");
+}
+
+/// The SQLSTATE of a start that is refused.
+async fn refused(proxy: &Proxy, parameters: &[(&str, &str)]) -> String {
+    let mut raw = Raw::open(proxy).await;
+    let mut all = vec![
+        ("user", "anyone"),
+        ("database", "app"),
+        ("replication", "database"),
+    ];
+    all.extend_from_slice(parameters);
+    raw.send(&start_up(0x0003_0000, &all)).await;
+    let said = raw.until(b'E').await;
+    sqlstate(&said).expect("a SQLSTATE")
+}
+
+/// Whoever may not replicate, and tries all the same, costs the server next to nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_starts_are_few_logins() {
+    let world = world("pool_size = 3").await;
+    let proxy = &world.proxy;
+    let session = proxy.connect("app").await;
+    assert_eq!(session.value("select 1").await, "1");
+    let logins = async || {
+        let worked = proxy.metric("pgvalet_server_login_seconds_count", &["database=\"app\""]);
+        let failed = proxy.metric("pgvalet_server_login_failures_total", &["database=\"app\""]);
+        (worked.await.unwrap_or(0.0), failed.await.unwrap_or(0.0))
+    };
+    // Its own parameters are wrong: a few times the server says so, then it is not asked.
+    let (worked, failed) = logins().await;
+    let wrong = [("work_mem", "perhaps")];
+    let codes = join_all((0..100).map(|_| refused(proxy, &wrong))).await;
+    assert!(codes.iter().all(|c| c == "22023" || c == "57P03"));
+    assert!(codes.iter().any(|c| c == "22023"), "{codes:?}");
+    let after = logins().await;
+    assert_eq!(after.0, worked, "no other login");
+    assert!(after.1 - failed <= 9.0, "{after:?}");
+
+    // The role may not: the same for everybody, and known after the first.
+    world
+        .cluster
+        .execute(&format!("ALTER ROLE {ROLE} NOREPLICATION"))
+        .await;
+    eventually("it is asked again", Duration::from_secs(20), || async {
+        (refused(proxy, &[]).await == "42501").then_some(())
+    })
+    .await;
+    let (worked, failed) = logins().await;
+    let codes = join_all((0..100).map(|_| refused(proxy, &[]))).await;
+    assert!(codes.iter().all(|c| c == "42501" || c == "57P03"));
+    let after = logins().await;
+    assert_eq!(after.0, worked, "no other login");
+    assert!(after.1 - failed <= 3.0, "{after:?}");
+    assert_eq!(session.value("select 1").await, "1");
+
+    // A right that is granted is noticed before long.
+    world
+        .cluster
+        .execute(&format!("ALTER ROLE {ROLE} REPLICATION"))
+        .await;
+    eventually("it replicates", Duration::from_secs(20), || async {
+        let dsn = format!("{} replication=database", proxy.dsn("app"));
+        let output = client_program("psql")
+            .args(["-X", "-w", "-At", "-c", "IDENTIFY_SYSTEM", &dsn])
+            .stdin(Stdio::null())
+            .output()
+            .expect("psql starts");
+        output.status.success().then_some(())
+    })
+    .await;
+    let another = connect(&proxy.dsn("app")).await.expect("served");
+    assert_eq!(another.value("select 1").await, "1");
 }

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use super::cluster::{Cluster, DATABASE, ROLE};
 use super::{DemoError, free_port};
 use crate::config::{
-    Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Guard, Listen,
-    ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, SessionMigration, Store, StoreKind,
-    UserRef,
+    Admin, AdminAddress, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Guard,
+    Listen, ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, SessionMigration, Store,
+    StoreKind, UserRef,
 };
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;
@@ -114,7 +114,7 @@ fn config(scratch: &Path, doors: &Doors) -> Config {
             socket_mode: 0o600,
         },
         admin: Admin {
-            address: Some(format!("127.0.0.1:{}", doors.admin_port)),
+            address: Some(AdminAddress::Tcp(format!("127.0.0.1:{}", doors.admin_port))),
             token_file: None,
         },
         store: store(scratch),

@@ -1,0 +1,141 @@
+//! Threads for work that takes a processor, or a system that answers when it likes: a few
+//! of them for each kind, so that none of it keeps others out.
+//!
+//! tokio's own pool for blocking work is shared by everything (DNS above all), and has
+//! hundreds of threads: a burst of logins there takes the processors from the threads that
+//! move bytes, and a name service that hangs takes the threads.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use tokio::sync::{Semaphore, oneshot};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads of one kind of work. They are started with the first of it.
+pub struct Crew {
+    name: &'static str,
+    threads: usize,
+    /// As many jobs may be here, the running ones among them; who brings more waits.
+    room: Semaphore,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    started: usize,
+}
+
+/// The work was not done: it panicked, or there is no thread to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the work was not done")]
+pub struct NotDone;
+
+impl Crew {
+    pub const fn new(name: &'static str, threads: usize) -> Self {
+        Self {
+            name,
+            threads,
+            room: Semaphore::const_new(threads * 2),
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                started: 0,
+            }),
+            work: Condvar::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Does a job, after those that were brought before. Whoever stops waiting takes it
+    /// back, unless it has been begun or is next.
+    ///
+    /// # Errors
+    /// [`NotDone`]
+    pub async fn run<T: Send + 'static>(
+        &'static self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NotDone> {
+        let place = self.room.acquire().await.map_err(|_| NotDone)?;
+        let (sender, done) = oneshot::channel();
+        let job = Box::new(move || {
+            // A panic has been reported by its hook; the thread lives on.
+            let result = match sender.is_closed() {
+                true => None,
+                false => catch_unwind(AssertUnwindSafe(job)).ok(),
+            };
+            drop(place);
+            if let Some(result) = result {
+                let _ = sender.send(result); // it may have stopped waiting
+            }
+        });
+        self.put(job)?;
+        done.await.map_err(|_| NotDone)
+    }
+
+    fn put(&'static self, job: Job) -> Result<(), NotDone> {
+        let mut state = self.state();
+        if state.started < self.threads {
+            let thread = std::thread::Builder::new().name(self.name.to_owned());
+            match thread.spawn(|| self.work()) {
+                Ok(_) => state.started += 1,
+                // Those that are there do it.
+                Err(_) if state.started > 0 => {}
+                Err(_) => return Err(NotDone),
+            }
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    fn work(&self) {
+        loop {
+            let mut state = self.state();
+            let job = loop {
+                match state.jobs.pop_front() {
+                    Some(job) => break job,
+                    None => state = self.work.wait(state).unwrap_or_else(|e| e.into_inner()),
+                }
+            };
+            drop(state);
+            job();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn jobs_are_done_by_so_many_at_once_and_a_panic_ends_none() {
+        static CREW: Crew = Crew::new("test", 2);
+        static HERE: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        let jobs = (0..100).map(|n| {
+            CREW.run(move || {
+                let here = HERE.fetch_add(1, Ordering::SeqCst) + 1;
+                MOST.fetch_max(here, Ordering::SeqCst);
+                std::thread::yield_now();
+                HERE.fetch_sub(1, Ordering::SeqCst);
+                assert!(n % 10 != 7, "a job that panics");
+                n
+            })
+        });
+        let results = futures_util::future::join_all(jobs).await;
+        for (n, result) in results.into_iter().enumerate() {
+            let expected = if n % 10 == 7 { Err(NotDone) } else { Ok(n) };
+            assert_eq!(result, expected);
+        }
+        assert!(MOST.load(Ordering::SeqCst) <= 2);
+        assert_eq!(CREW.room.available_permits(), 4);
+    }
+}

@@ -1,0 +1,270 @@
+//! Lines of the log on their way to standard error.
+//!
+//! Whoever logs never waits: not for a terminal that is stopped, nor for a pipe whose
+//! reader is slow or gone. Lines go into a queue with an end; a thread of its own writes
+//! them, and what finds no room is counted.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that may wait.
+const LINES: usize = 8192;
+/// Bytes that may wait.
+const BYTES: usize = 1 << 20;
+/// Nobody reads a longer line.
+const LINE: usize = 16 * 1024;
+
+/// The queue of this process: there is one standard error.
+static QUEUE: Queue = Queue::new();
+
+/// Lines that found no room since the start.
+pub fn dropped() -> u64 {
+    QUEUE.dropped.load(Ordering::Relaxed)
+}
+
+/// Starts to write what is in the queue, once.
+///
+/// # Errors
+/// The system has no thread to give.
+pub fn start() -> io::Result<()> {
+    QUEUE.start(|| io::stderr().lock())
+}
+
+/// Waits until everything is written, or `limit` is over; starts the thread where that
+/// has not been done yet.
+pub fn flush(limit: Duration) {
+    if start().is_ok() {
+        QUEUE.flush(limit);
+    }
+}
+
+/// A line as it is.
+pub fn line(text: &str) {
+    QUEUE.put(format!("{text}\n").as_bytes());
+}
+
+/// Writes events into the queue.
+#[derive(Debug, Clone, Copy)]
+pub struct ToLog;
+
+impl MakeWriter<'_> for ToLog {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        Line(Vec::new())
+    }
+}
+
+/// An event, which is put into the queue when it is dropped.
+pub struct Line(Vec<u8>);
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        QUEUE.put(&self.0);
+    }
+}
+
+struct Queue {
+    state: Mutex<State>,
+    /// For the writer: there is something.
+    filled: Condvar,
+    /// For those who wait for an end: all is written.
+    emptied: Condvar,
+    dropped: AtomicU64,
+}
+
+struct State {
+    lines: VecDeque<Box<[u8]>>,
+    bytes: usize,
+    /// Of those that were dropped, how many have been told of.
+    told: u64,
+    started: bool,
+    /// Taken, and not written yet.
+    writing: bool,
+}
+
+impl Queue {
+    const fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                lines: VecDeque::new(),
+                bytes: 0,
+                told: 0,
+                started: false,
+                writing: false,
+            }),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn put(&self, line: &[u8]) {
+        let mut state = self.state();
+        if line.is_empty() {
+            return;
+        }
+        let short = line.get(..LINE).unwrap_or(line);
+        if state.lines.len() >= LINES || state.bytes + short.len() > BYTES {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let mut kept = short.to_vec();
+        if short.len() < line.len() {
+            kept.extend_from_slice("…\n".as_bytes());
+        }
+        state.bytes += kept.len();
+        state.lines.push_back(kept.into());
+        let alone = state.lines.len() == 1;
+        drop(state);
+        if alone {
+            self.filled.notify_one();
+        }
+    }
+
+    fn start<W: Write + 'static>(&'static self, out: fn() -> W) -> io::Result<()> {
+        let mut state = self.state();
+        if state.started {
+            return Ok(());
+        }
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || self.run(out))?;
+        state.started = true;
+        Ok(())
+    }
+
+    fn run<W: Write>(&self, out: fn() -> W) {
+        loop {
+            let line = {
+                let mut state = self.state();
+                state.writing = false;
+                while state.lines.is_empty() {
+                    self.emptied.notify_all();
+                    state = self.filled.wait(state).unwrap_or_else(|e| e.into_inner());
+                }
+                state.writing = true;
+                let line = state.lines.pop_front().unwrap_or_default();
+                state.bytes -= line.len();
+                line
+            };
+            // Where nobody can read it, nobody can be told either.
+            let _ = out().write_all(&line);
+            self.tell();
+        }
+    }
+
+    /// Says how many lines are missing, in the place where they are.
+    fn tell(&self) {
+        let missing = {
+            let mut state = self.state();
+            let dropped = self.dropped.load(Ordering::Relaxed);
+            // Beyond that it would be dropped as well.
+            if dropped == state.told || state.lines.len() * 2 > LINES || state.bytes * 2 > BYTES {
+                return;
+            }
+            dropped - std::mem::replace(&mut state.told, dropped)
+        };
+        tracing::warn!("{missing} lines of this log were dropped: whoever reads it is too slow");
+    }
+
+    fn flush(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let mut state = self.state();
+        while state.writing || !state.lines.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.emptied.wait_timeout(state, left);
+            state = waited.unwrap_or_else(|e| e.into_inner()).0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A writer that is stuck until the test lets go of it.
+    static STUCK: Mutex<()> = Mutex::new(());
+    static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+    struct Stuck;
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _until_free = STUCK.lock().unwrap_or_else(|e| e.into_inner());
+            WRITTEN.lock().expect("not poisoned").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_writer_that_is_stuck() {
+        static QUEUE: Queue = Queue::new();
+        QUEUE.start(|| Stuck).expect("a thread");
+        QUEUE.start(|| Stuck).expect("the same one");
+        let stuck = STUCK.lock().expect("not poisoned");
+        let (done, all_put) = mpsc::channel();
+        std::thread::spawn(move || {
+            for n in 0..LINES * 2 {
+                QUEUE.put(format!("line {n}\n").as_bytes());
+            }
+            QUEUE.put(&[b'x'; LINE * 2]);
+            done.send(()).expect("somebody waits");
+        });
+        all_put
+            .recv_timeout(Duration::from_secs(30))
+            .expect("put without waiting");
+        let dropped = QUEUE.dropped.load(Ordering::Relaxed);
+        assert!(dropped >= LINES as u64, "{dropped}");
+        // To wait has an end as well.
+        QUEUE.flush(Duration::from_millis(1));
+        drop(stuck);
+        QUEUE.flush(Duration::from_secs(30));
+        let text = WRITTEN.lock().expect("not poisoned").clone();
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().count() as u64;
+        assert_eq!(lines, LINES as u64 * 2 + 1 - dropped);
+        assert!(text.starts_with("line 0\nline 1\n"));
+        assert_eq!(QUEUE.state().told, dropped);
+    }
+
+    #[test]
+    fn a_line_and_all_of_them_together_have_an_end() {
+        static QUEUE: Queue = Queue::new();
+        for _ in 0..1000 {
+            QUEUE.put(&[b'x'; LINE * 2]);
+        }
+        let state = QUEUE.state();
+        assert!(state.bytes <= BYTES + LINE && state.lines.len() >= BYTES / LINE - 1);
+        assert!(state.lines[0].ends_with("…\n".as_bytes()));
+    }
+}
