@@ -170,6 +170,7 @@ impl Pool {
         match timeout(limit, cleaned).await {
             Ok(Ok(())) => {
                 lease.last_client.clone_from(client);
+                self.facts_of(&lease);
                 Some(lease)
             }
             Ok(Err(e)) => {

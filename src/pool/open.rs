@@ -288,13 +288,24 @@ impl Pool {
         });
     }
 
+    /// Where nobody has set anything, what is reported is the server's own.
+    pub(super) fn facts_of(&self, connection: &Connection) {
+        if connection.profile.settings().is_empty() {
+            let reported = &connection.server.reported;
+            self.facts.reports(&connection.profile, reported);
+        }
+    }
+
     fn return_after(
         self: &Arc<Self>,
         connection: Box<Connection>,
         outcome: Result<Result<Quiet, QueryError>, tokio::time::error::Elapsed>,
     ) {
         match outcome {
-            Ok(Ok(quiet)) => return self.give_back(Proven::new(connection, quiet)),
+            Ok(Ok(quiet)) => {
+                self.facts_of(&connection);
+                return self.give_back(Proven::new(connection, quiet));
+            }
             Ok(Err(e)) => {
                 debug!(pid = %connection.server.backend.pid, "not reusable: {e}");
             }

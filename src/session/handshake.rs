@@ -43,6 +43,8 @@ pub enum Broken {
     Io(#[from] io::Error),
     #[error("encryption asked for twice")]
     Repeated,
+    #[error("no start-up packet")]
+    Nonsense,
     #[error("malformed cancel request")]
     Cancel,
     #[error("direct TLS without ALPN \"postgresql\"")]
@@ -61,7 +63,7 @@ impl Broken {
         match self {
             Self::Io(_) | Self::Proxy(ProxyError::Io(_)) => None,
             Self::Proxy(_) => Some("proxy_header"),
-            Self::Repeated | Self::Cancel | Self::NoAlpn => Some("malformed"),
+            Self::Repeated | Self::Nonsense | Self::Cancel | Self::NoAlpn => Some("malformed"),
             Self::Tls(e) => Some(Distrust::of(e).map_or("tls", Distrust::reason)),
             Self::Distrusted(distrust) => Some(distrust.reason()),
         }
@@ -115,6 +117,9 @@ pub async fn handshake(
         };
         match packet {
             Err(StartupError::Cancel) => return Err(Broken::Cancel),
+            // Whatever it is, it is no start-up packet: Postgres closes the
+            // connection without a word (COMMERROR in ProcessStartupPacket).
+            Err(StartupError::Length) => return Err(Broken::Nonsense),
             Err(e) => return Ok(Handshake::Refused(stream, Refusal::Startup(e))),
             Ok(StartupPacket::Cancel { pid, secret }) => {
                 let key = secret;

@@ -215,7 +215,7 @@ impl Session {
         mut settings: crate::pool::Settings,
     ) -> Result<Greeted, Failed> {
         if let Some(template) = &self.pool.database.application_name {
-            let own = startup.parameter("application_name").unwrap_or_default();
+            let own = settings.get("application_name").map_or("", |own| own);
             let name = start::application_name(template, own, &self.handle.client);
             settings.insert("application_name".into(), name);
         }
@@ -416,6 +416,7 @@ impl Session {
         let expected = settle::expected(relay.initial.settings(), &left.all_settings());
         relay.expect(expected);
         relay.settled();
+        relay.note_facts();
         let pin = left.pin();
         let moved = relay.move_listens(left.channels, pin.is_some());
         let pin = match timeout(limit, moved).await {

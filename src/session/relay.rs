@@ -361,17 +361,23 @@ impl Relay {
             self.pool.statements.keeps(kept, self.kept);
             self.kept = kept;
         }
-        let mut lease = self.lease.take()?;
+        let lease = self.lease.take()?;
+        if !self.told.is(&lease.server.reported) {
+            self.told = self.pool.facts.told(&lease.server.reported);
+        }
+        Some(lease)
+    }
+
+    /// What is set on the connection is known: the rest of what it reports is the
+    /// server's own.
+    pub fn note_facts(&mut self) {
+        let Some(lease) = &mut self.lease else { return };
         let now = lease.server.reported.digest();
         if lease.seen != now {
             let (profile, reported) = (&lease.profile, &lease.server.reported);
             self.pool.facts.reports(profile, reported);
             lease.seen = now;
         }
-        if !self.told.is(&lease.server.reported) {
-            self.told = self.pool.facts.told(&lease.server.reported);
-        }
-        Some(lease)
     }
 
     /// The proof that the server connection owes nobody an answer.
@@ -493,6 +499,7 @@ impl Relay {
             return Err(Halt::Settle);
         }
         let quiet = self.quiet();
+        self.note_facts();
         if let Some(lease) = self.end()
             && let Some(quiet) = quiet
         {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::pool::{CheckoutError, Lease, Pool, Profile, Settings, Told};
+use crate::pool::{CheckoutError, Lease, Pool, Profile, Told};
 use crate::upstream::QueryError;
 use crate::wire::{ClientError, message};
 
@@ -117,7 +117,7 @@ async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), F
             Ok(Err(_)) | Err(_) => return Err(ClientError::UpstreamLost.into()),
         }
         lease.profile = set;
-    } else if !matches!(lease.ask(&[]).await, Ok(_)) {
+    } else if lease.ask(&[]).await.is_err() {
         return Err(ClientError::UpstreamLost.into());
     }
     pool.facts.reports(&lease.profile, &lease.server.reported);

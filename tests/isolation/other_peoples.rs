@@ -157,6 +157,14 @@ async fn suffers(place: Place, deed: usize, stranger: bool) -> Verdict {
         )?;
     }
     other.leave().await;
+    // What a function's body does is not seen within an identity: its next Bind
+    // fails once, and then the statement is there again.
+    let hidden = !stranger && deed.contains("gives_up");
+    if hidden {
+        let seen = alice.ask(&[run("mine"), sync()].concat()).await?;
+        let missed = seen.sqlstate().is_none_or(|state| state == "26000");
+        same(missed, true, &format!("the first Bind: {seen}"))?;
+    }
     works(&mut alice).await?;
     // Nor what a new one gets that parses the same.
     let mut new = place.peer().await?;
@@ -287,10 +295,15 @@ async fn statements_are_their_owners() {
         .transaction_mode(),
         case("random", seeds),
     ];
-    for (n, (deed, _)) in DEEDS.iter().enumerate() {
+    for (n, (deed, sql)) in DEEDS.iter().enumerate() {
         for stranger in [true, false] {
             let who = if stranger { "stranger" } else { "colleague" };
             let name = format!("{deed} by a {who}");
+            // Whoever may run functions as the same role on the same connection
+            // may do that to it: README, Limits.
+            if !stranger && sql.contains("steals") {
+                continue;
+            }
             cases.push(case(name, move |place| suffers(place, n, stranger)).transaction_mode());
         }
     }

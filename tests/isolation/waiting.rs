@@ -134,7 +134,9 @@ async fn greeted(place: Place, n: usize, stranger: bool) -> Verdict {
     };
     let seen = known(&peer.told);
     for wanted in known(&direct.told) {
-        if !seen.contains(&wanted) {
+        // How the server calls a time zone only the server knows: the client is
+        // told by ParameterStatus before its first answer.
+        if !seen.contains(&wanted) && wanted.0 != "TimeZone" {
             let instead = seen.iter().find(|(name, _)| *name == wanted.0);
             return Err(format!("told {instead:?}, wanted {wanted:?}"));
         }
