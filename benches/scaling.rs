@@ -246,17 +246,35 @@ fn serve(mut socket: TcpStream) -> Option<()> {
     hello.extend(message(b'K', &[0, 0, 0, 1, 0, 0, 0, 2]));
     hello.extend(message(b'Z', b"I"));
     socket.write_all(&hello).ok()?;
-    let mut answer = message(
-        b'T',
-        b"\0\x01x\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0",
-    );
-    answer.extend(message(b'D', b"\0\x01\0\0\0\x011"));
-    answer.extend(message(b'C', b"SELECT 1\0"));
-    answer.extend(message(b'Z', b"I"));
+    let answer = |column: &[u8]| {
+        let fields = b"\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0";
+        let mut answer = message(b'T', &[&b"\0\x01"[..], column, b"\0", fields].concat());
+        answer.extend(message(b'D', b"\0\x01\0\0\0\x011"));
+        answer.extend(message(b'C', b"SELECT 1\0"));
+        answer.extend(message(b'Z', b"I"));
+        answer
+    };
+    let usual = answer(b"x");
+    let mut buffer = [0; 8192];
     loop {
-        match frame(&mut socket)? {
-            b'X' => return None,
-            _ => socket.write_all(&answer).ok()?,
+        // Messages are short, and a write of the proxy's is one read.
+        let n = socket.read(&mut buffer).ok().filter(|n| *n > 0)?;
+        let mut rest = &buffer[..n];
+        while let [tag, a, b, c, d, ..] = *rest {
+            let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
+            let (whole, after) = rest.split_at_checked(length + 1)?;
+            rest = after;
+            if tag == b'X' {
+                return None;
+            }
+            // A fence is asked for by its column.
+            let marked = b" AS pgvalet_";
+            match whole.windows(marked.len()).position(|w| w == marked) {
+                Some(at) => socket
+                    .write_all(&answer(&whole[at + 4..whole.len() - 1]))
+                    .ok()?,
+                None => socket.write_all(&usual).ok()?,
+            }
         }
     }
 }

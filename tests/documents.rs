@@ -1,5 +1,5 @@
-//! What documents promise is there: every test that docs/SECURITY.md names, and
-//! the walls around the service in deploy/.
+//! What documents promise is there: every test that docs/SECURITY.md and
+//! docs/ISOLATION.md name, and the walls around the service in deploy/.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,14 +36,23 @@ fn places(modules: &[&str]) -> Vec<PathBuf> {
 
 #[test]
 fn every_test_that_is_named_exists() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/SECURITY.md");
-    let text = fs::read_to_string(path).expect("docs/SECURITY.md");
+    assert!(check("docs/SECURITY.md", places) > 30);
+    let isolation = |modules: &[&str]| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/isolation");
+        vec![root.join(modules[0]).with_extension("rs")]
+    };
+    assert!(check("docs/ISOLATION.md", isolation) > 20);
+}
+
+/// How many tests a document names, each of which is there.
+fn check(document: &str, places: impl Fn(&[&str]) -> Vec<PathBuf>) -> usize {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let text = fs::read_to_string(path).expect("the document");
     let named: Vec<_> = named(&text)
         .into_iter()
         .filter(|path| path.last() != Some(&"x"))
         .collect();
-    assert!(named.len() > 30, "{}", named.len());
-    for path in named {
+    for path in &named {
         let (function, modules) = path.split_last().expect("a path");
         let wanted = format!("fn {function}(");
         let found = places(modules).into_iter().any(|file| {
@@ -54,8 +63,9 @@ fn every_test_that_is_named_exists() {
                 line.contains(&wanted) && before.clone().any(|l| l.contains("test"))
             })
         });
-        assert!(found, "docs/SECURITY.md names {}", path.join("::"));
+        assert!(found, "{document} names {}", path.join("::"));
     }
+    named.len()
 }
 
 fn unit() -> String {

@@ -14,6 +14,7 @@ use regex::bytes::Regex;
 use super::comments::{is_white, without_comments};
 use super::tail::Tail;
 use super::words::{self, Resets};
+use crate::upstream::LIMITS;
 
 /// Texts are looked at closely up to this length.
 const LOOK: usize = 64 * 1024;
@@ -24,6 +25,8 @@ pub struct Suspicion {
     pub ask: bool,
     /// Settings of custom classes that may have been set.
     pub custom: Vec<Box<str>>,
+    /// Time limits that may have been set, be it to what they were anyway.
+    pub limits: Vec<Box<str>>,
     /// A setting was made whose name is not in the text.
     pub hidden_setting: bool,
     /// LISTEN or UNLISTEN.
@@ -79,6 +82,10 @@ static CUSTOM_SET: LazyLock<Option<Regex>> = LazyLock::new(|| {
         // Each part may be quoted or not; letters are any bytes above ASCII too.
         r#"(?:^|;)\s*(?:set|reset)\s+(?:session\s+)?((?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+")(?:\s*\.\s*(?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+"))+)"#,
     )
+});
+static LIMIT_SET: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let names = LIMITS.join("|");
+    pattern(&format!(r#"(?:^|;)\s*set\s+(?:session\s+)?"?({names})\b"#))
 });
 static LOCAL_SET: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern(r"^set\s+(local|transaction|constraints)\b"));
@@ -153,8 +160,10 @@ fn look(text: &[u8]) -> Option<Box<Suspicion>> {
         let other = without_comments(text, true);
         read(&other, &mut suspicion);
         suspicion.local_set &= sets_locally(&other);
-        suspicion.custom.sort_unstable();
-        suspicion.custom.dedup();
+        for names in [&mut suspicion.custom, &mut suspicion.limits] {
+            names.sort_unstable();
+            names.dedup();
+        }
     }
     (suspicion != Suspicion::default()).then(|| Box::new(suspicion))
 }
@@ -186,6 +195,12 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
     if begins(start(text)) {
         if let Some(resets) = words::resets(text) {
             suspicion.resets = Some(Resets::and(suspicion.resets.take(), resets));
+        }
+        if let Some(pattern) = &*LIMIT_SET {
+            let names = pattern.captures_iter(text);
+            suspicion
+                .limits
+                .extend(names.filter_map(|found| name(&found[1])));
         }
         if let Some(pattern) = &*CUSTOM_SET {
             for found in pattern.captures_iter(text) {

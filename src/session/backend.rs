@@ -117,14 +117,6 @@ impl Backend {
         };
     }
 
-    /// Writes the answers that pgvalet gives itself and whose turn has come;
-    /// not into the middle of a message of the server's.
-    pub fn answer_known(&self, replies: &mut Replies, out: &mut Vec<u8>) {
-        if self.is_at_boundary() {
-            replies.answer_known(out);
-        }
-    }
-
     pub fn scan(
         &mut self,
         input: &[u8],
@@ -159,13 +151,6 @@ impl Backend {
                     break;
                 }
             };
-            // Answers that pgvalet gives itself come before the next one of
-            // the server, but not before notices that belong to what is behind.
-            if replies.front_is_known() {
-                out.extend_from_slice(&input[run..at]);
-                run = at;
-                replies.answer_known(out);
-            }
             // The length does not depend on how much has arrived so far.
             let looked_into = match frame.tag {
                 b'Z' | b'E' | b'S' | b'C' => true,
@@ -318,7 +303,7 @@ impl Backend {
                         false
                     }
                     _ => {
-                        pop_if(replies, |r| matches!(r, Reply::Close));
+                        pop_if(replies, |r| matches!(r, Reply::Close(_)));
                         true
                     }
                 },
@@ -341,6 +326,11 @@ impl Backend {
                     true
                 }
                 b'G' => {
+                    // Of a COPY that was taken for the data of an earlier one.
+                    if replies.is_empty() {
+                        self.certainty = Certainty::Doubtful;
+                        replies.push(Reply::Query(Sets::Maybe));
+                    }
                     front.batch_open |= replies.copy_in();
                     true
                 }
@@ -371,7 +361,7 @@ impl Backend {
         let restored = matches!(replies.front(), Some(Reply::Restore));
         if !replies.ready() {
             self.certainty = Certainty::Doubtful;
-            front.resume();
+            front.resume(replies.is_empty());
         }
         let status = message.get(HEADER).copied().unwrap_or(b'I');
         if !own && !restored && status == b'I' {

@@ -389,7 +389,7 @@ impl Frontend {
                     b'P' => Reply::ParseUnnamed,
                     b'B' => Reply::Bind(None),
                     b'D' => Reply::Describe(0),
-                    b'C' => Reply::Close,
+                    b'C' => Reply::Close(None),
                     _ => {
                         self.queries += 1;
                         self.ran_in_batch = true;
@@ -428,7 +428,7 @@ impl Frontend {
                     }
                     self.rename(change.name, change.before);
                 }
-                Reply::KnownClose(change) => self.rename(change.name, change.before),
+                Reply::Close(Some(change)) => self.rename(change.name, change.before),
                 Reply::Deallocate(d) => self.rename(d.change.name, d.change.before),
                 Reply::HiddenParse(copy) => prepared.remove_number(copy.number),
                 Reply::HiddenClose(Some(evicted)) => prepared.restore(evicted),
@@ -445,9 +445,9 @@ impl Frontend {
     }
 
     /// The server is ready again, after a Sync that was taken for one that it
-    /// would ignore.
-    pub fn resume(&mut self) {
-        if std::mem::take(&mut self.skipping) {
+    /// would ignore. `all`: nothing else is awaited.
+    pub fn resume(&mut self, all: bool) {
+        if std::mem::take(&mut self.skipping) || all {
             self.batch_open = false;
         }
     }
@@ -521,7 +521,7 @@ impl Frontend {
         }
         for reply in replies.iter_mut() {
             match reply {
-                Reply::Parse(change) | Reply::KnownClose(change) => {
+                Reply::Parse(change) | Reply::Close(Some(change)) => {
                     change.before = None;
                     self.rename(change.name.clone(), change.after.clone());
                 }

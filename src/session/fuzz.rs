@@ -241,7 +241,6 @@ impl Session {
             let progress = self.back.scan(input, &mut out, replies, front, server);
             sent.extend(out);
             sent.extend(&input[progress.run..progress.consumed]);
-            self.back.answer_known(&mut self.replies, &mut sent);
             if let Some(found) = progress.findings {
                 findings.altered |= found.altered;
                 findings.statement_lost |= found.statement_lost;
@@ -301,7 +300,6 @@ fn drain(replies: &mut Replies) -> Vec<String> {
     std::iter::from_fn(|| replies.pop())
         .map(|reply| match reply {
             Reply::Parse(c) => format!("Parse {:?}", c.name),
-            Reply::KnownClose(c) => format!("KnownClose {:?}", c.name),
             Reply::ParseTaken(t) => format!("ParseTaken {:?}", t.client_name),
             Reply::Refused(refusal) => format!("Refused: {}", refusal.text),
             Reply::HiddenParse(copy) => format!("HiddenParse {copy:?}"),
@@ -316,7 +314,7 @@ fn drain(replies: &mut Replies) -> Vec<String> {
             Reply::HiddenParseUnnamed => "HiddenParseUnnamed".into(),
             Reply::Describe(number) => format!("Describe {number}"),
             Reply::Execute(sets) => format!("Execute {sets:?}"),
-            Reply::Close => "Close".into(),
+            Reply::Close(c) => format!("Close {:?}", c.map(|c| c.name)),
             Reply::HiddenClose(copy) => format!("HiddenClose {copy:?}"),
             Reply::HiddenCloseUnnamed => "HiddenCloseUnnamed".into(),
             Reply::HiddenQuery => "HiddenQuery".into(),

@@ -50,6 +50,9 @@ impl Session {
             why => why,
         };
         self.handle.stay(why.filter(|_| old));
+        if let Some((lease, _)) = relay.lease_and_watch() {
+            lease.speaks();
+        }
         relay.catch_up();
         relay.look_again();
         if relay.lease.is_some() && self.handle.held().is_none() {

@@ -272,7 +272,7 @@ impl Session {
         let mut asked = Instant::now();
         let ended: Result<(), ClientError> = loop {
             match relay.run().await {
-                Halt::NeedServer => match self.checkout(&mut relay).await {
+                Halt::NeedServer => match Box::pin(self.checkout(&mut relay)).await {
                     Ok(true) => {}
                     Ok(false) => break Ok(()),
                     Err(error) => break Err(error),
@@ -433,6 +433,10 @@ impl Session {
                 lease.check_in(quiet);
             }
             return true;
+        }
+        // What it holds is the client's: nobody else gets it as it is.
+        if let Some((lease, _)) = relay.lease_and_watch() {
+            lease.speaks();
         }
         relay.stay();
         relay.catch_up();

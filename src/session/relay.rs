@@ -79,6 +79,7 @@ pub(super) struct Relay {
     listening: Listening,
     discarding: bool,
     leaving: Leaving,
+    probe: Option<flow::Probe>,
     pub received: u64,
     pub sent: u64,
     counted: Totals,
@@ -155,6 +156,7 @@ impl Relay {
             listening: Listening::default(),
             discarding: false,
             leaving: Leaving::No,
+            probe: None,
             received: 0,
             sent: 0,
             counted: Totals::default(),
@@ -227,6 +229,7 @@ impl Relay {
             && (self.lease.is_none()
                 || !self.replies.owes_a_batch() && !self.awaits_flush()
                 || self.replies.is_copying_in()
+                || self.back.streaming
                 || self.front.mid_message())
     }
 

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use crate::pool::{Evicted, Statement, Suspicion};
 use crate::upstream::Fence;
-use crate::wire::message::CLOSE_COMPLETE;
 
 pub(super) enum Reply {
     /// Answered by anything up to ReadyForQuery.
@@ -40,7 +39,9 @@ pub(super) enum Reply {
     /// The same; 0 for a portal, and for what the server knows.
     Describe(u64),
     Execute(Sets),
-    Close,
+    /// Close of the client's. Its own statement stays for others: something is
+    /// closed in its place that does not exist.
+    Close(Option<Box<Change>>),
     /// An eviction; without a copy, of what is not there any more.
     HiddenClose(Option<Evicted>),
     HiddenCloseUnnamed,
@@ -55,9 +56,6 @@ pub(super) enum Reply {
     /// DEALLOCATE of a statement made by Parse. In a simple query, whose entry
     /// follows, the tag of a PREPARE comes before.
     Deallocate(Box<Deallocate>),
-    /// Answered here, when its turn comes. CloseComplete: the statement stays
-    /// for others.
-    KnownClose(Box<Change>),
     /// The end of the client's COPY data; it has no answer of its own.
     CopyEnd,
 }
@@ -177,7 +175,7 @@ impl Reply {
         match self {
             Self::Sync | Self::Query(_) | Self::Function => Kind::End,
             Self::Parse(_)
-            | Self::KnownClose(_)
+            | Self::Close(Some(_))
             | Self::Deallocate(_)
             | Self::HiddenParse(_)
             | Self::HiddenClose(_) => Kind::Change,
@@ -210,7 +208,7 @@ impl Reply {
                 | Self::Bind(_)
                 | Self::Describe(_)
                 | Self::Execute(_)
-                | Self::Close
+                | Self::Close(_)
         )
     }
 }
@@ -366,18 +364,6 @@ impl Replies {
         if self.queue.capacity() > 16 {
             self.queue.shrink_to(0);
         }
-    }
-
-    /// Writes the answers whose turn has come and that are given here.
-    pub fn answer_known(&mut self, out: &mut Vec<u8>) {
-        while self.front_is_known() {
-            out.extend(CLOSE_COMPLETE);
-            self.pop();
-        }
-    }
-
-    pub fn front_is_known(&self) -> bool {
-        matches!(self.queue.front(), Some(Reply::KnownClose(_)))
     }
 
     /// CopyInResponse: from now to the end of the data the server passes over

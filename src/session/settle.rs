@@ -116,7 +116,8 @@ async fn ask_once(lease: &mut Lease, watch: &Watch) -> Result<Left, QueryError> 
     }
     let mut left = read(lease, watch, found);
     for ((name, now), without) in names.iter().zip(&now).zip(&without) {
-        if now != without
+        let set = watch.limits.contains(*name) || lease.profile.settings().contains_key(*name);
+        if (set || now != without)
             && let [now] = now.as_slice()
         {
             left.limits.insert((*name).into(), now.as_str().into());

@@ -150,9 +150,6 @@ pub fn terminate(out: &mut Vec<u8>) {
     message(out, b'X', |_| {});
 }
 
-pub const PARSE_COMPLETE: [u8; 5] = *b"1\0\0\0\x04";
-pub const CLOSE_COMPLETE: [u8; 5] = *b"3\0\0\0\x04";
-
 /// The fields of an ErrorResponse or NoticeResponse that pgvalet acts on.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct ErrorFields {

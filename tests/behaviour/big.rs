@@ -230,7 +230,7 @@ impl Case {
             return assert_eq!(received.value, self.row.to_string());
         }
         assert!(received.error.contains("C54000"), "{}", received.error);
-        assert!(received.error.contains("pool_mode = session"));
+        assert!(received.error.contains("pool_mode = \"session\""));
         raw.send(&[parse("large", "select 7"), run("large"), sync()].concat())
             .await;
         assert_eq!(receive(raw, b'Z').await.value, "7");

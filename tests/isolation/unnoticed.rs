@@ -193,10 +193,7 @@ const MADE: &[(&str, &str)] = &[
     ("select 1 as n into temp t", TEMPORARY),
     ("create local temporary sequence t", TEMPORARY),
     ("create temp view t as select 1", TEMPORARY),
-    (
-        "select 1; create temp table t ()",
-        TEMPORARY,
-    ),
+    ("select 1; create temp table t ()", TEMPORARY),
     ("do $$ begin execute 'listen x'; end $$", CHANNELS),
     (
         "do $$ begin execute 'prepare p as select 1'; end $$",

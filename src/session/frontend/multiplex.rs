@@ -429,7 +429,9 @@ impl Multiplex<'_> {
                     before: Some(before),
                     after: None,
                 };
-                self.replies.push(Reply::KnownClose(Box::new(change)));
+                let nothing = self.statements.server_name(self.statements.number());
+                message::close_statement(self.out.begin(), &nothing);
+                self.replies.push(Reply::Close(Some(Box::new(change))));
                 Step::Replaced
             }
             _ => Step::Pass,

@@ -15,6 +15,8 @@ pub(in crate::session) struct Watch {
     pub ask: bool,
     /// Names of settings of custom classes, from the whole session.
     pub custom: BTreeSet<Box<str>>,
+    /// Time limits that the session may have set.
+    pub limits: BTreeSet<Box<str>>,
     /// Settings were made that nobody knows the names of.
     pub hidden_setting: bool,
     /// Settings may have been changed in this lease, be it for its transaction:
@@ -27,6 +29,7 @@ impl Watch {
         self.ask |= suspicion.ask;
         self.hidden_setting |= suspicion.hidden_setting;
         self.touched |= suspicion.ask || suspicion.local_set || suspicion.resets.is_some();
+        self.limits.extend(suspicion.limits.iter().cloned());
         for name in &suspicion.custom {
             if self.custom.len() < MAX_CUSTOM {
                 self.custom.insert(name.clone());

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -63,11 +64,13 @@ impl Relay {
                 while self.from_client.len() < SCRATCH {
                     match ready!(read(cx, &mut self.client, &mut scratch.input)) {
                         Err(_) => return Poll::Ready(()),
-                        Ok(0) if self.from_client.is_empty() => return Poll::Ready(()),
-                        Ok(0) => {
+                        // What a client has asked that said goodbye is done; one that
+                        // left the queue is not waited for.
+                        Ok(0) if ends_with_goodbye(&self.from_client) => {
                             self.leaving = Leaving::Silent;
                             return Poll::Pending;
                         }
+                        Ok(0) => return Poll::Ready(()),
                         Ok(n) => {
                             self.received += n as u64;
                             self.from_client.extend_from_slice(&scratch.input[..n]);
@@ -147,6 +150,9 @@ impl Relay {
                     if self.leaving != Leaving::No && self.to_client.is_empty() && self.is_done() {
                         return Poll::Ready(Halt::Goodbye);
                     }
+                    if self.probes(cx) {
+                        continue;
+                    }
                     self.report();
                     // It may have come to rest only now, and nothing will
                     // wake it again for the signal's sake.
@@ -164,6 +170,21 @@ impl Relay {
                 }
             }
         })
+    }
+
+    /// A client that has closed its side may be gone altogether, with a query of
+    /// its own running on: only a write shows. `true`: there is something to write.
+    fn probes(&mut self, cx: &mut Context<'_>) -> bool {
+        let due = match &mut self.probe {
+            Some(probe) if self.leaving == Leaving::Silent => probe.is_due(cx),
+            _ => false,
+        };
+        if !due || !self.back.is_at_boundary() {
+            return false;
+        }
+        // It may come at any time, and tells nothing new.
+        self.told.write_one(self.to_client.buffer());
+        true
     }
 
     /// One read from the client, and what follows from it.
@@ -186,6 +207,7 @@ impl Relay {
             Err(_) => return Poll::Ready(Err(Halt::ClientGone)),
             Ok(0) => {
                 self.leaving = Leaving::Silent;
+                self.probe = Some(Probe::new());
                 return Poll::Ready(Ok(()));
             }
             Ok(n) => n,
@@ -247,9 +269,6 @@ impl Relay {
             for _ in 0..std::mem::take(&mut self.front.refused_batches) {
                 message::ready_for_query(self.to_client.buffer(), b'I');
             }
-            // Answers of pgvalet's own that nothing of the server's precedes.
-            let out = self.to_client.buffer();
-            self.back.answer_known(&mut self.replies, out);
             match progress.verdict {
                 Verdict::More => {
                     // The end of a message that the server had given up on. (With
@@ -346,25 +365,51 @@ impl Relay {
             halt = self.consider(*findings).err();
         }
         let whole = progress.consumed == input.len();
-        // Known answers behind the last one of the server.
-        if self.back.is_at_boundary() && self.replies.front_is_known() {
-            out.extend_from_slice(run);
-            self.back.answer_known(&mut self.replies, out);
-            self.to_client.send(cx, &mut self.client, out, &[]);
-            if halt.is_none() && whole && self.at_rest() {
-                halt = self.over().err();
-            }
-        } else {
-            if halt.is_none() && whole && self.at_rest() {
-                halt = self.over().err();
-            }
-            self.to_client.send(cx, &mut self.client, out, run);
+        if halt.is_none() && whole && self.at_rest() {
+            halt = self.over().err();
         }
+        self.to_client.send(cx, &mut self.client, out, run);
         match halt {
             Some(halt) => Err(halt),
             None => Ok(progress.consumed),
         }
     }
+}
+
+/// Two writes to a client that has closed its side: the first is answered by a
+/// reset if nobody is there, and the second one fails then.
+pub(super) struct Probe {
+    left: usize,
+    next: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Probe {
+    const BETWEEN: Duration = Duration::from_millis(50);
+
+    fn new() -> Self {
+        Self {
+            left: 2,
+            next: Box::pin(tokio::time::sleep(Self::BETWEEN)),
+        }
+    }
+
+    fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.left == 0 || self.next.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.left -= 1;
+        self.next = Box::pin(tokio::time::sleep(Self::BETWEEN));
+        if self.left > 0 {
+            // To be woken for the next one.
+            let _ = self.next.as_mut().poll(cx);
+        }
+        true
+    }
+}
+
+/// Whether the last message of these is a Terminate.
+fn ends_with_goodbye(said: &[u8]) -> bool {
+    said.ends_with(b"X\0\0\0\x04")
 }
 
 /// Whether what a client is pinned for decides what a text means there.

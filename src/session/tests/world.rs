@@ -210,9 +210,6 @@ impl World {
             } else {
                 assert!(out.is_empty(), "bytes for a server without a lease");
             }
-            client
-                .back
-                .answer_known(&mut client.replies, &mut client.received);
             client.from_client.drain(..progress.consumed);
             match progress.verdict {
                 Verdict::More => {
@@ -284,7 +281,6 @@ impl World {
             },
         );
         out.extend(&client.from_server[progress.run..progress.consumed]);
-        client.back.answer_known(&mut client.replies, &mut out);
         client.received.extend(out);
         client.from_server.drain(..progress.consumed);
         if let Some(findings) = progress.findings {
