@@ -239,11 +239,10 @@ fn changes(from: &Settings, to: &Settings) -> Vec<String> {
         }
         all.push(sql);
     }
-    let differs = |(name, value): &(&Box<str>, &Box<str>)| from.get(*name) != Some(*value);
     let limit = |name: &str| LIMITS.contains(&name);
     for limits in [false, true] {
-        for (name, value) in to.iter().filter(differs) {
-            if limit(name) == limits {
+        for (name, value) in to {
+            if from.get(name) != Some(value) && limit(name) == limits {
                 let mut sql = String::new();
                 push_set(&mut sql, name, value, false);
                 all.push(sql);

@@ -233,7 +233,8 @@ mod tests {
         let mut refusal = Vec::new();
         message::error_response(&mut refusal, "ERROR", "42601", "no", None);
         let stale = || [row("somebody else's"), ready(message(b'C', b"SELECT 1\0"))].concat();
-        let cases: [(Vec<u8>, fn(&[u8]) -> Vec<u8>); 5] = [
+        type Behind = fn(&[u8]) -> Vec<u8>;
+        let cases: [(Vec<u8>, Behind); 5] = [
             (ready(Vec::new()), |q| [fence(q), row("behind")].concat()),
             (ready(refusal), |q| [fence(q), ready(Vec::new())].concat()),
             ([stale(), ready(Vec::new())].concat(), fence),

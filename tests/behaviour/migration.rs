@@ -70,11 +70,13 @@ async fn a_session_moves_with_all_that_can_move() {
         )
         .await;
     rich.batch_execute(
-        "set search_path = elsewhere; set timezone = 'Asia/Tokyo'; set app.tenant = 'x''y'; \
-         prepare counted(int) as select n + $1 from t",
+        "set search_path = elsewhere; set timezone = 'Asia/Tokyo'; set app.tenant = 'x''y'",
     )
     .await
     .expect("state");
+    rich.batch_execute("prepare counted(int) as select n + $1 from t")
+        .await
+        .expect("a statement of its own text");
     let before = [pid(&plain).await, pid(&rich).await];
 
     rotate(&cluster, &proxy).await;

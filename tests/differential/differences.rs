@@ -107,6 +107,7 @@ const DIFFERENCES: &[(&str, &[&str], Shown, &str)] = &[
     ("start: reset and show in one query", BOTH, ALWAYS, RESET),
     ("start: reset before a savepoint", BOTH, ALWAYS, RESET),
     ("statement of a dropped table", TRANSACTION, SOMETIMES, SHARED),
+    ("terminate after an error", BOTH, SOMETIMES, GOODBYE),
     ("terminate in copy data", BOTH, ALWAYS, GOODBYE),
     ("too few parameters", TRANSACTION, ALWAYS, NAMES),
     ("unknown message in a batch", BOTH, ALWAYS, VIOLATION),
