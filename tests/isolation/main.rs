@@ -9,6 +9,7 @@ mod common;
 #[allow(dead_code, reason = "of the behaviour tests, which use all of it")]
 mod raw;
 
+mod found;
 mod generator;
 mod hostile;
 mod limits;

@@ -50,37 +50,50 @@ impl Relay {
     /// one read may return. A client that has only closed its side is waited for.
     pub async fn client_leaves(&mut self) {
         std::future::poll_fn(|cx| {
-            if self.leaving != Leaving::No {
-                return Poll::Pending; // the wait ends otherwise
-            }
             loop {
-                match self.to_client.write(cx, &mut self.client) {
-                    Poll::Ready(Ok(true)) => {}
-                    Poll::Ready(Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(false)) | Poll::Pending => break,
-                }
-            }
-            BUFFERS.with_borrow_mut(|scratch| {
-                while self.from_client.len() < SCRATCH {
-                    match ready!(read(cx, &mut self.client, &mut scratch.input)) {
-                        Err(_) => return Poll::Ready(()),
-                        // What a client has asked that said goodbye is done; one that
-                        // left the queue is not waited for.
-                        Ok(0) if ends_with_goodbye(&self.from_client) => {
-                            self.leaving = Leaving::Silent;
-                            return Poll::Pending;
-                        }
-                        Ok(0) => return Poll::Ready(()),
-                        Ok(n) => {
-                            self.received += n as u64;
-                            self.from_client.extend_from_slice(&scratch.input[..n]);
-                        }
+                loop {
+                    match self.to_client.write(cx, &mut self.client) {
+                        Poll::Ready(Ok(true)) => {}
+                        Poll::Ready(Err(_)) => return Poll::Ready(()),
+                        Poll::Ready(Ok(false)) | Poll::Pending => break,
                     }
                 }
-                Poll::Pending // the wait ends otherwise
-            })
+                if self.leaving == Leaving::No {
+                    ready!(self.read_ahead(cx));
+                    if self.from_client.is_empty() {
+                        return Poll::Ready(());
+                    }
+                    self.leaving = Leaving::Silent;
+                    // Who has said goodbye is not asked whether it is there.
+                    let waits = !ends_with_goodbye(&self.from_client);
+                    self.probe = waits.then(Probe::new);
+                } else if self.leaving == Leaving::Goodbye || !self.probes(cx) {
+                    return Poll::Pending; // the wait ends otherwise
+                }
+            }
         })
         .await;
+    }
+
+    /// Keeps what the client sends, as much as one read may return. Ready when its
+    /// side is closed.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        BUFFERS.with_borrow_mut(|scratch| {
+            while self.from_client.len() < SCRATCH {
+                match ready!(read(cx, &mut self.client, &mut scratch.input)) {
+                    Ok(0) => return Poll::Ready(()),
+                    Err(_) => {
+                        self.from_client.clear();
+                        return Poll::Ready(());
+                    }
+                    Ok(n) => {
+                        self.received += n as u64;
+                        self.from_client.extend_from_slice(&scratch.input[..n]);
+                    }
+                }
+            }
+            Poll::Pending
+        })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Halt> {
