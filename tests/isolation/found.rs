@@ -262,7 +262,7 @@ async fn nothing_of_it_happens_again() {
         case("other columns", other_columns).transaction_mode(),
     ];
     for n in 0..3 {
-        let two = |p| in_two_leases(p, n);
+        let two = move |p| in_two_leases(p, n);
         let leases = case(format!("in two leases, {n}"), two).transaction_mode();
         cases.push(leases.keys("pool_size = 3"));
         let meaning = case(format!("another's meaning, {n}"), move |p| {
