@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use super::frontend::Watch;
-use crate::pool::{Lease, Settings, literal, makes_temporary};
-use crate::upstream::{LIMITS, QueryError, Rows};
+use crate::pool::{Lease, Settings, makes_temporary};
+use crate::upstream::{QueryError, Rows};
+use crate::wire::sql::{LIMITS, literal};
 
 /// What a client left on its server connection.
 pub(super) struct Left {

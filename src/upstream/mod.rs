@@ -19,7 +19,7 @@ mod version;
 pub use cancel::cancel;
 pub use connect::{Abandoned, connect, connect_with};
 pub use error::ConnectError;
-pub use exchange::{Answers, Fence, LIMITS, QueryError, Quiet, Rows};
+pub use exchange::{Answers, Fence, QueryError, Quiet, Rows};
 pub use login::Wishes;
 pub use reported::Reported;
 pub use scram::{KeyCache, MAX_ITERATIONS, ScramError, verifier};
