@@ -11,18 +11,17 @@
 //! upstream, secret → net, wire`. `audit` and `observe` are called from
 //! anywhere, and call nobody but `net` and `config` for the admin listener. There is no
 //! global state but what a process has one of: the log's queue, and threads for slow work
-//! ([`crew`]).
+//! ([`base::crew`]).
 
 #![forbid(unsafe_code)]
 
 pub mod access;
 pub mod audit;
+pub mod base;
 pub mod cli;
 pub mod config;
-pub mod crew;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-pub mod jitter;
 pub mod net;
 pub mod observe;
 pub mod pool;

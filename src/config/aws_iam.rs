@@ -3,8 +3,9 @@
 use hyper::Uri;
 
 use super::file::Section;
-use super::token::{Pattern, pattern, web_address};
+use super::token::{pattern, web_address};
 use super::values::nonempty;
+use crate::base::Pattern;
 
 /// A caller that AWS STS vouches for, and which one it has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,6 @@
 mod admins;
 mod aws_iam;
 mod drain;
-mod duration;
 mod error;
 mod file;
 mod hosts;
@@ -24,12 +23,10 @@ mod values;
 mod warnings;
 
 pub use aws_iam::{AwsIamRule, Sts};
-pub use duration::{format as format_duration, parse as parse_duration};
-pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use hosts::{Host, Hosts, SessionAttrs};
 pub use identity::{CertificateName, ClientCa, Guard, Revoke};
-pub use token::{Pattern, TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
+pub use token::{TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
 pub use validity::Validity;
 pub use values::is_local;

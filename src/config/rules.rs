@@ -6,12 +6,12 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::aws_iam::aws_iam;
-use super::error::nearest;
 use super::file::{Section, integer};
 use super::identity::is_open;
 use super::token::token;
 use super::values::{network, nonempty, secret};
 use super::{CertificateName, Client, Listen, UserRef, Validity};
+use crate::base::{Pattern, nearest};
 
 /// The keys that say how a client is recognised.
 const CONDITIONS: &[&str] = &[
@@ -85,9 +85,10 @@ pub(super) fn is_everybody(networks: &[IpNet]) -> bool {
 
 /// The databases that a name or a pattern stands for.
 fn matching(text: &str, known: &[Arc<str>]) -> Result<Vec<Arc<str>>, String> {
+    let pattern = Pattern::new(text);
     let matching: Vec<Arc<str>> = known
         .iter()
-        .filter(|name| matches(text, name))
+        .filter(|name| pattern.matches(name))
         .cloned()
         .collect();
     match matching.is_empty() {
@@ -95,27 +96,6 @@ fn matching(text: &str, known: &[Arc<str>]) -> Result<Vec<Arc<str>>, String> {
         true if text.contains('*') => Err(format!("{text:?} matches no database")),
         true => Err(unknown_database(text, known)),
     }
-}
-
-/// `*` stands for any run of characters, also none.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        // The earliest place leaves most to what follows.
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }
 
 /// Each once, in the order they were granted in.

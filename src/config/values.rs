@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::ListenAddress;
 use super::file::Section;
-use super::{ListenAddress, duration};
+use crate::base::duration;
 use crate::secret::SecretId;
 
 /// The port of a unix socket where no TCP address gives one.

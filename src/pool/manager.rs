@@ -11,8 +11,8 @@ use tracing::warn;
 use super::Pool;
 use super::search::{Action, Candidate, Event as Step, Search, Verdict};
 use super::state::Health;
+use crate::base::jitter::Backoff;
 use crate::config::Database;
-use crate::jitter::Backoff;
 use crate::secret::{Credential, Depth, Found, Known, Labels, Standing, VersionId};
 use crate::upstream::Target;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::{Failure, record, status};
 use crate::audit::Audit;
-use crate::config::{self, Config, Database};
+use crate::base::duration;
+use crate::config::{Config, Database};
 use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
 use crate::secret::{self, SecretId, SecretStore, VersionId};
 use progress::Progress;
@@ -36,7 +37,7 @@ pub(super) struct Args {
     #[arg(long)]
     terminate_old: bool,
     /// How long those may take to end by themselves
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = config::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     drain: Duration,
     /// Change nothing: show what would be done, and when the next rotations are
     #[arg(long)]

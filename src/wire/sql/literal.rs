@@ -1,5 +1,7 @@
 //! A text as a literal of SQL.
 
+use crate::base::hex;
+
 /// A text as SQL, by itself.
 pub fn literal(text: &str) -> String {
     let mut sql = String::new();
@@ -12,7 +14,7 @@ pub(crate) fn push_text(sql: &mut String, text: &str) {
     if text.is_ascii() {
         return push_literal(sql, text);
     }
-    let hex: String = text.bytes().map(|b| format!("{b:02x}")).collect();
+    let hex = hex::encode(text.as_bytes());
     let call = format!("pg_catalog.convert_from(pg_catalog.decode('{hex}', 'hex'), 'UTF8')");
     sql.push_str(&call);
 }

@@ -1,0 +1,18 @@
+//! Small things that belong to no part: they know nothing of PostgreSQL or of pgvalet.
+//!
+//! * `crew`      a few threads for each kind of slow work
+//! * `duration`  durations as people write them
+//! * `hex`       bytes as hexadecimal digits
+//! * `jitter`    randomness in time
+//! * `nearest`   which word was meant
+//! * `pattern`   text with `*`
+
+pub mod crew;
+pub mod duration;
+pub mod hex;
+pub mod jitter;
+mod nearest;
+mod pattern;
+
+pub use nearest::nearest;
+pub use pattern::Pattern;
