@@ -8,22 +8,23 @@
 //! records which client used which version of it ([`audit`]).
 //!
 //! Imports run downwards only: `cli → server → session → access, pool →
-//! upstream, secret → net, wire`. `audit` and `observe` are called from
-//! anywhere, and call nobody but `net` and `config` for the admin listener. There is no
+//! upstream, secret → net, wire`. `audit`, `metrics` and `base` are called from
+//! anywhere. There is no
 //! global state but what a process has one of: the log's queue, and threads for slow work
 //! ([`base::crew`]).
 
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod admin;
 pub mod audit;
 pub mod base;
 pub mod cli;
 pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod metrics;
 pub mod net;
-pub mod observe;
 pub mod pool;
 pub mod rotation;
 pub mod secret;

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use pgvalet::audit::{Audit, CredentialRef, Event, Record};
 use pgvalet::config::{self, AuditSink, OnAuditFailure};
-use pgvalet::observe::Metrics;
+use pgvalet::metrics::Metrics;
 
 fn pgvalet(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgvalet"));

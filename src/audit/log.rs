@@ -15,7 +15,7 @@ use super::queue::{ROOM, Sender, queue};
 use super::sink::Sink;
 use super::writer::Writer;
 use crate::config::{self, AuditSink, OnAuditFailure};
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
 
 /// How often at most the log file is looked for at its path.
 const ROTATION_CHECK: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{self, AuditSink, OnAuditFailure};
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
 
 fn open(path: &Path, metrics: &Metrics) -> Result<Audit, AuditError> {
     let config = config::Audit {

@@ -4,6 +4,7 @@
 //! * `duration`  durations as people write them
 //! * `hex`       bytes as hexadecimal digits
 //! * `jitter`    randomness in time
+//! * `log`       lines on their way to standard error
 //! * `nearest`   which word was meant
 //! * `pattern`   text with `*`
 
@@ -11,6 +12,7 @@ pub mod crew;
 pub mod duration;
 pub mod hex;
 pub mod jitter;
+pub mod log;
 mod nearest;
 mod pattern;
 

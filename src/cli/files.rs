@@ -10,9 +10,9 @@ use nix::unistd::{AccessFlags, access};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::admin::Token;
 use crate::config::{AuditSink, Config, ListenAddress, ListenTls, StoreKind};
 use crate::net::{ClientTrust, tls};
-use crate::observe::Token;
 use crate::vault::KeySource;
 
 /// One sentence for each file that will not do.

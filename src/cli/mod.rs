@@ -25,8 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::base::log;
 use crate::config::{self, Config, ConfigError, StoreKind};
-use crate::observe::log;
 
 /// A PostgreSQL proxy and pooler that keeps database credentials out of applications
 #[derive(Parser)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::audit::{Audit, AuditError};
 use crate::config::{self, AuditSink, Config, OnAuditFailure};
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
 use crate::vault::api::Trail;
 
 use super::Failure;

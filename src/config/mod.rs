@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::admin::AdminAddress;
 use crate::rotation::{AdminSecrets, Schedule, Strategy};
 use crate::secret::SecretId;
 use crate::vault::KeySource;
@@ -147,23 +148,6 @@ pub struct Admin {
     pub address: Option<AdminAddress>,
     /// Bearer token that everybody must show who comes over TCP.
     pub token_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// `host:port`
-    Tcp(String),
-    /// The socket itself.
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for AdminAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => f.write_str(address),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

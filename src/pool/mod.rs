@@ -71,7 +71,7 @@ use tokio::task::AbortHandle;
 
 use crate::audit::{Audit, CredentialRef};
 use crate::config::Database;
-use crate::observe::{Metrics, PoolMetrics};
+use crate::metrics::{Metrics, PoolMetrics};
 use crate::secret::{Credential, Follower, SecretId};
 use crate::upstream::OldServers;
 use replication::Starts;

@@ -18,8 +18,8 @@ use tokio::sync::watch as tokio_watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
+use crate::admin::{Status, StatusSource};
 use crate::config::Config;
-use crate::observe::{Status, StatusSource};
 use crate::session::{Context, Signal};
 use build::Built;
 

@@ -11,7 +11,7 @@ use tracing::info;
 use super::build::Built;
 use crate::audit::Audit;
 use crate::config::Database;
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
 use crate::rotation::{
     AdminSecrets, Listener, Next, PATIENCE, Plan, Scheduler, StepOutcome, StepReport,
 };

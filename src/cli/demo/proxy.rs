@@ -9,10 +9,11 @@ use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, DATABASE, ROLE};
 use super::{DemoError, free_port};
+use crate::admin::AdminAddress;
 use crate::config::{
-    Admin, AdminAddress, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Guard,
-    Listen, ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, SessionMigration, Store,
-    StoreKind, UserRef,
+    Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Guard, Listen,
+    ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, SessionMigration, Store, StoreKind,
+    UserRef,
 };
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
 use crate::secret::{EmbeddedStore, NewSecret};
 use zeroize::Zeroizing;
 

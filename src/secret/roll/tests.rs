@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
 use crate::secret::embedded::{InProcess, client};
 use crate::secret::{AWSCURRENT, AwsStore, Follower, NewSecret, SecretStore};
 use crate::vault::Vault;
