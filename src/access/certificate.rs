@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::*;
 
+use crate::access::CertificateName;
 use crate::base::hex;
-use crate::config::CertificateName;
 
 /// A certificate whose chain and possession have been proved.
 #[derive(Debug, Clone, PartialEq, Eq)]

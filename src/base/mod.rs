@@ -7,6 +7,7 @@
 //! * `log`       lines on their way to standard error
 //! * `nearest`   which word was meant
 //! * `pattern`   text with `*`
+//! * `text`      what texts may be
 
 pub mod crew;
 pub mod duration;
@@ -15,6 +16,8 @@ pub mod jitter;
 pub mod log;
 mod nearest;
 mod pattern;
+mod text;
 
 pub use nearest::nearest;
 pub use pattern::Pattern;
+pub use text::nonempty;

@@ -12,9 +12,9 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::Failure;
-use crate::audit::{Filter, Report, table_head, table_row, verify};
+use crate::audit::{AuditSink, Filter, Report, table_head, table_row, verify};
 use crate::base::duration;
-use crate::config::{AuditSink, Config};
+use crate::config::Config;
 
 /// How often `tail --follow` looks for more.
 const POLL: Duration = Duration::from_millis(200);

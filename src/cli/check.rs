@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{Failure, cost, files, online, table};
-use crate::config::{
-    AuditSink, Client, Config, Database, Hosts, ListenAddress, ListenTls, OnAuditFailure,
-    StoreKind, UpstreamTls, warnings,
-};
+use crate::access::Rule;
+use crate::audit::{AuditSink, OnAuditFailure};
+use crate::config::{Config, Database, ListenTls, StoreKind, warnings};
+use crate::net::{ListenAddress, UpstreamTls};
+use crate::upstream::Hosts;
 
 #[derive(clap::Args)]
 #[command(
@@ -90,14 +91,14 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 
 /// What the ways are worth in which clients are recognised.
 fn worth(config: &Config) -> Vec<String> {
-    let rules = |which: &dyn Fn(&Client) -> bool| {
+    let rules = |which: &dyn Fn(&Rule) -> bool| {
         let rules = config.clients.iter().filter(|c| which(c));
         let names: Vec<String> = rules.map(|c| c.rule.to_string()).collect();
         (!names.is_empty()).then(|| names.join(", "))
     };
     let by_address =
-        |c: &Client| c.unix_user.is_none() && c.loopback_user.is_none() && c.certificate.is_none();
-    let local = |c: &Client| {
+        |c: &Rule| c.unix_user.is_none() && c.loopback_user.is_none() && c.certificate.is_none();
+    let local = |c: &Rule| {
         let mut networks = c.network.iter().flatten();
         networks.all(|n| n.network().is_loopback())
     };
@@ -202,7 +203,7 @@ fn database(d: &Database) -> Vec<String> {
     ]
 }
 
-fn client(c: &Client) -> Vec<String> {
+fn client(c: &Rule) -> Vec<String> {
     let mut conditions: Vec<String> = Vec::new();
     if let Some(networks) = &c.network {
         let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();

@@ -11,8 +11,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::admin::Token;
-use crate::config::{AuditSink, Config, ListenAddress, ListenTls, StoreKind};
-use crate::net::{ClientTrust, tls};
+use crate::audit::AuditSink;
+use crate::config::{Config, ListenTls, StoreKind};
+use crate::net::{ClientTrust, ListenAddress, tls};
 use crate::vault::KeySource;
 
 /// One sentence for each file that will not do.

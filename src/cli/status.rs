@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::{Failure, table};
-use crate::admin::AdminAddress;
-use crate::admin::{self, DatabaseStatus, GenerationStatus, SecretStatus, Status, Token};
+use crate::admin::{
+    self, AdminAddress, DatabaseStatus, GenerationStatus, SecretStatus, Status, Token,
+};
 use crate::config::Config;
 
 #[derive(clap::Args)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::file::Section;
-use super::values::{nonempty, secret};
-use crate::base::Pattern;
+use super::values::secret;
+use crate::base::{Pattern, nonempty};
 use crate::rotation::AdminSecrets;
 
 pub(super) fn admins(document: &mut Section<'_, '_>) -> AdminSecrets {

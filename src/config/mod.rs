@@ -10,7 +10,6 @@ mod aws_iam;
 mod drain;
 mod error;
 mod file;
-mod hosts;
 mod identity;
 mod rotation;
 mod rules;
@@ -22,14 +21,8 @@ mod validity;
 mod values;
 mod warnings;
 
-pub use aws_iam::{AwsIamRule, Sts};
 pub use error::{ConfigError, ConfigErrors, Problem};
-pub use hosts::{Host, Hosts, SessionAttrs};
-pub use identity::{CertificateName, ClientCa, Guard, Revoke};
-pub use token::{TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
-pub use validity::Validity;
-pub use values::is_local;
 pub use warnings::warnings;
 
 use std::collections::BTreeMap;
@@ -39,21 +32,28 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::access::{Rule, UserRef};
 use crate::admin::AdminAddress;
-use crate::rotation::{AdminSecrets, Schedule, Strategy};
-use crate::secret::SecretId;
+use crate::audit::{self, AuditSink};
+use crate::net::{ClientCa, ListenAddress, UpstreamTls};
+use crate::pool::{DrainDeadlineAction, PoolMode, SessionMigration};
+use crate::rotation::{AdminSecrets, Rotation};
+use crate::secret::{SecretId, UpstreamAuth};
+use crate::session::{Guard, Revoke};
+use crate::upstream::{Hosts, SessionAttrs};
 use crate::vault::KeySource;
+use crate::vault::api::StoreListen;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub listen: Listen,
     pub admin: Admin,
     pub store: Store,
-    pub audit: Audit,
+    pub audit: audit::Options,
     /// `[database.NAME]`, by the name clients ask for.
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
     /// `[[client]]`, in the order of the file: the first match decides.
-    pub clients: Vec<Arc<Client>>,
+    pub clients: Vec<Arc<Rule>>,
     /// Which secrets may change the roles of others.
     pub admin_secrets: Arc<AdminSecrets>,
 }
@@ -123,19 +123,6 @@ pub struct Listen {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddress {
-    Tcp {
-        host: String,
-        port: u16,
-    },
-    /// The socket is `DIRECTORY/.s.PGSQL.PORT`.
-    Unix {
-        directory: PathBuf,
-        port: u16,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenTls {
     Off,
     Allow { certificate: PathBuf, key: PathBuf },
@@ -159,20 +146,6 @@ pub struct Store {
     pub listen: Option<StoreListen>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreListen {
-    /// `host:port`
-    pub address: String,
-    /// Without it, only loopback is possible.
-    pub tls: Option<StoreTls>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreTls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreKind {
     Embedded {
@@ -184,25 +157,6 @@ pub enum StoreKind {
         endpoint_url: Option<String>,
         profile: Option<String>,
     },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Audit {
-    pub sink: AuditSink,
-    pub on_failure: OnAuditFailure,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuditSink {
-    File(PathBuf),
-    Stdout,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnAuditFailure {
-    /// No record, no session.
-    Deny,
-    Continue,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -269,125 +223,4 @@ pub struct Database {
     pub rotation_grace: Duration,
     /// How pgvalet rotates the secret of this database; `None`: it only follows.
     pub rotation: Option<Rotation>,
-}
-
-/// `rotation = { … }` of a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rotation {
-    /// `None`: only when somebody asks for it.
-    pub schedule: Option<Schedule>,
-    /// `None`: alternating where the secret names an admin secret, else single.
-    pub strategy: Option<Strategy>,
-    pub admin_secret: Option<SecretId>,
-    /// The new password is sent in clear, not as a verifier.
-    pub plaintext: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamTls {
-    Disable,
-    /// Encrypted, whoever answers.
-    Require,
-    VerifyCa,
-    VerifyFull,
-}
-
-/// What a login proves itself with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum UpstreamAuth {
-    /// The password of the secret.
-    #[default]
-    Password,
-    /// A token of RDS IAM authentication, made with the AWS credentials of this
-    /// process; the secret says host and user.
-    RdsIam,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PoolMode {
-    Session,
-    Transaction,
-    /// As `Transaction`, and a transaction is one statement (or one query of
-    /// several).
-    Statement,
-}
-
-impl PoolMode {
-    /// As it is written in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Transaction => "transaction",
-            Self::Statement => "statement",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionMigration {
-    Off,
-    /// To a connection of the generation in force, where everything that the
-    /// session holds can be had there again.
-    Safe,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DrainDeadlineAction {
-    Wait,
-    Terminate,
-}
-
-/// A `[[client]]` rule. All conditions that are given must hold, and at least
-/// one is given.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Client {
-    pub name: Arc<str>,
-    /// Where it stands among the rules, from 1: what records and `explain` call it.
-    pub rule: usize,
-    pub network: Option<Vec<IpNet>>,
-    pub unix_user: Option<UserRef>,
-    /// Whose the client's end of a TCP connection over loopback is.
-    pub loopback_user: Option<UserRef>,
-    pub token: Option<TokenRule>,
-    pub aws_iam: Option<AwsIamRule>,
-    /// Names of which its certificate must have one.
-    pub certificate: Option<Vec<CertificateName>>,
-    /// In the order of the file; patterns (`orders_*`) are replaced by the
-    /// databases they match.
-    pub databases: Vec<Arc<str>>,
-    /// User names it may ask for; `None` is any, because the upstream user
-    /// comes from the secret anyway.
-    pub users: Option<Vec<String>>,
-    /// Overrides the database's secret.
-    pub secret: Option<SecretId>,
-    /// How many of the pool's server connections its clients may hold at once.
-    pub pool_size: Option<usize>,
-    /// How many sessions of this name there may be at once.
-    pub max_clients: Option<usize>,
-    /// When the rule is in force; `None` is always.
-    pub valid: Option<Validity>,
-}
-
-impl Client {
-    /// Whether the rule is in force at a moment.
-    pub fn holds(&self, now: chrono::DateTime<chrono::Utc>) -> bool {
-        self.valid.as_ref().is_none_or(|valid| valid.holds(now))
-    }
-}
-
-/// A user (or group) of this machine, as written: the name of a client's uid is looked up
-/// when it connects, so that a user who is made later needs no reload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UserRef {
-    Name(String),
-    Uid(u32),
-}
-
-impl std::fmt::Display for UserRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Uid(uid) => write!(f, "uid {uid}"),
-        }
-    }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Database;
 use super::file::{Problems, Section};
-use super::values::{nonempty, secret, word};
-use super::{Database, Rotation};
-use crate::rotation::{Schedule, Strategy};
+use super::values::{secret, word};
+use crate::base::nonempty;
+use crate::rotation::{Rotation, Schedule, Strategy};
 use crate::secret::SecretId;
 
 pub(super) fn rotation(s: &mut Section<'_, '_>) -> Option<Rotation> {

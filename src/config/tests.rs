@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::audit::OnAuditFailure;
 
 mod doubtful;
 mod rules;
@@ -87,7 +88,7 @@ fn a_minimal_file_has_every_default() {
     );
     assert_eq!(
         config.audit,
-        Audit {
+        audit::Options {
             sink: AuditSink::File("data/audit.jsonl".into()),
             on_failure: OnAuditFailure::Deny
         }

@@ -7,15 +7,20 @@ use std::time::Duration;
 
 use super::error::{ConfigError, ConfigErrors};
 use super::file::{Problems, Section};
-use super::values::{
-    host_port, is_loopback, listen_address, mode, nonempty, secret, socket_path, with_ports, word,
-};
+use super::values::{host_port, listen_address, mode, secret, socket_path, with_ports, word};
 use super::{
-    Admin, AdminAddress, Audit, AuditSink, Config, Database, Hosts, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls,
-    UpstreamAuth, UpstreamTls, admins, drain, identity, rotation, rules,
+    Admin, Config, Database, Listen, ListenTls, Store, StoreKind, admins, drain, identity,
+    rotation, rules,
 };
+use crate::admin::AdminAddress;
+use crate::audit::{self, AuditSink, OnAuditFailure};
+use crate::base::nonempty;
+use crate::net::{ListenAddress, UpstreamTls, is_loopback};
+use crate::pool::PoolMode;
+use crate::secret::UpstreamAuth;
+use crate::upstream::{Hosts, SessionAttrs};
 use crate::vault::KeySource;
+use crate::vault::api::{StoreListen, StoreTls};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -289,7 +294,7 @@ fn master_key(s: &mut Section<'_, '_>) -> KeySource {
     key.unwrap_or(KeySource::File(file))
 }
 
-fn audit(mut s: Section<'_, '_>) -> Audit {
+fn audit(mut s: Section<'_, '_>) -> audit::Options {
     let sink = match s.text("path", nonempty).as_deref() {
         None => AuditSink::File("data/audit.jsonl".into()),
         Some("stdout") => AuditSink::Stdout,
@@ -307,7 +312,7 @@ fn audit(mut s: Section<'_, '_>) -> Audit {
         })
         .unwrap_or(OnAuditFailure::Deny);
     s.finish();
-    Audit { sink, on_failure }
+    audit::Options { sink, on_failure }
 }
 
 fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {

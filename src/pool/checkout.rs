@@ -12,8 +12,8 @@ use super::connection::Proven;
 use super::generation::Generation;
 use super::state::{Health, State, Waiter};
 use super::{Connection, Lease, Pool};
-use crate::config::SessionAttrs;
 use crate::secret::SecretId;
+use crate::upstream::SessionAttrs;
 
 /// Why a client got no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -17,6 +17,7 @@
 //! * `adopt`      a probe login, and what follows if it works
 //! * `sweep`      the clock, outworn connections, the minimum
 //! * `open`       logins and goodbyes
+//! * `options`    how a pool is used
 //! * `drain`      retiring an older generation
 //! * `replication` how often a server is asked for that kind of session
 //! * `profile`    what clients set at start-up, kept true on every lease
@@ -39,6 +40,7 @@ mod lease;
 mod listener;
 mod manager;
 mod open;
+mod options;
 mod profile;
 mod replication;
 mod search;
@@ -57,6 +59,7 @@ pub use facts::{Facts, Told};
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
+pub use options::{DrainDeadlineAction, PoolMode, SessionMigration};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use state::Delivery;
 pub use state::Tried;

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod ground;
 mod lock;
+mod options;
 mod password;
 mod plan;
 mod preview;
@@ -29,6 +30,7 @@ mod value;
 pub use admins::AdminSecrets;
 pub use engine::{Ending, PATIENCE, Rotator};
 pub use error::{RotationError, SqlError};
+pub use options::Rotation;
 #[cfg(test)]
 pub(crate) use password::Stated;
 pub use plan::{Plan, Strategy};

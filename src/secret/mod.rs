@@ -17,7 +17,7 @@ mod store;
 mod versions;
 
 pub use aws::AwsStore;
-pub use credential::{Credential, MalformedSecret, Password};
+pub use credential::{Credential, MalformedSecret, Password, UpstreamAuth};
 pub use embedded::EmbeddedStore;
 pub use follower::{Depth, Follower, Found, Known, Labels};
 pub use id::{SecretId, VersionId, is_whole, secret_name};

@@ -12,11 +12,10 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
 use super::rotation::Rotations;
-use crate::access::Policy;
-use crate::admin::AdminAddress;
-use crate::admin::{self, AdminListener, Doorkeeper, StatusSource};
+use crate::access::{Policy, UserRef};
+use crate::admin::{self, AdminAddress, AdminListener, Doorkeeper, StatusSource};
 use crate::audit::{Audit, AuditError};
-use crate::config::{Config, Listen, ListenTls, UserRef};
+use crate::config::{Config, Listen, ListenTls};
 use crate::metrics::Metrics;
 use crate::net::listener::ListenError;
 use crate::net::tls::TlsError;

@@ -12,8 +12,7 @@ use crate::admin::{
     Candidate, DatabaseStatus, GenerationStatus, Holder, ListenerStatus, RefreshFuture, Refreshed,
     SecretStatus, ServerCounts, Status, StatusSource,
 };
-use crate::config::PoolMode;
-use crate::pool::{GenerationCounts, Pool, PoolCounts, Tried};
+use crate::pool::{GenerationCounts, Pool, PoolCounts, PoolMode, Tried};
 use crate::secret::{Follower, Known};
 use crate::session::{Handle, PIN_REASONS};
 

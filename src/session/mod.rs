@@ -28,6 +28,7 @@ pub(crate) mod fuzz;
 mod handshake;
 mod limits;
 mod migrate;
+mod options;
 mod pending;
 mod relay;
 mod relisten;
@@ -43,6 +44,7 @@ pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, PIN_REASONS, Routes, Sessions, Signal, Tls};
 pub use door::Door;
 pub use limits::{Overdue, Sweep};
+pub use options::{Guard, Revoke};
 pub use revoke::Cause;
 
 use std::sync::Arc;
@@ -52,10 +54,9 @@ use metrics::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::audit::{Event, Outcome, Record, ServerRef};
-use crate::config::{OnAuditFailure, PoolMode};
+use crate::audit::{Event, OnAuditFailure, Outcome, Record, ServerRef};
 use crate::net::Stream;
-use crate::pool::{Generation, Lease, Pool, Profile, Told};
+use crate::pool::{Generation, Lease, Pool, PoolMode, Profile, Told};
 use crate::upstream::{Backend, Quiet};
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, login, message};

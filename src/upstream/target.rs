@@ -1,14 +1,15 @@
 //! Where a login goes: what the configuration says, completed by the secret.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use crate::config::{Database, Host, Hosts, SessionAttrs, UpstreamAuth, UpstreamTls};
+use crate::config::Database;
 use crate::net::tls::{self, TlsError};
-use crate::secret::Credential;
+use crate::net::{UpstreamTls, is_local};
+use crate::secret::{Credential, UpstreamAuth};
+use crate::upstream::{Host, Hosts, SessionAttrs};
 
 /// The place of a login. It never depends on anything a client said.
 #[derive(Clone)]
@@ -174,41 +175,5 @@ impl std::fmt::Display for Target {
             write!(f, ",{}:{}", place.host, place.port)?;
         }
         write!(f, "/{}", self.dbname)
-    }
-}
-
-/// Loopback or a unix socket: nobody else is on the way.
-fn is_local(host: &str) -> bool {
-    host.starts_with('/')
-        || host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_local() {
-        for host in [
-            "/run/postgresql",
-            "localhost",
-            "127.0.0.1",
-            "127.1.2.3",
-            "::1",
-            "::ffff:127.0.0.1",
-        ] {
-            assert!(is_local(host), "{host}");
-        }
-        for host in [
-            "db.example.com",
-            "10.0.0.1",
-            "localhost.example.com",
-            "0.0.0.0",
-        ] {
-            assert!(!is_local(host), "{host}");
-        }
     }
 }

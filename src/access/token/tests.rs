@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::access::{TokenKeys, TokenMethod};
 use crate::base::Pattern;
-use crate::config::{TokenKeys, TokenMethod};
 
 const ISSUER: &str = "https://issuer.example";
 

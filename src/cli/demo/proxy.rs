@@ -9,14 +9,15 @@ use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, DATABASE, ROLE};
 use super::{DemoError, free_port};
+use crate::access::{Rule, UserRef};
 use crate::admin::AdminAddress;
-use crate::config::{
-    Admin, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Guard, Listen,
-    ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, SessionMigration, Store, StoreKind,
-    UserRef,
-};
+use crate::audit::{self, AuditSink, OnAuditFailure};
+use crate::config::{Admin, Config, Database, Listen, ListenTls, Store, StoreKind};
+use crate::net::ListenAddress;
+use crate::pool::{DrainDeadlineAction, PoolMode, SessionMigration};
 use crate::secret::{NewSecret, SecretId};
 use crate::server::Proxy;
+use crate::session::{Guard, Revoke};
 use crate::vault::KeySource;
 
 pub const SECRET: &str = "demo/shop";
@@ -119,7 +120,7 @@ fn config(scratch: &Path, doors: &Doors) -> Config {
             token_file: None,
         },
         store: store(scratch),
-        audit: Audit {
+        audit: audit::Options {
             sink: AuditSink::File(doors.audit.clone()),
             on_failure: OnAuditFailure::Deny,
         },
@@ -148,7 +149,7 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         tls_identity: None,
         require_channel_binding: false,
         min_scram_iterations: 4096,
-        auth: crate::config::UpstreamAuth::Password,
+        auth: crate::secret::UpstreamAuth::Password,
         pool_mode,
         application_name: None,
         pool_size: 10,
@@ -176,24 +177,24 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
 }
 
 /// Two are known by where they come from, one by who the kernel says it is.
-fn clients() -> Vec<Client> {
+fn clients() -> Vec<Rule> {
     let loopback = || "127.0.0.0/8".parse().ok().map(|network| vec![network]);
-    let rule = |rule, name: &str, databases: &[&str]| Client {
+    let rule = |rule, name: &str, databases: &[&str]| Rule {
         name: name.into(),
         rule,
         databases: databases.iter().map(|d| (*d).into()).collect(),
-        ..Client::default()
+        ..Rule::default()
     };
     vec![
-        Client {
+        Rule {
             unix_user: Some(UserRef::Uid(geteuid().as_raw())),
             ..rule(1, "settlement", &[ORDERS])
         },
-        Client {
+        Rule {
             network: loopback(),
             ..rule(2, "orders-api", &[ORDERS])
         },
-        Client {
+        Rule {
             network: loopback(),
             ..rule(3, "reporting", &[REPORTS])
         },
