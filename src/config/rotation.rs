@@ -8,15 +8,16 @@ use super::Database;
 use super::file::{Problems, Section};
 use super::values::{secret, word};
 use crate::base::nonempty;
-use crate::rotation::{Rotation, Schedule, Strategy};
+use crate::rotation::{Rotation, Strategy};
 use crate::secret::SecretId;
+use crate::secret::schedule::{Schedule, ScheduleError};
 
 pub(super) fn rotation(s: &mut Section<'_, '_>) -> Option<Rotation> {
     if !s.has("rotation") {
         return None;
     }
     let mut s = s.section("rotation");
-    let said = |e: crate::rotation::ScheduleError| e.to_string();
+    let said = |e: ScheduleError| e.to_string();
     if s.has("every") && s.has("schedule") {
         s.wrong("every and schedule exclude each other; remove one");
     }

@@ -1,7 +1,8 @@
 //! How one secret is rotated.
 
-use super::{Schedule, Strategy};
+use super::Strategy;
 use crate::secret::SecretId;
+use crate::secret::schedule::Schedule;
 
 /// `rotation = { … }` of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ mod embedded;
 mod follower;
 mod id;
 mod roll;
+pub mod schedule;
 mod store;
 mod versions;
 

@@ -8,7 +8,8 @@ use serde_json::json;
 use super::{Args, plan};
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::rotation::{Plan, Preview, Schedule, Window, timing};
+use crate::rotation::{Plan, Preview};
+use crate::secret::schedule::{Schedule, Window, timing};
 use crate::secret::{SecretId, SecretStore};
 
 /// How many of the next rotations are shown.

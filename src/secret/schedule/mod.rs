@@ -6,12 +6,17 @@
 //! RotationRulesType of the AWS documentation. A window may go past midnight;
 //! it may not reach the next one.
 
+mod cron;
+#[cfg(test)]
+mod tests;
+pub mod timing;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 
-use super::cron::Cron;
 use crate::base::duration;
+use cron::Cron;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
