@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use super::rule::{Mismatch, Request};
 use crate::access::Rule;
 use crate::audit::IdentityRef;
-use crate::config::Database;
+use crate::pool::Database;
 use crate::secret::SecretId;
 
 /// What the rules let a client use.

@@ -44,8 +44,9 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, Database};
+use crate::config::Config;
 use crate::net::Peer;
+use crate::pool::Database;
 use aws_iam::Callers;
 use token::{Issuers, Rejected};
 

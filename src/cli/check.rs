@@ -6,8 +6,9 @@ use std::path::Path;
 use super::{Failure, cost, files, online, table};
 use crate::access::Rule;
 use crate::audit::{AuditSink, OnAuditFailure};
-use crate::config::{Config, Database, ListenTls, StoreKind, warnings};
+use crate::config::{Config, ListenTls, StoreKind, warnings};
 use crate::net::{ListenAddress, UpstreamTls};
+use crate::pool::Database;
 use crate::upstream::Hosts;
 
 #[derive(clap::Args)]
@@ -174,16 +175,17 @@ fn audit(config: &Config) -> String {
 }
 
 fn database(d: &Database) -> Vec<String> {
-    let host = d.host.as_ref().map(ToString::to_string);
+    let u = &d.upstream;
+    let host = u.host.as_ref().map(ToString::to_string);
     let host = host.as_deref().unwrap_or("(secret)");
-    let port = d.port.map(|p| format!(":{p}")).unwrap_or_default();
-    let dbname = d
+    let port = u.port.map(|p| format!(":{p}")).unwrap_or_default();
+    let dbname = u
         .dbname
         .as_deref()
         .map(|d| format!("/{d}"))
         .unwrap_or_default();
-    let tls = match d.tls {
-        None => match d.host.as_ref().map(Hosts::are_local) {
+    let tls = match u.tls {
+        None => match u.host.as_ref().map(Hosts::are_local) {
             Some(true) => "disable",
             Some(false) => "verify-full",
             None => "verify-full, disable on loopback",

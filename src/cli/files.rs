@@ -34,7 +34,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         list.check("[audit] path", can_be_written(path));
     }
     for (name, database) in &config.databases {
-        if let Some(path) = &database.tls_ca {
+        if let Some(path) = &database.upstream.tls_ca {
             list.check(&format!("[database.{name}] tls_ca"), certificates(path));
         }
     }

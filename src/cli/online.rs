@@ -5,7 +5,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::{Failure, record};
-use crate::config::{Config, Database, StoreKind};
+use crate::config::{Config, StoreKind};
+use crate::pool::Database;
 use crate::secret::{self, AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
 use crate::upstream::{self, KeyCache, Target};
 
@@ -79,12 +80,13 @@ async fn login(
         .map_err(|e| e.to_string())?;
     let credential = Credential::parse(secret, &value)
         .map_err(|e| format!("version {} of secret \"{secret}\": {e}", value.version))?;
-    let target = Arc::new(Target::resolve(database, &credential).map_err(|e| e.to_string())?);
+    let target =
+        Arc::new(Target::resolve(&database.upstream, &credential).map_err(|e| e.to_string())?);
     let server = upstream::connect(
         &target,
         &credential,
         &KeyCache::default(),
-        database.connect_timeout,
+        database.upstream.connect_timeout,
     )
     .await
     .map_err(|e| e.to_string())?;

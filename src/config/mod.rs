@@ -35,12 +35,11 @@ use ipnet::IpNet;
 use crate::access::{Rule, UserRef};
 use crate::admin::AdminAddress;
 use crate::audit::{self, AuditSink};
-use crate::net::{ClientCa, ListenAddress, UpstreamTls};
-use crate::pool::{DrainDeadlineAction, PoolMode, SessionMigration};
+use crate::net::{ClientCa, ListenAddress};
+use crate::pool::Database;
 use crate::rotation::{AdminSecrets, Rotation};
-use crate::secret::{SecretId, UpstreamAuth};
+use crate::secret::SecretId;
 use crate::session::{Guard, Revoke};
-use crate::upstream::{Hosts, SessionAttrs};
 use crate::vault::KeySource;
 use crate::vault::api::StoreListen;
 
@@ -52,6 +51,9 @@ pub struct Config {
     pub audit: audit::Options,
     /// `[database.NAME]`, by the name clients ask for.
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
+    /// How pgvalet rotates the secrets of databases, by their names; of the others it only
+    /// follows them.
+    pub rotations: BTreeMap<Arc<str>, Rotation>,
     /// `[[client]]`, in the order of the file: the first match decides.
     pub clients: Vec<Arc<Rule>>,
     /// Which secrets may change the roles of others.
@@ -67,6 +69,11 @@ impl Config {
             _ => return None,
         };
         Some(data.with_file_name("admin.token"))
+    }
+
+    /// How the secret of a database is rotated; `None`: pgvalet only follows it.
+    pub fn rotation(&self, database: &Database) -> Option<&Rotation> {
+        self.rotations.get(&database.name)
     }
 
     /// Every database with every secret that a rule can lead to.
@@ -157,70 +164,4 @@ pub enum StoreKind {
         endpoint_url: Option<String>,
         profile: Option<String>,
     },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Database {
-    pub name: Arc<str>,
-    pub secret: SecretId,
-    /// These three win over the secret's own; the client never chooses them.
-    /// A host that starts with `/` is the directory of a unix socket.
-    pub host: Option<Hosts>,
-    /// Of the hosts that name none of their own.
-    pub port: Option<u16>,
-    pub target_session_attrs: SessionAttrs,
-    pub dbname: Option<String>,
-    /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
-    pub tls: Option<UpstreamTls>,
-    pub tls_ca: Option<PathBuf>,
-    /// What pgvalet shows of itself: certificate and key, PEM.
-    pub tls_identity: Option<(PathBuf, PathBuf)>,
-    /// Refuse a login that is not bound to its TLS connection
-    /// (SCRAM-SHA-256-PLUS).
-    pub require_channel_binding: bool,
-    /// Fewer SCRAM iterations than this are refused.
-    pub min_scram_iterations: u32,
-    pub auth: UpstreamAuth,
-    /// Authentication methods beyond SCRAM-SHA-256 that this server may ask for.
-    pub allow_md5: bool,
-    /// Only ever over TLS with a verified name, or on a unix socket or loopback.
-    pub allow_cleartext: bool,
-    pub pool_mode: PoolMode,
-    /// What Postgres is shown as application_name: a text with
-    /// `{application_name}` and `{client}`.
-    pub application_name: Option<Arc<str>>,
-    /// The ceiling of server connections, old and new generations together.
-    pub pool_size: usize,
-    pub min_pool_size: usize,
-    /// More of them, for as long as a client has waited longer than
-    /// `reserve_pool_timeout`.
-    pub reserve_pool_size: usize,
-    pub reserve_pool_timeout: Duration,
-    /// `None`: as many as `[listen] max_clients` lets in.
-    pub max_clients: Option<usize>,
-    pub pool_wait_timeout: Duration,
-    /// An idle connection is tried before it is handed out, when it was idle
-    /// for longer. This and the three below: zero is off.
-    pub server_check_delay: Duration,
-    /// A server connection that one `[[client]]` has used is cleaned before
-    /// another one gets it.
-    pub reset_between_clients: bool,
-    pub query_timeout: Duration,
-    pub idle_transaction_timeout: Duration,
-    pub client_idle_timeout: Duration,
-    pub server_idle_timeout: Duration,
-    pub server_lifetime: Duration,
-    pub connect_timeout: Duration,
-    pub drain_timeout: Duration,
-    pub drain_deadline_action: DrainDeadlineAction,
-    /// When a session that is due ends even inside a transaction; zero: never.
-    pub drain_hard_timeout: Duration,
-    pub session_migration: SessionMigration,
-    /// Logins under way at the same time in one pool. A SCRAM login costs
-    /// milliseconds of CPU on both sides; more at once only make each slower.
-    pub login_concurrency: usize,
-    /// How long clients queue while no known version logs in.
-    pub rotation_grace: Duration,
-    /// How pgvalet rotates the secret of this database; `None`: it only follows.
-    pub rotation: Option<Rotation>,
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Database;
 use super::file::{Problems, Section};
 use super::values::{secret, word};
 use crate::base::nonempty;
+use crate::pool::Database;
 use crate::rotation::{Rotation, Strategy};
 use crate::secret::SecretId;
 use crate::secret::schedule::{Schedule, ScheduleError};
@@ -63,9 +63,6 @@ pub(super) fn once(
     at: &Range<usize>,
     problems: &Problems<'_>,
 ) {
-    if database.rotation.is_none() {
-        return;
-    }
     let (secret, name) = (database.secret.clone(), database.name.clone());
     if let Some(other) = rotated.insert(secret, name) {
         problems.add(

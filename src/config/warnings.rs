@@ -51,8 +51,8 @@ fn listeners(config: &Config, list: &mut Vec<String>) {
 
 fn databases(config: &Config, list: &mut Vec<String>) {
     for (name, database) in &config.databases {
-        match database.tls {
-            Some(UpstreamTls::Disable) if !database.host.as_ref().is_some_and(Hosts::are_local) => {
+        match database.upstream.tls {
+            Some(UpstreamTls::Disable) if !database.upstream.host.as_ref().is_some_and(Hosts::are_local) => {
                 list.push(format!(
                     "[database.{name}] tls = \"disable\": the traffic to the server can be read and changed on the way"
                 ));
@@ -62,7 +62,7 @@ fn databases(config: &Config, list: &mut Vec<String>) {
             )),
             _ => {}
         }
-        if database.allow_md5 {
+        if database.upstream.allow_md5 {
             list.push(format!(
                 "[database.{name}] allow_md5: md5 is weak and Postgres is giving it up; set a SCRAM password"
             ));

@@ -59,7 +59,7 @@ pub use facts::{Facts, Told};
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
-pub use options::{DrainDeadlineAction, PoolMode, SessionMigration};
+pub use options::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use state::Delivery;
 pub use state::Tried;
@@ -73,7 +73,6 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::audit::{Audit, CredentialRef};
-use crate::config::Database;
 use crate::metrics::{Metrics, PoolMetrics};
 use crate::secret::{Credential, Follower, SecretId};
 use crate::upstream::OldServers;

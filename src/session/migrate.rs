@@ -30,7 +30,7 @@ impl Session {
     /// The session ends so.
     pub(super) async fn migrate(&self, relay: &mut Relay) -> Result<(), End> {
         self.handle.forget(Signal::Move);
-        let limit = self.pool.database.connect_timeout;
+        let limit = self.pool.database.upstream.connect_timeout;
         // As in `settle`: no cancel of the client may hit what is asked now.
         let held = self.handle.held();
         self.handle.hold(None);

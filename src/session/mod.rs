@@ -382,7 +382,7 @@ impl Session {
             relay.stay();
             return true;
         }
-        let limit = self.pool.database.connect_timeout;
+        let limit = self.pool.database.upstream.connect_timeout;
         // The client's query is over: a cancel that comes now must not hit
         // what pgvalet asks, and one under way has to land first.
         let held = self.handle.held();

@@ -12,12 +12,13 @@ use super::{DemoError, free_port};
 use crate::access::{Rule, UserRef};
 use crate::admin::AdminAddress;
 use crate::audit::{self, AuditSink, OnAuditFailure};
-use crate::config::{Admin, Config, Database, Listen, ListenTls, Store, StoreKind};
+use crate::config::{Admin, Config, Listen, ListenTls, Store, StoreKind};
 use crate::net::ListenAddress;
-use crate::pool::{DrainDeadlineAction, PoolMode, SessionMigration};
-use crate::secret::{NewSecret, SecretId};
+use crate::pool::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
+use crate::secret::{NewSecret, SecretId, UpstreamAuth};
 use crate::server::Proxy;
 use crate::session::{Guard, Revoke};
+use crate::upstream;
 use crate::vault::KeySource;
 
 pub const SECRET: &str = "demo/shop";
@@ -130,6 +131,7 @@ fn config(scratch: &Path, doors: &Doors) -> Config {
         ]
         .map(|d| (d.name.clone(), Arc::new(d)))
         .into(),
+        rotations: Default::default(),
         clients: clients().into_iter().map(Arc::new).collect(),
     }
 }
@@ -138,18 +140,22 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
     Database {
         name: name.into(),
         secret: SecretId::new(SECRET),
-        host: None,
-        port: None,
-        target_session_attrs: Default::default(),
-        dbname: None,
-        tls: None,
-        tls_ca: None,
-        allow_md5: false,
-        allow_cleartext: false,
-        tls_identity: None,
-        require_channel_binding: false,
-        min_scram_iterations: 4096,
-        auth: crate::secret::UpstreamAuth::Password,
+        upstream: Arc::new(upstream::Options {
+            name: name.into(),
+            host: None,
+            port: None,
+            target_session_attrs: Default::default(),
+            dbname: None,
+            tls: None,
+            tls_ca: None,
+            allow_md5: false,
+            allow_cleartext: false,
+            tls_identity: None,
+            require_channel_binding: false,
+            min_scram_iterations: 4096,
+            auth: UpstreamAuth::Password,
+            connect_timeout: Duration::from_secs(15),
+        }),
         pool_mode,
         application_name: None,
         pool_size: 10,
@@ -165,14 +171,12 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         pool_wait_timeout: Duration::from_secs(30),
         server_idle_timeout: Duration::from_secs(600),
         server_lifetime: Duration::from_secs(3600),
-        connect_timeout: Duration::from_secs(15),
         drain_timeout: Duration::from_secs(300),
         drain_deadline_action: DrainDeadlineAction::Wait,
         drain_hard_timeout: Duration::ZERO,
         session_migration: SessionMigration::Off,
         login_concurrency: 4,
         rotation_grace: Duration::from_secs(120),
-        rotation: None,
     }
 }
 

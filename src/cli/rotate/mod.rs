@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::{Failure, record, status};
 use crate::audit::Audit;
 use crate::base::duration;
-use crate::config::{Config, Database};
+use crate::config::Config;
+use crate::pool::Database;
 use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
 use crate::secret::{self, SecretId, SecretStore, VersionId};
 use progress::Progress;
@@ -96,7 +97,7 @@ async fn plan(
     secret: &SecretId,
 ) -> Result<Plan, Failure> {
     let database = database(config, store, secret).await?;
-    let configured = database.rotation.clone();
+    let configured = config.rotation(&database).cloned();
     let strategy = match args.strategy.as_deref() {
         Some("alternating") => Some(Strategy::Alternating),
         Some(_) => Some(Strategy::Single),
@@ -117,7 +118,7 @@ async fn plan(
         admin_secret,
         admin_secrets: config.admin_secrets.clone(),
         plaintext,
-        database,
+        database: database.upstream.clone(),
         insist: args.now,
         instead_of: None,
         patience: PATIENCE,
@@ -153,8 +154,8 @@ async fn database(
         }
     }
     // One that says how to rotate goes first.
-    found.sort_by_key(|d| d.rotation.is_none());
-    let place = |d: &Database| (d.host.clone(), d.port);
+    found.sort_by_key(|d| config.rotation(d).is_none());
+    let place = |d: &Database| (d.upstream.host.clone(), d.upstream.port);
     let Some(first) = found.first().cloned() else {
         return Err(Failure::Usage(format!(
             "no [database.NAME] uses secret \"{secret}\", so nothing says how to log in to its server; add one"
