@@ -44,7 +44,6 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::config::Config;
 use crate::net::Peer;
 use crate::pool::Database;
 use aws_iam::Callers;
@@ -71,7 +70,11 @@ pub struct Ask<'a> {
 impl Policy {
     /// `before`: the one it takes the place of, whose issuers' keys are kept; and
     /// rules that are as they were share with the sessions they let in.
-    pub fn new(config: &Config, before: Option<&Self>) -> Self {
+    pub fn new(
+        rules: &[Arc<Rule>],
+        databases: &BTreeMap<Arc<str>, Arc<Database>>,
+        before: Option<&Self>,
+    ) -> Self {
         let share = |client: &Arc<Rule>| {
             let most = client.pool_size?;
             let same = |(old, _): &(&Arc<Rule>, &Option<Arc<Semaphore>>)| {
@@ -81,15 +84,15 @@ impl Policy {
             kept.and_then(|(_, share)| share.clone())
                 .or_else(|| Some(Arc::new(Semaphore::new(most))))
         };
-        let rules = config.clients.iter().filter_map(|c| c.token.as_ref());
+        let tokens = rules.iter().filter_map(|c| c.token.as_ref());
         let none = Issuers::default();
         Self {
-            databases: config.databases.clone(),
-            shares: config.clients.iter().map(share).collect(),
-            clients: config.clients.clone(),
-            issuers: Issuers::new(rules, before.map_or(&none, |b| &b.issuers)),
+            databases: databases.clone(),
+            shares: rules.iter().map(share).collect(),
+            clients: rules.to_vec(),
+            issuers: Issuers::new(tokens, before.map_or(&none, |b| &b.issuers)),
             callers: Callers::new(
-                config.clients.iter().any(|c| c.aws_iam.is_some()),
+                rules.iter().any(|c| c.aws_iam.is_some()),
                 before.map_or(&Callers::default(), |b| &b.callers),
             ),
         }

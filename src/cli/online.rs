@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{Failure, record};
 use crate::config::{Config, StoreKind};
 use crate::pool::Database;
-use crate::secret::{self, AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
+use crate::secret::{AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
+use crate::server;
 use crate::upstream::{self, KeyCache, Target};
 
 /// Tries every (database, secret) that a rule can lead to. Changes nothing.
@@ -22,7 +23,7 @@ pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), F
         )));
     }
     let audit = record::open(config, "cli", "the check")?;
-    let opened = secret::open_with(&config.store, record::trail(audit.as_ref())).await;
+    let opened = server::open_store_with(&config.store, record::trail(audit.as_ref())).await;
     let (store, _) = opened.map_err(|e| Failure::Failed(e.to_string()))?;
     let asked = ask(config, &store, out).await;
     drop(store);

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
 use super::rotation::Rotations;
+use super::store::open_store_with;
 use crate::access::{Policy, UserRef};
 use crate::admin::{self, AdminAddress, AdminListener, Doorkeeper, StatusSource};
 use crate::audit::{Audit, AuditError};
@@ -21,7 +22,7 @@ use crate::net::listener::ListenError;
 use crate::net::tls::TlsError;
 use crate::net::{ClientTrust, Listener, ServerCertificate, SocketAccess};
 use crate::pool::Pool;
-use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
+use crate::secret::{Follower, SecretId, SecretStore, StoreError};
 use crate::session::{self, Context, Routes, Sessions, Tls};
 use crate::vault::api::{Api, Door, ServeError, Trail};
 
@@ -113,7 +114,7 @@ impl Built {
             Some((listener, address)) => Some(Admin::new(listener, address, &config)?),
             None => None,
         };
-        let (store, api) = secret::open_with(&config.store, Trail::to(audit.clone())).await?;
+        let (store, api) = open_store_with(&config.store, Trail::to(audit.clone())).await?;
         let door = door
             .zip(api.clone())
             .map(|(door, api)| StoreDoor { door, api });
@@ -129,7 +130,7 @@ impl Built {
         );
         let context = Arc::new(Context {
             routes: ArcSwap::from_pointee(Routes {
-                policy: Policy::new(&config, None),
+                policy: Policy::new(&config.clients, &config.databases, None),
                 pools,
             }),
             sessions: Sessions::default(),

@@ -7,9 +7,11 @@ mod reload;
 mod revoke;
 mod rotation;
 mod status;
+mod store;
 mod watch;
 
 pub use build::ServerError;
+pub use store::{open_store, open_store_with};
 
 use std::sync::Arc;
 use std::time::Duration;

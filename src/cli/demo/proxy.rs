@@ -16,7 +16,7 @@ use crate::config::{Admin, Config, Listen, ListenTls, Store, StoreKind};
 use crate::net::ListenAddress;
 use crate::pool::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
 use crate::secret::{NewSecret, SecretId, UpstreamAuth};
-use crate::server::Proxy;
+use crate::server::{Proxy, open_store};
 use crate::session::{Guard, Revoke};
 use crate::upstream;
 use crate::vault::KeySource;
@@ -39,7 +39,7 @@ pub struct Doors {
 /// The application's secret with its first, random password, known to nobody
 /// but the store and (as a verifier) Postgres.
 pub async fn make_secret(cluster: &Cluster, scratch: &Path) -> Result<(), DemoError> {
-    let store = crate::secret::open(&store(scratch)).await?;
+    let store = open_store(&store(scratch)).await?;
     let password = store.random_password(Default::default()).await?;
     cluster.furnish(&password).await?;
     store

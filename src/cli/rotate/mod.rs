@@ -13,7 +13,8 @@ use crate::base::duration;
 use crate::config::Config;
 use crate::pool::Database;
 use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
-use crate::secret::{self, SecretId, SecretStore, VersionId};
+use crate::secret::{SecretId, SecretStore, VersionId};
+use crate::server;
 use progress::Progress;
 
 #[derive(clap::Args)]
@@ -63,7 +64,7 @@ async fn work(
     audit: Option<&Audit>,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let (store, _) = secret::open_with(&config.store, record::trail(audit))
+    let (store, _) = server::open_store_with(&config.store, record::trail(audit))
         .await
         .map_err(|e| Failure::Failed(e.to_string()))?;
     if args.dry_run {
