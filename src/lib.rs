@@ -7,9 +7,8 @@
 //! between clients ([`session`]), follows the secret when it rotates, and
 //! records which client used which version of it ([`audit`]).
 //!
-//! Imports run downwards only: `cli → server → session → access, pool →
-//! upstream, secret → net, wire`. `audit`, `metrics` and `base` are called from
-//! anywhere. There is no
+//! Imports run downwards only: `cli → server → config → admin → session → access → pool →
+//! rotation → upstream → vault → secret → audit → wire, net → metrics → base`. There is no
 //! global state but what a process has one of: the log's queue, and threads for slow work
 //! ([`base::crew`]).
 
