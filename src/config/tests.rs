@@ -423,6 +423,8 @@ fn rotations() {
     let rotation = config.rotation(&config.databases["orders"]);
     let rotation = rotation.expect("it is there");
     assert!(rotation.schedule.is_some() && rotation.admin_secret.is_some());
+    // A pool is kept over a reload that leaves its database as it is.
+    assert_eq!(config.databases, valid(&with_database("")).databases);
 }
 
 #[test]

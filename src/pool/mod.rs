@@ -17,8 +17,8 @@
 //! * `adopt`      a probe login, and what follows if it works
 //! * `sweep`      the clock, outworn connections, the minimum
 //! * `open`       logins and goodbyes
-//! * `options`    how a pool is used
 //! * `drain`      retiring an older generation
+//! * `options`    how a pool is used
 //! * `replication` how often a server is asked for that kind of session
 //! * `profile`    what clients set at start-up, kept true on every lease
 //! * `statements` prepared statements that outlive a lease

@@ -13,6 +13,7 @@
 //! * `replies`   what the server still owes
 //! * `settle`    what a client left on a server connection
 //! * `migrate`   a session of session mode moves to the generation in force
+//! * `options`   keys of `[listen]` about sessions
 //! * `context`   what all sessions share, and how others reach one
 
 mod admit;
