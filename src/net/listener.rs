@@ -57,6 +57,9 @@ pub enum Listener {
     Unix(UnixListener, SocketFile),
 }
 
+/// Connections that may wait to be accepted; net.core.somaxconn may say less.
+const BACKLOG: i32 = 4096;
+
 /// Removes the socket from the file system when the listener is gone.
 pub struct SocketFile(PathBuf);
 
@@ -119,6 +122,9 @@ impl Listener {
                 let mut listeners = Vec::new();
                 for address in lookup_host((host.as_str(), *port)).await.map_err(fail)? {
                     let listener = TcpListener::bind(address).await.map_err(fail)?;
+                    // Of a burst, as many wait as the system lets them; by itself
+                    // it would be 128.
+                    SockRef::from(&listener).listen(BACKLOG).map_err(fail)?;
                     if OPTIONS_ARE_INHERITED {
                         tune(SockRef::from(&listener)).map_err(fail)?;
                     }

@@ -110,14 +110,10 @@ fn is_short(name: &str, value: &str) -> bool {
 
 static INITIAL: LazyLock<Arc<Profile>> = LazyLock::new(|| Arc::new(Profile::new(Settings::new())));
 
-/// Whether whatever is made under this setting becomes temporary.
+/// Whether what is made under this setting may become temporary: schemas in front
+/// of `pg_temp` that are not there are passed over.
 pub fn makes_temporary(name: &str, value: &str) -> bool {
-    let first = value.trim_start().trim_start_matches('"');
-    let begins = |word: &str| {
-        let start = first.get(..word.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(word))
-    };
-    name == "search_path" && begins("pg_temp")
+    name == "search_path" && value.to_ascii_lowercase().contains("pg_temp")
 }
 
 impl Profile {
@@ -252,8 +248,19 @@ fn changes(from: &Settings, to: &Settings) -> Vec<String> {
 }
 
 fn push_set(sql: &mut String, name: &str, value: &str, local: bool) {
-    if LISTS.contains(&name) || !name.is_ascii() || !value.is_ascii() {
+    if !name.is_ascii() || !value.is_ascii() {
         push_call(sql, name, Some(value), local);
+    } else if LISTS.contains(&name) {
+        // A query would fix the snapshot of a transaction; SET does not.
+        let Some(items) = items(value) else {
+            return push_call(sql, name, Some(value), local);
+        };
+        sql.push_str(if local { "SET LOCAL " } else { "SET " });
+        push_name(sql, name);
+        for (n, item) in items.iter().enumerate() {
+            sql.push_str(if n == 0 { " = " } else { ", " });
+            push_literal(sql, item);
+        }
     } else {
         sql.push_str(if local { "SET LOCAL " } else { "SET " });
         push_name(sql, name);
@@ -281,6 +288,43 @@ const LISTS: [&str; 4] = [
     "local_preload_libraries",
     "session_preload_libraries",
 ];
+
+/// The names in a list, as SplitIdentifierString (varlena.c) reads them. `None`
+/// where it would find fault, or there are none.
+fn items(value: &str) -> Option<Vec<String>> {
+    let mut items = Vec::new();
+    let mut rest = value.trim();
+    loop {
+        let (item, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            let (mut item, mut chars) = (String::new(), quoted.char_indices().peekable());
+            let end = loop {
+                match chars.next()? {
+                    (_, '"') if chars.next_if(|(_, c)| *c == '"').is_some() => item.push('"'),
+                    (at, '"') => break at + 1,
+                    (_, c) => item.push(c),
+                }
+            };
+            (item, &quoted[end..])
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            let item = rest[..end].trim_end();
+            if item.contains(|c: char| c == '"' || c.is_ascii_whitespace()) {
+                return None;
+            }
+            (item.to_ascii_lowercase(), &rest[end..])
+        };
+        // NAMEDATALEN: it would be cut.
+        if item.is_empty() || item.len() > 63 {
+            return None;
+        }
+        items.push(item);
+        match after.trim_start().strip_prefix(',') {
+            Some(after) => rest = after.trim_start(),
+            None if after.trim_start().is_empty() => return Some(items),
+            None => return None,
+        }
+    }
+}
 
 /// A setting's name, quoted; the dot of a custom one stands outside the quotes.
 fn push_name(sql: &mut String, name: &str) {
@@ -344,10 +388,16 @@ mod tests {
 
     #[test]
     fn what_a_search_path_makes_temporary() {
-        for path in ["pg_temp", " \"pg_temp\", public", "PG_TEMP,a", "pg_temp_3"] {
+        for path in [
+            "pg_temp",
+            " \"pg_temp\", public",
+            "PG_TEMP,a",
+            "pg_temp_3",
+            "\"$user\", pg_temp",
+        ] {
             assert!(profile(&[("search_path", path)]).temporary, "{path}");
         }
-        for path in ["", "public, pg_temp", "a", "\"\""] {
+        for path in ["", "a", "\"\""] {
             assert!(!profile(&[("search_path", path)]).temporary, "{path}");
         }
         assert!(!profile(&[("application_name", "pg_temp")]).temporary);
@@ -380,7 +430,7 @@ mod tests {
         assert_eq!(
             own.restore(&Resets::All),
             [
-                "SELECT pg_catalog.set_config('search_path', 'a, b', false)",
+                r#"SET "search_path" = 'a', 'b'"#,
                 r#"SET "timezone" = 'Europe/Rome'"#
             ]
         );
@@ -440,8 +490,19 @@ mod tests {
         let b = profile(&[("search_path", "a, \"B\"")]);
         assert_eq!(
             b.change_from(&profile(&[])).as_deref(),
-            Some(r#"SELECT pg_catalog.set_config('search_path', 'a, "B"', false);"#)
+            Some(r#"SET "search_path" = 'a', 'B';"#)
         );
+        for (value, wanted) in [
+            (r#""$user", public"#, &["$user", "public"][..]),
+            (r#"A , "b""c,d""#, &["a", "b\"c,d"]),
+            ("", &[]),
+            ("a,", &[]),
+            ("a b", &[]),
+            (r#""a"#, &[]),
+            (r#"a"b"#, &[]),
+        ] {
+            assert_eq!(items(value).unwrap_or_default(), wanted, "{value}");
+        }
     }
 
     #[test]

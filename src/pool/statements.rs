@@ -306,6 +306,12 @@ impl Prepared {
         Some(Evicted { id, number })
     }
 
+    /// A copy is not what it should be: it is evicted next.
+    pub fn outdate(&mut self, id: u64) {
+        let evicted = self.remove(id);
+        self.outdated.extend(evicted);
+    }
+
     /// Forgets the copy with this number, whichever statement it is of.
     pub fn remove_number(&mut self, number: u64) {
         self.copies.retain(|_, copy| copy.number != number);

@@ -83,9 +83,13 @@ pub async fn take_turns(
          OR EXISTS (SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
                     JOIN pg_roles u ON u.oid = m.member
                     WHERE (r.rolname, u.rolname) IN (({a}, {b}), ({b}, {a})))
-         OR EXISTS (SELECT 1 FROM pg_roles x, pg_roles y, unnest(x.rolconfig) AS c
+         OR EXISTS (SELECT 1 FROM pg_roles x, pg_roles y, pg_roles o,
+                           pg_auth_members mx, pg_auth_members my
                     WHERE x.rolname = {a} AND y.rolname = {b}
-                      AND c LIKE 'role=%' AND c = ANY (y.rolconfig))"
+                      AND mx.member = x.oid AND mx.roleid = o.oid
+                      AND my.member = y.oid AND my.roleid = o.oid
+                      AND 'role=' || o.rolname = ANY (x.rolconfig)
+                      AND 'role=' || o.rolname = ANY (y.rolconfig))"
     );
     let answer = session.value("looking at the roles", &sql).await?;
     Ok(answer == "t")

@@ -21,7 +21,8 @@ impl Document {
     /// The admin secret, as the templates of AWS name it for alternating users.
     pub fn admin_secret(&self) -> Option<SecretId> {
         let arn = self.0.get("masterarn")?.as_str()?;
-        (!arn.is_empty()).then(|| SecretId::new(arn))
+        let usable = !arn.is_empty() && !arn.contains(char::is_control);
+        usable.then(|| SecretId::new(arn))
     }
 
     /// The same document for another user and password.

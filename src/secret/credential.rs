@@ -137,10 +137,15 @@ impl Credential {
             ),
             Some(_) => return Err(MalformedSecret::Invalid("port")),
         };
-        // A NUL would end the string early in every protocol message.
+        // A NUL would end the string early in every protocol message; a line feed
+        // or an escape sequence in a name would write into logs and terminals.
+        let odd = |name: &str, v: &str| match name {
+            "password" => v.contains('\0'),
+            _ => v.contains(char::is_control),
+        };
         let text = |name: &'static str, value: Option<String>| match value {
             None => Ok(None),
-            Some(v) if v.is_empty() || v.contains('\0') => Err(MalformedSecret::Invalid(name)),
+            Some(v) if v.is_empty() || odd(name, &v) => Err(MalformedSecret::Invalid(name)),
             Some(v) => Ok(Some(v)),
         };
         let username = text("username", document.username.take())?
@@ -257,6 +262,10 @@ mod tests {
         let e = error(r#"{"username":"u","password":{"hunter2":1}}"#);
         assert_eq!(e, MalformedSecret::Invalid("password"));
         assert!(!e.to_string().contains("hunter2"));
+        assert_eq!(
+            error(r#"{"username":"u\u001b[31m\n","password":"p"}"#),
+            MalformedSecret::Invalid("username")
+        );
         assert_eq!(
             error(r#"{"username":"u\u0000","password":"p"}"#),
             MalformedSecret::Invalid("username")

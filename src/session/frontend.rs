@@ -95,6 +95,8 @@ struct Unnamed {
     body: Vec<u8>,
     /// The settings under which it was parsed, where they are known.
     settings: Option<ParseSettings>,
+    /// What running it gives reason to suspect.
+    suspicion: Option<Box<Suspicion>>,
 }
 
 /// Of statements that reset or deallocate something: few clients have any.
@@ -376,6 +378,9 @@ impl Frontend {
                 self.unnamed_in_batch = false;
                 self.ran_in_batch = false;
                 self.skipping = false;
+                // What a Bind of the next batch does to it shows when that is
+                // answered.
+                self.portal_sets = Sets::Maybe;
                 replies.push(Reply::Sync);
             }
             b'c' | b'f' => replies.push(Reply::CopyEnd),

@@ -225,6 +225,8 @@ impl Relay {
     /// of a batch, or waits for what will not come.
     fn is_done(&self) -> bool {
         self.to_server.is_empty()
+            && !self.stalled
+            && !self.replies.front_is_own()
             && (self.lease.is_none()
                 || !self.replies.owes_a_batch() && !self.awaits_flush()
                 || self.replies.is_copying_in()

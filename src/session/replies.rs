@@ -149,6 +149,8 @@ pub(super) struct Replies {
     /// Sync messages that it passes over, unless the COPY fails before it has
     /// read them.
     ignored: usize,
+    /// The first entry is of a query that has copied in already.
+    copied: bool,
     /// One of them was a message that pgvalet has written anew.
     lost: bool,
     /// Batches in the queue that have their end there too.
@@ -332,6 +334,7 @@ impl Replies {
         let reply = self.queue.pop_front()?;
         self.gone(&reply);
         self.ignored = 0;
+        self.copied = false;
         // Whatever was answered, if it was a COPY, its data have come to an
         // end with it; and if it was none, the server has ignored this.
         while matches!(self.queue.front(), Some(Reply::CopyEnd)) {
@@ -374,6 +377,12 @@ impl Replies {
     /// A message of another kind makes the COPY fail, and has no other answer
     /// than that; what stands behind it is answered again.
     pub fn copy_in(&mut self) -> bool {
+        // One query may COPY twice: what ended the data of the first one has been
+        // read by now.
+        while matches!(self.queue.get(1), Some(Reply::CopyEnd)) && self.copied {
+            self.queue.remove(1);
+        }
+        self.copied = true;
         let behind = |r: &Reply| !matches!(r, Reply::Sync);
         let other = self.queue.iter().skip(1).position(behind);
         let end = match other.map(|at| at + 1) {
@@ -528,6 +537,20 @@ mod tests {
         assert!(matches!(r.pop(), Some(Reply::Execute(_))));
         assert!(r.ready());
         assert!(r.is_empty());
+    }
+
+    /// The second one takes data as the first did, and a Sync in them is ignored.
+    #[test]
+    fn one_query_copies_twice() {
+        let mut r = replies(vec![Reply::Query(Sets::Maybe)]);
+        r.copy_in();
+        r.push(Reply::CopyEnd);
+        r.push(Reply::Sync);
+        r.copy_in();
+        assert!(r.is_copying_in());
+        r.push(Reply::Sync);
+        r.push(Reply::CopyEnd);
+        assert!(r.ready() && r.is_empty());
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub(super) const PROTOCOL_OPTION: &str = "_pq_.";
 /// Settings that make a session somebody else's.
 const IDENTITY: [&str; 2] = ["role", "session_authorization"];
 
+/// Holds up a login, at the server, for as long as somebody likes: its backend
+/// counts there long after whoever asked has gone.
+const DELAY: &str = "post_auth_delay";
+
 /// The name of a setting, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SettingName(Box<str>);
@@ -39,6 +43,7 @@ impl SettingName {
         let name = name.to_ascii_lowercase();
         let reserved = PROTOCOL.contains(&name.as_str())
             || IDENTITY.contains(&name.as_str())
+            || name == DELAY
             || name.starts_with(PROTOCOL_OPTION);
         match reserved {
             true => Err(NotASetting::Reserved(name)),
@@ -64,7 +69,11 @@ mod tests {
 
     #[test]
     fn a_word_of_the_protocol_is_no_setting() {
-        for word in PROTOCOL.into_iter().chain(IDENTITY).chain(["_pq_.x"]) {
+        for word in PROTOCOL
+            .into_iter()
+            .chain(IDENTITY)
+            .chain(["_pq_.x", DELAY])
+        {
             for written in [
                 word.to_owned(),
                 word.to_uppercase(),

@@ -174,8 +174,20 @@ impl Proxy {
     }
 
     /// Standard error (and output) so far.
+    /// Lines are written by a thread of the proxy's own, a moment after what they
+    /// tell of: it is read until nothing more comes.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.directory().join("stderr")).unwrap_or_default()
+        let read = || fs::read_to_string(self.directory().join("stderr")).unwrap_or_default();
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let mut text = read();
+        loop {
+            std::thread::sleep(Duration::from_millis(30));
+            let more = read();
+            if more.len() == text.len() || Instant::now() > deadline {
+                return more;
+            }
+            text = more;
+        }
     }
 
     /// The audit log, a record a line. A line that is still being written is

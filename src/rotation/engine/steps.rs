@@ -116,9 +116,13 @@ impl Rotator<'_> {
             let (source, user) = (&attempt.source, &attempt.user);
             // A value alone says that they take turns: then a role that is
             // there already is not the other one's only by its name.
-            if self.plan.strategy != Some(Strategy::Alternating)
-                && !roles::take_turns(session, source, user).await?
-            {
+            let related = match self.plan.strategy {
+                Some(Strategy::Alternating) => true,
+                // The configuration knows of one user only.
+                Some(Strategy::Single) => false,
+                None => roles::take_turns(session, source, user).await?,
+            };
+            if !related {
                 return Err(RotationError::Unrelated(user.clone(), source.clone()));
             }
             let prepared = roles::take_over(session, source, user, stated.as_ref()).await;

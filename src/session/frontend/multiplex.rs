@@ -285,6 +285,7 @@ impl Multiplex<'_> {
         self.front.text = (!complete).then(|| Box::new(Tail::behind(HEADER + 1)));
         self.front.unnamed_turn += 1;
         self.front.unnamed_sets = Sets::of(suspicion.as_deref());
+        let raised = suspicion.clone();
         self.front.suspect_unnamed(suspicion);
         self.front.unnamed_in_batch = true;
         self.prepared.unnamed = Some(self.unnamed());
@@ -294,6 +295,7 @@ impl Multiplex<'_> {
             kept.body.clear();
             kept.body.extend_from_slice(body);
             kept.settings = settings;
+            kept.suspicion = raised;
         } else {
             self.front.unnamed = None;
         }
@@ -348,6 +350,12 @@ impl Multiplex<'_> {
     fn bind_unnamed(&mut self, frame: &Frame, portal: &[u8], head: usize) -> Step {
         if portal.is_empty() {
             self.front.portal_sets = self.front.unnamed_sets;
+        }
+        // In another lease, maybe, than that in which it was parsed.
+        if let Some(unnamed) = &self.front.unnamed
+            && let Some(suspicion) = &unnamed.suspicion
+        {
+            self.front.watch.raise(suspicion);
         }
         let special = self.front.special.as_mut();
         if let Some(suspicion) = special.and_then(|special| special.unnamed.take()) {
@@ -442,13 +450,14 @@ impl Multiplex<'_> {
     /// `None`: it is being made, or cannot be.
     fn prepare(&mut self, named: &Named) -> Option<u64> {
         let statement = &named.statement;
-        if let Some(number) = self.prepared.touch(statement.id, named.since) {
-            return Some(number);
-        }
         let id = statement.id;
         match self.front.copying {
             Copying::Asked(of) | Copying::Changed(of) if of == id => return None,
+            Copying::Same(of) if of == id => self.front.copying = Copying::No,
             _ => {}
+        }
+        if let Some(number) = self.prepared.touch(id, named.since) {
+            return Some(number);
         }
         let number = self.statements.number();
         let name = self.statements.server_name(number);
@@ -478,9 +487,10 @@ impl Multiplex<'_> {
     /// A message of the client's waits until it is known what the copy of its
     /// statement is, or fails, if that is not what the client knows.
     fn wait_for_copy(&mut self) -> Step {
-        if !matches!(self.front.copying, Copying::Changed(_)) {
+        let Copying::Changed(id) = self.front.copying else {
             return Step::Wait;
-        }
+        };
+        self.prepared.outdate(id);
         self.front.copying = Copying::No;
         self.front.batch_open = true;
         self.refuse(&RESULT_CHANGED);

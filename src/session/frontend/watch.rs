@@ -28,7 +28,8 @@ impl Watch {
     pub(super) fn raise(&mut self, suspicion: &Suspicion) {
         self.ask |= suspicion.ask;
         self.hidden_setting |= suspicion.hidden_setting;
-        self.touched |= suspicion.ask || suspicion.local_set || suspicion.resets.is_some();
+        self.touched |=
+            suspicion.touches || suspicion.ask || suspicion.local_set || suspicion.resets.is_some();
         self.limits.extend(suspicion.limits.iter().cloned());
         for name in &suspicion.custom {
             if self.custom.len() < MAX_CUSTOM {

@@ -75,6 +75,7 @@ impl Operation for CreateSecret {
         if value.is_some() {
             shapes::needs_token(self.token.as_ref())?;
         }
+        super::rotation::may_write(call, value.as_ref())?;
         let (secret, version) = secrets::create(
             call.tx,
             &New {
@@ -134,6 +135,7 @@ impl Operation for UpdateSecret {
         if value.is_some() {
             shapes::needs_token(self.token.as_ref())?;
         }
+        super::rotation::may_write(call, value.as_ref())?;
         let version = secrets::update(
             call.tx,
             &secret,

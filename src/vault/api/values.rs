@@ -243,6 +243,7 @@ impl Operation for PutSecretValue {
             )
             .into());
         };
+        super::rotation::may_write(call, Some(&value))?;
         let stages = self.stages.unwrap_or_default();
         let version = versions::put(call.tx, &secret, &value, &stages, self.token.as_deref())?;
         call.about_version(&version);

@@ -29,6 +29,8 @@ pub struct Suspicion {
     pub limits: Vec<Box<str>>,
     /// A setting was made whose name is not in the text.
     pub hidden_setting: bool,
+    /// Settings may be others behind it, be it to the end of the transaction.
+    pub touches: bool,
     /// LISTEN or UNLISTEN.
     pub listen: bool,
     /// The text has statements that begin with SET, and each ends with its
@@ -73,7 +75,7 @@ fn pattern(text: &str) -> Option<Regex> {
 
 static STATE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
-        r"\bcreate\s+(or\s+replace\s+)?((local|global)\s+)?temp(orary)?\b|\binto\s+((local|global)\s+)?temp(orary)?\b|\bpg_temp\b|\bpg_(try_)?advisory_(un)?lock|\bwith\s+hold\b",
+        r"\bcreate\s+(or\s+replace\s+)?((local|global)\s+)?temp(orary)?\b|\binto\s+((local|global)\s+)?temp(orary)?\b|\bpg_temp(_\d+)?\b|\bpg_(try_)?advisory_(un)?lock|\bwith\s+hold\b",
     )
 });
 static LISTEN: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\b(un)?listen\b"));
@@ -176,6 +178,7 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
         suspicion.ask |= is(&STATE) || is(&SETTINGS_UPDATE);
         suspicion.listen |= is(&LISTEN);
         set_config(text, suspicion);
+        suspicion.touches |= is(&SET_CONFIG) || is(&SETTINGS_UPDATE);
         if contains_word(text, "u&\"") {
             (suspicion.ask, suspicion.hidden_setting) = (true, true);
         }
@@ -191,6 +194,13 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
                 .extend(names.filter_map(|found| name(&found[1])));
         }
         suspicion.hidden_setting |= is(&DO_EXECUTE);
+        suspicion.touches = true;
+    }
+    if start(text)
+        .get(..4)
+        .is_some_and(|word| word.eq_ignore_ascii_case(b"call"))
+    {
+        suspicion.touches = true;
     }
     if begins(start(text)) {
         if let Some(resets) = words::resets(text) {
@@ -253,6 +263,7 @@ fn begins(start: &[u8]) -> bool {
         Some(b's' | b'S') => begins(b"set"),
         Some(b'r' | b'R') => begins(b"reset"),
         Some(b'd' | b'D') => begins(b"discard") || begins(b"deallocate") || begins(b"do"),
+        Some(b'c' | b'C') => begins(b"call"),
         _ => false,
     };
     such || behind_semicolon(start)
@@ -312,8 +323,6 @@ mod tests {
             "select temp, template, household from sensors",
             "begin; select 1; commit",
             "select pg_advisory_xact_lock(1)",
-            "select set_config('app.tenant', $1, true)",
-            "SELECT set_config('role', $1::text, TRUE), set_config('a.b', 'c', true)",
             "",
         ] {
             assert_eq!(suspect(text.as_bytes()), None, "{text}");
@@ -397,6 +406,22 @@ mod tests {
             let s = of(&format!("select '{long}'; select pg_advisory_lock(1)"));
             assert!(s.ask && !s.hidden_setting, "{length}");
         }
+    }
+
+    /// What is local is no reason to ask, but nothing that is parsed behind it is
+    /// known by the profile.
+    #[test]
+    fn what_touches_settings() {
+        for text in [
+            "select set_config('app.tenant', $1, true)",
+            "SELECT set_config('role', $1::text, TRUE), set_config('a.b', 'c', true)",
+            "do $$ begin perform 1; end $$",
+            "call p()",
+        ] {
+            let s = of(text);
+            assert!(s.touches && !s.ask, "{text}");
+        }
+        assert!(!of("select call, docs from t; select 1").touches);
     }
 
     #[test]
