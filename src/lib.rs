@@ -7,24 +7,23 @@
 //! between clients ([`session`]), follows the secret when it rotates, and
 //! records which client used which version of it ([`audit`]).
 //!
-//! Imports run downwards only: `cli → server → session → access, pool →
-//! upstream, secret → net, wire`. `audit` and `observe` are called from
-//! anywhere, and call nobody but `net` and `config` for the admin listener. There is no
+//! Imports run downwards only: `cli → server → config → admin → session → access → pool →
+//! rotation → upstream → vault → secret → audit → wire, net → metrics → base`. There is no
 //! global state but what a process has one of: the log's queue, and threads for slow work
-//! ([`crew`]).
+//! ([`base::crew`]).
 
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod admin;
 pub mod audit;
+pub mod base;
 pub mod cli;
 pub mod config;
-pub mod crew;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-pub mod jitter;
+pub mod metrics;
 pub mod net;
-pub mod observe;
 pub mod pool;
 pub mod rotation;
 pub mod secret;

@@ -304,7 +304,7 @@ async fn the_embedded_store_ends_where_this_one_does() {
     let moto = Moto::start();
     let aws = AwsStore::from_config(&moto.sdk_config()).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let embedded = pgvalet::secret::EmbeddedStore::open(
+    let embedded = pgvalet::vault::EmbeddedStore::open(
         &directory.path().join("store.db"),
         &directory.path().join("store.key"),
     )

@@ -5,9 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use pgvalet::audit::{Audit, CredentialRef, Event, Record};
-use pgvalet::config::{self, AuditSink, OnAuditFailure};
-use pgvalet::observe::Metrics;
+use pgvalet::audit::{Audit, AuditSink, CredentialRef, Event, OnAuditFailure, Options, Record};
+use pgvalet::metrics::Metrics;
 
 fn pgvalet(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgvalet"));
@@ -201,7 +200,7 @@ fn record(event: Event, client: &str, version: &str) -> Record {
 }
 
 fn audit(path: &Path) -> Audit {
-    let config = config::Audit {
+    let config = Options {
         sink: AuditSink::File(path.to_owned()),
         on_failure: OnAuditFailure::Deny,
     };

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::*;
 
-use crate::config::CertificateName;
+use crate::access::CertificateName;
+use crate::base::hex;
 
 /// A certificate whose chain and possession have been proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +60,7 @@ impl Certificate {
             common_name,
             subject: parsed.subject().to_string().into(),
             issuer: parsed.issuer().to_string().into(),
-            sha256: hash
-                .as_ref()
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect::<String>()
-                .into(),
+            sha256: hex::encode(hash.as_ref()).into(),
             not_after: ends.min()?,
             chain: chain.iter().map(|c| c.clone().into_owned()).collect(),
         })

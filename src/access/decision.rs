@@ -5,14 +5,15 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::rule::{Mismatch, Request};
+use crate::access::Rule;
 use crate::audit::IdentityRef;
-use crate::config::{Client, Database};
+use crate::pool::Database;
 use crate::secret::SecretId;
 
 /// What the rules let a client use.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    pub client: Arc<Client>,
+    pub client: Arc<Rule>,
     pub database: Arc<Database>,
     pub secret: SecretId,
     pub identity: Arc<IdentityRef>,
@@ -47,7 +48,7 @@ pub struct Decision {
 /// A rule, and what of it does not hold.
 #[derive(Debug)]
 pub struct Weighed {
-    pub client: Arc<Client>,
+    pub client: Arc<Rule>,
     pub mismatches: Vec<Mismatch>,
 }
 

@@ -8,8 +8,8 @@ use nix::unistd::{Uid, User};
 use super::aws_iam::Caller;
 use super::token::Verified;
 use super::{Certificate, loopback};
+use crate::access::UserRef;
 use crate::audit::IdentityRef;
-use crate::config::UserRef;
 use crate::net::Peer;
 
 /// Everything that rules may ask about a connection. What is not known is not

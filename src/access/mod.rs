@@ -20,31 +20,39 @@
 
 pub mod aws_iam;
 mod certificate;
+mod certificate_name;
 mod decision;
 mod evidence;
 mod loopback;
+mod options;
 mod rule;
 pub mod token;
+mod validity;
 
+pub use aws_iam::{AwsIamRule, Sts};
 pub use certificate::Certificate;
+pub use certificate_name::CertificateName;
 pub use decision::{Decision, Denial, Grant, Weighed};
 pub use evidence::{Account, Evidence};
+pub use options::{Rule, UserRef};
 pub use rule::{Mismatch, Request};
+pub use token::{TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
+pub use validity::Validity;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Client, Config, Database, Sts, TokenMethod};
 use crate::net::Peer;
+use crate::pool::Database;
 use aws_iam::Callers;
 use token::{Issuers, Rejected};
 
 /// The rules in force.
 pub struct Policy {
     databases: BTreeMap<Arc<str>, Arc<Database>>,
-    clients: Vec<Arc<Client>>,
+    clients: Vec<Arc<Rule>>,
     /// Beside each rule, what its clients may hold of a pool.
     shares: Vec<Option<Arc<Semaphore>>>,
     issuers: Issuers,
@@ -62,25 +70,29 @@ pub struct Ask<'a> {
 impl Policy {
     /// `before`: the one it takes the place of, whose issuers' keys are kept; and
     /// rules that are as they were share with the sessions they let in.
-    pub fn new(config: &Config, before: Option<&Self>) -> Self {
-        let share = |client: &Arc<Client>| {
+    pub fn new(
+        rules: &[Arc<Rule>],
+        databases: &BTreeMap<Arc<str>, Arc<Database>>,
+        before: Option<&Self>,
+    ) -> Self {
+        let share = |client: &Arc<Rule>| {
             let most = client.pool_size?;
-            let same = |(old, _): &(&Arc<Client>, &Option<Arc<Semaphore>>)| {
+            let same = |(old, _): &(&Arc<Rule>, &Option<Arc<Semaphore>>)| {
                 old.name == client.name && old.pool_size == client.pool_size
             };
             let kept = before.and_then(|p| p.clients.iter().zip(&p.shares).find(same));
             kept.and_then(|(_, share)| share.clone())
                 .or_else(|| Some(Arc::new(Semaphore::new(most))))
         };
-        let rules = config.clients.iter().filter_map(|c| c.token.as_ref());
+        let tokens = rules.iter().filter_map(|c| c.token.as_ref());
         let none = Issuers::default();
         Self {
-            databases: config.databases.clone(),
-            shares: config.clients.iter().map(share).collect(),
-            clients: config.clients.clone(),
-            issuers: Issuers::new(rules, before.map_or(&none, |b| &b.issuers)),
+            databases: databases.clone(),
+            shares: rules.iter().map(share).collect(),
+            clients: rules.to_vec(),
+            issuers: Issuers::new(tokens, before.map_or(&none, |b| &b.issuers)),
             callers: Callers::new(
-                config.clients.iter().any(|c| c.aws_iam.is_some()),
+                rules.iter().any(|c| c.aws_iam.is_some()),
                 before.map_or(&Callers::default(), |b| &b.callers),
             ),
         }
@@ -183,7 +195,7 @@ impl Policy {
     }
 }
 
-fn ask(client: &Client) -> Option<Ask<'_>> {
+fn ask(client: &Rule) -> Option<Ask<'_>> {
     if let Some(token) = &client.token {
         return Some(Ask {
             method: token.method,

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::Evidence;
 use super::aws_iam;
 use crate::access::token::satisfies;
-use crate::config::{Client, TokenRule};
+use crate::access::{Rule, TokenRule};
 use crate::net::Peer;
 
 /// What is decided about: a connection, what its client asks for, and when.
@@ -47,7 +47,7 @@ type Held = Result<(), Mismatch>;
 /// Everything about the rule that does not hold; nothing means that it matches.
 /// All conditions are looked at in any case, so that the time this takes does
 /// not tell which one it was.
-pub(super) fn mismatches(rule: &Client, request: &Request<'_>) -> Vec<Mismatch> {
+pub(super) fn mismatches(rule: &Rule, request: &Request<'_>) -> Vec<Mismatch> {
     let evidence = request.evidence;
     [
         databases(rule, request),
@@ -69,19 +69,19 @@ fn unless(holds: bool, mismatch: Mismatch) -> Held {
     if holds { Ok(()) } else { Err(mismatch) }
 }
 
-fn databases(rule: &Client, request: &Request<'_>) -> Held {
+fn databases(rule: &Rule, request: &Request<'_>) -> Held {
     let granted = rule.databases.iter().any(|d| &**d == request.database);
     unless(granted, Mismatch::Database)
 }
 
-fn users(rule: &Client, request: &Request<'_>) -> Held {
+fn users(rule: &Rule, request: &Request<'_>) -> Held {
     let Some(users) = &rule.users else {
         return Ok(());
     };
     unless(users.iter().any(|u| u == request.user), Mismatch::User)
 }
 
-fn network(rule: &Client, evidence: &Evidence) -> Held {
+fn network(rule: &Rule, evidence: &Evidence) -> Held {
     let Some(networks) = &rule.network else {
         return Ok(());
     };
@@ -90,7 +90,7 @@ fn network(rule: &Client, evidence: &Evidence) -> Held {
     unless(inside, Mismatch::Network)
 }
 
-fn unix_user(rule: &Client, evidence: &Evidence) -> Held {
+fn unix_user(rule: &Rule, evidence: &Evidence) -> Held {
     let Some(user) = &rule.unix_user else {
         return Ok(());
     };
@@ -101,7 +101,7 @@ fn unix_user(rule: &Client, evidence: &Evidence) -> Held {
     unless(account.is_some_and(|a| a.is(user)), Mismatch::UnixUser)
 }
 
-fn loopback_user(rule: &Client, evidence: &Evidence) -> Held {
+fn loopback_user(rule: &Rule, evidence: &Evidence) -> Held {
     let Some(user) = &rule.loopback_user else {
         return Ok(());
     };
@@ -112,7 +112,7 @@ fn loopback_user(rule: &Client, evidence: &Evidence) -> Held {
     unless(account.is_some_and(|a| a.is(user)), Mismatch::LoopbackUser)
 }
 
-fn certificate(rule: &Client, evidence: &Evidence) -> Held {
+fn certificate(rule: &Rule, evidence: &Evidence) -> Held {
     let Some(names) = &rule.certificate else {
         return Ok(());
     };
@@ -124,7 +124,7 @@ fn certificate(rule: &Client, evidence: &Evidence) -> Held {
     )
 }
 
-fn token(rule: &Client, evidence: &Evidence) -> Held {
+fn token(rule: &Rule, evidence: &Evidence) -> Held {
     let Some(wanted) = &rule.token else {
         return Ok(());
     };
@@ -135,7 +135,7 @@ fn token(rule: &Client, evidence: &Evidence) -> Held {
     unless(one_does, Mismatch::Token)
 }
 
-fn aws_iam(rule: &Client, evidence: &Evidence) -> Held {
+fn aws_iam(rule: &Rule, evidence: &Evidence) -> Held {
     let Some(wanted) = &rule.aws_iam else {
         return Ok(());
     };
@@ -170,7 +170,7 @@ impl Mismatch {
     }
 
     /// Why, in a few words: `rule` and `request` are those it came from.
-    pub fn because(self, rule: &Client, request: &Request<'_>) -> String {
+    pub fn because(self, rule: &Rule, request: &Request<'_>) -> String {
         let evidence = request.evidence;
         match self {
             Self::Database => {
@@ -223,7 +223,7 @@ impl Mismatch {
     }
 }
 
-fn other_account(evidence: &Evidence, wanted: Option<&crate::config::UserRef>) -> String {
+fn other_account(evidence: &Evidence, wanted: Option<&crate::access::UserRef>) -> String {
     let wanted = wanted.map_or_else(String::new, ToString::to_string);
     match &evidence.account {
         Some(account) => format!("the client is {account}, not {wanted}"),
@@ -256,17 +256,17 @@ fn other_token(evidence: &Evidence, wanted: Option<&TokenRule>) -> String {
 mod tests {
     use super::*;
     use crate::access::Account;
-    use crate::config::UserRef;
+    use crate::access::UserRef;
 
-    fn rule(network: &[&str], user: Option<UserRef>) -> Client {
-        Client {
+    fn rule(network: &[&str], user: Option<UserRef>) -> Rule {
+        Rule {
             name: "app".into(),
             rule: 1,
             network: (!network.is_empty())
                 .then(|| network.iter().map(|n| n.parse().unwrap()).collect()),
             unix_user: user,
             databases: vec!["orders".into()],
-            ..Client::default()
+            ..Rule::default()
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
         }
     }
 
-    fn held(rule: &Client, evidence: &Evidence) -> Vec<Mismatch> {
+    fn held(rule: &Rule, evidence: &Evidence) -> Vec<Mismatch> {
         let request = Request {
             evidence,
             database: "orders",
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_loopback_user_holds_on_loopback_only() {
-        let root = Client {
+        let root = Rule {
             loopback_user: Some(UserRef::Uid(0)),
             ..rule(&[], None)
         };
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn what_it_asks_for_counts_as_well() {
         let evidence = tcp("10.0.0.1:5");
-        let alice = Client {
+        let alice = Rule {
             users: Some(vec!["alice".into()]),
             ..rule(&["10.0.0.0/8"], None)
         };

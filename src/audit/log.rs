@@ -9,13 +9,12 @@ use ::metrics::Counter;
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
-use super::Record;
 use super::desk::Desk;
 use super::queue::{ROOM, Sender, queue};
 use super::sink::Sink;
 use super::writer::Writer;
-use crate::config::{self, AuditSink, OnAuditFailure};
-use crate::observe::Metrics;
+use super::{AuditSink, OnAuditFailure, Options, Record};
+use crate::metrics::Metrics;
 
 /// How often at most the log file is looked for at its path.
 const ROTATION_CHECK: Duration = Duration::from_secs(1);
@@ -100,12 +99,12 @@ pub struct Audit {
 impl Audit {
     /// Opens the log and starts its writer, a thread of its own: a disk that
     /// blocks must not block sessions. Blocks itself for the opening.
-    pub fn open(config: &config::Audit, metrics: &Metrics) -> Result<Self, AuditError> {
+    pub fn open(config: &Options, metrics: &Metrics) -> Result<Self, AuditError> {
         Self::open_checking(config, metrics, ROTATION_CHECK)
     }
 
     pub(super) fn open_checking(
-        config: &config::Audit,
+        config: &Options,
         metrics: &Metrics,
         rotation_check: Duration,
     ) -> Result<Self, AuditError> {

@@ -9,6 +9,7 @@
 mod desk;
 mod line;
 mod log;
+mod options;
 mod query;
 mod queue;
 mod record;
@@ -20,6 +21,7 @@ mod verify;
 mod writer;
 
 pub use log::{Audit, AuditError};
+pub use options::{AuditSink, OnAuditFailure, Options};
 pub use query::{Filter, printable, table_head, table_row};
 pub use record::{CredentialRef, Event, IdentityRef, Outcome, Record, ServerRef};
 pub use verify::{Broken, Place, Report, verify};

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
-use crate::config::{self, AuditSink, OnAuditFailure};
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
 
 fn open(path: &Path, metrics: &Metrics) -> Result<Audit, AuditError> {
-    let config = config::Audit {
+    let config = Options {
         sink: AuditSink::File(path.to_owned()),
         on_failure: OnAuditFailure::Deny,
     };
@@ -313,7 +312,7 @@ async fn a_missing_a_moved_and_a_copied_line_show() {
 #[tokio::test]
 async fn lost_records_are_owned_up_to() {
     let (_directory, path) = written(0).await;
-    let config = config::Audit {
+    let config = Options {
         sink: AuditSink::File(path.clone()),
         on_failure: OnAuditFailure::Continue,
     };

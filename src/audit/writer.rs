@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::audit::{Event, Record, verify};
-    use crate::observe::Metrics;
+    use crate::metrics::Metrics;
 
     fn entry() -> Entry {
         Entry {

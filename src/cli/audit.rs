@@ -12,8 +12,9 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::Failure;
-use crate::audit::{Filter, Report, table_head, table_row, verify};
-use crate::config::{AuditSink, Config, parse_duration};
+use crate::audit::{AuditSink, Filter, Report, table_head, table_row, verify};
+use crate::base::duration;
+use crate::config::Config;
 
 /// How often `tail --follow` looks for more.
 const POLL: Duration = Duration::from_millis(200);
@@ -165,7 +166,7 @@ fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(date) = text.parse::<NaiveDate>() {
         return Ok(date.and_time(chrono::NaiveTime::MIN).and_utc());
     }
-    parse_duration(text)
+    duration::parse(text)
         .ok()
         .and_then(|ago| chrono::TimeDelta::from_std(ago).ok())
         .and_then(|ago| Utc::now().checked_sub_signed(ago))

@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{Failure, cost, files, online, table};
-use crate::config::{
-    AuditSink, Client, Config, Database, Hosts, ListenAddress, ListenTls, OnAuditFailure,
-    StoreKind, UpstreamTls, warnings,
-};
+use crate::access::Rule;
+use crate::audit::{AuditSink, OnAuditFailure};
+use crate::config::{Config, ListenTls, StoreKind, warnings};
+use crate::net::{ListenAddress, UpstreamTls};
+use crate::pool::Database;
+use crate::upstream::Hosts;
 
 #[derive(clap::Args)]
 #[command(
@@ -90,14 +92,14 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 
 /// What the ways are worth in which clients are recognised.
 fn worth(config: &Config) -> Vec<String> {
-    let rules = |which: &dyn Fn(&Client) -> bool| {
+    let rules = |which: &dyn Fn(&Rule) -> bool| {
         let rules = config.clients.iter().filter(|c| which(c));
         let names: Vec<String> = rules.map(|c| c.rule.to_string()).collect();
         (!names.is_empty()).then(|| names.join(", "))
     };
     let by_address =
-        |c: &Client| c.unix_user.is_none() && c.loopback_user.is_none() && c.certificate.is_none();
-    let local = |c: &Client| {
+        |c: &Rule| c.unix_user.is_none() && c.loopback_user.is_none() && c.certificate.is_none();
+    let local = |c: &Rule| {
         let mut networks = c.network.iter().flatten();
         networks.all(|n| n.network().is_loopback())
     };
@@ -173,16 +175,17 @@ fn audit(config: &Config) -> String {
 }
 
 fn database(d: &Database) -> Vec<String> {
-    let host = d.host.as_ref().map(ToString::to_string);
+    let u = &d.upstream;
+    let host = u.host.as_ref().map(ToString::to_string);
     let host = host.as_deref().unwrap_or("(secret)");
-    let port = d.port.map(|p| format!(":{p}")).unwrap_or_default();
-    let dbname = d
+    let port = u.port.map(|p| format!(":{p}")).unwrap_or_default();
+    let dbname = u
         .dbname
         .as_deref()
         .map(|d| format!("/{d}"))
         .unwrap_or_default();
-    let tls = match d.tls {
-        None => match d.host.as_ref().map(Hosts::are_local) {
+    let tls = match u.tls {
+        None => match u.host.as_ref().map(Hosts::are_local) {
             Some(true) => "disable",
             Some(false) => "verify-full",
             None => "verify-full, disable on loopback",
@@ -202,7 +205,7 @@ fn database(d: &Database) -> Vec<String> {
     ]
 }
 
-fn client(c: &Client) -> Vec<String> {
+fn client(c: &Rule) -> Vec<String> {
     let mut conditions: Vec<String> = Vec::new();
     if let Some(networks) = &c.network {
         let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();

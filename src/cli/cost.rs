@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::config::{Config, StoreKind, format_duration};
+use crate::base::duration;
+use crate::config::{Config, StoreKind};
 use crate::secret::{BATCH, asking_together_within};
 
 const DOLLARS_PER_CALL: f64 = 0.05 / 10_000.0;
@@ -29,7 +30,7 @@ pub(super) fn per_month(config: &Config) -> Option<String> {
             1 => "1 secret".to_owned(),
             n => format!("{n} secrets"),
         },
-        format_duration(config.store.refresh),
+        duration::format(config.store.refresh),
         calls * DOLLARS_PER_CALL,
         secrets.len() as f64 * DOLLARS_PER_SECRET,
     ))

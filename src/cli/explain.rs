@@ -66,7 +66,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
     let (mut evidence, mut note) = evidence(args, config)?;
-    let policy = Policy::new(config, None);
+    let policy = Policy::new(&config.clients, &config.databases, None);
     if let Some(path) = &args.token {
         let token = Zeroizing::new(fs::read_to_string(path)?);
         if let Err(rejected) = policy.examine(token.trim(), &mut evidence).await {

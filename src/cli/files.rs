@@ -10,9 +10,10 @@ use nix::unistd::{AccessFlags, access};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::config::{AuditSink, Config, ListenAddress, ListenTls, StoreKind};
-use crate::net::{ClientTrust, tls};
-use crate::observe::Token;
+use crate::admin::Token;
+use crate::audit::AuditSink;
+use crate::config::{Config, ListenTls, StoreKind};
+use crate::net::{ClientTrust, ListenAddress, tls};
 use crate::vault::KeySource;
 
 /// One sentence for each file that will not do.
@@ -33,7 +34,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         list.check("[audit] path", can_be_written(path));
     }
     for (name, database) in &config.databases {
-        if let Some(path) = &database.tls_ca {
+        if let Some(path) = &database.upstream.tls_ca {
             list.check(&format!("[database.{name}] tls_ca"), certificates(path));
         }
     }

@@ -5,7 +5,7 @@ use nix::unistd::{Uid, User};
 use tracing::warn;
 
 use super::Failure;
-use crate::config::UserRef;
+use crate::access::UserRef;
 
 /// No core file, and no other process of the same user that looks into this
 /// one's memory.

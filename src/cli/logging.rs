@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use super::Failure;
-use crate::observe::log::{self, ToLog};
+use crate::base::log::{self, ToLog};
 
 const LEVEL: &str = "PGVALET_LOG";
 const FORMAT: &str = "PGVALET_LOG_FORMAT";

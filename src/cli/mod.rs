@@ -25,8 +25,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::base::log;
 use crate::config::{self, Config, ConfigError, StoreKind};
-use crate::observe::log;
 
 /// A PostgreSQL proxy and pooler that keeps database credentials out of applications
 #[derive(Parser)]
@@ -175,7 +175,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
                     StoreKind::Aws { .. } => None,
                 };
                 let trail = record::trail(audit.as_ref());
-                let (store, _) = crate::secret::open_with(&config.store, trail)
+                let (store, _) = crate::server::open_store_with(&config.store, trail)
                     .await
                     .map_err(|e| Failure::Failed(e.to_string()))?;
                 let done = secret::run(command.clone(), &*store).await;

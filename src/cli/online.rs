@@ -5,8 +5,10 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::{Failure, record};
-use crate::config::{Config, Database, StoreKind};
-use crate::secret::{self, AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
+use crate::config::{Config, StoreKind};
+use crate::pool::Database;
+use crate::secret::{AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
+use crate::server;
 use crate::upstream::{self, KeyCache, Target};
 
 /// Tries every (database, secret) that a rule can lead to. Changes nothing.
@@ -21,7 +23,7 @@ pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), F
         )));
     }
     let audit = record::open(config, "cli", "the check")?;
-    let opened = secret::open_with(&config.store, record::trail(audit.as_ref())).await;
+    let opened = server::open_store_with(&config.store, record::trail(audit.as_ref())).await;
     let (store, _) = opened.map_err(|e| Failure::Failed(e.to_string()))?;
     let asked = ask(config, &store, out).await;
     drop(store);
@@ -79,12 +81,13 @@ async fn login(
         .map_err(|e| e.to_string())?;
     let credential = Credential::parse(secret, &value)
         .map_err(|e| format!("version {} of secret \"{secret}\": {e}", value.version))?;
-    let target = Arc::new(Target::resolve(database, &credential).map_err(|e| e.to_string())?);
+    let target =
+        Arc::new(Target::resolve(&database.upstream, &credential).map_err(|e| e.to_string())?);
     let server = upstream::connect(
         &target,
         &credential,
         &KeyCache::default(),
-        database.connect_timeout,
+        database.upstream.connect_timeout,
     )
     .await
     .map_err(|e| e.to_string())?;

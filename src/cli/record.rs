@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::audit::{Audit, AuditError};
-use crate::config::{self, AuditSink, Config, OnAuditFailure};
-use crate::observe::Metrics;
+use crate::audit::{self, Audit, AuditError, AuditSink, OnAuditFailure};
+use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::vault::api::Trail;
 
 use super::Failure;
@@ -36,11 +36,11 @@ pub(super) fn open(config: &Config, kind: &str, what: &str) -> Result<Option<Aud
     }
 }
 
-fn beside(log: &Path, config: &config::Audit, kind: &str) -> Result<Audit, AuditError> {
+fn beside(log: &Path, config: &audit::Options, kind: &str) -> Result<Audit, AuditError> {
     let metrics = Metrics::new();
     let open = |n: u32| {
         let path = log.with_extension(format!("{kind}-{n}.jsonl"));
-        let config = config::Audit {
+        let config = audit::Options {
             sink: AuditSink::File(path),
             ..config.clone()
         };

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::{Failure, status};
+use crate::admin;
 use crate::config::Config;
-use crate::observe;
 
 #[derive(clap::Args)]
 #[command(
@@ -21,7 +21,7 @@ pub(super) struct Args {
 /// Has the running proxy look at its secrets now.
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
     let (address, token) = status::admin_to_change(config)?;
-    let found = observe::refresh(&address, token.as_ref(), args.secret.as_deref())
+    let found = admin::refresh(&address, token.as_ref(), args.secret.as_deref())
         .await
         .map_err(|e| Failure::Failed(e.to_string()))?;
     if args.json {

@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 
 use super::{Failure, table};
-use crate::config::{AdminAddress, Config};
-use crate::observe::{self, DatabaseStatus, GenerationStatus, SecretStatus, Status, Token};
+use crate::admin::{
+    self, AdminAddress, DatabaseStatus, GenerationStatus, SecretStatus, Status, Token,
+};
+use crate::config::Config;
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  pgvalet status --json | jq '.databases[].generations'")]
@@ -28,7 +30,7 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
 /// The status of the proxy that runs with this configuration.
 pub(super) async fn ask(config: &Config) -> Result<Status, Failure> {
     let (address, token) = admin(config)?;
-    observe::fetch(&address, token.as_ref())
+    admin::fetch(&address, token.as_ref())
         .await
         .map_err(|e| Failure::Failed(e.to_string()))
 }
@@ -235,7 +237,7 @@ fn or_dash(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::examples::rotating;
+    use crate::admin::examples::rotating;
 
     #[test]
     fn a_rotation_can_be_read_off_the_tables() {

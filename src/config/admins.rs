@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Pattern;
 use super::file::Section;
-use super::values::{nonempty, secret};
+use super::values::secret;
+use crate::base::{Pattern, nonempty};
 use crate::rotation::AdminSecrets;
 
 pub(super) fn admins(document: &mut Section<'_, '_>) -> AdminSecrets {

@@ -1,29 +1,9 @@
 //! `aws_iam = { … }` of a `[[client]]` rule.
 
-use hyper::Uri;
-
 use super::file::Section;
-use super::token::{Pattern, pattern, web_address};
-use super::values::nonempty;
-
-/// A caller that AWS STS vouches for, and which one it has to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwsIamRule {
-    /// The ARN of the role (or user), `arn:aws:iam::ACCOUNT:role/NAME`; for a
-    /// role without its path, which STS does not tell.
-    pub role: Pattern,
-    pub sts: Sts,
-}
-
-/// How STS is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sts {
-    /// The value of the signed header `x-pgvalet-audience`: what was made for
-    /// another service is worth nothing here.
-    pub audience: String,
-    /// Instead of the endpoints of AWS.
-    pub endpoint: Option<Uri>,
-}
+use super::token::pattern;
+use crate::access::{AwsIamRule, Sts, web_address};
+use crate::base::nonempty;
 
 /// Reads `aws_iam` where it is given.
 pub(super) fn aws_iam(s: &mut Section<'_, '_>) -> Option<AwsIamRule> {

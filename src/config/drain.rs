@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::file::Section;
 use super::values::word;
-use super::{DrainDeadlineAction, PoolMode, SessionMigration};
+use crate::pool::{DrainDeadlineAction, PoolMode, SessionMigration};
 
 pub(super) struct Drain {
     pub timeout: Duration,

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigErrors, Problem, nearest};
+use super::error::{ConfigErrors, Problem};
+use crate::base::nearest;
 
 /// What was found wrong so far in one text.
 pub(super) struct Problems<'t> {

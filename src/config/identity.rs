@@ -1,93 +1,14 @@
-//! What a client's certificate is called, and the keys of `[listen]` that say
-//! who is believed and how many may knock at once.
+//! The keys of `[listen]` that say who is believed and how many may knock at once.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::ListenAddress;
 use super::file::Section;
-use super::values::is_loopback;
-use super::values::{network, nonempty, word};
-
-/// A name in a client's certificate. Compared as a whole: there are no
-/// wildcards.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CertificateName {
-    /// The URI among the subject's alternative names: a SPIFFE ID, or any other.
-    Uri(String),
-    /// A DNS name among them, in lower case.
-    Dns(String),
-    /// The subject's common name.
-    CommonName(String),
-}
-
-impl CertificateName {
-    pub fn parse(text: &str) -> Result<Self, String> {
-        nonempty(text)?;
-        match text.split_once(':') {
-            Some(("cn", name)) if !name.is_empty() => Ok(Self::CommonName(name.to_owned())),
-            Some(("dns", name)) if !name.is_empty() && !name.contains('*') => {
-                Ok(Self::Dns(name.to_ascii_lowercase()))
-            }
-            Some((scheme, rest)) if !scheme.is_empty() && rest.starts_with("//") => {
-                Ok(Self::Uri(text.to_owned()))
-            }
-            _ => Err(format!(
-                "{text:?} names no certificate; write \"spiffe://…\", \"dns:NAME\" or \"cn:NAME\", in full"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for CertificateName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uri(uri) => f.write_str(uri),
-            Self::Dns(name) => write!(f, "dns:{name}"),
-            Self::CommonName(name) => write!(f, "cn:{name}"),
-        }
-    }
-}
-
-/// Whose certificates are accepted of clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCa {
-    /// PEM, one or more roots.
-    pub ca: PathBuf,
-    /// PEM, one list for every CA of a chain; none at all: nothing is revoked.
-    pub crl: Vec<PathBuf>,
-}
-
-/// When a session ends whose access has ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Revoke {
-    /// Between transactions.
-    #[default]
-    Idle,
-    Now,
-}
-
-/// How many may knock at once, before pgvalet knows who they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Guard {
-    /// Handshakes at once, of everybody together and of one address.
-    pub max_handshakes: usize,
-    pub max_handshakes_per_address: usize,
-    /// How many denials of one address have a record of their own, a second.
-    pub denials_per_second: u32,
-}
-
-impl Default for Guard {
-    fn default() -> Self {
-        Self {
-            max_handshakes: 2000,
-            max_handshakes_per_address: 200,
-            denials_per_second: 20,
-        }
-    }
-}
+use super::values::{network, word};
+use crate::base::nonempty;
+use crate::net::{ClientCa, ListenAddress, is_loopback};
+use crate::session::{Guard, Revoke};
 
 pub(super) fn client_ca(s: &mut Section<'_, '_>, has_certificate: bool) -> Option<ClientCa> {
     let (has_ca, has_crl) = (s.has("client_ca"), s.has("client_crl"));

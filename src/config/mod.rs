@@ -8,10 +8,8 @@
 mod admins;
 mod aws_iam;
 mod drain;
-mod duration;
 mod error;
 mod file;
-mod hosts;
 mod identity;
 mod rotation;
 mod rules;
@@ -23,16 +21,8 @@ mod validity;
 mod values;
 mod warnings;
 
-pub use aws_iam::{AwsIamRule, Sts};
-pub use duration::{format as format_duration, parse as parse_duration};
-pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors, Problem};
-pub use hosts::{Host, Hosts, SessionAttrs};
-pub use identity::{CertificateName, ClientCa, Guard, Revoke};
-pub use token::{Pattern, TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 pub use validate::{load, parse};
-pub use validity::Validity;
-pub use values::is_local;
 pub use warnings::warnings;
 
 use std::collections::BTreeMap;
@@ -42,20 +32,30 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::rotation::{AdminSecrets, Schedule, Strategy};
+use crate::access::{Rule, UserRef};
+use crate::admin::AdminAddress;
+use crate::audit::{self, AuditSink};
+use crate::net::{ClientCa, ListenAddress};
+use crate::pool::Database;
+use crate::rotation::{AdminSecrets, Rotation};
 use crate::secret::SecretId;
+use crate::session::{Guard, Revoke};
 use crate::vault::KeySource;
+use crate::vault::api::StoreListen;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub listen: Listen,
     pub admin: Admin,
     pub store: Store,
-    pub audit: Audit,
+    pub audit: audit::Options,
     /// `[database.NAME]`, by the name clients ask for.
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
+    /// How pgvalet rotates the secrets of databases, by their names; of the others it only
+    /// follows them.
+    pub rotations: BTreeMap<Arc<str>, Rotation>,
     /// `[[client]]`, in the order of the file: the first match decides.
-    pub clients: Vec<Arc<Client>>,
+    pub clients: Vec<Arc<Rule>>,
     /// Which secrets may change the roles of others.
     pub admin_secrets: Arc<AdminSecrets>,
 }
@@ -69,6 +69,11 @@ impl Config {
             _ => return None,
         };
         Some(data.with_file_name("admin.token"))
+    }
+
+    /// How the secret of a database is rotated; `None`: pgvalet only follows it.
+    pub fn rotation(&self, database: &Database) -> Option<&Rotation> {
+        self.rotations.get(&database.name)
     }
 
     /// Every database with every secret that a rule can lead to.
@@ -125,19 +130,6 @@ pub struct Listen {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddress {
-    Tcp {
-        host: String,
-        port: u16,
-    },
-    /// The socket is `DIRECTORY/.s.PGSQL.PORT`.
-    Unix {
-        directory: PathBuf,
-        port: u16,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenTls {
     Off,
     Allow { certificate: PathBuf, key: PathBuf },
@@ -152,23 +144,6 @@ pub struct Admin {
     pub token_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// `host:port`
-    Tcp(String),
-    /// The socket itself.
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for AdminAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => f.write_str(address),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct Store {
     pub kind: StoreKind,
@@ -176,20 +151,6 @@ pub struct Store {
     pub refresh: Duration,
     /// Where the embedded store's API is served; `None`: nowhere.
     pub listen: Option<StoreListen>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreListen {
-    /// `host:port`
-    pub address: String,
-    /// Without it, only loopback is possible.
-    pub tls: Option<StoreTls>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreTls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -203,210 +164,4 @@ pub enum StoreKind {
         endpoint_url: Option<String>,
         profile: Option<String>,
     },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Audit {
-    pub sink: AuditSink,
-    pub on_failure: OnAuditFailure,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuditSink {
-    File(PathBuf),
-    Stdout,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnAuditFailure {
-    /// No record, no session.
-    Deny,
-    Continue,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Database {
-    pub name: Arc<str>,
-    pub secret: SecretId,
-    /// These three win over the secret's own; the client never chooses them.
-    /// A host that starts with `/` is the directory of a unix socket.
-    pub host: Option<Hosts>,
-    /// Of the hosts that name none of their own.
-    pub port: Option<u16>,
-    pub target_session_attrs: SessionAttrs,
-    pub dbname: Option<String>,
-    /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
-    pub tls: Option<UpstreamTls>,
-    pub tls_ca: Option<PathBuf>,
-    /// What pgvalet shows of itself: certificate and key, PEM.
-    pub tls_identity: Option<(PathBuf, PathBuf)>,
-    /// Refuse a login that is not bound to its TLS connection
-    /// (SCRAM-SHA-256-PLUS).
-    pub require_channel_binding: bool,
-    /// Fewer SCRAM iterations than this are refused.
-    pub min_scram_iterations: u32,
-    pub auth: UpstreamAuth,
-    /// Authentication methods beyond SCRAM-SHA-256 that this server may ask for.
-    pub allow_md5: bool,
-    /// Only ever over TLS with a verified name, or on a unix socket or loopback.
-    pub allow_cleartext: bool,
-    pub pool_mode: PoolMode,
-    /// What Postgres is shown as application_name: a text with
-    /// `{application_name}` and `{client}`.
-    pub application_name: Option<Arc<str>>,
-    /// The ceiling of server connections, old and new generations together.
-    pub pool_size: usize,
-    pub min_pool_size: usize,
-    /// More of them, for as long as a client has waited longer than
-    /// `reserve_pool_timeout`.
-    pub reserve_pool_size: usize,
-    pub reserve_pool_timeout: Duration,
-    /// `None`: as many as `[listen] max_clients` lets in.
-    pub max_clients: Option<usize>,
-    pub pool_wait_timeout: Duration,
-    /// An idle connection is tried before it is handed out, when it was idle
-    /// for longer. This and the three below: zero is off.
-    pub server_check_delay: Duration,
-    /// A server connection that one `[[client]]` has used is cleaned before
-    /// another one gets it.
-    pub reset_between_clients: bool,
-    pub query_timeout: Duration,
-    pub idle_transaction_timeout: Duration,
-    pub client_idle_timeout: Duration,
-    pub server_idle_timeout: Duration,
-    pub server_lifetime: Duration,
-    pub connect_timeout: Duration,
-    pub drain_timeout: Duration,
-    pub drain_deadline_action: DrainDeadlineAction,
-    /// When a session that is due ends even inside a transaction; zero: never.
-    pub drain_hard_timeout: Duration,
-    pub session_migration: SessionMigration,
-    /// Logins under way at the same time in one pool. A SCRAM login costs
-    /// milliseconds of CPU on both sides; more at once only make each slower.
-    pub login_concurrency: usize,
-    /// How long clients queue while no known version logs in.
-    pub rotation_grace: Duration,
-    /// How pgvalet rotates the secret of this database; `None`: it only follows.
-    pub rotation: Option<Rotation>,
-}
-
-/// `rotation = { … }` of a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rotation {
-    /// `None`: only when somebody asks for it.
-    pub schedule: Option<Schedule>,
-    /// `None`: alternating where the secret names an admin secret, else single.
-    pub strategy: Option<Strategy>,
-    pub admin_secret: Option<SecretId>,
-    /// The new password is sent in clear, not as a verifier.
-    pub plaintext: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamTls {
-    Disable,
-    /// Encrypted, whoever answers.
-    Require,
-    VerifyCa,
-    VerifyFull,
-}
-
-/// What a login proves itself with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum UpstreamAuth {
-    /// The password of the secret.
-    #[default]
-    Password,
-    /// A token of RDS IAM authentication, made with the AWS credentials of this
-    /// process; the secret says host and user.
-    RdsIam,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PoolMode {
-    Session,
-    Transaction,
-    /// As `Transaction`, and a transaction is one statement (or one query of
-    /// several).
-    Statement,
-}
-
-impl PoolMode {
-    /// As it is written in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Transaction => "transaction",
-            Self::Statement => "statement",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionMigration {
-    Off,
-    /// To a connection of the generation in force, where everything that the
-    /// session holds can be had there again.
-    Safe,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DrainDeadlineAction {
-    Wait,
-    Terminate,
-}
-
-/// A `[[client]]` rule. All conditions that are given must hold, and at least
-/// one is given.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Client {
-    pub name: Arc<str>,
-    /// Where it stands among the rules, from 1: what records and `explain` call it.
-    pub rule: usize,
-    pub network: Option<Vec<IpNet>>,
-    pub unix_user: Option<UserRef>,
-    /// Whose the client's end of a TCP connection over loopback is.
-    pub loopback_user: Option<UserRef>,
-    pub token: Option<TokenRule>,
-    pub aws_iam: Option<AwsIamRule>,
-    /// Names of which its certificate must have one.
-    pub certificate: Option<Vec<CertificateName>>,
-    /// In the order of the file; patterns (`orders_*`) are replaced by the
-    /// databases they match.
-    pub databases: Vec<Arc<str>>,
-    /// User names it may ask for; `None` is any, because the upstream user
-    /// comes from the secret anyway.
-    pub users: Option<Vec<String>>,
-    /// Overrides the database's secret.
-    pub secret: Option<SecretId>,
-    /// How many of the pool's server connections its clients may hold at once.
-    pub pool_size: Option<usize>,
-    /// How many sessions of this name there may be at once.
-    pub max_clients: Option<usize>,
-    /// When the rule is in force; `None` is always.
-    pub valid: Option<Validity>,
-}
-
-impl Client {
-    /// Whether the rule is in force at a moment.
-    pub fn holds(&self, now: chrono::DateTime<chrono::Utc>) -> bool {
-        self.valid.as_ref().is_none_or(|valid| valid.holds(now))
-    }
-}
-
-/// A user (or group) of this machine, as written: the name of a client's uid is looked up
-/// when it connects, so that a user who is made later needs no reload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UserRef {
-    Name(String),
-    Uid(u32),
-}
-
-impl std::fmt::Display for UserRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Uid(uid) => write!(f, "uid {uid}"),
-        }
-    }
 }

@@ -5,17 +5,19 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::file::{Problems, Section};
-use super::values::{nonempty, secret, word};
-use super::{Database, Rotation};
-use crate::rotation::{Schedule, Strategy};
+use super::values::{secret, word};
+use crate::base::nonempty;
+use crate::pool::Database;
+use crate::rotation::{Rotation, Strategy};
 use crate::secret::SecretId;
+use crate::secret::schedule::{Schedule, ScheduleError};
 
 pub(super) fn rotation(s: &mut Section<'_, '_>) -> Option<Rotation> {
     if !s.has("rotation") {
         return None;
     }
     let mut s = s.section("rotation");
-    let said = |e: crate::rotation::ScheduleError| e.to_string();
+    let said = |e: ScheduleError| e.to_string();
     if s.has("every") && s.has("schedule") {
         s.wrong("every and schedule exclude each other; remove one");
     }
@@ -61,9 +63,6 @@ pub(super) fn once(
     at: &Range<usize>,
     problems: &Problems<'_>,
 ) {
-    if database.rotation.is_none() {
-        return;
-    }
     let (secret, name) = (database.secret.clone(), database.name.clone());
     if let Some(other) = rotated.insert(secret, name) {
         problems.add(

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use super::Listen;
 use super::aws_iam::aws_iam;
-use super::error::nearest;
 use super::file::{Section, integer};
 use super::identity::is_open;
 use super::token::token;
-use super::values::{network, nonempty, secret};
-use super::{CertificateName, Client, Listen, UserRef, Validity};
+use super::validity::validity;
+use super::values::{network, secret};
+use crate::access::{CertificateName, Rule, UserRef};
+use crate::base::{Pattern, nearest, nonempty};
 
 /// The keys that say how a client is recognised.
 const CONDITIONS: &[&str] = &[
@@ -29,7 +31,7 @@ pub(super) fn client(
     mut s: Section<'_, '_>,
     known: &[Arc<str>],
     listen: &Listen,
-) -> Client {
+) -> Rule {
     if !s.has("name") {
         s.wrong("there is no name; add name = \"…\", what audit and metrics call this client");
     }
@@ -48,7 +50,7 @@ pub(super) fn client(
     }
     let only_network = s.has("network") && CONDITIONS[1..].iter().all(|key| !s.has(key));
     let databases = s.list("databases", |text| matching(text, known));
-    let client = Client {
+    let client = Rule {
         name: name.into(),
         rule,
         network: s.list("network", network),
@@ -64,7 +66,7 @@ pub(super) fn client(
             .integer("pool_size", 1..100_001)
             .and_then(|n| n.try_into().ok()),
         max_clients: s.limit("max_clients"),
-        valid: s.value("valid", Validity::read),
+        valid: s.value("valid", validity),
     };
     let everybody = is_everybody(client.network.as_deref().unwrap_or_default());
     if only_network && everybody && is_open(&listen.addresses) && !listen.allow_untrusted_networks {
@@ -85,9 +87,10 @@ pub(super) fn is_everybody(networks: &[IpNet]) -> bool {
 
 /// The databases that a name or a pattern stands for.
 fn matching(text: &str, known: &[Arc<str>]) -> Result<Vec<Arc<str>>, String> {
+    let pattern = Pattern::new(text);
     let matching: Vec<Arc<str>> = known
         .iter()
-        .filter(|name| matches(text, name))
+        .filter(|name| pattern.matches(name))
         .cloned()
         .collect();
     match matching.is_empty() {
@@ -95,27 +98,6 @@ fn matching(text: &str, known: &[Arc<str>]) -> Result<Vec<Arc<str>>, String> {
         true if text.contains('*') => Err(format!("{text:?} matches no database")),
         true => Err(unknown_database(text, known)),
     }
-}
-
-/// `*` stands for any run of characters, also none.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        // The earliest place leaves most to what follows.
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }
 
 /// Each once, in the order they were granted in.

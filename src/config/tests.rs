@@ -4,6 +4,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::audit::OnAuditFailure;
+use crate::pool::{DrainDeadlineAction, PoolMode, SessionMigration};
+use crate::secret::UpstreamAuth;
+use crate::upstream;
 
 mod doubtful;
 mod rules;
@@ -87,7 +91,7 @@ fn a_minimal_file_has_every_default() {
     );
     assert_eq!(
         config.audit,
-        Audit {
+        audit::Options {
             sink: AuditSink::File("data/audit.jsonl".into()),
             on_failure: OnAuditFailure::Deny
         }
@@ -98,18 +102,22 @@ fn a_minimal_file_has_every_default() {
         Database {
             name: "orders".into(),
             secret: SecretId::new("prod/orders"),
-            host: None,
-            port: None,
-            target_session_attrs: Default::default(),
-            dbname: None,
-            tls: None,
-            tls_ca: None,
-            tls_identity: None,
-            require_channel_binding: false,
-            min_scram_iterations: 4096,
-            auth: UpstreamAuth::Password,
-            allow_md5: false,
-            allow_cleartext: false,
+            upstream: Arc::new(upstream::Options {
+                name: "orders".into(),
+                host: None,
+                port: None,
+                target_session_attrs: Default::default(),
+                dbname: None,
+                tls: None,
+                tls_ca: None,
+                tls_identity: None,
+                require_channel_binding: false,
+                min_scram_iterations: 4096,
+                auth: UpstreamAuth::Password,
+                allow_md5: false,
+                allow_cleartext: false,
+                connect_timeout: Duration::from_secs(15),
+            }),
             pool_mode: PoolMode::Transaction,
             application_name: None,
             pool_size: 20,
@@ -125,14 +133,12 @@ fn a_minimal_file_has_every_default() {
             pool_wait_timeout: Duration::from_secs(120),
             server_idle_timeout: Duration::from_secs(600),
             server_lifetime: Duration::from_secs(3600),
-            connect_timeout: Duration::from_secs(15),
             drain_timeout: Duration::from_secs(300),
             drain_deadline_action: DrainDeadlineAction::Wait,
             drain_hard_timeout: Duration::ZERO,
             session_migration: SessionMigration::Off,
             login_concurrency: 4,
             rotation_grace: Duration::from_secs(120),
-            rotation: None,
         }
     );
     let client = &config.clients[0];
@@ -378,7 +384,7 @@ fn databases() {
     ))
     .databases["orders"];
     assert_eq!(
-        (d.rotation_grace, d.port, d.allow_md5),
+        (d.rotation_grace, d.upstream.port, d.upstream.allow_md5),
         (Duration::ZERO, Some(5433), true)
     );
 }
@@ -414,9 +420,11 @@ fn rotations() {
     let config = valid(&rotation(
         "schedule = \"rate(4 hours)\", window = \"4h\", strategy = \"alternating\", admin_secret = \"a\"",
     ));
-    let rotation = config.databases["orders"].rotation.as_ref();
+    let rotation = config.rotation(&config.databases["orders"]);
     let rotation = rotation.expect("it is there");
     assert!(rotation.schedule.is_some() && rotation.admin_secret.is_some());
+    // A pool is kept over a reload that leaves its database as it is.
+    assert_eq!(config.databases, valid(&with_database("")).databases);
 }
 
 #[test]

@@ -7,15 +7,20 @@ use std::time::Duration;
 
 use super::error::{ConfigError, ConfigErrors};
 use super::file::{Problems, Section};
-use super::values::{
-    host_port, is_loopback, listen_address, mode, nonempty, secret, socket_path, with_ports, word,
-};
+use super::values::{host_port, listen_address, mode, secret, socket_path, with_ports, word};
 use super::{
-    Admin, AdminAddress, Audit, AuditSink, Config, Database, Hosts, Listen, ListenAddress,
-    ListenTls, OnAuditFailure, PoolMode, SessionAttrs, Store, StoreKind, StoreListen, StoreTls,
-    UpstreamAuth, UpstreamTls, admins, drain, identity, rotation, rules,
+    Admin, Config, Listen, ListenTls, Store, StoreKind, admins, drain, identity, rotation, rules,
 };
+use crate::admin::AdminAddress;
+use crate::audit::{self, AuditSink, OnAuditFailure};
+use crate::base::nonempty;
+use crate::net::{ListenAddress, UpstreamTls, is_loopback};
+use crate::pool::{Database, PoolMode};
+use crate::rotation::Rotation;
+use crate::secret::UpstreamAuth;
+use crate::upstream::{self, Hosts, SessionAttrs};
 use crate::vault::KeySource;
+use crate::vault::api::{StoreListen, StoreTls};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -56,12 +61,16 @@ fn config(mut document: Section<'_, '_>) -> Config {
         document.wrong("there is no database; add a section [database.NAME] with its secret");
     }
     let mut rotated = BTreeMap::new();
+    let mut rotations = BTreeMap::new();
     let databases: BTreeMap<Arc<str>, Arc<Database>> = written
         .into_iter()
         .map(|(name, section)| {
             let at = section.at();
-            let database = database(name.into(), section);
-            rotation::once(&database, &mut rotated, &at, document.problems);
+            let (database, rotation) = database(name.into(), section);
+            if let Some(rotation) = rotation {
+                rotation::once(&database, &mut rotated, &at, document.problems);
+                rotations.insert(database.name.clone(), rotation);
+            }
             (database.name.clone(), Arc::new(database))
         })
         .collect();
@@ -79,6 +88,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
         store,
         audit,
         databases,
+        rotations,
         clients,
         admin_secrets,
     }
@@ -289,7 +299,7 @@ fn master_key(s: &mut Section<'_, '_>) -> KeySource {
     key.unwrap_or(KeySource::File(file))
 }
 
-fn audit(mut s: Section<'_, '_>) -> Audit {
+fn audit(mut s: Section<'_, '_>) -> audit::Options {
     let sink = match s.text("path", nonempty).as_deref() {
         None => AuditSink::File("data/audit.jsonl".into()),
         Some("stdout") => AuditSink::Stdout,
@@ -307,10 +317,10 @@ fn audit(mut s: Section<'_, '_>) -> Audit {
         })
         .unwrap_or(OnAuditFailure::Deny);
     s.finish();
-    Audit { sink, on_failure }
+    audit::Options { sink, on_failure }
 }
 
-fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
+fn database(name: Arc<str>, mut s: Section<'_, '_>) -> (Database, Option<Rotation>) {
     if nonempty(&name).is_err() {
         s.wrong("the name is empty or has a control character; give it another");
     }
@@ -371,9 +381,8 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         .text("pool_mode", pool_mode)
         .unwrap_or(PoolMode::Transaction);
     let drain = drain::drain(&mut s, pool_mode);
-    let database = Database {
-        name,
-        secret,
+    let upstream = upstream::Options {
+        name: name.clone(),
         host: s.list("host", Hosts::parse).and_then(Hosts::from_list),
         target_session_attrs: s
             .text("target_session_attrs", session_attrs)
@@ -391,6 +400,12 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         auth,
         allow_md5: s.boolean("allow_md5").unwrap_or(false),
         allow_cleartext: s.boolean("allow_cleartext").unwrap_or(false),
+        connect_timeout: s.duration("connect_timeout", 15 * SECOND, SOME),
+    };
+    let database = Database {
+        name,
+        secret,
+        upstream: Arc::new(upstream),
         pool_mode,
         application_name: s.text("application_name", application_name),
         pool_size,
@@ -406,17 +421,16 @@ fn database(name: Arc<str>, mut s: Section<'_, '_>) -> Database {
         pool_wait_timeout: s.duration("pool_wait_timeout", 2 * MINUTE, SOME),
         server_idle_timeout: s.duration("server_idle_timeout", 10 * MINUTE, SECOND),
         server_lifetime: s.duration("server_lifetime", 60 * MINUTE, SECOND),
-        connect_timeout: s.duration("connect_timeout", 15 * SECOND, SOME),
         drain_timeout: drain.timeout,
         drain_deadline_action: drain.action,
         drain_hard_timeout: drain.hard_timeout,
         session_migration: drain.migration,
         login_concurrency: s.size("login_concurrency", 4, 1..1_001),
         rotation_grace: s.duration("rotation_grace", 2 * MINUTE, NONE),
-        rotation: rotation::rotation(&mut s),
     };
+    let rotation = rotation::rotation(&mut s);
     s.finish();
-    database
+    (database, rotation)
 }
 
 fn upstream_tls(text: &str) -> Result<UpstreamTls, String> {

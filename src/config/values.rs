@@ -9,7 +9,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::file::Section;
-use super::{ListenAddress, duration};
+use crate::base::{duration, nonempty};
+use crate::net::ListenAddress;
 use crate::secret::SecretId;
 
 /// The port of a unix socket where no TCP address gives one.
@@ -59,18 +60,6 @@ impl Section<'_, '_> {
         self.integer(key, allowed)
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(default)
-    }
-}
-
-/// Text that goes into paths, names and protocol messages: a NUL would end it
-/// early there.
-pub(super) fn nonempty(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        Err("this is empty; leave the key out, or write a value".to_owned())
-    } else if text.chars().any(char::is_control) {
-        Err(format!("{text:?} has a control character in it"))
-    } else {
-        Ok(text.to_owned())
     }
 }
 
@@ -169,18 +158,6 @@ pub(super) fn host_port(text: &str) -> Result<(String, u16), String> {
         return Err(wrong());
     }
     Ok((host, port))
-}
-
-/// Whether only this machine reaches a listener on that host.
-pub(super) fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Whether an upstream host is this machine: loopback, or the directory of a
-/// unix socket.
-pub fn is_local(host: &str) -> bool {
-    host.starts_with('/') || is_loopback(host)
 }
 
 /// A CIDR network, or an address alone.

@@ -2,8 +2,10 @@
 
 use ipnet::IpNet;
 
-use super::values::is_loopback;
-use super::{Client, Config, Hosts, ListenAddress, ListenTls, UpstreamTls};
+use super::{Config, ListenTls};
+use crate::access::Rule;
+use crate::net::{ListenAddress, UpstreamTls, is_loopback};
+use crate::upstream::Hosts;
 
 /// One sentence for each doubtful setting, in the order of the file.
 pub fn warnings(config: &Config) -> Vec<String> {
@@ -49,8 +51,8 @@ fn listeners(config: &Config, list: &mut Vec<String>) {
 
 fn databases(config: &Config, list: &mut Vec<String>) {
     for (name, database) in &config.databases {
-        match database.tls {
-            Some(UpstreamTls::Disable) if !database.host.as_ref().is_some_and(Hosts::are_local) => {
+        match database.upstream.tls {
+            Some(UpstreamTls::Disable) if !database.upstream.host.as_ref().is_some_and(Hosts::are_local) => {
                 list.push(format!(
                     "[database.{name}] tls = \"disable\": the traffic to the server can be read and changed on the way"
                 ));
@@ -60,7 +62,7 @@ fn databases(config: &Config, list: &mut Vec<String>) {
             )),
             _ => {}
         }
-        if database.allow_md5 {
+        if database.upstream.allow_md5 {
             list.push(format!(
                 "[database.{name}] allow_md5: md5 is weak and Postgres is giving it up; set a SCRAM password"
             ));
@@ -95,7 +97,7 @@ fn rules(config: &Config, list: &mut Vec<String>) {
 }
 
 /// Why no connection can have all that the rule asks for.
-fn impossible(rule: &Client, config: &Config) -> Option<&'static str> {
+fn impossible(rule: &Rule, config: &Config) -> Option<&'static str> {
     let (by_unix, by_loopback) = (rule.unix_user.is_some(), rule.loopback_user.is_some());
     let by_tcp = rule.network.is_some() || by_loopback;
     let has = |unix: bool| {
@@ -144,7 +146,7 @@ fn is_wide(net: &IpNet) -> bool {
 }
 
 /// Whether every connection that `later` would let in is decided by `earlier`.
-fn covers(earlier: &Client, later: &Client) -> bool {
+fn covers(earlier: &Rule, later: &Rule) -> bool {
     let network = match (&earlier.network, &later.network) {
         (None, _) => true,
         (Some(_), None) => false,

@@ -11,8 +11,7 @@ use super::Input;
 use crate::access::aws_iam::presigned::Presigned;
 use crate::access::token::keys::KeySet;
 use crate::access::token::verify::{LONGEST, peek, verify};
-use crate::access::{Certificate, aws_iam};
-use crate::config::{CertificateName, Sts, TokenIssuer, TokenKeys};
+use crate::access::{Certificate, CertificateName, Sts, TokenIssuer, TokenKeys, aws_iam};
 use crate::upstream::scram::{MAX_ITERATIONS, ServerFirst, server_signature};
 
 /// The public keys of RFC 7515, A.2 and A.3, and of RFC 8037, A.2: their

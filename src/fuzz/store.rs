@@ -3,8 +3,7 @@
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::config::UpstreamAuth;
-use crate::secret::{Credential, SecretId, SecretValue, VersionId};
+use crate::secret::{Credential, SecretId, SecretValue, UpstreamAuth, VersionId};
 pub use crate::vault::api::fuzz::{call, request};
 
 /// The value of a secret: what is wrong with it is said without quoting the

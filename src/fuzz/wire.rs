@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use crate::net::proxy_protocol::{self, Proxied};
-use crate::pool::{Suspicion, suspect};
 use crate::session;
 use crate::session::ask_token::initial_response;
 use crate::wire::login;
 use crate::wire::message::{self, ErrorFields};
+use crate::wire::sql::{Suspicion, suspect};
 use crate::wire::startup::{MAX_STARTUP, Startup, StartupPacket, body_length};
 use crate::wire::{Frame, HEADER};
 

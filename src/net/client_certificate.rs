@@ -5,7 +5,7 @@
 //! rules to say.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -21,7 +21,15 @@ use rustls::{
 };
 
 use super::tls::{TlsError, certificates, provider, read};
-use crate::config::ClientCa;
+
+/// Whose certificates are accepted of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCa {
+    /// PEM, one or more roots.
+    pub ca: PathBuf,
+    /// PEM, one list for every CA of a chain; none at all: nothing is revoked.
+    pub crl: Vec<PathBuf>,
+}
 
 /// What is trusted at the moment.
 #[derive(Debug)]

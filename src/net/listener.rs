@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream, lookup_host};
 
 use super::stream::{canonical, tune};
 use super::{Peer, Socket};
-use crate::config::ListenAddress;
+use crate::net::ListenAddress;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {

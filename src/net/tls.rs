@@ -18,7 +18,15 @@ use rustls::{
 };
 
 use super::ClientTrust;
-use crate::config::UpstreamTls;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamTls {
+    Disable,
+    /// Encrypted, whoever answers.
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

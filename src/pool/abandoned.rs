@@ -33,7 +33,9 @@ impl Pool {
             // Nor has its generation drained before.
             let arriving = Arriving::new(self, generation);
             spawn(async move {
-                connection.gone(pool.database.connect_timeout).await;
+                connection
+                    .gone(pool.database.upstream.connect_timeout)
+                    .await;
                 {
                     let mut state = pool.state();
                     state.abandoned -= 1;

@@ -112,7 +112,7 @@ impl Pool {
         candidate: &Arc<Credential>,
         standing: Standing,
     ) -> Result<(), (Verdict, Arc<str>)> {
-        let target = match Target::resolve(&self.database, candidate) {
+        let target = match Target::resolve(&self.database.upstream, candidate) {
             Ok(target) => Arc::new(target),
             Err(e) => return Err((Verdict::Useless, e.to_string().into())),
         };

@@ -12,8 +12,8 @@ use super::connection::Proven;
 use super::generation::Generation;
 use super::state::{Health, State, Waiter};
 use super::{Connection, Lease, Pool};
-use crate::config::SessionAttrs;
 use crate::secret::SecretId;
+use crate::upstream::SessionAttrs;
 
 /// Why a client got no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -143,7 +143,7 @@ impl Pool {
     /// One round trip on a connection that was idle for long. Where there is no
     /// answer, the others like it are given up as well.
     async fn try_out(self: &Arc<Self>, mut lease: Lease) -> Option<Lease> {
-        let limit = CHECK_TIMEOUT.min(self.database.connect_timeout);
+        let limit = CHECK_TIMEOUT.min(self.database.upstream.connect_timeout);
         if matches!(timeout(limit, lease.ask(&[])).await, Ok(Ok(_))) {
             return Some(lease);
         }
@@ -162,7 +162,7 @@ impl Pool {
 
     /// Makes a connection that another client has used as good as new.
     async fn clean_for(&self, mut lease: Lease, client: &Option<Arc<str>>) -> Option<Lease> {
-        let limit = CHECK_TIMEOUT.min(self.database.connect_timeout);
+        let limit = CHECK_TIMEOUT.min(self.database.upstream.connect_timeout);
         let cleaned = async {
             lease.server.backend.cancels_landed().await;
             lease.clean().await

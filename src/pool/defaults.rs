@@ -122,7 +122,7 @@ impl Pool {
         let pool = self.clone();
         tokio::spawn(async move {
             let mut lease = lease;
-            let limit = pool.database.connect_timeout;
+            let limit = pool.database.upstream.connect_timeout;
             match timeout(limit, lease.ask(&[QUESTION])).await {
                 Ok(rows @ (Ok(_) | Err(QueryError::Refused(_)))) => {
                     let place: Arc<str> = lease.server.backend.target.to_string().into();

@@ -11,7 +11,7 @@ use super::Pool;
 use super::generation::{Draining, Generation};
 use super::state::{Health, State};
 use crate::audit::{Event, Record};
-use crate::jitter::scattered;
+use crate::base::jitter::scattered;
 
 /// Between two idle connections that are replaced, and for all of a pool.
 const PAUSE: Duration = Duration::from_millis(20);

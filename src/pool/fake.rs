@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::Audit;
 use crate::config;
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::secret::{
     AWSCURRENT, Deletion, Description, Follower, NewSecret, RandomPassword, SecretId, SecretStore,

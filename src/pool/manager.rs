@@ -11,8 +11,8 @@ use tracing::warn;
 use super::Pool;
 use super::search::{Action, Candidate, Event as Step, Search, Verdict};
 use super::state::Health;
-use crate::config::Database;
-use crate::jitter::Backoff;
+use crate::base::jitter::Backoff;
+use crate::pool::Database;
 use crate::secret::{Credential, Depth, Found, Known, Labels, Standing, VersionId};
 use crate::upstream::Target;
 
@@ -199,7 +199,7 @@ impl Manager {
                     "AWSPENDING is ignored: it names another host, port, database or user than AWSCURRENT"
                 );
             }
-            let place = Target::resolve(&pool.database, &credential);
+            let place = Target::resolve(&pool.database.upstream, &credential);
             candidates.push(Candidate {
                 standing: match remembered.as_ref() == Some(&credential.version) {
                     true => standing.min(Standing::Remembered),
@@ -264,8 +264,11 @@ fn is_akin(database: &Database, trusted: &Credential, other: &Credential) -> boo
     const CLONE: &str = "_clone";
     let base = |name: &str| name.strip_suffix(CLONE).unwrap_or(name).to_owned();
     let same = |configured: bool, equal: bool| configured || equal;
-    same(database.host.is_some(), trusted.host == other.host)
-        && same(database.port.is_some(), trusted.port == other.port)
-        && same(database.dbname.is_some(), trusted.dbname == other.dbname)
+    same(database.upstream.host.is_some(), trusted.host == other.host)
+        && same(database.upstream.port.is_some(), trusted.port == other.port)
+        && same(
+            database.upstream.dbname.is_some(),
+            trusted.dbname == other.dbname,
+        )
         && base(&trusted.username) == base(&other.username)
 }

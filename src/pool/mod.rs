@@ -7,7 +7,6 @@
 //! * `canonical`  a setting as the server shows it
 //! * `checkout`   getting one, giving one back
 //! * `ahead`      the next one for a session that holds an older one
-//! * `comments`   a text without them
 //! * `dedicated`  one for a client alone, with start-up parameters of its own
 //! * `defaults`   what new logins find, and connections that have not
 //! * `facts`      what clients are told of their server
@@ -19,19 +18,16 @@
 //! * `sweep`      the clock, outworn connections, the minimum
 //! * `open`       logins and goodbyes
 //! * `drain`      retiring an older generation
+//! * `options`    how a pool is used
 //! * `replication` how often a server is asked for that kind of session
 //! * `profile`    what clients set at start-up, kept true on every lease
 //! * `statements` prepared statements that outlive a lease
-//! * `suspicion`  what a statement's text gives reason to ask the server about
-//! * `tail`       what is too long for that
-//! * `words`      what a text resets, or deallocates
 
 mod abandoned;
 mod adopt;
 mod ahead;
 mod canonical;
 mod checkout;
-mod comments;
 mod connection;
 mod dedicated;
 mod defaults;
@@ -44,36 +40,31 @@ mod lease;
 mod listener;
 mod manager;
 mod open;
+mod options;
 mod profile;
 mod replication;
 mod search;
 mod state;
 mod statements;
 mod status;
-mod suspicion;
 mod sweep;
-mod tail;
 #[cfg(test)]
 mod tests;
-mod words;
 
 pub use ahead::Room;
 pub use checkout::CheckoutError;
-pub use comments::is_one_prepare;
 pub use connection::Connection;
 pub use dedicated::DedicatedError;
 pub use facts::{Facts, Told};
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
-pub use profile::{ParseSettings, Profile, Profiles, Settings, literal, makes_temporary};
+pub use options::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
+pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use state::Delivery;
 pub use state::Tried;
 pub use statements::{Described, Evicted, Prepared, Statement, Statements, Unnamed};
 pub use status::{GenerationCounts, PoolCounts};
-pub use suspicion::{Suspicion, resets, suspect};
-pub use tail::Tail;
-pub use words::Resets;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -82,8 +73,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::audit::{Audit, CredentialRef};
-use crate::config::Database;
-use crate::observe::{Metrics, PoolMetrics};
+use crate::metrics::{Metrics, PoolMetrics};
 use crate::secret::{Credential, Follower, SecretId};
 use crate::upstream::OldServers;
 use replication::Starts;

@@ -40,7 +40,7 @@ impl Pool {
             &generation.target,
             &generation.credential,
             &generation.keys,
-            self.database.connect_timeout,
+            self.database.upstream.connect_timeout,
             wishes,
             &mut abandoned,
         )
@@ -68,7 +68,7 @@ impl Pool {
                 if wishes.replication.is_some() {
                     return Ok(connection); // nobody else will use it
                 }
-                let limit = self.database.connect_timeout;
+                let limit = self.database.upstream.connect_timeout;
                 match timeout(limit, self.learn_defaults(connection, &place)).await {
                     Ok(Ok(connection)) => Ok(connection),
                     failed => {
@@ -271,7 +271,7 @@ impl Pool {
     ) {
         tokio::spawn(async move {
             connection.server.backend.cancels_landed().await;
-            let limit = pool.database.connect_timeout;
+            let limit = pool.database.upstream.connect_timeout;
             let cleaned = timeout(limit, connection.clean(in_transaction)).await;
             pool.return_after(connection, cleaned);
         });
@@ -282,7 +282,7 @@ impl Pool {
     pub(super) fn lift_limits_and_return(pool: Arc<Self>, mut connection: Box<Connection>) {
         tokio::spawn(async move {
             connection.server.backend.cancels_landed().await;
-            let limit = pool.database.connect_timeout;
+            let limit = pool.database.upstream.connect_timeout;
             let lifted = timeout(limit, connection.lift_limits(&pool.profiles)).await;
             pool.return_after(connection, lifted);
         });

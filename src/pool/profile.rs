@@ -10,8 +10,7 @@ use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::Mutex;
 
-use super::words::Resets;
-use crate::upstream::LIMITS;
+use crate::wire::sql::{LIMITS, Resets, push_literal, push_text};
 
 /// Names in lower case, as Postgres compares them.
 pub type Settings = BTreeMap<Box<str>, Box<str>>;
@@ -270,13 +269,6 @@ fn push_set(sql: &mut String, name: &str, value: &str, local: bool) {
     }
 }
 
-/// A text as SQL, by itself.
-pub fn literal(text: &str) -> String {
-    let mut sql = String::new();
-    push_text(&mut sql, text);
-    sql
-}
-
 fn push_call(sql: &mut String, name: &str, value: Option<&str>, local: bool) {
     sql.push_str("SELECT pg_catalog.set_config(");
     push_text(sql, name);
@@ -286,16 +278,6 @@ fn push_call(sql: &mut String, name: &str, value: Option<&str>, local: bool) {
         None => sql.push_str("NULL"),
     }
     sql.push_str(if local { ", true)" } else { ", false)" });
-}
-
-/// A text, whatever the client_encoding of the connection is this moment.
-fn push_text(sql: &mut String, text: &str) {
-    if text.is_ascii() {
-        return push_literal(sql, text);
-    }
-    let hex: String = text.bytes().map(|b| format!("{b:02x}")).collect();
-    let call = format!("pg_catalog.convert_from(pg_catalog.decode('{hex}', 'hex'), 'UTF8')");
-    sql.push_str(&call);
 }
 
 /// Settings whose value is a list of names (GUC_LIST_QUOTE in guc_tables.c):
@@ -354,17 +336,6 @@ fn push_name(sql: &mut String, name: &str) {
         sql.push_str(&part.replace('"', "\"\""));
         sql.push('"');
     }
-}
-
-/// A string literal that is read alike whatever standard_conforming_strings
-/// says.
-fn push_literal(sql: &mut String, value: &str) {
-    if value.contains('\\') {
-        sql.push('E');
-    }
-    sql.push('\'');
-    sql.push_str(&value.replace('\\', "\\\\").replace('\'', "''"));
-    sql.push('\'');
 }
 
 /// The profiles of a pool's clients.

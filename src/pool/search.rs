@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::jitter::{Backoff, jittered};
+use crate::base::jitter::{Backoff, jittered};
 use crate::secret::{Depth, Standing, VersionId};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

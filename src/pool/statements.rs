@@ -15,8 +15,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use parking_lot::Mutex;
 
 use super::profile::ParseSettings;
-use super::suspicion::{Suspicion, suspect};
 use crate::wire::frame::{HEADER, cstr};
+use crate::wire::sql::{Suspicion, suspect};
 
 /// What a client has parsed.
 pub struct Statement {

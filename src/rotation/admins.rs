@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Pattern;
+use crate::base::Pattern;
 use crate::secret::{SecretId, secret_name};
 
 /// `[secret.NAME] admin_secret`, and `[rotation] admin_secrets`.

@@ -8,8 +8,8 @@ use super::error::RotationError;
 use super::ground::Ground;
 use super::terminate::Emergency;
 use super::value::Document;
-use crate::config::Database;
 use crate::secret::{SecretId, SecretStore, VersionId};
+use crate::upstream::Options;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
@@ -43,7 +43,7 @@ pub struct Plan {
     /// Send the password in clear, for a server that wants to judge it.
     pub plaintext: bool,
     /// Where the role is, and by which rules to log in there.
-    pub database: Arc<Database>,
+    pub database: Arc<Options>,
     /// Rotate even if another rotator just did, while this one waited.
     pub insist: bool,
     /// The version that is to be replaced, where that was decided before.

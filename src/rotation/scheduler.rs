@@ -17,8 +17,9 @@ use tracing::{info, warn};
 
 use super::ground::{Ground, Pending};
 use super::report::Listener;
-use super::{Ending, Plan, RotationError, Rotator, Schedule, timing};
-use crate::jitter::{Backoff, jittered};
+use super::{Ending, Plan, RotationError, Rotator};
+use crate::base::jitter::{Backoff, jittered};
+use crate::secret::schedule::{Schedule, timing};
 use crate::secret::{Description, RotationRules, SecretStore, VersionId, Which};
 
 /// A version under AWSPENDING that is older than this was left behind; a

@@ -11,9 +11,8 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio::time::timeout;
 
 use super::error::SqlError;
-use crate::config::SessionAttrs;
 use crate::secret::Credential;
-use crate::upstream::{self, ConnectError, KeyCache, Server, Target};
+use crate::upstream::{self, ConnectError, KeyCache, Server, SessionAttrs, Target};
 
 /// The server's limits end a statement long before this.
 const LOST: Duration = Duration::from_secs(90);

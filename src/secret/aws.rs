@@ -37,7 +37,7 @@ pub struct AwsStore {
 
 impl AwsStore {
     /// With a client of the SDK that is ready, and perhaps a counter of changes.
-    pub(super) fn new(client: Client, changes: Option<watch::Receiver<u64>>) -> Self {
+    pub(crate) fn new(client: Client, changes: Option<watch::Receiver<u64>>) -> Self {
         let roll = Roll::new(client.clone(), Duration::ZERO);
         Self {
             client,

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{SecretId, SecretValue, VersionId};
-use crate::config::UpstreamAuth;
 
 /// A password in memory: wiped when dropped, and impossible to print. It has
 /// no `Debug`, `Display` or `Serialize`, so that no log line can hold it by
@@ -24,6 +23,17 @@ impl Password {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+/// What a login proves itself with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UpstreamAuth {
+    /// The password of the secret.
+    #[default]
+    Password,
+    /// A token of RDS IAM authentication, made with the AWS credentials of this
+    /// process; the secret says host and user.
+    RdsIam,
 }
 
 /// The immutable content of one version of a secret. Deliberately without

@@ -22,7 +22,7 @@ use super::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, SecretId, SecretStore, Standing, StoreError,
     VersionId, Which,
 };
-use crate::observe::SecretMetrics;
+use crate::metrics::SecretMetrics;
 
 /// Versions without a label that are worth a try: a rotation that was cancelled
 /// or overtaken leaves its password in one of them.

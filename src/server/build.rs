@@ -12,15 +12,17 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
 use super::rotation::Rotations;
-use crate::access::Policy;
+use super::store::open_store_with;
+use crate::access::{Policy, UserRef};
+use crate::admin::{self, AdminAddress, AdminListener, Doorkeeper, StatusSource};
 use crate::audit::{Audit, AuditError};
-use crate::config::{AdminAddress, Config, Listen, ListenTls, UserRef};
+use crate::config::{Config, Listen, ListenTls};
+use crate::metrics::Metrics;
 use crate::net::listener::ListenError;
 use crate::net::tls::TlsError;
 use crate::net::{ClientTrust, Listener, ServerCertificate, SocketAccess};
-use crate::observe::{self, AdminListener, Doorkeeper, Metrics, StatusSource};
 use crate::pool::Pool;
-use crate::secret::{self, Follower, SecretId, SecretStore, StoreError};
+use crate::secret::{Follower, SecretId, SecretStore, StoreError};
 use crate::session::{self, Context, Routes, Sessions, Tls};
 use crate::vault::api::{Api, Door, ServeError, Trail};
 
@@ -42,7 +44,7 @@ pub enum ServerError {
     #[error("[listen] {key}: this machine knows no {name:?}")]
     UnknownOwner { key: &'static str, name: String },
     #[error("[admin] {0}")]
-    Token(#[from] observe::TokenError),
+    Token(#[from] admin::TokenError),
     #[error("{0}")]
     Serve(#[from] ServeError),
 }
@@ -112,7 +114,7 @@ impl Built {
             Some((listener, address)) => Some(Admin::new(listener, address, &config)?),
             None => None,
         };
-        let (store, api) = secret::open_with(&config.store, Trail::to(audit.clone())).await?;
+        let (store, api) = open_store_with(&config.store, Trail::to(audit.clone())).await?;
         let door = door
             .zip(api.clone())
             .map(|(door, api)| StoreDoor { door, api });
@@ -128,7 +130,7 @@ impl Built {
         );
         let context = Arc::new(Context {
             routes: ArcSwap::from_pointee(Routes {
-                policy: Policy::new(&config, None),
+                policy: Policy::new(&config.clients, &config.databases, None),
                 pools,
             }),
             sessions: Sessions::default(),
@@ -273,9 +275,9 @@ async fn bind_admin(config: &Config) -> Result<Option<(AdminListener, AdminAddre
 
 /// The token that is wanted of whoever changes something, where none is configured.
 /// Without it the proxy serves all the same, and nothing can be changed over TCP.
-fn own_token(config: &Config) -> Option<observe::Token> {
+fn own_token(config: &Config) -> Option<admin::Token> {
     let path = config.admin_token_path()?;
-    observe::Token::make(&path)
+    admin::Token::make(&path)
         .map_err(|e| warn!("[admin] {e}; POST /refresh is refused until then, or set token_file"))
         .ok()
 }
@@ -288,7 +290,7 @@ impl Admin {
     ) -> Result<Self, ServerError> {
         let token_file = config.admin.token_file.as_deref();
         let token = match token_file {
-            Some(path) => Some(observe::Token::read(path)?),
+            Some(path) => Some(admin::Token::read(path)?),
             None => own_token(config),
         };
         let host = match &address {
@@ -318,7 +320,7 @@ impl Admin {
             let until = async move {
                 let _ = closing.wait_for(|closing| *closing).await;
             };
-            let served = observe::serve(self.listener, metrics, source, self.keeper, until);
+            let served = admin::serve(self.listener, metrics, source, self.keeper, until);
             if let Err(e) = served.await {
                 error!("the admin listener failed: {e}");
             }

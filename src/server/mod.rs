@@ -7,9 +7,11 @@ mod reload;
 mod revoke;
 mod rotation;
 mod status;
+mod store;
 mod watch;
 
 pub use build::ServerError;
+pub use store::{open_store, open_store_with};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +20,8 @@ use tokio::sync::watch as tokio_watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
+use crate::admin::{Status, StatusSource};
 use crate::config::Config;
-use crate::observe::{Status, StatusSource};
 use crate::session::{Context, Signal};
 use build::Built;
 

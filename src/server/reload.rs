@@ -63,7 +63,7 @@ pub fn reload(built: &Arc<Built>, config: Config) {
         .followers
         .retain(|secret, _| pools.keys().any(|(_, s)| s == secret));
     context.routes.store(Arc::new(Routes {
-        policy: Policy::new(&config, Some(&before.policy)),
+        policy: Policy::new(&config.clients, &config.databases, Some(&before.policy)),
         pools,
     }));
     let running = state.config.clone();

@@ -8,8 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::build::Built;
-use crate::config::Revoke;
-use crate::session::{Cause, Context};
+use crate::session::{Cause, Context, Revoke};
 
 /// How often the clock and the files are looked at.
 const EVERY: Duration = Duration::from_secs(1);

@@ -10,10 +10,10 @@ use tracing::info;
 
 use super::build::Built;
 use crate::audit::Audit;
-use crate::config::Database;
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
+use crate::pool::Database;
 use crate::rotation::{
-    AdminSecrets, Listener, Next, PATIENCE, Plan, Scheduler, StepOutcome, StepReport,
+    AdminSecrets, Listener, Next, PATIENCE, Plan, Rotation, Scheduler, StepOutcome, StepReport,
 };
 use crate::secret::{Depth, Follower, SecretId};
 
@@ -22,6 +22,7 @@ pub struct Rotations(Mutex<HashMap<SecretId, Task>>);
 
 struct Task {
     database: Arc<Database>,
+    rotation: Option<Rotation>,
     admin_secrets: Arc<AdminSecrets>,
     next: Next,
     /// Set or dropped, it ends the task as soon as it waits.
@@ -36,7 +37,8 @@ impl Rotations {
         let mut wanted: HashMap<SecretId, Arc<Database>> = HashMap::new();
         for (database, secret) in state.config.uses() {
             // One that says how to rotate its secret goes before one that does not.
-            let configured = database.rotation.is_some() && database.secret == secret;
+            let configured =
+                state.config.rotation(&database).is_some() && database.secret == secret;
             if configured || !wanted.contains_key(&secret) {
                 wanted.insert(secret, database);
             }
@@ -45,18 +47,30 @@ impl Rotations {
             api.rotates(wanted.keys().cloned().collect());
         }
         let tells = built.store.changes().is_some();
-        wanted.retain(|secret, d| tells || (d.rotation.is_some() && d.secret == *secret));
+        let own = |database: &Database, secret: &SecretId| {
+            let rotation = state.config.rotation(database);
+            rotation.filter(|_| database.secret == *secret).cloned()
+        };
+        wanted.retain(|secret, d| tells || own(d, secret).is_some());
         let admins = &state.config.admin_secrets;
         tasks.retain(|secret, task| {
             let database = wanted.get(secret);
-            task.admin_secrets == *admins && database.is_some_and(|d| *d == task.database)
+            task.admin_secrets == *admins
+                && database.is_some_and(|d| *d == task.database && own(d, secret) == task.rotation)
         });
         for (secret, database) in wanted {
             tasks.entry(secret.clone()).or_insert_with(|| {
                 let follower = state.followers.get(&secret).cloned();
                 let refresh = state.config.store.refresh;
                 let admins = admins.clone();
-                start(built, secret, (database, admins), follower, refresh)
+                let rotation = own(&database, &secret);
+                start(
+                    built,
+                    secret,
+                    (database, rotation, admins),
+                    follower,
+                    refresh,
+                )
             });
         }
     }
@@ -76,20 +90,16 @@ impl Rotations {
 fn start(
     built: &Built,
     secret: SecretId,
-    (database, admin_secrets): (Arc<Database>, Arc<AdminSecrets>),
+    (database, rotation, admin_secrets): (Arc<Database>, Option<Rotation>, Arc<AdminSecrets>),
     follower: Option<Arc<Follower>>,
     refresh: std::time::Duration,
 ) -> Task {
-    let rotation = database
-        .rotation
-        .clone()
-        .filter(|_| database.secret == secret);
     if let Some(rotation) = &rotation {
         let how = rotation.strategy.map_or("as the secret says", |s| s.name());
         info!(%secret, database = %database.name, "pgvalet rotates this secret ({how})");
     }
     let configured = rotation.is_some();
-    let (schedule, strategy, admin_secret, plaintext) = match rotation {
+    let (schedule, strategy, admin_secret, plaintext) = match rotation.clone() {
         Some(r) => (r.schedule, r.strategy, r.admin_secret, r.plaintext),
         None => (None, None, None, false),
     };
@@ -107,7 +117,7 @@ fn start(
             admin_secret,
             admin_secrets: admin_secrets.clone(),
             plaintext,
-            database: database.clone(),
+            database: database.upstream.clone(),
             insist: false,
             instead_of: None,
             patience: PATIENCE,
@@ -126,6 +136,7 @@ fn start(
     tokio::spawn(scheduler.run(stopped));
     Task {
         database,
+        rotation,
         admin_secrets,
         next,
         stop,

@@ -8,12 +8,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::future::join_all;
 
 use super::build::Built;
-use crate::config::PoolMode;
-use crate::observe::{
+use crate::admin::{
     Candidate, DatabaseStatus, GenerationStatus, Holder, ListenerStatus, RefreshFuture, Refreshed,
     SecretStatus, ServerCounts, Status, StatusSource,
 };
-use crate::pool::{GenerationCounts, Pool, PoolCounts, Tried};
+use crate::pool::{GenerationCounts, Pool, PoolCounts, PoolMode, Tried};
 use crate::secret::{Follower, Known};
 use crate::session::{Handle, PIN_REASONS};
 

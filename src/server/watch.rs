@@ -9,8 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use super::build::Built;
-use crate::config::{DrainDeadlineAction, SessionMigration};
-use crate::pool::{Generation, Pool};
+use crate::pool::{DrainDeadlineAction, Generation, Pool, SessionMigration};
 use crate::session::{Context, Handle, Held, Overdue, Signal, Sweep};
 
 pub async fn watch(built: Weak<Built>) {

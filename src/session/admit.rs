@@ -22,7 +22,7 @@ use super::start::{self, Failed};
 use crate::access::token::Rejected;
 use crate::access::{Evidence, Grant, Request};
 use crate::audit::{Event, Outcome, Record};
-use crate::crew::Crew;
+use crate::base::crew::Crew;
 use crate::net::{Accepted, Peer, Socket, Stream, hang_up};
 use crate::pool::Settings;
 use crate::wire::startup::{Startup, StartupError};

@@ -9,8 +9,7 @@ use zeroize::Zeroizing;
 
 use super::context::Context;
 use crate::access::token::{LONGEST, Rejected};
-use crate::access::{Evidence, Policy, Request};
-use crate::config::TokenMethod;
+use crate::access::{Evidence, Policy, Request, TokenMethod};
 use crate::net::{Peer, Stream};
 use crate::wire::frame::{HEADER, cstr};
 use crate::wire::message;

@@ -13,11 +13,10 @@ use tokio::sync::Semaphore;
 
 use super::door::Door;
 use super::limits::{Activity, Limits, QueryMark};
-use crate::access::{Evidence, Grant, Policy};
-use crate::audit::{Audit, Event, Record};
-use crate::config::{Client, OnAuditFailure};
+use crate::access::{Evidence, Grant, Policy, Rule};
+use crate::audit::{Audit, Event, OnAuditFailure, Record};
+use crate::metrics::Metrics;
 use crate::net::{ClientTrust, ServerCertificate};
-use crate::observe::Metrics;
 use crate::pool::{Generation, Pool};
 use crate::secret::SecretId;
 use crate::upstream::Backend;
@@ -120,7 +119,7 @@ pub struct Handle {
     /// the rule that decided, as it reads since the last reload.
     pub user: Arc<str>,
     pub evidence: Arc<Evidence>,
-    rule: ArcSwap<Client>,
+    rule: ArcSwap<Rule>,
     pub since: SystemTime,
     lease: Mutex<Option<Held>>,
     /// What keeps it on its server connection beyond a transaction.
@@ -249,11 +248,11 @@ impl Handle {
         self.revoked.get().copied()
     }
 
-    pub(super) fn rule(&self) -> Arc<Client> {
+    pub(super) fn rule(&self) -> Arc<Rule> {
         self.rule.load_full()
     }
 
-    pub(super) fn set_rule(&self, rule: Arc<Client>) {
+    pub(super) fn set_rule(&self, rule: Arc<Rule>) {
         self.rule.store(rule);
     }
 

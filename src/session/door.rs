@@ -20,8 +20,8 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 use crate::access::Evidence;
-use crate::config::Guard;
 use crate::net::Peer;
+use crate::session::Guard;
 
 mod ledger;
 

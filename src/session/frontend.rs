@@ -20,10 +20,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::replies::{Named, Replies, Reply, Sets};
-use crate::pool::{
-    ParseSettings, Prepared, Profile, Resets, Statement, Statements, Suspicion, Tail,
-};
+use crate::pool::{ParseSettings, Prepared, Profile, Statement, Statements};
 use crate::wire::frame::Frame;
+use crate::wire::sql::{Resets, Suspicion, Tail};
 use crate::wire::{ClientError, message};
 use deallocate::Bound;
 use multiplex::{Composer, Multiplex};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::context::{Handle, Sessions, Signal};
-use crate::config::Database;
+use crate::pool::Database;
 
 /// How long a query may go on after it was cancelled: a server that is stuck
 /// writing to a client that does not read takes no notice.

@@ -15,9 +15,10 @@ use super::relay::Relay;
 use super::relisten::relisten;
 use super::settle::{self, Left};
 use super::{Session, asked_to_end, start};
-use crate::pool::{CheckoutError, Delivery, Lease, Profile, Room, is_one_prepare};
+use crate::pool::{CheckoutError, Delivery, Lease, Profile, Room};
 use crate::upstream::QueryError;
 use crate::wire::ClientError;
+use crate::wire::sql::is_one_prepare;
 
 /// How a session ends; without an error where its client has left.
 type End = Result<(), ClientError>;
@@ -29,7 +30,7 @@ impl Session {
     /// The session ends so.
     pub(super) async fn migrate(&self, relay: &mut Relay) -> Result<(), End> {
         self.handle.forget(Signal::Move);
-        let limit = self.pool.database.connect_timeout;
+        let limit = self.pool.database.upstream.connect_timeout;
         // As in `settle`: no cancel of the client may hit what is asked now.
         let held = self.handle.held();
         self.handle.hold(None);

@@ -13,6 +13,7 @@
 //! * `replies`   what the server still owes
 //! * `settle`    what a client left on a server connection
 //! * `migrate`   a session of session mode moves to the generation in force
+//! * `options`   keys of `[listen]` about sessions
 //! * `context`   what all sessions share, and how others reach one
 
 mod admit;
@@ -28,6 +29,7 @@ pub(crate) mod fuzz;
 mod handshake;
 mod limits;
 mod migrate;
+mod options;
 mod pending;
 mod relay;
 mod relisten;
@@ -43,6 +45,7 @@ pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, PIN_REASONS, Routes, Sessions, Signal, Tls};
 pub use door::Door;
 pub use limits::{Overdue, Sweep};
+pub use options::{Guard, Revoke};
 pub use revoke::Cause;
 
 use std::sync::Arc;
@@ -52,10 +55,9 @@ use metrics::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::audit::{Event, Outcome, Record, ServerRef};
-use crate::config::{OnAuditFailure, PoolMode};
+use crate::audit::{Event, OnAuditFailure, Outcome, Record, ServerRef};
 use crate::net::Stream;
-use crate::pool::{Generation, Lease, Pool, Profile, Told};
+use crate::pool::{Generation, Lease, Pool, PoolMode, Profile, Told};
 use crate::upstream::{Backend, Quiet};
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, login, message};
@@ -381,7 +383,7 @@ impl Session {
             relay.stay();
             return true;
         }
-        let limit = self.pool.database.connect_timeout;
+        let limit = self.pool.database.upstream.connect_timeout;
         // The client's query is over: a cancel that comes now must not hit
         // what pgvalet asks, and one under way has to land first.
         let held = self.handle.held();

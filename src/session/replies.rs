@@ -9,8 +9,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::pool::{Evicted, Statement, Suspicion};
+use crate::pool::{Evicted, Statement};
 use crate::upstream::Fence;
+use crate::wire::sql::Suspicion;
 
 pub(super) enum Reply {
     /// Answered by anything up to ReadyForQuery.

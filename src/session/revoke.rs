@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 
 use super::context::{Context, Handle, Signal};
-use crate::access::{Evidence, Request};
-use crate::config::{Client, Revoke};
+use crate::access::{Evidence, Request, Rule};
+use crate::session::Revoke;
 
 /// What has changed, and therefore has to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Context {
         }
         let routes = self.routes.load();
         // The rule by which it would be let in as it was.
-        let rule = |evidence: &Evidence| -> Option<Arc<Client>> {
+        let rule = |evidence: &Evidence| -> Option<Arc<Rule>> {
             let request = Request {
                 evidence,
                 database: &session.database,

@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 
 use super::frontend::Watch;
-use crate::pool::{Lease, Settings, literal, makes_temporary};
-use crate::upstream::{LIMITS, QueryError, Rows};
+use crate::base::hex;
+use crate::pool::{Lease, Settings, makes_temporary};
+use crate::upstream::{QueryError, Rows};
+use crate::wire::sql::{LIMITS, literal};
 
 /// What a client left on its server connection.
 pub(super) struct Left {
@@ -221,9 +223,8 @@ fn answers_otherwise(lease: &Lease) -> bool {
 }
 
 fn unhex(text: &str) -> Option<String> {
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
-    Some(String::from_utf8_lossy(&bytes?).into_owned())
+    let bytes = hex::decode(text)?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// What the client expects from now on: what it brought, overlaid with what it

@@ -109,7 +109,7 @@ pub(super) async fn told(
 async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), Failed> {
     let set = pool.profiles.intern(profile.without_limits());
     if let Some(sql) = set.change_from(&lease.profile) {
-        let limit = pool.database.connect_timeout;
+        let limit = pool.database.upstream.connect_timeout;
         match timeout(limit, lease.ask(&[&sql])).await {
             Ok(Ok(_)) => {}
             // The query is one transaction: nothing of it was set.

@@ -14,9 +14,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::login::Login;
 use super::scram::{ChannelBinding, ClientFirst, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
 use super::{ConnectError, KeyCache, Target, rds_iam};
-use crate::config::UpstreamAuth;
 use crate::net::Stream;
-use crate::secret::Credential;
+use crate::secret::{Credential, UpstreamAuth};
 
 /// Runs the exchange up to AuthenticationOk; the mechanism that was used.
 pub(super) async fn authenticate(

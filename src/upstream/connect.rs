@@ -15,9 +15,9 @@ use tokio_rustls::TlsConnector;
 use super::login::{Login, Wishes};
 use super::role;
 use super::{ConnectError, KeyCache, Quiet, Server, Target};
-use crate::config::SessionAttrs;
 use crate::net::{Socket, Stream};
 use crate::secret::Credential;
+use crate::upstream::SessionAttrs;
 use crate::wire::Version;
 
 /// Logs in with a credential, at the first place that is what the target wants.

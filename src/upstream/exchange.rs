@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Server;
 use crate::wire::message::{self, ErrorFields};
+use crate::wire::sql::LIMITS;
 use crate::wire::{Frame, HEADER};
 
 /// Proof that a server connection is idle, outside a transaction, and owes
@@ -227,14 +228,6 @@ fn random_seed() -> f64 {
     let unit = (low << 2 >> 11) as f64 / (1u64 << 53) as f64;
     unit * 2.0 - 1.0
 }
-
-/// In the order in which Postgres got them (9.3, 14, 17).
-pub const LIMITS: [&str; 4] = [
-    "statement_timeout",
-    "lock_timeout",
-    "idle_session_timeout",
-    "transaction_timeout",
-];
 
 /// The answers of an exchange as they come in.
 struct Reading {

@@ -1,7 +1,7 @@
 //! Primary or standby: which of several servers a login ends at.
 
 use super::Server;
-use crate::config::SessionAttrs;
+use crate::upstream::SessionAttrs;
 
 /// What a server has to be in each pass over the places.
 pub(super) fn passes(attrs: SessionAttrs) -> &'static [SessionAttrs] {

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::OldServers;
 use super::rds_iam::IamToken;
-use crate::crew::Crew;
+use crate::base::crew::Crew;
 use crate::secret::Password;
 
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";

@@ -1,14 +1,14 @@
 //! Where a login goes: what the configuration says, completed by the secret.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use crate::config::{Database, Host, Hosts, SessionAttrs, UpstreamAuth, UpstreamTls};
+use super::{Host, Hosts, Options, SessionAttrs};
 use crate::net::tls::{self, TlsError};
-use crate::secret::Credential;
+use crate::net::{UpstreamTls, is_local};
+use crate::secret::{Credential, UpstreamAuth};
 
 /// The place of a login. It never depends on anything a client said.
 #[derive(Clone)]
@@ -52,9 +52,9 @@ pub enum TargetError {
 impl Target {
     /// The configuration wins over the secret; Postgres' own defaults fill the
     /// rest (port 5432, the database named like the user).
-    pub fn resolve(database: &Database, credential: &Credential) -> Result<Self, TargetError> {
+    pub fn resolve(options: &Options, credential: &Credential) -> Result<Self, TargetError> {
         let secret = || credential.secret.to_string();
-        let of_secret = match (&database.host, &credential.host) {
+        let of_secret = match (&options.host, &credential.host) {
             (None, Some(text)) => Some(Hosts::parse(text).map_err(|reason| TargetError::Host {
                 secret: secret(),
                 reason,
@@ -62,13 +62,13 @@ impl Target {
             _ => None,
         };
         let none = || TargetError::NoHost {
-            database: database.name.clone(),
+            database: options.name.clone(),
             secret: secret(),
         };
-        let hosts = database.host.as_ref().or(of_secret.as_ref());
+        let hosts = options.host.as_ref().or(of_secret.as_ref());
         let mut places = Vec::new();
         for host in hosts.ok_or_else(none)?.iter() {
-            places.push(Arc::new(Self::at(host, database, credential)?));
+            places.push(Arc::new(Self::at(host, options, credential)?));
         }
         let first = places.first().ok_or_else(none)?;
         let mut target = Self::clone(first);
@@ -78,44 +78,44 @@ impl Target {
         Ok(target)
     }
 
-    fn at(host: &Host, database: &Database, credential: &Credential) -> Result<Self, TargetError> {
+    fn at(host: &Host, options: &Options, credential: &Credential) -> Result<Self, TargetError> {
         let (host, port) = (&host.name, host.port);
         let mode = if host.starts_with('/') {
             UpstreamTls::Disable // Postgres has no TLS on unix sockets
         } else {
-            database.tls.unwrap_or(if is_local(host) {
+            options.tls.unwrap_or(if is_local(host) {
                 UpstreamTls::Disable
             } else {
                 UpstreamTls::VerifyFull
             })
         };
-        let identity = database.tls_identity.as_ref();
-        let ca = database.tls_ca.as_deref();
+        let identity = options.tls_identity.as_ref();
+        let ca = options.tls_ca.as_deref();
         let tls = tls::for_upstream(mode, ca, identity).map_err(|source| TargetError::Tls {
-            database: database.name.clone(),
+            database: options.name.clone(),
             source,
         })?;
-        let auth = match (database.auth, credential.auth) {
+        let auth = match (options.auth, credential.auth) {
             (UpstreamAuth::Password, UpstreamAuth::Password) => UpstreamAuth::Password,
             _ => UpstreamAuth::RdsIam,
         };
-        let dbname = database.dbname.as_ref().or(credential.dbname.as_ref());
+        let dbname = options.dbname.as_ref().or(credential.dbname.as_ref());
         Ok(Self {
             host: host.as_str().into(),
-            port: port.or(database.port).or(credential.port).unwrap_or(5432),
+            port: port.or(options.port).or(credential.port).unwrap_or(5432),
             dbname: dbname.unwrap_or(&credential.username).as_str().into(),
             tls,
-            allow_md5: database.allow_md5,
+            allow_md5: options.allow_md5,
             // A password in clear may only go where nobody can listen: a local
             // server, or one whose certificate has been verified.
-            allow_cleartext: database.allow_cleartext
+            allow_cleartext: options.allow_cleartext
                 && (is_local(host) || mode == UpstreamTls::VerifyFull),
             verified: mode == UpstreamTls::VerifyFull,
             by_certificate: identity.is_some(),
-            require_channel_binding: database.require_channel_binding,
-            min_scram_iterations: database.min_scram_iterations,
+            require_channel_binding: options.require_channel_binding,
+            min_scram_iterations: options.min_scram_iterations,
             auth,
-            attrs: database.target_session_attrs,
+            attrs: options.target_session_attrs,
             places: Vec::new(),
         })
     }
@@ -174,41 +174,5 @@ impl std::fmt::Display for Target {
             write!(f, ",{}:{}", place.host, place.port)?;
         }
         write!(f, "/{}", self.dbname)
-    }
-}
-
-/// Loopback or a unix socket: nobody else is on the way.
-fn is_local(host: &str) -> bool {
-    host.starts_with('/')
-        || host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| ip.to_canonical().is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_local() {
-        for host in [
-            "/run/postgresql",
-            "localhost",
-            "127.0.0.1",
-            "127.1.2.3",
-            "::1",
-            "::ffff:127.0.0.1",
-        ] {
-            assert!(is_local(host), "{host}");
-        }
-        for host in [
-            "db.example.com",
-            "10.0.0.1",
-            "localhost.example.com",
-            "0.0.0.0",
-        ] {
-            assert!(!is_local(host), "{host}");
-        }
     }
 }

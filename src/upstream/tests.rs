@@ -1,8 +1,7 @@
 //! What the tests of this part log in with, and where.
 
 use super::Target;
-use crate::config::UpstreamAuth;
-use crate::secret::{Credential, Password, SecretId, VersionId};
+use crate::secret::{Credential, Password, SecretId, UpstreamAuth, VersionId};
 
 pub fn target(port: u16) -> Target {
     Target {

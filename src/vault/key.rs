@@ -4,6 +4,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use crate::base::hex;
+
 pub const KEY_LEN: usize = 32;
 
 /// An AES-256 key in memory: wiped when dropped, impossible to print.
@@ -31,9 +33,6 @@ impl Key {
         text.reserve_exact(KEY_LEN);
         text.extend_from_slice(self.bytes());
         let hash = digest(&SHA256, &text);
-        hash.as_ref()[..4]
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+        hex::encode(&hash.as_ref()[..4])
     }
 }

@@ -20,6 +20,7 @@ mod backup;
 mod changes;
 mod delete;
 mod draft;
+pub(crate) mod embedded;
 mod envelope;
 mod error;
 mod key;
@@ -56,6 +57,7 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use crate::secret::{Deletion, Description, VersionId};
 
 pub use backup::{Copied, backup, restore};
+pub use embedded::EmbeddedStore;
 pub use error::{OpenError, VaultError};
 pub use key_source::KeySource;
 pub use rekey::{Rekeyed, rekey};

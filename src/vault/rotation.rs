@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::secrets::{self, Secret};
 use super::tx::{Millis, Tx};
 use super::{VaultError, labels, versions};
-use crate::rotation::schedule::Schedule;
+use crate::secret::schedule::Schedule;
 use crate::secret::{AWSPENDING, VersionId};
 
 /// When a secret is rotated. Exactly one of `days` and `schedule` is given.

@@ -9,6 +9,7 @@ pub mod frame;
 pub mod login;
 pub mod message;
 pub mod setting;
+pub mod sql;
 pub mod startup;
 
 pub use error::{ClientError, SqlState};

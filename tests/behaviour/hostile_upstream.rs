@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use pgvalet::config::UpstreamAuth;
-use pgvalet::secret::{Credential, Password, SecretId, VersionId};
+use pgvalet::secret::{Credential, Password, SecretId, UpstreamAuth, VersionId};
 use pgvalet::upstream::{ConnectError, KeyCache, Target, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

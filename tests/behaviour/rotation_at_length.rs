@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use pgvalet::secret::{EmbeddedStore, SecretId, SecretStore};
+use pgvalet::secret::{SecretId, SecretStore};
+use pgvalet::vault::EmbeddedStore;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 

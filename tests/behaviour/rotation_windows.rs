@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pgvalet::secret::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, EmbeddedStore, SecretId, SecretStore, StoreError,
-    VersionId, Which,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretId, SecretStore, StoreError, VersionId, Which,
 };
+use pgvalet::vault::EmbeddedStore;
 use zeroize::Zeroizing;
 
 use super::common::ledger::{self, Habit, Ledger};

@@ -6,8 +6,11 @@
 //! header `x-pgvalet-audience`.
 
 pub(crate) mod presigned;
+mod rule;
 #[cfg(test)]
 mod tests;
+
+pub use rule::{AwsIamRule, Sts};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,7 +22,6 @@ use serde::Deserialize;
 use tracing::warn;
 
 use super::token::Rejected;
-use crate::config::{AwsIamRule, Sts};
 use crate::net::https::{FetchError, Https};
 use presigned::Presigned;
 

@@ -11,8 +11,8 @@ use hyper::Uri;
 use percent_encoding::percent_decode_str;
 
 use super::AUDIENCE_HEADER;
+use crate::access::Sts;
 use crate::access::token::Rejected;
-use crate::config::Sts;
 
 /// The longest that a client may have made its request valid for.
 const LONGEST_VALIDITY: i64 = 15 * 60;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::config::Pattern;
+use crate::base::Pattern;
 
 /// What an application does: signs, and does not send.
 pub fn presign(endpoint: &str, audience: &str, secret: &str, at: SystemTime) -> String {

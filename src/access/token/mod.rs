@@ -6,6 +6,7 @@
 
 mod issuer;
 pub(crate) mod keys;
+mod rule;
 #[cfg(test)]
 mod tests;
 pub(crate) mod verify;
@@ -13,12 +14,13 @@ pub(crate) mod verify;
 pub use issuer::Issuer;
 pub use verify::{LONGEST, Rejected, Verified};
 
+pub use rule::{TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
+
 use std::sync::Arc;
 
 use serde_json::Value;
 use tracing::warn;
 
-use crate::config::{TokenIssuer, TokenRule};
 use crate::net::https::Https;
 
 /// Every issuer that a rule names.

@@ -13,7 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::config::{Pattern, TokenKeys, TokenMethod};
+use crate::access::{TokenKeys, TokenMethod};
+use crate::base::Pattern;
 
 const ISSUER: &str = "https://issuer.example";
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::keys::KeySet;
-use crate::config::TokenIssuer;
+use crate::access::TokenIssuer;
 
 /// A token of more bytes is refused before it is looked at. Those of
 /// Kubernetes have about one kilobyte, those with many groups a few.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use crate::observe::Status;
+use crate::admin::Status;
 
 /// Which of the two steps of a rotation goes first. Both happen in practice:
 /// rotation functions change the password before they move the label, people
@@ -126,7 +126,7 @@ pub fn in_force_everywhere(status: &Status, version: &str) -> bool {
     })
 }
 
-fn generations(status: &Status) -> impl Iterator<Item = &crate::observe::GenerationStatus> {
+fn generations(status: &Status) -> impl Iterator<Item = &crate::admin::GenerationStatus> {
     status.databases.iter().flat_map(|d| &d.generations)
 }
 

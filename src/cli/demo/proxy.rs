@@ -9,13 +9,16 @@ use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, DATABASE, ROLE};
 use super::{DemoError, free_port};
-use crate::config::{
-    Admin, AdminAddress, Audit, AuditSink, Client, Config, Database, DrainDeadlineAction, Guard,
-    Listen, ListenAddress, ListenTls, OnAuditFailure, PoolMode, Revoke, SessionMigration, Store,
-    StoreKind, UserRef,
-};
-use crate::secret::{NewSecret, SecretId};
-use crate::server::Proxy;
+use crate::access::{Rule, UserRef};
+use crate::admin::AdminAddress;
+use crate::audit::{self, AuditSink, OnAuditFailure};
+use crate::config::{Admin, Config, Listen, ListenTls, Store, StoreKind};
+use crate::net::ListenAddress;
+use crate::pool::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
+use crate::secret::{NewSecret, SecretId, UpstreamAuth};
+use crate::server::{Proxy, open_store};
+use crate::session::{Guard, Revoke};
+use crate::upstream;
 use crate::vault::KeySource;
 
 pub const SECRET: &str = "demo/shop";
@@ -36,7 +39,7 @@ pub struct Doors {
 /// The application's secret with its first, random password, known to nobody
 /// but the store and (as a verifier) Postgres.
 pub async fn make_secret(cluster: &Cluster, scratch: &Path) -> Result<(), DemoError> {
-    let store = crate::secret::open(&store(scratch)).await?;
+    let store = open_store(&store(scratch)).await?;
     let password = store.random_password(Default::default()).await?;
     cluster.furnish(&password).await?;
     store
@@ -118,7 +121,7 @@ fn config(scratch: &Path, doors: &Doors) -> Config {
             token_file: None,
         },
         store: store(scratch),
-        audit: Audit {
+        audit: audit::Options {
             sink: AuditSink::File(doors.audit.clone()),
             on_failure: OnAuditFailure::Deny,
         },
@@ -128,6 +131,7 @@ fn config(scratch: &Path, doors: &Doors) -> Config {
         ]
         .map(|d| (d.name.clone(), Arc::new(d)))
         .into(),
+        rotations: Default::default(),
         clients: clients().into_iter().map(Arc::new).collect(),
     }
 }
@@ -136,18 +140,22 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
     Database {
         name: name.into(),
         secret: SecretId::new(SECRET),
-        host: None,
-        port: None,
-        target_session_attrs: Default::default(),
-        dbname: None,
-        tls: None,
-        tls_ca: None,
-        allow_md5: false,
-        allow_cleartext: false,
-        tls_identity: None,
-        require_channel_binding: false,
-        min_scram_iterations: 4096,
-        auth: crate::config::UpstreamAuth::Password,
+        upstream: Arc::new(upstream::Options {
+            name: name.into(),
+            host: None,
+            port: None,
+            target_session_attrs: Default::default(),
+            dbname: None,
+            tls: None,
+            tls_ca: None,
+            allow_md5: false,
+            allow_cleartext: false,
+            tls_identity: None,
+            require_channel_binding: false,
+            min_scram_iterations: 4096,
+            auth: UpstreamAuth::Password,
+            connect_timeout: Duration::from_secs(15),
+        }),
         pool_mode,
         application_name: None,
         pool_size: 10,
@@ -163,36 +171,34 @@ fn database(name: &str, pool_mode: PoolMode) -> Database {
         pool_wait_timeout: Duration::from_secs(30),
         server_idle_timeout: Duration::from_secs(600),
         server_lifetime: Duration::from_secs(3600),
-        connect_timeout: Duration::from_secs(15),
         drain_timeout: Duration::from_secs(300),
         drain_deadline_action: DrainDeadlineAction::Wait,
         drain_hard_timeout: Duration::ZERO,
         session_migration: SessionMigration::Off,
         login_concurrency: 4,
         rotation_grace: Duration::from_secs(120),
-        rotation: None,
     }
 }
 
 /// Two are known by where they come from, one by who the kernel says it is.
-fn clients() -> Vec<Client> {
+fn clients() -> Vec<Rule> {
     let loopback = || "127.0.0.0/8".parse().ok().map(|network| vec![network]);
-    let rule = |rule, name: &str, databases: &[&str]| Client {
+    let rule = |rule, name: &str, databases: &[&str]| Rule {
         name: name.into(),
         rule,
         databases: databases.iter().map(|d| (*d).into()).collect(),
-        ..Client::default()
+        ..Rule::default()
     };
     vec![
-        Client {
+        Rule {
             unix_user: Some(UserRef::Uid(geteuid().as_raw())),
             ..rule(1, "settlement", &[ORDERS])
         },
-        Client {
+        Rule {
             network: loopback(),
             ..rule(2, "orders-api", &[ORDERS])
         },
-        Client {
+        Rule {
             network: loopback(),
             ..rule(3, "reporting", &[REPORTS])
         },

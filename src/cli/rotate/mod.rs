@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use super::{Failure, record, status};
 use crate::audit::Audit;
-use crate::config::{self, Config, Database};
+use crate::base::duration;
+use crate::config::Config;
+use crate::pool::Database;
 use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
-use crate::secret::{self, SecretId, SecretStore, VersionId};
+use crate::secret::{SecretId, SecretStore, VersionId};
+use crate::server;
 use progress::Progress;
 
 #[derive(clap::Args)]
@@ -36,7 +39,7 @@ pub(super) struct Args {
     #[arg(long)]
     terminate_old: bool,
     /// How long those may take to end by themselves
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = config::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     drain: Duration,
     /// Change nothing: show what would be done, and when the next rotations are
     #[arg(long)]
@@ -61,7 +64,7 @@ async fn work(
     audit: Option<&Audit>,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let (store, _) = secret::open_with(&config.store, record::trail(audit))
+    let (store, _) = server::open_store_with(&config.store, record::trail(audit))
         .await
         .map_err(|e| Failure::Failed(e.to_string()))?;
     if args.dry_run {
@@ -95,7 +98,7 @@ async fn plan(
     secret: &SecretId,
 ) -> Result<Plan, Failure> {
     let database = database(config, store, secret).await?;
-    let configured = database.rotation.clone();
+    let configured = config.rotation(&database).cloned();
     let strategy = match args.strategy.as_deref() {
         Some("alternating") => Some(Strategy::Alternating),
         Some(_) => Some(Strategy::Single),
@@ -116,7 +119,7 @@ async fn plan(
         admin_secret,
         admin_secrets: config.admin_secrets.clone(),
         plaintext,
-        database,
+        database: database.upstream.clone(),
         insist: args.now,
         instead_of: None,
         patience: PATIENCE,
@@ -152,8 +155,8 @@ async fn database(
         }
     }
     // One that says how to rotate goes first.
-    found.sort_by_key(|d| d.rotation.is_none());
-    let place = |d: &Database| (d.host.clone(), d.port);
+    found.sort_by_key(|d| config.rotation(d).is_none());
+    let place = |d: &Database| (d.upstream.host.clone(), d.upstream.port);
     let Some(first) = found.first().cloned() else {
         return Err(Failure::Usage(format!(
             "no [database.NAME] uses secret \"{secret}\", so nothing says how to log in to its server; add one"

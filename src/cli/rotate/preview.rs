@@ -8,7 +8,8 @@ use serde_json::json;
 use super::{Args, plan};
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::rotation::{Plan, Preview, Schedule, Window, timing};
+use crate::rotation::{Plan, Preview};
+use crate::secret::schedule::{Schedule, Window, timing};
 use crate::secret::{SecretId, SecretStore};
 
 /// How many of the next rotations are shown.
@@ -26,7 +27,7 @@ pub(super) async fn run(
         None => config
             .databases
             .values()
-            .filter(|d| d.rotation.is_some())
+            .filter(|d| config.rotation(d).is_some())
             .map(|d| d.secret.clone())
             .collect(),
     };
@@ -36,9 +37,10 @@ pub(super) async fn run(
     let mut failed = false;
     for secret in secrets {
         let plan = plan(args, config, store, &secret).await?;
+        let schedule = schedule(config, &plan);
         match Preview::of(&plan, store).await {
-            Ok(preview) if args.json => json_of(&plan, &preview, out)?,
-            Ok(preview) => show(&plan, &preview, out)?,
+            Ok(preview) if args.json => json_of(&plan, &preview, schedule, out)?,
+            Ok(preview) => show(&plan, &preview, schedule, out)?,
             Err(e) => {
                 failed = true;
                 writeln!(out, "{secret}: {e}")?;
@@ -48,15 +50,15 @@ pub(super) async fn run(
     if failed { Err(Failure::Shown) } else { Ok(()) }
 }
 
-fn schedule(plan: &Plan) -> Option<&Schedule> {
-    plan.database.rotation.as_ref()?.schedule.as_ref()
+fn schedule<'a>(config: &'a Config, plan: &Plan) -> Option<&'a Schedule> {
+    config.rotations.get(&plan.database.name)?.schedule.as_ref()
 }
 
-fn runs(plan: &Plan, preview: &Preview) -> Vec<(DateTime<Utc>, Window)> {
+fn runs(schedule: Option<&Schedule>, preview: &Preview) -> Vec<(DateTime<Utc>, Window)> {
     let now = Utc::now();
     let last = preview.changed.unwrap_or(now);
     let ours = preview.left_to.is_none();
-    schedule(plan).filter(|_| ours).map_or_else(Vec::new, |s| {
+    schedule.filter(|_| ours).map_or_else(Vec::new, |s| {
         timing::upcoming(s, last, now, &preview.arn, RUNS)
     })
 }
@@ -65,8 +67,13 @@ fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn json_of(plan: &Plan, preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
-    let runs: Vec<_> = runs(plan, preview)
+fn json_of(
+    plan: &Plan,
+    preview: &Preview,
+    schedule: Option<&Schedule>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let runs: Vec<_> = runs(schedule, preview)
         .into_iter()
         .map(|(at, window)| {
             json!({"at": time(at), "opens": time(window.opens), "closes": time(window.closes)})
@@ -88,7 +95,12 @@ fn json_of(plan: &Plan, preview: &Preview, out: &mut dyn Write) -> io::Result<()
     writeln!(out, "{line}")
 }
 
-fn show(plan: &Plan, preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
+fn show(
+    plan: &Plan,
+    preview: &Preview,
+    schedule: Option<&Schedule>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     writeln!(out, "{} ([database.{}])", plan.secret, plan.database.name)?;
     let changed = preview.changed.map_or_else(|| "?".to_owned(), time);
     writeln!(
@@ -130,8 +142,8 @@ fn show(plan: &Plan, preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
         }
         None => {}
     }
-    let runs = runs(plan, preview);
-    if schedule(plan).is_none() {
+    let runs = runs(schedule, preview);
+    if schedule.is_none() {
         writeln!(out, "  next runs  none: there is no schedule")?;
     }
     for (n, (at, window)) in runs.iter().enumerate() {

@@ -4,7 +4,8 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::*;
-use crate::secret::{AwsStore, EmbeddedStore};
+use crate::secret::AwsStore;
+use crate::vault::EmbeddedStore;
 
 #[derive(Parser)]
 struct Line {

@@ -9,8 +9,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::base::duration;
 use crate::cli::Failure;
-use crate::config::parse_duration;
 use crate::vault::principals::{KeyInfo, NewKey, PolicyText, Principal};
 use crate::vault::{Vault, VaultError};
 
@@ -81,7 +81,7 @@ fn tag(text: &str) -> Result<(String, String), String> {
 }
 
 fn overlap(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
+    duration::parse(text)
 }
 
 pub(super) async fn run(

@@ -11,7 +11,7 @@ use crate::audit::Audit;
 use crate::cli::Failure;
 use crate::cli::workers::runtime;
 use crate::config::Config;
-use crate::observe::Metrics;
+use crate::metrics::Metrics;
 use crate::vault::api::{Api, Door, Trail};
 
 pub(super) fn run(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {

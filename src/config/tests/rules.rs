@@ -1,6 +1,7 @@
 //! Who may connect: conditions, patterns, certificates, times.
 
 use super::*;
+use crate::access::CertificateName;
 
 #[test]
 fn rules_need_a_condition_and_a_database_that_exists() {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::Rotator;
-use crate::config::Database;
 use crate::rotation::error::RotationError;
 use crate::rotation::ground::Ground;
 use crate::rotation::lock::{self, Meeting};
 use crate::rotation::plan::Admin;
 use crate::rotation::sql::Session;
 use crate::secret::Credential;
-use crate::upstream::Target;
+use crate::upstream::{Options, Target};
 
 impl Rotator<'_> {
     /// The session that changes the password, in the database where the
@@ -99,7 +98,7 @@ impl Rotator<'_> {
         if admin.by_value {
             // The configuration says where this database is, and not that the
             // administrator is that of the same server.
-            let mut alone = Database::clone(database);
+            let mut alone = Options::clone(database);
             (alone.host, alone.port) = (None, None);
             let its = Target::resolve(&alone, credential)?.place_like(at);
             place = place.and_then(|place| its.map(|_| place));

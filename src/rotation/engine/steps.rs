@@ -7,13 +7,11 @@ use tokio::time::sleep;
 use super::{Attempt, EXCLUDED, LOOKS, PAUSE, Rotator, State};
 use crate::rotation::error::RotationError;
 use crate::rotation::ground::{self, Version};
-use crate::rotation::password;
 use crate::rotation::plan::Strategy;
 use crate::rotation::report::{Step, StepOutcome};
 use crate::rotation::rights::Rights;
-use crate::rotation::roles;
 use crate::rotation::sql::Session;
-use crate::rotation::terminate;
+use crate::rotation::{password, roles, terminate};
 use crate::secret::{AWSCURRENT, AWSPENDING, Credential, RandomPassword, StoreError, VersionId};
 
 impl Rotator<'_> {

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Depth, Follower, Found, Known, Request};
-use crate::jitter::{Backoff, jittered};
+use crate::base::jitter::{Backoff, jittered};
 
 type Requests = mpsc::UnboundedReceiver<Request>;
 

@@ -1,6 +1,7 @@
 use super::*;
-use crate::observe::Metrics;
-use crate::secret::{EmbeddedStore, NewSecret};
+use crate::metrics::Metrics;
+use crate::secret::NewSecret;
+use crate::vault::EmbeddedStore;
 use zeroize::Zeroizing;
 
 fn value(n: usize) -> Zeroizing<String> {

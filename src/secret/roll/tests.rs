@@ -12,11 +12,11 @@ use futures_util::future::join_all;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::observe::Metrics;
-use crate::secret::embedded::{InProcess, client};
+use crate::metrics::Metrics;
 use crate::secret::{AWSCURRENT, AwsStore, Follower, NewSecret, SecretStore};
 use crate::vault::Vault;
 use crate::vault::api::{Api, Trail};
+use crate::vault::embedded::{InProcess, client};
 
 /// The embedded store, with a count of what it is asked.
 #[derive(Clone, Debug)]

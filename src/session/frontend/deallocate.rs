@@ -5,10 +5,10 @@
 
 use super::Step;
 use super::multiplex::{EMPTY, Multiplex};
-use crate::pool::Suspicion;
 use crate::session::replies::{Change, Deallocate, Reply};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message;
+use crate::wire::sql::Suspicion;
 
 /// Portals that wait for their Execute; the server remembers as many as it likes,
 /// but what is kept for a client here has an end.

@@ -3,12 +3,12 @@
 
 use super::{Copying, Frontend, Restored, Step};
 use crate::pool::{
-    Evicted, ParseSettings, Prepared, Profile, Statements, Suspicion, Tail, Unnamed,
-    for_each_channel, suspect,
+    Evicted, ParseSettings, Prepared, Profile, Statements, Unnamed, for_each_channel,
 };
 use crate::session::replies::{Change, Describing, Named, Refusal, Replies, Reply, Sets, Taken};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message;
+use crate::wire::sql::{Suspicion, Tail, suspect};
 
 /// Names end within this many bytes of a message, or it is refused. (Tests of
 /// every length around it want it small.)

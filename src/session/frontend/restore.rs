@@ -6,11 +6,12 @@
 //! command tag decides.
 
 use super::{Frontend, Step};
-use crate::pool::{Profile, Resets, resets};
+use crate::pool::Profile;
 use crate::session::replies::Replies;
 use crate::upstream::Reported;
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message;
+use crate::wire::sql::{Resets, resets};
 
 /// In session mode so much of a text is looked at. What stands behind it the
 /// tag shows, but for SET … TO DEFAULT.

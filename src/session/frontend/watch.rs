@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::pool::Suspicion;
+use crate::wire::sql::Suspicion;
 
 /// Custom settings a session is followed with by name; beyond that it keeps
 /// its server connection.

@@ -15,8 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Halt, Leaving, Relay};
-use crate::config::PoolMode;
-use crate::pool::Connection;
+use crate::pool::{Connection, PoolMode};
 use crate::session::backend;
 use crate::session::context::Signal;
 use crate::session::frontend::{Server, Verdict};

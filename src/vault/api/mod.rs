@@ -19,6 +19,7 @@ mod check;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod options;
 mod page;
 mod places;
 mod policies;
@@ -37,6 +38,7 @@ mod values;
 mod versions;
 
 pub use error::ApiError;
+pub use options::{StoreListen, StoreTls};
 pub use serve::{Door, ServeError};
 pub use simulate::{Simulated, Simulation};
 pub use trail::Trail;

@@ -24,11 +24,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
+use super::StoreListen;
 use super::bodies::{Bodies, Room, throttled};
 use super::caller::Peer;
 use super::places::{Place, Places};
 use super::{Answer, Api, ApiError, Growing};
-use crate::config::StoreListen;
 use crate::net::ServerCertificate;
 use crate::net::tls::TlsError;
 

@@ -13,6 +13,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use zeroize::Zeroizing;
 
 use super::ApiError;
+use crate::base::hex;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "secretsmanager";
@@ -150,7 +151,7 @@ impl Signed {
             date: (date.to_owned(), time.and_utc()),
             expires,
             headers: headers.split(';').map(str::to_ascii_lowercase).collect(),
-            signature: unhex(signature)
+            signature: hex::decode(signature)
                 .ok_or_else(|| incomplete("Signature is not hexadecimal."))?,
         })
     }
@@ -232,7 +233,7 @@ impl Signed {
             "{ALGORITHM}\n{}\n{}\n{}",
             self.date.0,
             self.scope,
-            hex(digest(&SHA256, request.as_bytes()).as_ref())
+            hex::encode(digest(&SHA256, request.as_bytes()).as_ref())
         );
         // In a time that does not tell how much of it is right.
         hmac::verify(&key.0, to_sign.as_bytes(), &self.signature).map_err(|_| {
@@ -273,7 +274,7 @@ impl Signed {
         text + &format!(
             "\n{}\n{}",
             self.headers.join(";"),
-            hex(digest(&SHA256, body).as_ref())
+            hex::encode(digest(&SHA256, body).as_ref())
         )
     }
 }
@@ -310,7 +311,7 @@ fn decode(text: &str) -> String {
         let escaped = (bytes[at] == b'%')
             .then(|| bytes.get(at + 1..at + 3))
             .flatten()
-            .and_then(|digits| unhex(std::str::from_utf8(digits).ok()?));
+            .and_then(|digits| hex::decode(std::str::from_utf8(digits).ok()?));
         match escaped {
             Some(byte) => {
                 decoded.extend(byte);
@@ -336,32 +337,6 @@ fn encode(text: &str) -> String {
         }
     }
     encoded
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs
-        .iter()
-        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-        .collect()
 }
 
 #[cfg(test)]

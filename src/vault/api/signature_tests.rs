@@ -38,9 +38,9 @@ fn signature() -> String {
         "{ALGORITHM}\n{}\n{}\n{}",
         signed.date.0,
         signed.scope,
-        hex(digest(&SHA256, canonical.as_bytes()).as_ref())
+        hex::encode(digest(&SHA256, canonical.as_bytes()).as_ref())
     );
-    hex(hmac::sign(&signed.signing_key(SECRET).0, to_sign.as_bytes()).as_ref())
+    hex::encode(hmac::sign(&signed.signing_key(SECRET).0, to_sign.as_bytes()).as_ref())
 }
 
 fn verify(head: &Parts, body: &[u8]) -> Result<(), ApiError> {
@@ -188,10 +188,10 @@ fn a_presigned_request_is_good_for_as_long_as_it_says() {
         "{ALGORITHM}\n{}\n{}\n{}",
         signed.date.0,
         signed.scope,
-        hex(digest(&SHA256, canonical.as_bytes()).as_ref())
+        hex::encode(digest(&SHA256, canonical.as_bytes()).as_ref())
     );
     let key = signed.signing_key(SECRET);
-    let good = hex(hmac::sign(&key.0, to_sign.as_bytes()).as_ref());
+    let good = hex::encode(hmac::sign(&key.0, to_sign.as_bytes()).as_ref());
     assert_eq!(verify(&presigned("60", &good), BODY), Ok(()));
     assert!(verify(&presigned("61", &good), BODY).is_err());
     let signed = Signed::read(&presigned("60", &good)).unwrap();

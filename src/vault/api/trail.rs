@@ -17,8 +17,7 @@ use super::call::{Item, Notes, Subject};
 use super::caller::{Caller, Peer};
 use super::places::network;
 use super::repeats::{Budget, Repeats};
-use crate::audit::{Audit, AuditError, Event, IdentityRef, Outcome, Record};
-use crate::config::OnAuditFailure;
+use crate::audit::{Audit, AuditError, Event, IdentityRef, OnAuditFailure, Outcome, Record};
 use crate::vault::principals::ACCOUNT;
 
 /// Request parameters that may be shown, spelt exactly as the API spells them.

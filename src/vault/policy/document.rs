@@ -152,7 +152,7 @@ impl<'a> Fields<'a> {
         match self.left.first() {
             None => Ok(()),
             Some((key, _)) => {
-                let hint = crate::config::nearest(key, known.iter().copied());
+                let hint = crate::base::nearest(key, known.iter().copied());
                 let hint = match hint {
                     Some(known) => format!("did you mean {known:?}?"),
                     None => format!("there are {}", known.join(", ")),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::Picture;
 use super::chart::{chart, versions};
 use super::paint::{Ink, Line, with_thousands};
+use crate::admin::{DatabaseStatus, GenerationStatus, Holder};
 use crate::cli::demo::journal::{Rotation, millis};
 use crate::cli::demo::workload;
-use crate::observe::{DatabaseStatus, GenerationStatus, Holder};
 
 const MARGIN: &str = "  ";
 /// Wider than this is not easier to read.

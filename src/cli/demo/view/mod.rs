@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::journal::{Entries, Journal};
 use super::proxy::Doors;
 use super::tally::{Tally, Totals};
-use crate::observe::Status;
+use crate::admin::Status;
 use crate::server::Proxy;
 use plain::Plain;
 use terminal::Terminal;

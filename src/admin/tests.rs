@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use super::status::examples::rotating;
 use super::*;
-use crate::config::AdminAddress;
+use crate::admin::AdminAddress;
+use crate::metrics::Metrics;
 
 struct Source(Result<(), String>);
 

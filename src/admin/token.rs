@@ -12,6 +12,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::http::{HeaderMap, header};
 use zeroize::Zeroizing;
 
+use crate::base::hex;
+
 /// Shorter tokens can be guessed.
 const TOKEN_BYTES: usize = 16;
 
@@ -90,8 +92,7 @@ impl Token {
 fn write_new(path: &Path) -> io::Result<Token> {
     let mut random = Zeroizing::new([0; 32]);
     aws_lc_rs::rand::fill(&mut *random).map_err(|_| io::Error::other("no random numbers"))?;
-    let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = Zeroizing::new(text);
+    let text = Zeroizing::new(hex::encode(&*random));
     if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
         // As the audit log does.
         DirBuilder::new()

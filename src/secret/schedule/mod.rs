@@ -6,12 +6,17 @@
 //! RotationRulesType of the AWS documentation. A window may go past midnight;
 //! it may not reach the next one.
 
+mod cron;
+#[cfg(test)]
+mod tests;
+pub mod timing;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 
-use super::cron::Cron;
-use crate::config::parse_duration;
+use crate::base::duration;
+use cron::Cron;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -96,7 +101,7 @@ pub enum ScheduleError {
 impl Schedule {
     /// `"30 days"`, `"12h"`: counted from the last change of the secret.
     pub fn every(text: &str) -> Result<Self, ScheduleError> {
-        let every = parse_duration(text).map_err(ScheduleError::Every)?;
+        let every = duration::parse(text).map_err(ScheduleError::Every)?;
         if every < Duration::from_secs(1) || every > LONGEST {
             return Err(ScheduleError::Every(format!(
                 "{text:?} is out of range; write \"1s\" to \"1000 days\""
@@ -152,7 +157,7 @@ impl Schedule {
     /// The same with windows of this length (`"3h"`, full hours).
     pub fn with_window(self, text: &str) -> Result<Self, ScheduleError> {
         let wrong = || ScheduleError::Window(text.to_owned());
-        let window = parse_duration(text).map_err(|_| wrong())?;
+        let window = duration::parse(text).map_err(|_| wrong())?;
         let hours = window.as_secs() / 3600;
         if HOUR * (hours as u32) != window || !(1..=24).contains(&hours) {
             return Err(wrong());

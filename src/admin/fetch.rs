@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::{Refreshed, Status, Token};
-use crate::config::AdminAddress;
+use crate::admin::AdminAddress;
 use crate::net::Socket;
 
 /// For all of it, connecting included.

@@ -21,8 +21,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::StatusSource;
 use super::doorkeeper::{Caller, Doorkeeper, Refusal, Wish};
-use super::{Metrics, StatusSource};
+use crate::metrics::Metrics;
 use crate::net::{Listener, Peer, Socket};
 
 /// From the first byte of a request to the end of its header, and between two

@@ -1,19 +1,19 @@
-//! Metrics, the HTTP listener that serves them beside health and status, and the log.
+//! The HTTP listener of those who run the proxy: metrics, health, status, and who may ask
+//! for what.
 
+mod address;
 mod doorkeeper;
 mod fetch;
 mod http;
-pub mod log;
-mod metrics;
 mod status;
 #[cfg(test)]
 mod tests;
 mod token;
 
+pub use address::AdminAddress;
 pub use doorkeeper::Doorkeeper;
 pub use fetch::{FetchError, fetch, refresh};
 pub use http::{AdminListener, serve};
-pub use metrics::{Metrics, PoolMetrics, SecretMetrics};
 #[cfg(test)]
 pub(crate) use status::examples;
 pub use status::{

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::values::{is_local, nonempty};
+use crate::base::nonempty;
+use crate::net::is_local;
 
 /// A name, an address, or (with a leading `/`) the directory of a unix socket;
 /// and its port, where it has one of its own.
@@ -36,7 +37,8 @@ impl Hosts {
         self.0.iter().all(|host| is_local(&host.name))
     }
 
-    pub(super) fn from_list(lists: Vec<Self>) -> Option<Self> {
+    /// Several lists as one; `None` where there is no host.
+    pub fn from_list(lists: Vec<Self>) -> Option<Self> {
         let all: Vec<Host> = lists.into_iter().flat_map(|hosts| hosts.0).collect();
         (!all.is_empty()).then_some(Self(all))
     }

@@ -2,7 +2,7 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 use proptest::prelude::*;
 
 use super::oracle;
-use crate::rotation::{Schedule, ScheduleError, Window};
+use crate::secret::schedule::{Schedule, ScheduleError, Window};
 
 const CASES: &str = include_str!("cases.txt");
 

@@ -18,9 +18,9 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use bytes::Bytes;
 
-use super::{AwsStore, StoreError};
-use crate::vault::api::{Api, Trail};
-use crate::vault::{KeySource, OpenError, Vault};
+use super::api::{Api, Trail};
+use super::{KeySource, OpenError, Vault};
+use crate::secret::{AwsStore, StoreError};
 
 /// How an embedded store is opened.
 pub struct EmbeddedStore;
@@ -39,7 +39,7 @@ impl EmbeddedStore {
 }
 
 /// A client of the SDK whose requests go to `http`.
-pub(super) fn client(http: impl HttpClient + 'static) -> Client {
+pub(crate) fn client(http: impl HttpClient + 'static) -> Client {
     // Nobody looks at the signature, but the SDK does not send without one.
     let credentials = Credentials::new("pgvalet", "pgvalet", None, None, "pgvalet");
     let config = Config::builder()
@@ -56,7 +56,7 @@ pub(super) fn client(http: impl HttpClient + 'static) -> Client {
 
 /// In the place of a network.
 #[derive(Clone)]
-pub(super) struct InProcess(pub(super) Arc<Api>);
+pub(crate) struct InProcess(pub(crate) Arc<Api>);
 
 impl fmt::Debug for InProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

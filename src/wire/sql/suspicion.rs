@@ -11,10 +11,10 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex::bytes::Regex;
 
+use super::LIMITS;
 use super::comments::{is_white, without_comments};
 use super::tail::Tail;
 use super::words::{self, Resets};
-use crate::upstream::LIMITS;
 
 /// Texts are looked at closely up to this length.
 const LOOK: usize = 64 * 1024;

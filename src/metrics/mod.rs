@@ -163,7 +163,7 @@ impl Metrics {
     /// The text of `/metrics`.
     pub fn render(&self) -> String {
         self.counter("pgvalet_log_lines_dropped_total", &[])
-            .absolute(super::log::dropped());
+            .absolute(crate::base::log::dropped());
         self.handle.run_upkeep();
         self.handle.render()
     }

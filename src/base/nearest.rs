@@ -1,0 +1,28 @@
+//! Which word was meant.
+
+/// The known word a misspelt one is probably meant to be.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|k| (strsim::damerau_levenshtein(word, k), k))
+        // A slip for every three letters; further away, a suggestion misleads.
+        .filter(|(distance, k)| *distance <= (k.chars().count() / 3).min(3))
+        .min()
+        .map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognised_and_another_word_is_not() {
+        let known = ["address", "tls", "pool_size", "min_pool_size"];
+        assert_eq!(nearest("adress", known), Some("address"));
+        assert_eq!(nearest("pool_sise", known), Some("pool_size"));
+        assert_eq!(nearest("poolsize", known), Some("pool_size"));
+        assert_eq!(nearest("tsl", known), Some("tls"));
+        assert_eq!(nearest("certificate", known), None);
+        assert_eq!(nearest("", known), None);
+    }
+}

@@ -1,0 +1,38 @@
+//! How the server of a database is reached, and what a login there may be.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Hosts, SessionAttrs};
+use crate::net::UpstreamTls;
+use crate::secret::UpstreamAuth;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// What messages call it: the name of its `[database.NAME]`.
+    pub name: Arc<str>,
+    /// What is given of place and name wins over the secret's own; the client never chooses them.
+    /// A host that starts with `/` is the directory of a unix socket.
+    pub host: Option<Hosts>,
+    /// Of the hosts that name none of their own.
+    pub port: Option<u16>,
+    pub target_session_attrs: SessionAttrs,
+    pub dbname: Option<String>,
+    /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
+    pub tls: Option<UpstreamTls>,
+    pub tls_ca: Option<PathBuf>,
+    /// What pgvalet shows of itself: certificate and key, PEM.
+    pub tls_identity: Option<(PathBuf, PathBuf)>,
+    /// Refuse a login that is not bound to its TLS connection
+    /// (SCRAM-SHA-256-PLUS).
+    pub require_channel_binding: bool,
+    /// Fewer SCRAM iterations than this are refused.
+    pub min_scram_iterations: u32,
+    pub auth: UpstreamAuth,
+    /// Authentication methods beyond SCRAM-SHA-256 that this server may ask for.
+    pub allow_md5: bool,
+    /// Only ever over TLS with a verified name, or on a unix socket or loopback.
+    pub allow_cleartext: bool,
+    pub connect_timeout: Duration,
+}
