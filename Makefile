@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential bench bench-store release scaling instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
+.PHONY: help demo test differential bench bench-store release scaling identities instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,6 +27,9 @@ release: ## the program as it is released, target/pgo/pgvalet: compiled for what
 
 bench: release ## beside PgBouncer, a TCP relay and Postgres alone; QUICK=1: 90 seconds of it
 	python3 scripts/bench $(if $(QUICK),--quick)
+
+identities: release ## what it costs that connections are cleaned between [[client]] rules: 1, 2, 8 of them
+	python3 scripts/bench/identities.py
 
 instructions: build ## of pgvalet per transaction, by callgrind: the same on a busy machine
 	@scripts/setup.sh bench

@@ -195,7 +195,8 @@ class World:
         return Target("direct", port, None, version)
 
     def pgvalet(self, binary: Path, name: str = "pgvalet", prefix: list | None = None,
-                upstream: int | None = None, host: Path | str = "127.0.0.1") -> Target:
+                upstream: int | None = None, host: Path | str = "127.0.0.1",
+                identities: int = 1) -> Target:
         base = self.directory / name
         base.mkdir()
         port, admin = free_port(), free_port()
@@ -216,11 +217,7 @@ key_file = "{base}/store.key"
 path = "{base}/audit.jsonl"
 [database.bench]
 secret = "bench"
-[[client]]
-name = "bench"
-network = ["127.0.0.0/8"]
-databases = ["bench"]
-""")
+""" + "".join(rule(n, identities) for n in range(identities)))
         secret = (f'{{"host":"{host}","port":{upstream or self.upstream},"dbname":"bench",'
                   f'"username":"bench","password":"{PASSWORD}"}}')
         done = subprocess.run([binary, "--config", config, "secret", "create", "bench"],
@@ -285,6 +282,19 @@ listen postgres
         target = Target("haproxy", port, process, re.search(r"version (\d[\d.]*)", version)[1])
         target.user = "direct"
         return target
+
+
+def rule(number: int, of: int) -> str:
+    """One [[client]]; where there are several, the user name tells them apart."""
+    users = [f"bench-{number}"] + (["bench"] if number == 0 else [])
+    named = f"users = {users!r}" if of > 1 else ""
+    return f"""
+[[client]]
+name = "bench-{number}"
+network = ["127.0.0.0/8"]
+databases = ["bench"]
+{named}
+"""
 
 
 def postgres_directory() -> Path:
