@@ -54,6 +54,7 @@ impl Told {
 /// Clients choose values, so that the number of those that are remembered has
 /// an end.
 const MAX_VALUES: usize = 1024;
+const MAX_GREETINGS: usize = 256;
 
 #[derive(Default)]
 pub struct Facts {
@@ -66,11 +67,27 @@ struct Inner {
     base: Reported,
     known: bool,
     told: HashMap<u64, Weak<Told>>,
+    /// What clients with these settings are told; forgotten when anything above
+    /// or below changes.
+    greetings: HashMap<Settings, (Arc<Told>, bool)>,
     /// What the server reports of a value that was set: `utc` becomes `UTC`.
     values: HashMap<(Box<str>, Box<str>), Box<str>>,
 }
 
 impl Inner {
+    /// The server shows a value so that was set.
+    fn shows(&mut self, name: &str, set: &str, shown: &str) {
+        let key = (name.into(), set.into());
+        if self.values.get(&key).is_some_and(|known| **known == *shown) {
+            return;
+        }
+        if self.values.len() >= MAX_VALUES {
+            self.values.clear();
+        }
+        self.values.insert(key, shown.into());
+        self.greetings.clear();
+    }
+
     fn told(&mut self, reported: &Reported) -> Arc<Told> {
         if let Some(told) = self.told.get(&reported.digest()).and_then(Weak::upgrade) {
             return told;
@@ -92,8 +109,11 @@ impl Facts {
     /// A connection has just logged in.
     pub fn logged_in(&self, reported: &Reported) {
         let mut inner = self.inner.lock();
-        inner.base = reported.clone();
-        inner.known = true;
+        if !inner.known || inner.base.digest() != reported.digest() {
+            inner.base = reported.clone();
+            inner.known = true;
+            inner.greetings.clear();
+        }
     }
 
     /// What a connection reports, on which `profile` is set: where that says
@@ -105,16 +125,10 @@ impl Facts {
             match own {
                 None if inner.base.get(name) != Some(value) => {
                     inner.base.set(name, value);
+                    inner.greetings.clear();
                 }
                 None => {}
-                Some(set) => {
-                    if inner.values.len() >= MAX_VALUES {
-                        inner.values.clear();
-                    }
-                    inner
-                        .values
-                        .insert((name.clone(), set.clone()), value.clone());
-                }
+                Some(set) => inner.shows(name, set, value),
             }
         }
     }
@@ -130,6 +144,9 @@ impl Facts {
         let mut inner = self.inner.lock();
         if !inner.known {
             return None;
+        }
+        if let Some(known) = inner.greetings.get(profile.settings()) {
+            return Some(known.clone());
         }
         let mut reported = inner.base.clone();
         // A standby may have been promoted, which it says when it is asked.
@@ -153,21 +170,22 @@ impl Facts {
                 }
             }
         }
-        Some((inner.told(&reported), exact))
+        let greeting = (inner.told(&reported), exact);
+        if inner.greetings.len() >= MAX_GREETINGS {
+            inner.greetings.clear();
+        }
+        let settings = profile.settings().clone();
+        inner.greetings.insert(settings, greeting.clone());
+        Some(greeting)
     }
 
     /// The server has taken these settings.
     pub fn accepted(&self, settings: &Settings, reported: &Reported) {
         let mut inner = self.inner.lock();
         for (setting, value) in settings {
-            if inner.values.len() >= MAX_VALUES {
-                inner.values.clear();
-            }
             let name = reported_name(reported, setting).unwrap_or(setting);
             let shown = reported.get(name).unwrap_or(value);
-            inner
-                .values
-                .insert((name.into(), value.clone()), shown.into());
+            inner.shows(name, value, shown);
         }
     }
 }

@@ -52,6 +52,7 @@ impl Conversation {
             initial: &self.initial,
             profile: &self.initial,
             defaults: 0,
+            limits: false,
             pinned: false,
         };
         let progress = self

@@ -162,6 +162,8 @@ pub(super) struct Server<'a> {
     pub profile: &'a Profile,
     /// The defaults of the server connection's login.
     pub defaults: u64,
+    /// Queries have a limit of time, so that it counts how many statements run.
+    pub limits: bool,
     /// Neither the role nor anything else that is in force is known by the
     /// profile alone.
     pub pinned: bool,
@@ -225,7 +227,7 @@ impl Frontend {
             if is_too_long(&frame) {
                 break Verdict::Violation(ClientError::Protocol("invalid message length"));
             }
-            if frame.tag == b'Q' {
+            if server.limits && frame.tag == b'Q' {
                 let seen = &bytes[..bytes.len().min(frame.len).min(MAX_LOOK)];
                 self.statements = memchr::memchr_iter(b';', seen).count() + 1;
             }

@@ -202,6 +202,7 @@ impl Session {
                 initial: &self.initial,
                 profile: &self.initial,
                 defaults: 0,
+                limits: false,
                 pinned: false,
             };
             let progress = self.front.scan(input, &mut out, &mut self.replies, server);

@@ -269,6 +269,7 @@ impl Relay {
                 initial: &self.initial,
                 profile: &self.profile,
                 defaults,
+                limits: self.handle.limits.is_some(),
                 pinned: self.pinned.is_some_and(decides_meaning),
             };
             let rest = &input[at..];

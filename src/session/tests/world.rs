@@ -201,6 +201,7 @@ impl World {
                     initial: &client.initial,
                     profile: &client.initial,
                     defaults: 0,
+                    limits: false,
                     pinned: false,
                 },
             );
