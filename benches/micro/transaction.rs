@@ -97,8 +97,9 @@ fn pool(c: &mut Criterion) {
         .expect("a runtime");
     let pool = runtime.block_on(fake::setup("pool_size = 4"));
     let _inside = runtime.enter();
+    let client = std::sync::Arc::from("c");
     c.bench_function("checkout and check-in", |b| {
-        b.iter(|| drop(black_box(pool.pool.try_checkout().expect("an idle one"))));
+        b.iter(|| drop(black_box(pool.pool.try_checkout(&client).expect("an idle one"))));
     });
 }
 
