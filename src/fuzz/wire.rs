@@ -93,7 +93,7 @@ fn line(client: SocketAddr) -> String {
 /// A message of a server that is looked into.
 pub fn fields(data: &[u8]) {
     let fields = ErrorFields::read(data);
-    let _ = (fields.is_fatal(), fields.is_in_copy_data());
+    let _ = fields.is_fatal();
     for row in message::read_row(data) {
         assert!(row.len() <= data.len() * 3); // of bytes that are no text
     }

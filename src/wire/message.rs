@@ -156,8 +156,6 @@ pub struct ErrorFields {
     pub severity: String,
     pub sqlstate: String,
     pub message: String,
-    /// Where: one line for each surrounding context.
-    pub context: String,
 }
 
 impl ErrorFields {
@@ -175,7 +173,6 @@ impl ErrorFields {
                 b'V' => Some(&mut fields.severity),
                 b'C' => Some(&mut fields.sqlstate),
                 b'M' => Some(&mut fields.message),
-                b'W' => Some(&mut fields.context),
                 _ => None,
             };
             if let Some(slot) = slot {
@@ -184,11 +181,6 @@ impl ErrorFields {
             rest = &after[value.len() + 1..];
         }
         fields
-    }
-
-    /// COPY was reading its data: only then Postgres names a line of it.
-    pub fn is_in_copy_data(&self) -> bool {
-        self.context.lines().any(|line| line.starts_with("COPY "))
     }
 
     pub fn is_fatal(&self) -> bool {
