@@ -237,6 +237,14 @@ async fn a_role_with_the_name_of_an_alternate_is_not_taken_over() {
     let sql = "GRANT app_user_clone TO rotator WITH ADMIN OPTION";
     scene.cluster.create_role("app_user_clone", &password).await;
     scene.cluster.execute(sql).await;
+    // Every role may set the name of an owner for itself; that makes it no member.
+    for sql in [
+        "CREATE ROLE owner_of_neither NOLOGIN",
+        "ALTER ROLE app_user SET role = 'owner_of_neither'",
+        "ALTER ROLE app_user_clone SET role = 'owner_of_neither'",
+    ] {
+        scene.cluster.execute(sql).await;
+    }
     let victim = json!({"username": "app_user_clone", "password": password});
     let mut value = scene.current();
     value["username"] = "app_user_clone".into();
