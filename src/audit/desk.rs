@@ -5,8 +5,9 @@
 //! Records are taken from the queue by who holds the desk, so that they are in
 //! the log in the order in which they came, whoever writes them.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::queue::{Receiver, Sender};
 use super::writer::Writer;
@@ -67,7 +68,7 @@ impl Desk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+        self.state.lock()
     }
 
     /// The thread: until the log is closed, or the last handle is gone.
@@ -90,11 +91,9 @@ impl Desk {
         if !self.shared {
             return;
         }
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(e)) => e.into_inner(),
-            // Somebody writes, and may have seen this record or not.
-            Err(TryLockError::WouldBlock) => return,
+        // Where somebody else writes, that writer may have seen this record or not.
+        let Some(mut state) = self.state.try_lock() else {
+            return;
         };
         let began = Instant::now();
         if state.disk.blocks(began) {

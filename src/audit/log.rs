@@ -1,9 +1,11 @@
 //! The handle through which everybody records.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use ::metrics::Counter;
 use chrono::{DateTime, Utc};
@@ -78,7 +80,7 @@ impl Counts {
 
     pub(super) fn warn(&self, error: &AuditError) {
         // Whoever finds it locked leaves the warning to the one inside.
-        if let Ok(mut warned) = self.warned.try_lock()
+        if let Some(mut warned) = self.warned.try_lock()
             && warned.is_none_or(|at| at.elapsed() >= WARN_EVERY)
         {
             *warned = Some(Instant::now());

@@ -5,9 +5,10 @@
 //! those, and by themselves after [`LINGER`].
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::log::{AuditError, Entry};
@@ -78,7 +79,7 @@ pub(super) fn queue() -> (Sender, Receiver) {
 impl Shared {
     /// Nothing under this lock panics.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+        self.state.lock()
     }
 
     fn take(&self, batch: &mut Vec<Entry>) {
@@ -175,8 +176,7 @@ impl Receiver {
             let left = until.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 state.writer = Writer::Dozing;
-                let waited = self.0.wake.wait_timeout(state, left);
-                state = waited.unwrap_or_else(|e| e.into_inner()).0;
+                self.0.wake.wait_for(&mut state, left);
             } else if taken != state.taken {
                 // Others write: what there is now came after that, and the next
                 // of them is likely to take it. To sleep would mean to be woken.
@@ -184,8 +184,7 @@ impl Receiver {
                 taken = state.taken;
             } else if state.entries.is_empty() {
                 state.writer = Writer::Asleep;
-                let waited = self.0.wake.wait(state);
-                state = waited.unwrap_or_else(|e| e.into_inner());
+                self.0.wake.wait(&mut state);
             } else {
                 break;
             }

@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Semaphore, oneshot};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -48,7 +48,7 @@ impl Crew {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+        self.state.lock()
     }
 
     /// Does a job, after those that were brought before. Whoever stops waiting takes it
@@ -100,7 +100,7 @@ impl Crew {
             let job = loop {
                 match state.jobs.pop_front() {
                     Some(job) => break job,
-                    None => state = self.work.wait(state).unwrap_or_else(|e| e.into_inner()),
+                    None => self.work.wait(&mut state),
                 }
             };
             drop(state);

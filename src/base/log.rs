@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that may wait.
@@ -116,7 +116,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+        self.state.lock()
     }
 
     fn put(&self, line: &[u8]) {
@@ -161,7 +161,7 @@ impl Queue {
                 state.writing = false;
                 while state.lines.is_empty() {
                     self.emptied.notify_all();
-                    state = self.filled.wait(state).unwrap_or_else(|e| e.into_inner());
+                    self.filled.wait(&mut state);
                 }
                 state.writing = true;
                 let line = state.lines.pop_front().unwrap_or_default();
@@ -196,8 +196,7 @@ impl Queue {
             if left.is_zero() {
                 return;
             }
-            let waited = self.emptied.wait_timeout(state, left);
-            state = waited.unwrap_or_else(|e| e.into_inner()).0;
+            self.emptied.wait_for(&mut state, left);
         }
     }
 }
@@ -216,8 +215,8 @@ mod tests {
 
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _until_free = STUCK.lock().unwrap_or_else(|e| e.into_inner());
-            WRITTEN.lock().expect("not poisoned").extend(bytes);
+            let _until_free = STUCK.lock();
+            WRITTEN.lock().extend(bytes);
             Ok(bytes.len())
         }
 
@@ -231,7 +230,7 @@ mod tests {
         static QUEUE: Queue = Queue::new();
         QUEUE.start(|| Stuck).expect("a thread");
         QUEUE.start(|| Stuck).expect("the same one");
-        let stuck = STUCK.lock().expect("not poisoned");
+        let stuck = STUCK.lock();
         let (done, all_put) = mpsc::channel();
         std::thread::spawn(move || {
             for n in 0..LINES * 2 {
@@ -249,7 +248,7 @@ mod tests {
         QUEUE.flush(Duration::from_millis(1));
         drop(stuck);
         QUEUE.flush(Duration::from_secs(30));
-        let text = WRITTEN.lock().expect("not poisoned").clone();
+        let text = WRITTEN.lock().clone();
         let text = String::from_utf8_lossy(&text);
         let lines = text.lines().count() as u64;
         assert_eq!(lines, LINES as u64 * 2 + 1 - dropped);

@@ -5,12 +5,13 @@
 //! a label; its address, its user and its SQL never are.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+use parking_lot::Mutex;
 
 /// Seconds. From the 100 µs of a local login to the default wait of two minutes.
 const SECONDS: &[f64] = &[
@@ -227,7 +228,7 @@ impl Metrics {
     /// Clients connected. Asked for by every login, and therefore kept at hand:
     /// both names stand in the configuration, so there are few.
     pub fn clients(&self, database: &Arc<str>, client: &Arc<str>) -> Gauge {
-        let mut clients = self.clients.lock().unwrap_or_else(|e| e.into_inner());
+        let mut clients = self.clients.lock();
         let gauge = clients.entry((database.clone(), client.clone()));
         let labels = [("database", &**database), ("client", &**client)];
         gauge

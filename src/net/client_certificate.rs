@@ -6,10 +6,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
@@ -122,7 +123,7 @@ impl ClientTrust {
     /// the same files are not looked at again.
     pub fn refresh(&self) -> Result<bool, TlsError> {
         let now = stamps(&self.files);
-        let mut seen = self.stamps.lock().unwrap_or_else(|e| e.into_inner());
+        let mut seen = self.stamps.lock();
         if *seen == now {
             return Ok(false);
         }

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 
 use super::ClientTrust;
@@ -82,7 +83,7 @@ impl ServerCertificate {
     /// was shown is shown on, and the same files are not looked at again.
     pub fn refresh(&self) -> Result<bool, TlsError> {
         let now = stamps(&self.certificate, &self.key);
-        let mut seen = self.stamps.lock().unwrap_or_else(|e| e.into_inner());
+        let mut seen = self.stamps.lock();
         if *seen == now {
             return Ok(false);
         }

@@ -2,10 +2,11 @@
 //! tests and micro-benchmarks.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -148,7 +149,7 @@ pub struct Store {
 
 impl Store {
     pub fn put(&self, version: &str, user: &str, port: u16) {
-        *self.current.lock().expect("not poisoned") = content(version, user, port);
+        *self.current.lock() = content(version, user, port);
         self.changes.send_modify(|n| *n += 1);
     }
 }
@@ -166,7 +167,7 @@ fn never<T: Send + 'static>() -> StoreFuture<'static, T> {
 
 impl SecretStore for Store {
     fn get<'a>(&'a self, id: &'a SecretId, which: &'a Which) -> StoreFuture<'a, SecretValue> {
-        let (version, value) = self.current.lock().expect("not poisoned").clone();
+        let (version, value) = self.current.lock().clone();
         let found = *which == Which::current();
         Box::pin(async move {
             if !found {
@@ -184,7 +185,7 @@ impl SecretStore for Store {
     }
 
     fn describe<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Description> {
-        let (version, _) = self.current.lock().expect("not poisoned").clone();
+        let (version, _) = self.current.lock().clone();
         Box::pin(async move {
             Ok(Description {
                 rotation: None,

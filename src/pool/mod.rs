@@ -66,9 +66,10 @@ pub use state::Tried;
 pub use statements::{Described, Evicted, Prepared, Statement, Statements, Unnamed};
 pub use status::{GenerationCounts, PoolCounts};
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -150,14 +151,14 @@ impl Pool {
         let manager = tokio::spawn(manager::run(weak(), pool.follower.subscribe()));
         let sweeper = tokio::spawn(sweep::run(weak()));
         let tasks = [manager.abort_handle(), sweeper.abort_handle()];
-        *pool.tasks.lock().unwrap_or_else(|e| e.into_inner()) = tasks.into();
+        *pool.tasks.lock() = tasks.into();
         pool
     }
 
     /// No code that can panic runs under this lock; should it happen all the
     /// same, the state is still the best there is.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+        self.state.lock()
     }
 
     /// A credential for a record, with the labels that its version carries now:
@@ -187,7 +188,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(|e| e.into_inner());
+        let mut tasks = self.tasks.lock();
         tasks.drain(..).for_each(|task| task.abort());
     }
 }

@@ -7,10 +7,11 @@
 //! and set out together; the lock lets one of them go on, and the others find
 //! that it is done.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -52,11 +53,11 @@ pub struct Next(Arc<Mutex<Option<DateTime<Utc>>>>);
 
 impl Next {
     pub fn get(&self) -> Option<DateTime<Utc>> {
-        *self.0.lock().unwrap_or_else(|e| e.into_inner())
+        *self.0.lock()
     }
 
     fn set(&self, at: Option<DateTime<Utc>>) {
-        *self.0.lock().unwrap_or_else(|e| e.into_inner()) = at;
+        *self.0.lock() = at;
     }
 }
 

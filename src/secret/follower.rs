@@ -9,10 +9,11 @@
 //! until something better is known.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
@@ -119,7 +120,7 @@ pub struct Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(|e| e.into_inner()).take() {
+        if let Some(task) = self.task.lock().take() {
             task.abort();
         }
     }
@@ -152,7 +153,7 @@ impl Follower {
             publish,
             requests,
         ));
-        *follower.task.lock().unwrap_or_else(|e| e.into_inner()) = Some(task.abort_handle());
+        *follower.task.lock() = Some(task.abort_handle());
         follower
     }
 
@@ -215,7 +216,7 @@ impl Follower {
                 return Err(e);
             }
         };
-        let mut versions = self.versions.lock().unwrap_or_else(|e| e.into_inner());
+        let mut versions = self.versions.lock();
         if let Some(known) = versions.get(&value.version)
             && known.stages == value.stages
         {
@@ -248,7 +249,7 @@ impl Follower {
         version: Option<&VersionId>,
     ) -> Result<Option<(Standing, Arc<Credential>)>, StoreError> {
         if let Some(version) = version {
-            let mut versions = self.versions.lock().unwrap_or_else(|e| e.into_inner());
+            let mut versions = self.versions.lock();
             if let Some(known) = versions.reuse(version, standing) {
                 return Ok(Some((standing, known)));
             }
@@ -256,7 +257,7 @@ impl Follower {
         let fetched = self.fetch(&which, standing).await;
         if let Err(error) = &fetched {
             let text = error.to_string();
-            let mut warned = self.warned.lock().unwrap_or_else(|e| e.into_inner());
+            let mut warned = self.warned.lock();
             // Bounded: a store may tell each time in other words.
             if warned.len() < 64 && warned.insert(text.clone()) {
                 warn!(secret = %self.secret, "passed over {standing}: {text}");
@@ -285,7 +286,7 @@ impl Follower {
             ..before.clone()
         };
         if let Some(labels) = &labels {
-            let mut versions = self.versions.lock().unwrap_or_else(|e| e.into_inner());
+            let mut versions = self.versions.lock();
             versions.forget(labels);
         }
         let now = before.current.as_ref().map(|c| &c.version);
@@ -372,7 +373,7 @@ impl Follower {
             Ok(versions) => versions,
             Err(error) => {
                 let text = error.to_string();
-                let mut warned = self.warned.lock().unwrap_or_else(|e| e.into_inner());
+                let mut warned = self.warned.lock();
                 if warned.len() < 64 && warned.insert(text.clone()) {
                     warn!(secret = %self.secret, "versions without a label cannot be listed: {text}");
                 }

@@ -3,12 +3,13 @@
 //! <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html>
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 use zeroize::Zeroize;
@@ -49,7 +50,7 @@ impl Roll {
         }
         let (tell, told) = oneshot::channel();
         let (first, full) = {
-            let mut waiting = self.0.waiting.lock().unwrap_or_else(|e| e.into_inner());
+            let mut waiting = self.0.waiting.lock();
             waiting.push((id.clone(), tell));
             let full = waiting.len() >= MOST;
             (
@@ -71,7 +72,7 @@ impl Roll {
     }
 
     fn take(&self) -> Vec<Waiting> {
-        let mut waiting = self.0.waiting.lock().unwrap_or_else(|e| e.into_inner());
+        let mut waiting = self.0.waiting.lock();
         std::mem::take(&mut *waiting)
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use nix::unistd::{Group, User};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
@@ -163,7 +164,7 @@ impl Built {
 impl Built {
     /// Every pool that has, or may get, a session.
     pub fn all_pools(&self) -> Vec<Arc<Pool>> {
-        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let mut state = self.state.lock();
         state.lingering.retain(|pool| pool.strong_count() > 0);
         let lingering = state.lingering.iter().filter_map(Weak::upgrade);
         let routes = self.context.routes.load();

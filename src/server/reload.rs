@@ -31,7 +31,7 @@ pub fn reload(built: &Arc<Built>, config: Config) {
     {
         warn!("[listen] {e}; the certificate that was shown is shown on");
     }
-    let mut state = built.state.lock().unwrap_or_else(|e| e.into_inner());
+    let mut state = built.state.lock();
     let old = &state.config;
     let fixed = [
         ("listen", !same_listeners(&old.listen, &config.listen)),

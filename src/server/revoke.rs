@@ -24,7 +24,7 @@ pub async fn watch(built: Weak<Built>) {
             false => Cause::Time,
         };
         let how = {
-            let state = built.state.lock().unwrap_or_else(|e| e.into_inner());
+            let state = built.state.lock();
             state.config.listen.revoke
         };
         revoke(&built.context, cause, how);

@@ -2,9 +2,10 @@
 //! have to rotate.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -32,8 +33,8 @@ struct Task {
 impl Rotations {
     /// Brings the tasks in line with the configuration in force.
     pub fn apply(&self, built: &Built) {
-        let state = built.state.lock().unwrap_or_else(|e| e.into_inner());
-        let mut tasks = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let state = built.state.lock();
+        let mut tasks = self.0.lock();
         let mut wanted: HashMap<SecretId, Arc<Database>> = HashMap::new();
         for (database, secret) in state.config.uses() {
             // One that says how to rotate its secret goes before one that does not.
@@ -77,13 +78,13 @@ impl Rotations {
 
     /// When a secret is to be rotated next.
     pub fn next(&self, secret: &SecretId) -> Option<DateTime<Utc>> {
-        let tasks = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let tasks = self.0.lock();
         tasks.get(secret)?.next.get()
     }
 
     /// No rotation begins any more.
     pub fn stop(&self) {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).clear();
+        self.0.lock().clear();
     }
 }
 

@@ -22,7 +22,7 @@ impl StatusSource for Built {
         let routes = self.context.routes.load();
         let mut pools: Vec<_> = routes.pools.values().map(|p| (p, p.counts())).collect();
         pools.sort_by_key(|(p, _)| (p.database.name.clone(), p.secret.clone()));
-        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let state = self.state.lock();
         let mut followers: Vec<_> = state.followers.values().collect();
         followers.sort_by_key(|f| f.secret.clone());
         Status {
@@ -62,7 +62,7 @@ impl StatusSource for Built {
     }
 
     fn refresh(&self, secret: Option<String>) -> RefreshFuture<'_> {
-        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let state = self.state.lock();
         let mut wanted: Vec<_> = (state.followers.values())
             .filter(|f| secret.as_ref().is_none_or(|s| f.is_called(s)))
             .cloned()

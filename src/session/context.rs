@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::door::Door;
@@ -215,11 +216,11 @@ impl Handle {
     }
 
     pub fn held(&self) -> Option<Held> {
-        self.lease.lock().unwrap_or_else(|e| e.into_inner()).clone()
+        self.lease.lock().clone()
     }
 
     pub(super) fn hold(&self, held: Option<Held>) {
-        let mut lease = self.lease.lock().unwrap_or_else(|e| e.into_inner());
+        let mut lease = self.lease.lock();
         if held.is_none() {
             // It has let go.
             for signal in [Signal::Move, Signal::DrainDeadline, Signal::DrainNow] {
@@ -232,7 +233,7 @@ impl Handle {
     /// Asks the session if what it holds this moment is such; `true` if it
     /// was not asked before.
     pub fn signal_holder(&self, signal: Signal, such: impl FnOnce(&Held) -> bool) -> bool {
-        let lease = self.lease.lock().unwrap_or_else(|e| e.into_inner());
+        let lease = self.lease.lock();
         lease.as_ref().is_some_and(such) && self.signal(signal)
     }
 
@@ -270,7 +271,7 @@ impl Handle {
         // Marked under the lock that the end of the lease takes, so that the
         // backend cannot reach another client before the cancel has landed.
         let backend = {
-            let held = self.lease.lock().unwrap_or_else(|e| e.into_inner());
+            let held = self.lease.lock();
             match &*held {
                 Some(held) if so() => {
                     held.backend.cancel_begins();
@@ -360,7 +361,7 @@ impl Sessions {
         version: Version,
     ) -> Result<Arc<Handle>, NotAdded> {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut by_pid = self.by_pid.lock().unwrap_or_else(|e| e.into_inner());
+        let mut by_pid = self.by_pid.lock();
         if let Some(most) = grant.client.max_clients {
             let of_it = |h: &&Arc<Handle>| h.client == grant.client.name;
             if by_pid.values().filter(of_it).count() >= most {
@@ -396,7 +397,7 @@ impl Sessions {
                 since: SystemTime::now(),
                 lease: Mutex::default(),
                 pinned: Mutex::default(),
-                signal: Signals::new(*self.asked.lock().unwrap_or_else(|e| e.into_inner())),
+                signal: Signals::new(*self.asked.lock()),
                 cancels: Cancels::default(),
                 limits: Limits::of(&grant.database),
                 activity: Activity::default(),
@@ -410,31 +411,23 @@ impl Sessions {
 
     /// Asks every session, and those that are about to be added.
     pub fn dismiss(&self, signal: Signal) {
-        let by_pid = self.by_pid.lock().unwrap_or_else(|e| e.into_inner());
-        *self.asked.lock().unwrap_or_else(|e| e.into_inner()) = signal;
+        let by_pid = self.by_pid.lock();
+        *self.asked.lock() = signal;
         for session in by_pid.values() {
             session.signal(signal);
         }
     }
 
     pub fn remove(&self, pid: FrontendPid) {
-        self.by_pid
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .remove(&pid);
+        self.by_pid.lock().remove(&pid);
     }
 
     pub fn all(&self) -> Vec<Arc<Handle>> {
-        self.by_pid
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .values()
-            .cloned()
-            .collect()
+        self.by_pid.lock().values().cloned().collect()
     }
 
     pub fn len(&self) -> usize {
-        self.by_pid.lock().unwrap_or_else(|e| e.into_inner()).len()
+        self.by_pid.lock().len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -443,12 +436,7 @@ impl Sessions {
 
     /// The session a cancel is for, if its key is right.
     fn find(&self, pid: u32, key: &[u8]) -> Option<Arc<Handle>> {
-        let handle = self
-            .by_pid
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .get(&FrontendPid(pid))
-            .cloned()?;
+        let handle = self.by_pid.lock().get(&FrontendPid(pid)).cloned()?;
         handle.key.is(key).then_some(handle)
     }
 

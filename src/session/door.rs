@@ -13,10 +13,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::access::Evidence;
@@ -117,7 +118,7 @@ impl Door {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+        self.state.lock()
     }
 
     pub fn knock(self: &Arc<Self>, origin: Origin) -> Knock {
@@ -164,13 +165,13 @@ impl Door {
 
     /// A denial: whether it has a record of its own, or is told of in a summary.
     pub fn note_denial(&self, origin: Origin, reason: &'static str) -> bool {
-        let mut ledger = self.ledger.lock().unwrap_or_else(|e| e.into_inner());
+        let mut ledger = self.ledger.lock();
         ledger.note(origin, reason, Instant::now())
     }
 
     /// The denials that had no record of their own, since the last time.
     pub fn summaries(&self) -> Vec<Summary> {
-        let mut ledger = self.ledger.lock().unwrap_or_else(|e| e.into_inner());
+        let mut ledger = self.ledger.lock();
         ledger.summaries()
     }
 }

@@ -6,12 +6,13 @@
 //! hostile server's parameters are refused before anything is computed.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac, pbkdf2, rand};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::OldServers;
@@ -76,7 +77,7 @@ impl KeyCache {
     }
 
     fn get(&self, salt: &[u8], iterations: u32) -> Option<Arc<Keys>> {
-        let cache = self.derived.lock().unwrap_or_else(|e| e.into_inner());
+        let cache = self.derived.lock();
         let hit = cache
             .as_ref()
             .filter(|d| d.salt == salt && d.iterations == iterations);
@@ -84,7 +85,7 @@ impl KeyCache {
     }
 
     fn put(&self, salt: Vec<u8>, iterations: u32, keys: Arc<Keys>) {
-        *self.derived.lock().unwrap_or_else(|e| e.into_inner()) = Some(Derived {
+        *self.derived.lock() = Some(Derived {
             salt,
             iterations,
             keys,

@@ -5,8 +5,9 @@
 //! refuse it: those are asked again in 3.0, and then at once.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Target;
 use crate::wire::Version;
@@ -23,7 +24,7 @@ pub struct OldServers(Mutex<HashMap<(Box<str>, u16), Instant>>);
 
 impl OldServers {
     fn known(&self) -> MutexGuard<'_, HashMap<(Box<str>, u16), Instant>> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+        self.0.lock()
     }
 
     pub(super) fn version_for(&self, target: &Target) -> Version {

@@ -3,7 +3,9 @@
 //! under another key than it holds looks for the new one and goes on.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::envelope::{self, Sealed};
 use super::key::Key;
@@ -78,15 +80,14 @@ impl Keyring {
     }
 
     pub fn current(&self) -> Arc<Unlocked> {
-        let current = self.current.lock();
-        current.unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.lock().clone()
     }
 
     /// Looks for the key that opens `check`, which is in the store now.
     pub fn reload(&self, check: Sealed) -> Result<(), OpenError> {
         let master = find(&self.source, &check, &self.database)?.into_key();
         let unlocked = Arc::new(Unlocked { master, check });
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = unlocked;
+        *self.current.lock() = unlocked;
         tracing::info!("the store was given another master key, which is in use now");
         Ok(())
     }

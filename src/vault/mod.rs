@@ -47,9 +47,10 @@ mod tx;
 mod versions;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
@@ -98,8 +99,7 @@ impl Shared {
     /// A panic in the midst of a transaction has rolled it back: the
     /// connection is good.
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        let connection = self.connection.lock();
-        connection.unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock()
     }
 
     fn read<T, E: From<VaultError>>(

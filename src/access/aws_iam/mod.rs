@@ -13,11 +13,12 @@ mod tests;
 pub use rule::{AwsIamRule, Sts};
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::Utc;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tracing::warn;
 
@@ -109,13 +110,13 @@ impl Callers {
     }
 
     fn remembered(&self, key: &[u8; 32]) -> Option<Caller> {
-        let known = self.remembered.lock().unwrap_or_else(|e| e.into_inner());
+        let known = self.remembered.lock();
         let (until, caller) = known.get(key)?;
         (*until > Instant::now()).then(|| caller.clone())
     }
 
     fn remember(&self, key: [u8; 32], time: Duration, caller: &Caller) {
-        let mut known = self.remembered.lock().unwrap_or_else(|e| e.into_inner());
+        let mut known = self.remembered.lock();
         if known.len() >= MOST {
             let now = Instant::now();
             known.retain(|_, (until, _)| *until > now);

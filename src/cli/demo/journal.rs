@@ -1,7 +1,8 @@
 //! The course of events: rotations, and what became of them.
 
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::admin::Status;
 
@@ -72,7 +73,7 @@ pub struct Entries {
 
 impl Journal {
     pub fn read(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+        self.0.lock()
     }
 
     pub fn write(&self) -> MutexGuard<'_, Entries> {

@@ -1,8 +1,9 @@
 //! What the clients count, and how long their transactions took.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Errors whose text is kept to show.
 const ERRORS_KEPT: usize = 5;
@@ -137,8 +138,8 @@ fn latency(samples: Vec<Sample>) -> Option<Latency> {
     })
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
+fn lock<T>(mutex: &Mutex<T>) -> parking_lot::MutexGuard<'_, T> {
+    mutex.lock()
 }
 
 #[cfg(test)]

@@ -334,10 +334,6 @@ impl Hub {
             .channels
             .store(self.routes.len(), Ordering::Relaxed);
         let generation = self.line.as_ref().map(|l| l.lease.generation.clone());
-        *self
-            .shared
-            .generation
-            .lock()
-            .unwrap_or_else(|e| e.into_inner()) = generation;
+        *self.shared.generation.lock() = generation;
     }
 }

@@ -19,8 +19,9 @@ pub use subscriber::{End, Subscription};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -76,19 +77,19 @@ impl Shared {
     fn mark(&self, subscriber: Option<&Arc<Subscriber>>) -> u64 {
         let mark = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(subscriber) = subscriber {
-            let mut marks = self.marks.lock().unwrap_or_else(|e| e.into_inner());
+            let mut marks = self.marks.lock();
             marks.insert(mark, subscriber.clone());
         }
         mark
     }
 
     fn marked(&self, mark: u64) -> Option<Arc<Subscriber>> {
-        let mut marks = self.marks.lock().unwrap_or_else(|e| e.into_inner());
+        let mut marks = self.marks.lock();
         marks.remove(&mark)
     }
 
     fn forget(&self, subscriber: &Arc<Subscriber>) {
-        let mut marks = self.marks.lock().unwrap_or_else(|e| e.into_inner());
+        let mut marks = self.marks.lock();
         marks.retain(|_, s| !Arc::ptr_eq(s, subscriber));
     }
 
@@ -146,8 +147,7 @@ impl Listener {
     }
 
     pub fn counts(&self) -> Option<ListenerCounts> {
-        let generation = self.shared.generation.lock();
-        let generation = generation.unwrap_or_else(|e| e.into_inner()).clone()?;
+        let generation = self.shared.generation.lock().clone()?;
         Some(ListenerCounts {
             channels: self.shared.channels.load(Ordering::Relaxed),
             clients: self.shared.clients.load(Ordering::Relaxed),

@@ -37,7 +37,7 @@ async fn passwords_of_old_versions_are_forgotten() {
         assert_eq!(known.map(|c| c.version.clone()), put.ok());
     }
     // AWSCURRENT and AWSPREVIOUS.
-    assert_eq!(follower.versions.lock().unwrap().len(), 2);
+    assert_eq!(follower.versions.lock().len(), 2);
     let found = follower.look(Depth::All).await.others;
     let unlabelled = found.iter().filter(|(s, _)| *s == Standing::Unlabelled);
     let passwords: Vec<&str> = unlabelled.map(|(_, c)| c.password.reveal()).collect();

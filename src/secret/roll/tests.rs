@@ -38,7 +38,7 @@ impl Door {
     }
 
     fn asked(&self, operation: &str) -> usize {
-        let asked = self.asked.lock().unwrap();
+        let asked = self.asked.lock();
         asked.get(operation).copied().unwrap_or(0)
     }
 
@@ -63,7 +63,7 @@ impl HttpConnector for Door {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
         let forbidden = operation == self.forbids;
-        *self.asked.lock().unwrap().entry(operation).or_default() += 1;
+        *self.asked.lock().entry(operation).or_default() += 1;
         if forbidden {
             let body = r#"{"__type":"AccessDeniedException","Message":"no"}"#;
             let status = StatusCode::try_from(400).unwrap();

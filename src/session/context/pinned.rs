@@ -1,8 +1,8 @@
 //! What keeps a session on its server connection.
 
-use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
+use parking_lot::MutexGuard;
 use tracing::info;
 
 use super::{Handle, Held, Signal};
@@ -21,7 +21,7 @@ pub(super) struct Pinned {
 
 impl Handle {
     fn pinned_state(&self) -> MutexGuard<'_, Option<Box<Pinned>>> {
-        self.pinned.lock().unwrap_or_else(|e| e.into_inner())
+        self.pinned.lock()
     }
 
     pub fn pinned(&self) -> Option<&'static str> {

@@ -1,10 +1,10 @@
 //! Whose signature is it?
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
 use super::ApiError;
 use super::caller::{Caller, Peer};
@@ -69,7 +69,7 @@ impl Authenticator {
         Ok(Caller::of(found.principal, signed.access_key.clone(), peer))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, SigningKey>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, HashMap<Name, SigningKey>> {
+        self.keys.lock()
     }
 }

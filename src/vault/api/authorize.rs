@@ -1,9 +1,10 @@
 //! May the caller do it? Asked in the transaction that does it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::ApiError;
 use super::caller::Caller;
@@ -185,7 +186,7 @@ impl Authorizer {
     }
 
     fn lock(&self) -> MutexGuard<'_, Parsed> {
-        self.policies.lock().unwrap_or_else(PoisonError::into_inner)
+        self.policies.lock()
     }
 }
 

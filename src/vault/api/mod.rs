@@ -45,11 +45,12 @@ pub use trail::Trail;
 
 use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
@@ -204,7 +205,7 @@ struct Rotated(Mutex<Vec<SecretId>>);
 
 impl Rotated {
     fn lock(&self) -> MutexGuard<'_, Vec<SecretId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn has(&self, name: &str, arn: &str) -> bool {

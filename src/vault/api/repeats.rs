@@ -4,8 +4,9 @@
 //! minute does not drown what matters.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Kinds of calls remembered; beyond that, what is oldest is forgotten.
 const KINDS: usize = 4096;
@@ -30,7 +31,7 @@ impl Repeats {
     /// How many of this kind were withheld since the last record; `None`: this
     /// one is to be withheld too.
     pub fn admit(&self, kind: String, budget: Budget, now: Instant) -> Option<u64> {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.0.lock();
         if kinds.len() >= KINDS && !kinds.contains_key(&kind) {
             let oldest = kinds.iter().min_by_key(|(_, seen)| seen.since);
             if let Some(oldest) = oldest.map(|(kind, _)| kind.clone()) {
@@ -92,6 +93,6 @@ mod tests {
             let now = start + Duration::from_millis(n as u64);
             assert_eq!(repeats.admit(n.to_string(), budget, now), Some(0));
         }
-        assert_eq!(repeats.0.lock().unwrap().len(), KINDS);
+        assert_eq!(repeats.0.lock().len(), KINDS);
     }
 }
