@@ -300,7 +300,7 @@ async fn statements_are_their_owners() {
             let who = if stranger { "stranger" } else { "colleague" };
             let name = format!("{deed} by a {who}");
             // Whoever may run functions as the same role on the same connection
-            // may do that to it: README, Limits.
+            // may do that to it: docs/LIMITATIONS.md.
             if !stranger && sql.contains("steals") {
                 continue;
             }
