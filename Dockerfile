@@ -13,15 +13,15 @@ RUN apt-get update \
     && useradd --system --uid 10001 --home-dir /var/lib/pgvalet --create-home pgvalet
 COPY --from=build /pgvalet /usr/local/bin/pgvalet
 USER pgvalet
-# The store and the audit log: `data/…` of the configuration is relative to it.
+# For the store and the audit log: `data/…` in the configuration is relative to this.
 WORKDIR /var/lib/pgvalet
 VOLUME /var/lib/pgvalet
 EXPOSE 6432 6433
-# SIGTERM, docker's own, lets transactions finish.
+# SIGTERM, which docker sends, lets transactions finish.
 ENTRYPOINT ["pgvalet"]
 CMD ["run", "--config", "/etc/pgvalet/pgvalet.toml"]
 
-# For jobs beside the proxy, such as a rotation: with psql.
+# For jobs beside the proxy, such as a rotation; has psql.
 FROM runtime AS tools
 USER root
 RUN apt-get update \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes a role with a random password and the secret that holds it, unless the
-# secret is there already. Environment: as for rotate.sh, and PGHOST, PGPORT
-# and PGDATABASE, which go into the secret.
+# Makes a role with a random password, and the secret that holds it, unless the
+# secret exists. Environment: as for rotate.sh, and PGHOST, PGPORT and
+# PGDATABASE, which go into the secret.
 set -euo pipefail
 : "${SECRET:?the name of the secret}" "${ROLE:?the role to make}"
 config=${PGVALET_CONFIG:-config/pgvalet.toml}
@@ -15,7 +15,7 @@ if pgvalet --config "$config" secret describe "$SECRET" >/dev/null 2>&1; then
     exit
 fi
 
-# By the environment, because everybody can read a command's arguments.
+# In the environment, because every user can read the arguments of a command.
 NEW_PASSWORD=$(pgvalet --config "$config" secret random)
 export NEW_PASSWORD ROLE
 psql -XAtq -v ON_ERROR_STOP=1 >/dev/null <<'SQL'

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Rotates the password of one role, once, or with `--every SECONDS` for ever.
+# Rotates the password of one role: once, or again and again with `--every SECONDS`.
 #
 #   SECRET          the secret's name
 #   ROLE            the role whose password it holds
 #   PGVALET_CONFIG  the configuration file that names the store
-#   PG*             how psql reaches the database as somebody who may ALTER ROLE;
-#                   ADMIN_PASSWORD_FILE instead of PGPASSWORD if you like
+#   PG*             how psql reaches the database as a user who may ALTER ROLE;
+#                   ADMIN_PASSWORD_FILE may be used instead of PGPASSWORD
 #
 # The new password is in the store, as AWSPENDING, before the database has it:
-# whenever this script dies, the password in force is known to the store.
+# wherever this script dies, the store has the password that the database has.
 set -euo pipefail
 : "${SECRET:?the name of the secret}" "${ROLE:?the role to rotate}"
 config=${PGVALET_CONFIG:-config/pgvalet.toml}
@@ -22,7 +22,7 @@ query() { psql -XAtq -v ON_ERROR_STOP=1; }
 
 rotate() {
     local previous version
-    # By the environment, because everybody can read a command's arguments.
+    # In the environment, because every user can read the arguments of a command.
     local -x NEW_PASSWORD CURRENT DESCRIPTION
     NEW_PASSWORD=$(secret random)
     CURRENT=$(secret get "$SECRET" --reveal)
@@ -55,7 +55,7 @@ SQL
 export ROLE
 if [ "${1:-}" = --every ]; then
     while sleep "$2"; do
-        # A process of its own: inside `rotate || …` the shell would not stop
+        # As a process of its own: inside `rotate || …` the shell would not stop
         # at the first error.
         "$0" || echo "the rotation failed; the next one starts afresh" >&2
     done
