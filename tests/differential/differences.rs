@@ -39,27 +39,33 @@ impl Shown {
     }
 }
 
-const VIOLATION: &str = "a session that breaks the protocol ends at once: answers under way are not waited for, \
-     and a wrong length is answered where Postgres just closes";
-const TAIL: &str =
-    "bytes behind the end of a message go unseen where pgvalet writes it anew or need not send it";
-const NAMES: &str = "in transaction mode statements go by names of pgvalet's on the server: SQL (PREPARE, EXECUTE, \
-     pg_prepared_statements, DEALLOCATE beside other statements) and a few error texts show those, and names are not cut at 63 bytes";
-const GUESS: &str =
-    "batches sent behind one that fails are translated before it is known that it failed";
-const SHARED: &str = "kept by a server connection (plans, sequences, unnamed statements), and the next transaction \
-     may run on another";
-const UNNAMED: &str =
-    "a message about the unnamed statement that was passed over after an error counts as done";
-const LARGE: &str = "an unnamed statement above 64 KiB is not remembered beyond its transaction";
-const NAMELESS: &str = "pgvalet names itself where the client does not";
-const RESET: &str = "after a RESET what a client brought at start-up is set anew with SET, before its next query: \
-     what follows in the same query or batch sees the login's value";
-const VERSION: &str = "pgvalet speaks protocol 3.2 with clients whichever server is behind it; Postgres does from 18 on";
-const NO_3_1: &str = "there is no protocol 3.1: who asks for it is told 3.0, as by Postgres before 18; 18 says nothing";
-const OPTIONS: &str =
-    "options are read by pgvalet, which says in its own words what it cannot read";
-const GOODBYE: &str = "a client that said goodbye is told nothing more";
+const VIOLATION: &str = "a session that breaks the protocol ends at once, without the answers \
+     under way; a wrong length is answered with an error, while Postgres only closes the \
+     connection";
+const TAIL: &str = "extra bytes at the end of a message are not noticed if pgvalet writes the \
+     message anew or does not need to send it";
+const NAMES: &str = "on the server, statements have names that pgvalet gave them: SQL (PREPARE, \
+     EXECUTE, pg_prepared_statements, DEALLOCATE beside other statements) and a few error texts \
+     show those names, and a client's names are not cut at 63 bytes";
+const GUESS: &str = "batches sent behind a batch that fails are translated before pgvalet knows \
+     that it failed";
+const SHARED: &str = "plans, sequences and unnamed statements belong to a server connection, \
+     and the next transaction may run on another one";
+const UNNAMED: &str = "a message about the unnamed statement counts as carried out, although \
+     the server skipped it after an error";
+const LARGE: &str = "an unnamed statement of more than 64 KiB is not remembered beyond its \
+     transaction";
+const NAMELESS: &str = "pgvalet sends its own application_name if the client sends none";
+const RESET: &str = "after a RESET, pgvalet sets what the client brought at start-up again, \
+     with SET, before the client's next query: the rest of the same query or batch sees the \
+     login's value";
+const VERSION: &str = "pgvalet speaks protocol 3.2 with clients, whatever server is behind it; \
+     Postgres does so from 18 on";
+const NO_3_1: &str = "there is no protocol 3.1: pgvalet tells a client that asks for it 3.0, as \
+     Postgres before 18 does; Postgres 18 says nothing";
+const OPTIONS: &str = "pgvalet reads `options` itself, and its error texts differ from those of \
+     Postgres";
+const TERMINATED: &str = "a client that has sent Terminate gets no further message";
 
 /// Sequence, modes, what shows it, reason.
 #[rustfmt::skip]
@@ -107,8 +113,8 @@ const DIFFERENCES: &[(&str, &[&str], Shown, &str)] = &[
     ("start: reset and show in one query", BOTH, ALWAYS, RESET),
     ("start: reset before a savepoint", BOTH, ALWAYS, RESET),
     ("statement of a dropped table", TRANSACTION, SOMETIMES, SHARED),
-    ("terminate after an error", BOTH, SOMETIMES, GOODBYE),
-    ("terminate in copy data", BOTH, ALWAYS, GOODBYE),
+    ("terminate after an error", BOTH, SOMETIMES, TERMINATED),
+    ("terminate in copy data", BOTH, ALWAYS, TERMINATED),
     ("too few parameters", TRANSACTION, ALWAYS, NAMES),
     ("unknown message in a batch", BOTH, ALWAYS, VIOLATION),
     ("unknown message in a transaction", BOTH, ALWAYS, VIOLATION),
