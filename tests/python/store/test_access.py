@@ -54,7 +54,7 @@ def test_denied(nobody, secret, operation):
 
 
 def test_denied_does_not_tell(nobody, secret, name):
-    """(all): who may not hears the same of secrets that are there and that are not"""
+    """(all): a denied caller gets the same answer whether or not the secret exists"""
     texts = []
     for id in (secret["Name"], name + "/none"):
         with pytest.raises(nobody.exceptions.ClientError) as error:
@@ -77,7 +77,7 @@ def test_resource(client, reader, name):
 
 
 def test_conditions(client, reader, name):
-    """(all): condition keys of the request, the secret, the principal and the way are looked at"""
+    """(all): conditions can use keys of the request, the secret, the principal and the connection"""
     made = client.create_secret(Name=f"conditions/{name}", SecretString="v", Tags=[{"Key": "team", "Value": "blue"}])
     id = made["Name"]
     good = [
@@ -147,14 +147,14 @@ def test_resource_policy_denies(client, reader, name):
 
 
 def test_get_resource_policy(client, secret):
-    """GetResourcePolicy: gives back the text that was put, and none where there is none"""
+    """GetResourcePolicy: returns the text that was put, and none if there is none"""
     assert "ResourcePolicy" not in client.get_resource_policy(SecretId=secret["Name"])
     client.put_resource_policy(SecretId=secret["Name"], ResourcePolicy=policy(READER))
     assert client.get_resource_policy(SecretId=secret["Name"])["ResourcePolicy"] == policy(READER)
 
 
 def test_delete_resource_policy(client, reader, secret):
-    """DeleteResourcePolicy: takes the policy away"""
+    """DeleteResourcePolicy: removes the policy"""
     client.put_resource_policy(SecretId=secret["Name"], ResourcePolicy=policy(READER))
     client.delete_resource_policy(SecretId=secret["Name"])
     assert "ResourcePolicy" not in client.get_resource_policy(SecretId=secret["Name"])
@@ -180,13 +180,13 @@ def test_policy_name(client, secret):
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"Statement":[{"Effect":"Maybe"}]}'])
 def test_malformed_policy(client, secret, text):
-    """PutResourcePolicy: what is no policy: MalformedPolicyDocumentException"""
+    """PutResourcePolicy: a text that is no policy: MalformedPolicyDocumentException"""
     with refused("MalformedPolicyDocumentException"):
         client.put_resource_policy(SecretId=secret["Name"], ResourcePolicy=text)
 
 
 def test_public_policy(client, secret):
-    """PutResourcePolicy: BlockPublicPolicy refuses what lets in everybody"""
+    """PutResourcePolicy: BlockPublicPolicy refuses a policy that lets in everybody"""
     everybody = policy(dict(READER, Principal="*"))
     with refused("PublicPolicyException"):
         client.put_resource_policy(SecretId=secret["Name"], ResourcePolicy=everybody, BlockPublicPolicy=True)
@@ -194,7 +194,7 @@ def test_public_policy(client, secret):
 
 
 def test_lockout(client, secret):
-    """PutResourcePolicy: a policy that shuts out who puts it is refused, and not attached"""
+    """PutResourcePolicy: a policy that locks out its author is refused, and not attached"""
     shut = policy(dict(READER, Effect="Deny", Principal="*", Action="secretsmanager:*"))
     with refused("InvalidRequestException", "not let you change it again"):
         client.put_resource_policy(SecretId=secret["Name"], ResourcePolicy=shut)
@@ -217,7 +217,7 @@ def test_validate(client, secret):
 
 
 def test_tags_that_lock_out(client, secret):
-    """TagResource: a tag that takes the permission away is refused, and not set"""
+    """TagResource: a tag that would remove the caller's permission is refused, and not set"""
     KEYS.setdefault("tagger", None)
     statement = dict(
         READER,
@@ -233,7 +233,7 @@ def test_tags_that_lock_out(client, secret):
 
 
 def test_batch_needs_both(client, reader, name):
-    """BatchGetSecretValue: needs GetSecretValue on each, and says for which it does not have it"""
+    """BatchGetSecretValue: needs GetSecretValue on each secret, and says for which it is missing"""
     for prefix in ("shared", "private"):
         client.create_secret(Name=f"{prefix}/{name}", SecretString=prefix)
     found = reader.batch_get_secret_value(SecretIdList=[f"shared/{name}", f"private/{name}"])

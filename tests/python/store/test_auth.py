@@ -97,7 +97,7 @@ def test_target_not_signed():
 
 
 def test_unknown_key():
-    """(all): an access key that nobody has: UnrecognizedClientException"""
+    """(all): an unknown access key: UnrecognizedClientException"""
     for wrong in (
         dict(KEYS["admin"], access_key_id="AKIAAAAAAAAAAAAAAAAA"),
         dict(KEYS["admin"], access_key_id="AKIA' OR '1'='1"),
@@ -167,7 +167,7 @@ def presigned(body=b"{}", seconds=60, age=0):
 
 
 def test_presigned():
-    """(all): a presigned request is good for as long as it says, and for its body only"""
+    """(all): a presigned request is valid for the time that it names, and only for its body"""
     assert kind(send(presigned()))[0] == 200
     assert kind(send(presigned(), body=b'{"MaxResults":5}')) == (400, "InvalidSignatureException")
     assert kind(send(presigned(age=600, seconds=700)))[0] == 200
@@ -176,7 +176,7 @@ def test_presigned():
 
 
 def test_unknown_operation():
-    """(all): an operation that there is not: UnknownOperationException"""
+    """(all): an unknown operation: UnknownOperationException"""
     for target in ("secretsmanager.Nothing", "kms.Decrypt", ""):
         assert kind(send(prepared(**{"X-Amz-Target": target}))) == (400, "UnknownOperationException")
 
@@ -204,7 +204,7 @@ def test_null_is_absent():
 
 
 def test_required(client):
-    """(all): a required field that is not there: ValidationException, which names it"""
+    """(all): a required field that is missing: ValidationException, which names it"""
     model = client.meta.service_model
     for name in model.operation_names:
         shape = model.operation_model(name).input_shape
@@ -230,7 +230,7 @@ def test_errors_at_once(client):
 
 
 def test_silence():
-    """(all): who connects and says nothing does not keep others from being served"""
+    """(all): silent connections do not keep others from being served"""
     url = urllib.parse.urlsplit(URL)
     silent = [socket.create_connection((url.hostname, url.port)) for _ in range(50)]
     assert kind(send(prepared()))[0] == 200
@@ -258,7 +258,7 @@ def test_disabled(tmp_path):
 
 
 def test_rotated_key(tmp_path):
-    """(all): a key that was replaced ends at once, or after --overlap"""
+    """(all): a replaced key ends at once, or after --overlap"""
     policy = tmp_path / "p.json"
     policy.write_text(json.dumps({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}))
     KEYS["first"] = json.loads(pgvalet("principal", "add", "rotating", "--policy", str(policy), "--json"))

@@ -119,7 +119,7 @@ def test_policies_and_rotation(aws, tmp_path):
 
 
 def test_every_operation():
-    """(CLI): the two tests above leave no operation out"""
+    """(CLI): the two tests above cover every operation"""
     import inspect
 
     from botocore import xform_name

@@ -65,7 +65,7 @@ def test_all_filter(client, prefix):
 
 
 def test_all_words(client):
-    """ListSecrets: `all` takes words apart at punctuation and at capitals, and wants each word of a value"""
+    """ListSecrets: `all` splits words at punctuation and at capitals, and each word of a value has to match"""
     name = f"words/{uuid.uuid4().hex[:8]}/checkoutCart"
     client.create_secret(Name=name, SecretString="v", Description="of the webShop")
     for value, found in [
@@ -83,14 +83,14 @@ def test_all_words(client):
 
 
 def test_filters_are_combined(client, prefix):
-    """ListSecrets: all filters have to match, and of each one value"""
+    """ListSecrets: all filters have to match, with one of their values each"""
     assert names(client, prefix, ("tag-key", ["Team"]), ("description", ["shop"])) == "a"
     assert names(client, prefix, ("description", ["billing", "window"])) == "bc"
 
 
 @pytest.mark.moto("turns round each tag for itself")
 def test_negation(client, prefix):
-    """ListSecrets: `!` turns a value round"""
+    """ListSecrets: `!` negates a value"""
     assert names(client, prefix, ("name", [f"!{prefix}/a"])) == "bcd"
     assert names(client, prefix, ("tag-key", ["!Team"])) == "cd"
     assert names(client, prefix, ("all", ["!shop"])) == "bd"
@@ -121,7 +121,7 @@ def test_bad_filters(client):
 
 
 def test_planned_deletion(client, name):
-    """ListSecrets: what waits for its deletion is shown on demand only"""
+    """ListSecrets: a secret that waits for deletion is shown only on demand"""
     client.create_secret(Name=name, SecretString="v")
     client.delete_secret(SecretId=name)
     filters = [{"Key": "name", "Values": [name]}]
@@ -149,7 +149,7 @@ def test_order(client, prefix, by):
 
 
 def test_pages(client, name):
-    """ListSecrets: MaxResults is the size of a page, and the paginator sees all once"""
+    """ListSecrets: MaxResults is the size of a page, and the paginator sees each secret once"""
     for n in range(7):
         client.create_secret(Name=f"{name}/{n}", SecretString="v")
     pages = client.get_paginator("list_secrets").paginate(
@@ -164,7 +164,7 @@ def test_pages(client, name):
 
 @pytest.mark.pgvalet
 def test_pages_survive_changes(client, name):
-    """ListSecrets: a page begins behind the last one, whatever was deleted meanwhile"""
+    """ListSecrets: a page begins behind the last one, even if secrets were deleted meanwhile"""
     for n in range(4):
         client.create_secret(Name=f"{name}/{n}", SecretString="v")
     filters = [{"Key": "name", "Values": [name]}]
@@ -177,7 +177,7 @@ def test_pages_survive_changes(client, name):
 
 @pytest.mark.pgvalet
 def test_bad_token(client, name):
-    """ListSecrets: a NextToken of another question, or of nobody, is refused"""
+    """ListSecrets: a NextToken of another request, or an invented one, is refused"""
     for n in range(2):
         client.create_secret(Name=f"{name}/{n}", SecretString="v")
     page = client.list_secrets(Filters=[{"Key": "name", "Values": [name]}], MaxResults=1)

@@ -55,7 +55,7 @@ def test_each_type(client):
 
 
 def test_too_short(client):
-    """GetRandomPassword: too short for one of each type is refused"""
+    """GetRandomPassword: a length too short for one of each type is refused"""
     with refused("InvalidParameterException"):
         password(client, PasswordLength=3)
 

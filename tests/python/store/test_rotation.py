@@ -44,7 +44,7 @@ def test_rotate_through(client, secret):
 
 
 def test_rotate_again(client, secret):
-    """RotateSecret: the same token again succeeds; another one while it goes on is refused"""
+    """RotateSecret: the same token again succeeds; another one during a rotation is refused"""
     given = token()
     for _ in range(2):
         client.rotate_secret(SecretId=secret["Name"], ClientRequestToken=given, RotationRules=RULES)
@@ -53,7 +53,7 @@ def test_rotate_again(client, secret):
 
 
 def test_rotate_by_nobody(client, secret):
-    """RotateSecret: a secret without a function, without rules and without a proxy is rotated by nobody"""
+    """RotateSecret: a secret without a function, without rules and without a proxy cannot be rotated"""
     with refused("InvalidRequestException", "Lambda rotation function ARN"):
         client.rotate_secret(SecretId=secret["Name"])
     found = client.describe_secret(SecretId=secret["Name"])
@@ -72,7 +72,7 @@ def test_rotate_later(client, secret):
 
 
 def test_rotate_keeps_rules(client, secret):
-    """RotateSecret: what is not given stays as it was"""
+    """RotateSecret: a parameter that is not given stays unchanged"""
     rules = {"ScheduleExpression": "cron(0 8 ? * SAT#3 *)", "Duration": "3h"}
     client.rotate_secret(
         SecretId=secret["Name"],
@@ -114,7 +114,7 @@ def test_manual_change_counts(client, secret):
     ],
 )
 def test_bad_rules(client, secret, rules):
-    """RotateSecret: rules that say nothing, too much, or what is no schedule are refused"""
+    """RotateSecret: rules that are empty, contradict each other, or have no valid schedule are refused"""
     with refused("InvalidParameterException"):
         client.rotate_secret(SecretId=secret["Name"], RotationRules=rules)
     assert "RotationEnabled" not in client.describe_secret(SecretId=secret["Name"])
@@ -128,7 +128,7 @@ def test_impossible_rules(client, secret, rules):
 
 
 def test_cancel(client, secret):
-    """CancelRotateSecret: turns rotation off and tells the version under way"""
+    """CancelRotateSecret: turns rotation off and returns the version under way"""
     given = token()
     client.rotate_secret(SecretId=secret["Name"], ClientRequestToken=given, RotationRules=RULES)
     answer = client.cancel_rotate_secret(SecretId=secret["Name"])

@@ -34,7 +34,7 @@ def test_create_again(client, name):
 
 
 def test_create_token_in_use(client, secret):
-    """CreateSecret: a name that is there, with the token of another value: the token is named"""
+    """CreateSecret: an existing name, with the token of another value: the error names the token"""
     with refused("ResourceExistsException", "ClientRequestToken", secret["VersionId"]):
         client.create_secret(Name=secret["Name"], SecretString="other", ClientRequestToken=secret["VersionId"])
 
@@ -59,7 +59,7 @@ def test_create_empty(client, name):
 @pytest.mark.moto("takes any name")
 @pytest.mark.parametrize("bad", ["a b", "a!", "ä", "a:b", "a\\b"])
 def test_create_bad_name(client, bad):
-    """CreateSecret: names have letters, digits and /_+=.@- only"""
+    """CreateSecret: names may have only letters, digits and /_+=.@-"""
     with refused("ValidationException", "Invalid name"):
         client.create_secret(Name=bad, SecretString="v")
 
@@ -131,7 +131,7 @@ def test_id_forms(client, secret):
 
 
 def test_recreated(client, secret):
-    """CreateSecret: made again, it has another ARN, and the old one finds nothing"""
+    """CreateSecret: a secret that is made again has another ARN, and the old ARN finds nothing"""
     client.delete_secret(SecretId=secret["Name"], ForceDeleteWithoutRecovery=True)
     again = client.create_secret(Name=secret["Name"], SecretString="v")
     assert again["ARN"] != secret["ARN"]
@@ -141,7 +141,7 @@ def test_recreated(client, secret):
 
 
 def test_update(client, secret):
-    """UpdateSecret: changes the description, and what is not given stays"""
+    """UpdateSecret: changes the description; a parameter that is not given stays unchanged"""
     client.update_secret(SecretId=secret["Name"], Description="new", KmsKeyId="alias/b")
     found = client.describe_secret(SecretId=secret["Name"])
     assert (found["Description"], found["KmsKeyId"]) == ("new", "alias/b")
@@ -156,14 +156,14 @@ def test_update_value(client, secret):
 
 
 def test_update_token(client, secret):
-    """UpdateSecret: a token that is taken, with another value, is refused"""
+    """UpdateSecret: a token in use, with another value, is refused"""
     with refused("ResourceExistsException", secret["VersionId"]):
         client.update_secret(SecretId=secret["Name"], SecretString="two", ClientRequestToken=secret["VersionId"])
 
 
 @pytest.mark.moto("has only the default key")
 def test_update_key(client, secret):
-    """UpdateSecret: another KmsKeyId seals the versions in use afresh; old values open"""
+    """UpdateSecret: another KmsKeyId seals the versions in use again; old values can still be read"""
     client.update_secret(SecretId=secret["Name"], SecretString="two")
     client.update_secret(SecretId=secret["Name"], KmsKeyId="alias/other")
     versions = client.list_secret_version_ids(SecretId=secret["Name"])["Versions"]
@@ -197,14 +197,14 @@ def test_delete_exclusive(client, secret):
 
 
 def test_delete_now(client, secret):
-    """DeleteSecret: by force it is gone at once"""
+    """DeleteSecret: a forced deletion takes effect at once"""
     client.delete_secret(SecretId=secret["Name"], ForceDeleteWithoutRecovery=True)
     with refused("ResourceNotFoundException"):
         client.describe_secret(SecretId=secret["Name"])
 
 
 def test_delete_missing(client, name):
-    """DeleteSecret: what is not there can be deleted by force only"""
+    """DeleteSecret: a secret that does not exist can be deleted only by force"""
     assert client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)["DeletionDate"]
     with refused("ResourceNotFoundException"):
         client.delete_secret(SecretId=name)
@@ -212,7 +212,7 @@ def test_delete_missing(client, name):
 
 @pytest.mark.moto("takes the name of a secret that waits for deletion")
 def test_deleted_refuses(client, secret):
-    """DeleteSecret: until it is gone, reading and changing it are refused"""
+    """DeleteSecret: a secret that waits for deletion cannot be read or changed"""
     id = secret["Name"]
     client.delete_secret(SecretId=id)
     for call in (
@@ -228,7 +228,7 @@ def test_deleted_refuses(client, secret):
 
 
 def test_restore(client, secret):
-    """RestoreSecret: takes the deletion back"""
+    """RestoreSecret: cancels the deletion"""
     client.delete_secret(SecretId=secret["Name"])
     back = client.restore_secret(SecretId=secret["Name"])
     assert (back["ARN"], back["Name"]) == (secret["ARN"], secret["Name"])
@@ -237,13 +237,13 @@ def test_restore(client, secret):
 
 
 def test_restore_missing(client, name):
-    """RestoreSecret: what is not there is not found"""
+    """RestoreSecret: a secret that does not exist is not found"""
     with refused("ResourceNotFoundException"):
         client.restore_secret(SecretId=name)
 
 
 def test_tag(client, secret):
-    """TagResource: adds tags, and replaces the value of a key that is there"""
+    """TagResource: adds tags, and replaces the value of an existing key"""
     client.tag_resource(SecretId=secret["Name"], Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
     client.tag_resource(SecretId=secret["Name"], Tags=[{"Key": "a", "Value": "3"}])
     found = {t["Key"]: t["Value"] for t in client.describe_secret(SecretId=secret["Name"])["Tags"]}
@@ -261,7 +261,7 @@ def test_tag_limits(client, secret):
 
 
 def test_untag(client, secret):
-    """UntagResource: removes keys; one that is not there is no error"""
+    """UntagResource: removes keys; a missing key is no error"""
     client.tag_resource(SecretId=secret["Name"], Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
     client.untag_resource(SecretId=secret["Name"], TagKeys=["a", "c"])
     assert client.describe_secret(SecretId=secret["Name"])["Tags"] == [{"Key": "b", "Value": "2"}]

@@ -10,7 +10,7 @@ def stages(client, secret):
 
 
 def test_get(client, secret):
-    """GetSecretValue: AWSCURRENT where neither version nor stage is given"""
+    """GetSecretValue: returns AWSCURRENT if neither version nor stage is given"""
     found = client.get_secret_value(SecretId=secret["Name"])
     assert found["SecretString"] == "one" and found["VersionId"] == secret["VersionId"]
     assert (found["ARN"], found["Name"]) == (secret["ARN"], secret["Name"])
@@ -18,7 +18,7 @@ def test_get(client, secret):
 
 
 def test_get_by_version(client, secret):
-    """GetSecretValue: by VersionId, and a stage given with it has to be on it"""
+    """GetSecretValue: by VersionId; a stage given with it has to be on that version"""
     client.put_secret_value(SecretId=secret["Name"], SecretString="two")
     get = lambda **which: client.get_secret_value(SecretId=secret["Name"], **which)["SecretString"]
     assert get(VersionId=secret["VersionId"]) == "one"
@@ -58,7 +58,7 @@ def test_too_long(client, secret, value):
 
 
 def test_put(client, secret):
-    """PutSecretValue: without stages the new version is AWSCURRENT, the old AWSPREVIOUS"""
+    """PutSecretValue: without stages the new version is AWSCURRENT, the old one AWSPREVIOUS"""
     put = client.put_secret_value(SecretId=secret["Name"], SecretString="two")
     assert put["VersionStages"] == ["AWSCURRENT"] and put["Name"] == secret["Name"]
     assert stages(client, secret) == {put["VersionId"]: ["AWSCURRENT"], secret["VersionId"]: ["AWSPREVIOUS"]}
@@ -75,7 +75,7 @@ def test_put_stage(client, secret):
 
 @pytest.mark.moto("puts the label on both")
 def test_put_moves_label(client, secret):
-    """PutSecretValue: a label that sits elsewhere moves to the new version"""
+    """PutSecretValue: a label of another version moves to the new version"""
     first = client.put_secret_value(SecretId=secret["Name"], SecretString="two", VersionStages=["blue"])
     second = client.put_secret_value(SecretId=secret["Name"], SecretString="three", VersionStages=["blue"])
     assert stages(client, secret)[second["VersionId"]] == ["blue"]
@@ -147,14 +147,14 @@ def test_promote(client, secret):
 
 
 def test_move_needs_from(client, secret):
-    """UpdateSecretVersionStage: a label that sits elsewhere needs RemoveFromVersionId"""
+    """UpdateSecretVersionStage: a label of another version needs RemoveFromVersionId"""
     new = pending(client, secret)
     with refused("InvalidParameterException", "RemoveFromVersionId can't be empty", secret["VersionId"]):
         client.update_secret_version_stage(SecretId=secret["Name"], VersionStage="AWSCURRENT", MoveToVersionId=new)
 
 
 def test_move_wrong_from(client, secret):
-    """UpdateSecretVersionStage: RemoveFromVersionId has to be where the label is"""
+    """UpdateSecretVersionStage: RemoveFromVersionId has to be the version that has the label"""
     new = pending(client, secret)
     with refused("InvalidParameterException"):
         client.update_secret_version_stage(
@@ -163,7 +163,7 @@ def test_move_wrong_from(client, secret):
 
 
 def test_label_added_and_removed(client, secret):
-    """UpdateSecretVersionStage: adds a label of one's own, and takes it away"""
+    """UpdateSecretVersionStage: adds a custom label, and removes it"""
     id, version = secret["Name"], secret["VersionId"]
     client.update_secret_version_stage(SecretId=id, VersionStage="blue", MoveToVersionId=version)
     assert stages(client, secret) == {version: ["AWSCURRENT", "blue"]}
@@ -182,7 +182,7 @@ def test_current_stays(client, secret):
 
 @pytest.mark.moto("lists those without labels, asked or not")
 def test_versions(client, secret):
-    """ListSecretVersionIds: those with labels; with IncludeDeprecated all"""
+    """ListSecretVersionIds: lists versions with labels; with IncludeDeprecated all versions"""
     ids = [secret["VersionId"]]
     for n in range(3):
         ids.append(client.put_secret_value(SecretId=secret["Name"], SecretString=str(n))["VersionId"])
@@ -196,7 +196,7 @@ def test_versions(client, secret):
 
 @pytest.mark.moto("knows no pages here")
 def test_versions_pages(client, secret):
-    """ListSecretVersionIds: pages hold what MaxResults says, and follow each other"""
+    """ListSecretVersionIds: pages have the size that MaxResults says, and follow each other"""
     ids = [secret["VersionId"]]
     for n in range(6):
         ids.append(client.put_secret_value(SecretId=secret["Name"], SecretString=str(n))["VersionId"])
