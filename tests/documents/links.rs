@@ -71,3 +71,38 @@ fn comments_name_documents_that_exist() {
     }
     assert!(named > 20, "{named}");
 }
+
+/// Paths of files and modules that a text names between backquotes, such as
+/// `session/replies.rs`, `access/token` or `tests/isolation`.
+fn paths(text: &str) -> Vec<&str> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|code| code.contains('/') && !code.starts_with('/'))
+        .filter(|code| {
+            code.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c))
+        })
+        .collect()
+}
+
+#[test]
+fn documents_name_files_that_exist() {
+    let exists = |path: &str| {
+        [root().join("src"), root().into()]
+            .iter()
+            .any(|base| base.join(path).exists() || base.join(format!("{path}.rs")).exists())
+    };
+    let mut named = 0;
+    for document in documents() {
+        let architecture = document == Path::new("docs/ARCHITECTURE.md");
+        for path in paths(&read(&document)) {
+            // Elsewhere a path may also be one of a user's machine or of a URL.
+            if architecture || path.ends_with(".rs") {
+                assert!(exists(path), "{} names {path}", document.display());
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 60, "{named}");
+}
