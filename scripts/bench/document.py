@@ -37,12 +37,12 @@ def figures(result: dict) -> str:
         body.append(row)
     head = ["case, clients", "TPS", "ratio", "CPU µs", "ratio", "p99 ms", "ratio"]
     more = [name for name, data in result["transactions"].items() if data["rounds"] > machine["rounds"]]
-    again = f"Twice as many of {'; '.join(more)}. " if more else ""
+    again = f"The cases {'; '.join(more)} have twice as many rounds. " if more else ""
     parts = [
         f"{machine['cores']} cores, Linux {machine['kernel']}, Postgres {versions['direct']}, "
         f"PgBouncer {versions[theirs]}; {machine['rounds']} interleaved rounds of {machine['seconds']} s. "
-        f"{again}Each pair is pgvalet / PgBouncer; the ratio is the median of the ratios of the rounds, the p99 that of "
-        "all rounds together. *Unsteady* is what the rounds do not agree on; with a bound, they agree on that much.",
+        f"{again}Each pair is pgvalet / PgBouncer. A ratio is the median of the ratios of the rounds; the p99 is that of "
+        "all rounds together. *Unsteady* means that the rounds disagree on the ratio; a bound behind it is what they agree on.",
         rows(head, body),
     ]
     body = []
