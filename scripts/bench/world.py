@@ -5,6 +5,7 @@ kernel ends the processes even when the benchmark itself is killed.
 """
 
 import glob
+import json
 import os
 import pwd
 import re
@@ -103,10 +104,11 @@ class World:
         self.processes.append(process)
         return process
 
-    def wait(self, name: str, port: int, process: subprocess.Popen, user: str = "bench") -> None:
+    def wait(self, name: str, port: int, process: subprocess.Popen, user: str = "bench",
+             **more) -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and process.poll() is None:
-            if self.psql(port, "select 1", user, check=False) == "1":
+            if self.psql(port, "select 1", user, check=False, **more) == "1":
                 return
             time.sleep(0.05)
         log = (self.directory / f"{name}.log").read_text(errors="replace")[-2000:]
@@ -127,8 +129,6 @@ class World:
             die(f"psql: {done.stderr}")
         return done.stdout.strip()
 
-    # ---- what is compared -------------------------------------------------
-
     def certificate(self) -> None:
         done = subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -146,42 +146,81 @@ class World:
             for name in names:
                 os.chown(self.directory / name, user.pw_uid, user.pw_gid)
 
-    def postgres(self) -> Target:
+    def run_as_postgres(self, program: str, *arguments) -> None:
+        done = subprocess.run(self.tethered([self.bin / program, *arguments], "postgres"),
+                              cwd=self.directory, capture_output=True, text=True)
+        if done.returncode:
+            die(f"{program}: {done.stderr}")
+
+    def initdb(self, *arguments) -> Path:
+        """The new data directory."""
         data = self.directory / "data"
         data.mkdir(mode=0o700)
         self.socket_directory.mkdir()
         self.give_to_postgres("data", "socket")
-        self.certificate()
-        done = subprocess.run(
-            self.tethered([self.bin / "initdb", "-D", data, "-U", "direct", "--auth=trust",
-                           "--encoding=UTF8", "--no-locale", "--no-sync"], "postgres"),
-            cwd=self.directory, capture_output=True, text=True,
-        )
+        self.run_as_postgres("initdb", "-D", data, "--encoding=UTF8", "--no-sync", *arguments)
+        return data
+
+    def start_postgres(self, data: Path, more: dict) -> subprocess.Popen:
+        """At `self.upstream`; it need not accept connections yet."""
+        self.upstream = free_port()
+        settings = {
+            "port": self.upstream, "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self.socket_directory, "fsync": "off", "full_page_writes": "off",
+            "max_connections": 200,
+        }
+        command = [self.bin / "postgres", "-D", data]
+        for name, value in (settings | more).items():
+            command += ["-c", f"{name}={value}"]
+        return self.start("postgres", command, "postgres")
+
+    def start_pgvalet(self, binary: Path, name: str, secret: str, value: dict, configuration: str, *,
+                      listen: str = "", prefix: list = (), user: str = "bench",
+                      ) -> tuple[int, subprocess.Popen, Path]:
+        """pgvalet with one secret, `configuration` for what leads to it, and everything else
+        at its default: its port, its process and the file."""
+        base = self.directory / name
+        shutil.rmtree(base, ignore_errors=True)
+        base.mkdir()
+        port, admin = free_port(), free_port()
+        config = base / "pgvalet.toml"
+        config.write_text(f"""
+[listen]
+address = ["127.0.0.1:{port}"]
+{listen}
+[admin]
+address = "127.0.0.1:{admin}"
+[store]
+path = "{base}/store.db"
+key_file = "{base}/store.key"
+[audit]
+path = "{base}/audit.jsonl"
+{configuration}""")
+        done = subprocess.run([binary, "--config", config, "secret", "create", secret],
+                              input=json.dumps(value), capture_output=True, text=True, cwd=base)
         if done.returncode:
-            die(f"initdb: {done.stderr}")
+            die(f"pgvalet secret create: {done.stderr}")
+        process = self.start(name, [*prefix, binary, "--config", config, "run"])
+        self.wait(name, port, process, user)
+        return port, process, config
+
+    # ---- what is compared -------------------------------------------------
+
+    def postgres(self) -> Target:
+        data = self.initdb("-U", "direct", "--auth=trust", "--no-locale")
+        self.certificate()
         (data / "pg_hba.conf").write_text(
             "host all direct 127.0.0.1/32 trust\n"
             "host all all 127.0.0.1/32 scram-sha-256\n"
             "local all all scram-sha-256\n"
         )
-        port = free_port()
-        settings = {
-            "port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.socket_directory,
-            "fsync": "off", "full_page_writes": "off", "shared_buffers": "256MB", "max_wal_size": "4GB",
-            "max_connections": 200, "autovacuum": "off", "password_encryption": "scram-sha-256",
-            "ssl": "on", "ssl_cert_file": self.directory / "tls.crt",
-            "ssl_key_file": self.directory / "tls.key",
-        }
-        command = [self.bin / "postgres", "-D", data]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        process = self.start("postgres", command, "postgres")
-        postgres = {"PGDATABASE": "postgres"}
-        deadline = time.monotonic() + 30
-        while self.psql(port, "select 1", "direct", check=False, **postgres) != "1":
-            if time.monotonic() > deadline or process.poll() is not None:
-                die((self.directory / "postgres.log").read_text()[-2000:])
-            time.sleep(0.05)
+        process = self.start_postgres(data, {
+            "shared_buffers": "256MB", "max_wal_size": "4GB", "autovacuum": "off",
+            "password_encryption": "scram-sha-256", "ssl": "on",
+            "ssl_cert_file": self.directory / "tls.crt", "ssl_key_file": self.directory / "tls.key",
+        })
+        port, postgres = self.upstream, {"PGDATABASE": "postgres"}
+        self.wait("postgres", port, process, "direct", **postgres)
         self.psql(port, f"create role bench login password '{PASSWORD}'", "direct", **postgres)
         self.psql(port, "create database bench owner bench", "direct", **postgres)
         version = self.psql(port, "show server_version").split(" ")[0]
@@ -191,41 +230,19 @@ class World:
             check=True, capture_output=True, cwd=self.directory,
         )
         self.psql(port, "create unlogged table copied (a text)")
-        self.upstream = port
         return Target("direct", port, None, version)
 
     def pgvalet(self, binary: Path, name: str = "pgvalet", prefix: list | None = None,
                 upstream: int | None = None, host: Path | str = "127.0.0.1",
                 identities: int = 1) -> Target:
-        base = self.directory / name
-        base.mkdir()
-        port, admin = free_port(), free_port()
         crt, key = self.directory / "tls.crt", self.directory / "tls.key"
-        config = base / "pgvalet.toml"
-        # Addresses, paths, the secret and who may: everything else is at its default.
-        config.write_text(f"""
-[listen]
-address = ["127.0.0.1:{port}"]
-certificate = "{crt}"
-key = "{key}"
-[admin]
-address = "127.0.0.1:{admin}"
-[store]
-path = "{base}/store.db"
-key_file = "{base}/store.key"
-[audit]
-path = "{base}/audit.jsonl"
-[database.bench]
-secret = "bench"
-""" + "".join(rule(n, identities) for n in range(identities)))
-        secret = (f'{{"host":"{host}","port":{upstream or self.upstream},"dbname":"bench",'
-                  f'"username":"bench","password":"{PASSWORD}"}}')
-        done = subprocess.run([binary, "--config", config, "secret", "create", "bench"],
-                              input=secret, capture_output=True, text=True, cwd=base)
-        if done.returncode:
-            die(f"pgvalet secret create: {done.stderr}")
-        process = self.start(name, (prefix or []) + [binary, "--config", config, "run"])
-        self.wait(name, port, process)
+        port, process, config = self.start_pgvalet(
+            binary, name, "bench",
+            {"host": str(host), "port": upstream or self.upstream, "dbname": "bench",
+             "username": "bench", "password": PASSWORD},
+            '[database.bench]\nsecret = "bench"\n' + "".join(rule(n, identities) for n in range(identities)),
+            listen=f'certificate = "{crt}"\nkey = "{key}"', prefix=prefix or [],
+        )
         target = Target(name, port, process, "")
         target.config = config
         return target

@@ -1,11 +1,9 @@
 """A Postgres for one suite, and pgvalet in front of it."""
 
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
-from world import World, die, free_port
+from world import World
 
 USER, PASSWORD = "postgres", "suite-password"  # of a throwaway server on loopback
 MODES = ("direct", "transaction", "session")
@@ -22,32 +20,15 @@ class Servers(World):
         }
 
     def cluster(self) -> None:
-        data = self.directory / "data"
-        data.mkdir(mode=0o700)
-        self.socket_directory.mkdir()
         (self.directory / "password").write_text(PASSWORD)
-        self.give_to_postgres("data", "socket", "password")
-        self.run_as_postgres("initdb", "-D", data, "-U", USER, "--auth=scram-sha-256",
-                             f"--pwfile={self.directory}/password", "--encoding=UTF8", "--locale=C.UTF-8",
-                             "--no-sync")
-        self.upstream = free_port()
-        settings = {
-            "port": self.upstream, "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": self.socket_directory, "fsync": "off", "full_page_writes": "off",
-            "max_connections": 200, "max_prepared_transactions": 20, "wal_level": "logical",
-            "max_locks_per_transaction": 200, "jit": "off",
-        }
-        command = [self.bin / "postgres", "-D", data]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        process = self.start("postgres", command, "postgres")
+        self.give_to_postgres("password")
+        data = self.initdb("-U", USER, "--auth=scram-sha-256", f"--pwfile={self.directory}/password",
+                           "--locale=C.UTF-8")
+        process = self.start_postgres(data, {
+            "max_prepared_transactions": 20, "wal_level": "logical", "max_locks_per_transaction": 200,
+            "jit": "off",
+        })
         self.wait("postgres", self.upstream, process, USER)
-
-    def run_as_postgres(self, program: str, *arguments) -> None:
-        done = subprocess.run(self.tethered([self.bin / program, *arguments], "postgres"),
-                              cwd=self.directory, capture_output=True, text=True)
-        if done.returncode:
-            die(f"{program}: {done.stderr}")
 
     def fresh_database(self, name: str, prepare: list[str]) -> None:
         """As nobody has used it: also without roles and databases that a suite
@@ -76,37 +57,12 @@ class Servers(World):
 
     def pgvalet(self, binary: Path, mode: str, databases: list[str]) -> tuple[int, object]:
         """Everything at its default, but the mode."""
-        base = self.directory / f"pgvalet-{mode}"
-        shutil.rmtree(base, ignore_errors=True)
-        base.mkdir()
-        port, admin = free_port(), free_port()
-        config = base / "pgvalet.toml"
-        text = f"""
-[listen]
-address = ["127.0.0.1:{port}"]
-[admin]
-address = "127.0.0.1:{admin}"
-[store]
-path = "{base}/store.db"
-key_file = "{base}/store.key"
-[audit]
-path = "{base}/audit.jsonl"
-[[client]]
-name = "suite"
-network = ["127.0.0.1"]
-databases = ["*"]
-"""
+        text = '[[client]]\nname = "suite"\nnetwork = ["127.0.0.1"]\ndatabases = ["*"]\n'
         for database in databases:
             text += f'[database.{database}]\nsecret = "suite"\ndbname = "{database}"\npool_mode = "{mode}"\n'
-        config.write_text(text)
-        secret = (f'{{"host":"127.0.0.1","port":{self.upstream},"dbname":"postgres",'
-                  f'"username":"{USER}","password":"{PASSWORD}"}}')
-        done = subprocess.run([binary, "--config", config, "secret", "create", "suite"],
-                              input=secret, capture_output=True, text=True, cwd=base)
-        if done.returncode:
-            die(f"pgvalet secret create: {done.stderr}")
-        process = self.start(f"pgvalet-{mode}", [binary, "--config", config, "run"])
-        self.wait(f"pgvalet-{mode}", port, process, USER)
+        value = {"host": "127.0.0.1", "port": self.upstream, "dbname": "postgres",
+                 "username": USER, "password": PASSWORD}
+        port, process, _ = self.start_pgvalet(binary, f"pgvalet-{mode}", "suite", value, text, user=USER)
         return port, process
 
 
