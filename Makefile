@@ -11,9 +11,13 @@ demo: ## show pgvalet: a throwaway Postgres, clients without passwords, a rotati
 build: ## build target/release/pgvalet, optimised; `make release` takes longer, and its program is faster
 	cargo build --release
 
+# Tests wait more than they work: for logins, timeouts and drains.
+TEST_THREADS ?= $(shell expr 3 \* `getconf _NPROCESSORS_ONLN`)
+
 test: setup ## run every test, against every installed Postgres
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		echo 'cargo nextest run'; cargo nextest run; \
+		echo 'cargo nextest run --test-threads $(TEST_THREADS)'; \
+		cargo nextest run --test-threads $(TEST_THREADS); \
 	else \
 		echo 'cargo test'; cargo test; \
 	fi
