@@ -276,8 +276,8 @@ async fn no_error_quotes_a_value() {
     }
 }
 
-/// The same calls on both stores that end in the same state: what the proxy
-/// relies on is not an accident of one of them.
+/// Makes equal calls on both stores, which have to end in equal states: what the
+/// proxy relies on is not an accident of one of them.
 #[tokio::test]
 async fn the_embedded_store_ends_where_this_one_does() {
     async fn play(store: &dyn SecretStore) -> BTreeMap<&'static str, String> {

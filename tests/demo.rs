@@ -34,7 +34,8 @@ impl Demo {
         Self { child, temporary }
     }
 
-    /// Its output, after checking that nothing of it is left.
+    /// Waits for the end and returns the output, after checking that nothing is
+    /// left.
     fn end(self) -> Output {
         let output = self.child.wait_with_output().expect("pgvalet ends");
         let left: Vec<_> = std::fs::read_dir(self.temporary.path())

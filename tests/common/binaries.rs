@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use super::repository;
 
@@ -31,9 +32,14 @@ impl Binaries {
     }
 }
 
-/// One for each major version at hand, newest first. `PGVALET_PG_BIN` (a list
-/// like `PATH`) leaves no choice.
+/// The binaries of each major version at hand, newest first. `PGVALET_PG_BIN` (a
+/// list like `PATH`) leaves no choice.
 pub fn all() -> Vec<Binaries> {
+    static ALL: LazyLock<Vec<Binaries>> = LazyLock::new(find);
+    ALL.clone()
+}
+
+fn find() -> Vec<Binaries> {
     let mut found: Vec<Binaries> = Vec::new();
     for candidate in candidates() {
         if let Some(binaries) = Binaries::at(&candidate)

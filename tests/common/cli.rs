@@ -43,7 +43,7 @@ pub fn pgvalet(config: &Path, args: &[&str], stdin: &str) -> Output {
     child.wait_with_output().expect("pgvalet ends")
 }
 
-/// The same for a command that must succeed: what it printed.
+/// Runs a command that must succeed; its output.
 pub fn pgvalet_ok(config: &Path, args: &[&str], stdin: &str) -> String {
     let output = pgvalet(config, args, stdin);
     assert!(

@@ -83,7 +83,7 @@ pub async fn simple_value(client: &Client, sql: &str) -> Result<String, Error> {
         .unwrap_or_default())
 }
 
-/// What a client can tell of an error: SQLSTATE, message, detail, hint.
+/// The fields of an error that a client is told: SQLSTATE, message, detail, hint.
 pub fn told(error: &Error) -> (String, String, Option<String>, Option<String>) {
     let db = error
         .as_db_error()

@@ -1,4 +1,4 @@
-//! One GET, for the admin listener. HTTP/1.0, so that the body ends with the
+//! GET requests to the admin listener, by HTTP/1.0: the body ends with the
 //! connection and needs no decoding.
 
 use std::time::Duration;

@@ -62,7 +62,7 @@ impl Ledger {
         }
     }
 
-    /// What each client has done so far.
+    /// The number of transactions that each client was told are done.
     pub fn progress(&self) -> Vec<i64> {
         self.clients.iter().map(|c| c.done.load(Relaxed)).collect()
     }
@@ -129,7 +129,7 @@ async fn work(
     Ok(())
 }
 
-/// One transaction: simple, prepared, and both in one.
+/// Runs a transaction: simple, prepared, or both in one.
 async fn line(
     session: &Session,
     insert: &tokio_postgres::Statement,

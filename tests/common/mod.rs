@@ -1,5 +1,5 @@
-//! What behaviour tests stand on: throwaway Postgres clusters, the real proxy
-//! binary in front of them, and waiting for a condition with a deadline.
+//! Helpers of the tests: throwaway Postgres clusters, the real proxy binary in
+//! front of them, stand-ins for AWS, and waiting for a condition with a deadline.
 //!
 //! Every test owns what it starts; nothing outlives it, not even when it
 //! panics, and on Linux not even when the test process itself is killed.
@@ -9,16 +9,25 @@
 )]
 
 pub mod binaries;
+pub mod cancel;
 pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod http;
+pub mod issuer;
 pub mod ledger;
+pub mod memory;
 pub mod moto;
 pub mod pki;
 pub mod programs;
 pub mod proxy;
+pub mod raw;
+pub mod rds;
+pub mod sampler;
 pub mod setup;
+pub mod sts;
+pub mod tls;
+pub mod valve;
 pub mod wait;
 
 pub use client::{Session, connect};

@@ -16,7 +16,7 @@ pub struct Moto {
     pub url: String,
 }
 
-/// On PATH, or where `make test` installs it.
+/// The program, on PATH or where `make test` installs it.
 fn binary() -> PathBuf {
     let local = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/venv/bin/moto_server");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -58,6 +58,12 @@ impl Moto {
         moto
     }
 
+    /// A client for its Secrets Manager.
+    #[allow(dead_code)]
+    pub fn secrets(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&self.sdk_config())
+    }
+
     /// For the AWS SDK, with credentials that moto does not look at.
     #[allow(dead_code)]
     pub fn sdk_config(&self) -> SdkConfig {
@@ -72,7 +78,7 @@ impl Drop for Moto {
     }
 }
 
-/// One attempt that may take a while: for servers of tests.
+/// A configuration with one attempt that may take a while: for servers of tests.
 pub fn sdk_config(url: &str) -> SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "test");
     SdkConfig::builder()

@@ -14,6 +14,8 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tempfile::TempDir;
 
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
 pub struct Pki {
     issuer: Issuer<'static, KeyPair>,
     directory: TempDir,
@@ -36,7 +38,7 @@ impl ClientCertificate {
         PrivateKeyDer::from_pem_file(&self.key).expect("a key")
     }
 
-    /// What libpq has to be told.
+    /// The parameters that libpq needs.
     pub fn dsn(&self) -> String {
         let (certificate, key) = (self.certificate.display(), self.key.display());
         format!("sslmode=require sslcert={certificate} sslkey={key}")

@@ -86,7 +86,7 @@ fn ledger() -> PathBuf {
     repository().join("tests/python/ledger.py")
 }
 
-/// What pgbench or ledger.py says that it has done.
+/// The number of transactions that pgbench or ledger.py says it has done.
 fn done(said: &str) -> Option<String> {
     const PROCESSED: &str = "number of transactions actually processed: ";
     let line = said

@@ -1,4 +1,4 @@
-//! What a test says about its proxy, and the configuration file made of it.
+//! Configurations of proxies: what a test says, and the file made of it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,9 +6,10 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{Proxy, free_port};
+use super::pki::Pki;
+use super::{Cluster, Proxy, cli, free_port, new_password};
 
-/// What a test says about its proxy; the rest is the same for all.
+/// A configuration as a test says it; the rest is the same for all.
 #[derive(Default)]
 pub struct ProxyBuilder {
     store: Option<String>,
@@ -43,6 +44,17 @@ impl ProxyBuilder {
     pub fn store(mut self, body: &str) -> Self {
         self.store = Some(body.to_owned());
         self
+    }
+
+    /// The Secrets Manager at `url`, looked at every `refresh`, with credentials
+    /// that stand-ins for AWS do not check.
+    pub fn aws(self, url: &str, refresh: &str) -> Self {
+        let store = format!(
+            "kind = \"aws\"\nregion = \"eu-central-1\"\nendpoint_url = \"{url}\"\nrefresh = \"{refresh}\""
+        );
+        let builder = self.store(&store);
+        let add = |builder: Self, (name, value)| builder.environment(name, value);
+        cli::AWS.into_iter().fold(builder, add)
     }
 
     /// More lines for `[listen]`.
@@ -125,4 +137,51 @@ impl ProxyBuilder {
         }
         text
     }
+}
+
+/// A proxy with one database `app` (and `more` lines for it), by a role of its
+/// own.
+pub async fn proxy(cluster: &Cluster, more: &str) -> Proxy {
+    let role = format!("r{}", &new_password()[3..11]);
+    let password = new_password();
+    cluster.create_role(&role, &password).await;
+    Proxy::with_one_database(&cluster.secret(&role, &password), more)
+        .start()
+        .await
+}
+
+/// A rule for each kind of name, each with a database of its own.
+pub async fn proxy_by_certificate(cluster: &Cluster, pki: &Pki) -> Proxy {
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let own = cluster.ca().parent().expect("a directory").to_owned();
+    let (own, ca, crl) = (own.display(), pki.ca(), pki.crl());
+    let mut builder = Proxy::builder()
+        .secret("app", &cluster.secret("app_user", &password))
+        .listen(&format!(
+            "certificate = \"{own}/server.crt\"\nkey = \"{own}/server.key\"\n\
+             client_ca = {ca:?}\nclient_crl = [{crl:?}]"
+        ));
+    for (database, name) in [
+        ("spiffe", "spiffe://example.org/orders"),
+        ("dns", "dns:orders.example.org"),
+        ("cn", "cn:orders"),
+    ] {
+        builder = builder
+            .database(database, "secret = \"app\"")
+            .client(&format!(
+                "name = \"by-{database}\"\ncertificate = \"{name}\"\ndatabases = \"{database}\""
+            ));
+    }
+    builder
+        .database("open", "secret = \"app\"")
+        .client("name = \"anybody\"\nnetwork = \"127.0.0.0/8\"\ndatabases = \"open\"")
+        .start()
+        .await
+}
+
+/// A database `orders`, whose secret `prod/orders` is in the Secrets Manager at `url`.
+pub fn orders_in_aws(url: &str, refresh: &str, more: &str) -> ProxyBuilder {
+    let body = format!("secret = \"prod/orders\"\n{more}");
+    Proxy::builder().aws(url, refresh).database("orders", &body)
 }

@@ -1,4 +1,4 @@
-//! What a Parse or a Bind may hold.
+//! Contents of Parse and Bind.
 
 use super::dsl::*;
 

@@ -1,4 +1,4 @@
-//! What a session keeps: settings, statements of SQL, listening, temporary
+//! State of a session: settings, statements of SQL, listening, temporary
 //! tables, locks.
 
 use super::dsl::*;

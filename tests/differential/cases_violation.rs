@@ -1,4 +1,4 @@
-//! What no client should say.
+//! Messages that no client should send.
 
 use super::dsl::*;
 

@@ -1,6 +1,5 @@
-//! Where pgvalet is known to answer otherwise than Postgres, and why. An entry
-//! that is no longer true fails the test, as does a difference without one.
-//! docs/PROTOCOL.md has the same list.
+//! Known differences between the answers of pgvalet and of Postgres, and their
+//! reasons.
 
 use std::collections::BTreeSet;
 
@@ -9,15 +8,15 @@ use super::run::{Difference, MODES};
 const TRANSACTION: &[&str] = &["transaction"];
 const BOTH: &[&str] = &MODES;
 
-/// What a difference depends on.
+/// The cause of a difference.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     /// Every run shows it.
     Always,
-    /// On which server connection a batch meets, or on how much of a pipeline
+    /// Depends on which server connection a batch meets, or on how much of a pipeline
     /// has been read when an error arrives.
     Sometimes,
-    /// On the version of Postgres.
+    /// The version of Postgres.
     Before18,
     Since18,
 }

@@ -15,15 +15,15 @@ pub const MODES: [&str; 2] = ["transaction", "session"];
 pub enum Way {
     /// All of it in one write.
     Once,
-    /// On from a Sync, a Query and the like only when they are answered.
+    /// Goes on from a Sync, a Query and the like only when they are answered.
     Stepwise,
-    /// At once, in pieces of a few bytes.
+    /// Sends all at once, in pieces of a few bytes.
     Chunked,
 }
 
 const WAYS: [Way; 3] = [Way::Once, Way::Stepwise, Way::Chunked];
 
-/// In session mode nothing of the answers depends on where the steps are.
+/// The answers in session mode do not depend on where the steps are.
 const SENT: [(&str, Way); 5] = [
     (MODES[0], Way::Once),
     (MODES[0], Way::Stepwise),
@@ -38,7 +38,7 @@ pub struct Difference {
     pub what: String,
 }
 
-/// What came of all the sequences.
+/// The outcome of all the sequences.
 #[derive(Default)]
 pub struct Found {
     pub differences: Vec<Difference>,
@@ -150,7 +150,7 @@ fn compare(postgres: &[String], pgvalet: &[String]) -> Option<String> {
     Some(format!("      {before}\n    - {a}\n    + {b}"))
 }
 
-/// As many notifications as `told` are waited for.
+/// Waits for as many notifications as `told` says.
 async fn run(case: &Case, way: Way, mode: &str, port: u16, told: usize) -> Vec<String> {
     let mut messages = case.messages.clone();
     messages.extend([s(), q(END)]);
@@ -227,7 +227,8 @@ impl Reader {
 }
 
 impl Reader {
-    /// Behind the end of the sequence, where there are to be so many in all.
+    /// Notifications behind the end of the sequence, where there are to be so
+    /// many in all.
     async fn listen(&mut self, client: &mut Client, told: usize) {
         while self.lines.iter().filter(|l| is_notification(l)).count() < told {
             match client.next().await {
@@ -238,7 +239,7 @@ impl Reader {
     }
 }
 
-/// What the server is doing, as far as it decides which message is answered.
+/// The activity of the server, as far as it decides which message is answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Copying {
     No,

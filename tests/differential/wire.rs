@@ -9,7 +9,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-/// Far above what any answer takes on a busy machine.
+/// The limit for an answer, far above what one takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Received {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::{read, root};
 
-/// `behaviour::denial::x` and the like, as they stand between backquotes.
+/// `behaviour::identity::denial::x` and the like, as they stand between backquotes.
 fn named(text: &str) -> Vec<Vec<&str>> {
     text.split('`')
         .skip(1)

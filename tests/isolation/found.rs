@@ -15,8 +15,8 @@
 
 use std::time::Duration;
 
+use super::common::raw::{close, message, parse, query, run, sync};
 use super::peer::{copy_done, describe, run_with, terminate};
-use super::raw::{close, message, parse, query, run, sync};
 use super::world::{Case, Kind, Place, Verdict, case, judge, same};
 
 /// Bind to a portal, and maybe Execute it.
@@ -118,7 +118,7 @@ async fn locally_by_call(place: Place) -> Verdict {
     same(&*a.said("select n from who").await, "one", "after it")
 }
 
-/// Somebody else has parsed the same text before, under other settings.
+/// Another client has parsed the same text before, under other settings.
 async fn anothers_meaning(place: Place, n: usize) -> Verdict {
     const DEEDS: [&str; 3] = [
         "select set_config('timezone', 'Asia/Tokyo', true)",

@@ -1,7 +1,7 @@
 //! Sequences of messages, valid and not, of a seed: the same seed gives the same.
 
+use super::common::raw::{message, parse, query, run, sync};
 use super::peer::{call, copy_done, copy_fail, data, flush, terminate};
-use super::raw::{message, parse, query, run, sync};
 
 /// Numbers that look random (splitmix64).
 pub struct Dice(u64);
@@ -36,9 +36,9 @@ impl Dice {
 /// How a burst ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum End {
-    /// What is there is read, and the socket closed.
+    /// Reads what is there, and closes the socket.
     Closed,
-    /// The same at once.
+    /// Closes the socket at once.
     Abrupt,
     /// Terminate, in the same write.
     Terminate,
@@ -49,14 +49,14 @@ pub enum End {
 
 pub struct Burst {
     pub bytes: Vec<u8>,
-    /// Where one write ends and the next begins.
+    /// The places where one write ends and the next begins.
     pub pieces: Vec<usize>,
     /// Whether others have their turn between two writes.
     pub yields: bool,
     pub end: End,
-    /// What comes back is read.
+    /// Whether the answers are read.
     pub reads: bool,
-    /// Of the other identity.
+    /// Whether the client has the other identity.
     pub stranger: bool,
 }
 
@@ -205,8 +205,8 @@ fn one(dice: &mut Dice, out: &mut Vec<u8>) {
     }
 }
 
-/// What drivers do with COPY, and what they must not: data behind a failure, with
-/// Sync among them, and questions behind that.
+/// Sequences of COPY that drivers send and such as they must not: data behind a
+/// failure, with Sync among them, and questions behind that.
 fn copy(dice: &mut Dice, out: &mut Vec<u8>) {
     let table = dice.pick(&["t", "t", "refusing", "at_end", "at_commit"]);
     let sql = format!("copy {table} from stdin");
@@ -236,7 +236,7 @@ fn copy(dice: &mut Dice, out: &mut Vec<u8>) {
 }
 
 impl Burst {
-    /// What it says, a word a message.
+    /// The burst as text, a word a message.
     pub fn shown(&self) -> String {
         let mut words = Vec::new();
         let mut rest = &self.bytes[..];

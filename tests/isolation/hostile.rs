@@ -1,6 +1,6 @@
-//! One client sends whatever a generator makes up; three honest ones beside it
-//! ask for words that nobody else has, by every protocol, and have to get just
-//! those. Both pool modes, with two server connections each, on every Postgres.
+//! A client sends whatever a generator makes up; three honest ones beside it ask
+//! for words that nobody else has, by every protocol, and have to get just those.
+//! Both pool modes, with two server connections each, on every Postgres.
 //!
 //! Seeds are printed. `SEED=… BURSTS=1` replays one; `BURSTS` is how many.
 
@@ -12,10 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::common::raw::{parse, query, run, start_up, sync};
 use super::common::{Cluster, Proxy, new_password};
 use super::generator::{Burst, Dice, End, QUIET, burst};
 use super::peer::{Peer, run_with};
-use super::raw::{parse, query, run, start_up, sync};
 
 const MODES: [&str; 2] = ["transaction", "session"];
 /// A burst that is not over by then is given up.
@@ -33,7 +33,7 @@ grant all on t, refusing, at_end, at_commit to public;
 create role boss; grant boss to app_user;
 ";
 
-/// What the two sides know of each other.
+/// Facts that the two sides share.
 #[derive(Default)]
 struct Shared {
     over: AtomicBool,
@@ -123,7 +123,7 @@ async fn asks(peer: &mut Peer, batch: &[u8], tags: &str, wanted: &str) -> Result
     }
 }
 
-/// What nobody else's doing may change.
+/// State that nobody else's acts may change.
 const STATE: &str = "select current_user, current_setting('search_path'), current_setting('timezone'), \
     current_setting('work_mem'), current_setting('statement_timeout'), coalesce(current_setting('app.tenant', true), '')";
 
@@ -181,8 +181,13 @@ async fn honest(
                     .await?
                 }
                 2 => {
-                    let batch =
-                        [parse("n", &sql), run("n"), super::raw::close("n"), sync()].concat();
+                    let batch = [
+                        parse("n", &sql),
+                        run("n"),
+                        super::common::raw::close("n"),
+                        sync(),
+                    ]
+                    .concat();
                     asks(&mut peer, &batch, "12DC3Z", &nonce).await?;
                 }
                 3 => asks(&mut peer, &[run("kept"), sync()].concat(), "2DCZ", &kept).await?,
@@ -211,7 +216,7 @@ async fn honest(
     Ok(())
 }
 
-/// So many bursts in one mode; what an honest client saw that it should not.
+/// Sends so many bursts in one mode; the faults that an honest client saw.
 async fn bout(
     port: u16,
     mode: &'static str,

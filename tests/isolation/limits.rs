@@ -16,9 +16,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::common::raw::{close, message, parse, query, run, start_up, sync};
 use super::peer::{Answer, Peer, copy_done, data, describe, flush, terminate};
-use super::raw::{close, message, parse, query, run, start_up, sync};
-use super::world::{Case, Kind, Place, Verdict, case, judge, same};
+use super::world::{Case, Kind, Place, Verdict, case, in_two_ways, judge, same};
 
 fn sleep(by: usize) -> Vec<u8> {
     let sql = "select pg_sleep(1)";
@@ -47,7 +47,7 @@ async fn pipeline(place: Place, by: usize) -> Verdict {
     }
 }
 
-/// One that is over its time is still ended, behind others that were not.
+/// A query that is over its time is still ended, behind others that were not.
 async fn still_ended(place: Place) -> Verdict {
     if place.is_direct() {
         return Ok(());
@@ -98,7 +98,7 @@ async fn each_query_has_its_time() {
     .await;
 }
 
-/// What is sent before the goodbye; `{k}` is the number of the case.
+/// The messages before the goodbye; `{k}` is the number of the case.
 fn work(by: usize, place: &Place) -> Vec<u8> {
     let insert = |seconds: &str| {
         place.own(&format!(
@@ -205,23 +205,10 @@ async fn says_goodbye(place: Place, by: usize, half: bool) -> Verdict {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_goodbye_interrupts_nothing() {
-    let mut cases: Vec<Case> = Vec::new();
-    for (by, name) in WORK.into_iter().enumerate() {
-        for half in [false, true] {
-            // What Postgres says of it, nobody waits for.
-            if name == "open COPY" && half {
-                continue;
-            }
-            let how = if half {
-                "the write side closed"
-            } else {
-                "Terminate"
-            };
-            cases.push(case(format!("{name}, {how}"), move |place| {
-                says_goodbye(place, by, half)
-            }));
-        }
-    }
+    let ways = ["Terminate", "the write side closed"];
+    let mut cases = in_two_ways(WORK, ways, says_goodbye);
+    // What Postgres says of this one, nobody waits for.
+    cases.retain(|case| case.name != "open COPY, the write side closed");
     judge(Kind {
         setup: "create table log (n int); grant all on log to public",
         cases,
@@ -230,7 +217,7 @@ async fn a_goodbye_interrupts_nothing() {
     .await;
 }
 
-/// Nothing is waited for: of many, the quickest says so.
+/// The goodbye waits for nothing: of many, the quickest says so.
 async fn no_wait(place: Place, by: usize) -> Verdict {
     let mut quickest = Duration::MAX;
     for _ in 0..8 {
@@ -412,7 +399,7 @@ async fn first(place: Place, n: usize) -> Verdict {
     same(at_pgvalet, seen.pop(), "the answer")
 }
 
-/// The same behind a login that has begun.
+/// The goodbye comes behind a login that has begun.
 async fn no_greeting(place: Place) -> Verdict {
     let mut peer = Peer::open(place.proxy().port).await?;
     let packet = start_up(0x0003_0000, &[("user", "alice"), ("database", place.id())]);

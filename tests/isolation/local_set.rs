@@ -18,8 +18,8 @@
 //! of what the login gave, `reset role`. The next client meets what the login
 //! gave; the owner keeps its own.
 
+use super::common::raw::{message, parse, query, run, sync};
 use super::peer::{Peer, flush};
-use super::raw::{message, parse, query, run, sync};
 use super::world::{Case, Kind, Place, Verdict, case, judge, same};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,7 +28,7 @@ enum By {
     Execute,
 }
 
-/// What is done before the SET; each is a text, or a batch by its name.
+/// Acts before the SET; each is a text, or a batch by its name.
 const TRICKS: &[(&str, &[&str])] = &[
     ("constraints", &["begin", "set constraints all deferred"]),
     (
@@ -116,7 +116,7 @@ const TRICKS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What is set, where it is seen, and as what.
+/// Settings: how they are set, where they are seen, and as what.
 const SETS: &[(&str, &str, &str)] = &[
     ("set role boss", "select current_user", "boss"),
     (

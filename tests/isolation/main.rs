@@ -1,13 +1,10 @@
-//! What one client does must not reach another: rows, settings, roles,
-//! statements, locks. A module for each kind of fault, whose head lists what it
-//! tries; each case runs on every Postgres at hand, in both pool modes, and
-//! straight at Postgres, which has to agree with what it expects.
+//! Acts of one client must not reach another: rows, settings, roles, statements,
+//! locks. Each kind of fault has a module, whose head lists what it tries; each
+//! case runs on every Postgres at hand, in both pool modes, and straight at
+//! Postgres, which has to agree with what it expects.
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../behaviour/raw.rs"]
-#[allow(dead_code, reason = "of the behaviour tests, which use all of it")]
-mod raw;
 
 mod found;
 mod generator;

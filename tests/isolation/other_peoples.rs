@@ -17,8 +17,8 @@
 //! * sequences (lastval, currval), setseed, cursors, what a stranger prepared by
 //!   SQL: not there for the next identity.
 
+use super::common::raw::{close, parse, query, run, sync};
 use super::peer::{Peer, describe};
-use super::raw::{close, parse, query, run, sync};
 use super::world::{Case, Kind, Place, Verdict, case, judge, same};
 
 const NAMES: &str =
@@ -29,7 +29,7 @@ async fn prepares(peer: &mut Peer) -> Verdict {
     same(&*peer.ask(&batch).await?.said(), "hers", "prepared")
 }
 
-/// What the statement is called on the server. (Its owner may see it; where the
+/// The name of the statement on the server. (Its owner may see it; where the
 /// owner has the only connection of its own, by its own name.)
 async fn name_on_server(peer: &mut Peer) -> Result<String, String> {
     let sql = "select name from pg_prepared_statements where statement like '%hers%' and statement not like '%pg_prep%'";
@@ -87,7 +87,7 @@ async fn lists(place: Place, stays: bool) -> Verdict {
     }
 }
 
-/// What somebody else does; `{n}` is the name on the server.
+/// Acts of another client; `{n}` is the name on the server.
 const DEEDS: &[(&str, &str)] = &[
     ("DEALLOCATE", "deallocate \"{n}\""),
     ("DEALLOCATE PREPARE", "deallocate prepare \"{n}\""),
@@ -183,7 +183,7 @@ async fn suffers(place: Place, deed: usize, stranger: bool) -> Verdict {
     )
 }
 
-/// Its statements are gone in mid-pipeline, and in a transaction.
+/// The statements are gone in mid-pipeline, or in a transaction.
 async fn in_the_middle(place: Place, within: bool) -> Verdict {
     let mut alice = place.peer().await?;
     let many = ["a", "b", "c"];

@@ -15,8 +15,8 @@
 //! The owner that goes on using its statement gets what Postgres gives it, at
 //! the worst an error that is over when it parses anew.
 
+use super::common::raw::{close, parse, sync};
 use super::peer::{Peer, describe, run_with};
-use super::raw::{close, parse, sync};
 use super::world::{Case, Kind, Place, Verdict, case, judge, same};
 
 struct Change {
@@ -316,9 +316,9 @@ fn described(body: Vec<u8>) -> Vec<String> {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
-    /// By a client of the pool.
+    /// Acts of a client of the pool.
     Through,
-    /// By somebody who is none.
+    /// Acts of somebody who is no client of it.
     Past,
 }
 

@@ -1,4 +1,4 @@
-//! What pgvalet asks for itself does not run under a client's settings.
+//! Queries of pgvalet's own do not run under a client's settings.
 //!
 //! Tried:
 //! * a schema in front of pg_catalog in the search path, with operators that lie
@@ -19,10 +19,10 @@
 
 use std::time::Duration;
 
-use super::raw::query;
+use super::common::raw::query;
 use super::world::{Case, Kind, Place, Verdict, case, judge, same};
 
-/// What was set and is set no more is empty.
+/// The value of a setting that was set and is set no more is empty.
 const TENANT: &str = "select coalesce(pg_catalog.current_setting('app.tenant', true), '')";
 
 const SETUP: &str = "
@@ -30,7 +30,7 @@ create table calls (what text); grant all on calls to public;
 create schema elsewhere;
 ";
 
-/// What stands in the schema `{s}`, whose types are spelt out.
+/// Objects in the schema `{s}`, whose types are spelt out.
 const EVIL: &[(&str, &str)] = &[
     ("text = false", "create function {s}.f(text, text) returns boolean language sql as 'select false';
         create operator {s}.= (leftarg = text, rightarg = text, function = {s}.f)"),
@@ -66,7 +66,7 @@ const EVIL: &[(&str, &str)] = &[
     ("function session_user", "create function {s}.\"session_user\"() returns name language sql as 'select ''evil''::name'"),
 ];
 
-/// What is made behind that, where it shows, and as what to its owner.
+/// State that is made behind them, where it shows, and as what to its owner.
 const MADE: &[(&str, &str, &str)] = &[
     ("set app.tenant = 'blue'", TENANT, "blue"),
     (
@@ -83,19 +83,21 @@ const MADE: &[(&str, &str, &str)] = &[
     ("set work_mem = '77MB'", "show work_mem", "77MB"),
 ];
 
+/// Makes a schema of the case's own with an evil object in it; its name.
+async fn evil_schema(place: &Place, evil: &str) -> Result<String, String> {
+    let schema = format!("evil_{}", place.id());
+    let create = format!(
+        "create schema {schema} authorization app_user; grant all on schema {schema} to public"
+    );
+    place.execute(&create).await;
+    let mut owner = place.direct().await?;
+    owner.run(&evil.replace("{s}", &schema)).await?;
+    Ok(schema)
+}
+
 async fn evil(place: Place, n: usize, made: usize, brought: bool) -> Verdict {
     let (name, evil) = EVIL[n];
-    let schema = format!("evil_{}", place.id());
-    place
-        .execute(&format!(
-            "create schema {schema} authorization app_user; grant all on schema {schema} to public"
-        ))
-        .await;
-    place
-        .direct()
-        .await?
-        .run(&evil.replace("{s}", &schema))
-        .await?;
+    let schema = evil_schema(&place, evil).await?;
     let (made, look, wanted) = MADE[made];
     let path = format!("{schema}, pg_catalog");
     let fresh = {
@@ -147,20 +149,10 @@ async fn evil(place: Place, n: usize, made: usize, brought: bool) -> Verdict {
     Ok(())
 }
 
-/// What it brought, it has again after RESET.
+/// A client has what it brought at start-up again after RESET.
 async fn resets(place: Place, n: usize) -> Verdict {
     let (_, evil) = EVIL[n];
-    let schema = format!("evil_r_{}", place.id());
-    place
-        .execute(&format!(
-            "create schema {schema} authorization app_user; grant all on schema {schema} to public"
-        ))
-        .await;
-    place
-        .direct()
-        .await?
-        .run(&evil.replace("{s}", &schema))
-        .await?;
+    let schema = evil_schema(&place, evil).await?;
     let path = format!("{schema}, pg_catalog");
     let brought = [
         ("search_path", &*path),

@@ -9,15 +9,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::raw::{self, Message, message};
+use super::common::raw::{self, Message, message};
 
-/// Far above what any answer takes on a busy machine.
+/// The limit for an answer, far above what one takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Peer {
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// What the greeting said: ParameterStatus.
+    /// The parameters that the greeting told: ParameterStatus.
     pub told: Vec<(String, String)>,
 }
 
@@ -33,7 +33,7 @@ impl Peer {
         })
     }
 
-    /// Up to the first ReadyForQuery.
+    /// Logs in, and reads up to the first ReadyForQuery.
     pub async fn login(port: u16, parameters: &[(&str, &str)]) -> Result<Self, String> {
         let mut peer = Self::open(port).await?;
         peer.send(&raw::start_up(0x0003_0000, parameters)).await?;
@@ -90,7 +90,7 @@ impl Peer {
         }
     }
 
-    /// What comes back for a batch that ends with Sync, or for a query.
+    /// Sends a batch that ends with Sync, or a query; the answer.
     pub async fn ask(&mut self, bytes: &[u8]) -> Result<Answer, String> {
         self.send(bytes).await?;
         self.ready().await
@@ -104,7 +104,7 @@ impl Peer {
         }
     }
 
-    /// The same by Parse without a name.
+    /// Asks by Parse without a name; the last value, or the error.
     pub async fn said_unnamed(&mut self, sql: &str) -> String {
         let batch = [raw::parse("", sql), raw::run(""), raw::sync()].concat();
         match self.ask(&batch).await {
@@ -207,7 +207,7 @@ fn error(body: &[u8]) -> String {
     format!("{} {}", field(b'C'), field(b'M'))
 }
 
-/// Its values, as text, with commas.
+/// The values of a row, as text, with commas.
 fn row(body: &[u8]) -> String {
     let mut rest = body.get(2..).unwrap_or_default();
     let mut values = Vec::new();

@@ -22,8 +22,8 @@
 //! The client itself has to see what it sees at Postgres; whoever comes next on
 //! the same server connection, its own rows and nothing else.
 
+use super::common::raw::{close, message, parse, query, run, sync};
 use super::peer::{Answer, Peer, copy_done, copy_fail, data, flush, terminate};
-use super::raw::{close, message, parse, query, run, sync};
 use super::world::{Case, Kind, Place, Verdict, case, judge, same};
 
 const SETUP: &str = "
@@ -48,7 +48,7 @@ create table small (n int check (n < 0));
 grant all on t, each_row, forged, at_end, at_commit, with_check, small to public;
 ";
 
-/// What a client sends: what begins the COPY, and what follows.
+/// The messages of a client: what begins the COPY, and what follows.
 struct Sequence {
     name: &'static str,
     copy: Vec<u8>,
@@ -67,7 +67,7 @@ fn into(table: &str) -> Vec<u8> {
     query(&format!("copy {table} from stdin"))
 }
 
-/// By Parse, Bind and Execute.
+/// Begins the COPY by Parse, Bind and Execute.
 fn execute(table: &str) -> Vec<u8> {
     let sql = format!("copy {table} from stdin");
     [parse("", &sql), run("")].concat()
@@ -275,7 +275,7 @@ enum Leaves {
     /// Terminate stands in the same send.
     Politely,
     Abruptly,
-    /// The same, and no query stands behind the COPY.
+    /// Sends all at once, and no query stands behind the COPY.
     AtOncePolitely,
     AtOnceAbruptly,
 }
@@ -358,7 +358,7 @@ async fn converse(
     Ok(all)
 }
 
-/// Its own answers, by every protocol, and no others.
+/// Checks that a client gets its own answers, by every protocol, and no others.
 async fn ask(peer: &mut Peer) -> Verdict {
     for n in 0..4 {
         let sql = format!("select 'B{n}'");

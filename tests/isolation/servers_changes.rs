@@ -1,4 +1,4 @@
-//! What the server changes by itself is no client's doing.
+//! Changes on the server by others are no client's doing.
 //!
 //! Tried:
 //! * a default of the whole server is changed and changed back while a client
@@ -15,9 +15,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::common::raw::query;
 use super::common::{Cluster, Proxy, eventually, new_password};
 use super::peer::Peer;
-use super::raw::query;
 use super::world::{Case, Kind, Place, Verdict, case, judge, same};
 
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -64,7 +64,7 @@ const DEFAULTS: &[Default] = &[
     default("statement_timeout", "'99s'", "1:39", None),
 ];
 
-/// As Postgres shows a value; the longest way round for a time.
+/// Whether Postgres shows the wanted value; it writes a timeout in two ways.
 fn alike(seen: &str, wanted: &str) -> bool {
     seen == wanted || (seen, wanted) == ("99s", "1:39")
 }
@@ -128,7 +128,7 @@ async fn there_and_back(place: Place, n: usize) -> Verdict {
         .map_err(|e| format!("next: {e}"))
 }
 
-/// The same beside one that set it.
+/// The default changes and a client that set the same keeps its own value.
 async fn its_own(place: Place, n: usize) -> Verdict {
     let Default {
         name, value, shown, ..
@@ -190,7 +190,8 @@ async fn terminate_all(place: &Place) {
         .await;
 }
 
-/// What a new client is told and sees, once the connections of before are gone.
+/// The value that a new client is told and sees, once the connections of before
+/// are gone.
 async fn told(place: Place, n: usize, way: usize, brings: bool) -> Verdict {
     let Default {
         name,
@@ -302,6 +303,16 @@ async fn in_turn_until_reset(place: &Place, n: usize, way: usize) -> Verdict {
     }
 }
 
+/// Runs one case after the other: each changes defaults of the whole server.
+async fn judge_alone(cases: Vec<Case>) {
+    judge(Kind {
+        setup: "",
+        cases,
+        beside: 1,
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_default_that_changes_is_nobodys_setting() {
     let mut cases: Vec<Case> = Vec::new();
@@ -317,12 +328,7 @@ async fn a_default_that_changes_is_nobodys_setting() {
             its_own(place, n)
         }));
     }
-    judge(Kind {
-        setup: "",
-        cases,
-        beside: 1,
-    })
-    .await;
+    judge_alone(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,12 +343,7 @@ async fn a_new_client_is_told_what_is() {
             }
         }
     }
-    judge(Kind {
-        setup: "",
-        cases,
-        beside: 1,
-    })
-    .await;
+    judge_alone(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,12 +355,7 @@ async fn a_client_sees_one_default_on_every_connection() {
         let one = case(name, move |place| in_turn(place, n, w));
         cases.push(one.keys("pool_size = 2").pooled_by_transaction());
     }
-    judge(Kind {
-        setup: "",
-        cases,
-        beside: 1,
-    })
-    .await;
+    judge_alone(cases).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
-//! The same text is not the same statement: what it means depends on settings
-//! that the lexer, the parser, the input functions of types and the planner
-//! read, on the search path and on the role.
+//! Equal texts are not equal statements: the meaning depends on settings that the
+//! lexer, the parser, the input functions of types and the planner read, on the
+//! search path and on the role.
 //!
 //! Tried, with one text parsed with a name by two clients that differ in one
 //! thing, on one server connection in turn:
@@ -21,13 +21,13 @@
 //! when the Execute meets another server connection. What is right is asked of
 //! Postgres, where every client has a connection of its own.
 
+use super::common::raw::{parse, query, run, sync};
 use super::peer::{Answer, Peer, describe};
-use super::raw::{parse, query, run, sync};
 use super::world::{Case, Kind, Place, Verdict, case, judge, same};
 
 struct Difference {
     name: &'static str,
-    /// What the two of them set.
+    /// The settings of the two.
     set: [&'static str; 2],
     sql: &'static str,
 }
@@ -266,7 +266,8 @@ const DIFFERENCES: &[Difference] = &[
     ),
 ];
 
-/// What shows of a statement: its description, and what running it answers.
+/// The observable result of a statement: its description, and what running it
+/// answers.
 async fn runs(peer: &mut Peer, name: &str) -> Result<String, String> {
     let batch = [describe(name), run(name), sync()].concat();
     Ok(shown(&peer.ask(&batch).await?))
@@ -352,8 +353,8 @@ async fn two(place: Place, n: usize) -> Verdict {
     )
 }
 
-/// One client that changes the setting behind its Parse, and executes on
-/// another server connection.
+/// The client changes the setting behind its Parse, and executes on another
+/// server connection.
 async fn one(place: Place, n: usize) -> Verdict {
     let Difference { set: sets, sql, .. } = &DIFFERENCES[n];
     let mut oracle = place.direct().await?;
@@ -448,7 +449,7 @@ async fn a_statement_means_what_it_did_when_it_was_parsed() {
     .await;
 }
 
-/// Whose setting was brought at start-up: the same.
+/// Clients whose setting was brought at start-up are treated alike.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_brought_counts_as_well() {
     async fn brought(place: Place) -> Verdict {

@@ -18,8 +18,8 @@
 //! channels, statements; made in functions, procedures, triggers, DO, operators,
 //! defaults, checks and views.
 
+use super::common::raw::{parse, query, run, sync};
 use super::peer::{Peer, call};
-use super::raw::{parse, query, run, sync};
 use super::world::{Case, Kind, Place, Verdict, case, judge, same};
 
 const MEMORY: &str = "show work_mem";
@@ -32,7 +32,7 @@ const CHANNELS: &str = "select count(*) from pg_listening_channels()";
 const PREPARED: &str = "select count(*) from pg_prepared_statements where from_sql";
 const CURSORS: &str = "select count(*) from pg_cursors";
 
-/// What makes it, where it shows.
+/// Ways to make state, and where it shows.
 const MADE: &[(&str, &str)] = &[
     (
         "update pg_settings set setting = '77MB' where name = 'work_mem'",
@@ -252,7 +252,8 @@ async fn make(peer: &mut Peer, made: &str, by_parse: bool) -> Verdict {
     }
 }
 
-/// Its owner has it, on the server connection that others use in between too.
+/// The owner has the state, on the server connection that others use in between
+/// too.
 async fn kept(place: Place, n: usize, by_parse: bool) -> Verdict {
     let (made, look) = MADE[n];
     let made = place.own(made);
@@ -299,7 +300,8 @@ async fn keeps(place: Place, made: String, look: &'static str, by_parse: bool) -
     )
 }
 
-/// Behind so much text, with a name, that nobody looks at it closely.
+/// The state is made behind so much text, with a name, that nobody looks at it
+/// closely.
 async fn far(place: Place, n: usize) -> Verdict {
     let (made, look) = FAR[n];
     let made = place.own(made).replace("{x}", &"x".repeat(70_000));
@@ -435,7 +437,7 @@ async fn a_function_call_is_noticed() {
     .await;
 }
 
-/// What only shows when it runs.
+/// State that only shows when the statement runs.
 const WITHIN: &[(&str, &str)] = &[
     ("select sets('work_mem', '77MB')", MEMORY),
     ("select sets('app.tenant', 'blue')", TENANT),
@@ -472,7 +474,7 @@ const WITHIN: &[(&str, &str)] = &[
     ("select setseed(0.5), sets('app.tenant', 'blue')", TENANT),
 ];
 
-/// Nothing of it stays for another identity.
+/// No state stays for another identity.
 async fn stays(place: Place, n: usize, by_parse: bool, leaves: bool) -> Verdict {
     let (made, look) = WITHIN[n];
     let made = &place.own(made);

@@ -6,7 +6,7 @@
 //! at once, by either identity; they are told what Postgres tells such a client,
 //! and see it when their turn comes.
 
-use super::world::{Case, Kind, Place, Verdict, case, judge, same};
+use super::world::{Kind, Place, Verdict, in_two_ways, judge, same};
 
 type Brought = &'static [(&'static str, &'static str)];
 
@@ -148,22 +148,11 @@ async fn greeted(place: Place, n: usize, stranger: bool) -> Verdict {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_greeted_while_the_pool_is_exhausted() {
-    let mut cases: Vec<Case> = Vec::new();
-    for (n, (name, ..)) in BROUGHT.iter().enumerate() {
-        for stranger in [false, true] {
-            let who = if stranger {
-                "the other identity"
-            } else {
-                "the same identity"
-            };
-            cases.push(case(format!("{name}, {who}"), move |place| {
-                greeted(place, n, stranger)
-            }));
-        }
-    }
+    let names = BROUGHT.iter().map(|(name, ..)| *name);
+    let ways = ["the same identity", "the other identity"];
     judge(Kind {
         setup: "create schema elsewhere",
-        cases,
+        cases: in_two_ways(names, ways, greeted),
         beside: 24,
     })
     .await;

@@ -11,9 +11,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::common::raw::query;
 use super::common::{Cluster, Proxy, eventually, new_password};
 use super::peer::{Peer, call};
-use super::raw::query;
 
 struct World {
     cluster: Cluster,
@@ -134,71 +134,75 @@ create procedure sets_by_call(n text, v text) language plpgsql as
     $$ begin perform set_config(n, v, false); end $$;
 ";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_done_again() {
+/// Judges in a world of each Postgres at hand, and fails with all that failed.
+async fn in_every_version(judge: impl AsyncFn(&World) -> Vec<String>) {
     let mut failed = Vec::new();
     let mut clusters = Cluster::all();
     while let Some(cluster) = clusters.next().await {
         let major = cluster.binaries.major;
         let world = world(cluster, SETUP).await;
-        let mut sessions = Vec::new();
-        for (n, (text, _)) in TEXTS.iter().enumerate() {
-            let mut peer = world.peer().await;
-            peer.run(&text.replace("{n}", &n.to_string()))
-                .await
-                .expect(text);
-            sessions.push(peer);
-        }
-        let mut admin = Vec::new();
-        let superuser = world.cluster.superuser().await;
-        for n in 0..TEXTS.len() {
-            admin.push(
-                superuser
-                    .value(&format!("select count(*) from log where n = {n}"))
-                    .await,
-            );
-        }
-        world.rotate().await;
-        world.comes_to_rest().await;
-        // Over several attempts of those that cannot.
-        let until = Instant::now() + Duration::from_secs(3);
-        while Instant::now() < until {
-            for peer in &mut sessions {
-                if let Err(fault) = peer.ask(&query("select 1")).await {
-                    failed.push(format!("{major}: a session: {fault}"));
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        for (n, ((text, wanted), peer)) in TEXTS.iter().zip(&mut sessions).enumerate() {
-            let rows = superuser
+        let found = judge(&world).await;
+        failed.extend(found.into_iter().map(|fault| format!("{major} {fault}")));
+    }
+    let list = failed.join("\n");
+    assert!(failed.is_empty(), "{} failed\n{list}", failed.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_done_again() {
+    in_every_version(done_again).await;
+}
+
+/// Faults: work that was done again, or cannot be done any more.
+async fn done_again(world: &World) -> Vec<String> {
+    let mut failed = Vec::new();
+    let mut sessions = Vec::new();
+    for (n, (text, _)) in TEXTS.iter().enumerate() {
+        let mut peer = world.peer().await;
+        peer.run(&text.replace("{n}", &n.to_string()))
+            .await
+            .expect(text);
+        sessions.push(peer);
+    }
+    let mut admin = Vec::new();
+    let superuser = world.cluster.superuser().await;
+    for n in 0..TEXTS.len() {
+        admin.push(
+            superuser
                 .value(&format!("select count(*) from log where n = {n}"))
-                .await;
-            if rows != admin[n] {
-                failed.push(format!(
-                    "{major} {text}: {rows} rows, there were {}",
-                    admin[n]
-                ));
+                .await,
+        );
+    }
+    world.rotate().await;
+    world.comes_to_rest().await;
+    // Over several attempts of those that cannot.
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        for peer in &mut sessions {
+            if let Err(fault) = peer.ask(&query("select 1")).await {
+                failed.push(format!("a session: {fault}"));
             }
-            let execute = if text.contains("p(int)") {
-                "execute p(1)"
-            } else {
-                "execute p"
-            };
-            let said = peer.said(execute).await;
-            if said != *wanted {
-                failed.push(format!(
-                    "{major} {text}: EXECUTE says {said}, wanted {wanted}"
-                ));
-            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for (n, ((text, wanted), peer)) in TEXTS.iter().zip(&mut sessions).enumerate() {
+        let rows = superuser
+            .value(&format!("select count(*) from log where n = {n}"))
+            .await;
+        if rows != admin[n] {
+            failed.push(format!("{text}: {rows} rows, there were {}", admin[n]));
+        }
+        let execute = if text.contains("p(int)") {
+            "execute p(1)"
+        } else {
+            "execute p"
+        };
+        let said = peer.said(execute).await;
+        if said != *wanted {
+            failed.push(format!("{text}: EXECUTE says {said}, wanted {wanted}"));
         }
     }
-    assert!(
-        failed.is_empty(),
-        "{} failed\n{}",
-        failed.len(),
-        failed.join("\n")
-    );
+    failed
 }
 
 const SETS: &[&str] = &[
@@ -219,45 +223,40 @@ const SETS: &[&str] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost() {
+    in_every_version(lost).await;
+}
+
+/// Faults: settings that a moved session does not have any more.
+async fn lost(world: &World) -> Vec<String> {
     let mut failed = Vec::new();
-    let mut clusters = Cluster::all();
-    while let Some(cluster) = clusters.next().await {
-        let major = cluster.binaries.major;
-        let world = world(cluster, SETUP).await;
-        let mut sessions = Vec::new();
-        for set in SETS {
-            let mut peer = world.peer().await;
-            let batch = match *set {
-                "function call" => call(2078, &["app.a", "mine", "false"]),
-                sql => query(sql),
-            };
-            let answer = peer.ask(&batch).await.expect(set);
-            assert_eq!(answer.error(), None, "{set}");
-            sessions.push(peer);
-        }
-        world.rotate().await;
-        let look = "select coalesce(current_setting('app.a', true), '')";
-        let until = Instant::now() + Duration::from_secs(4);
-        let mut lost = vec![None; SETS.len()];
-        while Instant::now() < until {
-            for (peer, lost) in sessions.iter_mut().zip(&mut lost) {
-                let seen = peer.said(look).await;
-                if seen != "mine" && lost.is_none() {
-                    *lost = Some(seen);
-                }
+    let mut sessions = Vec::new();
+    for set in SETS {
+        let mut peer = world.peer().await;
+        let batch = match *set {
+            "function call" => call(2078, &["app.a", "mine", "false"]),
+            sql => query(sql),
+        };
+        let answer = peer.ask(&batch).await.expect(set);
+        assert_eq!(answer.error(), None, "{set}");
+        sessions.push(peer);
+    }
+    world.rotate().await;
+    let look = "select coalesce(current_setting('app.a', true), '')";
+    let until = Instant::now() + Duration::from_secs(4);
+    let mut lost = vec![None; SETS.len()];
+    while Instant::now() < until {
+        for (peer, lost) in sessions.iter_mut().zip(&mut lost) {
+            let seen = peer.said(look).await;
+            if seen != "mine" && lost.is_none() {
+                *lost = Some(seen);
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        for (set, seen) in SETS.iter().zip(lost) {
-            if let Some(seen) = seen {
-                failed.push(format!("{major} {set}: got {seen:?}, wanted \"mine\""));
-            }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    for (set, seen) in SETS.iter().zip(lost) {
+        if let Some(seen) = seen {
+            failed.push(format!("{set}: got {seen:?}, wanted \"mine\""));
         }
     }
-    assert!(
-        failed.is_empty(),
-        "{} failed\n{}",
-        failed.len(),
-        failed.join("\n")
-    );
+    failed
 }

@@ -24,13 +24,13 @@ const MODES: [&str; 3] = [DIRECT, TRANSACTION, SESSION];
 const LIMIT: Duration = Duration::from_secs(90);
 
 pub struct Case {
-    name: String,
+    pub name: String,
     modes: &'static [&'static str],
     keys: String,
     run: Run,
 }
 
-/// In a pool of one connection, in every mode.
+/// A case in a pool of one connection, in every mode.
 pub fn case<F, R>(name: impl Into<String>, run: F) -> Case
 where
     F: Fn(Place) -> R + 'static,
@@ -44,6 +44,26 @@ where
     }
 }
 
+/// A case for each name and each of two ways, called with the number of the name
+/// and whether it is the second way.
+pub fn in_two_ways<R>(
+    names: impl IntoIterator<Item = &'static str>,
+    ways: [&str; 2],
+    run: fn(Place, usize, bool) -> R,
+) -> Vec<Case>
+where
+    R: Future<Output = Verdict> + Send + 'static,
+{
+    let mut cases = Vec::new();
+    for (n, name) in names.into_iter().enumerate() {
+        for (second, way) in [false, true].into_iter().zip(ways) {
+            let name = format!("{name}, {way}");
+            cases.push(case(name, move |place| run(place, n, second)));
+        }
+    }
+    cases
+}
+
 impl Case {
     /// The body of its `[database.NAME]`, instead of a pool of one.
     pub fn keys(mut self, keys: &str) -> Self {
@@ -51,13 +71,14 @@ impl Case {
         self
     }
 
-    /// Where two clients have their turns: session mode has one at a time.
+    /// Leaves session mode out: two clients have their turns, and session mode
+    /// has one at a time.
     pub fn transaction_mode(mut self) -> Self {
         self.modes = &[DIRECT, TRANSACTION];
         self
     }
 
-    /// Of what Postgres alone does not have.
+    /// Leaves Postgres alone out: the case is about what it does not have.
     pub fn pooled(mut self) -> Self {
         self.modes = &[TRANSACTION, SESSION];
         self
@@ -87,7 +108,7 @@ struct Scene {
     proxy: Proxy,
 }
 
-/// Where a case runs.
+/// The place where a case runs.
 #[derive(Clone)]
 pub struct Place {
     scene: Arc<Scene>,
@@ -102,12 +123,12 @@ impl Place {
         self.peer_of("alice", &[]).await
     }
 
-    /// One of the other identity.
+    /// A client of the other identity.
     pub async fn stranger(&self) -> Result<Peer, String> {
         self.peer_of("bob", &[]).await
     }
 
-    /// One that brings settings.
+    /// A client that brings settings.
     pub async fn peer_with(&self, parameters: &[(&str, &str)]) -> Result<Peer, String> {
         self.peer_of("alice", parameters).await
     }
@@ -132,7 +153,7 @@ impl Place {
         Peer::login(self.cluster().port, &parameters).await
     }
 
-    /// By the superuser.
+    /// Executes SQL as the superuser.
     pub async fn execute(&self, sql: &str) {
         self.cluster().execute(sql).await;
     }
@@ -177,7 +198,7 @@ pub fn same<T: PartialEq + Debug>(seen: T, wanted: T, what: &str) -> Verdict {
     }
 }
 
-/// So many at a time are behind one proxy: each has a pool, and a pool logs in at
+/// The number of cases behind one proxy: each has a pool, and a pool logs in at
 /// once.
 const TOGETHER: usize = 24;
 
@@ -225,7 +246,7 @@ async fn prepare(cluster: &Cluster, password: &str, setup: &str) {
     }
 }
 
-/// What failed of these cases, each in its mode.
+/// Runs these cases, each in its mode; the failures.
 async fn run(
     cluster: &Arc<Cluster>,
     password: &str,

@@ -123,7 +123,7 @@ async fn a_secret_of_the_multi_user_template_goes_on() {
     }
 }
 
-/// The same two conventions in a Secrets Manager of somebody else's making.
+/// Two users take turns by the same two conventions in moto's Secrets Manager.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_take_turns_in_another_store() {
     let moto = Moto::start();

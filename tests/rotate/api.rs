@@ -11,7 +11,7 @@ use super::common::moto::sdk_config;
 use super::common::{Cluster, Proxy, cli, eventually, free_port};
 use super::scene::Scene;
 
-/// What a program needs to call a proxy's store by HTTP.
+/// The address and the access key by which a program calls a proxy's store.
 pub struct Access {
     pub url: String,
     pub id: String,
@@ -25,7 +25,8 @@ pub fn serve(proxy: &Proxy) -> Access {
     serve_as(proxy, "dba", &everything)
 }
 
-/// The same for somebody with a policy; the address stays the one it has.
+/// Gives the store an address, unless it has one, and somebody with this policy
+/// an access key.
 pub fn serve_as(proxy: &Proxy, name: &str, policy: &serde_json::Value) -> Access {
     let text = std::fs::read_to_string(proxy.config()).expect("the file");
     let served = text.split_once("[store]\naddress = \"127.0.0.1:");
@@ -92,7 +93,7 @@ pub async fn log_statements(cluster: &Cluster) {
     cluster.execute("SELECT pg_reload_conf()").await;
 }
 
-/// As `/status` has it.
+/// The time of the next rotation, as `/status` has it.
 async fn next_rotation(proxy: &Proxy) -> Option<DateTime<Utc>> {
     let status = proxy.status().await;
     let at = status["secrets"][0]["next_rotation"].as_str()?;

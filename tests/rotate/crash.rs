@@ -179,8 +179,8 @@ async fn scene(cluster: Cluster) -> Scene {
     .await
 }
 
-/// After every request of a rotation to Postgres in turn, until there are no
-/// more; the kills.
+/// Kills the rotator at every request of a rotation to Postgres in turn, until
+/// there are no more; the number of kills.
 async fn everywhere(crashes: &Crashes, side: Side) -> usize {
     for n in 1.. {
         if !crashes.kill_at(n, side).await {
@@ -192,7 +192,8 @@ async fn everywhere(crashes: &Crashes, side: Side) -> usize {
     unreachable!("a rotation has an end")
 }
 
-/// Some kills in a row, and then a rotation that is let.
+/// Kills the rotator at random moments, some times in a row, and then lets a
+/// rotation complete.
 async fn at_random(crashes: &Crashes, kills: usize, in_a_row: usize) {
     let began = Instant::now();
     crashes.complete().await;

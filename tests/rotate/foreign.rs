@@ -23,9 +23,9 @@ async fn take_the_label(scene: &Scene, value: &Value) {
     scene.put(&value.to_string(), &args);
 }
 
-/// It takes AWSPENDING while pgvalet's ALTER ROLE is under way. pgvalet must not
-/// move AWSCURRENT, and must leave a password in force that is under a label,
-/// since the other one knows no other versions.
+/// The other rotator takes AWSPENDING while pgvalet's ALTER ROLE is under way.
+/// pgvalet must not move AWSCURRENT, and must leave a password in force that is
+/// under a label, since the other one knows no other versions.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_loses_the_label_makes_way() {
     let scene = Scene::new(Cluster::start().await).await;
@@ -64,7 +64,7 @@ async fn who_loses_the_label_makes_way() {
     scene.assert_whole().await;
 }
 
-/// The same, but the other one has set its own password by then: that stays.
+/// The other rotator has set its own password by then: that stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_other_rotator_set_is_not_taken_back() {
     let scene = Scene::new(Cluster::start().await).await;

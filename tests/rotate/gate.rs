@@ -9,12 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 
-/// On which side of the request the world stops.
+/// The side of the request on which the world stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// It does not get through.
+    /// The request does not get through.
     Before,
-    /// It does, but its answer does not.
+    /// The request gets through, but its answer does not.
     After,
 }
 

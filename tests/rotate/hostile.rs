@@ -1,5 +1,5 @@
-//! Whoever may write one secret writes into it what could lead another one's
-//! password to a server of their own.
+//! Somebody who may write one secret writes into it what could lead another
+//! secret's password to a server of their own.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

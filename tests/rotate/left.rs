@@ -13,9 +13,9 @@ use super::scene::Scene;
 const LAMBDA: &str = "arn:aws:lambda:eu-central-1:123456789012:function:rotate";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// What must hold for a secret that is rotated by `by`: the proxy, whose
-/// schedule is long due, keeps off, `pgvalet rotate` says why, and a rotation
-/// by the other one is adopted.
+/// Checks a secret that is rotated by `by`: the proxy, whose schedule is long
+/// due, keeps off, `pgvalet rotate` says why, and a rotation by the other one is
+/// adopted.
 async fn left_and_followed(mut scene: Scene, client: &Client, by: &str) {
     let first = scene.labelled("AWSCURRENT").expect("a version");
     scene.proxy.run();
@@ -64,7 +64,7 @@ const SCHEDULE: &str = "rotation = { every = \"1s\" }";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_with_a_rotation_function() {
     let moto = Moto::start();
-    let client = Client::new(&moto.sdk_config());
+    let client = moto.secrets();
     let scene = Scene::in_moto(Cluster::start().await, &moto, SCHEDULE).await;
     let rules = RotationRulesType::builder().automatically_after_days(30);
     let rotate = client.rotate_secret().secret_id("app");
@@ -84,7 +84,7 @@ async fn a_secret_with_a_rotation_function() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_of_a_service() {
     let moto = Moto::start();
-    let client = Client::new(&moto.sdk_config());
+    let client = moto.secrets();
     let scene = Scene::in_moto(Cluster::start().await, &moto, SCHEDULE).await;
     // How moto marks the secrets that its other services make.
     let tag = Tag::builder()

@@ -47,7 +47,7 @@ async fn three(more: &str) -> (Scene, Client, Vec<Proxy>) {
     (scene, client, others)
 }
 
-/// What all of them did together: each version made by one of them, each
+/// Checks what all of them did together: each version made by one of them, each
 /// password set once.
 async fn assert_once(scene: &Scene, client: &Client, others: &[Proxy], labelled: usize) {
     let mut all = finished(&scene.proxy);

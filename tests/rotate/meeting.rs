@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::common::{Cluster, Proxy, cli};
 use super::scene::{Scene, errors};
 
-/// Another configuration for the same store and secret.
+/// A second configuration for the same store and secret.
 fn by_way_of(scene: &Scene, dbname: &str) -> Proxy {
     let base = scene.proxy.directory().display();
     let store =

@@ -53,7 +53,7 @@ async fn a_hook_sees_the_password_and_the_server_stores_a_verifier() {
 
 const ALTERNATE: [&str; 4] = ["--strategy", "alternating", "--admin-secret", "admin"];
 
-/// What the hook refuses leaves nothing behind.
+/// A password that the hook refuses leaves nothing behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_the_hook_refuses() {
     let cluster = Cluster::start().await;
@@ -74,7 +74,7 @@ async fn a_password_that_the_hook_refuses() {
     assert!(scene.logs_in(&scene.current()).await);
 }
 
-/// In clear only where nobody can listen.
+/// The password goes in clear only where nobody can listen.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_password_in_clear_over_a_network_in_clear() {
     // Not an address of loopback by its name, though it leads there.

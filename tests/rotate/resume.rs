@@ -1,4 +1,4 @@
-//! What an earlier attempt left is completed.
+//! Rotations complete what an earlier attempt left.
 
 use super::common::{Cluster, new_password};
 use super::scene::Scene;

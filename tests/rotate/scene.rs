@@ -19,7 +19,7 @@ impl Scene {
         Self::with(cluster, "app_user", "").await
     }
 
-    /// Another role, and more lines for `[database.app]`.
+    /// A scene with another role, and more lines for `[database.app]`.
     pub async fn with(cluster: Cluster, role: &str, more: &str) -> Self {
         let password = new_password();
         let name = role.replace('"', "\"\"");
@@ -28,26 +28,19 @@ impl Scene {
         Self { cluster, proxy }
     }
 
-    /// The same in a Secrets Manager of somebody else's making.
+    /// A scene whose store is moto's Secrets Manager.
     pub async fn in_moto(cluster: Cluster, moto: &Moto, more: &str) -> Self {
         let password = new_password();
         cluster.create_role("app_user", &password).await;
-        let store = format!(
-            "kind = \"aws\"\nregion = \"eu-central-1\"\nendpoint_url = \"{}\"\nrefresh = \"1s\"",
-            moto.url
-        );
-        let mut builder = Proxy::builder().store(&store);
-        for (name, value) in cli::AWS {
-            builder = builder.environment(name, value);
-        }
-        let proxy = builder
+        let proxy = Proxy::builder()
+            .aws(&moto.url, "1s")
             .secret("app", &cluster.secret("app_user", &password))
             .database("app", &format!("secret = \"app\"\n{more}"))
             .prepare();
         Self { cluster, proxy }
     }
 
-    /// The same through the AWS SDK too, but the store is the embedded one of
+    /// A scene whose store is reached by the AWS SDK, but is the embedded one of
     /// another proxy, which runs.
     pub async fn in_served(cluster: Cluster, more: &str) -> (Self, Proxy) {
         let password = new_password();
@@ -57,15 +50,12 @@ impl Scene {
         let access = super::api::serve(&serving);
         serving.run();
         serving.wait_ready().await;
-        let names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
-        let store = format!(
-            "kind = \"aws\"\nregion = \"eu-central-1\"\nendpoint_url = \"{}\"\nrefresh = \"1s\"",
-            access.url
-        );
         let body = format!("secret = \"app\"\n{more}");
-        let mut builder = Proxy::builder().store(&store).database("app", &body);
+        let mut builder = Proxy::builder()
+            .aws(&access.url, "1s")
+            .database("app", &body);
         let mut lines = String::new();
-        for (name, value) in names.into_iter().zip([&access.id, &access.key]) {
+        for ((name, _), value) in cli::AWS.into_iter().zip([&access.id, &access.key]) {
             builder = builder.environment(name, value);
             lines += &format!("{name}={value}\n");
         }
@@ -192,7 +182,7 @@ impl Scene {
             .collect()
     }
 
-    /// What must hold after every rotation that ended.
+    /// Checks what must hold after every rotation that ended.
     pub async fn assert_whole(&self) {
         let mut labels: Vec<Vec<String>> = Vec::new();
         for list in self.labels().values() {

@@ -1,4 +1,4 @@
-//! One user whose password changes.
+//! Rotations of one user, whose password changes.
 
 use super::common::{Cluster, cli, connect, new_password};
 use super::scene::{Scene, errors};

@@ -20,9 +20,9 @@ fn version(n: u64) -> VersionId {
     VersionId::new(format!("{n:032}"))
 }
 
-/// Not a test: the process that `acknowledged_writes_survive_a_kill` kills. It
-/// puts version after version, each the one or the other way a secret
-/// changes, and says so when the store has answered.
+/// The process that `acknowledged_writes_survive_a_kill` kills, which is no test.
+/// It puts version after version, each the one or the other way a secret changes,
+/// and says so when the store has answered.
 #[test]
 #[ignore = "the writer that a test starts and kills"]
 fn writer() {
@@ -167,7 +167,7 @@ async fn acknowledged_writes_survive_a_kill() {
     assert!(written > 200, "{written} writes were answered");
 }
 
-/// The same through the command line: a process a write.
+/// Writes through the command line are durable too: a process a write.
 #[test]
 fn a_command_that_said_so_has_written() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! What goes wrong inside is for those who run the store, not for its callers.
+//! Faults inside the store are told to those who run it, not to its callers.
 
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 

@@ -1,5 +1,5 @@
-//! What somebody finds who has the files, or the memory of a running pgvalet,
-//! and not the key: no value of a secret that is not in use.
+//! Somebody who has the files, or the memory of a running pgvalet, and not the
+//! key, finds no value of a secret that is not in use.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -154,7 +154,7 @@ fn a_running_proxy_holds_no_value_that_it_does_not_use() {
     }
 }
 
-/// Not a test: a process that reads a value and lets go of it.
+/// A process, and no test, that reads a value and lets go of it.
 #[test]
 #[ignore = "the reader that a test looks into"]
 fn reader() {

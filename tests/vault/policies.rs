@@ -10,7 +10,7 @@ const READER: &str = r#"{"Version": "2012-10-17", "Statement": [
     {"Sid": "Read", "Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
 ]}"#;
 
-/// What a command that must fail said, on both of its outputs.
+/// The output of a command that must fail, from both of its streams.
 fn failed(place: &Place, args: &[&str], stdin: &str) -> String {
     let output = pgvalet(&place.config(), args, stdin);
     assert_eq!(output.status.code(), Some(1), "{args:?}");

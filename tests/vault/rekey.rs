@@ -1,4 +1,4 @@
-//! Another master key: while a store is served, and interrupted.
+//! Changes of the master key: while a store is served, and interrupted.
 
 use std::fs;
 use std::process::{Command, Stdio};

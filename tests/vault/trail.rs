@@ -1,4 +1,4 @@
-//! What the command line does with secrets is in the log, with who did it.
+//! Acts of the command line on secrets are in the log, with who did them.
 
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ fn the_records_of_commands_have_files_of_their_own() {
     }
 }
 
-/// No record, no deed.
+/// A command that cannot be recorded is not done.
 #[test]
 fn what_cannot_be_recorded_is_not_done() {
     let place = Place::new();

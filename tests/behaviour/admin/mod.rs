@@ -1,0 +1,5 @@
+//! The admin listener, its pages and metrics, and the log.
+
+mod changes;
+mod dashboard;
+mod logging;

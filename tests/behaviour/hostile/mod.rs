@@ -1,0 +1,5 @@
+//! Clients and servers that attack.
+
+mod clients;
+mod startup_words;
+mod upstream;

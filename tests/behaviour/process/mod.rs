@@ -1,0 +1,8 @@
+//! The process: how it starts, refuses to start, reloads, gives up rights and ends.
+
+mod bad_input;
+mod ending;
+#[cfg(target_os = "linux")]
+mod hardening;
+mod lifecycle;
+mod refusals;

@@ -1,0 +1,9 @@
+//! The Postgres protocol between client and server.
+
+mod cancel;
+mod connect;
+mod copy;
+mod handshake;
+mod keys;
+mod relay;
+mod replication;

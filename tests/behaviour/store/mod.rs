@@ -1,0 +1,4 @@
+//! The stores that secrets come from.
+
+mod api;
+mod aws;

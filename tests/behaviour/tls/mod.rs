@@ -1,0 +1,4 @@
+//! TLS to clients and to Postgres.
+
+mod clients;
+mod upstream;
