@@ -1,4 +1,5 @@
-//! The harness itself: a test that stands on it proves nothing if it is wrong.
+//! The helpers of tests/common: a test that stands on them proves nothing if they
+//! are wrong.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -82,7 +83,7 @@ async fn the_sampler_sees_every_backend() {
     for _ in 0..3 {
         sessions.push(connect(&dsn).await.expect("connected"));
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    sampler.look().await;
     drop(sessions);
     assert_eq!(sampler.most().await, 3);
 }
