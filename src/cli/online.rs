@@ -96,7 +96,7 @@ async fn login(
         credential.version,
         credential.username,
         server.mechanism,
-        server.stream.tls_version().unwrap_or("no TLS")
+        server.tls_version().unwrap_or("no TLS")
     );
     server.close().await;
     Ok(said)

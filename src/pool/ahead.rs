@@ -41,7 +41,7 @@ impl Pool {
         let usable = |c: &Proven| state.is_current(&c.generation) && self.suits(c, client);
         if let Some(at) = idle.rposition(usable) {
             let mut connection = state.idle.remove(at);
-            if connection.server.stream.is_quiet() {
+            if connection.is_alive() {
                 state.leased += 1;
                 connection.last_client = Some(client.clone());
                 return Room::Free(Lease::new(self.clone(), connection));

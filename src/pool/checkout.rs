@@ -147,7 +147,7 @@ impl Pool {
         if matches!(timeout(limit, lease.ask(&[])).await, Ok(Ok(_))) {
             return Some(lease);
         }
-        debug!(database = %self.database.name, pid = %lease.server.backend.pid, "an idle connection does not answer");
+        debug!(database = %self.database.name, pid = %lease.backend().pid, "an idle connection does not answer");
         let mut state = self.state();
         let (stale, good) = std::mem::take(&mut state.idle)
             .into_iter()
@@ -164,7 +164,7 @@ impl Pool {
     async fn clean_for(&self, mut lease: Lease, client: &Option<Arc<str>>) -> Option<Lease> {
         let limit = CHECK_TIMEOUT.min(self.database.upstream.connect_timeout);
         let cleaned = async {
-            lease.server.backend.cancels_landed().await;
+            lease.backend().cancels_landed().await;
             lease.clean().await
         };
         match timeout(limit, cleaned).await {
@@ -174,7 +174,7 @@ impl Pool {
                 Some(lease)
             }
             Ok(Err(e)) => {
-                debug!(pid = %lease.server.backend.pid, "not reusable: {e}");
+                debug!(pid = %lease.backend().pid, "not reusable: {e}");
                 None
             }
             Err(_) => None,
@@ -184,10 +184,10 @@ impl Pool {
     /// Takes an idle connection out, if it is still alive.
     fn remove_quiet(self: &Arc<Self>, state: &mut State, at: usize) -> Option<Proven> {
         let mut connection = state.idle.remove(at);
-        if connection.server.stream.is_quiet() {
+        if connection.is_alive() {
             return Some(connection);
         }
-        debug!(database = %self.database.name, pid = %connection.server.backend.pid, "the server closed an idle connection");
+        debug!(database = %self.database.name, pid = %connection.backend().pid, "the server closed an idle connection");
         self.retire(state, connection);
         None
     }
@@ -292,10 +292,10 @@ impl Pool {
 
     /// A quiet connection comes back from a client, or is new.
     pub(super) fn give_back(self: &Arc<Self>, connection: Proven) {
-        if connection.server.backend.has_cancel_in_flight() {
+        if connection.backend().has_cancel_in_flight() {
             let pool = self.clone();
             tokio::spawn(async move {
-                connection.server.backend.cancels_landed().await;
+                connection.backend().cancels_landed().await;
                 pool.give_back(connection);
             });
             return;
@@ -314,11 +314,11 @@ impl Pool {
         if let Some(prober) = state.slot_wanted.take() {
             return self.hand_over_slot(state, connection, prober);
         }
-        let dead = !connection.server.stream.is_quiet();
+        let dead = !connection.is_alive();
         let lifetime = self.database.server_lifetime;
         // With logins failing, what still works is worth keeping.
         let good = matches!(state.health, Health::Good) || state.lingering;
-        let worn = good && connection.server.opened_at.elapsed() > lifetime && !lifetime.is_zero();
+        let worn = good && connection.age() > lifetime && !lifetime.is_zero();
         // While a new generation takes over, few connections are away at a
         // time, and the others work on.
         let old = good && !state.is_current(&connection.generation);
@@ -328,7 +328,7 @@ impl Pool {
             state.waiters.is_empty() && (state.lingering || state.open > self.database.pool_size);
         // Where clients asked for a primary or a standby, it must still be one.
         let changed = connection.generation.target.attrs != SessionAttrs::Any
-            && connection.server.has_changed_role();
+            && connection.has_changed_role();
         // New logins find other defaults now.
         let outdated = good && self.is_outdated(state, &mut connection);
         if dead || worn || replaced || surplus || changed || outdated {

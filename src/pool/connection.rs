@@ -3,28 +3,33 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{Generation, Prepared, Profile, Profiles};
-use crate::upstream::{QueryError, Quiet, Rows, Server};
+use crate::net::Stream;
+use crate::upstream::{Backend, QueryError, Quiet, Reported, Rows, Server};
 
+/// A logged-in server connection, and what the pool knows of its state.
 pub struct Connection {
-    pub server: Server,
+    server: Server,
+    /// The version it logged in with.
     pub generation: Arc<Generation>,
     /// What is set on it: the profile of whoever used it last.
     pub profile: Arc<Profile>,
     pub prepared: Prepared,
     /// The identity that used it since its login or its last cleaning.
     pub(super) last_client: Option<Arc<str>>,
-    /// What is in force for logins, as a digest, at the time of this one; and
-    /// when that was last compared (see [`State`](super::state::State)).
+    /// A digest of the defaults of role and database that this login found.
     pub defaults: u64,
+    /// The epoch of the pool's defaults at which `defaults` was last compared
+    /// (see [`State`](super::state::State)).
     pub(super) epoch: u64,
-    /// It holds something that nobody keeps account of: before it is lent again
-    /// it is cleaned.
+    /// It holds something that nobody keeps account of: it is cleaned before it
+    /// is lent again.
     pub untidy: bool,
     /// The digest of what it reports, as the pool's facts have it.
     pub seen: u64,
-    /// In the pool's seconds.
+    /// When it became idle, in the pool's seconds.
     pub(super) idle_since: u64,
 }
 
@@ -45,6 +50,72 @@ impl Connection {
         }
     }
 
+    /// What it takes to cancel what runs there.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.server.backend
+    }
+
+    /// The values of ParameterStatus, as last reported.
+    pub fn reported(&self) -> &Reported {
+        &self.server.reported
+    }
+
+    /// What the server's answers to a client change.
+    pub fn answered(&mut self) -> (&mut Prepared, &mut Reported) {
+        (&mut self.prepared, &mut self.server.reported)
+    }
+
+    /// The bytes to and from the server. A lease that writes has to say so first
+    /// ([`Lease::speaks`](super::Lease::speaks)).
+    pub fn stream(&mut self) -> &mut Stream {
+        self.server.stream()
+    }
+
+    /// NotificationResponses that came while pgvalet asked something, in order.
+    pub fn heard(&self) -> &[Box<[u8]>] {
+        &self.server.heard
+    }
+
+    /// Takes those notifications out.
+    pub fn take_heard(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.server.heard)
+    }
+
+    /// Drops the notifications for which `unwanted` holds.
+    pub fn forget_heard(&mut self, unwanted: impl Fn(&[u8]) -> bool) {
+        self.server.heard.retain(|heard| !unwanted(heard));
+    }
+
+    /// Names of the time limits that this server's version has.
+    pub fn limits(&self) -> &'static [&'static str] {
+        self.server.limits()
+    }
+
+    /// SQL that takes these limits out of force.
+    pub fn no_limits(&self) -> String {
+        self.server.no_limits()
+    }
+
+    /// Whether the server has neither hung up nor said anything unasked.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.server.is_alive()
+    }
+
+    /// Whether the server has been promoted since the login.
+    pub(super) fn has_changed_role(&self) -> bool {
+        self.server.has_changed_role()
+    }
+
+    /// Time since the login.
+    pub(super) fn age(&self) -> Duration {
+        self.server.opened_at.elapsed()
+    }
+
+    /// Takes the connection apart, to close it.
+    pub(super) fn into_parts(self) -> (Server, Arc<Generation>) {
+        (self.server, self.generation)
+    }
+
     /// Asks questions of pgvalet's own: the rows of each, and the proof that
     /// the connection is quiet afterwards. The connection has to be at rest.
     ///
@@ -54,7 +125,7 @@ impl Connection {
         &mut self,
         queries: &[&str],
     ) -> Result<(Result<Vec<Rows>, QueryError>, Quiet), QueryError> {
-        self.prepared.unnamed = None; // a simple query drops it
+        self.prepared.simple_query();
         let answers = self.server.exchange(queries).await?;
         let rows = match answers.failed {
             None => Ok(answers.rows),
@@ -64,10 +135,13 @@ impl Connection {
     }
 
     /// Resets the time limits that a client has set.
+    ///
+    /// # Errors
+    /// [`QueryError`]: the connection is to be closed.
     pub(super) async fn lift_limits(&mut self, profiles: &Profiles) -> Result<Quiet, QueryError> {
         let reset = |name: &&str| format!("RESET {name}");
-        let resets: Vec<String> = self.server.limits().iter().map(reset).collect();
-        let (no_limits, resets) = (self.server.no_limits(), resets.join("; "));
+        let resets: Vec<String> = self.limits().iter().map(reset).collect();
+        let (no_limits, resets) = (self.no_limits(), resets.join("; "));
         let (rows, quiet) = self.ask(&[&no_limits, &resets]).await?;
         rows?;
         self.profile = profiles.intern(self.profile.without_limits());
@@ -75,6 +149,9 @@ impl Connection {
     }
 
     /// Brings the connection back to the state of a fresh login.
+    ///
+    /// # Errors
+    /// [`QueryError`]: the connection is to be closed.
     pub(super) async fn clean(&mut self, in_transaction: bool) -> Result<Quiet, QueryError> {
         let quiet = self.server.clean(in_transaction).await?;
         self.profile = Profile::initial();
@@ -85,8 +162,8 @@ impl Connection {
     }
 }
 
-/// A connection together with the proof that it is quiet. Only as such it lies
-/// in the pool, and is lent.
+/// A connection together with the proof that it is quiet. Only in this form it
+/// lies in the pool, and is lent.
 pub(super) struct Proven {
     connection: Box<Connection>,
     quiet: Quiet,
@@ -101,7 +178,7 @@ impl Proven {
         (self.connection, self.quiet)
     }
 
-    /// To be closed.
+    /// Gives the proof up, to clean or close the connection.
     pub fn into_connection(self) -> Box<Connection> {
         self.connection
     }

@@ -45,11 +45,11 @@ impl Pool {
         connection: Proven,
         place: &Arc<str>,
     ) -> Result<Proven, QueryError> {
-        self.facts.logged_in(&connection.server.reported);
+        self.facts.logged_in(connection.reported());
         let (mut connection, _) = connection.into_parts();
         let (rows, quiet) = connection.ask(&[QUESTION]).await?;
         connection.defaults = digest(&rows);
-        connection.seen = connection.server.reported.digest();
+        connection.seen = connection.reported().digest();
         connection.epoch = self.note_defaults(place, connection.defaults);
         Ok(Proven::new(connection, quiet))
     }
@@ -77,7 +77,7 @@ impl Pool {
         if connection.epoch == state.epoch {
             return false;
         }
-        let place = connection.server.backend.target.to_string();
+        let place = connection.backend().target.to_string();
         let now = state.defaults.get(&*place);
         if now.is_some_and(|now| *now != connection.defaults) {
             return true;
@@ -125,7 +125,7 @@ impl Pool {
             let limit = pool.database.upstream.connect_timeout;
             match timeout(limit, lease.ask(&[QUESTION])).await {
                 Ok(rows @ (Ok(_) | Err(QueryError::Refused(_)))) => {
-                    let place: Arc<str> = lease.server.backend.target.to_string().into();
+                    let place: Arc<str> = lease.backend().target.to_string().into();
                     pool.note_defaults(&place, digest(&rows));
                 }
                 _ => debug!(database = %pool.database.name, "no answer about the defaults"),

@@ -22,6 +22,7 @@
 //! * `replication` how often a server is asked for that kind of session
 //! * `profile`    what clients set at start-up, kept true on every lease
 //! * `statements` prepared statements that outlive a lease
+//! * `prepared`   those that lie on one connection
 
 mod abandoned;
 mod adopt;
@@ -41,6 +42,7 @@ mod listener;
 mod manager;
 mod open;
 mod options;
+mod prepared;
 mod profile;
 mod replication;
 mod search;
@@ -60,10 +62,11 @@ pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
 pub use options::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
+pub use prepared::{Evicted, Prepared, Unnamed};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use state::Delivery;
 pub use state::Tried;
-pub use statements::{Described, Evicted, Prepared, Statement, Statements, Unnamed};
+pub use statements::{Described, Statement, Statements};
 pub use status::{GenerationCounts, PoolCounts};
 
 use std::sync::Arc;

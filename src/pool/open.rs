@@ -254,7 +254,7 @@ impl Pool {
         }
         let pool = self.clone();
         tokio::spawn(async move {
-            let backend = connection.server.backend.clone();
+            let backend = connection.backend().clone();
             if let Err(e) = upstream::cancel(&backend).await {
                 debug!(pid = %backend.pid, "cancel of an abandoned query: {e}");
             }
@@ -270,7 +270,7 @@ impl Pool {
         in_transaction: bool,
     ) {
         tokio::spawn(async move {
-            connection.server.backend.cancels_landed().await;
+            connection.backend().cancels_landed().await;
             let limit = pool.database.upstream.connect_timeout;
             let cleaned = timeout(limit, connection.clean(in_transaction)).await;
             pool.return_after(connection, cleaned);
@@ -281,7 +281,7 @@ impl Pool {
     /// connection on.
     pub(super) fn lift_limits_and_return(pool: Arc<Self>, mut connection: Box<Connection>) {
         tokio::spawn(async move {
-            connection.server.backend.cancels_landed().await;
+            connection.backend().cancels_landed().await;
             let limit = pool.database.upstream.connect_timeout;
             let lifted = timeout(limit, connection.lift_limits(&pool.profiles)).await;
             pool.return_after(connection, lifted);
@@ -291,7 +291,7 @@ impl Pool {
     /// Where nobody has set anything, what is reported is the server's own.
     pub(super) fn facts_of(&self, connection: &Connection) {
         if connection.profile.settings().is_empty() {
-            let reported = &connection.server.reported;
+            let reported = connection.reported();
             self.facts.reports(&connection.profile, reported);
         }
     }
@@ -307,7 +307,7 @@ impl Pool {
                 return self.give_back(Proven::new(connection, quiet));
             }
             Ok(Err(e)) => {
-                debug!(pid = %connection.server.backend.pid, "not reusable: {e}");
+                debug!(pid = %connection.backend().pid, "not reusable: {e}");
             }
             Err(_) => {}
         }
@@ -316,9 +316,8 @@ impl Pool {
 
     /// Says goodbye and waits until the server is gone.
     pub(super) async fn close(&self, connection: impl Into<Box<Connection>>, why: &'static str) {
-        let Connection {
-            server, generation, ..
-        } = *connection.into();
+        let connection: Box<Connection> = connection.into();
+        let (server, generation) = connection.into_parts();
         let whose = server_ref(&server.backend);
         server.close().await;
         self.record(Event::ServerClose, &generation, whose, |r| {

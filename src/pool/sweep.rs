@@ -38,8 +38,8 @@ impl Pool {
         let mut spare = state.open.saturating_sub(self.database.min_pool_size);
         let mut kept = Vec::with_capacity(state.idle.len());
         for mut connection in std::mem::take(&mut state.idle) {
-            let dead = !connection.server.stream.is_quiet();
-            let worn = !lifetime.is_zero() && connection.server.opened_at.elapsed() > lifetime;
+            let dead = !connection.is_alive();
+            let worn = !lifetime.is_zero() && connection.age() > lifetime;
             let unused = idle_timeout > 0
                 && now.saturating_sub(connection.idle_since) > idle_timeout
                 && spare > 0;

@@ -23,7 +23,7 @@ use super::replies::{Named, Replies, Reply, Sets};
 use crate::pool::{ParseSettings, Prepared, Profile, Statement, Statements};
 use crate::wire::frame::Frame;
 use crate::wire::sql::{Resets, Suspicion, Tail};
-use crate::wire::{ClientError, message};
+use crate::wire::ClientError;
 use deallocate::Bound;
 use multiplex::{Composer, Multiplex};
 use names::Names;
@@ -442,9 +442,11 @@ impl Frontend {
                 _ if replies.unnamed_pending() => {}
                 Reply::ParseUnnamed => {
                     self.drop_unnamed();
-                    prepared.unnamed = None;
+                    prepared.forget_unnamed();
                 }
-                Reply::HiddenParseUnnamed | Reply::HiddenCloseUnnamed => prepared.unnamed = None,
+                Reply::HiddenParseUnnamed | Reply::HiddenCloseUnnamed => {
+                    prepared.forget_unnamed();
+                }
                 _ => {}
             }
         }
@@ -552,8 +554,7 @@ impl Frontend {
 
     /// A query of pgvalet's own, whose answers the client does not see.
     pub fn ask(sql: &str, out: &mut Vec<u8>, replies: &mut Replies, prepared: &mut Prepared) {
-        message::query(out, sql);
-        prepared.unnamed = None; // a simple query drops it
+        prepared.query(sql, out);
         replies.push(Reply::HiddenQuery);
     }
 }

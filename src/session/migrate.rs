@@ -69,7 +69,7 @@ impl Session {
             return Ok(None);
         };
         let ask = async {
-            lease.server.backend.cancels_landed().await;
+            lease.backend().cancels_landed().await;
             let mut left = settle::ask(lease, watch).await?;
             if settle::has_setters(lease).await? {
                 left.pins.push("set_config");

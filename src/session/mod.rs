@@ -226,7 +226,7 @@ impl Session {
                 let part = self.part().await?;
                 let lease =
                     start::replicate(&self.pool, &self.handle.client, kind, &settings).await?;
-                let told = self.pool.facts.told(&lease.server.reported);
+                let told = self.pool.facts.told(lease.reported());
                 self.handle.pin(Some("replication"));
                 (Greeted::Dedicated(lease, part), told)
             }
@@ -254,7 +254,7 @@ impl Session {
         let (profile, told, lease) = match greeted {
             Greeted::Pooled(profile, told) => (profile, told, None),
             Greeted::Dedicated(lease, part) => {
-                let told = self.pool.facts.told(&lease.server.reported);
+                let told = self.pool.facts.told(lease.reported());
                 (Profile::initial(), told, Some((lease, part)))
             }
         };
@@ -401,7 +401,7 @@ impl Session {
             return true;
         };
         let ask = async {
-            lease.server.backend.cancels_landed().await;
+            lease.backend().cancels_landed().await;
             settle::ask(lease, watch).await
         };
         let Ok(Ok(left)) = timeout(limit, ask).await else {

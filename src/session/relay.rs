@@ -261,14 +261,14 @@ impl Relay {
     /// in front of the client's first message.
     pub fn begin(&mut self, mut lease: Lease) {
         self.handle.hold(Some(Held {
-            backend: lease.server.backend.clone(),
+            backend: lease.backend().clone(),
             generation: lease.generation.clone(),
         }));
         self.back.begin();
         let generation = &lease.generation;
         if !self.used.contains(&generation.number) {
             self.used.push(generation.number);
-            (self.on_first_use)(generation, &lease.server.backend);
+            (self.on_first_use)(generation, lease.backend());
         }
         self.bring_up_to_date(&mut lease);
         self.front.watch.ask |= self.profile.temporary;
@@ -283,12 +283,12 @@ impl Relay {
             lease.speaks();
             let out = self.to_server.buffer();
             Frontend::ask(&sql, out, &mut self.replies, &mut lease.prepared);
-        } else if !self.told.is(&lease.server.reported) {
+        } else if !self.told.is(lease.reported()) {
             // It is told of what the server has changed, or of what is otherwise
             // on this connection.
             let out = self.to_client.buffer();
-            self.told.write_changes(&lease.server.reported, out);
-            self.told = self.pool.facts.told(&lease.server.reported);
+            self.told.write_changes(lease.reported(), out);
+            self.told = self.pool.facts.told(lease.reported());
         }
         lease.profile = self.profile.clone();
     }
@@ -296,7 +296,7 @@ impl Relay {
     /// What came in answer to questions of pgvalet's own is new to the client.
     pub fn tell_changes(&mut self, before: &Arc<Told>) {
         let Some(lease) = &self.lease else { return };
-        let reported = &lease.server.reported;
+        let reported = lease.reported();
         if !before.is(reported) {
             before.write_changes(reported, self.to_client.buffer());
         }
@@ -306,9 +306,9 @@ impl Relay {
     /// The client knows all that its server connection reports.
     pub fn is_told(&mut self) -> Arc<Told> {
         if let Some(lease) = &self.lease
-            && !self.told.is(&lease.server.reported)
+            && !self.told.is(lease.reported())
         {
-            self.told = self.pool.facts.told(&lease.server.reported);
+            self.told = self.pool.facts.told(lease.reported());
         }
         self.told.clone()
     }
@@ -366,8 +366,8 @@ impl Relay {
             self.kept = kept;
         }
         let lease = self.lease.take()?;
-        if !self.told.is(&lease.server.reported) {
-            self.told = self.pool.facts.told(&lease.server.reported);
+        if !self.told.is(lease.reported()) {
+            self.told = self.pool.facts.told(lease.reported());
         }
         Some(lease)
     }
@@ -376,9 +376,9 @@ impl Relay {
     /// server's own.
     pub fn note_facts(&mut self) {
         let Some(lease) = &mut self.lease else { return };
-        let now = lease.server.reported.digest();
+        let now = lease.reported().digest();
         if lease.seen != now {
-            let (profile, reported) = (&lease.profile, &lease.server.reported);
+            let (profile, reported) = (&lease.profile, lease.reported());
             self.pool.facts.reports(profile, reported);
             lease.seen = now;
         }
@@ -497,7 +497,7 @@ impl Relay {
         }
         if let Some(lease) = &self.lease {
             // By whom that was changed is not known either.
-            self.ask |= !self.told.is(&lease.server.reported);
+            self.ask |= !self.told.is(lease.reported());
         }
         if self.ask || self.pinned.is_some() {
             return Err(Halt::Settle);
@@ -516,8 +516,8 @@ impl Relay {
     fn ask_fence(&mut self) {
         let Some(lease) = &mut self.lease else { return };
         let fence = Fence::new();
-        message::query(self.to_server.buffer(), &fence.sql());
-        lease.prepared.unnamed = None; // a simple query drops it
+        let out = self.to_server.buffer();
+        lease.prepared.query(&fence.sql(), out);
         self.replies.push(Reply::Fence(Box::new(Fencing {
             fence,
             begun: false,

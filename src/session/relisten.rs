@@ -32,7 +32,7 @@ pub(super) async fn relisten(
     let result = listen(old, new, channels, &mark).await;
     if result.is_err() {
         let _ = old.ask(&[&format!("UNLISTEN \"{mark}\"")]).await;
-        old.server.heard.retain(|heard| !is_mark(heard, &mark));
+        old.forget_heard(|heard| is_mark(heard, &mark));
     }
     result
 }
@@ -48,12 +48,12 @@ async fn listen(
     let send = format!("{listen}LISTEN \"{mark}\"; NOTIFY \"{mark}\"");
     new.ask(&[&send]).await?;
     new.ask(&[&format!("UNLISTEN \"{mark}\"")]).await?;
-    while !old.server.heard.iter().any(|heard| is_mark(heard, mark)) {
+    while !old.heard().iter().any(|heard| is_mark(heard, mark)) {
         sleep(LOOK).await;
         old.ask(&[]).await?;
     }
-    let before = std::mem::take(&mut old.server.heard);
-    let behind = std::mem::take(&mut new.server.heard);
+    let before = old.take_heard();
+    let behind = new.take_heard();
     let before = before.into_iter().take_while(|heard| !is_mark(heard, mark));
     let behind = behind.into_iter().skip_while(|heard| !is_mark(heard, mark));
     Ok(before.chain(behind.skip(1)).collect())

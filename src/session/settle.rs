@@ -96,12 +96,12 @@ pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, QueryE
 }
 
 async fn ask_once(lease: &mut Lease, watch: &Watch) -> Result<Left, QueryError> {
-    let names = lease.server.limits();
+    let names = lease.limits();
     let each = |verb: &str| {
         let all: Vec<String> = names.iter().map(|name| format!("{verb} {name}")).collect();
         all.join("; ")
     };
-    let (now, no_limits) = (each("SHOW"), lease.server.no_limits());
+    let (now, no_limits) = (each("SHOW"), lease.no_limits());
     let (question, other) = question(lease, watch);
     // What is in force without the client's.
     let without = format!("{}; {now}", each("RESET"));
@@ -217,7 +217,7 @@ fn read(lease: &Lease, watch: &Watch, rows: Rows) -> Left {
 /// Whether answers come in another encoding than UTF-8, the client's. (Nothing is
 /// converted to or from SQL_ASCII, which is none.)
 fn answers_otherwise(lease: &Lease) -> bool {
-    let encoding = |name| lease.server.reported.get(name).unwrap_or("UTF8");
+    let encoding = |name| lease.reported().get(name).unwrap_or("UTF8");
     let (client, server) = (encoding("client_encoding"), encoding("server_encoding"));
     !matches!(client, "UTF8" | "SQL_ASCII") && server != "SQL_ASCII"
 }

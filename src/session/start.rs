@@ -120,9 +120,9 @@ async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), F
     } else if lease.ask(&[]).await.is_err() {
         return Err(ClientError::UpstreamLost.into());
     }
-    pool.facts.reports(&lease.profile, &lease.server.reported);
+    pool.facts.reports(&lease.profile, lease.reported());
     let settings = profile.settings();
-    pool.facts.accepted(settings, &lease.server.reported);
+    pool.facts.accepted(settings, lease.reported());
     Ok(())
 }
 

@@ -83,7 +83,7 @@ impl Backend {
 
 /// A connection that has reached its first ReadyForQuery.
 pub struct Server {
-    pub stream: Stream,
+    pub(super) stream: Stream,
     pub backend: Arc<Backend>,
     /// The values of ParameterStatus, as last reported.
     pub reported: Reported,
@@ -109,6 +109,22 @@ impl Server {
     /// Whether it has been promoted since the login.
     pub fn has_changed_role(&self) -> bool {
         self.was_standby != standby(&self.reported)
+    }
+
+    /// The bytes to and from the server. Whoever uses them has to keep account of
+    /// what the server owes.
+    pub fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// The version of TLS in use, as in `TLSv1.3`; `None` without TLS.
+    pub fn tls_version(&self) -> Option<&'static str> {
+        self.stream.tls_version()
+    }
+
+    /// Whether the server has neither hung up nor said anything unasked.
+    pub fn is_alive(&mut self) -> bool {
+        self.stream.is_quiet()
     }
 
     /// Says goodbye and waits until the server has closed the socket. Postgres

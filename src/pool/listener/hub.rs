@@ -13,10 +13,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::line::{Line, LineError};
+use super::line::Line;
 use super::subscriber::Subscriber;
 use super::{Command, End, Shared, for_each_channel};
 use crate::pool::{Lease, Pool};
+use crate::upstream::QueryError;
 use crate::wire::message;
 
 /// How long the old connection may take to deliver what came before the mark.
@@ -38,7 +39,7 @@ struct Hub {
 
 enum Happening {
     Asked(Command),
-    Heard(io::Result<bytes::BytesMut>),
+    Heard(Result<bytes::BytesMut, QueryError>),
     Successor(Lease),
 }
 
@@ -71,14 +72,14 @@ pub(super) async fn run(
         match happening {
             Happening::Asked(command) => hub.obey(command).await,
             Happening::Heard(Ok(message)) => deliver(&hub.shared, &hub.routes, &message),
-            Happening::Heard(Err(error)) => hub.lost(&error.into()),
+            Happening::Heard(Err(error)) => hub.lost(&error),
             Happening::Successor(lease) => hub.move_to(lease).await,
         }
         hub.publish();
     }
 }
 
-async fn hear(line: &mut Option<Line>) -> io::Result<bytes::BytesMut> {
+async fn hear(line: &mut Option<Line>) -> Result<bytes::BytesMut, QueryError> {
     match line {
         Some(line) => line.next().await,
         None => pending().await,
@@ -150,7 +151,7 @@ impl Hub {
                 let listen = for_each_channel("LISTEN", [&shared.channel]);
                 match line.run(&listen, |m| deliver(shared, routes, m)).await {
                     Ok(()) => {
-                        info!(pid = %line.lease.server.backend.pid, "this connection listens for its clients");
+                        info!(pid = %line.lease.backend().pid, "this connection listens for its clients");
                         let current = line.lease.is_current();
                         self.line = Some(line);
                         if !current {
@@ -173,7 +174,7 @@ impl Hub {
             let (shared, routes) = (&self.shared, &self.routes);
             match line.run(&sql, |m| deliver(shared, routes, m)).await {
                 Ok(()) => {}
-                Err(LineError::Refused(fields)) => {
+                Err(QueryError::Refused(fields)) => {
                     warn!("LISTEN was refused: {}", fields.message);
                     return Some(false);
                 }
@@ -228,7 +229,7 @@ impl Hub {
 
     /// The connection broke. Whoever listened has to be told, because what was
     /// notified since is gone.
-    fn lost(&mut self, error: &LineError) {
+    fn lost(&mut self, error: &QueryError) {
         warn!("the listening connection was lost: {error}");
         for subscriber in std::mem::take(&mut self.routes).values().flatten() {
             subscriber.end(End::Lost);
@@ -284,9 +285,9 @@ impl Hub {
             };
             new.run(&sql, hear).await?;
             if passed {
-                Ok::<Line, LineError>(new)
+                Ok::<Line, QueryError>(new)
             } else {
-                Err(io::Error::other("a mark went missing").into())
+                Err(QueryError::Protocol) // the mark went missing
             }
         };
         let new = match opened.await {
@@ -302,24 +303,24 @@ impl Hub {
             loop {
                 let message = old.next().await?;
                 if shared.read_mark(&message) == Some(mark) {
-                    return io::Result::Ok(());
+                    return Ok::<(), QueryError>(());
                 }
                 deliver(&shared, routes, &message);
             }
         };
         let rest = timeout(HANDOVER, rest).await;
-        match rest.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        match rest.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
             Ok(()) => {}
             Err(error) => {
                 self.line = Some(new);
-                return self.lost(&error.into());
+                return self.lost(&error);
             }
         }
         old.lease.check_in_after_cleaning(false);
         for message in behind {
             deliver(&shared, routes, &message);
         }
-        info!(pid = %new.lease.server.backend.pid, "this connection listens for the clients from now on");
+        info!(pid = %new.lease.backend().pid, "this connection listens for the clients from now on");
         self.line = Some(new);
         // Another version may have come in between.
         self.look_for_successor(Duration::ZERO);

@@ -1,12 +1,11 @@
 //! The listening connection as a stream of messages.
 
-use std::io;
-
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::pool::{Lease, Profile};
-use crate::wire::message::{self, ErrorFields};
+use crate::upstream::QueryError;
+use crate::wire::message::ErrorFields;
 use crate::wire::{Frame, HEADER};
 
 /// A payload is below 8000 bytes; nothing larger is expected here.
@@ -24,24 +23,15 @@ pub(super) struct Line {
     input: BytesMut,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LineError {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("{}: {}", .0.sqlstate, .0.message)]
-    Refused(ErrorFields),
-}
-
 impl Line {
     /// Makes a connection fit to listen; what it hears meanwhile goes to `heard`.
-    pub async fn open(lease: Lease, heard: impl FnMut(&[u8])) -> Result<Self, LineError> {
+    pub async fn open(lease: Lease, heard: impl FnMut(&[u8])) -> Result<Self, QueryError> {
         let mut line = Self {
             lease,
             input: BytesMut::new(),
         };
         line.lease.speaks();
-        line.lease.prepared.unnamed = None;
-        line.lease.server.backend.cancels_landed().await;
+        line.lease.backend().cancels_landed().await;
         let mut sql = Profile::initial()
             .change_from(&line.lease.profile)
             .unwrap_or_default();
@@ -52,31 +42,29 @@ impl Line {
     }
 
     /// The next message. Nothing is lost when this is dropped.
-    pub async fn next(&mut self) -> io::Result<BytesMut> {
+    pub async fn next(&mut self) -> Result<BytesMut, QueryError> {
         loop {
             match Frame::read(&self.input) {
                 Ok(Some(frame)) if frame.len <= self.input.len() => {
                     return Ok(self.input.split_to(frame.len));
                 }
-                Ok(Some(frame)) if frame.len > MAX_MESSAGE => {
-                    return Err(io::Error::other("a message too large"));
-                }
+                Ok(Some(frame)) if frame.len > MAX_MESSAGE => return Err(QueryError::Protocol),
                 Ok(_) => {}
-                Err(e) => return Err(io::Error::other(e)),
+                Err(_) => return Err(QueryError::Protocol),
             }
             self.input.reserve(8192);
-            if self.lease.server.stream.read_buf(&mut self.input).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            if self.lease.stream().read_buf(&mut self.input).await? == 0 {
+                return Err(QueryError::Closed);
             }
         }
     }
 
     /// Runs a query; notifications on the way go to `heard`.
-    pub async fn run(&mut self, sql: &str, mut heard: impl FnMut(&[u8])) -> Result<(), LineError> {
+    pub async fn run(&mut self, sql: &str, mut heard: impl FnMut(&[u8])) -> Result<(), QueryError> {
         let mut out = Vec::new();
-        message::query(&mut out, sql);
-        self.lease.server.stream.write_all(&out).await?;
-        self.lease.server.stream.flush().await?;
+        self.lease.prepared.query(sql, &mut out);
+        self.lease.stream().write_all(&out).await?;
+        self.lease.stream().flush().await?;
         let mut failed = None;
         loop {
             let message = self.next().await?;
@@ -84,10 +72,10 @@ impl Line {
                 b'A' => heard(&message),
                 b'E' => failed = Some(ErrorFields::read(&message)),
                 b'Z' if message.get(HEADER) == Some(&b'I') => break,
-                b'Z' => return Err(io::Error::other("a transaction is open").into()),
+                b'Z' => return Err(QueryError::Protocol), // a transaction is open
                 _ => {}
             }
         }
-        failed.map_or(Ok(()), |fields| Err(LineError::Refused(fields)))
+        failed.map_or(Ok(()), |fields| Err(QueryError::Refused(fields)))
     }
 }

@@ -198,13 +198,13 @@ async fn a_dead_connection_is_not_handed_to_who_waits() {
     let waiter = tokio::spawn(async move { pool.checkout(None).await });
     until("it waits", || s.pool.counts().waiting == 1).await;
     s.server.hang_up();
-    while lease.server.stream.is_quiet() {
+    while lease.is_alive() {
         tokio::task::yield_now().await;
     }
     drop(lease);
     let next = waiter.await.expect("no panic");
     let mut next = next.expect("another connection");
-    assert!(next.server.stream.is_quiet());
+    assert!(next.is_alive());
 }
 
 /// Who has had a turn comes after everybody who waits: at one server

@@ -115,7 +115,7 @@ impl World {
     }
 
     fn check(&self) {
-        let pids: HashSet<i32> = self.held.iter().map(|l| l.server.backend.pid.0).collect();
+        let pids: HashSet<i32> = self.held.iter().map(|l| l.backend().pid.0).collect();
         assert_eq!(pids.len(), self.held.len(), "one client a connection");
         assert!(self.held.len() <= self.size);
         let most = self.s.server.most.load(Relaxed);

@@ -7,7 +7,6 @@ use super::Step;
 use super::multiplex::{EMPTY, Multiplex};
 use crate::session::replies::{Change, Deallocate, Reply};
 use crate::wire::frame::{Frame, HEADER, cstr};
-use crate::wire::message;
 use crate::wire::sql::Suspicion;
 
 /// Portals that wait for their Execute; the server remembers as many as it likes,
@@ -33,10 +32,9 @@ impl Multiplex<'_> {
         let server_name = self.statements.server_name(stand_in);
         // In one message, so that an error is answered as that of the client's.
         let sql = format!("PREPARE {server_name} AS SELECT; DEALLOCATE {server_name}");
-        message::query(self.out.begin(), &sql);
+        self.prepared.query(&sql, self.out.begin());
         self.gives_up(name, stand_in, true);
         self.front.note(frame, self.replies);
-        self.prepared.unnamed = None;
         Some(Step::Replaced)
     }
 

@@ -114,7 +114,7 @@ impl Multiplex<'_> {
         self.may_reset(suspicion.as_deref());
         self.front.text = (!whole).then(|| Box::new(Tail::behind(HEADER)));
         self.front.sets = Sets::of(suspicion.as_deref());
-        self.prepared.unnamed = None;
+        self.prepared.simple_query();
         Step::Pass
     }
 
@@ -288,7 +288,7 @@ impl Multiplex<'_> {
         let raised = suspicion.clone();
         self.front.suspect_unnamed(suspicion);
         self.front.unnamed_in_batch = true;
-        self.prepared.unnamed = Some(self.unnamed());
+        self.prepared.set_unnamed(self.unnamed());
         if complete {
             let settings = self.parse_settings();
             let kept = self.front.unnamed.get_or_insert_default();
@@ -424,7 +424,7 @@ impl Multiplex<'_> {
             }
             (_, b'S') if name.is_empty() => {
                 self.front.drop_unnamed();
-                self.prepared.unnamed = None;
+                self.prepared.forget_unnamed();
                 Step::Pass
             }
             (_, b'S') => {
@@ -594,7 +594,7 @@ impl Multiplex<'_> {
             return Step::Wait; // for the Parse of an earlier batch
         }
         let wanted = self.unnamed();
-        if self.prepared.unnamed != Some(wanted) {
+        if self.prepared.unnamed() != Some(wanted) {
             if let Some(unnamed) = self.front.unnamed.take() {
                 self.parse_again("", &unnamed.body, unnamed.settings.clone());
                 self.replies.push(Reply::HiddenParseUnnamed);
@@ -605,7 +605,7 @@ impl Multiplex<'_> {
                 message::close_statement(self.out.begin(), "");
                 self.replies.push(Reply::HiddenCloseUnnamed);
             }
-            self.prepared.unnamed = Some(wanted);
+            self.prepared.set_unnamed(wanted);
             self.front.unnamed_in_batch = true;
         }
         Step::Pass

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Halt, Leaving, Relay};
-use crate::pool::{Connection, PoolMode};
+use crate::pool::PoolMode;
 use crate::session::backend;
 use crate::session::context::Signal;
 use crate::session::frontend::{Server, Verdict};
@@ -131,7 +131,7 @@ impl Relay {
                     Poll::Pending => {}
                 }
                 if let Some(lease) = &mut self.lease {
-                    match self.to_server.write(cx, &mut lease.server.stream) {
+                    match self.to_server.write(cx, lease.stream()) {
                         Poll::Ready(Ok(wrote)) => progress |= wrote,
                         // What the server said last is still to be read.
                         Poll::Ready(Err(_)) => self.to_server.clear(),
@@ -314,7 +314,7 @@ impl Relay {
     fn send(&mut self, cx: &mut Context<'_>, head: &mut Vec<u8>, run: &[u8]) {
         let Some(lease) = &mut self.lease else { return };
         lease.speaks();
-        self.to_server.send(cx, &mut lease.server.stream, head, run);
+        self.to_server.send(cx, lease.stream(), head, run);
     }
 
     /// One read from the server, and what follows from it.
@@ -326,7 +326,7 @@ impl Relay {
         let Some(lease) = &mut self.lease else {
             return Poll::Pending;
         };
-        let n = match ready!(read(cx, &mut lease.server.stream, &mut scratch.input)) {
+        let n = match ready!(read(cx, lease.stream(), &mut scratch.input)) {
             Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ServerGone)),
             Ok(n) => n,
         };
@@ -358,11 +358,11 @@ impl Relay {
         let Some(lease) = &mut self.lease else {
             return Ok(input.len());
         };
-        let connection: &mut Connection = lease;
+        let (prepared, reported) = lease.answered();
         let server = backend::Server {
             statements: &self.pool.statements,
-            prepared: &mut connection.prepared,
-            reported: &mut connection.server.reported,
+            prepared,
+            reported,
             told: &mut self.told,
             facts: &self.pool.facts,
             one_statement: self.mode == PoolMode::Statement,

@@ -117,7 +117,7 @@ impl Relay {
         let Some(lease) = &self.lease else {
             return Ok(false);
         };
-        let reported = |name: &str| lease.server.reported.get(name);
+        let reported = |name: &str| lease.reported().get(name);
         // Payloads come as they are; and with a single server connection there
         // would be none left.
         if reported("client_encoding") != reported("server_encoding")
@@ -170,7 +170,7 @@ impl Relay {
         let queries: Vec<&str> = mark_sql.into_iter().chain(["UNLISTEN *"]).collect();
         lease.ask(&queries).await?;
         let Some((mark, _)) = mark else {
-            lease.server.heard.clear(); // delivered by the shared one
+            lease.take_heard(); // delivered by the shared one
             return Ok(());
         };
         let mut before = true;
@@ -202,7 +202,7 @@ impl Relay {
     /// delivers it.
     pub(in crate::session) fn pass_heard(&mut self, mut such: impl FnMut(&[u8]) -> bool) {
         let Some(lease) = &mut self.lease else { return };
-        for notification in std::mem::take(&mut lease.server.heard) {
+        for notification in lease.take_heard() {
             let known = message::read_notification(&notification)
                 .is_some_and(|(channel, _)| self.front.listens.shared.contains(channel));
             if such(&notification) && !known {

@@ -10,7 +10,6 @@ use crate::session::backend::{self, Backend, Certainty};
 use crate::session::frontend::{self, Frontend, Verdict};
 use crate::session::replies::{Fencing, Replies, Reply};
 use crate::upstream::{Fence, Reported};
-use crate::wire::message;
 
 pub struct World {
     facts: Facts,
@@ -316,8 +315,7 @@ impl World {
         if client.back.certainty == Certainty::Doubtful {
             let server = &mut self.servers[at];
             let (fence, mut query) = (Fence::new(), Vec::new());
-            message::query(&mut query, &fence.sql());
-            server.prepared.unnamed = None;
+            server.prepared.query(&fence.sql(), &mut query);
             let begun = false;
             let fence = Reply::Fence(Box::new(Fencing { fence, begun }));
             client.replies.push(fence);
