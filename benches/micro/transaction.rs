@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pgvalet::pool::fake;
+use pgvalet::pool::{Quota, fake};
 use pgvalet::session::bench::Conversation;
 
 fn message(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -97,9 +97,9 @@ fn pool(c: &mut Criterion) {
         .expect("a runtime");
     let pool = runtime.block_on(fake::setup("pool_size = 4"));
     let _inside = runtime.enter();
-    let client = std::sync::Arc::from("c");
+    let (client, quota) = (std::sync::Arc::from("c"), Quota::default());
     c.bench_function("checkout and check-in", |b| {
-        b.iter(|| drop(black_box(pool.pool.try_checkout(&client).expect("an idle one"))));
+        b.iter(|| drop(black_box(pool.pool.try_checkout(&client, &quota).expect("an idle one"))));
     });
 }
 

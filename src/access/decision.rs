@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use super::rule::{Mismatch, Request};
 use crate::access::Rule;
 use crate::audit::IdentityRef;
-use crate::pool::Database;
+use crate::pool::{Database, Quota};
 use crate::secret::SecretId;
 
 /// What the rules let a client use.
@@ -18,7 +16,7 @@ pub struct Grant {
     pub secret: SecretId,
     pub identity: Arc<IdentityRef>,
     /// Server connections that the rule's clients may hold at once, together.
-    pub share: Option<Arc<Semaphore>>,
+    pub quota: Quota,
 }
 
 /// Why nobody let a client in. For the record and the metrics only: the client

@@ -42,10 +42,8 @@ pub use validity::Validity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use crate::net::Peer;
-use crate::pool::Database;
+use crate::pool::{Database, Quota};
 use aws_iam::Callers;
 use token::{Issuers, Rejected};
 
@@ -54,7 +52,7 @@ pub struct Policy {
     databases: BTreeMap<Arc<str>, Arc<Database>>,
     clients: Vec<Arc<Rule>>,
     /// Beside each rule, what its clients may hold of a pool.
-    shares: Vec<Option<Arc<Semaphore>>>,
+    quotas: Vec<Quota>,
     issuers: Issuers,
     callers: Callers,
 }
@@ -75,20 +73,18 @@ impl Policy {
         databases: &BTreeMap<Arc<str>, Arc<Database>>,
         before: Option<&Self>,
     ) -> Self {
-        let share = |client: &Arc<Rule>| {
-            let most = client.pool_size?;
-            let same = |(old, _): &(&Arc<Rule>, &Option<Arc<Semaphore>>)| {
+        let quota = |client: &Arc<Rule>| {
+            let same = |(old, _): &(&Arc<Rule>, &Quota)| {
                 old.name == client.name && old.pool_size == client.pool_size
             };
-            let kept = before.and_then(|p| p.clients.iter().zip(&p.shares).find(same));
-            kept.and_then(|(_, share)| share.clone())
-                .or_else(|| Some(Arc::new(Semaphore::new(most))))
+            let kept = before.and_then(|p| p.clients.iter().zip(&p.quotas).find(same));
+            kept.map_or_else(|| Quota::new(client.pool_size), |(_, quota)| quota.clone())
         };
         let tokens = rules.iter().filter_map(|c| c.token.as_ref());
         let none = Issuers::default();
         Self {
             databases: databases.clone(),
-            shares: rules.iter().map(share).collect(),
+            quotas: rules.iter().map(quota).collect(),
             clients: rules.to_vec(),
             issuers: Issuers::new(tokens, before.map_or(&none, |b| &b.issuers)),
             callers: Callers::new(
@@ -175,12 +171,12 @@ impl Policy {
                 mismatches: rule::mismatches(client, request),
             })
             .collect();
-        let first = rules.iter().zip(&self.shares).find(|(r, _)| r.matches());
+        let first = rules.iter().zip(&self.quotas).find(|(r, _)| r.matches());
         let grant = match (self.databases.get(request.database), first) {
             (None, _) => Err(Denial::UnknownDatabase),
             (Some(_), None) => Err(Denial::NoRule),
-            (Some(database), Some((rule, share))) => Ok(Grant {
-                share: share.clone(),
+            (Some(database), Some((rule, quota))) => Ok(Grant {
+                quota: quota.clone(),
                 client: rule.client.clone(),
                 database: database.clone(),
                 secret: rule

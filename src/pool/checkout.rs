@@ -11,7 +11,7 @@ use tracing::debug;
 use super::connection::Proven;
 use super::generation::Generation;
 use super::state::{Health, State, Waiter};
-use super::{Connection, Lease, Pool};
+use super::{Connection, Lease, Permit, Pool, Quota};
 use crate::secret::SecretId;
 use crate::upstream::SessionAttrs;
 
@@ -58,8 +58,10 @@ const LOOK: usize = 64;
 
 impl Pool {
     /// A connection if one is free this instant, nobody is before us, and
-    /// nothing has to be asked on it first. `client`: the identity it is for.
-    pub fn try_checkout(self: &Arc<Self>, client: &Arc<str>) -> Option<Lease> {
+    /// nothing has to be asked on it first. `client`: the identity it is for;
+    /// `quota`: that of its rule.
+    pub fn try_checkout(self: &Arc<Self>, client: &Arc<str>, quota: &Quota) -> Option<Lease> {
+        let permit = quota.try_acquire()?;
         let mut state = self.state();
         if !state.waiters.is_empty() || state.shut {
             return None;
@@ -69,7 +71,9 @@ impl Pool {
             return None; // it has to be tried first
         }
         let proven = self.remove_quiet(&mut state, at)?;
-        Some(self.lend(&mut state, proven, Some(client)))
+        let mut lease = self.lend(&mut state, proven, Some(client));
+        lease.hold(permit);
+        Some(lease)
     }
 
     /// Whether a client may use a connection as it is.
@@ -192,7 +196,32 @@ impl Pool {
         None
     }
 
-    /// A connection, after those who came before.
+    /// A connection for a client, within the quota of its rule, after those who
+    /// came before.
+    ///
+    /// # Errors
+    /// [`CheckoutError`]; after `pool_wait_timeout` at the latest.
+    pub async fn checkout_within(
+        self: &Arc<Self>,
+        quota: &Quota,
+        client: &Arc<str>,
+    ) -> Result<Lease, CheckoutError> {
+        let began = Instant::now();
+        let permit = self.permit(quota).await?;
+        let mut lease = self.checkout_since(began, Some(client)).await?;
+        lease.hold(permit);
+        Ok(lease)
+    }
+
+    /// Waits for a place in a quota, no longer than `pool_wait_timeout`.
+    pub(super) async fn permit(&self, quota: &Quota) -> Result<Permit, CheckoutError> {
+        timeout(self.database.pool_wait_timeout, quota.acquire())
+            .await
+            .map_err(|_| CheckoutError::Timeout)
+    }
+
+    /// A connection, after those who came before, whatever quota there is.
+    /// `client`: the identity; `None` where no client will speak there.
     ///
     /// # Errors
     /// [`CheckoutError`]; after `pool_wait_timeout` at the latest.
@@ -203,12 +232,9 @@ impl Pool {
         self.checkout_since(Instant::now(), client).await
     }
 
-    /// The same for a client that waits since `began`, be it for something else.
-    /// `client`: the identity; `None` where no client will speak there.
-    ///
-    /// # Errors
-    /// As [`Pool::checkout`].
-    pub async fn checkout_since(
+    /// [`Pool::checkout`] for a client that waits since `began`, be it for
+    /// something else.
+    async fn checkout_since(
         self: &Arc<Self>,
         began: Instant,
         client: Option<&Arc<str>>,

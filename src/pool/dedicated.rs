@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::generation::Generation;
 use super::replication::{Known, Turn};
 use super::state::Health;
-use super::{CheckoutError, Lease, Pool};
+use super::{CheckoutError, Lease, Pool, Quota};
 use crate::upstream::{ConnectError, Wishes};
 
 /// Why a client got no connection of its own.
@@ -53,13 +53,15 @@ impl Pool {
     /// Logs in with the version in force, and with what this client wishes for.
     ///
     /// # Errors
-    /// [`DedicatedError`]; after twice `pool_wait_timeout` and `connect_timeout` at
-    /// the latest.
+    /// [`DedicatedError`]; after three times `pool_wait_timeout` and
+    /// `connect_timeout` at the latest.
     pub async fn dedicated(
         self: &Arc<Self>,
+        quota: &Quota,
         client: &Arc<str>,
         wishes: Wishes,
     ) -> Result<Lease, DedicatedError> {
+        let permit = self.permit(quota).await?;
         if let Some(known) = self.known(client, &wishes) {
             return Err(refused_again(known).await);
         }
@@ -82,7 +84,11 @@ impl Pool {
             // Dropping a lease that nobody waits for closes its connection.
             let _ = sender.send(opened);
         });
-        receiver.await.unwrap_or(Err(CheckoutError::Shut.into()))
+        let opened = receiver.await.unwrap_or(Err(CheckoutError::Shut.into()));
+        opened.map(|mut lease| {
+            lease.hold(permit);
+            lease
+        })
     }
 
     fn known(&self, client: &Arc<str>, wishes: &Wishes) -> Option<Known> {

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::connection::Proven;
-use super::{Connection, Pool};
+use super::{Connection, Permit, Pool};
 use crate::upstream::{QueryError, Quiet, Rows};
 
 /// A held connection. Dropping it is always safe: a connection that is not
@@ -17,6 +17,8 @@ pub struct Lease {
     quiet: Option<Quiet>,
     /// Nobody else can use the connection.
     dedicated: bool,
+    /// The place it takes in the quota of its client's rule.
+    permit: Permit,
 }
 
 impl Lease {
@@ -27,6 +29,7 @@ impl Lease {
             connection: Some(connection),
             quiet: Some(quiet),
             dedicated: false,
+            permit: Permit::default(),
         }
     }
 
@@ -34,6 +37,16 @@ impl Lease {
         let mut lease = Self::new(pool, proven);
         lease.dedicated = true;
         lease
+    }
+
+    /// Counts it in a quota, until it ends.
+    pub fn hold(&mut self, permit: Permit) {
+        self.permit = permit;
+    }
+
+    /// Counts it in no quota any more; the permit may be for another lease.
+    pub fn take_permit(&mut self) -> Permit {
+        std::mem::take(&mut self.permit)
     }
 
     /// Whether it logged in with the version that is in force now.

@@ -20,6 +20,7 @@
 //! * `drain`      retiring an older generation
 //! * `options`    how a pool is used
 //! * `replication` how often a server is asked for that kind of session
+//! * `quota`      how many the clients of one rule may hold
 //! * `profile`    what clients set at start-up, kept true on every lease
 //! * `statements` prepared statements that outlive a lease
 //! * `prepared`   those that lie on one connection
@@ -44,6 +45,7 @@ mod open;
 mod options;
 mod prepared;
 mod profile;
+mod quota;
 mod replication;
 mod search;
 mod state;
@@ -64,6 +66,7 @@ pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel
 pub use options::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
 pub use prepared::{Evicted, Prepared, Unnamed};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
+pub use quota::{Permit, Quota};
 pub use state::Delivery;
 pub use state::Tried;
 pub use statements::{Described, Statement, Statements};

@@ -301,7 +301,7 @@ async fn admit(
         context: context.clone(),
         handle,
         pool,
-        share: grant.share.clone(),
+        quota: grant.quota.clone(),
         began: Instant::now(),
     };
     Ok((session, record, settings, grant, permit))

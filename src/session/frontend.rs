@@ -21,9 +21,9 @@ use std::sync::Arc;
 
 use super::replies::{Named, Replies, Reply, Sets};
 use crate::pool::{ParseSettings, Prepared, Profile, Statement, Statements};
+use crate::wire::ClientError;
 use crate::wire::frame::Frame;
 use crate::wire::sql::{Resets, Suspicion, Tail};
-use crate::wire::ClientError;
 use deallocate::Bound;
 use multiplex::{Composer, Multiplex};
 use names::Names;

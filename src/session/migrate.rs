@@ -135,13 +135,12 @@ impl Session {
                 Err(_) => return Err(Err(ClientError::UpstreamLost)),
             }
         }
-        let part = relay.part.take();
         let mut old = relay.end();
-        relay.part = part;
-        relay.begin(new);
         if let Some(old) = &mut old {
             old.speaks(); // nobody else gets it
+            new.hold(old.take_permit());
         }
+        relay.begin(new);
         self.moved();
         Ok(None)
     }
@@ -150,18 +149,18 @@ impl Session {
     /// the next connection of the pool is this session's.
     async fn give_up(&self, relay: &mut Relay) -> Result<(), End> {
         let coming = self.pool.queue_first(&self.handle.client);
-        let part = relay.part.take();
-        let Some(old) = relay.end() else {
+        let Some(mut old) = relay.end() else {
             return Ok(());
         };
+        let permit = old.take_permit();
         let generation = old.generation.number;
         old.check_in_after_cleaning(false);
         let lease = self.wait(relay, coming).await?;
-        let lease = lease.map_err(|e| Err(start::checkout_error(&self.pool, e)))?;
+        let mut lease = lease.map_err(|e| Err(start::checkout_error(&self.pool, e)))?;
+        lease.hold(permit);
         if lease.generation.number != generation {
             self.moved();
         }
-        relay.part = part;
         relay.begin(lease);
         Ok(())
     }

@@ -52,12 +52,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::Gauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::audit::{Event, OnAuditFailure, Outcome, Record, ServerRef};
 use crate::net::Stream;
-use crate::pool::{Generation, Lease, Pool, PoolMode, Profile, Told};
+use crate::pool::{Generation, Lease, Pool, PoolMode, Profile, Quota, Told};
 use crate::upstream::{Backend, Quiet};
 use crate::wire::startup::Startup;
 use crate::wire::{ClientError, login, message};
@@ -84,7 +84,7 @@ enum Greeted {
     /// was told.
     Pooled(Arc<Profile>, Arc<Told>),
     /// A server connection for itself alone.
-    Dedicated(Lease, Option<OwnedSemaphorePermit>),
+    Dedicated(Lease),
 }
 
 /// A client that was let in.
@@ -93,7 +93,7 @@ struct Session {
     handle: Arc<Handle>,
     pool: Arc<Pool>,
     /// What its rule's clients may hold of the pool.
-    share: Option<Arc<Semaphore>>,
+    quota: Quota,
     began: Instant,
 }
 
@@ -223,12 +223,12 @@ impl Session {
         }
         let (greeted, told) = match startup.replication {
             Some(kind) => {
-                let part = self.part().await?;
+                let client = &self.handle.client;
                 let lease =
-                    start::replicate(&self.pool, &self.handle.client, kind, &settings).await?;
+                    start::replicate(&self.pool, &self.quota, client, kind, &settings).await?;
                 let told = self.pool.facts.told(lease.reported());
                 self.handle.pin(Some("replication"));
-                (Greeted::Dedicated(lease, part), told)
+                (Greeted::Dedicated(lease), told)
             }
             None => {
                 let profile = self.pool.profiles.intern(settings);
@@ -253,9 +253,9 @@ impl Session {
     async fn relay(&self, stream: Stream, greeted: Greeted) {
         let (profile, told, lease) = match greeted {
             Greeted::Pooled(profile, told) => (profile, told, None),
-            Greeted::Dedicated(lease, part) => {
+            Greeted::Dedicated(lease) => {
                 let told = self.pool.facts.told(lease.reported());
-                (Profile::initial(), told, Some((lease, part)))
+                (Profile::initial(), told, Some(lease))
             }
         };
         let mut relay = Relay::new(
@@ -266,9 +266,8 @@ impl Session {
             told,
             self.first_use(),
         );
-        relay.share.clone_from(&self.share);
-        if let Some((lease, part)) = lease {
-            relay.part = part;
+        relay.quota = self.quota.clone();
+        if let Some(lease) = lease {
             relay.dedicate(lease);
         }
         let mut asked = Instant::now();
@@ -324,32 +323,11 @@ impl Session {
     }
 
     /// A server connection, within what the rule allows.
-    async fn lease(&self) -> Result<(Lease, Option<OwnedSemaphorePermit>), ClientError> {
-        let began = Instant::now();
-        let part = self.part().await?;
-        let lease = self
-            .pool
-            .checkout_since(began, Some(&self.handle.client))
-            .await;
-        let lease = lease.map_err(|e| start::checkout_error(&self.pool, e))?;
-        Ok((lease, part))
-    }
-
-    /// What a rule with a `pool_size` of its own has to give.
-    async fn part(&self) -> Result<Option<OwnedSemaphorePermit>, ClientError> {
-        match &self.share {
-            None => Ok(None),
-            Some(share) => {
-                let part = timeout(
-                    self.pool.database.pool_wait_timeout,
-                    share.clone().acquire_owned(),
-                );
-                let database = self.pool.database.name.clone();
-                let timed_out = |_| ClientError::PoolWaitTimeout(database);
-                // It is never closed.
-                Ok(part.await.map_err(timed_out)?.ok())
-            }
-        }
+    async fn lease(&self) -> Result<Lease, ClientError> {
+        let lease = self.pool.checkout_within(&self.quota, &self.handle.client);
+        lease
+            .await
+            .map_err(|e| start::checkout_error(&self.pool, e))
     }
 
     /// Waits for a server connection. `Ok(false)`: the client is gone; `Ok(true)`:
@@ -359,9 +337,7 @@ impl Session {
         self.handle.activity.set(Phase::Elsewhere, 0, 0);
         tokio::select! {
             lease = self.lease() => {
-                let (lease, part) = lease?;
-                relay.part = part;
-                relay.begin(lease);
+                relay.begin(lease?);
                 Ok(true)
             }
             () = relay.client_leaves() => Ok(false),

@@ -8,8 +8,6 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use super::backend::{self, Backend, Certainty};
 use super::context::{Handle, Held, Signal};
 use super::frontend::{Frontend, Restored, Watch};
@@ -17,7 +15,9 @@ use super::limits::Phase;
 use super::pending::Pending;
 use super::replies::{Fencing, Replies, Reply};
 use crate::net::{Stream, hang_up};
-use crate::pool::{Generation, Lease, Pool, PoolMode, Profile, SessionMigration, Settings, Told};
+use crate::pool::{
+    Generation, Lease, Pool, PoolMode, Profile, Quota, SessionMigration, Settings, Told,
+};
 use crate::upstream::{self, Fence, Quiet};
 use crate::wire::{ClientError, message};
 use listen::Listening;
@@ -50,10 +50,8 @@ pub(super) struct Relay {
     /// in transaction mode.
     pub moves: bool,
     pub lease: Option<Lease>,
-    /// Of what the client's rule may hold, as long as there is a lease.
-    pub part: Option<OwnedSemaphorePermit>,
-    /// Where the rule limits that.
-    pub share: Option<Arc<Semaphore>>,
+    /// What the clients of its rule may hold of the pool.
+    pub quota: Quota,
     /// What the client expects to be set.
     pub profile: Arc<Profile>,
     /// What it was told that the server reports.
@@ -136,8 +134,7 @@ impl Relay {
             pool,
             handle,
             lease: None,
-            part: None,
-            share: None,
+            quota: Quota::default(),
             initial: profile.clone(),
             profile,
             told,
@@ -329,17 +326,9 @@ impl Relay {
 
     /// A connection, if the rule and the pool have one this instant.
     fn begin_at_once(&mut self) -> bool {
-        let part = match &self.share {
-            None => None,
-            Some(share) => match share.clone().try_acquire_owned() {
-                Ok(part) => Some(part),
-                Err(_) => return false,
-            },
-        };
-        let Some(lease) = self.pool.try_checkout(&self.handle.client) else {
+        let Some(lease) = self.pool.try_checkout(&self.handle.client, &self.quota) else {
             return false;
         };
-        self.part = part;
         self.begin(lease);
         true
     }
@@ -357,7 +346,6 @@ impl Relay {
         self.handle.hold(None);
         self.count();
         self.replies.shrink();
-        self.part = None;
         self.front.listens.restored = Restored::No;
         self.front.lease_ends();
         let kept = self.front.kept();

@@ -109,8 +109,10 @@ impl Subscription {
         !self.shared.claimed.swap(true, Ordering::AcqRel)
     }
 
-    /// Makes a connection that listens on these channels the shared one.
-    pub fn donate(&self, lease: Lease, channels: &BTreeSet<Box<str>>) {
+    /// Makes a connection that listens on these channels the shared one, which
+    /// no rule's quota counts.
+    pub fn donate(&self, mut lease: Lease, channels: &BTreeSet<Box<str>>) {
+        drop(lease.take_permit());
         self.subscriber
             .queue()
             .channels

@@ -6,6 +6,7 @@ mod stalled;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use super::Quota;
 use super::fake::{self, setup, until};
 
 /// A connection that came back between a client's look at the idle list and
@@ -125,8 +126,11 @@ async fn a_connection_is_cleaned_between_identities() {
     let mut lease = s.pool.checkout(Some(&a)).await.expect("a connection");
     lease.prepared.insert(1, 1);
     drop(lease);
-    assert!(s.pool.try_checkout(&b).is_none(), "not as it is");
-    let lease = s.pool.try_checkout(&a).expect("its own");
+    assert!(
+        s.pool.try_checkout(&b, &Quota::default()).is_none(),
+        "not as it is"
+    );
+    let lease = s.pool.try_checkout(&a, &Quota::default()).expect("its own");
     assert_eq!(lease.prepared.len(), 1);
     drop(lease);
     let lease = s.pool.checkout(Some(&b)).await.expect("cleaned");
@@ -149,7 +153,11 @@ async fn identities_get_connections_of_their_own_where_there_is_room() {
     drop(s.pool.checkout(Some(&b)).await.expect("the same, cleaned"));
     until("one more", || s.pool.counts().idle == 2).await;
     for client in [&a, &b, &a, &b] {
-        drop(s.pool.try_checkout(client).expect("at once"));
+        drop(
+            s.pool
+                .try_checkout(client, &Quota::default())
+                .expect("at once"),
+        );
     }
     assert_eq!(s.server.logins.load(Relaxed), 2);
 }
@@ -161,7 +169,10 @@ async fn or_it_is_not_where_that_is_configured() {
     let mut lease = s.pool.checkout(Some(&a)).await.expect("a connection");
     lease.prepared.insert(1, 1);
     drop(lease);
-    let lease = s.pool.try_checkout(&b).expect("as it is");
+    let lease = s
+        .pool
+        .try_checkout(&b, &Quota::default())
+        .expect("as it is");
     assert_eq!(lease.prepared.len(), 1);
 }
 
@@ -243,7 +254,9 @@ async fn a_connection_that_was_idle_for_long_is_tried_before_it_is_used() {
     let settled = s.pool.seconds() + 3;
     until("it is stale", || s.pool.seconds() >= settled).await;
     assert!(
-        s.pool.try_checkout(&names()[0]).is_none(),
+        s.pool
+            .try_checkout(&names()[0], &Quota::default())
+            .is_none(),
         "not without a trial"
     );
     let logins = s.server.logins.load(Relaxed);

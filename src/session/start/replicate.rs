@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Failed, checkout_error};
-use crate::pool::{DedicatedError, Lease, Pool, Settings};
+use crate::pool::{DedicatedError, Lease, Pool, Quota, Settings};
 use crate::upstream::{ConnectError, Wishes};
 use crate::wire::startup::Replication;
 use crate::wire::{ClientError, NotASetting, SettingName, message};
@@ -11,6 +11,7 @@ use crate::wire::{ClientError, NotASetting, SettingName, message};
 /// Logs in for a client that replicates.
 pub(in crate::session) async fn replicate(
     pool: &Arc<Pool>,
+    quota: &Quota,
     client: &Arc<str>,
     kind: Replication,
     settings: &Settings,
@@ -20,7 +21,7 @@ pub(in crate::session) async fn replicate(
         .map(|(name, value)| Ok((SettingName::new(name)?, value.clone())))
         .collect();
     let wishes = Wishes::new(Some(kind), settings.map_err(ClientError::from)?);
-    let error = match pool.dedicated(client, wishes).await {
+    let error = match pool.dedicated(quota, client, wishes).await {
         Ok(lease) => return Ok(lease),
         Err(DedicatedError::Checkout(e)) => return Err(checkout_error(pool, e).into()),
         Err(DedicatedError::TooOften) => {
