@@ -1,5 +1,12 @@
 //! Which word was meant.
 
+/// The known words, the most similar one first.
+pub fn by_nearness<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut known: Vec<&str> = known.into_iter().collect();
+    known.sort_by_key(|k| strsim::damerau_levenshtein(word, k));
+    known
+}
+
 /// The known word a misspelt one is probably meant to be.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
@@ -24,5 +31,11 @@ mod tests {
         assert_eq!(nearest("tsl", known), Some("tls"));
         assert_eq!(nearest("certificate", known), None);
         assert_eq!(nearest("", known), None);
+    }
+
+    #[test]
+    fn the_most_similar_word_comes_first() {
+        let known = ["address", "tls", "pool_size"];
+        assert_eq!(by_nearness("pool", known), ["tls", "pool_size", "address"]);
     }
 }

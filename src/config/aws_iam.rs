@@ -1,16 +1,13 @@
 //! `aws_iam = { … }` of a `[[client]]` rule.
 
-use super::file::Section;
+use super::section::Section;
 use super::token::pattern;
 use crate::access::{AwsIamRule, Sts, web_address};
 use crate::base::nonempty;
 
 /// Reads `aws_iam` where it is given.
 pub(super) fn aws_iam(s: &mut Section<'_, '_>) -> Option<AwsIamRule> {
-    if !s.has("aws_iam") {
-        return None;
-    }
-    let mut t = s.section("aws_iam");
+    let mut t = s.inner("aws_iam")?;
     if !t.has("role") {
         t.wrong("there is no role; add role = \"arn:aws:iam::ACCOUNT:role/NAME\"");
     }
@@ -31,7 +28,7 @@ pub(super) fn aws_iam(s: &mut Section<'_, '_>) -> Option<AwsIamRule> {
     Some(AwsIamRule {
         role: role?,
         sts: Sts {
-            audience: audience.unwrap_or_else(|| "pgvalet".to_owned()),
+            audience: audience.unwrap_or_default(),
             endpoint,
         },
     })

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::file::Section;
-use super::values::word;
+use super::section::Section;
 use crate::pool::{DrainDeadlineAction, PoolMode, SessionMigration};
 
 pub(super) struct Drain {
@@ -14,25 +13,19 @@ pub(super) struct Drain {
 }
 
 pub(super) fn drain(s: &mut Section<'_, '_>, mode: PoolMode) -> Drain {
-    let action = s.text("drain_deadline_action", |text| {
-        let words = [
-            ("wait", DrainDeadlineAction::Wait),
-            ("terminate", DrainDeadlineAction::Terminate),
-        ];
-        word(text, &words)
-    });
-    let migration = s.text("session_migration", |text| {
-        let words = [
-            ("off", SessionMigration::Off),
-            ("safe", SessionMigration::Safe),
-        ];
-        word(text, &words)
-    });
+    let actions = [
+        ("wait", DrainDeadlineAction::Wait),
+        ("terminate", DrainDeadlineAction::Terminate),
+    ];
+    let migrations = [
+        ("off", SessionMigration::Off),
+        ("safe", SessionMigration::Safe),
+    ];
     let drain = Drain {
-        timeout: s.duration("drain_timeout", Duration::from_secs(300), Duration::ZERO),
-        action: action.unwrap_or(DrainDeadlineAction::Wait),
-        hard_timeout: s.duration("drain_hard_timeout", Duration::ZERO, Duration::ZERO),
-        migration: migration.unwrap_or(SessionMigration::Off),
+        timeout: s.duration("drain_timeout"),
+        action: s.choice("drain_deadline_action", actions),
+        hard_timeout: s.duration("drain_hard_timeout"),
+        migration: s.choice("session_migration", migrations),
     };
     if !drain.hard_timeout.is_zero() {
         if drain.action != DrainDeadlineAction::Terminate {

@@ -13,7 +13,7 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Everything found wrong in one file, in its order; never empty.
+/// Everything that is wrong in one file, in the order of the file; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
     pub file: PathBuf,

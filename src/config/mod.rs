@@ -1,27 +1,42 @@
 //! The configuration as the program uses it: every value present, checked and
-//! of a type that cannot be wrong. `file` holds it as written, with positions;
-//! `validate` turns one into the other.
+//! of a type that cannot be wrong.
+//!
+//! * `keys`       every key: what may be written, its default, its meaning
+//! * `section`    the file as written; `read` takes values out of it
+//! * `validate`   from the one to the other, with a file for each table
+//! * `warnings`   what is allowed but seldom meant
+//! * `reference`  docs/CONFIGURATION.md
 //!
 //! Relative paths stay as written: they are relative to the directory pgvalet
 //! is started in, not to that of the file.
 
-mod admins;
+mod address;
+mod admin;
+mod administrators;
 mod aws_iam;
+mod database;
 mod drain;
 mod error;
-mod file;
-mod identity;
+mod keys;
+mod listen;
+mod problems;
+mod read;
+mod reference;
 mod rotation;
 mod rules;
+mod section;
+mod store;
 #[cfg(test)]
 mod tests;
 mod token;
+mod twice;
 mod validate;
 mod validity;
 mod values;
 mod warnings;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
+pub use reference::reference;
 pub use validate::{load, parse};
 pub use warnings::warnings;
 
@@ -43,6 +58,7 @@ use crate::session::{Guard, Revoke};
 use crate::vault::KeySource;
 use crate::vault::api::StoreListen;
 
+/// A file that is right.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub listen: Listen,
@@ -51,8 +67,8 @@ pub struct Config {
     pub audit: audit::Options,
     /// `[database.NAME]`, by the name clients ask for.
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
-    /// How pgvalet rotates the secrets of databases, by their names; of the others it only
-    /// follows them.
+    /// How pgvalet rotates the secrets of databases, by the names of these. The secrets of other
+    /// databases are only followed.
     pub rotations: BTreeMap<Arc<str>, Rotation>,
     /// `[[client]]`, in the order of the file: the first match decides.
     pub clients: Vec<Arc<Rule>>,
@@ -61,8 +77,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Where the proxy keeps the token that it makes for itself where `[admin]` names
-    /// none: beside its other data. `None`: it has none on this machine.
+    /// Where the proxy keeps the token that it makes for itself if `[admin]` names none:
+    /// beside its other data. `None`: it keeps no data on this machine.
     pub fn admin_token_path(&self) -> Option<PathBuf> {
         let data = match (&self.audit.sink, &self.store.kind) {
             (AuditSink::File(path), _) | (_, StoreKind::Embedded { path, .. }) => path,
@@ -104,31 +120,34 @@ impl Config {
     }
 }
 
+/// `[listen]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listen {
     pub addresses: Vec<ListenAddress>,
     pub tls: ListenTls,
     pub max_clients: usize,
-    /// From accept to the end of the handshake, all of it.
+    /// For everything from accept to the end of the handshake.
     pub handshake_timeout: Duration,
     pub shutdown_timeout: Duration,
     /// Permission bits of unix sockets.
     pub socket_mode: u32,
-    /// Whose unix sockets become; `None`: those of the process.
+    /// The owner of unix sockets; `None`: that of the process.
     pub socket_owner: Option<UserRef>,
+    /// The group of unix sockets; `None`: that of the process.
     pub socket_group: Option<UserRef>,
     /// `None`: clients are not asked for a certificate.
     pub client_ca: Option<ClientCa>,
-    /// Networks whose PROXY headers are believed, and expected.
+    /// Networks whose connections begin with a PROXY header, which is believed.
     pub proxy_protocol: Vec<IpNet>,
     pub revoke: Revoke,
     pub guard: Guard,
-    /// Rules may let in everybody by the address alone.
+    /// Whether rules may let in everybody by the address alone.
     pub allow_untrusted_networks: bool,
-    /// Whom the process becomes that root starts.
+    /// The user that the process becomes if root starts it.
     pub user: Option<UserRef>,
 }
 
+/// Whether clients may, or must, use TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenTls {
     Off,
@@ -136,14 +155,16 @@ pub enum ListenTls {
     Require { certificate: PathBuf, key: PathBuf },
 }
 
+/// `[admin]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
-    /// `None`: `address = ""` switched it off.
+    /// `None`: `address = ""` switches the listener off.
     pub address: Option<AdminAddress>,
-    /// Bearer token that everybody must show who comes over TCP.
+    /// A file with the bearer token that requests over TCP must show.
     pub token_file: Option<PathBuf>,
 }
 
+/// `[store]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Store {
     pub kind: StoreKind,
@@ -153,6 +174,7 @@ pub struct Store {
     pub listen: Option<StoreListen>,
 }
 
+/// Which store keeps the secrets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreKind {
     Embedded {

@@ -4,55 +4,49 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::file::{Problems, Section};
-use super::values::{secret, word};
-use crate::base::nonempty;
+use super::problems::Problems;
+use super::section::Section;
+use super::values::secret;
 use crate::pool::Database;
 use crate::rotation::{Rotation, Strategy};
 use crate::secret::SecretId;
 use crate::secret::schedule::{Schedule, ScheduleError};
 
+const STRATEGIES: [(&str, Strategy); 2] = [
+    ("single", Strategy::Single),
+    ("alternating", Strategy::Alternating),
+];
+
 pub(super) fn rotation(s: &mut Section<'_, '_>) -> Option<Rotation> {
-    if !s.has("rotation") {
-        return None;
-    }
-    let mut s = s.section("rotation");
+    let mut s = s.inner("rotation")?;
+    let rotation = Rotation {
+        schedule: schedule(&mut s),
+        strategy: s.word("strategy", &STRATEGIES),
+        admin_secret: s.text("admin_secret", secret),
+        plaintext: s.boolean("plaintext"),
+    };
+    s.finish();
+    Some(rotation)
+}
+
+fn schedule(s: &mut Section<'_, '_>) -> Option<Schedule> {
     let said = |e: ScheduleError| e.to_string();
-    if s.has("every") && s.has("schedule") {
-        s.wrong("every and schedule exclude each other; remove one");
-    }
-    let every = s.text("every", |text| Schedule::every(text).map_err(said));
-    let expression = s.text("schedule", |text| Schedule::expression(text).map_err(said));
-    let mut schedule = every.or(expression);
-    let windowless = !s.has("every") && schedule.is_none();
-    let with_window = s.text("window", |text| match schedule.clone() {
-        Some(schedule) => schedule.with_window(text).map(Some).map_err(said),
-        None => nonempty(text).map(|_| None),
-    });
-    match with_window {
-        Some(Some(with_window)) => schedule = Some(with_window),
-        Some(None) if windowless => {
+    match (s.has("every"), s.has("schedule"), s.has("window")) {
+        (true, true, _) => s.wrong("every and schedule exclude each other; remove one"),
+        (false, false, true) => {
             s.wrong("window belongs to a schedule; add every = \"30 days\" or schedule = \"…\"");
         }
         _ => {}
     }
-    let strategy = s.text("strategy", |text| {
-        word(
-            text,
-            &[
-                ("single", Strategy::Single),
-                ("alternating", Strategy::Alternating),
-            ],
-        )
+    let every = s.text("every", |text| Schedule::every(text).map_err(said));
+    let expression = s.text("schedule", |text| Schedule::expression(text).map_err(said));
+    let schedule = every.or(expression);
+    let with_window = s.text("window", |text| match &schedule {
+        Some(schedule) => schedule.clone().with_window(text).map_err(said).map(Some),
+        // There is none, or it is wrong, and that has been noted.
+        None => Ok(None),
     });
-    let rotation = Rotation {
-        schedule,
-        strategy,
-        admin_secret: s.text("admin_secret", secret),
-        plaintext: s.boolean("plaintext").unwrap_or(false),
-    };
-    s.finish();
-    Some(rotation)
+    with_window.flatten().or(schedule)
 }
 
 /// A secret is rotated by one schedule: `rotated` are those seen so far, with

@@ -7,11 +7,11 @@ use toml::de::DeValue;
 
 use super::Listen;
 use super::aws_iam::aws_iam;
-use super::file::{Section, integer};
-use super::identity::is_open;
+use super::listen::is_open;
+use super::section::Section;
 use super::token::token;
 use super::validity::validity;
-use super::values::{network, secret};
+use super::values::{network, secret, user};
 use crate::access::{CertificateName, Rule, UserRef};
 use crate::base::{Pattern, nearest, nonempty};
 
@@ -25,7 +25,7 @@ const CONDITIONS: &[&str] = &[
     "aws_iam",
 ];
 
-/// Reads one rule; `known` are the databases there are.
+/// Reads one rule; `rule` is its number, `known` are the databases there are.
 pub(super) fn client(
     rule: usize,
     mut s: Section<'_, '_>,
@@ -62,23 +62,21 @@ pub(super) fn client(
         databases: flatten(databases.unwrap_or_default()),
         users: s.list("users", nonempty),
         secret: s.text("secret", secret),
-        pool_size: s
-            .integer("pool_size", 1..100_001)
-            .and_then(|n| n.try_into().ok()),
-        max_clients: s.limit("max_clients"),
+        pool_size: s.number("pool_size"),
+        max_clients: s.number("max_clients"),
         valid: s.value("valid", validity),
     };
     let everybody = is_everybody(client.network.as_deref().unwrap_or_default());
     if only_network && everybody && is_open(&listen.addresses) && !listen.allow_untrusted_networks {
         s.wrong(
-            "this lets in whoever can reach the listener; name the networks you know, ask for a certificate, or write allow_untrusted_networks = true in [listen]",
+            "this rule lets in everybody who can reach the listener; name the networks you know, ask for a certificate, or write allow_untrusted_networks = true in [listen]",
         );
     }
     s.finish();
     client
 }
 
-/// Whether the networks together are all addresses of a family.
+/// Whether the networks together are all addresses of IPv4 or of IPv6.
 pub(super) fn is_everybody(networks: &[IpNet]) -> bool {
     IpNet::aggregate(&networks.to_vec())
         .iter()
@@ -100,7 +98,7 @@ fn matching(text: &str, known: &[Arc<str>]) -> Result<Vec<Arc<str>>, String> {
     }
 }
 
-/// Each once, in the order they were granted in.
+/// The databases in the order in which they were granted, each of them once.
 fn flatten(groups: Vec<Vec<Arc<str>>>) -> Vec<Arc<str>> {
     let mut databases: Vec<Arc<str>> = Vec::new();
     for database in groups.into_iter().flatten() {
@@ -125,22 +123,9 @@ fn unknown_database(text: &str, known: &[Arc<str>]) -> String {
 fn loopback_user(value: &DeValue<'_>) -> Result<UserRef, String> {
     if cfg!(not(target_os = "linux")) {
         return Err(
-            "this system does not tell whose a loopback connection is (Linux does); use unix_user"
+            "this system cannot tell whose a loopback connection is (Linux can); use unix_user"
                 .to_owned(),
         );
     }
     user(value)
-}
-
-pub(super) fn user(value: &DeValue<'_>) -> Result<UserRef, String> {
-    match value {
-        DeValue::String(name) if name.chars().all(|c| c.is_ascii_digit()) && !name.is_empty() => {
-            Err(format!("write a numeric user id without quotes: {name}"))
-        }
-        DeValue::String(name) => nonempty(name).map(UserRef::Name),
-        DeValue::Integer(_) => u32::try_from(integer(value)?)
-            .map(UserRef::Uid)
-            .map_err(|_| "a user id has at most 32 bits".to_owned()),
-        _ => Err("write a user's name in quotes, or a user id without".to_owned()),
-    }
 }

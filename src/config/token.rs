@@ -4,17 +4,13 @@ use std::sync::Arc;
 
 use toml::de::DeValue;
 
-use super::file::Section;
-use super::values::word;
+use super::section::Section;
 use crate::access::{TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 use crate::base::{Pattern, nonempty};
 
 /// Reads `token` where it is given.
 pub(super) fn token(s: &mut Section<'_, '_>) -> Option<TokenRule> {
-    if !s.has("token") {
-        return None;
-    }
-    let mut t = s.section("token");
+    let mut t = s.inner("token")?;
     for (key, why) in [
         ("issuer", "whose tokens count"),
         ("audience", "what tokens must be made for"),
@@ -26,14 +22,41 @@ pub(super) fn token(s: &mut Section<'_, '_>) -> Option<TokenRule> {
     let issuer = t.text("issuer", nonempty).unwrap_or_default();
     let audience = t.text("audience", nonempty).unwrap_or_default();
     let subject = t.text("subject", pattern);
+    let keys = keys(&mut t, &issuer);
+    let ca = t.path("ca");
+    let claims = claims(&mut t);
+    let words = [
+        ("password", TokenMethod::Password),
+        ("oauthbearer", TokenMethod::OauthBearer),
+    ];
+    let method = t.choice("method", words);
+    let end_at_expiry = t.boolean("end_at_expiry");
+    t.finish();
+    Some(TokenRule {
+        issuer: Arc::new(TokenIssuer {
+            issuer,
+            keys: keys?,
+            ca,
+        }),
+        audience,
+        subject,
+        claims,
+        method,
+        end_at_expiry,
+    })
+}
+
+/// Where the issuer's public keys are.
+fn keys(t: &mut Section<'_, '_>, issuer: &str) -> Option<TokenKeys> {
     let (file, url) = (t.path("jwks_file"), t.text("jwks_url", web_address));
-    let keys = match (file, url) {
+    match (file, url) {
         (Some(_), Some(_)) => {
             t.wrong("jwks_file and jwks_url are both given; remove one");
             None
         }
         (Some(file), None) => Some(TokenKeys::File(file)),
         (None, Some(url)) => Some(TokenKeys::Url(url)),
+        // That there is no issuer has been noted.
         (None, None) if issuer.is_empty() => None,
         (None, None) => {
             let base = issuer.trim_end_matches('/');
@@ -45,28 +68,7 @@ pub(super) fn token(s: &mut Section<'_, '_>) -> Option<TokenRule> {
                 }
             }
         }
-    };
-    let ca = t.path("ca");
-    let claims = claims(&mut t);
-    let words = [
-        ("password", TokenMethod::Password),
-        ("oauthbearer", TokenMethod::OauthBearer),
-    ];
-    let method = t.text("method", |text| word(text, &words));
-    let end_at_expiry = t.boolean("end_at_expiry").unwrap_or(false);
-    t.finish();
-    Some(TokenRule {
-        issuer: Arc::new(TokenIssuer {
-            issuer,
-            keys: keys?,
-            ca,
-        }),
-        audience,
-        subject,
-        claims,
-        method: method.unwrap_or(TokenMethod::Password),
-        end_at_expiry,
-    })
+    }
 }
 
 fn claims(t: &mut Section<'_, '_>) -> Vec<(String, Pattern)> {

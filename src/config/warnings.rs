@@ -1,4 +1,4 @@
-//! What is allowed but seldom meant.
+//! What a file may say, but seldom means.
 
 use ipnet::IpNet;
 
@@ -137,7 +137,7 @@ fn impossible(rule: &Rule, config: &Config) -> Option<&'static str> {
     }
 }
 
-/// Larger than any one organisation's network (10.0.0.0/8, fc00::/7).
+/// Whether a network is larger than that of any one organisation (10.0.0.0/8, fc00::/7).
 fn is_wide(net: &IpNet) -> bool {
     match net {
         IpNet::V4(v4) => v4.prefix_len() < 8,

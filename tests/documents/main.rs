@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod configuration;
 mod language;
 mod links;
 mod promises;

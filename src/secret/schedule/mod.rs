@@ -101,7 +101,11 @@ pub enum ScheduleError {
 impl Schedule {
     /// `"30 days"`, `"12h"`: counted from the last change of the secret.
     pub fn every(text: &str) -> Result<Self, ScheduleError> {
-        let every = duration::parse(text).map_err(ScheduleError::Every)?;
+        let every = duration::parse(text).map_err(|_| {
+            ScheduleError::Every(format!(
+                "{text:?} is no duration; write it like \"30 days\""
+            ))
+        })?;
         if every < Duration::from_secs(1) || every > LONGEST {
             return Err(ScheduleError::Every(format!(
                 "{text:?} is out of range; write \"1s\" to \"1000 days\""

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::file::Section;
+use super::section::Section;
 use super::values::secret;
 use crate::base::{Pattern, nonempty};
 use crate::rotation::AdminSecrets;
 
-pub(super) fn admins(document: &mut Section<'_, '_>) -> AdminSecrets {
+pub(super) fn administrators(document: &mut Section<'_, '_>) -> AdminSecrets {
     let mut of = BTreeMap::new();
     for (name, mut s) in document.named("secret") {
         let rotated = secret(&name).map_err(|why| s.wrong(why)).ok();
@@ -25,7 +25,7 @@ pub(super) fn admins(document: &mut Section<'_, '_>) -> AdminSecrets {
         nonempty(text)?;
         if text.chars().all(|c| c == '*') {
             return Err(
-                "this lists every secret, so that whoever may write one may use any; write the names of those of administrators, like \"admins/*\""
+                "this lists every secret, so that a user who may write one could use any; write the names of administrators' secrets, like \"admins/*\""
                     .to_owned(),
             );
         }

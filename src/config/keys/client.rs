@@ -1,0 +1,248 @@
+//! The keys of `[[client]]`, and of the tables inside it.
+
+use super::Default::{Absent, Required, Value};
+use super::Kind::{Boolean, List, Text, User, Words};
+use super::{CONNECTIONS, COUNT, FILE, Key, PATTERN, Table};
+
+const CONDITION: super::Default = Absent("no condition");
+
+pub(super) static CLIENT: Table = Table {
+    title: "[[client]]",
+    about: "\
+A rule: how a client is recognised, and what it may use. The first rule, in the order of the file, whose conditions \
+all hold and that grants the database decides; nobody else gets in. A rule gives at least one condition: \
+`network`, `unix_user`, `loopback_user`, `certificate`, `token` or `aws_iam`. A reload applies changes at once; \
+sessions whose rule is gone end (`[listen] revoke`). `pgvalet explain --database orders --from 10.1.2.3` says which rule \
+decides, and why the others do not.
+
+```toml
+[[client]]
+name = \"settlement\"
+unix_user = \"settlement\"
+databases = [\"orders\"]
+
+[[client]]
+name = \"reports\"
+network = [\"10.30.4.0/24\"]
+databases = [\"billing\"]
+secret = \"prod/billing-readonly\"
+
+[[client]]
+name = \"shop\"
+databases = [\"orders_*\"]
+token = { issuer = \"https://kubernetes.default.svc.cluster.local\", audience = \"pgvalet\", subject = \"system:serviceaccount:shop:*\", jwks_file = \"/etc/pgvalet/cluster-keys.json\" }
+```",
+    keys: &[
+        Key::new(
+            "name",
+            Text("text"),
+            Required,
+            "The identity in audit records, metrics and commands. Several rules may have the same name: one identity, recognised in several ways.",
+        )
+        .like(r#""orders-api""#),
+        Key::new(
+            "network",
+            List("network or address"),
+            CONDITION,
+            "The client's address is in one of these. That is worth as much as the network's promise that nobody else can have it.",
+        )
+        .like(r#"["10.0.0.0/8", "::1"]"#),
+        Key::new(
+            "unix_user",
+            User,
+            CONDITION,
+            "The user at the other end of the unix socket, as the kernel says.",
+        )
+        .like(r#""settlement""#),
+        Key::new(
+            "loopback_user",
+            User,
+            CONDITION,
+            "The user who holds the other end of a TCP connection over loopback (Linux only).",
+        )
+        .like(r#""orders""#),
+        Key::new(
+            "certificate",
+            List("URI, `dns:NAME` or `cn:NAME`"),
+            CONDITION,
+            "A name in the client's TLS certificate; needs `[listen] client_ca`.",
+        )
+        .like(r#""spiffe://example.org/orders""#),
+        Key::new(
+            "token",
+            super::Kind::Table(&TOKEN),
+            CONDITION,
+            "A token (JWT) of an issuer, presented as the password over TLS or on this machine.",
+        )
+        .like(r#"{ issuer = "https://issuer.example", audience = "pgvalet", subject = "system:serviceaccount:shop:*" }"#),
+        Key::new(
+            "aws_iam",
+            super::Kind::Table(&AWS_IAM),
+            CONDITION,
+            "A presigned GetCallerIdentity of an AWS role, presented as the password over TLS or on this machine.",
+        )
+        .like(r#"{ role = "arn:aws:iam::123456789012:role/orders" }"#),
+        Key::new(
+            "databases",
+            List("name of a `[database.NAME]`; `*` stands for any characters"),
+            Required,
+            "The databases that the client may use.",
+        )
+        .like(r#"["orders"]"#),
+        Key::new(
+            "users",
+            List("user name"),
+            Absent("any"),
+            "The user names that the client may ask for. The user on the server comes from the secret all the same.",
+        )
+        .like(r#"["orders"]"#),
+        Key::new(
+            "secret",
+            Text("secret name or ARN"),
+            Absent("the database's"),
+            "The secret for this client, instead of the database's.",
+        )
+        .like(r#""prod/orders-readonly""#),
+        Key::new(
+            "pool_size",
+            CONNECTIONS,
+            Absent("the pool's"),
+            "Server connections that the clients of this rule may hold at the same time.",
+        )
+        .like("5"),
+        Key::new(
+            "max_clients",
+            COUNT,
+            Absent("`max_clients` of `[listen]`"),
+            "Sessions of this name at the same time.",
+        )
+        .like("100"),
+        Key::new(
+            "valid",
+            super::Kind::Table(&VALID),
+            Absent("always"),
+            "When the rule is in force.",
+        )
+        .like(r#"{ from = "08:00", until = "18:00" }"#),
+    ],
+    elsewhere: &[],
+};
+
+static TOKEN: Table = Table {
+    title: "token = { … }",
+    about: "In a `[[client]]`; docs/TOKENS.md has the rest.",
+    keys: &[
+        Key::new(
+            "issuer",
+            Text("text"),
+            Required,
+            "Exactly the token's `iss`.",
+        )
+        .like(r#""https://issuer.example""#),
+        Key::new(
+            "audience",
+            Text("text"),
+            Required,
+            "Must be among the token's `aud`: a token made for another service is refused.",
+        )
+        .like(r#""pgvalet""#),
+        Key::new(
+            "subject",
+            PATTERN,
+            Absent("any subject of the issuer"),
+            "The token's `sub`.",
+        )
+        .like(r#""system:serviceaccount:shop:*""#),
+        Key::new(
+            "claims",
+            Text("table of texts; `*` stands for any characters"),
+            Absent("none"),
+            "What else the token must say; of a list, one element.",
+        )
+        .like(r#"{ groups = "dba" }"#),
+        Key::new(
+            "jwks_url",
+            Text("URL"),
+            Absent("the issuer's `/.well-known/openid-configuration` says where"),
+            "Where the issuer's public keys are (RFC 7517): https, or http on this machine.",
+        )
+        .like(r#""https://issuer.example/keys""#),
+        Key::new(
+            "jwks_file",
+            FILE,
+            Absent("see `jwks_url`"),
+            "The issuer's public keys in a file, which is read again when it changes.",
+        )
+        .like(r#""/etc/pgvalet/cluster-keys.json""#),
+        Key::new(
+            "ca",
+            FILE,
+            Absent("the roots of the system"),
+            "The authorities to trust for the issuer's address, PEM.",
+        )
+        .like(r#""issuer-ca.pem""#),
+        Key::new(
+            "method",
+            Words(&["password", "oauthbearer"]),
+            Value(r#""password""#),
+            "How the token is presented: as the password, or by SASL OAUTHBEARER (RFC 7628), which libpq speaks from version 18 on.",
+        ),
+        Key::new(
+            "end_at_expiry",
+            Boolean,
+            Value("false"),
+            "The session ends, between transactions, when its token does.",
+        ),
+    ],
+    elsewhere: &[],
+};
+
+static AWS_IAM: Table = Table {
+    title: "aws_iam = { … }",
+    about: "In a `[[client]]`; docs/TOKENS.md has the rest.",
+    keys: &[
+        Key::new(
+            "role",
+            Text("ARN of a role, without its path; `*` stands for any characters"),
+            Required,
+            "Whose requests count.",
+        )
+        .like(r#""arn:aws:iam::123456789012:role/orders""#),
+        Key::new(
+            "audience",
+            Text("text"),
+            Value(r#""pgvalet""#),
+            "What the signed header `x-pgvalet-audience` must say, so that a request made for another service is refused.",
+        ),
+        Key::new(
+            "endpoint_url",
+            Text("URL"),
+            Absent("`sts.amazonaws.com` and `sts.REGION.amazonaws.com` only"),
+            "Another address of STS to ask: https, or http on this machine.",
+        )
+        .like(r#""https://sts.eu-west-1.amazonaws.com""#),
+    ],
+    elsewhere: &[],
+};
+
+static VALID: Table = Table {
+    title: "valid = { … }",
+    about: "In a `[[client]]`: two moments, of which one may be missing, or two times of every day in UTC.",
+    keys: &[
+        Key::new(
+            "from",
+            Text("RFC 3339 or `HH:MM`"),
+            Absent("since ever"),
+            "The first moment.",
+        )
+        .like(r#""2026-01-01T00:00:00Z""#),
+        Key::new(
+            "until",
+            Text("RFC 3339 or `HH:MM`"),
+            Absent("for ever"),
+            "The first moment that is too late.",
+        )
+        .like(r#""18:00""#),
+    ],
+    elsewhere: &[],
+};

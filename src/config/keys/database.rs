@@ -1,0 +1,279 @@
+//! The keys of `[database.NAME]`.
+
+use super::Default::{Absent, Required, Value};
+use super::Kind::{Boolean, List, Number, Text, Words};
+use super::{ANY_CONNECTIONS, CONNECTIONS, COUNT, FILE, Key, NONE, SECONDS, SOME, Table};
+
+const CREDENTIALS: &str = "credentials belong in the secret: pgvalet secret create NAME";
+
+pub(super) static DATABASE: Table = Table {
+    title: "[database.NAME]",
+    about: "\
+A database that clients may ask for by this name, the secret to log in with, and the pool of its server \
+connections. A reload applies changes at once, to new sessions; a database that is as before keeps its connections.
+
+A primary and its standbys, limits for clients that take too long, and a schedule on which pgvalet changes the \
+password itself:
+
+```toml
+[database.orders]
+secret = \"prod/orders\"
+host = [\"db1:5432\", \"db2:5432\"]
+target_session_attrs = \"read-write\"
+query_timeout = \"30s\"
+idle_transaction_timeout = \"1m\"
+rotation = { every = \"30 days\" }
+```
+
+A secret that RDS manages holds only a user name and a password; the rest stands in the file:
+
+```toml
+[database.billing]
+secret = \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0a1b2c3d-AbCdEf\"
+host = \"billing.example.eu-west-1.rds.amazonaws.com\"
+dbname = \"billing\"
+tls_ca = \"/etc/pgvalet/rds-global-bundle.pem\"
+pool_mode = \"session\"
+pool_size = 40
+```",
+    keys: &[
+        Key::new(
+            "secret",
+            Text("secret name or ARN"),
+            Required,
+            "The secret whose versions pgvalet logs in with.",
+        )
+        .like(r#""prod/orders""#),
+        Key::new(
+            "host",
+            List("host, `host:port`, or the directory of a unix socket"),
+            Absent("from the secret"),
+            "The server. Several are tried in this order at every login, and their names looked up anew; `\"db1:5432,db2\"` is such a list too. Set here, it wins over the secret.",
+        )
+        .like(r#"["db1:5432", "db2"]"#),
+        Key::new(
+            "port",
+            Number(1, 65_535),
+            Absent("from the secret, else 5432"),
+            "The port of a host that is written without one. Set here, it wins over the secret.",
+        )
+        .like("5432"),
+        Key::new(
+            "dbname",
+            Text("name"),
+            Absent("from the secret"),
+            "The name of the database on the server. Set here, it wins over the secret.",
+        )
+        .like(r#""orders""#),
+        Key::new(
+            "target_session_attrs",
+            Words(&["any", "read-write", "read-only", "prefer-standby"]),
+            Value(r#""any""#),
+            "Which of several servers is wanted. A promotion is followed.",
+        ),
+        Key::new(
+            "tls",
+            Words(&["verify-full", "verify-ca", "require", "disable"]),
+            Absent("`\"disable\"` for loopback and unix-socket hosts, else `\"verify-full\"`"),
+            "TLS to the server. There is no `prefer`, because anyone on the path can strip it.",
+        )
+        .like(r#""verify-full""#),
+        Key::new(
+            "tls_ca",
+            FILE,
+            Absent("the roots of the system"),
+            "The authorities that a server certificate has to come from, PEM.",
+        )
+        .like(r#""ca.pem""#),
+        Key::new(
+            "tls_certificate",
+            FILE,
+            Absent("none"),
+            "The certificate that pgvalet shows of itself, PEM. A login by certificate needs no password, and a verified server.",
+        )
+        .like(r#""client.pem""#),
+        Key::new(
+            "tls_key",
+            FILE,
+            Absent("none"),
+            "The private key of `tls_certificate`, PEM.",
+        )
+        .like(r#""client.key""#),
+        Key::new(
+            "channel_binding",
+            Words(&["prefer", "require"]),
+            Value(r#""prefer""#),
+            "`require`: SCRAM-SHA-256-PLUS or no login.",
+        ),
+        Key::new(
+            "min_scram_iterations",
+            Number(1, 100_000),
+            Value("4096"),
+            "Servers that ask for fewer iterations are refused.",
+        ),
+        Key::new(
+            "auth",
+            Words(&["password", "rds-iam"]),
+            Value(r#""password""#),
+            "`rds-iam`: a token of RDS IAM authentication instead of the secret's password, made with the AWS credentials of this process; needs `tls = \"verify-full\"`.",
+        ),
+        Key::new(
+            "allow_md5",
+            Boolean,
+            Value("false"),
+            "Also log in with MD5. SCRAM-SHA-256 is always possible.",
+        ),
+        Key::new(
+            "allow_cleartext",
+            Boolean,
+            Value("false"),
+            "Also send the password in clear, only over verified TLS, loopback or a unix socket.",
+        ),
+        Key::new(
+            "connect_timeout",
+            SOME,
+            Value(r#""15s""#),
+            "How long a login may take.",
+        ),
+        Key::new(
+            "pool_mode",
+            Words(&["transaction", "session", "statement"]),
+            Value(r#""transaction""#),
+            "How long a client keeps a server connection. In statement mode there is no transaction of several statements.",
+        ),
+        Key::new(
+            "application_name",
+            Text("text with `{application_name}` and `{client}`"),
+            Absent("the client's own"),
+            "What Postgres is shown, for example in `pg_stat_activity`; `{client}` is the name of the `[[client]]`.",
+        )
+        .like(r#""{application_name} [{client}]""#),
+        Key::new(
+            "pool_size",
+            CONNECTIONS,
+            Value("20"),
+            "A hard ceiling of server connections, old and new generations together.",
+        ),
+        Key::new(
+            "min_pool_size",
+            ANY_CONNECTIONS,
+            Value("0"),
+            "Server connections that are kept open.",
+        ),
+        Key::new(
+            "reserve_pool_size",
+            ANY_CONNECTIONS,
+            Value("0"),
+            "Server connections above `pool_size`, while a client has waited longer than `reserve_pool_timeout`.",
+        ),
+        Key::new(
+            "reserve_pool_timeout",
+            NONE,
+            Value(r#""5s""#),
+            "See `reserve_pool_size`.",
+        ),
+        Key::new(
+            "max_clients",
+            COUNT,
+            Absent("`max_clients` of `[listen]` alone"),
+            "Client connections of this database at the same time.",
+        )
+        .like("1000"),
+        Key::new(
+            "pool_wait_timeout",
+            SOME,
+            Value(r#""2m""#),
+            "How long a client waits for a server connection.",
+        ),
+        Key::new(
+            "server_check_delay",
+            NONE,
+            Value(r#""30s""#),
+            "A server connection that was idle for longer is tried before it is used; `\"0s\"`: never.",
+        ),
+        Key::new(
+            "reset_between_clients",
+            Boolean,
+            Value("true"),
+            "DISCARD ALL before a client of another `[[client]]` gets a server connection.",
+        ),
+        Key::new(
+            "query_timeout",
+            NONE,
+            Value(r#""0s""#),
+            "A query that takes longer is cancelled (57014), give or take a second; `\"0s\"` is no limit.",
+        ),
+        Key::new(
+            "idle_transaction_timeout",
+            NONE,
+            Value(r#""0s""#),
+            "A session that is silent for longer inside a transaction is ended (25P03), give or take a second; `\"0s\"` is no limit.",
+        ),
+        Key::new(
+            "client_idle_timeout",
+            NONE,
+            Value(r#""0s""#),
+            "A session that is silent for longer between transactions is ended (57P05), give or take a second; `\"0s\"` is no limit.",
+        ),
+        Key::new(
+            "server_idle_timeout",
+            SECONDS,
+            Value(r#""10m""#),
+            "A server connection that was idle for longer is closed.",
+        ),
+        Key::new(
+            "server_lifetime",
+            SECONDS,
+            Value(r#""1h""#),
+            "A server connection that is older is closed when it is free.",
+        ),
+        Key::new(
+            "login_concurrency",
+            Number(1, 1_000),
+            Value("4"),
+            "Logins under way at the same time.",
+        ),
+        Key::new(
+            "rotation_grace",
+            NONE,
+            Value(r#""2m""#),
+            "How long clients queue while no version of the secret logs in.",
+        ),
+        Key::new(
+            "drain_timeout",
+            NONE,
+            Value(r#""5m""#),
+            "How long connections of an old version may stay in use after a rotation.",
+        ),
+        Key::new(
+            "drain_deadline_action",
+            Words(&["wait", "terminate"]),
+            Value(r#""wait""#),
+            "What happens to those that are in use after `drain_timeout`: wait on, or end the sessions between transactions (57P01).",
+        ),
+        Key::new(
+            "drain_hard_timeout",
+            NONE,
+            Value(r#""0s""#),
+            "With `terminate`: after so long sessions end inside a transaction too; `\"0s\"`: never.",
+        ),
+        Key::new(
+            "session_migration",
+            Words(&["off", "safe"]),
+            Value(r#""off""#),
+            "In session mode, `safe` moves a session to a connection of the new version while it is idle, if all that it holds can be had there again (docs/ROTATION.md).",
+        ),
+        Key::new(
+            "rotation",
+            super::Kind::Table(&super::rotation::ROTATION),
+            Absent("pgvalet only follows the secret"),
+            "How pgvalet itself rotates the secret.",
+        )
+        .like(r#"{ every = "30 days", strategy = "single" }"#),
+    ],
+    elsewhere: &[
+        ("password", CREDENTIALS),
+        ("user", CREDENTIALS),
+        ("username", CREDENTIALS),
+    ],
+};

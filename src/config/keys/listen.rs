@@ -1,0 +1,187 @@
+//! The keys of `[listen]` and `[admin]`.
+
+use super::Default::{Absent, Value};
+use super::Kind::{Boolean, List, Text, User, Words};
+use super::{COUNT, FILE, Key, NONE, SOME, Table};
+
+pub(super) static LISTEN: Table = Table {
+    title: "[listen]",
+    about: "\
+Where clients connect, and what is done until it is known who they are. A reload reads the certificate, \
+its key, `client_ca` and `client_crl` again and applies `revoke` and `allow_untrusted_networks`; a change of \
+any other key takes effect with a restart.
+
+A unix socket, where the kernel says who connects:
+
+```toml
+[listen]
+address = [\"127.0.0.1:6432\", \"unix:/run/pgvalet\"]
+socket_mode = \"0660\"
+```
+
+TLS with certificates of clients:
+
+```toml
+[listen]
+address = [\"0.0.0.0:6432\"]
+tls = \"require\"
+certificate = \"/etc/pgvalet/tls.crt\"
+key = \"/etc/pgvalet/tls.key\"
+client_ca = \"/etc/pgvalet/clients.pem\"
+```",
+    keys: &[
+        Key::new(
+            "address",
+            List("`host:port`, `unix:/directory` or `unix:/directory:port`"),
+            Value(r#"["127.0.0.1:6432"]"#),
+            "The addresses to listen on. The socket in a directory is `.s.PGSQL.PORT`, with the port of the first TCP address (else 6432) unless another is given. Port 0 is any free port.",
+        )
+        .like(r#"["127.0.0.1:6432", "unix:/run/pgvalet"]"#),
+        Key::new(
+            "tls",
+            Words(&["off", "allow", "require"]),
+            Absent("`\"allow\"` if there is a certificate, else `\"off\"`"),
+            "Whether clients may, or must, use TLS. Unix sockets have none.",
+        ),
+        Key::new(
+            "certificate",
+            FILE,
+            Absent("no TLS"),
+            "The server certificate with its whole chain, PEM. It is read again when the file changes.",
+        )
+        .like(r#""tls.crt""#),
+        Key::new(
+            "key",
+            FILE,
+            Absent("no TLS"),
+            "The private key of `certificate`, PEM. A key that other users can read is refused.",
+        )
+        .like(r#""tls.key""#),
+        Key::new(
+            "client_ca",
+            FILE,
+            Absent("clients are asked for no certificate"),
+            "The authorities whose client certificates are accepted, PEM. It is read again when the file changes.",
+        )
+        .like(r#""clients-ca.pem""#),
+        Key::new(
+            "client_crl",
+            List("file"),
+            Absent("no revocation lists"),
+            "Certificate revocation lists, PEM: one for every authority of a chain.",
+        )
+        .like(r#"["clients.crl"]"#),
+        Key::new(
+            "proxy_protocol",
+            List("network"),
+            Absent("none"),
+            "Networks of load balancers: their connections begin with a PROXY header (v1 or v2), whose address is believed. No other connection may begin with one.",
+        )
+        .like(r#"["10.0.0.5"]"#),
+        Key::new(
+            "allow_untrusted_networks",
+            Boolean,
+            Value("false"),
+            "Permits a `[[client]]` that is recognised by nothing but `network = \"0.0.0.0/0\"` (or `::/0`) on an address that other machines reach.",
+        ),
+        Key::new(
+            "revoke",
+            Words(&["idle", "now"]),
+            Value(r#""idle""#),
+            "When a session ends whose access has ended: between transactions, or at once.",
+        ),
+        Key::new(
+            "max_clients",
+            COUNT,
+            Value("10000"),
+            "Client connections at the same time.",
+        ),
+        Key::new(
+            "handshake_timeout",
+            SOME,
+            Value(r#""15s""#),
+            "How long a client may take from accept until it is known who it is.",
+        ),
+        Key::new(
+            "max_handshakes",
+            COUNT,
+            Value("2000"),
+            "Handshakes at the same time. Beyond that the oldest handshake of the address that has the most gives way.",
+        ),
+        Key::new(
+            "max_handshakes_per_address",
+            COUNT,
+            Value("200"),
+            "Handshakes of one address at the same time.",
+        ),
+        Key::new(
+            "denials_per_second",
+            COUNT,
+            Value("20"),
+            "Denials of one address that have an audit record of their own; more are summarised.",
+        ),
+        Key::new(
+            "shutdown_timeout",
+            NONE,
+            Value(r#""30s""#),
+            "How long transactions may take to finish after SIGTERM.",
+        ),
+        Key::new(
+            "socket_mode",
+            Text("file mode in octal"),
+            Value(r#""0660""#),
+            "The permissions of unix sockets.",
+        ),
+        Key::new(
+            "socket_owner",
+            User,
+            Absent("the user pgvalet runs as"),
+            "The owner of unix sockets.",
+        )
+        .like(r#""root""#),
+        Key::new(
+            "socket_group",
+            User,
+            Absent("the group pgvalet runs as"),
+            "The group of unix sockets.",
+        )
+        .like(r#""applications""#),
+        Key::new(
+            "user",
+            User,
+            Absent("pgvalet stays the user that started it"),
+            "The user that pgvalet becomes when root starts it.",
+        )
+        .like(r#""pgvalet""#),
+    ],
+    elsewhere: &[],
+};
+
+pub(super) static ADMIN: Table = Table {
+    title: "[admin]",
+    about: "\
+HTTP for people and monitoring: `/metrics`, `/livez`, `/readyz`, `/status`, `POST /refresh`. A change takes \
+effect with a restart.
+
+On loopback, any user of the machine may read these without a token, and what changes something needs the token \
+in `admin.token` beside the audit log (mode 0600), which pgvalet makes anew at every start. With `token_file`, \
+everything but `/livez` and `/readyz` needs that token. A unix socket lets in only the user and group that \
+pgvalet runs as; that user needs no token.",
+    keys: &[
+        Key::new(
+            "address",
+            Text("`host:port` or `unix:/path`"),
+            Value(r#""127.0.0.1:6433""#),
+            "Where to listen. A unix socket has mode 0660; `\"\"` switches the listener off.",
+        )
+        .like(r#""unix:/run/pgvalet/admin.sock""#),
+        Key::new(
+            "token_file",
+            FILE,
+            Absent("`admin.token`, for changes only"),
+            "A file with the bearer token that requests over TCP must show; required off loopback.",
+        )
+        .like(r#""secrets/admin.token""#),
+    ],
+    elsewhere: &[],
+};

@@ -1,0 +1,140 @@
+//! Every key of the configuration, defined once: its name, what may be written, its default,
+//! what it means, and an example.
+//!
+//! Reading takes the defaults and the limits from here ([`Section`](super::section::Section)),
+//! an unknown key is compared with these names, and docs/CONFIGURATION.md is printed from them
+//! ([`reference`](super::reference)).
+
+mod client;
+mod database;
+mod listen;
+mod rotation;
+mod store;
+
+use std::time::Duration;
+
+/// What may be written for a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// Text in quotes; the words say what the text is.
+    Text(&'static str),
+    /// One text or a list of texts; the words say what one text is.
+    List(&'static str),
+    Boolean,
+    /// A whole number, both ends included.
+    Number(u64, u64),
+    /// A duration of at least this, and of at most a year.
+    Duration(Duration),
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// The name of a user or group in quotes, or its number without.
+    User,
+    /// `[key]`, or `key = { … }` inside another table.
+    Table(&'static Table),
+    /// `[key.NAME]`, any number of them.
+    Named(&'static Table),
+    /// `[[key]]`, any number of them.
+    Array(&'static Table),
+}
+
+/// What holds where a key is not written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Default {
+    /// The file is wrong without the key.
+    Required,
+    /// This value, as it would stand in the file.
+    Value(&'static str),
+    /// No value; the words say what happens then.
+    Absent(&'static str),
+}
+
+/// One key of one table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) default: Default,
+    /// Markdown: one sentence, or a few.
+    pub(super) meaning: &'static str,
+    /// A value as it stands in the file, where the default does not show the form.
+    pub(super) example: Option<&'static str>,
+}
+
+impl Key {
+    const fn new(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            default,
+            meaning,
+            example: None,
+        }
+    }
+
+    const fn like(mut self, example: &'static str) -> Self {
+        self.example = Some(example);
+        self
+    }
+}
+
+/// A table of the file.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// How the table is written, such as `[database.NAME]`.
+    pub(super) title: &'static str,
+    /// Markdown: what the table is for, and when a change of it takes effect.
+    pub(super) about: &'static str,
+    pub(super) keys: &'static [Key],
+    /// Keys that people write here and that belong elsewhere, with what to do instead.
+    pub(super) elsewhere: &'static [(&'static str, &'static str)],
+}
+
+impl Table {
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The tables that keys of this one lead to.
+    pub(super) fn below(&self) -> impl Iterator<Item = &'static Table> {
+        self.keys.iter().filter_map(|key| match key.kind {
+            Kind::Table(table) | Kind::Named(table) | Kind::Array(table) => Some(table),
+            _ => None,
+        })
+    }
+}
+
+/// The file as a whole.
+pub(super) static DOCUMENT: Table = Table {
+    title: "",
+    about: "",
+    keys: &[
+        section("listen", Kind::Table(&listen::LISTEN)),
+        section("admin", Kind::Table(&listen::ADMIN)),
+        section("store", Kind::Table(&store::STORE)),
+        section("audit", Kind::Table(&store::AUDIT)),
+        section("database", Kind::Named(&database::DATABASE)),
+        section("client", Kind::Array(&client::CLIENT)),
+        section("secret", Kind::Named(&store::SECRET)),
+        section("rotation", Kind::Table(&store::ROTATION)),
+    ],
+    elsewhere: &[],
+};
+
+const fn section(name: &'static str, kind: Kind) -> Key {
+    Key::new(name, kind, Default::Absent(""), "")
+}
+
+/// For durations of which none at all makes sense.
+const NONE: Kind = Kind::Duration(Duration::ZERO);
+/// For durations that cannot be zero: anything shorter is a slip.
+const SOME: Kind = Kind::Duration(Duration::from_millis(1));
+const SECONDS: Kind = Kind::Duration(Duration::from_secs(1));
+
+/// For counts of clients, sessions and records.
+const COUNT: Kind = Kind::Number(1, 1_000_000);
+/// For counts of server connections.
+const CONNECTIONS: Kind = Kind::Number(1, 100_000);
+const ANY_CONNECTIONS: Kind = Kind::Number(0, 100_000);
+
+const FILE: Kind = Kind::Text("file");
+const PATTERN: Kind = Kind::Text("text; `*` stands for any characters");

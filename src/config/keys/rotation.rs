@@ -1,0 +1,56 @@
+//! The keys of `rotation = { … }` in a `[database.NAME]`.
+
+use super::Default::{Absent, Value};
+use super::Kind::{Boolean, Text, Words};
+use super::{Key, Table};
+
+pub(super) static ROTATION: Table = Table {
+    title: "rotation = { … }",
+    about: "\
+In `[database.NAME]`; docs/ROTATING.md has the rest. A secret is rotated by one schedule: of several databases \
+with the same secret, one says how. Without `every` and `schedule`, `pgvalet rotate` does what the other keys say.",
+    keys: &[
+        Key::new(
+            "every",
+            Text("duration of up to 1000 days"),
+            Absent("no schedule"),
+            "Rotate so long after the last change of the secret.",
+        )
+        .like(r#""30 days""#),
+        Key::new(
+            "schedule",
+            Text("`rate(…)` or `cron(…)`"),
+            Absent("no schedule"),
+            "Instead of `every`: `rate(4 hours)` to `rate(999 days)`, or `cron(0 HOURS DAY-OF-MONTH MONTH DAY-OF-WEEK *)` as in Secrets Manager, in UTC.",
+        )
+        .like(r#""cron(0 3 ? * SUN *)""#),
+        Key::new(
+            "window",
+            Text("full hours, `1h` to `24h`"),
+            Absent("an hour where there are several windows a day, else to the end of the UTC day; with `every`, a tenth of it and at most an hour"),
+            "How long after its opening a rotation may start. A window may go past midnight, and may not reach the next one.",
+        )
+        .like(r#""3h""#),
+        Key::new(
+            "strategy",
+            Words(&["single", "alternating"]),
+            Absent("`alternating` where the secret has `masterarn`, else `single`"),
+            "One role whose password changes, or two that take turns, which needs an administrator.",
+        )
+        .like(r#""single""#),
+        Key::new(
+            "admin_secret",
+            Text("secret name or ARN"),
+            Absent("that of `[secret.NAME]`, else the role itself (`single`)"),
+            "The secret of the role that changes the others.",
+        )
+        .like(r#""prod/admin""#),
+        Key::new(
+            "plaintext",
+            Boolean,
+            Value("false"),
+            "Send the new password in clear, for a server whose hook refuses a verifier (docs/ROTATING.md).",
+        ),
+    ],
+    elsewhere: &[],
+};

@@ -1,0 +1,160 @@
+//! The keys of `[store]`, `[audit]`, `[secret.NAME]` and `[rotation]`.
+
+use super::Default::{Absent, Value};
+use super::Kind::{List, Text, Words};
+use super::{FILE, Key, SECONDS, Table};
+
+pub(super) static STORE: Table = Table {
+    title: "[store]",
+    about: "\
+Where the secrets are. A change takes effect with a restart.
+
+The embedded store (docs/STORE.md) needs no keys at all. It can serve the API of Secrets Manager, to this \
+machine or, over TLS, to others; a file that is there for nothing but that needs no database:
+
+```toml
+[store]
+address = \"127.0.0.1:6434\"
+```
+
+AWS Secrets Manager, with region and credentials as the AWS SDK finds them. pgvalet needs \
+`secretsmanager:GetSecretValue`, `secretsmanager:DescribeSecret` and `secretsmanager:ListSecretVersionIds`; to \
+rotate also the right to put versions and move labels:
+
+```toml
+[store]
+kind = \"aws\"
+region = \"eu-west-1\"
+refresh = \"60s\"
+```",
+    keys: &[
+        Key::new(
+            "kind",
+            Words(&["embedded", "aws"]),
+            Value(r#""embedded""#),
+            "The store of this file: pgvalet's own, or AWS Secrets Manager.",
+        ),
+        Key::new(
+            "refresh",
+            SECONDS,
+            Value(r#""60s""#),
+            "How often the current version of a secret is looked up, give or take a little. A login that fails looks at once, and the embedded store also tells of changes.",
+        ),
+        Key::new(
+            "path",
+            FILE,
+            Value(r#""data/store.db""#),
+            "Embedded only: the database file.",
+        ),
+        Key::new(
+            "key_file",
+            FILE,
+            Value(r#""data/store.key""#),
+            "Embedded only: the file of the master key, made with mode 0600 if it is missing. A key that other users can read is refused.",
+        ),
+        Key::new(
+            "key",
+            Text("`file:PATH`, `env:NAME` or `kms:KEY_ID`"),
+            Absent("the key is in `key_file`"),
+            "Embedded only, instead of `key_file`: a file, a variable of the environment (32 bytes in base64), or a key of AWS KMS that wraps the master key kept in `key_file` (docs/STORE-KEYS.md).",
+        )
+        .like(r#""kms:alias/pgvalet""#),
+        Key::new(
+            "address",
+            Text("`host:port`"),
+            Absent("the store is not served"),
+            "Embedded only: where to serve the Secrets Manager API of the store.",
+        )
+        .like(r#""127.0.0.1:6434""#),
+        Key::new(
+            "tls_certificate",
+            FILE,
+            Absent("no TLS"),
+            "Embedded only: the certificate of `address` with its whole chain, PEM; required off loopback.",
+        )
+        .like(r#""store.crt""#),
+        Key::new(
+            "tls_key",
+            FILE,
+            Absent("no TLS"),
+            "Embedded only: the private key of `tls_certificate`, PEM.",
+        )
+        .like(r#""store.key.pem""#),
+        Key::new(
+            "region",
+            Text("AWS region"),
+            Absent("as the AWS SDK finds it"),
+            "AWS only.",
+        )
+        .like(r#""eu-west-1""#),
+        Key::new(
+            "endpoint_url",
+            Text("URL"),
+            Absent("that of the region"),
+            "AWS only: another address of the service.",
+        )
+        .like(r#""https://secretsmanager.eu-west-1.amazonaws.com""#),
+        Key::new(
+            "profile",
+            Text("name"),
+            Absent("as the AWS SDK finds it"),
+            "AWS only: the profile in the AWS configuration files.",
+        )
+        .like(r#""production""#),
+    ],
+    elsewhere: &[],
+};
+
+pub(super) static AUDIT: Table = Table {
+    title: "[audit]",
+    about: "Who used which version of which secret, and who was denied. A change takes effect with a restart.",
+    keys: &[
+        Key::new(
+            "path",
+            Text("file, or `stdout`"),
+            Value(r#""data/audit.jsonl""#),
+            "Where the records go, one JSON object a line. Commands write to files beside it.",
+        ),
+        Key::new(
+            "on_failure",
+            Words(&["deny", "continue"]),
+            Value(r#""deny""#),
+            "What happens when a record cannot be written: no session without a record, or sessions go on.",
+        ),
+    ],
+    elsewhere: &[],
+};
+
+pub(super) static SECRET: Table = Table {
+    title: "[secret.NAME]",
+    about: "\
+Which secret may change the role of this one when pgvalet rotates it (docs/ROTATING.md). Quotes around the name \
+keep its slashes: `[secret.\"prod/orders\"]`. A reload applies changes at once.",
+    keys: &[
+        Key::new(
+            "admin_secret",
+            Text("secret name or ARN"),
+            Absent("as the database's `rotation` or the secret's value says"),
+            "The secret of the administrator that changes the role, whatever the value of the secret says.",
+        )
+        .like(r#""prod/admin""#),
+    ],
+    elsewhere: &[],
+};
+
+pub(super) static ROTATION: Table = Table {
+    title: "[rotation]",
+    about: "\
+Which secrets count as administrators' (docs/ROTATING.md). A reload applies changes at once. An administrator's \
+password goes to its own server only.",
+    keys: &[
+        Key::new(
+            "admin_secrets",
+            List("secret name or ARN; `*` stands for any characters"),
+            Absent("none"),
+            "The secrets that the value of another one may name as its administrator (`masterarn`, as the templates of AWS have it). Patterns that match every secret are refused.",
+        )
+        .like(r#"["admins/*"]"#),
+    ],
+    elsewhere: &[],
+};

@@ -1,0 +1,63 @@
+//! What is wrong with one text, collected while it is read, so that one run shows all of it.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::path::Path;
+
+use super::error::{ConfigErrors, Problem};
+
+/// The problems found so far, with the byte offsets at which they stand.
+pub(super) struct Problems<'t> {
+    text: &'t str,
+    list: RefCell<Vec<(usize, String)>>,
+}
+
+impl<'t> Problems<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            list: RefCell::default(),
+        }
+    }
+
+    /// The text that is being read.
+    pub(super) fn text(&self) -> &'t str {
+        self.text
+    }
+
+    pub(super) fn add(&self, at: &Range<usize>, message: impl Into<String>) {
+        self.list.borrow_mut().push((at.start, message.into()));
+    }
+
+    /// `value`, unless anything was found wrong. A `value` of `None` comes with a problem.
+    pub(super) fn into_result<T>(self, value: Option<T>, file: &Path) -> Result<T, ConfigErrors> {
+        let mut list = self.list.into_inner();
+        match value {
+            Some(value) if list.is_empty() => return Ok(value),
+            _ => list.sort_by_key(|(at, _)| *at),
+        }
+        let problems = list
+            .into_iter()
+            .map(|(at, message)| {
+                let (line, column) = position(self.text, at);
+                Problem {
+                    line,
+                    column,
+                    message,
+                }
+            })
+            .collect();
+        Err(ConfigErrors {
+            file: file.to_owned(),
+            problems,
+        })
+    }
+}
+
+/// Line and column of a byte offset, both from 1; the column counts characters.
+pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (line, column)
+}

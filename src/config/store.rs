@@ -1,0 +1,127 @@
+//! `[store]` and `[audit]`: where secrets are, and where it is recorded who used them.
+
+use super::address::host_port;
+use super::section::Section;
+use super::{Store, StoreKind};
+use crate::audit::{self, AuditSink, OnAuditFailure};
+use crate::base::nonempty;
+use crate::net::is_loopback;
+use crate::vault::KeySource;
+use crate::vault::api::{StoreListen, StoreTls};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Embedded,
+    Aws,
+}
+
+/// Keys of the embedded store alone, without those of where it is served.
+const EMBEDDED: &[&str] = &["path", "key_file", "key"];
+const SERVED: &[&str] = &["address", "tls_certificate", "tls_key"];
+const AWS: &[&str] = &["region", "endpoint_url", "profile"];
+
+pub(super) fn store(mut s: Section<'_, '_>) -> Store {
+    let kind = s.choice("kind", [("embedded", Kind::Embedded), ("aws", Kind::Aws)]);
+    keys_fit(&s, kind);
+    let path = s.path("path").unwrap_or_default();
+    let key = master_key(&mut s);
+    let region = s.text("region", nonempty);
+    let endpoint_url = s.text("endpoint_url", url);
+    let profile = s.text("profile", nonempty);
+    let kind = match kind {
+        Kind::Embedded => StoreKind::Embedded { path, key },
+        Kind::Aws => StoreKind::Aws {
+            region,
+            endpoint_url,
+            profile,
+        },
+    };
+    let store = Store {
+        kind,
+        // AWS counts and throttles every look-up, so that it cannot be arbitrarily short.
+        refresh: s.duration("refresh"),
+        listen: listen(&mut s),
+    };
+    s.finish();
+    store
+}
+
+/// Keys of the other kind of store would change nothing, so that they are a mistake.
+fn keys_fit(s: &Section<'_, '_>, kind: Kind) {
+    let written = |keys: &'static [&str]| keys.iter().filter(|key| s.has(key));
+    let (belong, other) = match kind {
+        Kind::Embedded => (AWS, "aws"),
+        Kind::Aws => (EMBEDDED, "embedded"),
+    };
+    for key in written(SERVED).filter(|_| kind == Kind::Aws) {
+        s.wrong(format!(
+            "{key} serves the embedded store; remove it or write kind = \"embedded\""
+        ));
+    }
+    for key in written(belong) {
+        s.wrong(format!(
+            "{key} belongs to another kind of store; remove it or write kind = \"{other}\""
+        ));
+    }
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(rest) if !rest.is_empty() => nonempty(text),
+        _ => Err(format!(
+            "{text:?} is no URL; write it like \"https://secretsmanager.eu-west-1.amazonaws.com\""
+        )),
+    }
+}
+
+/// Where the embedded store is served, if it is.
+fn listen(s: &mut Section<'_, '_>) -> Option<StoreListen> {
+    let address = s.text("address", |text| {
+        host_port(text).map(|(host, _)| (text.to_owned(), host))
+    });
+    let has_files = s.has("tls_certificate") || s.has("tls_key");
+    let pair = s.pair("tls_certificate", "tls_key");
+    let Some((address, host)) = address else {
+        if has_files {
+            s.wrong("tls_certificate is for an address; add address = \"HOST:PORT\" or remove it");
+        }
+        return None;
+    };
+    if !has_files && !is_loopback(&host) {
+        s.wrong(format!(
+            "address {host} can be reached from other machines, so it needs TLS; add tls_certificate = \"FILE\" and tls_key = \"FILE\", or use 127.0.0.1"
+        ));
+    }
+    let tls = pair.map(|(certificate, key)| StoreTls { certificate, key });
+    Some(StoreListen { address, tls })
+}
+
+/// `key_file` alone is where the key is; beside `key = "kms:…"` it is where the
+/// wrapped one is kept.
+fn master_key(s: &mut Section<'_, '_>) -> KeySource {
+    let both = s.has("key_file") && s.has("key");
+    let file = s.path("key_file").unwrap_or_default();
+    let key = s.text("key", |text| KeySource::parse(text, &file));
+    if both && !matches!(key, None | Some(KeySource::Kms { .. })) {
+        s.wrong("key and key_file both say where the key is; remove one");
+    }
+    key.unwrap_or(KeySource::File(file))
+}
+
+pub(super) fn audit(mut s: Section<'_, '_>) -> audit::Options {
+    let path = s.text("path", nonempty).unwrap_or_default();
+    let sink = match path.as_str() {
+        "stdout" => AuditSink::Stdout,
+        path => AuditSink::File(path.into()),
+    };
+    let words = [
+        ("deny", OnAuditFailure::Deny),
+        ("continue", OnAuditFailure::Continue),
+    ];
+    let on_failure = s.choice("on_failure", words);
+    s.finish();
+    audit::Options { sink, on_failure }
+}
