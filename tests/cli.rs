@@ -340,3 +340,124 @@ async fn what_is_written_can_be_followed_over_a_rotation() {
     child.kill().expect("killed");
     child.wait().expect("ended");
 }
+
+#[test]
+fn a_file_that_explain_cannot_read_is_named() {
+    let directory = with_config(VALID);
+    for (option, what) in [("--certificate", "certificate"), ("--token", "token")] {
+        let arguments = ["explain", "--database", "orders", "--from", "10.0.0.1"];
+        let arguments = [&arguments[..], &[option, "nope.pem"]].concat();
+        let (code, out, err) = run(directory.path(), &arguments);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+        assert!(
+            err.contains(&format!("the {what} nope.pem cannot be read: ")),
+            "{err}"
+        );
+    }
+}
+
+/// Rules of one kind are named together, and those with a stronger condition not at all.
+#[test]
+fn check_names_the_rules_that_let_in_by_the_address_alone() {
+    let rule = |name: &str, condition: &str| {
+        format!("[[client]]\nname = \"{name}\"\ndatabases = [\"orders\"]\n{condition}\n")
+    };
+    let loopback = "network = [\"127.0.0.0/8\"]";
+    let token = "token = { issuer = \"https://i\", audience = \"a\", jwks_file = \"f\" }";
+    let mut text = "[database.orders]\nsecret = \"prod/orders\"\n".to_owned();
+    text += &rule("by token", token);
+    text += &rule("a", loopback);
+    let notes = |text: &str| {
+        let directory = with_config(text);
+        let (_, out, err) = run(directory.path(), &["check", "--offline"]);
+        assert!(out.contains("is valid"), "{out}{err}");
+        let notes = out.lines().filter(|line| line.starts_with("note: "));
+        notes.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let one = notes(&text);
+    assert_eq!(one.len(), 1, "{one:?}");
+    assert!(
+        one[0].starts_with("note: rule 2 lets in every user"),
+        "{one:?}"
+    );
+    text += &rule("b", &format!("{loopback}\nusers = [\"b\"]"));
+    text += &rule("c", &format!("{loopback}\nusers = [\"c\"]"));
+    text += &rule("d", "network = [\"10.0.0.1\"]");
+    text += &rule("e", "network = [\"10.0.0.2\"]");
+    let several = notes(&text);
+    assert_eq!(several.len(), 2, "{several:?}");
+    assert!(
+        several[0].starts_with("note: rules 2, 3 and 4 let in every user"),
+        "{several:?}"
+    );
+    assert!(
+        several[1].starts_with("note: rules 5 and 6 know clients of other machines"),
+        "{several:?}"
+    );
+}
+
+/// A login that fails is told with the secret and the version, as one that works.
+#[test]
+fn check_says_which_secret_and_version_failed() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a port")
+        .port();
+    let directory = with_config(&format!(
+        "{VALID}\n[database.missing]\nsecret = \"prod/missing\"\n"
+    ));
+    let value = format!(
+        r#"{{"username":"u","password":"p","host":"127.0.0.1","port":{port},"dbname":"d"}}"#
+    );
+    fs::write(directory.path().join("value"), value).expect("written");
+    let create = ["secret", "create", "prod/orders", "--file", "value"];
+    let (code, version, err) = run(directory.path(), &create);
+    assert_eq!(code, Some(0), "{err}");
+    let (code, out, _) = run(directory.path(), &["check"]);
+    assert_eq!(code, Some(1), "{out}");
+    let expected = format!(
+        "FAILED   orders: secret \"prod/orders\", version {}: ",
+        version.trim_end()
+    );
+    assert!(out.contains(&expected), "{out}");
+    assert!(
+        out.contains("FAILED   missing: secret \"prod/missing\": "),
+        "{out}"
+    );
+}
+
+/// One of anything is not several.
+#[tokio::test]
+async fn one_record_is_told_in_the_singular() {
+    let directory = with_config(VALID);
+    let audit = audit(&directory.path().join("data/audit.jsonl"));
+    audit.record(record(Event::SessionStart, "orders-api", "v1"));
+    audit.close().await;
+    let (_, out, _) = run(directory.path(), &["audit", "verify"]);
+    assert!(out.contains("1 record is whole: 1 to 1, "), "{out}");
+}
+
+/// Help says what a command does.
+#[test]
+fn the_help_of_policies_and_principals_says_what_they_do() {
+    let directory = directory();
+    for (arguments, parts) in [
+        (
+            ["secret", "policy", "--help"],
+            ["Check a policy without attaching it", "Remove the policy"],
+        ),
+        (
+            ["store", "principal", "--help"],
+            [
+                "prints its access key; it is not shown again",
+                "Stop accepting its keys",
+            ],
+        ),
+    ] {
+        let (_, out, _) = run(directory.path(), &arguments);
+        for part in parts {
+            assert!(out.contains(part), "{part:?} is missing in:\n{out}");
+        }
+    }
+}

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Failure, cost, files, online, table};
+use super::{Failure, cost, files, online, table, words};
 use crate::access::Rule;
 use crate::audit::{AuditSink, OnAuditFailure};
 use crate::config::{Config, ListenTls, StoreKind, warnings};
@@ -38,8 +39,8 @@ pub(super) fn run(
     super::block_on(online::online(config, out))
 }
 
-/// The part that asks nobody: what the configuration says, what is doubtful
-/// about it, and whether its files can be used.
+/// The part that asks nobody: what the configuration says, what in it is
+/// doubtful, and whether the files that it names can be used.
 pub(super) fn offline(file: &Path, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
     writeln!(out, "{} is valid\n", file.display())?;
     summary(config, out)?;
@@ -90,28 +91,23 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-/// What the ways are worth in which clients are recognised.
+/// How far the conditions can be trusted by which clients are recognised.
 fn worth(config: &Config) -> Vec<String> {
-    let rules = |which: &dyn Fn(&Rule) -> bool| {
-        let rules = config.clients.iter().filter(|c| which(c));
-        let names: Vec<String> = rules.map(|c| c.rule.to_string()).collect();
-        (!names.is_empty()).then(|| names.join(", "))
-    };
-    let by_address =
-        |c: &Rule| c.unix_user.is_none() && c.loopback_user.is_none() && c.certificate.is_none();
-    let local = |c: &Rule| {
-        let mut networks = c.network.iter().flatten();
+    let is_local = |rule: &Rule| {
+        let mut networks = rule.network.iter().flatten();
         networks.all(|n| n.network().is_loopback())
     };
+    let by_address = config.clients.iter().filter(|rule| is_by_address(rule));
+    let (local, remote): (Vec<_>, Vec<_>) = by_address.partition(|rule| is_local(rule));
     let mut notes = Vec::new();
-    if let Some(rules) = rules(&|c| by_address(c) && local(c)) {
+    if let Some(who) = rules(&local, "lets", "let") {
         notes.push(format!(
-            "rule {rules} lets in every user and program of this machine; loopback_user or unix_user tells them apart"
+            "{who} in every user and program of this machine; loopback_user or unix_user tells them apart"
         ));
     }
-    if let Some(rules) = rules(&|c| by_address(c) && !local(c)) {
+    if let Some(who) = rules(&remote, "knows", "know") {
         notes.push(format!(
-            "rule {rules} knows clients of other machines by their address alone: as good as the network's promise that nobody else can have it, and no good behind NAT; a certificate is better"
+            "{who} clients of other machines by their address alone: as good as the network's promise that nobody else can have it, and no good behind NAT; a certificate is better"
         ));
     }
     if !config.listen.proxy_protocol.is_empty() {
@@ -121,6 +117,25 @@ fn worth(config: &Config) -> Vec<String> {
         );
     }
     notes
+}
+
+/// Whether `network` is all that a client is recognised by.
+fn is_by_address(rule: &Rule) -> bool {
+    rule.unix_user.is_none()
+        && rule.loopback_user.is_none()
+        && rule.certificate.is_none()
+        && rule.token.is_none()
+        && rule.aws_iam.is_none()
+}
+
+/// "rule 1 lets", "rules 1, 2 and 3 let"; `None` for no rules.
+fn rules(rules: &[&Arc<Rule>], one: &str, several: &str) -> Option<String> {
+    let numbers: Vec<String> = rules.iter().map(|rule| rule.rule.to_string()).collect();
+    match &numbers[..] {
+        [] => None,
+        [number] => Some(format!("rule {number} {one}")),
+        _ => Some(format!("rules {} {several}", words::list(&numbers))),
+    }
 }
 
 fn listeners(config: &Config) -> String {

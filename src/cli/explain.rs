@@ -1,9 +1,9 @@
 //! `pgvalet explain`: which rule decides, and why the others do not.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{Failure, table};
-use crate::access::{Account, Certificate, Decision, Evidence, Policy, Request};
+use crate::access::{Account, Certificate, Decision, Denial, Evidence, Policy, Request};
 use crate::config::Config;
 use crate::net::{ClientTrust, Peer};
 
@@ -50,8 +50,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
 
-    /// What the client presents as its password: a JWT, or an RDS
-    /// authentication token. Whoever vouches for it is asked
+    /// What the client presents as its password: a JWT, or a presigned
+    /// GetCallerIdentity. Its issuer, or AWS, is asked
     #[arg(long, value_name = "FILE")]
     token: Option<PathBuf>,
 
@@ -68,9 +68,10 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
     let (mut evidence, mut note) = evidence(args, config)?;
     let policy = Policy::new(&config.clients, &config.databases, None);
     if let Some(path) = &args.token {
-        let token = Zeroizing::new(fs::read_to_string(path)?);
+        let token = fs::read_to_string(path).map_err(|e| unreadable("token", path, &e))?;
+        let token = Zeroizing::new(token);
         if let Err(rejected) = policy.examine(token.trim(), &mut evidence).await {
-            let said = format!("the token counts for nothing: {}", rejected.reason());
+            let said = format!("the token is not accepted: {}", rejected.reason());
             note = Some(note.map_or(said.clone(), |note| format!("{note}\n{said}")));
         }
     }
@@ -93,8 +94,8 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
     }
 }
 
-/// What pgvalet would know of such a client; and why it would not even be asked
-/// for the rules, if so.
+/// What pgvalet would know of such a client, and why the rules would not even be asked, if they
+/// would not.
 fn evidence(args: &Args, config: &Config) -> Result<(Evidence, Option<String>), Failure> {
     let mut evidence = match (&args.unix_user, args.from, &args.loopback_user) {
         (Some(user), _, _) => {
@@ -123,7 +124,8 @@ fn evidence(args: &Args, config: &Config) -> Result<(Evidence, Option<String>), 
         return Ok((evidence, None));
     };
     let unusable = || Failure::Failed(format!("{} holds no certificate", path.display()));
-    let chain = CertificateDer::pem_slice_iter(&fs::read(path)?)
+    let pem = fs::read(path).map_err(|e| unreadable("certificate", path, &e))?;
+    let chain = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| unusable())?;
     let certificate = Certificate::read(&chain).ok_or_else(unusable)?;
@@ -141,6 +143,11 @@ fn evidence(args: &Args, config: &Config) -> Result<(Evidence, Option<String>), 
         evidence.certificate = Some(Arc::new(certificate));
     }
     Ok((evidence, note))
+}
+
+fn unreadable(what: &str, path: &Path, error: &io::Error) -> Failure {
+    let path = path.display();
+    Failure::Failed(format!("the {what} {path} cannot be read: {error}"))
 }
 
 fn tcp(from: IpAddr) -> Evidence {
@@ -163,7 +170,7 @@ fn account(user: &str) -> Result<Account, Failure> {
     }
 }
 
-/// What a rule says, in a word.
+/// What becomes of a rule, in a word or two.
 fn verdict(decision: &Decision, rule: usize) -> &'static str {
     let weighed = decision.rules.iter().find(|r| r.client.rule == rule);
     let decides = matches!(&decision.grant, Ok(grant) if grant.client.rule == rule);
@@ -171,6 +178,15 @@ fn verdict(decision: &Decision, rule: usize) -> &'static str {
         Some(_) if decides => "decides",
         Some(r) if r.matches() => "comes later",
         _ => "no match",
+    }
+}
+
+/// Why nobody is let in, for people; `Denial::reason` is for programs.
+fn why(denial: Denial, request: &Request<'_>) -> String {
+    let database = request.database;
+    match denial {
+        Denial::UnknownDatabase => format!("there is no [database.{database}]"),
+        Denial::NoRule => format!("no rule lets this client use {database:?}"),
     }
 }
 
@@ -186,7 +202,7 @@ fn as_text(
             "let in as {:?} by rule {}, with secret {}",
             &*grant.client.name, grant.client.rule, grant.secret
         )?,
-        Err(denial) => writeln!(out, "denied: {}", denial.reason())?,
+        Err(denial) => writeln!(out, "denied: {}", why(*denial, request))?,
     }
     if let Some(note) = note {
         writeln!(out, "{note}")?;

@@ -1,5 +1,5 @@
 //! Whether the files that a configuration names can be used, as far as that
-//! can be told without starting.
+//! can be told without starting the proxy.
 
 use std::fmt::Display;
 use std::io;
@@ -16,7 +16,7 @@ use crate::config::{Config, ListenTls, StoreKind};
 use crate::net::{ClientTrust, ListenAddress, tls};
 use crate::vault::KeySource;
 
-/// One sentence for each file that will not do.
+/// One sentence for each file that cannot be used.
 pub(super) fn problems(config: &Config) -> Vec<String> {
     let mut list = Problems(Vec::new());
     list.listen(config);
@@ -115,8 +115,8 @@ fn can(path: &Path, how: AccessFlags, verb: &str) -> Result<(), String> {
     })
 }
 
-/// A file that exists has to be writable; otherwise it, and the directories
-/// above it that are missing, have to be possible to make.
+/// Whether a file can be written: one that exists must be writable; for one that is missing, it
+/// and the missing directories above it must be possible to make.
 fn can_be_written(path: &Path) -> Result<(), String> {
     if path.exists() {
         return can(
@@ -147,7 +147,8 @@ fn writable_directory(path: &Path) -> Result<(), String> {
     can(path, AccessFlags::W_OK | AccessFlags::X_OK, "written to")
 }
 
-/// A key that others can read protects nothing from them.
+/// Whether only its owner can read the file: a key that others can read protects nothing from
+/// them.
 fn private(path: &Path) -> Result<(), String> {
     let metadata = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mode = metadata.permissions().mode() & 0o777;

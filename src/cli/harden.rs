@@ -7,19 +7,19 @@ use tracing::warn;
 use super::Failure;
 use crate::access::UserRef;
 
-/// No core file, and no other process of the same user that looks into this
-/// one's memory.
+/// Disables core dumps, and keeps other processes of the same user from reading this one's
+/// memory.
 pub(super) fn keep_memory_private() {
     if let Err(e) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
-        warn!("core files cannot be forbidden: {e}");
+        warn!("core dumps cannot be disabled: {e}");
     }
     #[cfg(target_os = "linux")]
     if let Err(e) = nix::sys::prctl::set_dumpable(false) {
-        warn!("this process can be looked into: {e}");
+        warn!("other processes of this user can read the memory of this one: {e}");
     }
 }
 
-/// As many sockets as the system allows: each client and each server takes one.
+/// Allows as many sockets as the system does: each client and each server takes one.
 pub(super) fn allow_many_sockets() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
@@ -28,9 +28,9 @@ pub(super) fn allow_many_sockets() {
     }
 }
 
-/// Gives up root for good, where `[listen] user` says for whom. Called while
-/// there is one thread, and before anything is opened: what can be opened now
-/// can be opened at a reload as well.
+/// Gives up root for good and becomes `[listen] user`, if that is set. Called while there is one
+/// thread, and before anything is opened: what can be opened after it can be opened at a reload
+/// as well.
 pub(super) fn become_user(user: Option<&UserRef>) -> Result<(), Failure> {
     let root = Uid::effective().is_root();
     let Some(user) = user else {
@@ -55,9 +55,9 @@ pub(super) fn become_user(user: Option<&UserRef>) -> Result<(), Failure> {
         )));
     }
     become_other(&found).map_err(|e| failed(format!("root could not become {user}: {e}")))?;
-    // Where the way back is open, nothing was given up.
+    // If root can be regained, nothing was given up.
     if nix::unistd::setuid(Uid::from_raw(0)).is_ok() {
-        return Err(failed("root could be had back".to_owned()));
+        return Err(failed("root could be regained".to_owned()));
     }
     keep_memory_private(); // a change of user resets it
     Ok(())
@@ -73,7 +73,7 @@ fn become_other(user: &User) -> nix::Result<()> {
     nix::unistd::initgroups(&name, user.gid)?;
     nix::unistd::setgid(user.gid)?;
     nix::unistd::setuid(user.uid)?;
-    // Nor by a program with the set-user-id bit.
+    // Root must not come back through a program with the set-user-id bit either.
     nix::sys::prctl::set_no_new_privs()
 }
 

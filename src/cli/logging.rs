@@ -1,8 +1,8 @@
-//! The log on standard error: who may write what into it.
+//! The log on standard error: which modules may write what.
 //!
 //! The libraries that carry values (AWS SDK, HTTP, TLS, Postgres) log whole requests and
 //! answers when they are asked to. They never are: below a warning, only pgvalet's own
-//! modules speak, whatever `PGVALET_LOG` says.
+//! modules are logged, whatever `PGVALET_LOG` says.
 
 use std::panic::PanicHookInfo;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::base::log::{self, ToLog};
 
 const LEVEL: &str = "PGVALET_LOG";
 const FORMAT: &str = "PGVALET_LOG_FORMAT";
-/// Every connection of Java ends with an alert that the TLS library would warn
-/// of; what of it matters, the session says itself.
+/// Every connection of Java ends with an alert that the TLS library would warn of; the session
+/// logs what matters of it.
 const QUIET: &str = "rustls::common_state=error";
 
 /// How long an exit waits for somebody to read the rest of the log.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// Waits for the last lines when it is dropped, but not for ever.
+/// When dropped, waits for the last lines of the log to be written, but not for ever.
 pub(super) struct Flush;
 
 impl Drop for Flush {
@@ -59,20 +59,20 @@ pub(super) fn init(level: &str) -> Result<(), Failure> {
     done.map_err(|e| Failure::Failed(format!("logging cannot be started: {e}")))
 }
 
-/// Starts the thread that writes. Not before root is given up: a thread that is there by
-/// then keeps some of it.
+/// Starts the thread that writes the log. Call it after root is given up: a thread that exists
+/// before keeps some of root's rights.
 pub(super) fn start() -> Result<(), Failure> {
     log::start().map_err(|e| Failure::Failed(format!("logging cannot be started: {e}")))
 }
 
-/// A panic must not wait for a reader of the log either.
+/// Logs a panic through the queue, because a panic must not wait for a reader of the log either.
 fn panicked(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("without a name");
     log::line(&format!("thread {name}: {info}"));
 }
 
-/// Lets nobody but pgvalet say more than a warning, or open a span.
+/// Lets libraries log warnings and errors only, and open no span.
 struct Own;
 
 impl<S: Subscriber> Layer<S> for Own {

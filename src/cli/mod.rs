@@ -17,6 +17,7 @@ pub mod secret;
 mod status;
 mod store;
 mod table;
+mod words;
 mod workers;
 
 use std::io::{self, Write};
@@ -39,7 +40,7 @@ use crate::config::{self, Config, ConfigError, StoreKind};
         Exit codes: 0 done, 1 failed, 2 wrong usage or configuration"
 )]
 struct Cli {
-    /// The configuration
+    /// The configuration file
     #[arg(
         long,
         global = true,
@@ -57,14 +58,14 @@ enum Command {
     /// Run the proxy
     #[command(
         after_help = "Example:\n  pgvalet run --config /etc/pgvalet/pgvalet.toml\n\n\
-        SIGHUP reloads the configuration; SIGTERM lets transactions finish, then ends"
+        SIGHUP reloads the configuration; SIGTERM lets transactions finish, then stops the proxy"
     )]
     Run,
     /// Check the configuration, the store, and that each credential logs in
     Check(check::Args),
-    /// See it work: a throwaway Postgres, clients without passwords, rotations, live
+    /// See pgvalet work: a throwaway Postgres, clients without passwords, rotations, live
     Demo(demo::DemoArgs),
-    /// Keep secrets in the configured store
+    /// Manage the secrets of the configured store
     #[command(
         subcommand,
         after_help = "Example:\n  pgvalet secret create prod/orders --file value.json"
@@ -79,9 +80,9 @@ enum Command {
     Explain(explain::Args),
     /// Show pools, generations and drains of a running proxy
     Status(status::Args),
-    /// Have a running proxy look at its secrets now
+    /// Make a running proxy look up its secrets now
     Refresh(refresh::Args),
-    /// Serve the embedded store and look after it: who may use it, its key, its backups
+    /// Serve the embedded store, and manage who may use it, its key and its backups
     #[command(
         subcommand,
         after_help = "Example:\n  pgvalet store backup /backup/store.db"
@@ -94,12 +95,12 @@ enum Command {
 pub(crate) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Wrong usage that only shows after the arguments were read.
+    /// Wrong usage that shows only after the arguments were read.
     #[error("{0}")]
     Usage(String),
     #[error("{0}")]
     Failed(String),
-    /// The output says already what is wrong.
+    /// The output already says what is wrong.
     #[error("")]
     Shown,
     #[error(transparent)]
@@ -115,7 +116,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Usage(_) => 2,
-            // `pgvalet … | head`: whoever read has seen enough.
+            // `pgvalet … | head`: the reader has seen enough.
             Self::Io(e) if e.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Secret(e) => e.exit_code(),
             Self::Demo(_) | Self::Failed(_) | Self::Shown | Self::Io(_) => 1,
@@ -126,7 +127,7 @@ impl Failure {
 /// The program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // What the demo has to tell is on the screen already.
+    // The demo shows on the screen what the log would say.
     let level = match cli.command {
         Command::Demo(_) => "off",
         _ => "info",
@@ -139,7 +140,7 @@ pub fn main() -> ExitCode {
     let (code, message) = (failure.exit_code(), failure.to_string());
     drop(last_lines);
     if code != 0 && !message.is_empty() {
-        // By the same way: where nobody reads it, the exit code remains.
+        // Through the queue of the log: where nobody reads it, the exit code remains.
         log::line(&format!("pgvalet: {message}"));
     }
     let _last_line = logging::Flush;
@@ -147,7 +148,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run_command(cli: &Cli) -> Result<(), Failure> {
-    // Not locked: the audit log may go there too, and may be stuck there.
+    // Standard output is not locked: the audit log may go there too, and be stuck there.
     let mut out = io::stdout();
     if let Command::Run = cli.command {
         return execute(cli, &mut out);
@@ -166,26 +167,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Demo(args) => tokio::runtime::Runtime::new()?
             .block_on(demo::run(args.clone()))
             .map_err(Failure::Demo),
-        Command::Secret(command) => {
-            let config = load(cli)?;
-            block_on(async {
-                // AWS keeps a trail of its own.
-                let audit = match &config.store.kind {
-                    StoreKind::Embedded { .. } => record::open(&config, "cli", "the command")?,
-                    StoreKind::Aws { .. } => None,
-                };
-                let trail = record::trail(audit.as_ref());
-                let (store, _) = crate::server::open_store_with(&config.store, trail)
-                    .await
-                    .map_err(|e| Failure::Failed(e.to_string()))?;
-                let done = secret::run(command.clone(), &*store).await;
-                drop(store);
-                if let Some(audit) = audit {
-                    audit.close().await;
-                }
-                Ok(done?)
-            })
-        }
+        Command::Secret(command) => block_on(secret(command, &load(cli)?)),
         Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Explain(args) => block_on(explain::run(args, &load(cli)?, out)),
@@ -193,6 +175,25 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Refresh(args) => block_on(refresh::run(args, &load(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),
     }
+}
+
+/// Opens the store and the audit log for a command about secrets, and runs it.
+async fn secret(command: &secret::SecretCommand, config: &Config) -> Result<(), Failure> {
+    let audit = match &config.store.kind {
+        StoreKind::Embedded { .. } => record::open(config, "cli", "the command")?,
+        // AWS keeps a trail of its own.
+        StoreKind::Aws { .. } => None,
+    };
+    let trail = record::trail(audit.as_ref());
+    let (store, _) = crate::server::open_store_with(&config.store, trail)
+        .await
+        .map_err(|e| Failure::Failed(e.to_string()))?;
+    let done = secret::run(command.clone(), &*store).await;
+    drop(store);
+    if let Some(audit) = audit {
+        audit.close().await;
+    }
+    Ok(done?)
 }
 
 fn load(cli: &Cli) -> Result<Config, Failure> {

@@ -1,6 +1,7 @@
-//! The part of `pgvalet check` that asks: does the store answer, does each
-//! credential log in.
+//! The part of `pgvalet check` that asks others: does the store answer, and does
+//! each credential log in?
 
+use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), F
     if let StoreKind::Embedded { path, .. } = &config.store.kind
         && !path.exists()
     {
-        // Opening would make it.
+        // Opening the store would make it.
         return Err(Failure::Failed(format!(
             "there is no store at {} yet; `pgvalet secret create NAME` makes it",
             path.display()
@@ -41,8 +42,8 @@ async fn ask(
     let mut failed = false;
     for (database, secret) in config.uses() {
         match login(store, &database, &secret).await {
-            Ok(what) => {
-                writeln!(out, "ok       {}: {what}", database.name)?;
+            Ok(how) => {
+                writeln!(out, "ok       {}: {how}", database.name)?;
                 if let Some(why) = pending_denied(store, &secret).await {
                     let name = &database.name;
                     writeln!(out, "warning  {name}: {why}")?;
@@ -57,9 +58,9 @@ async fn ask(
     if failed { Err(Failure::Shown) } else { Ok(()) }
 }
 
-/// Whether AWSPENDING could be read if there were one. Without it a rotation
-/// that has changed the password, and not yet moved AWSCURRENT, keeps clients
-/// waiting.
+/// Why AWSPENDING could not be read if there were one; `None` where it could.
+/// Without it, clients wait in the middle of a rotation: the password has
+/// changed, and AWSCURRENT has not moved yet.
 async fn pending_denied(store: &Arc<dyn SecretStore>, secret: &SecretId) -> Option<String> {
     let pending = Which::Stage(AWSPENDING.to_owned());
     match store.get(secret, &pending).await {
@@ -70,19 +71,20 @@ async fn pending_denied(store: &Arc<dyn SecretStore>, secret: &SecretId) -> Opti
     }
 }
 
+/// Logs in with AWSCURRENT of a secret, and says how that went. Both answers begin with the
+/// secret and its version.
 async fn login(
     store: &Arc<dyn SecretStore>,
     database: &Database,
     secret: &SecretId,
 ) -> Result<String, String> {
-    let value = store
-        .get(secret, &Which::current())
-        .await
-        .map_err(|e| e.to_string())?;
-    let credential = Credential::parse(secret, &value)
-        .map_err(|e| format!("version {} of secret \"{secret}\": {e}", value.version))?;
-    let target =
-        Arc::new(Target::resolve(&database.upstream, &credential).map_err(|e| e.to_string())?);
+    let found = store.get(secret, &Which::current()).await;
+    let value = found.map_err(|e| format!("secret \"{secret}\": {e}"))?;
+    let version = format!("secret \"{secret}\", version {}", value.version);
+    let failed = |e: &dyn Display| format!("{version}: {e}");
+    let credential = Credential::parse(secret, &value).map_err(|e| failed(&e))?;
+    let target = Target::resolve(&database.upstream, &credential).map_err(|e| failed(&e))?;
+    let target = Arc::new(target);
     let server = upstream::connect(
         &target,
         &credential,
@@ -90,10 +92,9 @@ async fn login(
         database.upstream.connect_timeout,
     )
     .await
-    .map_err(|e| e.to_string())?;
+    .map_err(|e| failed(&e))?;
     let said = format!(
-        "secret \"{secret}\", version {}, logs in to {target} as \"{}\" ({}, {})",
-        credential.version,
+        "{version}, logs in to {target} as \"{}\" ({}, {})",
         credential.username,
         server.mechanism,
         server.tls_version().unwrap_or("no TLS")

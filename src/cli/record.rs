@@ -1,4 +1,4 @@
-//! The audit log, for commands that work beside a running proxy.
+//! The audit log of commands that work beside a running proxy.
 
 use std::path::Path;
 
@@ -9,15 +9,15 @@ use crate::vault::api::Trail;
 
 use super::Failure;
 
-/// As many commands may work at the same time.
+/// How many commands may work at the same time.
 const BESIDE: u32 = 16;
 
-/// The log of the configuration is the proxy's, which could not start while a
-/// command had it open: records go into one beside it, `audit.KIND-1.jsonl`, of
-/// which each command that works at the same time has its own. `None`: there is
-/// none, and the configuration lets things go on without.
+/// Opens a log for a command. The configured log belongs to the proxy, which could not start
+/// while a command had it open. So a command writes to one beside it, `audit.KIND-1.jsonl`, and
+/// each command that works at the same time has its own. `None`: there is no log, and the
+/// configuration permits that.
 pub(super) fn open(config: &Config, kind: &str, what: &str) -> Result<Option<Audit>, Failure> {
-    // There it would stand between the lines of what the command has to say.
+    // On standard output the records would stand between the lines that the command prints.
     let AuditSink::File(path) = &config.audit.sink else {
         return Ok(None);
     };
@@ -46,12 +46,12 @@ fn beside(log: &Path, config: &audit::Options, kind: &str) -> Result<Audit, Audi
         };
         Audit::open(&config, &metrics)
     };
-    // Another command has it open, or it belongs to another user.
+    // The first log may be open in another command, or belong to another user.
     let first = open(1);
     first.or_else(|error| (2..=BESIDE).find_map(|n| open(n).ok()).ok_or(error))
 }
 
-/// The trail of a store, with who works at it.
+/// The trail of a store, with the name of the user who runs the command.
 pub(super) fn trail(audit: Option<&Audit>) -> Trail {
     let uid = nix::unistd::getuid();
     let user = nix::unistd::User::from_uid(uid).ok().flatten();

@@ -8,7 +8,7 @@ use crate::config::Config;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  pgvalet refresh prod/orders\n\nThe same by HTTP, for event hooks: POST /refresh?secret=prod%2Forders on [admin] address,\nwith the token of [admin] token_file, or else of admin.token beside the audit log"
+    after_help = "Example:\n  pgvalet refresh prod/orders\n\nEvent hooks can ask for it by HTTP: POST /refresh?secret=prod%2Forders on [admin] address,\nwith the token of [admin] token_file, or else of admin.token beside the audit log"
 )]
 pub(super) struct Args {
     /// Name or ARN of one secret; without it, all that the proxy follows
@@ -18,7 +18,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Has the running proxy look at its secrets now.
+/// Makes the running proxy look up its secrets now.
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
     let (address, token) = status::admin_to_change(config)?;
     let found = admin::refresh(&address, token.as_ref(), args.secret.as_deref())

@@ -1,4 +1,4 @@
-//! `pgvalet run`: the proxy, until it is told to stop.
+//! `pgvalet run`: runs the proxy until it is told to stop.
 
 use std::path::Path;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn serve(path: &Path, config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A file that is wrong changes nothing.
+/// Reads the file again. A file that is wrong changes nothing.
 fn reload(path: &Path, proxy: &Proxy) {
     match config::load(path) {
         Ok(config) => {
@@ -65,14 +65,14 @@ fn reload(path: &Path, proxy: &Proxy) {
             }
             proxy.reload(config);
         }
-        Err(e) => error!("not reloaded, everything stays as it is: {e}"),
+        Err(e) => error!("the configuration was not reloaded, and nothing has changed: {e}"),
     }
 }
 
-/// Tells systemd, where it asked to be told.
+/// Notifies systemd, if it asked for that.
 fn notify(state: NotifyState<'_>) {
     if let Err(e) = sd_notify::notify(&[state]) {
-        debug!("systemd was not told: {e}");
+        debug!("systemd could not be notified: {e}");
     }
 }
 

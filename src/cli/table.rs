@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use crate::audit::printable;
 
-/// Columns as wide as they need to be; those that are headed in capitals with
-/// a `>` before it are aligned to the right.
+/// Writes columns as wide as they need to be. A title that begins with `>` aligns its column to
+/// the right.
 pub(super) fn write(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     let titles: Vec<String> = head
         .iter()

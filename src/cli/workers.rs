@@ -7,17 +7,17 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::Failure;
 
-/// Of tokio, which would panic on a value that it cannot read.
+/// The variable of tokio, which would panic on a value that it cannot read.
 const VARIABLE: &str = "TOKIO_WORKER_THREADS";
 const MOST: usize = 1024;
 
 /// The runtime of a server, with [`workers`] of them.
 ///
-/// A single one is the thread that calls: there is nobody to share work with, and a
-/// runtime that could costs every transaction up to a tenth more.
+/// With a single worker, that is the calling thread: there is nobody to share work with, and a
+/// runtime that could share costs every transaction up to a tenth more.
 ///
 /// # Errors
-/// The variable is no number of threads, or the system has none to give.
+/// The variable is no number of threads, or the system cannot start them.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
     let mut builder = match workers()? {
         1 => Builder::new_current_thread(),
@@ -30,7 +30,7 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
     Ok(builder.enable_all().build()?)
 }
 
-/// As many as [`VARIABLE`] says, or else half as many as there are cores.
+/// The number of threads: what [`VARIABLE`] says, or else half as many as there are cores.
 ///
 /// A transaction costs a core some 25 µs, so one worker is good for tens of
 /// thousands a second, and whatever else is on the machine (applications, Postgres
@@ -56,7 +56,7 @@ fn count(wanted: Option<&str>, cores: usize) -> Result<usize, String> {
     match wanted.trim().parse() {
         Ok(n @ 1..=MOST) => Ok(n),
         _ => Err(format!(
-            "{VARIABLE} is {wanted:?}; it has to be a number of threads from 1 to {MOST}, or not to be set"
+            "{VARIABLE} is {wanted:?}; set it to a number of threads from 1 to {MOST}, or unset it"
         )),
     }
 }

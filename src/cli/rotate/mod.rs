@@ -23,28 +23,28 @@ use progress::Progress;
     pgvalet rotate --dry-run\n  \
     pgvalet rotate prod/orders --now --terminate-old      the password has leaked")]
 pub(super) struct Args {
-    /// Name or ARN, as a [database.NAME] has it
+    /// Name or ARN of a secret that a [database.NAME] uses
     #[arg(required_unless_present = "dry_run")]
     secret: Option<String>,
-    /// One user, or two that take turns; else as configured
+    /// Change the password of one user, or of two that take turns; else as configured
     #[arg(long, value_parser = ["single", "alternating"])]
     strategy: Option<String>,
     /// The secret of the role that changes the others; else as configured
     #[arg(long, value_name = "NAME")]
     admin_secret: Option<String>,
-    /// Rotate even if another rotator does so meanwhile
+    /// Rotate even if another rotator does so at the same time
     #[arg(long)]
     now: bool,
     /// End the sessions that logged in with the old password
     #[arg(long)]
     terminate_old: bool,
-    /// How long those may take to end by themselves
+    /// How long these sessions may take to end by themselves
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     drain: Duration,
     /// Change nothing: show what would be done, and when the next rotations are
     #[arg(long)]
     dry_run: bool,
-    /// A JSON object a line
+    /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
 }
@@ -83,14 +83,14 @@ async fn work(
         (false, Ending::Elsewhere(_)) => {
             writeln!(
                 out,
-                "another rotator was faster; nothing was done here\n{version}"
+                "another rotator was faster; nothing was changed here\n{version}"
             )?;
         }
     }
     Ok(())
 }
 
-/// The database by whose rules to log in, with its own idea of how to rotate.
+/// What to rotate and how: as the arguments say, or else as the configuration of the database does.
 async fn plan(
     args: &Args,
     config: &Config,
@@ -127,8 +127,8 @@ async fn plan(
     })
 }
 
-/// A role belongs to one server: databases that lead to several of them with
-/// one secret cannot be rotated together.
+/// The database that uses the secret. A role belongs to one server: databases that lead to
+/// several servers with one secret cannot be rotated together.
 async fn database(
     config: &Config,
     store: &dyn SecretStore,
@@ -137,7 +137,7 @@ async fn database(
     let mut found: Vec<Arc<Database>> = Vec::new();
     let uses = config.uses();
     let written = uses.iter().any(|(_, s)| s == secret);
-    // The name where the configuration has the ARN, and the reverse.
+    // The argument may be the name where the configuration has the ARN, and the reverse.
     let described = match written {
         true => None,
         false => {
@@ -154,7 +154,7 @@ async fn database(
             found.push(database);
         }
     }
-    // One that says how to rotate goes first.
+    // A database that says how to rotate goes first.
     found.sort_by_key(|d| config.rotation(d).is_none());
     let place = |d: &Database| (d.upstream.host.clone(), d.upstream.port);
     let Some(first) = found.first().cloned() else {
@@ -171,7 +171,7 @@ async fn database(
     }
 }
 
-/// Asks the running proxy whether it uses a version.
+/// A function that asks the running proxy whether it uses a version.
 fn adoption(
     config: &Config,
 ) -> Arc<dyn Fn(SecretId, VersionId) -> crate::rotation::Adopted + Send + Sync> {

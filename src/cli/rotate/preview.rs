@@ -15,7 +15,7 @@ use crate::secret::{SecretId, SecretStore};
 /// How many of the next rotations are shown.
 const RUNS: usize = 3;
 
-/// The secret named, or every one that the configuration says how to rotate.
+/// Shows the secret that is named, or every one that the configuration says how to rotate.
 pub(super) async fn run(
     args: &Args,
     config: &Config,
@@ -111,7 +111,7 @@ fn show(
     if let Some(by) = &preview.left_to {
         return writeln!(
             out,
-            "  would do   nothing: it is rotated by {by}, and followed"
+            "  would do   nothing: it is rotated by {by}, and pgvalet only follows it"
         );
     }
     let by = match &preview.admin_secret {
@@ -137,7 +137,7 @@ fn show(
         Some((version, false)) => {
             writeln!(
                 out,
-                "  pending    version {version}: asked for, and not begun"
+                "  pending    version {version}: requested, and not begun"
             )?;
         }
         None => {}

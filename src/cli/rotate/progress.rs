@@ -24,7 +24,7 @@ impl Progress {
         }
     }
 
-    /// The last line for programs.
+    /// Prints the last line for programs.
     pub fn end(&self, ending: &Ending) {
         if self.json {
             let outcome = match ending {
@@ -36,7 +36,7 @@ impl Progress {
     }
 }
 
-/// Where nobody reads any more, the rotation goes on all the same.
+/// Prints a line. Where nobody reads any more, the rotation goes on all the same.
 fn say(line: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());

@@ -44,10 +44,10 @@ struct Entry<'a> {
     deleted_date: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_date: Option<f64>,
-    /// DescribeSecret's name for them,
+    /// The versions, under DescribeSecret's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     version_ids_to_stages: Option<Versions<'a>>,
-    /// and that of ListSecrets.
+    /// The versions, under the name of ListSecrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret_versions_to_stages: Option<Versions<'a>>,
 }

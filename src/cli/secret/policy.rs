@@ -9,13 +9,13 @@ use crate::secret::{SecretId, SecretStore};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum PolicyCommand {
-    /// Print it
+    /// Print the policy of a secret
     #[command(after_help = "Example:\n  pgvalet secret policy get prod/orders")]
     Get {
         /// Name or ARN
         name: String,
     },
-    /// Attach one; refused if it lets in everybody or locks its author out
+    /// Attach a policy; refused if it lets in everybody or locks its author out
     #[command(after_help = "Example:\n  pgvalet secret policy put prod/orders --file policy.json")]
     Put {
         /// Name or ARN
@@ -23,11 +23,11 @@ pub enum PolicyCommand {
         /// Read the policy from this file instead of standard input
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// Attach it even if it lets in everybody
+        /// Attach the policy even if it lets in everybody
         #[arg(long)]
         allow_public: bool,
     },
-    /// Say what is to be said against one, without attaching it
+    /// Check a policy without attaching it
     #[command(
         after_help = "Example:\n  pgvalet secret policy validate prod/orders --file policy.json"
     )]
@@ -38,7 +38,7 @@ pub enum PolicyCommand {
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Take it away
+    /// Remove the policy
     #[command(after_help = "Example:\n  pgvalet secret policy delete prod/orders")]
     Delete {
         /// Name or ARN
@@ -46,7 +46,7 @@ pub enum PolicyCommand {
     },
 }
 
-/// What the command answers.
+/// Runs a command and gives the text to print.
 pub(super) async fn run(
     command: PolicyCommand,
     store: &dyn SecretStore,
@@ -70,7 +70,7 @@ pub(super) async fn run(
             store
                 .put_policy(&id, text.to_string(), !allow_public)
                 .await?;
-            format!("{id} has the policy\n")
+            format!("the policy is attached to {id}\n")
         }
         PolicyCommand::Validate { name, file } => {
             let text = value::read(file.as_deref(), io)?;
@@ -79,12 +79,12 @@ pub(super) async fn run(
             if !findings.is_empty() {
                 return Err(SecretCommandError::Findings(findings));
             }
-            "nothing is to be said against it\n".to_owned()
+            "the policy has no faults\n".to_owned()
         }
         PolicyCommand::Delete { name } => {
             let id = SecretId::new(name);
             store.delete_policy(&id).await?;
-            format!("{id} has no policy\n")
+            format!("the policy of {id} is removed\n")
         }
     })
 }

@@ -1,4 +1,4 @@
-//! Reading a value.
+//! Reading the value of a secret.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,8 +16,8 @@ const LIMIT: usize = 65_536;
 pub fn read(file: Option<&Path>, io: &mut Io<'_>) -> Result<Zeroizing<String>, SecretCommandError> {
     let Some(path) = file else {
         if io.input_is_terminal {
-            // Without it the command would seem to hang.
-            let prompt = "Value (it will be seen as you type; end with Enter and Ctrl-D):\n";
+            // Without a prompt the command would seem to hang.
+            let prompt = "Value (visible as you type; end with Enter and Ctrl-D):\n";
             io.err
                 .write_all(prompt.as_bytes())
                 .map_err(SecretCommandError::Write)?;
@@ -33,8 +33,9 @@ pub fn read(file: Option<&Path>, io: &mut Io<'_>) -> Result<Zeroizing<String>, S
 }
 
 fn collect(from: &mut dyn Read, place: &str) -> Result<Zeroizing<String>, SecretCommandError> {
-    // Of full size at once: a buffer that grows leaves copies behind. Two more
-    // bytes than allowed for "\r\n", one more to see that there is too much.
+    // The buffer has its full size at once, because one that grows leaves copies
+    // behind: two bytes more than allowed for "\r\n", and one more to see that there
+    // is too much.
     let mut buffer = Zeroizing::new(vec![0u8; LIMIT + 3]);
     let mut length = 0;
     while length < buffer.len() {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::{Failure, Place, failed};
+use crate::cli::words;
 use crate::vault;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -20,12 +21,15 @@ pub fn run(args: &Args, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Fa
     let copied = vault::backup(place.path, place.key, &args.file, args.force).map_err(failed)?;
     writeln!(
         out,
-        "{}: {} secrets, {} values, all of which open with the {}",
+        "{}: {}, {}, all of which open with the {}",
         args.file.display(),
-        copied.secrets,
-        copied.sealed,
+        words::count(copied.secrets, "secret"),
+        words::count(copied.sealed, "value"),
         place.key
     )?;
-    writeln!(out, "The key is not in it; keep a copy of it elsewhere.")?;
+    writeln!(
+        out,
+        "The backup does not contain the key; keep a copy of the key elsewhere."
+    )?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `pgvalet store`: serving the embedded store, and looking after it.
+//! `pgvalet store`: serves the embedded store, and looks after it.
 
 mod backup;
 mod policy;
@@ -23,7 +23,7 @@ pub enum StoreCommand {
         pgvalet store serve --config store.toml\n\n\
         [store] address says where; SIGTERM ends it")]
     Serve,
-    /// Who may use the API, and with which keys
+    /// Manage who may use the API, and with which keys
     #[command(
         subcommand,
         after_help = "Example:\n  pgvalet store principal add orders-api --policy policy.json"
@@ -36,24 +36,24 @@ pub enum StoreCommand {
         --action GetSecretValue --secret prod/orders"
     )]
     Policy(policy::Command),
-    /// Copy the store into a file, while it serves
+    /// Copy the store into a file, while it is in use
     #[command(
         after_help = "Example:\n  pgvalet store backup /backup/store-$(date +%F).db\n\n\
-        The copy is sealed under the store's key, which is not in it: keep that elsewhere"
+        The copy is encrypted under the store's key, which the copy does not contain: keep the key elsewhere"
     )]
     Backup(backup::Args),
-    /// Put a backup in the place of the store
+    /// Replace the store with a backup
     #[command(
         after_help = "Example:\n  pgvalet store restore /backup/store-2026-01-31.db\n\n\
-        The backup is checked first, every value of it. A store that is there needs --force,\n\
-        may not be in use, and is kept under another name"
+        Every value of the backup is checked first. To replace an existing store, which must not\n\
+        be in use, needs --force; that store is kept under another name"
     )]
     Restore(restore::Args),
-    /// Give the store a new master key, while it serves
+    /// Give the store a new master key, while it is in use
     #[command(after_help = "Examples:\n  pgvalet store rekey\n  \
         pgvalet store rekey --to kms:alias/pgvalet\n\n\
-        May be interrupted at any moment and run again. Backups made before it need the old\n\
-        key, which is kept beside the new one")]
+        It may be interrupted at any moment and run again. Backups made before need the old key,\n\
+        which is kept beside the new one")]
     Rekey(rekey::Args),
 }
 

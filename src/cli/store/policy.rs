@@ -1,4 +1,4 @@
-//! `pgvalet store policy`: asking what policies decide.
+//! `pgvalet store policy`: what policies decide.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::vault::{Vault, VaultError};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
-    /// Say which statement of which policy decides a call; fails where it is denied
+    /// Say which statement of which policy decides a call; fails if the call is denied
     #[command(after_help = "Examples:\n  \
         pgvalet store policy simulate --principal orders-api --action GetSecretValue \
         --secret prod/orders\n  \
@@ -33,19 +33,19 @@ pub(crate) struct Simulate {
     /// Operation, such as GetSecretValue
     #[arg(long, value_name = "ACTION", value_parser = action)]
     action: &'static str,
-    /// Name or ARN; leave it out for operations about no secret, such as ListSecrets
+    /// Name or ARN; leave it out for operations that concern no secret, such as ListSecrets
     #[arg(long, value_name = "SECRET")]
     secret: Option<String>,
     /// A condition key of the call, such as aws:SourceIp; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = context)]
     context: Vec<(String, String)>,
-    /// As if the principal had this policy, and no other; may be repeated
+    /// Decide as if the principal had this policy and no other; may be repeated
     #[arg(long, value_name = "FILE")]
     identity_policy: Vec<PathBuf>,
-    /// As if the secret had this policy
+    /// Decide as if the secret had this policy
     #[arg(long, value_name = "FILE", requires = "secret")]
     resource_policy: Option<PathBuf>,
-    /// For programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -102,7 +102,7 @@ pub(super) async fn run(
     }
 }
 
-/// The text of a policy that is one.
+/// Reads a policy, and refuses a text that is not one.
 fn read(file: &Path, kind: Kind) -> Result<String, Failure> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file)

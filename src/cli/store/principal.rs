@@ -10,13 +10,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::base::duration;
-use crate::cli::Failure;
+use crate::cli::{Failure, words};
 use crate::vault::principals::{KeyInfo, NewKey, PolicyText, Principal};
 use crate::vault::{Vault, VaultError};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Add one; prints its access key, this once
+    /// Add a principal; prints its access key; it is not shown again
     #[command(after_help = "Example:\n  \
         pgvalet store principal add orders-api --policy policy.json --json")]
     Add {
@@ -27,40 +27,48 @@ pub enum Command {
         /// For aws:PrincipalTag in policies; may be repeated
         #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
         tags: Vec<(String, String)>,
-        /// For programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show all of them, with the ids of their keys
+    /// List the principals, with the ids of their keys
     #[command(after_help = "Example:\n  pgvalet store principal list --json")]
     List {
-        /// For programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Recognise none of its keys from now on
+    /// Stop accepting its keys
     #[command(after_help = "Example:\n  pgvalet store principal disable orders-api")]
-    Disable { name: String },
-    /// Recognise its keys again
+    Disable {
+        /// Name of the principal
+        name: String,
+    },
+    /// Accept its keys again
     #[command(after_help = "Example:\n  pgvalet store principal enable orders-api")]
-    Enable { name: String },
-    /// Replace its policies
+    Enable {
+        /// Name of the principal
+        name: String,
+    },
+    /// Replace the policies of a principal
     #[command(after_help = "Example:\n  \
         pgvalet store principal set-policy orders-api --policy policy.json")]
     SetPolicy {
+        /// Name of the principal
         name: String,
         #[command(flatten)]
         policies: Policies,
     },
-    /// Make a new access key and end the older ones; prints the new one, this once
+    /// Make a new access key and end the older ones; prints the new one; it is not shown again
     #[command(after_help = "Example:\n  \
         pgvalet store principal rotate-key orders-api --overlap 1h")]
     RotateKey {
+        /// Name of the principal
         name: String,
         /// How long the older keys still work
         #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = overlap)]
         overlap: Duration,
-        /// For programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -113,7 +121,7 @@ pub(super) async fn run(
             done.map_err(failure)?;
             Ok(writeln!(
                 out,
-                "{name} is disabled: none of its keys is recognised"
+                "{name} is disabled: its keys are no longer accepted"
             )?)
         }
         Command::Enable { name } => {
@@ -124,11 +132,8 @@ pub(super) async fn run(
         Command::SetPolicy { name, policies } => {
             let done = vault.set_principal_policies(name.clone(), read(policies)?);
             done.await.map_err(failure)?;
-            Ok(writeln!(
-                out,
-                "{name} has {} policies",
-                policies.files.len()
-            )?)
+            let policies = words::count(policies.files.len(), "policy");
+            Ok(writeln!(out, "{name} has {policies}")?)
         }
         Command::RotateKey {
             name,
@@ -145,7 +150,7 @@ pub(super) async fn run(
     }
 }
 
-/// 2 for what has to be asked differently, 1 for what failed.
+/// Wrong usage is what has to be asked differently; the rest failed.
 fn failure(error: VaultError) -> Failure {
     match error {
         VaultError::InvalidParameter(text) | VaultError::Validation(text) => Failure::Usage(text),
@@ -166,7 +171,7 @@ fn read(policies: &Policies) -> Result<Vec<PolicyText>, Failure> {
     policies.files.iter().map(read).collect()
 }
 
-/// What decisions call the policy of a file.
+/// The name by which decisions refer to the policy of a file.
 fn name_of(path: &Path) -> String {
     let name = path.file_stem().unwrap_or(path.as_os_str());
     name.to_string_lossy().into_owned()
@@ -193,7 +198,7 @@ fn show_key(
     writeln!(out, "secret_access_key  {}", *key.secret)?;
     writeln!(
         out,
-        "The secret key is not shown again; `rotate-key` makes another."
+        "The secret key is not shown again; `rotate-key` makes a new one."
     )?;
     Ok(())
 }

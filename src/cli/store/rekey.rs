@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::Path;
 
 use super::{Failure, Place, failed, shown};
+use crate::cli::words;
 use crate::vault::{self, KeySource};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Where the new key is, or is to be made: file:PATH, env:NAME or
-    /// kms:KEY_ID; without it, where the old one is
+    /// kms:KEY_ID; else where the old one is
     #[arg(long, value_name = "SOURCE")]
     to: Option<String>,
 }
@@ -36,12 +37,14 @@ pub fn run(args: &Args, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Fa
         )?;
         return Ok(());
     }
-    writeln!(out, "{} values are under the new key.", done.wrapped)?;
+    let values = words::count(done.wrapped, "value");
+    let are = if done.wrapped == 1 { "is" } else { "are" };
+    writeln!(out, "{values} {are} under the new key.")?;
     if done.old.is_some() {
         writeln!(
             out,
             "The old key is kept in {}: backups made before now need it. \
-             Remove it when there are none.",
+             Remove it when there are no such backups.",
             shown(&done.old)
         )?;
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::{Failure, Place, failed, shown};
+use crate::cli::words;
 use crate::vault;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -26,10 +27,10 @@ pub fn run(args: &Args, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Fa
     }
     writeln!(
         out,
-        "{}: {} secrets, {} values",
+        "{}: {}, {}",
         place.path.display(),
-        copied.secrets,
-        copied.sealed
+        words::count(copied.secrets, "secret"),
+        words::count(copied.sealed, "value")
     )?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `pgvalet store serve`: the API, until it is told to stop.
+//! `pgvalet store serve`: serves the API until it is told to stop.
 
 use std::io::Write;
 
@@ -26,8 +26,7 @@ async fn serve(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Resul
     let failed = |e: &dyn std::fmt::Display| Failure::Failed(e.to_string());
     let Some(listen) = &config.store.listen else {
         return Err(Failure::Usage(
-            "there is nowhere to serve the store; add address = \"127.0.0.1:6434\" to [store]"
-                .into(),
+            "[store] has no address to serve the store on; add address = \"127.0.0.1:6434\"".into(),
         ));
     };
     let door = Door::bind(listen).await.map_err(|e| failed(&e))?;
@@ -43,7 +42,7 @@ async fn serve(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Resul
     );
     writeln!(out, "{}", door.url())?;
     out.flush()?;
-    info!("the store on {}", door.url());
+    info!("the store is served on {}", door.url());
     let (closing, closed) = watch::channel(false);
     let serving = tokio::spawn(door.serve(api, closed));
     tokio::select! {
@@ -51,7 +50,7 @@ async fn serve(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Resul
         _ = interrupt.recv() => {}
     }
     closing.send_replace(true);
-    // Ends within seconds; a second signal does not wait.
+    // Serving ends within seconds; a second signal does not wait for that.
     tokio::select! {
         _ = serving => {}
         _ = terminate.recv() => {}

@@ -1,0 +1,50 @@
+//! Why a command about secrets failed.
+
+use std::io;
+
+use crate::secret::{SecretId, StoreError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum SecretCommandError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot read the value from {place}: {source}")]
+    Read { place: String, source: io::Error },
+    #[error("the value in {0} is not UTF-8 text; encode it, for example as base64")]
+    NotText(String),
+    #[error("the value in {0} is longer than the 65536 bytes that a secret can have")]
+    TooLong(String),
+    #[error("there is no value in {0}; give it on standard input or with --file")]
+    Empty(String),
+    #[error("{0} has no policy")]
+    NoPolicy(SecretId),
+    #[error("{}", findings(.0))]
+    Findings(Vec<(String, String)>),
+    #[error("cannot write the answer: {0}")]
+    Write(io::Error),
+}
+
+impl SecretCommandError {
+    /// 2 for what has to be asked differently, 1 for what failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Store(StoreError::InvalidParameter(_))
+            | Self::NotText(_)
+            | Self::TooLong(_)
+            | Self::Empty(_) => 2,
+            Self::Store(_)
+            | Self::Read { .. }
+            | Self::NoPolicy(_)
+            | Self::Findings(_)
+            | Self::Write(_) => 1,
+        }
+    }
+}
+
+fn findings(findings: &[(String, String)]) -> String {
+    let lines: Vec<String> = findings
+        .iter()
+        .map(|(check, message)| format!("{check}: {message}"))
+        .collect();
+    lines.join("\n")
+}
