@@ -1,4 +1,4 @@
-//! Which Postgres server there is to start, and who may start it.
+//! Which Postgres server the demo can start, and as which user.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub struct Binaries {
     bin: PathBuf,
     /// Such as `15.18`.
     pub version: String,
-    /// Postgres refuses to run as root: there, who it runs as.
+    /// The user to run it as where the demo runs as root, which Postgres refuses.
     pub user: Option<User>,
 }
 
@@ -29,7 +29,7 @@ impl Binaries {
             .ok_or(DemoError::NoPostgres)
     }
 
-    /// What is there counts only if the user it will run as can run it.
+    /// The server in a directory, if the user that it will run as can run it.
     fn at(bin: &Path, user: Option<&User>) -> Option<Self> {
         let mut found = Self {
             bin: bin.canonicalize().ok()?,
@@ -51,9 +51,8 @@ impl Binaries {
         Some(found)
     }
 
-    /// A program of this version, in a process group of its own, so that a
-    /// Ctrl-C is ours to act upon, and dying with us where the system can do
-    /// that.
+    /// A command that runs a program of this version in a process group of its own, so that
+    /// Ctrl-C reaches only the demo. The program ends with the demo where the system can do that.
     pub fn command(&self, program: &str) -> Command {
         let program = self.bin.join(program);
         let setpriv = Path::new("/usr/bin/setpriv");
@@ -65,7 +64,7 @@ impl Binaries {
             Command::new(program)
         };
         if let Some(user) = &self.user {
-            // With the groups of root given up as well.
+            // This gives up the groups of root as well.
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
         command.process_group(0);
@@ -84,8 +83,8 @@ fn unprivileged() -> Result<Option<User>, DemoError> {
         .ok_or(DemoError::NoUser)
 }
 
-/// In the order of preference. `PGVALET_PG_BIN`, a list like `PATH`, leaves no
-/// choice.
+/// Directories to look in, in the order of preference. `PGVALET_PG_BIN`, a list like `PATH`,
+/// replaces all others.
 fn candidates() -> Vec<PathBuf> {
     if let Some(list) = std::env::var_os("PGVALET_PG_BIN") {
         return std::env::split_paths(&list).collect();
@@ -101,7 +100,7 @@ fn candidates() -> Vec<PathBuf> {
     candidates
 }
 
-/// `PARENT/…15/bin`, newest first.
+/// The directories `PARENT/…15/bin`, the newest version first.
 fn versions(parent: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(parent) else {
         return Vec::new();

@@ -17,9 +17,10 @@ use zeroize::Zeroizing;
 
 use super::binaries::Binaries;
 use super::{DemoError, free_port};
+use crate::base::hex;
 
 const SUPERUSER: &str = "postgres";
-/// What the application logs in as, and where.
+/// The role that the application logs in as, and its database.
 pub const ROLE: &str = "shop_app";
 pub const DATABASE: &str = "shop";
 /// Transfers go to and fro between these; the last ten belong to the batch.
@@ -41,8 +42,8 @@ pub struct Cluster {
     server: Option<Child>,
     pub version: String,
     pub port: u16,
-    /// Of its unix socket, where the superuser connects: nobody else can be
-    /// listening there, whatever happened to the port.
+    /// The directory of its unix socket, where the superuser connects: nobody else
+    /// can be listening there, whatever happened to the port.
     directory: PathBuf,
     password: Zeroizing<String>,
 }
@@ -55,7 +56,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Immediate shutdown: there is nothing to save.
+/// Shuts the server down immediately: there is nothing to save.
 fn end(server: &mut Child) {
     let pid = Pid::from_raw(server.id().cast_signed());
     if kill(pid, Signal::SIGQUIT).is_ok() {
@@ -146,7 +147,7 @@ impl Cluster {
         }
     }
 
-    /// The superuser, straight to Postgres.
+    /// A connection of the superuser, straight to Postgres.
     pub async fn superuser(&self, dbname: &str) -> Result<Client, DemoError> {
         let (client, connection) = tokio_postgres::Config::new()
             .host_path(&self.directory)
@@ -161,7 +162,7 @@ impl Cluster {
         Ok(client)
     }
 
-    /// The application's role, its database and a small ledger.
+    /// Makes the application's role, its database and a small ledger.
     pub async fn furnish(&self, password: &str) -> Result<(), DemoError> {
         let admin = self.superuser("postgres").await?;
         let verifier = scram_sha_256(password.as_bytes());
@@ -179,7 +180,7 @@ impl Cluster {
     }
 }
 
-/// Sends a verifier, so that the password itself appears in no statement and
+/// Changes the password by a verifier, so that the password itself appears in no statement and
 /// in no log of the server.
 pub async fn alter_password(admin: &Client, password: &str) -> Result<(), tokio_postgres::Error> {
     let verifier = scram_sha_256(password.as_bytes());
@@ -237,8 +238,8 @@ async fn initdb(binaries: &Binaries, directory: &Path, password: &str) -> Result
     Err(DemoError::Postgres(why.trim().to_owned()))
 }
 
-/// A process and those it started, killed when dropped: who interrupts initdb
-/// must end the server that it has working for it.
+/// A process and those it started, killed when dropped: initdb has a server working for it,
+/// which must end when initdb is interrupted.
 struct Group(Option<u32>);
 
 impl Drop for Group {
@@ -258,11 +259,5 @@ fn random_password() -> Result<Zeroizing<String>, DemoError> {
     SystemRandom::new()
         .fill(&mut bytes[..])
         .map_err(|_| DemoError::NoRandomness)?;
-    let mut text = Zeroizing::new(String::with_capacity(2 * bytes.len()));
-    for byte in bytes.iter() {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
-        }
-    }
-    Ok(text)
+    Ok(Zeroizing::new(hex::encode(&bytes[..])))
 }

@@ -1,4 +1,4 @@
-//! The course of events: rotations, and what became of them.
+//! The rotations so far, and what became of them.
 
 use std::time::Duration;
 
@@ -47,19 +47,19 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// From when it was possible to when every pool had the new version in
-    /// force. A label that moves first is adopted no sooner than the password.
+    /// The time from when adoption was possible until every pool had the new version in force. A
+    /// version whose label moves first cannot be adopted before the password has changed.
     pub fn adoption(&self) -> Option<Duration> {
         Some(self.adopted?.saturating_sub(self.in_place?))
     }
 
-    /// From adoption to the last connection of the old version.
+    /// The time from adoption to the end of the last connection of the old version.
     pub fn drain(&self) -> Option<Duration> {
         Some(self.drained?.saturating_sub(self.adopted?))
     }
 }
 
-/// Shared by the one who rotates, the one who watches and the view.
+/// The entries, shared by the task that rotates, the one that watches drains, and the view.
 #[derive(Default)]
 pub struct Journal(Mutex<Entries>);
 
@@ -131,7 +131,7 @@ fn generations(status: &Status) -> impl Iterator<Item = &crate::admin::Generatio
     status.databases.iter().flat_map(|d| &d.generations)
 }
 
-/// `41 ms`, `1.9 s`.
+/// A duration for people: `41 ms`, `1.9 s`.
 pub fn millis(time: Duration) -> String {
     if time < Duration::from_secs(1) {
         format!("{} ms", time.as_millis())

@@ -1,4 +1,4 @@
-//! What Postgres itself says the clients did: nothing lost, nothing doubled.
+//! What the clients did according to Postgres itself: nothing lost, nothing doubled.
 
 use tokio_postgres::Client;
 
@@ -22,7 +22,7 @@ impl Ledger {
         })
     }
 
-    /// What does not agree with what the clients were told was committed.
+    /// What does not agree with the transfers that clients were told are committed.
     pub fn disagrees(&self, transfers: u64) -> Option<String> {
         if u64::try_from(self.entries) != Ok(transfers) {
             let entries = self.entries;

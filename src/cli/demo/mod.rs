@@ -1,6 +1,6 @@
 //! `pgvalet demo`: a throwaway Postgres, a store, the proxy, clients without
-//! passwords, and a rotation every few seconds. All of it real, all of it gone
-//! afterwards.
+//! passwords, and a rotation every few seconds. All of it is real, and all of it is
+//! removed afterwards.
 
 mod binaries;
 mod cluster;
@@ -25,13 +25,14 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::config::ConfigErrors;
 use crate::secret::{SecretId, StoreError, Which};
 use crate::server::{Proxy, ServerError};
 use binaries::Binaries;
 use cluster::{Cluster, DATABASE};
 use journal::Journal;
 use ledger::Ledger;
-use proxy::{Doors, SECRET};
+use proxy::{Endpoints, SECRET};
 use rotation::Rotator;
 use scratch::Scratch;
 use tally::Tally;
@@ -47,7 +48,7 @@ pub struct DemoArgs {
     /// Lines instead of a live view, as without a terminal
     #[arg(long)]
     pub plain: bool,
-    /// Leave the directory with the store, the audit log and Postgres's log behind
+    /// Keep the directory with the store, the audit log and Postgres's log
     #[arg(long)]
     pub keep: bool,
 }
@@ -78,6 +79,8 @@ pub enum DemoError {
     Postgres(String),
     #[error("the demo's Postgres refused: {}", workload::describe(.0))]
     Sql(#[from] tokio_postgres::Error),
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
     #[error("the demo's store: {0}")]
     Store(#[from] StoreError),
     #[error("the demo's proxy did not start: {0}")]
@@ -102,16 +105,16 @@ impl DemoError {
     }
 }
 
-/// Everything that runs. Dropped in this order: the proxy before its Postgres,
+/// Everything that runs. The fields are dropped in their order: the proxy before its Postgres,
 /// and the directory of both after them.
 struct Stage {
     proxy: Arc<Proxy>,
     cluster: Cluster,
-    doors: Doors,
+    endpoints: Endpoints,
     scratch: Scratch,
 }
 
-/// Shows it all for as long as asked for, and says how it went.
+/// Runs the demo for as long as asked for, and prints how it went.
 ///
 /// # Errors
 /// [`DemoError`]: it could not start, no rotation happened, or a client saw an
@@ -131,8 +134,10 @@ impl Stage {
         let binaries = Binaries::find()?;
         let scratch = Scratch::new(keep)?;
         let cluster = Cluster::start(&binaries, scratch.path()).await?;
-        proxy::make_secret(&cluster, scratch.path()).await?;
-        let (proxy, doors) = proxy::start(scratch.path()).await?;
+        let endpoints = Endpoints::choose(scratch.path())?;
+        let config = proxy::config(scratch.path(), &endpoints)?;
+        proxy::make_secret(&cluster, &config).await?;
+        let proxy = Proxy::start(config).await?;
         view::say(&format!(
             "pgvalet demo: PostgreSQL {}, a store and the proxy, ready in {:.1} s",
             cluster.version,
@@ -141,7 +146,7 @@ impl Stage {
         Ok(Self {
             proxy: Arc::new(proxy),
             cluster,
-            doors,
+            endpoints,
             scratch,
         })
     }
@@ -157,7 +162,7 @@ impl Stage {
         drop(first);
 
         let tally = Arc::new(Tally::new());
-        let mut clients = workload::start(&self.doors, &tally);
+        let mut clients = workload::start(&self.endpoints, &tally);
         let rotator = Rotator {
             proxy: self.proxy.clone(),
             admin,
@@ -173,11 +178,11 @@ impl Stage {
             journal.clone(),
         ));
 
-        let mut scene = Scene::new(length, &self.doors, &journal, &tally, &self.proxy);
+        let mut scene = Scene::new(length, &self.endpoints, &journal, &tally, &self.proxy);
         let mut view = View::open(args.plain);
         let mut frames = interval(view::INTERVAL);
         frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        // A rotation that is under way is seen through.
+        // A rotation that is under way is completed.
         while tally.elapsed() < length || journal.read().is_rotating() {
             tokio::select! {
                 _ = frames.tick() => {
@@ -204,7 +209,7 @@ impl Stage {
             entries: journal.read().clone(),
             tally: &tally,
             ledger,
-            audit: &self.doors.audit,
+            audit: &self.endpoints.audit,
             kept: self.scratch.kept(),
         };
         view::say(&verdict.text());

@@ -1,4 +1,4 @@
-//! Rotating, and watching what the proxy makes of it.
+//! Rotates the secret, and watches what the proxy does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::secret::{AWSCURRENT, SecretId, SecretStore, Which};
 use crate::server::Proxy;
 
 const EVERY: Duration = Duration::from_secs(3);
-/// Between the two steps: long enough for clients to run into it.
+/// The time between the two steps: long enough for clients to notice.
 const GAP: Duration = Duration::from_millis(300);
-/// No rotation this short before the end: it could not be seen through.
+/// No rotation starts this shortly before the end: it could not be completed.
 const TAIL: Duration = Duration::from_millis(1500);
 const ADOPTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How exactly adoptions and drains are measured.
+/// How often the proxy is asked, and so how exactly adoptions and drains are measured.
 const LOOK: Duration = Duration::from_millis(3);
 
 pub struct Rotator {
@@ -109,7 +109,7 @@ impl Rotator {
         changed.map_err(|e| describe(&e))
     }
 
-    /// A new version of the secret, which AWSCURRENT points at from then on.
+    /// Puts a new version into the secret, which AWSCURRENT points at from then on.
     async fn move_label(
         &self,
         store: &dyn SecretStore,
@@ -151,7 +151,7 @@ impl Rotator {
     }
 }
 
-/// Notes when old versions have drained, for as long as it is let.
+/// Notes when old versions have drained. Runs until the task is ended.
 pub async fn watch_drains(proxy: Arc<Proxy>, tally: Arc<Tally>, journal: Arc<Journal>) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! A few records of the audit log, as they are: who used which version.
+//! A few records of the audit log: who used which version.
 
 use std::path::Path;
 
@@ -7,19 +7,19 @@ use serde_json::Value;
 use super::journal::Entries;
 use super::view::{Ink, Line, with_thousands};
 
-/// Of this event, the last record of each client.
+/// The event of which the last record of each client is shown.
 const USE: &str = "credential.use";
-/// Of these, the last record.
+/// The events of which the last record is shown.
 const OTHERS: [&str; 2] = ["secret.adopt", "drain.end"];
 
-/// A column: its name, its width, and where its value is in a record.
-const COLUMNS: [(&str, usize, &str); 6] = [
+/// The columns: name, width, and where the value is in a record. Together with the time they fit
+/// into 80 columns.
+const COLUMNS: [(&str, usize, &str); 5] = [
     ("event", 16, "/event"),
     ("client", 12, "/client"),
     ("version", 15, VERSION),
     ("user", 10, "/credential/user"),
-    ("database", 10, "/database"),
-    ("from", 0, "/source"),
+    ("database", 0, "/database"),
 ];
 const VERSION: &str = "/credential/version";
 const TIME: usize = 14;
@@ -51,7 +51,7 @@ fn records(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// In the order of the log.
+/// The records to show, in the order of the log.
 fn chosen(records: &[Value]) -> Vec<&Value> {
     let mut clients: Vec<&Value> = Vec::new();
     let mut at: Vec<usize> = OTHERS
@@ -70,7 +70,7 @@ fn chosen(records: &[Value]) -> Vec<&Value> {
 
 fn line(record: &Value, entries: &Entries) -> Line {
     let text = |place: &str| record.pointer(place).and_then(Value::as_str).unwrap_or("");
-    // 2026-01-31T12:34:56.123456Z: the time of day will do here.
+    // Of 2026-01-31T12:34:56.123456Z the time of day is shown.
     let time = text("/time");
     let time = time.get(11..23).unwrap_or(time);
     let line = Line::new().add(Ink::Faint, format!("  {time:TIME$}"));

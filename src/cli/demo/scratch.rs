@@ -1,4 +1,4 @@
-//! The directory everything of the demo lives in.
+//! The directory that everything of the demo is in.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -30,7 +30,7 @@ impl Scratch {
         &self.path
     }
 
-    /// Where it stays, if it does.
+    /// The path, if the directory is kept.
     pub fn kept(&self) -> Option<&Path> {
         self.keep.then_some(self.path.as_path())
     }

@@ -1,4 +1,4 @@
-//! How it went, at the end, and whether it went well.
+//! How the demo went, at its end, and whether it went well.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use super::ledger::Ledger;
 use super::sample;
 use super::tally::{Latency, Tally};
 use super::view::{Ink, Line, Paper, with_thousands};
+use crate::cli::words;
 
 pub struct Summary<'a> {
     pub worked: Duration,
@@ -59,14 +60,17 @@ impl Summary<'_> {
         if errors > 0 {
             let first = self.tally.first_errors().into_iter().next();
             let first = first.unwrap_or_default();
-            return Some(format!("{errors} errors, the first at {first}"));
+            return Some(format!(
+                "{}, the first at {first}",
+                words::count(errors, "error")
+            ));
         }
         if let Some(disagreement) = self.ledger.disagrees(self.tally.totals().transfers) {
             return Some(disagreement);
         }
         if self.entries.adoptions().next().is_none() {
             return Some(
-                "it ended before a rotation was through; give it more --seconds".to_owned(),
+                "the demo ended before a rotation was complete; give it more --seconds".to_owned(),
             );
         }
         None
@@ -102,17 +106,17 @@ impl Summary<'_> {
         lines.push(row(
             "rotations",
             adopted.len().to_string(),
-            format!("  so {versions} versions of one secret were in use"),
+            format!("  so that {versions} versions of one secret were in use"),
         ));
         let rotations = &self.entries.rotations;
         let slowest = rotations.iter().filter_map(Rotation::adoption).max();
         lines.extend(slowest.map(|t| {
-            let about = "  at most, from the second step on".to_owned();
+            let about = "  at most, counted from the second step".to_owned();
             row("adopted in", millis(t), about)
         }));
         let slowest = rotations.iter().filter_map(Rotation::drain).max();
         lines.extend(slowest.map(|t| {
-            let about = "  at most, then no connection of the old version was left".to_owned();
+            let about = "  at most, until no connection of the old version was left".to_owned();
             row("drained in", millis(t), about)
         }));
         let (near, quiet) = self.tally.latency_around(&adopted);
@@ -130,7 +134,7 @@ impl Summary<'_> {
         match self.ledger.disagrees(transfers) {
             None => line.add(Ink::Strong, with_thousands(transfers)).add(
                 Ink::Faint,
-                "  transfers, all of them in Postgres, none of them twice",
+                "  transfers, each of them in Postgres exactly once",
             ),
             Some(complaint) => line.add(Ink::Bad, complaint),
         }

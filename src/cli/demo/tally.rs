@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Errors whose text is kept to show.
+/// How many errors are kept with their text.
 const ERRORS_KEPT: usize = 5;
 
 pub struct Tally {
     pub clock: Instant,
-    /// The show is over: no new transaction.
+    /// The demo is over: no new transaction.
     over: AtomicBool,
     transactions: AtomicU64,
     connections: AtomicU64,
-    /// Committed as far as the client knows; the ledger must agree.
+    /// Transfers committed as far as the clients know; the ledger must agree.
     transfers: AtomicU64,
     errors: AtomicU64,
     first_errors: Mutex<Vec<String>>,
@@ -78,8 +78,8 @@ impl Tally {
         self.transfers.fetch_add(entries, Relaxed);
     }
 
-    /// A transaction that its client thinks about while it is open: its
-    /// duration says nothing.
+    /// Counts a transaction that its client keeps open for a while: its duration
+    /// says nothing.
     pub fn transaction(&self) {
         self.transactions.fetch_add(1, Relaxed);
     }
@@ -115,8 +115,8 @@ impl Tally {
         }
     }
 
-    /// Of the transactions that ended within half a second of one of the
-    /// `moments`, and of all others.
+    /// The latency of transactions that ended within half a second of one of the
+    /// `moments`, and that of all others.
     pub fn latency_around(&self, moments: &[Duration]) -> (Option<Latency>, Option<Latency>) {
         const HALF: Duration = Duration::from_millis(500);
         let (near, quiet): (Vec<_>, Vec<_>) = lock(&self.samples)
@@ -129,7 +129,7 @@ impl Tally {
 fn latency(samples: Vec<Sample>) -> Option<Latency> {
     let mut took: Vec<Duration> = samples.into_iter().map(|s| s.took).collect();
     took.sort_unstable();
-    // Nearest rank: the smallest value that so many in a hundred do not exceed.
+    // By nearest rank: the smallest value that so many in a hundred do not exceed.
     let rank = |percent: usize| took.get((took.len() * percent).div_ceil(100).max(1) - 1);
     Some(Latency {
         p50: *rank(50)?,

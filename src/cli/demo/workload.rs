@@ -1,4 +1,4 @@
-//! The clients: ordinary ones, of an ordinary driver, given no password.
+//! The clients: an ordinary driver, without a password.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, Error, NoTls, Statement};
 
 use super::cluster::ACCOUNTS;
-use super::proxy::{Doors, ORDERS, REPORTS};
+use super::proxy::{Endpoints, ORDERS, REPORTS};
 use super::tally::Tally;
 
-/// Longer than anything here takes: a client that waits longer was forgotten.
+/// Longer than anything here takes: a client that waits longer has been forgotten by the proxy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a client does between connecting and going away.
@@ -64,7 +64,7 @@ impl Work {
         }
     }
 
-    /// Between two connections.
+    /// The pause between two connections.
     fn pause(self) -> Duration {
         match self {
             Self::Look | Self::Report(Duration::ZERO) => Duration::from_millis(20),
@@ -83,8 +83,8 @@ struct Worker {
     round: u64,
 }
 
-/// All clients, until [`Tally::end`].
-pub fn start(doors: &Doors, tally: &Arc<Tally>) -> JoinSet<()> {
+/// Starts all clients, which work until [`Tally::end`].
+pub fn start(endpoints: &Endpoints, tally: &Arc<Tally>) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     let plan = CLIENTS
         .iter()
@@ -95,11 +95,11 @@ pub fn start(doors: &Doors, tally: &Arc<Tally>) -> JoinSet<()> {
             number,
             tally: tally.clone(),
             host: match work {
-                // Recognised by the user it runs as, which only a socket tells.
-                Work::Settlement => doors.socket.clone(),
+                // This client is recognised by its user, which only a unix socket tells.
+                Work::Settlement => endpoints.socket.clone(),
                 _ => PathBuf::from("127.0.0.1"),
             },
-            port: doors.port,
+            port: endpoints.port,
             round: 0,
         };
         clients.spawn(worker.run());
@@ -128,7 +128,7 @@ impl Worker {
             Work::Report(hold) => self.report(&client, hold).await,
         };
         drop(client);
-        // The connection's own end matters as much: it, too, must be orderly.
+        // The end of the connection must be orderly, too.
         let ended = patient(async { connection.await.unwrap_or(Ok(())) }).await;
         worked.and(ended)
     }
@@ -153,7 +153,7 @@ impl Worker {
             let amount = i64::try_from(self.round % 500).unwrap_or(0) + 1;
             patient(async {
                 let transaction = client.transaction().await?;
-                // In one order, so that no two transfers wait for each other.
+                // Accounts are locked in one order, so that no two transfers wait for each other.
                 ledger
                     .transfer(&transaction, one.min(other), one.max(other), amount)
                     .await?;
@@ -262,7 +262,7 @@ impl Ledger {
     }
 }
 
-/// The outcome in words, or that there was none in time.
+/// The outcome; the error is in words, also that there was no answer in time.
 async fn patient<T>(what: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
     match timeout(PATIENCE, what).await {
         Ok(Ok(done)) => Ok(done),

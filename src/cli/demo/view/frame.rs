@@ -5,17 +5,14 @@ use std::time::Duration;
 use super::Picture;
 use super::chart::{chart, versions};
 use super::paint::{Ink, Line, with_thousands};
-use crate::admin::{DatabaseStatus, GenerationStatus, Holder};
+use super::pools::pool;
 use crate::cli::demo::journal::{Rotation, millis};
 use crate::cli::demo::workload;
 
-const MARGIN: &str = "  ";
+pub(super) const MARGIN: &str = "  ";
 /// Wider than this is not easier to read.
 const WIDEST: usize = 112;
-/// Of a database: the version in force and one that drains. Reserved, so that
-/// nothing moves when one comes or goes.
-const GENERATIONS: usize = 2;
-/// Fewer lines than this, and the chart is a single one.
+/// On a terminal with fewer lines, the chart has a single one.
 const LOW: usize = 28;
 
 /// At most `height` lines, to be cut to `width`.
@@ -88,7 +85,7 @@ fn numbers(picture: &Picture) -> Vec<Line> {
         .find_map(|r: &Rotation| {
             let took = millis(r.adoption()?);
             Some(format!(
-                "   the last {}, adopted in {took}",
+                "   last one: {}; adopted in {took}",
                 r.order.words()
             ))
         });
@@ -107,57 +104,7 @@ fn numbers(picture: &Picture) -> Vec<Line> {
     ]
 }
 
-fn pool(picture: &Picture, database: &DatabaseStatus) -> Vec<Line> {
-    let about = format!(
-        "{} pooling, {} clients, at most {} connections to Postgres",
-        database.pool_mode, database.clients, database.pool_size
-    );
-    let mut lines = vec![
-        Line::new()
-            .add(Ink::Strong, format!("{MARGIN}{:<9}", database.name))
-            .add(Ink::Faint, about),
-    ];
-    let mut rows: Vec<Line> = database
-        .generations
-        .iter()
-        .map(|g| generation(picture, g))
-        .collect();
-    rows.resize(rows.len().max(GENERATIONS), Line::new());
-    lines.extend(rows);
-    lines
-}
-
-fn generation(picture: &Picture, generation: &GenerationStatus) -> Line {
-    let number = picture.entries.number(&generation.version);
-    let colour = Ink::Version(number);
-    let id: String = generation.version.chars().take(8).collect();
-    let drains = generation.draining_since.is_some();
-    let (state, ink) = if drains {
-        ("draining", Ink::Faint)
-    } else {
-        ("in force", Ink::Plain)
-    };
-    let mut line = Line::new()
-        .add(colour, format!("{MARGIN}● v{number:<3}"))
-        .add(Ink::Faint, format!("{id:<10}"))
-        .add(ink, format!("{state:<11}"))
-        .add(colour, "■".repeat(generation.active))
-        .add(colour, "□".repeat(generation.idle))
-        .to(45)
-        .add(Ink::Plain, format!("{:>2} active", generation.active))
-        .add(Ink::Faint, format!("  {:>2} idle", generation.idle));
-    if drains {
-        let words = |h: &Holder| format!("{} ({})", h.client, h.reason);
-        let mut holders: Vec<String> = generation.holders.iter().map(words).collect();
-        holders.dedup();
-        if !holders.is_empty() {
-            line = line.add(Ink::Faint, format!("   held by {}", holders.join(", ")));
-        }
-    }
-    line
-}
-
-/// The latest last, at the same place from the beginning.
+/// The latest events, the last one at the bottom, in a place that does not move.
 fn events(picture: &Picture, room: usize) -> Vec<Line> {
     let events = &picture.entries.events;
     let mut lines: Vec<Line> = events
@@ -281,7 +228,7 @@ mod tests {
             "1,000 transactions a second",
             "10,000 in total",
             "10 of 20 s",
-            "label first, adopted in 1.0 s",
+            "last one: label first; adopted in 1.0 s",
             "● v2  bbbbbbbb  in force   ■■■□□",
             "● v1  aaaaaaaa  draining",
             "held by reporting (in a session)",

@@ -1,9 +1,10 @@
-//! What there is to see: a live view on a terminal, lines elsewhere.
+//! What the demo shows: a live view on a terminal, lines elsewhere.
 
 mod chart;
 mod frame;
 mod paint;
 mod plain;
+mod pools;
 mod terminal;
 
 use std::io::{self, IsTerminal, Write};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::journal::{Entries, Journal};
-use super::proxy::Doors;
+use super::proxy::Endpoints;
 use super::tally::{Tally, Totals};
 use crate::admin::Status;
 use crate::server::Proxy;
@@ -52,7 +53,7 @@ pub struct Scene {
 impl Scene {
     pub fn new(
         length: Duration,
-        doors: &Doors,
+        endpoints: &Endpoints,
         journal: &Arc<Journal>,
         tally: &Arc<Tally>,
         proxy: &Arc<Proxy>,
@@ -66,8 +67,8 @@ impl Scene {
                 history: Vec::new(),
                 status: None,
                 entries: Entries::default(),
-                port: doors.port,
-                admin_port: doors.admin_port,
+                port: endpoints.port,
+                admin_port: endpoints.admin_port,
             },
             journal: journal.clone(),
             tally: tally.clone(),
@@ -106,7 +107,7 @@ impl Picture {
         left.1 + (right.transactions as f64 - left.1) * part.clamp(0.0, 1.0)
     }
 
-    /// A second, in the mean, between two moments.
+    /// Transactions a second, on average, between two moments.
     fn rate(&self, from: Duration, to: Duration) -> f64 {
         let seconds = to.saturating_sub(from).as_secs_f64();
         if seconds <= 0.0 {
@@ -121,7 +122,7 @@ impl Picture {
     }
 }
 
-/// Between two looks at the scene.
+/// The time between two looks at the scene.
 pub const INTERVAL: Duration = Duration::from_millis(200);
 
 pub enum View {
@@ -159,7 +160,7 @@ impl View {
 
 /// What standard output is like.
 pub struct Paper {
-    /// In columns; of no limit where it is no terminal.
+    /// In columns; without limit where it is no terminal.
     pub width: usize,
     pub colour: bool,
 }
@@ -177,7 +178,7 @@ impl Paper {
     }
 }
 
-/// A line for whoever still reads it: a closed pipe is no reason to leave
+/// Prints a line, if anybody still reads: a closed pipe is no reason to leave
 /// anything running behind.
 pub fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");

@@ -14,7 +14,7 @@ pub enum Ink {
     Version(usize),
 }
 
-/// Neighbours differ clearly on dark and on light ground.
+/// Colours (of 256) of which neighbours differ clearly on dark and on light ground.
 const VERSIONS: [u8; 6] = [39, 214, 170, 43, 105, 185];
 
 impl Ink {
@@ -46,7 +46,7 @@ impl Line {
         self
     }
 
-    /// Spaces up to a column, at least one.
+    /// Adds spaces up to a column, at least one.
     #[must_use]
     pub fn to(self, column: usize) -> Self {
         let spaces = column.saturating_sub(self.width()).max(1);
@@ -63,7 +63,7 @@ impl Line {
         self.0.iter().map(|(_, text)| text.chars().count()).sum()
     }
 
-    /// Not wider than `width`; colours only where asked for.
+    /// The line as text of at most `width` columns, in colours if asked for.
     pub fn render(&self, width: usize, colour: bool) -> String {
         let mut out = String::new();
         let mut room = width;
@@ -81,7 +81,7 @@ impl Line {
     }
 }
 
-/// `12,345`
+/// Writes `12,345` for 12345.
 pub fn with_thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -1,7 +1,8 @@
-//! Lines for logs and pipes: one a second, and one for every event.
+//! The view as lines for logs and pipes: one a second, and one for every event.
 
 use super::Picture;
 use super::paint::with_thousands;
+use crate::cli::words;
 
 #[derive(Default)]
 pub struct Plain {
@@ -29,10 +30,10 @@ impl Plain {
         let totals = picture.totals;
         let rate = with_thousands(picture.rate_now().round() as u64);
         let mut line = format!(
-            "{:>6.1} s  {rate} transactions/s, {} in total, {} errors",
+            "{:>6.1} s  {rate} transactions/s, {} in total, {}",
             picture.elapsed.as_secs_f64(),
             with_thousands(totals.transactions),
-            totals.errors,
+            words::count(totals.errors, "error"),
         );
         for database in picture.status.iter().flat_map(|s| &s.databases) {
             line.push_str(&format!("; {}", database.name));

@@ -1,18 +1,19 @@
-//! The terminal: an alternate screen, redrawn in place, given back as it was.
+//! The terminal: an alternate screen that is redrawn in place. Afterwards the terminal is as it
+//! was.
 
 use std::io::{self, Write};
 
 use super::Paper;
 use super::paint::Line;
 
-/// Gives the terminal back when dropped, also in a panic.
+/// Restores the terminal when dropped, also in a panic.
 pub struct Terminal {
     colour: bool,
 }
 
 impl Terminal {
     pub fn open() -> Self {
-        // The alternate screen, no cursor.
+        // Switch to the alternate screen and hide the cursor.
         write("\x1b[?1049h\x1b[?25l");
         Self {
             colour: Paper::here().colour,
@@ -53,7 +54,7 @@ impl Drop for Terminal {
     }
 }
 
-/// A terminal that has gone away is noticed by its signal.
+/// Ignores errors: a terminal that has gone away is noticed by its signal.
 fn write(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes());
