@@ -26,7 +26,8 @@ databases = [\"orders\"]
 
 * `pgvalet check --offline` names every mistake in a file at once, with line, column and the nearest known key.
 * `kill -HUP` reloads the file. A file that is wrong changes nothing. Below, each table says what a reload changes.
-* `config/full.toml` is a file with every key, to start from.
+* [config/full.toml](../config/full.toml) is a file with every key, to start from; [EXAMPLES.md](EXAMPLES.md) has
+  shorter ones for common cases.
 * A duration is written `\"100ms\"`, `\"30s\"`, `\"5m\"`, `\"1h\"`, `\"7 days\"` or `\"1h30m\"`; the longest is a year.
 * A list with one element may be written without its brackets.
 * A user is a name in quotes or a number without: `\"pgvalet\"` or `1000`.

@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// Name or ARN of a secret that a [database.NAME] uses
     #[arg(required_unless_present = "dry_run")]
     secret: Option<String>,
-    /// Change the password of one user, or of two that take turns; else as configured
+    /// Change the password of one user, or alternate between two; else as configured
     #[arg(long, value_parser = ["single", "alternating"])]
     strategy: Option<String>,
     /// The secret of the role that changes the others; else as configured

@@ -12,26 +12,8 @@ pub(super) static CLIENT: Table = Table {
 A rule: how a client is recognised, and what it may use. The first rule, in the order of the file, whose conditions \
 all hold and that grants the database decides; nobody else gets in. A rule gives at least one condition: \
 `network`, `unix_user`, `loopback_user`, `certificate`, `token` or `aws_iam`. A reload applies changes at once; \
-sessions whose rule is gone end (`[listen] revoke`). `pgvalet explain --database orders --from 10.1.2.3` says which rule \
-decides, and why the others do not.
-
-```toml
-[[client]]
-name = \"settlement\"
-unix_user = \"settlement\"
-databases = [\"orders\"]
-
-[[client]]
-name = \"reports\"
-network = [\"10.30.4.0/24\"]
-databases = [\"billing\"]
-secret = \"prod/billing-readonly\"
-
-[[client]]
-name = \"shop\"
-databases = [\"orders_*\"]
-token = { issuer = \"https://kubernetes.default.svc.cluster.local\", audience = \"pgvalet\", subject = \"system:serviceaccount:shop:*\", jwks_file = \"/etc/pgvalet/cluster-keys.json\" }
-```",
+sessions whose rule is gone end (`[listen] revoke`). `pgvalet explain --database orders --from 10.1.2.3` says which \
+rule decides, and why the others do not.",
     keys: &[
         Key::new(
             "name",
@@ -130,7 +112,7 @@ token = { issuer = \"https://kubernetes.default.svc.cluster.local\", audience = 
 
 static TOKEN: Table = Table {
     title: "token = { … }",
-    about: "In a `[[client]]`; docs/TOKENS.md has the rest.",
+    about: "In a `[[client]]`; [TOKENS.md](TOKENS.md) has the rest.",
     keys: &[
         Key::new(
             "issuer",
@@ -199,7 +181,7 @@ static TOKEN: Table = Table {
 
 static AWS_IAM: Table = Table {
     title: "aws_iam = { … }",
-    about: "In a `[[client]]`; docs/TOKENS.md has the rest.",
+    about: "In a `[[client]]`; [TOKENS.md](TOKENS.md) has the rest.",
     keys: &[
         Key::new(
             "role",

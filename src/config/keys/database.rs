@@ -10,32 +10,8 @@ pub(super) static DATABASE: Table = Table {
     title: "[database.NAME]",
     about: "\
 A database that clients may ask for by this name, the secret to log in with, and the pool of its server \
-connections. A reload applies changes at once, to new sessions; a database that is as before keeps its connections.
-
-A primary and its standbys, limits for clients that take too long, and a schedule on which pgvalet changes the \
-password itself:
-
-```toml
-[database.orders]
-secret = \"prod/orders\"
-host = [\"db1:5432\", \"db2:5432\"]
-target_session_attrs = \"read-write\"
-query_timeout = \"30s\"
-idle_transaction_timeout = \"1m\"
-rotation = { every = \"30 days\" }
-```
-
-A secret that RDS manages holds only a user name and a password; the rest stands in the file:
-
-```toml
-[database.billing]
-secret = \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0a1b2c3d-AbCdEf\"
-host = \"billing.example.eu-west-1.rds.amazonaws.com\"
-dbname = \"billing\"
-tls_ca = \"/etc/pgvalet/rds-global-bundle.pem\"
-pool_mode = \"session\"
-pool_size = 40
-```",
+connections. A reload applies changes at once, to new sessions; a database that is as before keeps its connections. \
+The names of users and passwords belong in the secret.",
     keys: &[
         Key::new(
             "secret",
@@ -261,7 +237,7 @@ pool_size = 40
             "session_migration",
             Words(&["off", "safe"]),
             Value(r#""off""#),
-            "In session mode, `safe` moves a session to a connection of the new version while it is idle, if all that it holds can be had there again (docs/ROTATION.md).",
+            "In session mode, `safe` moves a session to a connection of the new version while it is idle, if all that it holds can be had there again ([ROTATION.md](ROTATION.md)).",
         ),
         Key::new(
             "rotation",

@@ -8,27 +8,8 @@ pub(super) static LISTEN: Table = Table {
     title: "[listen]",
     about: "\
 Where clients connect, and what is done until it is known who they are. A reload reads the certificate, \
-its key, `client_ca` and `client_crl` again and applies `revoke` and `allow_untrusted_networks`; a change of \
-any other key takes effect with a restart.
-
-A unix socket, where the kernel says who connects:
-
-```toml
-[listen]
-address = [\"127.0.0.1:6432\", \"unix:/run/pgvalet\"]
-socket_mode = \"0660\"
-```
-
-TLS with certificates of clients:
-
-```toml
-[listen]
-address = [\"0.0.0.0:6432\"]
-tls = \"require\"
-certificate = \"/etc/pgvalet/tls.crt\"
-key = \"/etc/pgvalet/tls.key\"
-client_ca = \"/etc/pgvalet/clients.pem\"
-```",
+its key, `client_ca` and `client_crl` again, and applies `revoke` and `allow_untrusted_networks`; a change of \
+any other key takes effect with a restart.",
     keys: &[
         Key::new(
             "address",
@@ -106,7 +87,7 @@ client_ca = \"/etc/pgvalet/clients.pem\"
             "max_handshakes",
             COUNT,
             Value("2000"),
-            "Handshakes at the same time. Beyond that the oldest handshake of the address that has the most gives way.",
+            "Handshakes at the same time. Beyond that the oldest handshake of the address that has the most is closed.",
         ),
         Key::new(
             "max_handshakes_per_address",

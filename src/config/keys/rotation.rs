@@ -7,7 +7,7 @@ use super::{Key, Table};
 pub(super) static ROTATION: Table = Table {
     title: "rotation = { … }",
     about: "\
-In `[database.NAME]`; docs/ROTATING.md has the rest. A secret is rotated by one schedule: of several databases \
+In `[database.NAME]`; [ROTATING.md](ROTATING.md) has the rest. A secret is rotated by one schedule: of several databases \
 with the same secret, one says how. Without `every` and `schedule`, `pgvalet rotate` does what the other keys say.",
     keys: &[
         Key::new(
@@ -35,7 +35,7 @@ with the same secret, one says how. Without `every` and `schedule`, `pgvalet rot
             "strategy",
             Words(&["single", "alternating"]),
             Absent("`alternating` where the secret has `masterarn`, else `single`"),
-            "One role whose password changes, or two that take turns, which needs an administrator.",
+            "One role whose password changes, or two roles that alternate, which needs an administrator.",
         )
         .like(r#""single""#),
         Key::new(
@@ -49,7 +49,7 @@ with the same secret, one says how. Without `every` and `schedule`, `pgvalet rot
             "plaintext",
             Boolean,
             Value("false"),
-            "Send the new password in clear, for a server whose hook refuses a verifier (docs/ROTATING.md).",
+            "Send the new password in clear, for a server whose hook refuses a verifier ([ROTATING.md](ROTATING.md)).",
         ),
     ],
     elsewhere: &[],

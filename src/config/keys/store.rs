@@ -7,26 +7,9 @@ use super::{FILE, Key, SECONDS, Table};
 pub(super) static STORE: Table = Table {
     title: "[store]",
     about: "\
-Where the secrets are. A change takes effect with a restart.
-
-The embedded store (docs/STORE.md) needs no keys at all. It can serve the API of Secrets Manager, to this \
-machine or, over TLS, to others; a file that is there for nothing but that needs no database:
-
-```toml
-[store]
-address = \"127.0.0.1:6434\"
-```
-
-AWS Secrets Manager, with region and credentials as the AWS SDK finds them. pgvalet needs \
-`secretsmanager:GetSecretValue`, `secretsmanager:DescribeSecret` and `secretsmanager:ListSecretVersionIds`; to \
-rotate also the right to put versions and move labels:
-
-```toml
-[store]
-kind = \"aws\"
-region = \"eu-west-1\"
-refresh = \"60s\"
-```",
+Where the secrets are. A change takes effect with a restart. The embedded store ([STORE.md](STORE.md)) needs no \
+keys at all; for AWS Secrets Manager see [EXAMPLES.md](EXAMPLES.md). A file that is there for nothing but to serve \
+the store needs no `[database.NAME]`.",
     keys: &[
         Key::new(
             "kind",
@@ -56,7 +39,7 @@ refresh = \"60s\"
             "key",
             Text("`file:PATH`, `env:NAME` or `kms:KEY_ID`"),
             Absent("the key is in `key_file`"),
-            "Embedded only, instead of `key_file`: a file, a variable of the environment (32 bytes in base64), or a key of AWS KMS that wraps the master key kept in `key_file` (docs/STORE-KEYS.md).",
+            "Embedded only, instead of `key_file`: a file, a variable of the environment (32 bytes in base64), or a key of AWS KMS that wraps the master key kept in `key_file` ([STORE-KEYS.md](STORE-KEYS.md)).",
         )
         .like(r#""kms:alias/pgvalet""#),
         Key::new(
@@ -128,7 +111,7 @@ pub(super) static AUDIT: Table = Table {
 pub(super) static SECRET: Table = Table {
     title: "[secret.NAME]",
     about: "\
-Which secret may change the role of this one when pgvalet rotates it (docs/ROTATING.md). Quotes around the name \
+Which secret may change the role of this one when pgvalet rotates it ([ROTATING.md](ROTATING.md)). Quotes around the name \
 keep its slashes: `[secret.\"prod/orders\"]`. A reload applies changes at once.",
     keys: &[
         Key::new(
@@ -145,7 +128,7 @@ keep its slashes: `[secret.\"prod/orders\"]`. A reload applies changes at once."
 pub(super) static ROTATION: Table = Table {
     title: "[rotation]",
     about: "\
-Which secrets count as administrators' (docs/ROTATING.md). A reload applies changes at once. An administrator's \
+Which secrets count as administrators' ([ROTATING.md](ROTATING.md)). A reload applies changes at once. An administrator's \
 password goes to its own server only.",
     keys: &[
         Key::new(
