@@ -175,7 +175,7 @@ class World:
         return self.start("postgres", command, "postgres")
 
     def start_pgvalet(self, binary: Path, name: str, secret: str, value: dict, configuration: str, *,
-                      listen: str = "", prefix: list = (), user: str = "bench",
+                      listen: str = "", store: str = "", prefix: list = (), user: str = "bench",
                       ) -> tuple[int, subprocess.Popen, Path]:
         """pgvalet with one secret, `configuration` for what leads to it, and everything else
         at its default: its port, its process and the file."""
@@ -193,6 +193,7 @@ address = "127.0.0.1:{admin}"
 [store]
 path = "{base}/store.db"
 key_file = "{base}/store.key"
+{store}
 [audit]
 path = "{base}/audit.jsonl"
 {configuration}""")
@@ -234,7 +235,8 @@ path = "{base}/audit.jsonl"
 
     def pgvalet(self, binary: Path, name: str = "pgvalet", prefix: list | None = None,
                 upstream: int | None = None, host: Path | str = "127.0.0.1",
-                identities: int = 1) -> Target:
+                identities: int = 1, store: bool = False) -> Target:
+        api = free_port()
         crt, key = self.directory / "tls.crt", self.directory / "tls.key"
         port, process, config = self.start_pgvalet(
             binary, name, "bench",
@@ -242,9 +244,12 @@ path = "{base}/audit.jsonl"
              "username": "bench", "password": PASSWORD},
             '[database.bench]\nsecret = "bench"\n' + "".join(rule(n, identities) for n in range(identities)),
             listen=f'certificate = "{crt}"\nkey = "{key}"', prefix=prefix or [],
+            store=f'address = "127.0.0.1:{api}"' if store else "",
         )
         target = Target(name, port, process, "")
         target.config = config
+        admin = re.search(r'\[admin\]\naddress = "127.0.0.1:(\d+)"', config.read_text())
+        target.ports = {"listen": port, "admin": int(admin[1]), "store": api}
         return target
 
     def pgbouncer(self) -> Target:
