@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20, help="of each attack")
     parser.add_argument("--only", action="append", help="an attack, by a part of its name")
     options = parser.parse_args()
+    options.binary = options.binary.resolve()
     names = [n for n in ATTACKS if not options.only or any(part in n for part in options.only)]
     if not names:
         die(f"no attack is called {options.only}; there are {', '.join(ATTACKS)}")

@@ -164,6 +164,8 @@ def main() -> None:
     for program in ("pgbench", "psql", "openssl", "setpriv"):
         if not shutil.which(program):
             die(f"{program} is missing; run scripts/setup.sh bench")
+    options.binary = options.binary.resolve()
+    options.before = options.before and options.before.resolve()
     if not options.binary.exists():
         die(f"{options.binary} is missing; run make release")
     began = time.monotonic()

@@ -2,8 +2,8 @@
 
     python3 scripts/bench/identities.py [--binary PATH] [--rounds N] [--seconds N]
 
-As many clients as ever, of one [[client]] rule, of two and of eight, on one pool of
-20. Interleaved rounds; a ratio is that to one rule, the median of the rounds.
+The same eight processes of eight clients each, of one [[client]] rule, of two and of eight, on
+one pool of 20. Interleaved rounds; a ratio is that to one rule, the median of the rounds.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from statistics import median
 from report import table
 from world import ROOT, World, cpu_seconds, die
 
-CLIENTS = 64
+PROCESSES, CLIENTS = 8, 8
 IDENTITIES = (1, 2, 8)
 MODES = ("simple", "prepared")
 
@@ -23,10 +23,10 @@ MODES = ("simple", "prepared")
 def run(world: World, target, identities: int, mode: str, seconds: int) -> tuple[float, float]:
     """Transactions a second, and microseconds of CPU for each."""
     before = cpu_seconds(target.process.pid)
-    command = ["pgbench", "-n", "-S", "-M", mode, "-c", str(CLIENTS // identities), "-T", str(seconds)]
+    command = ["pgbench", "-n", "-S", "-M", mode, "-c", str(CLIENTS), "-T", str(seconds)]
     loads = []
-    for n in range(identities):
-        environment = world.client_environment(target.port, f"bench-{n}")
+    for n in range(PROCESSES):
+        environment = world.client_environment(target.port, f"bench-{n % identities}")
         loads.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, text=True, cwd=world.directory))
     transactions = 0
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of each run of pgbench")
     options = parser.parse_args()
+    options.binary = options.binary.resolve()
     with World() as world:
         world.postgres()
         targets = {n: world.pgvalet(options.binary, f"identities-{n}", identities=n) for n in IDENTITIES}
