@@ -391,15 +391,16 @@ impl Replies {
             None => self.queue.len(),
         };
         self.copying_in = end == self.queue.len();
-        let rest = self.queue.split_off(end.max(1).min(self.queue.len()));
-        while self.queue.len() > 1 {
-            if let Some(reply) = self.queue.pop_back() {
-                self.lost |= reply.is_placed();
-                self.gone(&reply);
-                self.ignored += 1;
-            }
+        // Only these are touched: a client may have thousands of COPYs under way.
+        let ignored: Vec<Reply> = match self.queue.len() {
+            0 => Vec::new(),
+            len => self.queue.drain(1..end.clamp(1, len)).rev().collect(),
+        };
+        for reply in ignored {
+            self.lost |= reply.is_placed();
+            self.gone(&reply);
+            self.ignored += 1;
         }
-        self.queue.extend(rest);
         self.batches == 0
     }
 
