@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential bench bench-store release scaling identities instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
+.PHONY: help demo test differential attacks bench bench-store release scaling identities instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +31,7 @@ release: ## build target/pgo/pgvalet as it is released, optimised with a profile
 
 bench: release ## measure it beside PgBouncer, a TCP relay and Postgres alone; QUICK=1: in 90 seconds
 	python3 scripts/bench $(if $(QUICK),--quick)
+	$(if $(QUICK),,python3 scripts/bench/identities.py)
 
 identities: release ## measure what it costs to clean connections between 1, 2 and 8 [[client]] rules
 	python3 scripts/bench/identities.py
@@ -48,6 +49,11 @@ designs: release ## measure other designs of the data path: threads, io_uring, s
 
 chaos: setup ## test rotations for half an hour: stopped at every point, 200 in a row, the store down; 20,000 bursts of a hostile client; BURSTS=, SEED=
 	cargo nextest run --test behaviour --test isolation --run-ignored only --no-capture at_length
+	$(MAKE) attacks
+
+attacks: build ## measure what 16 honest clients notice of each of two dozen attacks; ten minutes
+	@scripts/setup.sh bench
+	python3 scripts/attacks
 
 chaos-rotate: setup ## kill the rotator at every point, with both strategies, on every Postgres; minutes
 	cargo nextest run --test rotate --run-ignored only --no-capture killed_everywhere_at_length
