@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::rule::{Mismatch, Request};
-use crate::access::Rule;
+use super::{Mismatch, Request, Rule};
 use crate::audit::IdentityRef;
 use crate::pool::{Database, Quota};
 use crate::secret::SecretId;

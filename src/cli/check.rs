@@ -94,10 +94,13 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 /// How far the conditions can be trusted by which clients are recognised.
 fn worth(config: &Config) -> Vec<String> {
     let is_local = |rule: &Rule| {
-        let mut networks = rule.network.iter().flatten();
+        let mut networks = rule.identity.network.iter().flat_map(|n| &n.0);
         networks.all(|n| n.network().is_loopback())
     };
-    let by_address = config.clients.iter().filter(|rule| is_by_address(rule));
+    let by_address = config
+        .clients
+        .iter()
+        .filter(|r| r.identity.is_address_only());
     let (local, remote): (Vec<_>, Vec<_>) = by_address.partition(|rule| is_local(rule));
     let mut notes = Vec::new();
     if let Some(who) = rules(&local, "lets", "let") {
@@ -117,15 +120,6 @@ fn worth(config: &Config) -> Vec<String> {
         );
     }
     notes
-}
-
-/// Whether `network` is all that a client is recognised by.
-fn is_by_address(rule: &Rule) -> bool {
-    rule.unix_user.is_none()
-        && rule.loopback_user.is_none()
-        && rule.certificate.is_none()
-        && rule.token.is_none()
-        && rule.aws_iam.is_none()
 }
 
 /// "rule 1 lets", "rules 1, 2 and 3 let"; `None` for no rules.
@@ -221,28 +215,8 @@ fn database(d: &Database) -> Vec<String> {
 }
 
 fn client(c: &Rule) -> Vec<String> {
-    let mut conditions: Vec<String> = Vec::new();
-    if let Some(networks) = &c.network {
-        let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
-        conditions.push(format!("network {}", networks.join(" or ")));
-    }
-    if let Some(user) = &c.unix_user {
-        conditions.push(format!("unix user {user}"));
-    }
-    if let Some(user) = &c.loopback_user {
-        conditions.push(format!("loopback user {user}"));
-    }
-    if let Some(token) = &c.token {
-        let subject = token.subject.as_ref().map_or("anybody", |s| s.as_str());
-        conditions.push(format!("token of {} for {subject}", token.issuer.issuer));
-    }
-    if let Some(caller) = &c.aws_iam {
-        conditions.push(format!("AWS caller {}", caller.role.as_str()));
-    }
-    if let Some(names) = &c.certificate {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        conditions.push(format!("certificate {}", names.join(" or ")));
-    }
+    let conditions = c.identity.conditions();
+    let mut conditions: Vec<String> = conditions.map(|(_, c)| c.describe()).collect();
     if let Some(valid) = &c.valid {
         conditions.push(valid.to_string());
     }
@@ -258,4 +232,53 @@ fn client(c: &Rule) -> Vec<String> {
             .as_ref()
             .map_or_else(|| "the database's".to_owned(), ToString::to_string),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn notes(rules: &[&str]) -> Vec<String> {
+        let mut text = "[listen]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\n\
+                        [database.a]\nsecret = \"s\"\n"
+            .to_owned();
+        for rule in rules {
+            text += &format!("[[client]]\nname = \"x\"\ndatabases = \"a\"\n{rule}\n");
+        }
+        let config = config::parse(&text, Path::new("t.toml")).unwrap_or_else(|e| panic!("{e}"));
+        worth(&config)
+    }
+
+    const TOKEN: &str = "token = { issuer = \"https://i\", audience = \"a\" }";
+
+    #[test]
+    fn a_rule_that_asks_for_more_than_an_address_is_not_called_weak() {
+        let local = "network = \"127.0.0.0/8\"";
+        let remote = "network = \"10.0.0.0/8\"";
+        for more in [
+            TOKEN,
+            "aws_iam = { role = \"arn:aws:iam::1:role/a\" }",
+            "certificate = \"cn:a\"",
+            "loopback_user = 1",
+        ] {
+            assert_eq!(notes(&[more]), Vec::<String>::new());
+            let both = format!("{local}\n{more}");
+            assert_eq!(notes(&[&both]), Vec::<String>::new());
+            let both = format!("{remote}\n{more}");
+            assert_eq!(notes(&[&both]), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn rules_that_know_clients_by_their_address_alone_are_named() {
+        let local = "network = \"127.0.0.0/8\"";
+        let remote = "network = \"10.0.0.0/8\"";
+        let one = notes(&[TOKEN, local]);
+        assert_eq!(one.len(), 1);
+        assert!(one[0].starts_with("rule 2 lets in every user and program"));
+        let more = notes(&[local, remote, local, remote, remote]);
+        assert!(more[0].starts_with("rules 1 and 3 let in every user"));
+        assert!(more[1].starts_with("rules 2, 4 and 5 know clients of other machines"));
+    }
 }

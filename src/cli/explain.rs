@@ -234,7 +234,7 @@ fn as_json(decision: &Decision, request: &Request<'_>, note: Option<&str>) -> se
                 .iter()
                 .map(|m| {
                     let because = m.because(&r.client, request);
-                    json!({ "condition": m.condition(), "because": because })
+                    json!({ "condition": m.key(), "because": because })
                 })
                 .collect();
             json!({

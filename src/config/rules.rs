@@ -12,18 +12,11 @@ use super::section::Section;
 use super::token::token;
 use super::validity::validity;
 use super::values::{network, secret, user};
-use crate::access::{CertificateName, Rule, UserRef};
+use crate::access::{
+    CertificateName, CertificateNames, Identity, IdentityKind, LoopbackUser, Networks, Rule,
+    UnixUser, UserRef,
+};
 use crate::base::{Pattern, nearest, nonempty};
-
-/// The keys that say how a client is recognised.
-const CONDITIONS: &[&str] = &[
-    "network",
-    "unix_user",
-    "loopback_user",
-    "certificate",
-    "token",
-    "aws_iam",
-];
 
 /// Reads one rule; `rule` is its number, `known` are the databases there are.
 pub(super) fn client(
@@ -36,10 +29,12 @@ pub(super) fn client(
         s.wrong("there is no name; add name = \"…\", what audit and metrics call this client");
     }
     let name = s.text("name", nonempty).unwrap_or_default();
-    if !CONDITIONS.iter().any(|key| s.has(key)) {
+    let keys = IdentityKind::ALL.map(IdentityKind::key);
+    let given: Vec<&str> = keys.into_iter().filter(|key| s.has(key)).collect();
+    if given.is_empty() {
         s.wrong(format!(
             "nothing says how to recognise this client; add one of {}",
-            CONDITIONS.join(", ")
+            keys.join(", ")
         ));
     }
     if !s.has("databases") {
@@ -48,17 +43,12 @@ pub(super) fn client(
     if s.has("certificate") && listen.client_ca.is_none() {
         s.wrong("certificate needs the CA that clients' certificates are from; add client_ca = \"FILE\" to [listen]");
     }
-    let only_network = s.has("network") && CONDITIONS[1..].iter().all(|key| !s.has(key));
+    let only_network = given == [IdentityKind::Network.key()];
     let databases = s.list("databases", |text| matching(text, known));
     let client = Rule {
         name: name.into(),
         rule,
-        network: s.list("network", network),
-        unix_user: s.value("unix_user", user),
-        loopback_user: s.value("loopback_user", loopback_user),
-        token: token(&mut s),
-        aws_iam: aws_iam(&mut s),
-        certificate: s.list("certificate", CertificateName::parse),
+        identity: identity(&mut s),
         databases: flatten(databases.unwrap_or_default()),
         users: s.list("users", nonempty),
         secret: s.text("secret", secret),
@@ -66,7 +56,8 @@ pub(super) fn client(
         max_clients: s.number("max_clients"),
         valid: s.value("valid", validity),
     };
-    let everybody = is_everybody(client.network.as_deref().unwrap_or_default());
+    let networks = client.identity.network.as_ref();
+    let everybody = networks.is_some_and(|n| is_everybody(&n.0));
     if only_network && everybody && is_open(&listen.addresses) && !listen.allow_untrusted_networks {
         s.wrong(
             "this rule lets in everybody who can reach the listener; name the networks you know, ask for a certificate, or write allow_untrusted_networks = true in [listen]",
@@ -74,6 +65,19 @@ pub(super) fn client(
     }
     s.finish();
     client
+}
+
+/// Who the clients of a rule are: a key for each [`IdentityKind`].
+fn identity(s: &mut Section<'_, '_>) -> Identity {
+    let certificate = s.list("certificate", CertificateName::parse);
+    Identity {
+        network: s.list("network", network).map(Networks),
+        unix_user: s.value("unix_user", user).map(UnixUser),
+        loopback_user: s.value("loopback_user", loopback_user).map(LoopbackUser),
+        certificate: certificate.map(CertificateNames),
+        token: token(s),
+        aws_iam: aws_iam(s),
+    }
 }
 
 /// Whether the networks together are all addresses of IPv4 or of IPv6.

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::{Config, ListenTls};
-use crate::access::Rule;
+use crate::access::{Rule, Transport};
 use crate::net::{ListenAddress, UpstreamTls, is_loopback};
 use crate::upstream::Hosts;
 
@@ -78,7 +78,8 @@ fn databases(config: &Config, list: &mut Vec<String>) {
 fn rules(config: &Config, list: &mut Vec<String>) {
     for (i, client) in config.clients.iter().enumerate() {
         let rule = format!("[[client]] {:?} (rule {})", &*client.name, client.rule);
-        for net in client.network.iter().flatten().filter(|n| is_wide(n)) {
+        let networks = client.identity.network.iter().flat_map(|n| &n.0);
+        for net in networks.filter(|n| is_wide(n)) {
             list.push(format!(
                 "{rule} lets in all of {net}; a source address is the weakest identity, so name the networks you know"
             ));
@@ -87,7 +88,7 @@ fn rules(config: &Config, list: &mut Vec<String>) {
             list.push(format!("{rule} can match nobody: {why}"));
             continue;
         }
-        if let Some(earlier) = config.clients[..i].iter().find(|e| covers(e, client)) {
+        if let Some(earlier) = config.clients[..i].iter().find(|e| e.covers(client)) {
             list.push(format!(
                 "{rule} can never decide: {:?} (rule {}) stands before it and matches all that it matches",
                 &*earlier.name, earlier.rule
@@ -98,43 +99,46 @@ fn rules(config: &Config, list: &mut Vec<String>) {
 
 /// Why no connection can have all that the rule asks for.
 fn impossible(rule: &Rule, config: &Config) -> Option<&'static str> {
-    let (by_unix, by_loopback) = (rule.unix_user.is_some(), rule.loopback_user.is_some());
-    let by_tcp = rule.network.is_some() || by_loopback;
-    let has = |unix: bool| {
+    let conditions = rule.identity.conditions();
+    let transports: Vec<Transport> = conditions.filter_map(|(_, c)| c.transport()).collect();
+    let needs = |transport| transports.contains(&transport);
+    let (unix, tls) = (needs(Transport::Unix), needs(Transport::Tls));
+    let tcp = needs(Transport::Tcp);
+    let listens = |unix: bool| {
         let is_unix = |a: &ListenAddress| matches!(a, ListenAddress::Unix { .. });
         config.listen.addresses.iter().any(|a| is_unix(a) == unix)
     };
-    let local = |net: &IpNet| {
-        let loopback = if matches!(net, IpNet::V4(_)) {
-            "127.0.0.0/8"
-        } else {
-            "::1/128"
-        };
-        loopback
-            .parse::<IpNet>()
-            .is_ok_and(|l| net.contains(&l) || l.contains(net))
-    };
-    if by_unix && by_tcp {
+    let networks = rule.identity.network.as_ref();
+    let elsewhere = networks.is_some_and(|networks| !networks.0.iter().any(has_loopback));
+    let now = chrono::Utc::now();
+    if unix && tcp {
         Some("a client by a unix socket has no address")
-    } else if by_unix && rule.certificate.is_some() {
+    } else if unix && tls {
         Some("there is no TLS, and so no certificate, on a unix socket")
-    } else if by_unix && !has(true) {
+    } else if unix && !listens(true) {
         Some("[listen] address has no unix socket")
-    } else if (by_tcp || rule.certificate.is_some()) && !has(false) {
+    } else if (tcp || tls) && !listens(false) {
         Some("[listen] address has no TCP address")
-    } else if by_loopback && rule.network.as_ref().is_some_and(|n| !n.iter().any(local)) {
+    } else if rule.identity.loopback_user.is_some() && elsewhere {
         Some("none of its networks is loopback")
-    } else if rule.certificate.is_some() && config.listen.tls == ListenTls::Off {
+    } else if tls && config.listen.tls == ListenTls::Off {
         Some("[listen] tls is off, so nobody shows a certificate")
-    } else if rule
-        .valid
-        .as_ref()
-        .is_some_and(|v| v.is_over(chrono::Utc::now()))
-    {
+    } else if rule.valid.as_ref().is_some_and(|v| v.is_over(now)) {
         Some("its time is over")
     } else {
         None
     }
+}
+
+/// Whether some address of the network is a loopback address.
+fn has_loopback(net: &IpNet) -> bool {
+    let loopback = match net {
+        IpNet::V4(_) => "127.0.0.0/8",
+        IpNet::V6(_) => "::1/128",
+    };
+    loopback
+        .parse::<IpNet>()
+        .is_ok_and(|l| net.contains(&l) || l.contains(net))
 }
 
 /// Whether a network is larger than that of any one organisation (10.0.0.0/8, fc00::/7).
@@ -143,42 +147,4 @@ fn is_wide(net: &IpNet) -> bool {
         IpNet::V4(v4) => v4.prefix_len() < 8,
         IpNet::V6(v6) => v6.prefix_len() < 16 && !v6.network().is_unique_local(),
     }
-}
-
-/// Whether every connection that `later` would let in is decided by `earlier`.
-fn covers(earlier: &Rule, later: &Rule) -> bool {
-    let network = match (&earlier.network, &later.network) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(e), Some(l)) => l.iter().all(|l| e.iter().any(|e| e.contains(l))),
-    };
-    let unix_user = earlier.unix_user.is_none() || earlier.unix_user == later.unix_user;
-    let loopback_user =
-        earlier.loopback_user.is_none() || earlier.loopback_user == later.loopback_user;
-    let users = match (&earlier.users, &later.users) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(e), Some(l)) => l.iter().all(|u| e.contains(u)),
-    };
-    let databases = later
-        .databases
-        .iter()
-        .all(|d| earlier.databases.contains(d));
-    let certificate = match (&earlier.certificate, &later.certificate) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(e), Some(l)) => l.iter().all(|name| e.contains(name)),
-    };
-    let valid = earlier.valid.is_none() || earlier.valid == later.valid;
-    let token = earlier.token.is_none() || earlier.token == later.token;
-    let aws_iam = earlier.aws_iam.is_none() || earlier.aws_iam == later.aws_iam;
-    token
-        && aws_iam
-        && network
-        && unix_user
-        && loopback_user
-        && certificate
-        && users
-        && databases
-        && valid
 }

@@ -233,7 +233,7 @@ async fn admit(
     record.tls = stream.tls_version().map(Into::into);
 
     let routes = context.routes.load_full();
-    if routes.policy.asks_whose(evidence) {
+    if routes.policy.asks_for_account(evidence) {
         ask_for_account(evidence).await;
     }
     let asked = ask_token::gather(context, stream, &routes.policy, evidence, startup);

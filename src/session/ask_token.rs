@@ -57,7 +57,7 @@ pub(super) async fn gather(
         user: &startup.user,
         now: Utc::now(),
     };
-    let Some(wanted) = policy.asks_for_token(&request) else {
+    let Some(wanted) = policy.asks_for(&request) else {
         return Ok(None);
     };
     // A token is as good as a password to whoever reads it on the way.

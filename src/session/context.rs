@@ -260,9 +260,7 @@ impl Handle {
     /// Whether its access can end by nothing but the passing of time.
     pub(super) fn depends_on_time(&self) -> bool {
         let rule = self.rule.load();
-        rule.valid.is_some()
-            || self.evidence.certificate.is_some()
-            || rule.token.as_ref().is_some_and(|t| t.end_at_expiry)
+        rule.valid.is_some() || self.evidence.certificate.is_some() || rule.ends_with_token()
     }
 
     /// Cancels what runs on the server connection that it holds, if `so` still

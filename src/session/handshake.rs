@@ -91,7 +91,7 @@ pub async fn handshake(
     let tls = &context.tls;
     if context.expects_proxy_header(evidence) {
         if let Proxied::Client(client) = proxy_protocol::read(&mut socket).await? {
-            evidence.is_proxied_for(client);
+            evidence.set_proxied_client(client);
         }
         knock.is_from(Origin::of(evidence));
     }

@@ -89,9 +89,7 @@ impl Context {
             same.then_some(grant.client)
         };
         let mut found = rule(&evidence);
-        if let Some(token) = found.as_ref().and_then(|rule| rule.token.as_ref())
-            && token.end_at_expiry
-        {
+        if found.as_ref().is_some_and(|rule| rule.ends_with_token()) {
             let tokens = evidence.tokens.len();
             let now = SystemTime::from(now);
             evidence.tokens.retain(|t| t.expires > now);

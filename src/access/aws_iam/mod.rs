@@ -6,11 +6,11 @@
 //! header `x-pgvalet-audience`.
 
 pub(crate) mod presigned;
-mod rule;
+mod sts;
 #[cfg(test)]
 mod tests;
 
-pub use rule::{AwsIamRule, Sts};
+pub use sts::Sts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tracing::warn;
 
+use super::AwsIamRule;
 use super::token::Rejected;
 use crate::net::https::{FetchError, Https};
 use presigned::Presigned;
@@ -70,9 +71,32 @@ impl Callers {
         }
     }
 
+    /// Asks STS as the rules say, one way after the other, until it says who signed
+    /// the request.
+    ///
     /// # Errors
-    /// [`Rejected`]
-    pub async fn identify(&self, request: &str, sts: &Sts) -> Result<Caller, Rejected> {
+    /// [`Rejected`], as of the last way that was tried.
+    pub async fn identify<'a>(
+        &self,
+        request: &str,
+        rules: impl Iterator<Item = &'a AwsIamRule>,
+    ) -> Result<Caller, Rejected> {
+        let mut rejected = Rejected::UnknownIssuer;
+        let mut asked: Vec<&Sts> = Vec::new();
+        for rule in rules {
+            if asked.contains(&&rule.sts) {
+                continue;
+            }
+            asked.push(&rule.sts);
+            match self.ask(request, &rule.sts).await {
+                Ok(caller) => return Ok(caller),
+                Err(why) => rejected = why,
+            }
+        }
+        Err(rejected)
+    }
+
+    async fn ask(&self, request: &str, sts: &Sts) -> Result<Caller, Rejected> {
         let presigned = Presigned::read(request, sts, Utc::now())?;
         let key = key(request, sts);
         if let Some(caller) = self.remembered(&key) {
@@ -172,9 +196,4 @@ fn role(arn: &str) -> String {
         ["assumed-role", role, _] => format!("arn:{partition}:iam::{account}:role/{role}"),
         _ => arn.to_owned(),
     }
-}
-
-/// Whether the caller is the one that a rule asks for.
-pub fn satisfies(rule: &AwsIamRule, caller: &Caller) -> bool {
-    rule.sts == caller.sts && rule.role.matches(&caller.role)
 }

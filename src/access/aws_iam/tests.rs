@@ -121,17 +121,14 @@ async fn sts_says_who_signed() {
     let callers = Callers::new(true, &Callers::default());
     let now = SystemTime::now();
     let request = presign(&endpoint, "pgvalet", "good", now);
-    let caller = callers.identify(&request, &rule.sts).await.expect("known");
-    assert!(satisfies(&rule, &caller));
+    let caller = callers.ask(&request, &rule.sts).await.expect("known");
+    assert!(rule.accepts(&caller));
     assert_eq!(&*caller.role, "arn:aws:iam::123456789012:role/orders");
     // A pool of connections is one question.
-    assert_eq!(
-        callers.identify(&request, &rule.sts).await,
-        Ok(caller.clone())
-    );
+    assert_eq!(callers.ask(&request, &rule.sts).await, Ok(caller.clone()));
     assert_eq!(asked.load(Relaxed), 1);
 
-    let refused = async |request: &str| callers.identify(request, &rule.sts).await.err();
+    let refused = async |request: &str| callers.ask(request, &rule.sts).await.err();
     let forged = presign(&endpoint, "pgvalet", "bad", now);
     assert_eq!(refused(&forged).await, Some(Rejected::Signature));
     let elsewhere = presign(&endpoint, "another service", "good", now);
@@ -142,7 +139,7 @@ async fn sts_says_who_signed() {
         role: Pattern::new("arn:aws:iam::123456789012:role/other"),
         ..rule.clone()
     };
-    assert!(!satisfies(&other, &caller));
+    assert!(!other.accepts(&caller));
 }
 
 #[test]

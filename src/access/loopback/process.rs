@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Owner;
-use crate::access::evidence::executable;
+use crate::access::account::executable;
 
 /// Descriptors that are looked at before the search is given up: a machine with
 /// very many must not make its clients wait.

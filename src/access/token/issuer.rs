@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::keys::{KeySet, KeysError};
 use super::verify::{Rejected, Verified, peek, verify};
-use crate::access::{TokenIssuer, TokenKeys};
+use super::{TokenIssuer, TokenKeys};
 use crate::net::https::{FetchError, Https};
 
 /// How old keys may be before they are fetched anew, in the background.
@@ -181,7 +181,7 @@ impl Issuer {
         let bytes = self.https.get(document, &[]).await?;
         let wrong = || Failure::Discovery(document.clone());
         let metadata: Metadata = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
-        let uri = crate::access::web_address(&metadata.jwks_uri).map_err(|_| wrong())?;
+        let uri = super::web_address(&metadata.jwks_uri).map_err(|_| wrong())?;
         if metadata.issuer == self.config.issuer {
             Ok(uri)
         } else {

@@ -6,21 +6,20 @@
 
 mod issuer;
 pub(crate) mod keys;
-mod rule;
+mod source;
 #[cfg(test)]
 mod tests;
 pub(crate) mod verify;
 
 pub use issuer::Issuer;
+pub use source::{TokenIssuer, TokenKeys, web_address};
 pub use verify::{LONGEST, Rejected, Verified};
-
-pub use rule::{TokenIssuer, TokenKeys, TokenMethod, TokenRule, web_address};
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use tracing::warn;
 
+use super::TokenRule;
 use crate::net::https::Https;
 
 /// Every issuer that a rule names.
@@ -90,27 +89,4 @@ fn start(config: &Arc<TokenIssuer>) -> Option<Arc<Issuer>> {
             None
         }
     }
-}
-
-/// Whether what a token says is what a rule asks for: audience, subject, and
-/// every claim.
-pub fn satisfies(rule: &TokenRule, token: &Verified) -> bool {
-    token.by == rule.issuer
-        && token.audience.contains(&rule.audience)
-        && rule
-            .subject
-            .as_ref()
-            .is_none_or(|wanted| wanted.matches(&token.subject))
-        && rule.claims.iter().all(|(name, wanted)| {
-            // A list holds if one of its elements does: "groups".
-            match token.claims.get(name) {
-                Some(Value::String(text)) => wanted.matches(text),
-                Some(Value::Bool(b)) => wanted.matches(if *b { "true" } else { "false" }),
-                Some(Value::Number(n)) => wanted.matches(&n.to_string()),
-                Some(Value::Array(list)) => list
-                    .iter()
-                    .any(|item| item.as_str().is_some_and(|text| wanted.matches(text))),
-                _ => false,
-            }
-        })
 }

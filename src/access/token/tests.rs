@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::access::{TokenKeys, TokenMethod};
+use crate::access::{TokenKeys, TokenMethod, TokenRule};
 use crate::base::Pattern;
 
 const ISSUER: &str = "https://issuer.example";
@@ -141,7 +141,7 @@ fn publish(file: &tempfile::NamedTempFile, signers: &[&Signer]) {
 impl Offline {
     async fn judge(&self, token: &str) -> Result<bool, Rejected> {
         let verified = self.issuers.verify(token, [&self.rule].into_iter()).await?;
-        Ok(verified.iter().any(|t| satisfies(&self.rule, t)))
+        Ok(verified.iter().any(|t| self.rule.accepts(t)))
     }
 }
 
@@ -377,7 +377,7 @@ async fn keys_are_found_by_discovery_and_an_issuer_that_is_down_refuses() {
         .verify(&token, [&rule].into_iter())
         .await
         .expect("found");
-    assert!(satisfies(&rule, &verified[0]));
+    assert!(rule.accepts(&verified[0]));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use jsonwebtoken::{Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::TokenIssuer;
 use super::keys::KeySet;
-use crate::access::TokenIssuer;
 
 /// A token of more bytes is refused before it is looked at. Those of
 /// Kubernetes have about one kilobyte, those with many groups a few.

@@ -1,7 +1,7 @@
 //! Who may connect: conditions, patterns, certificates, times.
 
 use super::*;
-use crate::access::CertificateName;
+use crate::access::{CertificateName, IdentityKind};
 
 #[test]
 fn rules_need_a_condition_and_a_database_that_exists() {
@@ -31,18 +31,13 @@ fn rules_need_a_condition_and_a_database_that_exists() {
             "name = \"a\"\ndatabases = \"orders\"\nunix_user = {value}"
         ))
     };
-    assert_eq!(
-        valid(&user("1000")).clients[0].unix_user,
-        Some(UserRef::Uid(1000))
-    );
-    assert_eq!(
-        valid(&user("0x10")).clients[0].unix_user,
-        Some(UserRef::Uid(16))
-    );
-    assert_eq!(
-        valid(&user("\"app\"")).clients[0].unix_user,
-        Some(UserRef::Name("app".into()))
-    );
+    let unix_user = |value: &str| {
+        let rule = valid(&user(value)).clients[0].clone();
+        rule.identity.unix_user.clone().map(|user| user.0)
+    };
+    assert_eq!(unix_user("1000"), Some(UserRef::Uid(1000)));
+    assert_eq!(unix_user("0x10"), Some(UserRef::Uid(16)));
+    assert_eq!(unix_user("\"app\""), Some(UserRef::Name("app".into())));
     for bad in ["\"1000\"", "-1", "4294967296", "true", "\"\""] {
         says(&user(bad), &["unix_user: "]);
     }
@@ -51,6 +46,27 @@ fn rules_need_a_condition_and_a_database_that_exists() {
         "{MINIMAL}[[client]]\nname = \"orders-api\"\nunix_user = \"api\"\ndatabases = [\"orders\"]\n"
     );
     assert_eq!(valid(&two).clients[1].rule, 2);
+}
+
+/// The keys that an error lists come from the kinds of identity, whatever the file
+/// has of them.
+#[test]
+fn every_kind_of_identity_is_a_known_key() {
+    let rule = |key: &str| {
+        format!("{MINIMAL}[[client]]\nname = \"a\"\ndatabases = \"orders\"\n{key} = 1\n")
+    };
+    let message = wrong(&rule("zzzzzzzzzzzz"));
+    let (_, listed) = message
+        .split_once("unknown key \"zzzzzzzzzzzz\" in [[client]]; there are ")
+        .unwrap_or_else(|| panic!("{message}"));
+    let listed = listed.lines().next().unwrap_or_default();
+    let listed: Vec<&str> = listed.split(", ").collect();
+    for kind in IdentityKind::ALL {
+        assert!(listed.contains(&kind.key()), "{kind:?}: {listed:?}");
+        says(&rule("zzzzzzzzzzzz"), &["nothing says how", kind.key()]);
+        let typo = format!("{}x", kind.key());
+        says(&rule(&typo), &[&format!("did you mean {:?}?", kind.key())]);
+    }
 }
 
 #[test]
@@ -103,7 +119,10 @@ fn rules_with_certificates_and_times() {
         )
     };
     let tls = "certificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\n";
-    let names = |text: &str| valid(&rule(tls, text)).clients[0].certificate.clone();
+    let names = |text: &str| {
+        let rule = valid(&rule(tls, text)).clients[0].clone();
+        rule.identity.certificate.clone().map(|names| names.0)
+    };
     assert_eq!(
         names("certificate = [\"spiffe://example.org/orders\", \"dns:API.example\", \"cn:a: b\"]"),
         Some(vec![

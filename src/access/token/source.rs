@@ -1,35 +1,19 @@
-//! What a rule says of tokens.
+//! An issuer of tokens as the configuration names it, and where its keys are.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use hyper::Uri;
 
-use crate::base::Pattern;
 use crate::net::is_loopback;
 
-/// A JWT that a client presents, and what it has to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenRule {
-    pub issuer: Arc<TokenIssuer>,
-    /// Must be among the token's `aud`: a token made for another service is
-    /// worth nothing here.
-    pub audience: String,
-    /// `None`: any subject of the issuer.
-    pub subject: Option<Pattern>,
-    pub claims: Vec<(String, Pattern)>,
-    pub method: TokenMethod,
-    /// Whether the session ends when the token does.
-    pub end_at_expiry: bool,
-}
-
-/// Who signs, and where the public keys are.
+/// An issuer of tokens, and where its public keys are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenIssuer {
     /// Exactly as in the token's `iss`.
     pub issuer: String,
     pub keys: TokenKeys,
-    /// Instead of the roots of the system.
+    /// The CA of the address that keys are fetched from, instead of those that the
+    /// system trusts.
     pub ca: Option<PathBuf>,
 }
 
@@ -41,16 +25,10 @@ pub enum TokenKeys {
     Discovery(Uri),
 }
 
-/// How the token is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenMethod {
-    /// As the password: every driver can.
-    Password,
-    /// SASL OAUTHBEARER (RFC 7628), which libpq speaks from version 18 on.
-    OauthBearer,
-}
-
-/// An address that keys may be fetched from: https, or http on this machine.
+/// Reads an address that keys may be fetched from: https, or http on this machine.
+///
+/// # Errors
+/// A sentence for whoever wrote the address.
 pub fn web_address(text: &str) -> Result<Uri, String> {
     let wrong =
         || format!("{text:?} is no web address; write it like \"https://issuer.example/keys\"");
@@ -61,7 +39,7 @@ pub fn web_address(text: &str) -> Result<Uri, String> {
         Some("https") => Ok(uri),
         Some("http") if is_loopback(host) => Ok(uri),
         Some("http") => Err(format!(
-            "{text:?}: whoever is on the way could answer with keys of his own; use https"
+            "{text:?}: anybody on the network in between could answer with other keys; use https"
         )),
         _ => Err(wrong()),
     }
