@@ -14,6 +14,7 @@ use crate::net::{Peer, Stream};
 use crate::wire::frame::{HEADER, cstr};
 use crate::wire::message;
 use crate::wire::startup::Startup;
+use crate::wire::tag::frontend as tag;
 
 /// What may stand around a token: a header, a NUL, the words of SASL.
 const AROUND: usize = 1024;
@@ -123,7 +124,7 @@ async fn answer(stream: &mut Stream) -> io::Result<Zeroizing<Vec<u8>>> {
     stream.read_exact(&mut header).await?;
     let [tag, a, b, c, d] = header;
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if tag != b'p' || !(4..=LONGEST + AROUND).contains(&length) {
+    if tag != tag::PASSWORD || !(4..=LONGEST + AROUND).contains(&length) {
         return Err(malformed());
     }
     let mut body = Zeroizing::new(vec![0; length - 4]);

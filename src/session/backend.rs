@@ -11,6 +11,7 @@ use super::replies::{Aftermath, Replies, Reply, Sets};
 use crate::pool::{Described, Facts, Prepared, Profile, Statements, Told};
 use crate::upstream::Reported;
 use crate::wire::message::{self, ErrorFields, read_command_tag, read_parameter_status};
+use crate::wire::tag::{backend as tag, status};
 use crate::wire::{Frame, HEADER};
 
 /// Messages that are looked into are small; of a larger one, this much is.
@@ -104,13 +105,13 @@ impl Backend {
 
     /// At a message boundary, and no transaction open.
     pub fn is_idle(&self) -> bool {
-        self.rest == 0 && self.status == b'I'
+        self.rest == 0 && self.status == status::IDLE
     }
 
     /// For a new lease: the connection comes from the pool, so it is idle.
     pub fn begin(&mut self) {
         *self = Self {
-            status: b'I',
+            status: status::IDLE,
             transactions: self.transactions,
             answers: self.answers,
             ..Self::default()
@@ -153,12 +154,15 @@ impl Backend {
             };
             // The length does not depend on how much has arrived so far.
             let looked_into = match frame.tag {
-                b'Z' | b'E' | b'S' | b'C' => true,
-                b'T' | b't' => matches!(
+                tag::READY_FOR_QUERY
+                | tag::ERROR_RESPONSE
+                | tag::PARAMETER_STATUS
+                | tag::COMMAND_COMPLETE => true,
+                tag::ROW_DESCRIPTION | tag::PARAMETER_DESCRIPTION => matches!(
                     replies.front(),
                     Some(Reply::HiddenDescribe(_) | Reply::Fence(_))
                 ),
-                b'A' => !front.listens.shared.is_empty(),
+                tag::NOTIFICATION_RESPONSE => !front.listens.shared.is_empty(),
                 _ => false,
             };
             let whole = if looked_into {
@@ -170,7 +174,13 @@ impl Backend {
                 &[]
             };
             let own = replies.front_is_own();
-            self.answers += u64::from(matches!(frame.tag, b'C' | b'I' | b's' | b'E'));
+            self.answers += u64::from(matches!(
+                frame.tag,
+                tag::COMMAND_COMPLETE
+                    | tag::EMPTY_QUERY_RESPONSE
+                    | tag::PORTAL_SUSPENDED
+                    | tag::ERROR_RESPONSE
+            ));
             if replies.fencing().is_some() {
                 match self.at_fence(frame.tag, whole, replies, &mut server) {
                     Ok(keep) => {
@@ -185,7 +195,7 @@ impl Backend {
                 }
             }
             let keep = match frame.tag {
-                b'Z' => {
+                tag::READY_FOR_QUERY => {
                     let ready = self.ready(whole, replies, front);
                     // Settings were brought up to date: the client is told what
                     // is otherwise here than where it was before.
@@ -195,7 +205,7 @@ impl Backend {
                         server.told.write_changes(server.reported, out);
                         *server.told = server.facts.told(server.reported);
                     }
-                    if server.one_statement && self.status != b'I' {
+                    if server.one_statement && self.status != status::IDLE {
                         // The last word is that it is refused; what was sent
                         // behind it would run in the transaction.
                         findings.get_or_insert_default().transaction = true;
@@ -221,7 +231,7 @@ impl Backend {
                     }
                     matches!(ready, Some(AtReady::Pass | AtReady::Tell))
                 }
-                b'E' => {
+                tag::ERROR_RESPONSE => {
                     let mut own_failed = None;
                     if replies.is_empty() {
                         self.certainty = Certainty::Doubtful;
@@ -256,7 +266,7 @@ impl Backend {
                         !own
                     }
                 }
-                b'S' => {
+                tag::PARAMETER_STATUS => {
                     let mut kept_back = false;
                     if let Some((name, value)) = read_parameter_status(whole) {
                         let before = server.reported.set(name, value);
@@ -264,7 +274,7 @@ impl Backend {
                     }
                     !own && !kept_back
                 }
-                b'C' => {
+                tag::COMMAND_COMPLETE => {
                     let tag = read_command_tag(whole);
                     if own || is_of_stand_in(tag, replies) {
                         false
@@ -283,21 +293,23 @@ impl Backend {
                         true
                     }
                 }
-                b'I' | b's' => {
+                tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => {
                     pop_if(replies, |r| matches!(r, Reply::Execute(_)));
                     !own
                 }
-                b'1' | b'2' | b'3' if own => false,
-                b'1' | b'2' | b'D' if matches!(replies.front(), Some(Reply::HiddenStatement)) => {
+                tag::PARSE_COMPLETE | tag::BIND_COMPLETE | tag::CLOSE_COMPLETE if own => false,
+                tag::PARSE_COMPLETE | tag::BIND_COMPLETE | tag::DATA_ROW
+                    if matches!(replies.front(), Some(Reply::HiddenStatement)) =>
+                {
                     false
                 }
-                b'1' => self.parse_complete(replies),
-                b'2' => {
+                tag::PARSE_COMPLETE => self.parse_complete(replies),
+                tag::BIND_COMPLETE => {
                     self.expects(replies, |r| matches!(r, Reply::Bind(_)));
                     pop_if(replies, |r| matches!(r, Reply::Bind(_)));
                     true
                 }
-                b'3' => match replies.front() {
+                tag::CLOSE_COMPLETE => match replies.front() {
                     Some(Reply::HiddenClose(_) | Reply::HiddenCloseUnnamed) => {
                         replies.pop();
                         false
@@ -307,25 +319,29 @@ impl Backend {
                         true
                     }
                 },
-                b't' if matches!(replies.front(), Some(Reply::HiddenDescribe(_))) => {
+                tag::PARAMETER_DESCRIPTION
+                    if matches!(replies.front(), Some(Reply::HiddenDescribe(_))) =>
+                {
                     if let Some(Reply::HiddenDescribe(describing)) = replies.front_mut() {
                         describing.parameters = whole.get(HEADER..).map(Into::into);
                     }
                     false
                 }
-                b'T' | b'n' if matches!(replies.front(), Some(Reply::HiddenDescribe(_))) => {
+                tag::ROW_DESCRIPTION | tag::NO_DATA
+                    if matches!(replies.front(), Some(Reply::HiddenDescribe(_))) =>
+                {
                     described(whole, replies, front, &mut server);
                     false
                 }
-                b'T' | b'n' => {
+                tag::ROW_DESCRIPTION | tag::NO_DATA => {
                     pop_if(replies, |r| matches!(r, Reply::Describe(_)));
                     !own
                 }
-                b'W' => {
+                tag::COPY_BOTH_RESPONSE => {
                     self.streaming = true;
                     true
                 }
-                b'G' => {
+                tag::COPY_IN_RESPONSE => {
                     // Of a COPY that was taken for the data of an earlier one.
                     if replies.is_empty() {
                         self.certainty = Certainty::Doubtful;
@@ -336,7 +352,7 @@ impl Backend {
                 }
                 // Asynchronous, and never an answer to anything of ours; but the
                 // listening connection may have heard it too.
-                b'A' => !message::read_notification(whole)
+                tag::NOTIFICATION_RESPONSE => !message::read_notification(whole)
                     .is_some_and(|(channel, _)| front.listens.shared.contains(channel)),
                 _ => !own,
             };
@@ -363,8 +379,8 @@ impl Backend {
             self.certainty = Certainty::Doubtful;
             front.resume(replies.is_empty());
         }
-        let status = message.get(HEADER).copied().unwrap_or(b'I');
-        if !own && !restored && status == b'I' {
+        let status = message.get(HEADER).copied().unwrap_or(status::IDLE);
+        if !own && !restored && status == status::IDLE {
             self.transactions += 1;
         }
         self.status = status;
@@ -413,33 +429,33 @@ impl Backend {
             return Ok(true);
         };
         match tag {
-            b'S' => {
+            tag::PARAMETER_STATUS => {
                 if let Some((name, value)) = read_parameter_status(message) {
                     server.reported.set(name, value);
                 }
                 Ok(true)
             }
-            b'A' | b'N' => Ok(true),
-            b'T' if !fencing.begun && fencing.fence.is_answered_by(message) => {
+            tag::NOTIFICATION_RESPONSE | tag::NOTICE_RESPONSE => Ok(true),
+            tag::ROW_DESCRIPTION if !fencing.begun && fencing.fence.is_answered_by(message) => {
                 fencing.begun = true;
                 Ok(false)
             }
-            b'D' | b'C' if fencing.begun => Ok(false),
-            b'Z' => {
+            tag::DATA_ROW | tag::COMMAND_COMPLETE if fencing.begun => Ok(false),
+            tag::READY_FOR_QUERY => {
                 let begun = fencing.begun;
-                self.status = message.get(HEADER).copied().unwrap_or(b'I');
+                self.status = message.get(HEADER).copied().unwrap_or(status::IDLE);
                 if begun {
                     replies.pop();
                     self.certainty = Certainty::Fenced;
-                } else if self.status == b'I' {
+                } else if self.status == status::IDLE {
                     self.transactions += 1;
                 }
                 Ok(!begun)
             }
             _ if fencing.begun => Err(Unfenced),
             // The question itself was taken for something else, or refused.
-            b'G' | b'W' => Err(Unfenced),
-            b'E' => {
+            tag::COPY_IN_RESPONSE | tag::COPY_BOTH_RESPONSE => Err(Unfenced),
+            tag::ERROR_RESPONSE => {
                 let fields = ErrorFields::read(message);
                 self.fatal |= fields.is_fatal();
                 match fields.sqlstate.as_str() {

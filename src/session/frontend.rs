@@ -24,6 +24,7 @@ use crate::pool::{ParseSettings, Prepared, Profile, Statement, Statements};
 use crate::wire::ClientError;
 use crate::wire::frame::Frame;
 use crate::wire::sql::{Resets, Suspicion, Tail};
+use crate::wire::tag::frontend as tag;
 use deallocate::Bound;
 use multiplex::{Composer, Multiplex};
 use names::Names;
@@ -176,7 +177,17 @@ const MAX_LOOK: usize = 1 << 16;
 /// (PQ_SMALL_MESSAGE_LIMIT, pqcomm.h).
 fn is_too_long(frame: &Frame) -> bool {
     const SMALL: usize = 10_000;
-    frame.len > SMALL + 1 && matches!(frame.tag, b'C' | b'D' | b'E' | b'H' | b'S' | b'c' | b'f')
+    frame.len > SMALL + 1
+        && matches!(
+            frame.tag,
+            tag::CLOSE
+                | tag::DESCRIBE
+                | tag::EXECUTE
+                | tag::FLUSH
+                | tag::SYNC
+                | tag::COPY_DONE
+                | tag::COPY_FAIL
+        )
 }
 
 impl Frontend {
@@ -227,7 +238,7 @@ impl Frontend {
             if is_too_long(&frame) {
                 break Verdict::Violation(ClientError::Protocol("invalid message length"));
             }
-            if server.limits && frame.tag == b'Q' {
+            if server.limits && frame.tag == tag::QUERY {
                 let seen = &bytes[..bytes.len().min(frame.len).min(MAX_LOOK)];
                 self.statements = memchr::memchr_iter(b';', seen).count() + 1;
             }
@@ -307,7 +318,7 @@ impl Frontend {
     /// The next message, which begins with this tag, is answered by an error.
     /// `true`: that is all of it; else everything up to Sync is passed over.
     pub fn refuse(&mut self, tag: u8) -> bool {
-        let alone = matches!(tag, b'Q' | b'F' | b'S');
+        let alone = matches!(tag, tag::QUERY | tag::FUNCTION_CALL | tag::SYNC);
         self.refused = if alone {
             Refused::Message
         } else {
@@ -319,13 +330,13 @@ impl Frontend {
     /// Whether a message goes to the server at all.
     fn route(&mut self, frame: &Frame, leased: bool) -> Result<Route, Verdict> {
         match (self.refused, frame.tag) {
-            (Refused::No, _) | (_, b'X') => {}
+            (Refused::No, _) | (_, tag::TERMINATE) => {}
             (Refused::Message, _) => {
                 self.refused = Refused::No;
                 return Ok(Route::Drop);
             }
             (Refused::Batch, tag) => {
-                if tag == b'S' {
+                if tag == tag::SYNC {
                     self.refused = Refused::No;
                     self.refused_batches += 1;
                 }
@@ -333,21 +344,51 @@ impl Frontend {
             }
         }
         match frame.tag {
-            b'X' => Err(Verdict::Terminate),
+            tag::TERMINATE => Err(Verdict::Terminate),
             // Left over from a COPY that failed, or a Flush with nothing to
             // flush: Postgres ignores them as well.
-            b'd' | b'c' | b'f' | b'H' if !leased => Ok(Route::Drop),
-            b'P' | b'B' | b'D' | b'E' | b'C' | b'F' | b'Q' | b'H' | b'd' | b'c' | b'f'
+            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::FLUSH if !leased => {
+                Ok(Route::Drop)
+            }
+            tag::PARSE
+            | tag::BIND
+            | tag::DESCRIBE
+            | tag::EXECUTE
+            | tag::CLOSE
+            | tag::FUNCTION_CALL
+            | tag::QUERY
+            | tag::FLUSH
+            | tag::COPY_DATA
+            | tag::COPY_DONE
+            | tag::COPY_FAIL
                 if self.skipping =>
             {
                 Ok(Route::Drop)
             }
-            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F' if !leased => {
+            tag::QUERY
+            | tag::PARSE
+            | tag::BIND
+            | tag::DESCRIBE
+            | tag::EXECUTE
+            | tag::CLOSE
+            | tag::SYNC
+            | tag::FUNCTION_CALL
+                if !leased =>
+            {
                 Err(Verdict::NeedServer)
             }
-            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'S' | b'F' | b'H' | b'd' | b'c' | b'f' => {
-                Ok(Route::Forward)
-            }
+            tag::QUERY
+            | tag::PARSE
+            | tag::BIND
+            | tag::DESCRIBE
+            | tag::EXECUTE
+            | tag::CLOSE
+            | tag::SYNC
+            | tag::FUNCTION_CALL
+            | tag::FLUSH
+            | tag::COPY_DATA
+            | tag::COPY_DONE
+            | tag::COPY_FAIL => Ok(Route::Forward),
             other => Err(Verdict::Violation(ClientError::UnknownMessage(other))),
         }
     }
@@ -355,11 +396,16 @@ impl Frontend {
     /// Notes what the server will owe for a message that passes as it is.
     fn note(&mut self, frame: &Frame, replies: &mut Replies) {
         let sets = std::mem::take(&mut self.sets);
-        if replies.is_copying_in() && !matches!(frame.tag, b'c' | b'f' | b'd' | b'H') {
+        if replies.is_copying_in()
+            && !matches!(
+                frame.tag,
+                tag::COPY_DONE | tag::COPY_FAIL | tag::COPY_DATA | tag::FLUSH
+            )
+        {
             return replies.push(Reply::Sync);
         }
         match frame.tag {
-            b'Q' => {
+            tag::QUERY => {
                 self.queries += 1;
                 self.batch_open = false; // a simple query ends the batch before it
                 self.names.settle();
@@ -368,13 +414,13 @@ impl Frontend {
                 self.ran_in_batch = false;
                 replies.push(Reply::Query(sets));
             }
-            b'F' => {
+            tag::FUNCTION_CALL => {
                 self.batch_open = false;
                 self.unnamed_in_batch = false;
                 self.ran_in_batch = false;
                 replies.push(Reply::Function);
             }
-            b'S' => {
+            tag::SYNC => {
                 self.batch_open = false;
                 self.names.settle();
                 self.unnamed_in_batch = false;
@@ -385,17 +431,17 @@ impl Frontend {
                 self.portal_sets = Sets::Maybe;
                 replies.push(Reply::Sync);
             }
-            b'c' | b'f' => replies.push(Reply::CopyEnd),
-            b'H' => self.flushed = true,
-            b'd' => {}
+            tag::COPY_DONE | tag::COPY_FAIL => replies.push(Reply::CopyEnd),
+            tag::FLUSH => self.flushed = true,
+            tag::COPY_DATA => {}
             tag => {
                 self.flushed = false;
                 self.batch_open = true;
                 replies.push(match tag {
-                    b'P' => Reply::ParseUnnamed,
-                    b'B' => Reply::Bind(None),
-                    b'D' => Reply::Describe(0),
-                    b'C' => Reply::Close(None),
+                    tag::PARSE => Reply::ParseUnnamed,
+                    tag::BIND => Reply::Bind(None),
+                    tag::DESCRIBE => Reply::Describe(0),
+                    tag::CLOSE => Reply::Close(None),
                     _ => {
                         self.queries += 1;
                         self.ran_in_batch = true;

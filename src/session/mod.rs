@@ -60,6 +60,7 @@ use crate::net::Stream;
 use crate::pool::{Generation, Lease, Pool, PoolMode, Profile, Quota, Told};
 use crate::upstream::{Backend, Quiet};
 use crate::wire::startup::Startup;
+use crate::wire::tag::status;
 use crate::wire::{ClientError, login, message};
 use admit::{Admitted, refuse};
 use limits::Phase;

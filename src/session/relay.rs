@@ -19,6 +19,7 @@ use crate::pool::{
     Generation, Lease, Pool, PoolMode, Profile, Quota, SessionMigration, Settings, Told,
 };
 use crate::upstream::{self, Fence, Quiet};
+use crate::wire::tag::status;
 use crate::wire::{ClientError, message};
 use listen::Listening;
 
@@ -194,7 +195,7 @@ impl Relay {
     }
 
     pub fn in_transaction(&self) -> bool {
-        self.lease.is_some() && self.back.status != b'I'
+        self.lease.is_some() && self.back.status != status::IDLE
     }
 
     /// Leaves word of what this session waits for, where anybody looks.
@@ -319,7 +320,7 @@ impl Relay {
         let out = self.to_client.buffer();
         error.error(out);
         if self.front.refuse(tag) {
-            message::ready_for_query(out, b'I');
+            message::ready_for_query(out, status::IDLE);
         }
         self.retry = true;
     }

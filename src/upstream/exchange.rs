@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::Server;
 use crate::wire::message::{self, ErrorFields};
 use crate::wire::sql::LIMITS;
+use crate::wire::tag::{backend as tag, status};
 use crate::wire::{Frame, HEADER};
 
 /// Proof that a server connection is idle, outside a transaction, and owes
@@ -30,7 +31,7 @@ impl Quiet {
     /// message is not complete. `certain`: no answer has come that was not
     /// expected, and nothing happened that leaves doubt which are still to come.
     pub fn by_accounts(owed: bool, certain: bool, status: u8) -> Option<Self> {
-        (!owed && certain && status == b'I').then_some(Self(()))
+        (!owed && certain && status == status::IDLE).then_some(Self(()))
     }
 
     /// For connections that a test has made up.
@@ -61,7 +62,7 @@ impl Fence {
 
     /// Whether a RowDescription, header included, is the beginning of the answer.
     pub fn is_answered_by(&self, message: &[u8]) -> bool {
-        message.first() == Some(&b'T')
+        message.first() == Some(&tag::ROW_DESCRIPTION)
             && message
                 .get(HEADER + 2..)
                 .and_then(crate::wire::frame::cstr)
@@ -139,7 +140,10 @@ impl Server {
             buffer.extend_from_slice(&chunk[..n]);
             let mut at = 0;
             while let Some(frame) = Frame::read(&buffer[at..]).map_err(|_| QueryError::Protocol)? {
-                let at_any_time = matches!(frame.tag, b'A' | b'N' | b'S');
+                let at_any_time = matches!(
+                    frame.tag,
+                    tag::NOTIFICATION_RESPONSE | tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS
+                );
                 if frame.len > MAX_ANSWER || (reading.done() && !at_any_time) {
                     return Err(QueryError::Protocol);
                 }
@@ -147,13 +151,13 @@ impl Server {
                     break;
                 };
                 match frame.tag {
-                    b'S' => {
+                    tag::PARAMETER_STATUS => {
                         if let Some((name, value)) = message::read_parameter_status(bytes) {
                             self.reported.set(name, value);
                         }
                     }
-                    b'A' => self.heard.push(bytes.into()),
-                    b'N' => {}
+                    tag::NOTIFICATION_RESPONSE => self.heard.push(bytes.into()),
+                    tag::NOTICE_RESPONSE => {}
                     _ => reading.message(frame.tag, bytes)?,
                 }
                 at += frame.len;
@@ -268,23 +272,26 @@ impl Reading {
     }
 
     fn message(&mut self, tag: u8, bytes: &[u8]) -> Result<(), QueryError> {
-        let idle = bytes.get(HEADER) == Some(&b'I');
+        let idle = bytes.get(HEADER) == Some(&status::IDLE);
         self.stage = match (&self.stage, tag) {
-            (Stage::Questions, b'Z') => {
+            (Stage::Questions, tag::READY_FOR_QUERY) => {
                 self.ready += 1;
                 match self.ready == self.rows.len() {
                     true => Stage::Fence,
                     false => Stage::Questions,
                 }
             }
-            (Stage::Questions, b'T' | b'C' | b'I') => Stage::Questions,
-            (Stage::Questions, b'D') => {
+            (
+                Stage::Questions,
+                tag::ROW_DESCRIPTION | tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE,
+            ) => Stage::Questions,
+            (Stage::Questions, tag::DATA_ROW) => {
                 if let Some(rows) = self.rows.get_mut(self.ready) {
                     rows.push(message::read_row(bytes));
                 }
                 Stage::Questions
             }
-            (Stage::Questions, b'E') => {
+            (Stage::Questions, tag::ERROR_RESPONSE) => {
                 let fields = ErrorFields::read(bytes);
                 if fields.is_fatal() {
                     return Err(QueryError::Refused(fields));
@@ -293,10 +300,14 @@ impl Reading {
                 Stage::Questions
             }
             // Of the SET in front of it.
-            (Stage::Fence, b'C') if message::read_command_tag(bytes) == b"SET" => Stage::Fence,
-            (Stage::Fence, b'T') if self.fence.is_answered_by(bytes) => Stage::Fenced,
-            (Stage::Fenced, b'D' | b'C') => Stage::Fenced,
-            (Stage::Fenced, b'Z') if idle => Stage::Done,
+            (Stage::Fence, tag::COMMAND_COMPLETE) if message::read_command_tag(bytes) == b"SET" => {
+                Stage::Fence
+            }
+            (Stage::Fence, tag::ROW_DESCRIPTION) if self.fence.is_answered_by(bytes) => {
+                Stage::Fenced
+            }
+            (Stage::Fenced, tag::DATA_ROW | tag::COMMAND_COMPLETE) => Stage::Fenced,
+            (Stage::Fenced, tag::READY_FOR_QUERY) if idle => Stage::Done,
             _ => return Err(QueryError::Protocol),
         };
         Ok(())

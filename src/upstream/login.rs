@@ -15,6 +15,7 @@ use crate::net::Stream;
 use crate::secret::Credential;
 use crate::wire::message::{self, ErrorFields};
 use crate::wire::startup::Replication;
+use crate::wire::tag::backend as tag;
 use crate::wire::{Frame, SettingName, Version, login};
 
 /// No message of a login is larger; a server that announces more is refused
@@ -194,7 +195,7 @@ impl Login {
         loop {
             if let Some(frame) = self.frame()? {
                 match frame.tag {
-                    b'E' => {
+                    tag::ERROR_RESPONSE => {
                         let fields = ErrorFields::read(&self.input[..frame.len]);
                         return Err(ConnectError::Refused {
                             address: self.address.clone(),
@@ -202,8 +203,8 @@ impl Login {
                             message: fields.message,
                         });
                     }
-                    b'v' => self.negotiate(frame.len)?,
-                    b'N' => {}
+                    tag::NEGOTIATE_PROTOCOL_VERSION => self.negotiate(frame.len)?,
+                    tag::NOTICE_RESPONSE => {}
                     _ => return Ok(frame),
                 }
                 self.input.advance(frame.len);
@@ -262,12 +263,12 @@ impl Login {
             let frame = self.next().await?;
             let message = &self.input[..frame.len];
             match frame.tag {
-                b'S' => {
+                tag::PARAMETER_STATUS => {
                     if let Some((name, value)) = message::read_parameter_status(message) {
                         welcome.reported.set(name, value);
                     }
                 }
-                b'K' => match login::read_backend_key_data(message) {
+                tag::BACKEND_KEY_DATA => match login::read_backend_key_data(message) {
                     // As libpq has it: a longer one is a lost frame there.
                     Some((pid, key)) if key.len() == 4 || self.version >= Version::V3_2 => {
                         welcome.pid = BackendPid(pid.cast_signed());
@@ -275,7 +276,7 @@ impl Login {
                     }
                     _ => return Err(self.protocol("a cancel key of impossible length")),
                 },
-                b'Z' => break,
+                tag::READY_FOR_QUERY => break,
                 _ => return Err(self.protocol("an unexpected message after the login")),
             }
             self.input.advance(frame.len);

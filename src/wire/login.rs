@@ -11,6 +11,7 @@ use super::frame::{HEADER, cstr};
 use super::message::{message, text};
 use super::setting::SettingName;
 use super::startup::{CANCEL, Replication};
+use super::tag::backend;
 
 /// A version of the protocol, as it stands in a start-up packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,7 +104,7 @@ pub fn cancel_request(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
 }
 
 pub fn backend_key_data(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
-    message(out, b'K', |out| {
+    message(out, backend::BACKEND_KEY_DATA, |out| {
         out.extend(pid.to_be_bytes());
         out.extend(key);
     });
@@ -121,7 +122,7 @@ pub fn read_backend_key_data(message: &[u8]) -> Option<(u32, &[u8])> {
 /// NegotiateProtocolVersion. Postgres sends the full version in the field that
 /// the documentation once called the minor version, and libpq reads it so.
 pub fn negotiate_protocol_version(out: &mut Vec<u8>, version: Version, unknown_options: &[String]) {
-    message(out, b'v', |out| {
+    message(out, backend::NEGOTIATE_PROTOCOL_VERSION, |out| {
         out.extend(version.0.to_be_bytes());
         out.extend((unknown_options.len() as u32).to_be_bytes());
         for option in unknown_options {

@@ -2,6 +2,7 @@
 //! server messages whose bodies it looks into.
 
 use super::frame::{HEADER, cstr};
+use super::tag::{backend, field, frontend, object};
 
 /// Appends a message: tag, length, and what `body` writes.
 pub(crate) fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
@@ -29,18 +30,18 @@ pub fn error_response(
     text_: &str,
     hint: Option<&str>,
 ) {
-    message(out, b'E', |out| {
+    message(out, backend::ERROR_RESPONSE, |out| {
         for (field, value) in [
-            (b'S', severity),
-            (b'V', severity),
-            (b'C', sqlstate),
-            (b'M', text_),
+            (field::SEVERITY, severity),
+            (field::SEVERITY_NONLOCALIZED, severity),
+            (field::CODE, sqlstate),
+            (field::MESSAGE, text_),
         ] {
             out.push(field);
             text(out, value);
         }
         if let Some(hint) = hint {
-            out.push(b'H');
+            out.push(field::HINT);
             text(out, hint);
         }
         out.push(0);
@@ -50,21 +51,23 @@ pub fn error_response(
 /// The same to somebody who speaks protocol 2 or 1, as Postgres still does:
 /// no length, no fields.
 pub fn error_response_of_old(out: &mut Vec<u8>, severity: &str, text_: &str) {
-    out.push(b'E');
+    out.push(backend::ERROR_RESPONSE);
     text(out, &format!("{severity}:  {text_}\n"));
 }
 
 pub fn authentication_ok(out: &mut Vec<u8>) {
-    message(out, b'R', |out| out.extend([0; 4]));
+    message(out, backend::AUTHENTICATION, |out| out.extend([0; 4]));
 }
 
 pub fn authentication_cleartext_password(out: &mut Vec<u8>) {
-    message(out, b'R', |out| out.extend(3u32.to_be_bytes()));
+    message(out, backend::AUTHENTICATION, |out| {
+        out.extend(3u32.to_be_bytes())
+    });
 }
 
 /// AuthenticationSASL: the mechanisms that may be chosen from.
 pub fn authentication_sasl(out: &mut Vec<u8>, mechanisms: &[&[u8]]) {
-    message(out, b'R', |out| {
+    message(out, backend::AUTHENTICATION, |out| {
         out.extend(10u32.to_be_bytes());
         for mechanism in mechanisms {
             out.extend(*mechanism);
@@ -75,47 +78,47 @@ pub fn authentication_sasl(out: &mut Vec<u8>, mechanisms: &[&[u8]]) {
 }
 
 pub fn authentication_sasl_continue(out: &mut Vec<u8>, data: &[u8]) {
-    message(out, b'R', |out| {
+    message(out, backend::AUTHENTICATION, |out| {
         out.extend(11u32.to_be_bytes());
         out.extend(data);
     });
 }
 
 pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
-    message(out, b'S', |out| {
+    message(out, backend::PARAMETER_STATUS, |out| {
         text(out, name);
         text(out, value);
     });
 }
 
 pub fn ready_for_query(out: &mut Vec<u8>, status: u8) {
-    message(out, b'Z', |out| out.push(status));
+    message(out, backend::READY_FOR_QUERY, |out| out.push(status));
 }
 
 /// A simple query, to the server.
 pub fn query(out: &mut Vec<u8>, sql: &str) {
-    message(out, b'Q', |out| text(out, sql));
+    message(out, frontend::QUERY, |out| text(out, sql));
 }
 
 /// Parse: the name, then `tail`, which is the rest of a Parse body (query
 /// text, parameter types).
 pub fn parse(out: &mut Vec<u8>, name: &str, tail: &[u8]) {
-    message(out, b'P', |out| {
+    message(out, frontend::PARSE, |out| {
         text(out, name);
         out.extend(tail);
     });
 }
 
 pub fn close_statement(out: &mut Vec<u8>, name: &str) {
-    message(out, b'C', |out| {
-        out.push(b'S');
+    message(out, frontend::CLOSE, |out| {
+        out.push(object::STATEMENT);
         text(out, name);
     });
 }
 
 pub fn describe_statement(out: &mut Vec<u8>, name: &str) {
-    message(out, b'D', |out| {
-        out.push(b'S');
+    message(out, frontend::DESCRIBE, |out| {
+        out.push(object::STATEMENT);
         text(out, name);
     });
 }
@@ -123,31 +126,31 @@ pub fn describe_statement(out: &mut Vec<u8>, name: &str) {
 /// Bind and Execute of a statement without parameters, in a portal of the same
 /// name, which is closed again.
 pub fn execute(out: &mut Vec<u8>, name: &str) {
-    message(out, b'B', |out| {
+    message(out, frontend::BIND, |out| {
         text(out, name);
         text(out, name);
         out.extend([0; 6]);
     });
-    message(out, b'E', |out| {
+    message(out, frontend::EXECUTE, |out| {
         text(out, name);
         out.extend([0; 4]);
     });
-    message(out, b'C', |out| {
-        out.push(b'P');
+    message(out, frontend::CLOSE, |out| {
+        out.push(object::PORTAL);
         text(out, name);
     });
 }
 
 pub fn flush(out: &mut Vec<u8>) {
-    message(out, b'H', |_| {});
+    message(out, frontend::FLUSH, |_| {});
 }
 
 pub fn sync(out: &mut Vec<u8>) {
-    message(out, b'S', |_| {});
+    message(out, frontend::SYNC, |_| {});
 }
 
 pub fn terminate(out: &mut Vec<u8>) {
-    message(out, b'X', |_| {});
+    message(out, frontend::TERMINATE, |_| {});
 }
 
 /// The fields of an ErrorResponse or NoticeResponse that pgvalet acts on.
@@ -168,11 +171,11 @@ impl ErrorFields {
         while let Some((&field, after)) = rest.split_first() {
             let Some(value) = cstr(after) else { break };
             let slot = match field {
-                b'S' if fields.severity.is_empty() => Some(&mut fields.severity),
+                field::SEVERITY if fields.severity.is_empty() => Some(&mut fields.severity),
                 // The unlocalised severity wins over the localised one.
-                b'V' => Some(&mut fields.severity),
-                b'C' => Some(&mut fields.sqlstate),
-                b'M' => Some(&mut fields.message),
+                field::SEVERITY_NONLOCALIZED => Some(&mut fields.severity),
+                field::CODE => Some(&mut fields.sqlstate),
+                field::MESSAGE => Some(&mut fields.message),
                 _ => None,
             };
             if let Some(slot) = slot {
@@ -191,7 +194,7 @@ impl ErrorFields {
 /// An ErrorResponse in which one name is replaced by another.
 pub fn rename(error: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(error.len() + to.len());
-    message(&mut out, b'E', |out| {
+    message(&mut out, backend::ERROR_RESPONSE, |out| {
         let mut rest = error.get(HEADER..).unwrap_or_default();
         while let Some(at) = rest.windows(from.len().max(1)).position(|w| w == from) {
             out.extend(&rest[..at]);
@@ -216,7 +219,7 @@ pub fn read_parameter_status(message: &[u8]) -> Option<(&str, &str)> {
 
 /// Channel and payload of a NotificationResponse, header included.
 pub fn read_notification(message: &[u8]) -> Option<(&str, &str)> {
-    if message.first() != Some(&b'A') {
+    if message.first() != Some(&backend::NOTIFICATION_RESPONSE) {
         return None;
     }
     let body = message.get(HEADER + 4..)?;

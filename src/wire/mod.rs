@@ -11,6 +11,7 @@ pub mod message;
 pub mod setting;
 pub mod sql;
 pub mod startup;
+pub mod tag;
 
 pub use error::{ClientError, SqlState};
 pub use frame::{Frame, FrameError, HEADER};

@@ -19,6 +19,7 @@ use super::{Command, End, Shared, for_each_channel};
 use crate::pool::{Lease, Pool};
 use crate::upstream::QueryError;
 use crate::wire::message;
+use crate::wire::tag::backend as tag;
 
 /// How long the old connection may take to deliver what came before the mark.
 const HANDOVER: Duration = Duration::from_secs(30);
@@ -95,7 +96,7 @@ async fn arrival(successor: &mut Option<Successor>) -> Lease {
 
 /// A message of the listening connection, to whom it concerns.
 fn deliver(shared: &Shared, routes: &Routes, message: &[u8]) {
-    if message.first() != Some(&b'A') {
+    if message.first() != Some(&tag::NOTIFICATION_RESPONSE) {
         return;
     }
     if let Some(mark) = shared.read_mark(message) {

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::pool::{Lease, Profile};
 use crate::upstream::QueryError;
 use crate::wire::message::ErrorFields;
+use crate::wire::tag::{backend as tag, status};
 use crate::wire::{Frame, HEADER};
 
 /// A payload is below 8000 bytes; nothing larger is expected here.
@@ -69,10 +70,11 @@ impl Line {
         loop {
             let message = self.next().await?;
             match message[0] {
-                b'A' => heard(&message),
-                b'E' => failed = Some(ErrorFields::read(&message)),
-                b'Z' if message.get(HEADER) == Some(&b'I') => break,
-                b'Z' => return Err(QueryError::Protocol), // a transaction is open
+                tag::NOTIFICATION_RESPONSE => heard(&message),
+                tag::ERROR_RESPONSE => failed = Some(ErrorFields::read(&message)),
+                tag::READY_FOR_QUERY if message.get(HEADER) == Some(&status::IDLE) => break,
+                // A transaction is open.
+                tag::READY_FOR_QUERY => return Err(QueryError::Protocol),
                 _ => {}
             }
         }

@@ -8,6 +8,7 @@ use super::multiplex::{EMPTY, Multiplex};
 use crate::session::replies::{Change, Deallocate, Reply};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::sql::Suspicion;
+use crate::wire::tag::status;
 
 /// Portals that wait for their Execute; the server remembers as many as it likes,
 /// but what is kept for a client here has an end.
@@ -52,7 +53,7 @@ impl Multiplex<'_> {
             return Some(Step::Wait);
         }
         self.front.names.get(name)?;
-        if self.status == b'E' {
+        if self.status == status::FAILED {
             return None; // the server will not have it
         }
         let special = self.front.special.get_or_insert_default();

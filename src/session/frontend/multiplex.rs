@@ -9,6 +9,7 @@ use crate::session::replies::{Change, Describing, Named, Refusal, Replies, Reply
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message;
 use crate::wire::sql::{Suspicion, Tail, suspect};
+use crate::wire::tag::{frontend as tag, object, status};
 
 /// Names end within this many bytes of a message, or it is refused. (Tests of
 /// every length around it want it small.)
@@ -86,12 +87,12 @@ pub(super) struct Multiplex<'a> {
 impl Multiplex<'_> {
     pub(super) fn frame(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         match frame.tag {
-            b'P' => self.parse(frame, bytes),
-            b'B' => self.bind(frame, bytes),
-            b'D' | b'C' => self.describe_or_close(frame, bytes),
-            b'Q' => self.query(frame, bytes),
-            b'E' => self.execute(frame, bytes),
-            b'F' => self.function(frame, bytes),
+            tag::PARSE => self.parse(frame, bytes),
+            tag::BIND => self.bind(frame, bytes),
+            tag::DESCRIBE | tag::CLOSE => self.describe_or_close(frame, bytes),
+            tag::QUERY => self.query(frame, bytes),
+            tag::EXECUTE => self.execute(frame, bytes),
+            tag::FUNCTION_CALL => self.function(frame, bytes),
             _ => Step::Pass,
         }
     }
@@ -163,7 +164,7 @@ impl Multiplex<'_> {
             || listens.shared.is_empty()
             || listens.restored != Restored::No
             || self.front.batch_open
-            || self.status == b'E'
+            || self.status == status::FAILED
         {
             return false;
         }
@@ -175,7 +176,7 @@ impl Multiplex<'_> {
             let sql = for_each_channel("LISTEN", &listens.shared);
             Frontend::ask(&sql, self.out.begin(), self.replies, self.prepared);
             self.front.watch.ask = true; // it must not keep on listening
-            self.front.listens.restored = if self.status == b'T' {
+            self.front.listens.restored = if self.status == status::IN_TRANSACTION {
                 Restored::InTransaction
             } else {
                 Restored::Yes
@@ -380,7 +381,7 @@ impl Multiplex<'_> {
     ) -> Step {
         self.front.batch_open = true;
         let out = self.out.begin();
-        out.push(b'B');
+        out.push(tag::BIND);
         let length_at = out.len();
         out.extend([0; 4]);
         out.extend_from_slice(portal);
@@ -407,9 +408,11 @@ impl Multiplex<'_> {
             return Step::Pass;
         };
         match (frame.tag, kind) {
-            (b'D', b'S') if name.is_empty() => self.restore_unnamed(),
-            (_, b'S') if !name.is_empty() && self.replies.change_pending() => Step::Wait,
-            (b'D', b'S') => {
+            (tag::DESCRIBE, object::STATEMENT) if name.is_empty() => self.restore_unnamed(),
+            (_, object::STATEMENT) if !name.is_empty() && self.replies.change_pending() => {
+                Step::Wait
+            }
+            (tag::DESCRIBE, object::STATEMENT) => {
                 let Some(named) = self.front.names.get(name).cloned() else {
                     return Step::Pass;
                 };
@@ -422,12 +425,12 @@ impl Multiplex<'_> {
                 self.replies.push(Reply::Describe(number));
                 Step::Replaced
             }
-            (_, b'S') if name.is_empty() => {
+            (_, object::STATEMENT) if name.is_empty() => {
                 self.front.drop_unnamed();
                 self.prepared.forget_unnamed();
                 Step::Pass
             }
-            (_, b'S') => {
+            (_, object::STATEMENT) => {
                 let Some(before) = self.front.names.remove(name) else {
                     return Step::Pass;
                 };
@@ -531,7 +534,7 @@ impl Multiplex<'_> {
     /// The statements that lead to settings other than those in force, and back.
     fn other_settings(&self, wanted: Option<ParseSettings>) -> Option<[Vec<String>; 2]> {
         // In a failed transaction nothing can be set, nor parsed.
-        if self.status == b'E' {
+        if self.status == status::FAILED {
             return None;
         }
         wanted?.in_place_of(&self.parse_settings()?)

@@ -12,6 +12,7 @@ use crate::upstream::Reported;
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message;
 use crate::wire::sql::{Resets, resets};
+use crate::wire::tag::{frontend as tag, status};
 
 /// In session mode so much of a text is looked at. What stands behind it the
 /// tag shows, but for SET … TO DEFAULT.
@@ -106,8 +107,8 @@ impl Frontend {
     /// In session mode nothing else is looked at.
     pub(super) fn look_for_resets(&mut self, frame: &Frame, bytes: &[u8], own: &Profile) -> Step {
         let of_interest = match frame.tag {
-            b'Q' | b'P' => true,
-            b'B' => self.special.is_some(),
+            tag::QUERY | tag::PARSE => true,
+            tag::BIND => self.special.is_some(),
             _ => false,
         };
         if !of_interest {
@@ -117,7 +118,7 @@ impl Frontend {
             return Step::More;
         };
         let body = &seen[HEADER.min(seen.len())..];
-        if frame.tag == b'Q' {
+        if frame.tag == tag::QUERY {
             if let Some(resets) = resets(body) {
                 self.may_reset(&resets, own);
             }
@@ -128,7 +129,7 @@ impl Frontend {
             return Step::Pass;
         };
         let rest = &body[first.len() + 1..];
-        if frame.tag == b'P' {
+        if frame.tag == tag::PARSE {
             self.parsed(first, resets(cstr(rest).unwrap_or(rest)));
         } else if let Some(name) = cstr(rest) {
             self.bound(name, own);
@@ -185,7 +186,7 @@ impl Frontend {
         own: bool,
     ) -> AtReady {
         // Nothing can be put into the middle of a message.
-        let must_wait = status == b'E' || self.mid_message();
+        let must_wait = status == status::FAILED || self.mid_message();
         let Some(restore) = &mut self.restore else {
             return AtReady::Pass;
         };
@@ -205,7 +206,7 @@ impl Frontend {
             Stage::Due | Stage::Later | Stage::UnderWay => {
                 // In a transaction a query could come too early (SET TRANSACTION
                 // has to come before any); without one, it is always right.
-                if status == b'I' {
+                if status == status::IDLE {
                     restore.what = Resets::Some;
                 }
                 restore.stage = Stage::UnderWay;

@@ -20,6 +20,7 @@ use crate::session::backend;
 use crate::session::context::Signal;
 use crate::session::frontend::{Server, Verdict};
 use crate::wire::message;
+use crate::wire::tag::status;
 
 /// Bytes a read may return. Large enough that a big result costs few system
 /// calls, small enough to stay in the cache.
@@ -289,7 +290,7 @@ impl Relay {
                 self.send(cx, out, run);
             }
             for _ in 0..std::mem::take(&mut self.front.refused_batches) {
-                message::ready_for_query(self.to_client.buffer(), b'I');
+                message::ready_for_query(self.to_client.buffer(), status::IDLE);
             }
             match progress.verdict {
                 Verdict::More => {
