@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 use super::status::examples::rotating;
 use super::*;
 use crate::admin::AdminAddress;
-use crate::metrics::Metrics;
+use crate::metrics::{Counter, Family, Metrics};
+
+const EVENTS: Family<Counter, 1> = Family::new("pgvalet_test_total", "Events.", ["place"]);
 
 struct Source(Result<(), String>);
 
@@ -54,7 +56,7 @@ async fn server_with(ready: Result<(), String>, keeper: Doorkeeper) -> Server {
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = oneshot::channel();
     let metrics = Metrics::new();
-    metrics.denial("no_rule");
+    metrics.series(&EVENTS, ["here"]).increment(1);
     let source = Arc::new(Source(ready));
     let listener = AdminListener::Tcp(listener);
     let task = tokio::spawn(serve(listener, metrics, source, keeper, async {
@@ -104,7 +106,7 @@ async fn without_a_token_everyone_is_answered() {
     is(&server.get("/livez", "").await, 200, "ok");
     is(&server.get("/readyz", "").await, 200, "ok");
     let metrics = server.get("/metrics", "").await;
-    is(&metrics, 200, "pgvalet_denials_total{reason=\"no_rule\"} 1");
+    is(&metrics, 200, "pgvalet_test_total{place=\"here\"} 1");
     assert!(
         metrics
             .to_lowercase()

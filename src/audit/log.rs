@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use ::metrics::Counter;
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::desk::Desk;
+use super::metrics::{FAILURES, RECORDS};
 use super::queue::{ROOM, Sender, queue};
 use super::sink::Sink;
 use super::writer::Writer;
 use super::{AuditSink, OnAuditFailure, Options, Record};
-use crate::metrics::Metrics;
+use crate::metrics::{Counter, Metrics};
 
 /// How often at most the log file is looked for at its path.
 const ROTATION_CHECK: Duration = Duration::from_secs(1);
@@ -65,8 +65,8 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn new(metrics: &Metrics) -> Self {
         Self {
-            records: metrics.counter("pgvalet_audit_records_total", &[]),
-            failures: metrics.counter("pgvalet_audit_failures_total", &[]),
+            records: metrics.series(&RECORDS, []),
+            failures: metrics.series(&FAILURES, []),
             lost: AtomicU64::new(0),
             warned: Mutex::new(None),
         }

@@ -9,6 +9,7 @@
 mod desk;
 mod line;
 mod log;
+mod metrics;
 mod options;
 mod query;
 mod queue;

@@ -21,9 +21,7 @@ const SLOT_WAIT: Duration = Duration::from_secs(2);
 
 impl Pool {
     pub(super) fn adoption_failed(&self, credential: &Credential, why: &str) {
-        self.registry
-            .secret(self.secret.as_str())
-            .adoption("failed");
+        self.metrics.adoption_failed();
         self.record_failure(Some(credential), why);
     }
 
@@ -238,9 +236,8 @@ impl Pool {
             user = generation.credential.username, generation = generation.number,
             "version adopted ({})", generation.standing
         );
-        let metrics = self.registry.secret(self.secret.as_str());
-        metrics.adoption("ok");
-        metrics.version(old.map(|o| o.credential.version.as_str()), version.as_str());
+        let old = old.map(|o| o.credential.version.as_str());
+        self.metrics.adopted(old, version.as_str());
         let mut record = Record::new(Event::SecretAdopt);
         record.database = Some(self.database.name.clone());
         record.credential = Some(self.credential_ref(&generation.credential));

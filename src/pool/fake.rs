@@ -289,8 +289,8 @@ pub async fn setup(keys: &str) -> Setup {
         changes: watch::Sender::new(0),
     });
     let secret = SecretId::new("s");
-    let (refresh, secret_metrics) = (Duration::from_secs(60), metrics.secret("s"));
-    let follower = Follower::start(secret.clone(), store.clone(), refresh, secret_metrics);
+    let refresh = Duration::from_secs(60);
+    let follower = Follower::start(secret.clone(), store.clone(), refresh, &metrics);
     let database = config.databases["d"].clone();
     let pool = Pool::start(database, secret, follower, metrics, audit);
     until("the first login", || pool.counts().idle > 0).await;

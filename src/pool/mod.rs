@@ -14,6 +14,7 @@
 //! * `listener`   one connection that listens for all clients
 //! * `search`     which version is tried next, and when: a state machine
 //! * `manager`    the task that does so
+//! * `metrics`    what it measures
 //! * `adopt`      a probe login, and what follows if it works
 //! * `sweep`      the clock, outworn connections, the minimum
 //! * `open`       logins and goodbyes
@@ -41,6 +42,7 @@ mod generation;
 mod lease;
 mod listener;
 mod manager;
+mod metrics;
 mod open;
 mod options;
 mod prepared;
@@ -79,8 +81,9 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use self::metrics::PoolMetrics;
 use crate::audit::{Audit, CredentialRef};
-use crate::metrics::{Metrics, PoolMetrics};
+use crate::metrics::Metrics;
 use crate::secret::{Credential, Follower, SecretId};
 use crate::upstream::OldServers;
 use replication::Starts;
@@ -106,7 +109,6 @@ pub struct Pool {
     /// costs nothing to read.
     seconds: AtomicU64,
     metrics: PoolMetrics,
-    registry: Arc<Metrics>,
     audit: Audit,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -135,7 +137,7 @@ impl Pool {
         let (listener, commands) = Listener::new();
         let pool = Arc::new(Self {
             listener,
-            metrics: registry.pool(&database.name, secret.as_str()),
+            metrics: PoolMetrics::new(registry, &database.name, secret.as_str()),
             database,
             secret,
             follower,
@@ -148,7 +150,6 @@ impl Pool {
             old_servers: Arc::default(),
             wake: Arc::default(),
             seconds: AtomicU64::new(0),
-            registry,
             audit,
             tasks: Mutex::default(),
         });

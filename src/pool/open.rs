@@ -82,8 +82,7 @@ impl Pool {
                 }
             }
             Err(error) => {
-                self.registry
-                    .login_failure(&self.database.name, error.sqlstate());
+                self.metrics.login_failed(error.sqlstate());
                 self.record(
                     Event::ServerFail,
                     generation,

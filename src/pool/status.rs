@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::state::{Health, Tried};
 use super::{Generation, Pool};
+use crate::metrics::Gauge;
 
 pub struct PoolCounts {
     pub waiting: usize,
@@ -73,7 +74,7 @@ impl Pool {
     /// Brings the metrics up to date; called before they are read.
     pub fn publish(&self) {
         let counts = self.counts();
-        let set = |gauge: &metrics::Gauge, n: usize| gauge.set(n as f64);
+        let set = |gauge: &Gauge, n: usize| gauge.set(n as f64);
         set(&self.metrics.waiting, counts.waiting);
         set(&self.metrics.active, counts.active);
         set(&self.metrics.idle, counts.idle);
@@ -100,10 +101,7 @@ impl Pool {
         }
         let confirmed = self.follower.known().confirmed_at;
         if let Some(age) = confirmed.and_then(|at| at.elapsed().ok()) {
-            self.registry
-                .secret(self.secret.as_str())
-                .age()
-                .set(age.as_secs_f64());
+            self.metrics.age(age.as_secs_f64());
         }
     }
 }

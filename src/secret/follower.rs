@@ -18,12 +18,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
+use super::metrics::SecretMetrics;
 use super::versions::Versions;
 use super::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, SecretId, SecretStore, Standing, StoreError,
     VersionId, Which,
 };
-use crate::metrics::SecretMetrics;
+use crate::metrics::Metrics;
 
 /// Versions without a label that are worth a try: a rotation that was cancelled
 /// or overtaken leaves its password in one of them.
@@ -131,18 +132,18 @@ impl Follower {
         secret: SecretId,
         store: Arc<dyn SecretStore>,
         refresh: Duration,
-        metrics: SecretMetrics,
+        metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         let (publish, known) = watch::channel(Known::default());
         let (looks, requests) = mpsc::unbounded_channel();
         let follower = Arc::new(Self {
+            metrics: SecretMetrics::new(metrics, &secret),
             secret,
             store,
             known,
             looks,
             versions: Mutex::default(),
             warned: Mutex::default(),
-            metrics,
             task: Mutex::default(),
         });
         // The task holds no strong reference, so that dropping the last user

@@ -11,6 +11,7 @@ mod aws_error;
 mod credential;
 mod follower;
 mod id;
+mod metrics;
 mod roll;
 pub mod schedule;
 mod store;

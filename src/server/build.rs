@@ -24,7 +24,7 @@ use crate::net::tls::TlsError;
 use crate::net::{ClientTrust, Listener, ServerCertificate, SocketAccess};
 use crate::pool::Pool;
 use crate::secret::{Follower, SecretId, SecretStore, StoreError};
-use crate::session::{self, Context, Routes, Sessions, Tls};
+use crate::session::{self, Context, Routes, SessionMetrics, Sessions, Tls};
 use crate::vault::api::{Api, Door, ServeError, Trail};
 
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,7 @@ pub enum ServerError {
 
 pub struct Built {
     pub context: Arc<Context>,
+    pub metrics: Arc<Metrics>,
     pub store: Arc<dyn SecretStore>,
     pub started_at: SystemTime,
     /// The configuration in force, and the followers of its secrets.
@@ -137,7 +138,7 @@ impl Built {
             sessions: Sessions::default(),
             audit,
             on_audit_failure: config.audit.on_failure,
-            metrics,
+            metrics: SessionMetrics::new(metrics.clone()),
             tls,
             client_trust,
             proxy_protocol: config.listen.proxy_protocol.clone(),
@@ -147,6 +148,7 @@ impl Built {
         });
         let built = Arc::new(Self {
             context,
+            metrics,
             store,
             started_at: SystemTime::now(),
             state: Mutex::new(State {
@@ -190,7 +192,6 @@ pub fn pools(
             Some(pool) if pool.database == database => pool.clone(),
             _ => {
                 let follower = followers.entry(secret.clone()).or_insert_with(|| {
-                    let metrics = metrics.secret(secret.as_str());
                     Follower::start(secret.clone(), store.clone(), config.store.refresh, metrics)
                 });
                 Pool::start(
@@ -315,7 +316,7 @@ impl Admin {
             }
             (_, address) => info!("admin on {address}"),
         }
-        let metrics = built.context.metrics.clone();
+        let metrics = built.metrics.clone();
         let source: Arc<dyn StatusSource> = built.clone();
         tokio::spawn(async move {
             let until = async move {

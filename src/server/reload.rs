@@ -48,7 +48,7 @@ pub fn reload(built: &Arc<Built>, config: Config) {
     let pools = pools(
         &config,
         &built.store,
-        &context.metrics,
+        &built.metrics,
         &context.audit,
         &mut state.followers,
         &before.pools,

@@ -11,7 +11,7 @@ use tracing::info;
 
 use super::build::Built;
 use crate::audit::Audit;
-use crate::metrics::Metrics;
+use crate::metrics::{Counter, Family, Metrics};
 use crate::pool::Database;
 use crate::rotation::{
     AdminSecrets, Listener, Next, PATIENCE, Plan, Rotation, Scheduler, StepOutcome, StepReport,
@@ -126,7 +126,7 @@ fn start(
         },
         listener: Arc::new(Journal {
             audit: built.context.audit.clone(),
-            metrics: built.context.metrics.clone(),
+            metrics: built.metrics.clone(),
         }),
         rotated: Arc::new(move || {
             if let Some(follower) = follower.clone() {
@@ -150,6 +150,12 @@ impl Drop for Task {
     }
 }
 
+const STEPS: Family<Counter, 3> = Family::new(
+    "pgvalet_rotation_steps_total",
+    "Steps of rotations that ended, by secret, step and outcome.",
+    ["secret", "step", "outcome"],
+);
+
 /// Steps go to the audit log, the metrics and the log.
 struct Journal {
     audit: Audit,
@@ -160,8 +166,8 @@ impl Listener for Journal {
     fn step(&self, report: &StepReport) {
         self.audit.record(report.record());
         let (secret, step) = (report.secret.as_str(), report.step.name());
-        self.metrics
-            .rotation_step(secret, step, report.outcome.name());
+        let labels = [secret, step, report.outcome.name()];
+        self.metrics.series(&STEPS, labels).increment(1);
         // A failure is logged with what follows from it.
         if report.outcome != StepOutcome::Failed {
             info!(

@@ -77,16 +77,9 @@ impl StatusSource for Built {
             pool.publish();
             let pinned = pinned(pool, &sessions);
             for reason in PIN_REASONS {
-                let labels = [
-                    ("database", &*pool.database.name),
-                    ("secret", pool.secret.as_str()),
-                    ("reason", reason),
-                ];
                 let clients = pinned.get(reason).copied().unwrap_or(0);
-                self.context
-                    .metrics
-                    .gauge("pgvalet_pinned_clients", &labels)
-                    .set(clients as f64);
+                let metrics = &self.context.metrics;
+                metrics.pinned(&pool.database.name, pool.secret.as_str(), reason, clients);
             }
         }
     }

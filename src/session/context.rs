@@ -14,9 +14,9 @@ use tokio::sync::Semaphore;
 
 use super::door::Door;
 use super::limits::{Activity, Limits, QueryMark};
+use super::metrics::SessionMetrics;
 use crate::access::{Evidence, Grant, Policy, Rule};
 use crate::audit::{Audit, Event, OnAuditFailure, Record};
-use crate::metrics::Metrics;
 use crate::net::{ClientTrust, ServerCertificate};
 use crate::pool::{Generation, Pool};
 use crate::secret::SecretId;
@@ -38,7 +38,7 @@ pub struct Context {
     pub sessions: Sessions,
     pub audit: Audit,
     pub on_audit_failure: OnAuditFailure,
-    pub metrics: Arc<Metrics>,
+    pub metrics: SessionMetrics,
     pub tls: Tls,
     /// Whose certificates are accepted.
     pub client_trust: Option<Arc<ClientTrust>>,

@@ -190,11 +190,7 @@ impl Session {
     }
 
     fn moved(&self) {
-        let labels = [("database", &*self.pool.database.name)];
-        self.context
-            .metrics
-            .counter("pgvalet_session_migrations_total", &labels)
-            .increment(1);
+        self.context.metrics.migration(&self.pool.database.name);
     }
 }
 

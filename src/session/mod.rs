@@ -13,6 +13,7 @@
 //! * `replies`   what the server still owes
 //! * `settle`    what a client left on a server connection
 //! * `migrate`   a session of session mode moves to the generation in force
+//! * `metrics`   what sessions measure
 //! * `options`   keys of `[listen]` about sessions
 //! * `context`   what all sessions share, and how others reach one
 
@@ -28,6 +29,7 @@ mod frontend;
 pub(crate) mod fuzz;
 mod handshake;
 mod limits;
+mod metrics;
 mod migrate;
 mod options;
 mod pending;
@@ -41,6 +43,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+pub use self::metrics::SessionMetrics;
 pub use admit::serve;
 pub use context::{Context, FrontendPid, Handle, Held, PIN_REASONS, Routes, Sessions, Signal, Tls};
 pub use door::Door;
@@ -51,11 +54,11 @@ pub use revoke::Cause;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::Gauge;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::audit::{Event, OnAuditFailure, Outcome, Record, ServerRef};
+use crate::metrics::Gauge;
 use crate::net::Stream;
 use crate::pool::{Generation, Lease, Pool, PoolMode, Profile, Quota, Told};
 use crate::upstream::{Backend, Quiet};
@@ -245,7 +248,7 @@ impl Session {
         message::authentication_ok(&mut out);
         out.extend_from_slice(&told.greeting);
         login::backend_key_data(&mut out, self.handle.pid.0, self.handle.key.bytes());
-        message::ready_for_query(&mut out, b'I');
+        message::ready_for_query(&mut out, status::IDLE);
         let sent = stream.say(&out).await;
         sent.map(|()| greeted)
             .map_err(|_| ClientError::UpstreamLost.into())
@@ -408,7 +411,7 @@ impl Session {
             && let Some(lease) = relay.end()
         {
             // It was asked, and has answered that.
-            if let Some(quiet) = Quiet::by_accounts(false, lease.is_quiet(), b'I') {
+            if let Some(quiet) = Quiet::by_accounts(false, lease.is_quiet(), status::IDLE) {
                 lease.check_in(quiet);
             }
             return true;

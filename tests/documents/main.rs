@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 mod configuration;
 mod language;
 mod links;
+mod metrics;
 mod promises;
 mod service;
 

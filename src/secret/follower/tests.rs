@@ -27,8 +27,7 @@ async fn passwords_of_old_versions_are_forgotten() {
     };
     store.create(new).await.unwrap();
     let (minute, metrics) = (Duration::from_secs(60), Metrics::new());
-    let metrics = metrics.secret("s");
-    let follower = Follower::start(secret.clone(), store.clone(), minute, metrics);
+    let follower = Follower::start(secret.clone(), store.clone(), minute, &metrics);
     for n in 1..10 {
         let stages = vec![AWSCURRENT.to_owned()];
         let put = store.put(&secret, value(n), stages, None).await;

@@ -135,8 +135,7 @@ async fn followers_ask_together() {
     let metrics = Metrics::new();
     let refresh = Duration::from_millis(200);
     let start = |(id, _): &(SecretId, VersionId)| {
-        let metrics = metrics.secret(id.as_str());
-        Follower::start(id.clone(), store.clone(), refresh, metrics)
+        Follower::start(id.clone(), store.clone(), refresh, &metrics)
     };
     let followers: Vec<_> = secrets.iter().map(start).collect();
     let until = async |done: &dyn Fn() -> bool| {
