@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::connection::Proven;
-use super::state::{Delivery, Waiter};
+use super::queue::{Delivery, Waiter};
 use super::{Lease, Pool};
 
 /// Whether there is room for another connection beside the one that is held.
@@ -43,7 +43,9 @@ impl Pool {
             let mut connection = state.idle.remove(at);
             if connection.is_alive() {
                 state.leased += 1;
-                connection.last_client = Some(client.clone());
+                connection
+                    .owner
+                    .get_or_insert_with(|| state.shares.own(client));
                 return Room::Free(Lease::new(self.clone(), connection));
             }
             self.retire(&mut state, connection);
@@ -57,7 +59,7 @@ impl Pool {
         }
         let (delivery, coming) = oneshot::channel();
         let since = Instant::now();
-        let client = Some(client.clone());
+        let client = self.line_of(Some(client));
         state.waiters.push_back(Waiter {
             delivery,
             since,
@@ -72,7 +74,7 @@ impl Pool {
     pub fn queue_first(&self, client: &Arc<str>) -> oneshot::Receiver<Delivery> {
         let (delivery, coming) = oneshot::channel();
         let since = Instant::now();
-        let client = Some(client.clone());
+        let client = self.line_of(Some(client));
         self.state().waiters.push_front(Waiter {
             delivery,
             since,

@@ -10,7 +10,8 @@ use tracing::debug;
 
 use super::connection::Proven;
 use super::generation::Generation;
-use super::state::{Health, State, Waiter};
+use super::queue::{Owner, Waiter};
+use super::state::{Health, State};
 use super::{Connection, Lease, Permit, Pool, Quota};
 use crate::secret::SecretId;
 use crate::upstream::SessionAttrs;
@@ -48,14 +49,6 @@ enum Lent {
     Foreign(Lease),
 }
 
-/// A connection goes on to a client that waits behind others rather than being
-/// cleaned for the first of them, as long as that one has waited no longer than
-/// twice as long, and so much more.
-const PATIENCE: Duration = Duration::from_millis(5);
-
-/// So many of those who wait are looked at for one of the same identity.
-const LOOK: usize = 64;
-
 impl Pool {
     /// A connection if one is free this instant, nobody is before us, and
     /// nothing has to be asked on it first. `client`: the identity it is for;
@@ -78,10 +71,8 @@ impl Pool {
 
     /// Whether a client may use a connection as it is.
     pub(super) fn suits(&self, connection: &Connection, client: &Arc<str>) -> bool {
-        match &connection.last_client {
-            Some(last) if self.database.reset_between_clients => {
-                Arc::ptr_eq(last, client) || last == client
-            }
+        match &connection.owner {
+            Some(owner) if self.database.reset_between_clients => owner.is(client),
             _ => true,
         }
     }
@@ -92,10 +83,8 @@ impl Pool {
         mut proven: Proven,
         client: Option<&Arc<str>>,
     ) -> Lease {
-        if let Some(client) = client
-            && proven.last_client.is_none()
-        {
-            proven.last_client = Some(client.clone());
+        if let Some(client) = client {
+            proven.owner.get_or_insert_with(|| state.shares.own(client));
         }
         state.leased += 1;
         self.stats.immediate.fetch_add(1, Relaxed);
@@ -173,7 +162,9 @@ impl Pool {
         };
         match timeout(limit, cleaned).await {
             Ok(Ok(())) => {
-                lease.last_client.clone_from(client);
+                lease.owner = client
+                    .as_ref()
+                    .map(|client| self.state().shares.own(client));
                 self.facts_of(&lease);
                 Some(lease)
             }
@@ -274,7 +265,7 @@ impl Pool {
             state.waiters.push_back(Waiter {
                 delivery: sender,
                 since: began,
-                client: client.cloned(),
+                client: self.line_of(client),
             });
             self.open_for_waiters(&mut state);
             delivery
@@ -361,24 +352,31 @@ impl Pool {
             self.retire(state, connection);
             return self.open_for_waiters(state);
         }
-        while let Some(at) = self.next_waiter(state, &connection) {
-            if state.waiters[at].delivery.is_closed() {
-                state.waiters.remove(at); // it has left
+        while let Some(line) = state
+            .waiters
+            .turn(self.owner_of(&connection), &state.shares)
+        {
+            let Some(waiter) = state.waiters.first_of(line) else {
+                break;
+            };
+            if waiter.delivery.is_closed() {
+                state.waiters.take(line); // it has left
                 continue;
             }
-            let client = state.waiters[at].client.clone();
-            if let Some(client) = &client
+            if let Some(client) = &waiter.client
                 && !self.suits(&connection, client)
             {
                 state.leased += 1;
                 let connection = connection.into_connection();
                 return Self::clean_and_return(self.clone(), connection, false);
             }
-            let Some(waiter) = state.waiters.remove(at) else {
+            let Some(waiter) = state.waiters.take(line) else {
                 break;
             };
-            if client.is_some() {
-                connection.last_client = client;
+            if let Some(client) = &waiter.client {
+                connection
+                    .owner
+                    .get_or_insert_with(|| state.shares.own(client));
             }
             state.leased += 1;
             let lease = Lease::new(self.clone(), connection);
@@ -403,23 +401,18 @@ impl Pool {
         }
     }
 
-    /// Who gets a connection: the first in the queue, unless somebody of the
-    /// identity that used it last waits too, and the first can wait. Each
-    /// identity thereby keeps the share of the pool that its demand has got it.
-    fn next_waiter(&self, state: &State, connection: &Connection) -> Option<usize> {
-        let first = state.waiters.front()?;
-        let Some(last) = &connection.last_client else {
-            return Some(0);
-        };
-        if !self.database.reset_between_clients || first.client.as_ref().is_none_or(|c| c == last) {
-            return Some(0);
-        }
-        let own = |waiter: &Waiter| waiter.client.as_ref().is_some_and(|c| c == last);
-        let Some(at) = state.waiters.iter().take(LOOK).position(own) else {
-            return Some(0);
-        };
-        let (waited, own) = (first.since.elapsed(), state.waiters[at].since.elapsed());
-        Some(if waited <= own * 2 + PATIENCE { at } else { 0 })
+    /// In which line a client waits: where connections are not cleaned between
+    /// identities there is one for all.
+    pub(super) fn line_of(&self, client: Option<&Arc<str>>) -> Option<Arc<str>> {
+        client
+            .filter(|_| self.database.reset_between_clients)
+            .cloned()
+    }
+
+    /// The identity for which a connection need not be cleaned.
+    fn owner_of<'a>(&self, connection: &'a Connection) -> Option<&'a Owner> {
+        let owner = connection.owner.as_ref();
+        owner.filter(|_| self.database.reset_between_clients)
     }
 
     /// How many connections may be away at a time because a new generation

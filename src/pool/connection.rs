@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::queue::Owner;
 use super::{Generation, Prepared, Profile, Profiles};
 use crate::net::Stream;
 use crate::upstream::{Backend, QueryError, Quiet, Reported, Rows, Server};
@@ -18,7 +19,7 @@ pub struct Connection {
     pub profile: Arc<Profile>,
     pub prepared: Prepared,
     /// The identity that used it since its login or its last cleaning.
-    pub(super) last_client: Option<Arc<str>>,
+    pub(super) owner: Option<Owner>,
     /// A digest of the defaults of role and database that this login found.
     pub defaults: u64,
     /// The epoch of the pool's defaults at which `defaults` was last compared
@@ -41,7 +42,7 @@ impl Connection {
             generation,
             profile: Profile::initial(),
             prepared: Prepared::default(),
-            last_client: None,
+            owner: None,
             untidy: false,
             seen: 0,
             defaults: 0,
@@ -156,7 +157,7 @@ impl Connection {
         let quiet = self.server.clean(in_transaction).await?;
         self.profile = Profile::initial();
         self.prepared = Prepared::default();
-        self.last_client = None;
+        self.owner = None;
         self.untidy = false;
         Ok(quiet)
     }

@@ -3,6 +3,7 @@
 //!
 //! * `abandoned`  logins that took too long, and their slots
 //! * `state`      what the lock protects: idle connections, waiters, slots
+//! * `queue`      who waits, and whose turn it is
 //! * `lease`      the interval in which a client holds a connection
 //! * `canonical`  a setting as the server shows it
 //! * `checkout`   getting one, giving one back
@@ -47,6 +48,7 @@ mod open;
 mod options;
 mod prepared;
 mod profile;
+mod queue;
 mod quota;
 mod replication;
 mod search;
@@ -68,8 +70,8 @@ pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel
 pub use options::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
 pub use prepared::{Evicted, Prepared, Unnamed};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
+pub use queue::Delivery;
 pub use quota::{Permit, Quota};
-pub use state::Delivery;
 pub use state::Tried;
 pub use statements::{Described, Statement, Statements};
 pub use status::{GenerationCounts, PoolCounts};

@@ -1,6 +1,6 @@
 //! What the pool's lock protects.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -9,12 +9,9 @@ use tokio::sync::oneshot;
 use super::CheckoutError;
 use super::connection::Proven;
 use super::generation::{Draining, Generation};
-use super::lease::Lease;
+use super::queue::{Queue, Shares};
 use crate::secret::{Standing, VersionId};
 use crate::upstream::ConnectError;
-
-/// What a client that waits for a connection gets.
-pub type Delivery = Result<Lease, CheckoutError>;
 
 /// Whether logins work.
 #[derive(Clone)]
@@ -35,20 +32,12 @@ pub(super) enum Health {
     Seeking { since: Instant, message: Arc<str> },
 }
 
-/// A client that waits for a connection.
-pub(super) struct Waiter {
-    pub delivery: oneshot::Sender<Delivery>,
-    pub since: Instant,
-    /// Its identity; `None` for pgvalet itself.
-    pub client: Option<Arc<str>>,
-}
-
 pub(super) struct State {
     /// Connections nobody holds; the hottest last.
     pub idle: Vec<Proven>,
-    /// Clients in the order they came. Not empty only while `idle` is empty,
-    /// or while nothing in it may be used.
-    pub waiters: VecDeque<Waiter>,
+    /// Not empty only while `idle` is empty, or while nothing in it may be used.
+    pub waiters: Queue,
+    pub shares: Shares,
     /// A client has waited so long that the reserve may be used.
     pub reserve: bool,
     /// Slots taken: every connection there is, from before its login until
@@ -135,7 +124,8 @@ impl State {
     pub fn new() -> Self {
         Self {
             idle: Vec::new(),
-            waiters: VecDeque::new(),
+            waiters: Queue::default(),
+            shares: Shares::default(),
             reserve: false,
             open: 0,
             abandoned: 0,
@@ -171,12 +161,12 @@ impl State {
 
     /// Clients that are still waiting; those who left are forgotten.
     pub fn waiting(&mut self) -> usize {
-        self.waiters.retain(|w| !w.delivery.is_closed());
+        self.waiters.forget_gone();
         self.waiters.len()
     }
 
     pub fn fail_waiters(&mut self, error: &CheckoutError) {
-        for waiter in self.waiters.drain(..) {
+        for waiter in self.waiters.drain() {
             let _ = waiter.delivery.send(Err(error.clone()));
         }
     }

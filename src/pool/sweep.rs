@@ -68,7 +68,7 @@ impl Pool {
             self.start_replacing(&mut state);
         }
         state.waiting();
-        let waited = state.waiters.front().map(|w| w.since.elapsed());
+        let waited = state.waiters.since().map(|since| since.elapsed());
         state.reserve = waited.is_some_and(|w| w >= self.database.reserve_pool_timeout);
         if state.reserve {
             self.open_for_waiters(&mut state);
