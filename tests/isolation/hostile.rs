@@ -236,7 +236,8 @@ async fn bout(
             shared.seed.store(seed + n, Relaxed);
             let attack = attack(port, mode, burst(seed + n));
             if timeout(LIMIT, attack).await.is_err() {
-                println!("{mode}: SEED={} was given up", seed + n);
+                let shown = burst(seed + n).shown();
+                println!("{mode}: SEED={} was given up: {shown}", seed + n);
             }
         }
         shared.over.store(true, Relaxed);

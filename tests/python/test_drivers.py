@@ -1,6 +1,6 @@
 """psycopg 3 and asyncpg, unmodified and with their default settings.
 
-The proxy's addresses, without a password, come from tests/behaviour/drivers.rs:
+The proxy's addresses, without a password, come from tests/behaviour/drivers:
 one database in session mode, one in transaction mode.
 """
 

@@ -1,10 +1,30 @@
-//! Files of a cluster beside its data: certificates, and their owner.
+//! Files of a cluster: its directory, their owner, and certificates.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix::sys::statvfs::{Statvfs, statvfs};
 use nix::unistd::{User, chown, geteuid};
+use tempfile::TempDir;
+
+/// As much has to be free for clusters to be in memory; each takes some 60 MB.
+const PLENTY: u64 = 2 << 30;
+
+/// A directory for a cluster: in memory where there is plenty, since a cluster is a
+/// thousand files that go with the test.
+pub fn directory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    #[allow(clippy::useless_conversion, reason = "u32 on some systems")]
+    let free = |stat: Statvfs| u64::from(stat.blocks_available()) * u64::from(stat.fragment_size());
+    let plenty = statvfs(memory).is_ok_and(|stat| free(stat) > PLENTY);
+    let base = if plenty {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    };
+    TempDir::with_prefix_in("pgvalet-pg-", base).expect("a temporary directory")
+}
 
 /// A CA, a certificate of the server for `localhost`, and one of a client called
 /// `by_cert`, each with its key.

@@ -51,7 +51,7 @@ impl Cluster {
     }
 
     pub async fn start_with(binaries: &Binaries) -> Self {
-        let directory = TempDir::with_prefix("pgvalet-pg-").expect("a temporary directory");
+        let directory = files::directory();
         let base = directory.path();
         for name in ["socket", "tls"] {
             fs::create_dir(base.join(name)).expect("a directory");
@@ -124,7 +124,7 @@ impl Cluster {
             // SIGINT: a fast shutdown, after which the files can be copied.
             end(&mut child, Signal::SIGINT, Duration::from_secs(20));
         }
-        let directory = TempDir::with_prefix("pgvalet-pg-").expect("a temporary directory");
+        let directory = files::directory();
         template::copy(self.directory.path(), directory.path());
         let data = directory.path().join("data");
         let _ = fs::remove_file(data.join("postmaster.pid"));

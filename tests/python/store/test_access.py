@@ -9,7 +9,7 @@ import pytest
 from conftest import KEYS, MODEL, REGION, make_client, refused, token
 
 pytestmark = pytest.mark.pgvalet
-# What the principals may do is in tests/behaviour/store.rs: `nobody` nothing,
+# What the principals may do is in tests/behaviour/store/api.rs: `nobody` nothing,
 # `reader` what is under `shared/`.
 
 
