@@ -10,6 +10,7 @@ use aws_lc_rs::hmac;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use super::ApiError;
@@ -23,6 +24,13 @@ const SKEW: TimeDelta = TimeDelta::minutes(5);
 /// X-Amz-Expires of presigned requests, in seconds: a week, as in AWS.
 const LONGEST_LIFE: i64 = 604_800;
 const DATE: &str = "%Y%m%dT%H%M%SZ";
+/// Everything but the unreserved characters of RFC 3986 (UriEncode in AWS's "Create a
+/// signed request").
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What a request says of its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -304,39 +312,11 @@ fn pairs(query: &str) -> Vec<(String, String)> {
 }
 
 fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let escaped = (bytes[at] == b'%')
-            .then(|| bytes.get(at + 1..at + 3))
-            .flatten()
-            .and_then(|digits| hex::decode(std::str::from_utf8(digits).ok()?));
-        match escaped {
-            Some(byte) => {
-                decoded.extend(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded += &format!("%{byte:02X}"),
-        }
-    }
-    encoded
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]
