@@ -3,9 +3,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,35 +13,25 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
+use tokio::time::interval;
 
 use super::StatusSource;
 use super::doorkeeper::{Caller, Doorkeeper, Refusal, Wish};
 use crate::metrics::Metrics;
-use crate::net::{Listener, Peer, Socket};
+use crate::net::{Listener, Peer, Socket, http};
 
-/// From the first byte of a request to the end of its header, and between two
-/// requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Of a request's header.
-const BUFFER_BYTES: usize = 16 * 1024;
+/// From the first byte of a request to the end of its head, and between two requests.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Scrapers, probes and a person or two; more is a mistake or an attack.
 const CONNECTIONS: usize = 64;
 
 /// How often samples are folded into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-/// After a failed accept, for descriptors to become free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// For answers that are under way at the end.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Where the admin listener is reached.
 pub enum AdminListener {
@@ -52,8 +40,10 @@ pub enum AdminListener {
     Unix(Listener),
 }
 
-impl AdminListener {
-    async fn accept(&self) -> io::Result<(Socket, Caller)> {
+impl http::Accept for AdminListener {
+    type Connection = (Socket, Caller);
+
+    async fn accept(&self) -> io::Result<Self::Connection> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -78,72 +68,53 @@ struct Admin {
     keeper: Arc<Doorkeeper>,
 }
 
-/// Serves until `shutdown`. `/livez` and `/readyz` are open to everybody.
+/// Serves until `closing` becomes true. `/livez` and `/readyz` are open to everybody.
 pub async fn serve(
     listener: AdminListener,
     metrics: Arc<Metrics>,
     source: Arc<dyn StatusSource>,
     keeper: Doorkeeper,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
+    closing: watch::Receiver<bool>,
+) {
     let router = router(Admin {
         metrics: metrics.clone(),
         source,
         keeper: Arc::new(keeper),
     });
-    let (goodbye, _) = watch::channel(());
-    let mut connections = JoinSet::new();
     let mut oldest = VecDeque::new();
-    let mut upkeep = tokio::time::interval(UPKEEP);
-    let mut shutdown = pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            _ = upkeep.tick() => metrics.upkeep(),
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((socket, caller)) => {
-                    oldest.retain(|task: &AbortHandle| !task.is_finished());
-                    // The oldest gives way: a probe is answered in no time, and whoever
-                    // holds connections open must not keep it out.
-                    if oldest.len() >= CONNECTIONS && let Some(task) = oldest.pop_front() {
-                        task.abort();
-                    }
-                    let router = router.clone().layer(Extension(caller));
-                    let task = connection(socket, router, goodbye.subscribe());
-                    oldest.push_back(connections.spawn(task));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the admin listener could not accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
+    let closed = closing.clone();
+    let served = http::serve(
+        listener,
+        "the admin listener",
+        closing,
+        |accepted, tasks| {
+            let (socket, caller) = accepted;
+            oldest.retain(|task: &AbortHandle| !task.is_finished());
+            // The oldest is closed: a probe is answered in no time, and whoever holds
+            // connections open must not keep it out.
+            if oldest.len() >= CONNECTIONS
+                && let Some(task) = oldest.pop_front()
+            {
+                task.abort();
+            }
+            let router = router.clone().layer(Extension(caller));
+            let service = TowerToHyperService::new(router);
+            let task = http::connection(socket, service, PATIENCE, closed.clone());
+            oldest.push_back(tasks.spawn(task));
+        },
+    );
+    tokio::select! {
+        () = served => {}
+        () = upkeep(&metrics) => {}
     }
-    drop(listener);
-    drop(goodbye);
-    let all_gone = async { while connections.join_next().await.is_some() {} };
-    // What is still open then is cut by dropping its task.
-    let _ = tokio::time::timeout(GOODBYE, all_gone).await;
-    Ok(())
 }
 
-/// One connection, until its peer or `goodbye` ends it.
-async fn connection(socket: Socket, router: Router, mut goodbye: watch::Receiver<()>) {
-    let mut connection = pin!(
-        hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(BUFFER_BYTES)
-            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
-    );
-    // How a scraper's connection ended is of no interest to anybody.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = goodbye.changed() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+/// Never ends.
+async fn upkeep(metrics: &Metrics) {
+    let mut tick = interval(UPKEEP);
+    loop {
+        tick.tick().await;
+        metrics.upkeep();
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use super::status::examples::rotating;
 use super::*;
@@ -42,8 +42,8 @@ impl StatusSource for Source {
 
 struct Server {
     address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    closing: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 async fn server(ready: Result<(), String>, token: Option<Token>) -> Server {
@@ -54,17 +54,15 @@ async fn server(ready: Result<(), String>, token: Option<Token>) -> Server {
 async fn server_with(ready: Result<(), String>, keeper: Doorkeeper) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("bound");
-    let (stop, stopped) = oneshot::channel();
+    let (closing, closed) = watch::channel(false);
     let metrics = Metrics::new();
     metrics.series(&EVENTS, ["here"]).increment(1);
     let source = Arc::new(Source(ready));
     let listener = AdminListener::Tcp(listener);
-    let task = tokio::spawn(serve(listener, metrics, source, keeper, async {
-        let _ = stopped.await;
-    }));
+    let task = tokio::spawn(serve(listener, metrics, source, keeper, closed));
     Server {
         address,
-        stop,
+        closing,
         task,
     }
 }
@@ -227,18 +225,16 @@ async fn a_unix_socket_serves_its_owner() {
     };
     let listener = crate::net::Listener::bind_unix(path.clone(), access);
     let listener = AdminListener::Unix(listener.await.expect("bound"));
-    let (stop, stopped) = oneshot::channel::<()>();
+    let (closing, closed) = watch::channel(false);
     let source = Arc::new(Source(Ok(())));
     let keeper = Doorkeeper::new(token(SECRET).ok(), true, None);
-    let task = tokio::spawn(serve(listener, Metrics::new(), source, keeper, async {
-        let _ = stopped.await;
-    }));
+    let task = tokio::spawn(serve(listener, Metrics::new(), source, keeper, closed));
     let address = AdminAddress::Unix(path.clone());
     assert_eq!(fetch(&address, None).await.expect("a status"), rotating());
     let found = refresh(&address, None, None).await.expect("looked");
     assert_eq!(found.len(), 1);
-    stop.send(()).expect("still running");
-    task.await.expect("ended").expect("without error");
+    closing.send(true).expect("still running");
+    task.await.expect("ended");
     assert!(!path.exists());
 }
 
@@ -291,10 +287,10 @@ async fn it_ends_when_told_and_the_port_is_free() {
         .expect("sent");
     let mut first = [0; 15];
     idle.read_exact(&mut first).await.expect("answered");
-    server.stop.send(()).expect("still running");
+    server.closing.send(true).expect("still running");
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).await.expect("closed");
-    server.task.await.expect("ended").expect("without error");
+    server.task.await.expect("ended");
     TcpListener::bind(server.address).await.expect("free");
 }
 

@@ -2,6 +2,7 @@
 
 mod address;
 pub mod client_certificate;
+pub mod http;
 pub mod https;
 pub mod linger;
 pub mod listener;

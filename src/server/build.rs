@@ -10,7 +10,7 @@ use nix::unistd::{Group, User};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::rotation::Rotations;
 use super::store::open_store_with;
@@ -307,7 +307,7 @@ impl Admin {
         })
     }
 
-    pub fn start(self, built: &Arc<Built>, mut closing: watch::Receiver<bool>) {
+    pub fn start(self, built: &Arc<Built>, closing: watch::Receiver<bool>) {
         match (&self.listener, &self.address) {
             (AdminListener::Tcp(listener), _) => {
                 if let Ok(address) = listener.local_addr() {
@@ -318,14 +318,7 @@ impl Admin {
         }
         let metrics = built.metrics.clone();
         let source: Arc<dyn StatusSource> = built.clone();
-        tokio::spawn(async move {
-            let until = async move {
-                let _ = closing.wait_for(|closing| *closing).await;
-            };
-            let served = admin::serve(self.listener, metrics, source, self.keeper, until);
-            if let Err(e) = served.await {
-                error!("the admin listener failed: {e}");
-            }
-        });
+        let served = admin::serve(self.listener, metrics, source, self.keeper, closing);
+        tokio::spawn(served);
     }
 }
