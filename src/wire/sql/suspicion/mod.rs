@@ -1,0 +1,174 @@
+//! What a statement's text gives reason to suspect.
+//!
+//! Some statements leave state on the server connection that no command tag
+//! shows: a temporary table, an advisory lock, a setting of a custom class
+//! (which pg_settings hides). Words in the text only raise the suspicion; the
+//! server is asked for the truth when the lease ends. A false alarm costs a
+//! round trip. What a function does inside its body is not seen.
+//!
+//! This is no SQL parser, because a parser has to know the grammar of every version of
+//! Postgres, and costs more than a round trip for every statement.
+//!
+//! * `patterns`  the words and patterns
+//! * `start`     how statements begin
+
+mod patterns;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use super::comments::{is_white, without_comments};
+use super::tail::Tail;
+use super::words::{self, Resets};
+use patterns::{
+    CUSTOM_SET, DO_EXECUTE, DO_SET, LIMIT_SET, LISTEN, NOTEWORTHY, SET_CONFIG, SET_CONFIG_PLAIN,
+    SETTINGS_UPDATE, STATE, SUSPICIOUS,
+};
+use start::{begins_with, may_set, sets_locally, start};
+
+/// The patterns are matched against this many bytes of a text; [`Tail`] reads the rest.
+const LOOK: usize = 64 * 1024;
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Suspicion {
+    /// The server has to be asked.
+    pub ask: bool,
+    /// Settings of custom classes that may have been set.
+    pub custom: Vec<Box<str>>,
+    /// Time limits that may have been set, even to the value they had.
+    pub limits: Vec<Box<str>>,
+    /// A setting was made whose name is not in the text.
+    pub hidden_setting: bool,
+    /// Settings may differ afterwards, even if only to the end of the transaction.
+    pub touches: bool,
+    /// LISTEN or UNLISTEN.
+    pub listen: bool,
+    /// The text has statements that begin with SET, and each ends with its
+    /// transaction: their tags are no reason to ask.
+    pub local_set: bool,
+    /// Settings go back to the value with which the session began.
+    pub resets: Option<Resets>,
+    /// The text is a DEALLOCATE of this name.
+    pub deallocates: Option<Box<[u8]>>,
+}
+
+/// `None` for everyday statements.
+pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
+    let Some((near, _)) = text
+        .split_at_checked(LOOK)
+        .filter(|(_, far)| !far.is_empty())
+    else {
+        return look(text);
+    };
+    let mut suspicion = look(near).unwrap_or_default();
+    // The rest may hold a lock, a temporary table, a SET.
+    suspicion.ask = true;
+    suspicion.local_set = false;
+    suspicion.deallocates = None;
+    if Tail::behind(0).may_set(text) {
+        suspicion.hidden_setting = true;
+        suspicion.resets = Some(Resets::Some);
+    }
+    Some(suspicion)
+}
+
+/// Settings to which a text may give back the value with which the session began. For
+/// callers that need nothing else of a [`Suspicion`].
+pub fn resets(text: &[u8]) -> Option<Resets> {
+    let start = start(text);
+    if !may_set(start) && !start.starts_with(b"/*") && !start.starts_with(b"--") {
+        return None;
+    }
+    let found = words::resets(&without_comments(text, false));
+    if !text.contains(&b'\\') {
+        return found;
+    }
+    match words::resets(&without_comments(text, true)) {
+        None => found,
+        Some(resets) => Some(Resets::and(found, resets)),
+    }
+}
+
+fn look(text: &[u8]) -> Option<Box<Suspicion>> {
+    if !NOTEWORTHY.are_in(text) && !may_set(start(text)) {
+        return None;
+    }
+    let mut suspicion = Suspicion::default();
+    let plain = without_comments(text, false);
+    read(&plain, &mut suspicion);
+    suspicion.deallocates = words::deallocates(&plain);
+    suspicion.local_set = sets_locally(&plain);
+    if text.contains(&b'\\') {
+        // Where quotes end, and so what is a comment, depends on
+        // standard_conforming_strings, which this very text may change.
+        let other = without_comments(text, true);
+        read(&other, &mut suspicion);
+        suspicion.local_set &= sets_locally(&other);
+        for names in [&mut suspicion.custom, &mut suspicion.limits] {
+            names.sort_unstable();
+            names.dedup();
+        }
+    }
+    (suspicion != Suspicion::default()).then(|| Box::new(suspicion))
+}
+
+/// Adds what a text without comments gives reason to suspect.
+fn read(text: &[u8], suspicion: &mut Suspicion) {
+    if SUSPICIOUS.are_in(text) {
+        suspicion.ask |= STATE.is_in(text) || SETTINGS_UPDATE.is_in(text);
+        suspicion.listen |= LISTEN.is_in(text);
+        set_config(text, suspicion);
+        suspicion.touches |= SET_CONFIG.is_in(text) || SETTINGS_UPDATE.is_in(text);
+        if contains(text, b"u&\"") {
+            (suspicion.ask, suspicion.hidden_setting) = (true, true);
+        }
+    }
+    let start = start(text);
+    if begins_with(start, b"do") {
+        suspicion.custom.extend(names(DO_SET.groups(text)));
+        suspicion.hidden_setting |= DO_EXECUTE.is_in(text);
+        suspicion.touches = true;
+    }
+    suspicion.touches |= begins_with(start, b"call");
+    if may_set(start) {
+        if let Some(resets) = words::resets(text) {
+            suspicion.resets = Some(Resets::and(suspicion.resets.take(), resets));
+        }
+        suspicion.limits.extend(names(LIMIT_SET.groups(text)));
+        suspicion.custom.extend(names(CUSTOM_SET.groups(text)));
+    }
+}
+
+/// Notes calls of set_config() that last beyond their transaction, or may.
+fn set_config(text: &[u8], suspicion: &mut Suspicion) {
+    let calls = SET_CONFIG.count(text);
+    let mut understood = 0;
+    for [set, local] in SET_CONFIG_PLAIN.groups(text) {
+        understood += 1;
+        if local.eq_ignore_ascii_case(b"false") {
+            suspicion.ask = true;
+            let custom = name(set).filter(|name| name.contains('.'));
+            suspicion.custom.extend(custom);
+        }
+    }
+    if understood < calls {
+        suspicion.ask = true;
+        suspicion.hidden_setting = true;
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len())
+        .any(|w| w.eq_ignore_ascii_case(word))
+}
+
+fn names<'t>(found: impl Iterator<Item = [&'t [u8]; 1]>) -> impl Iterator<Item = Box<str>> {
+    found.filter_map(|[text]| name(text))
+}
+
+/// A setting's name as Postgres compares it.
+fn name(text: &[u8]) -> Option<Box<str>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let marks = |c: char| c == '"' || c.is_ascii() && is_white(c as u8);
+    Some(text.replace(marks, "").to_ascii_lowercase().into())
+}

@@ -1,0 +1,124 @@
+//! Words and patterns by which a text is suspected.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use regex::bytes::Regex;
+
+use crate::wire::sql::LIMITS;
+
+const WORDS: [&str; 7] = [
+    "temp",
+    "advisory_",
+    "set_config",
+    "hold",
+    "listen",
+    "pg_settings",
+    // An identifier with escapes may be any of these.
+    "u&\"",
+];
+
+/// They begin a comment, and any statement may follow a comment.
+const COMMENTS: [&str; 2] = ["/*", "--"];
+
+/// A text that has one of these words is matched against the patterns.
+pub(super) static SUSPICIOUS: LazyLock<Words> = LazyLock::new(|| Words::new(&WORDS));
+
+/// A text without any of these has no word of [`SUSPICIOUS`] and no comment.
+pub(super) static NOTEWORTHY: LazyLock<Words> =
+    LazyLock::new(|| Words::new(&[&WORDS[..], &COMMENTS].concat()));
+
+/// `None` cannot happen, because the words are constants; it would mean: never suspect.
+pub(super) struct Words(Option<AhoCorasick>);
+
+impl Words {
+    fn new(words: &[&str]) -> Self {
+        let built = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            // The fastest to run, and small for a few words.
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(words);
+        Self(built.ok())
+    }
+
+    pub(super) fn are_in(&self, text: &[u8]) -> bool {
+        self.0.as_ref().is_some_and(|words| words.is_match(text))
+    }
+}
+
+/// `None` cannot happen, because patterns are constants; it would mean: never suspect.
+pub(super) struct Pattern(Option<Regex>);
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        Self(Regex::new(&format!("(?i-u){text}")).ok())
+    }
+
+    pub(super) fn is_in(&self, text: &[u8]) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|pattern| pattern.is_match(text))
+    }
+
+    pub(super) fn count(&self, text: &[u8]) -> usize {
+        self.0.as_ref().map_or(0, |p| p.find_iter(text).count())
+    }
+
+    /// The groups of each match, of which the pattern has exactly `N`.
+    pub(super) fn groups<'t, const N: usize>(
+        &'t self,
+        text: &'t [u8],
+    ) -> impl Iterator<Item = [&'t [u8]; N]> {
+        let matches = self.0.iter().flat_map(|p| p.captures_iter(text));
+        matches.map(|found| found.extract().1)
+    }
+}
+
+/// The name of a setting of a custom class. Each part may be quoted or not; letters are
+/// any bytes above ASCII too.
+const CUSTOM: &str = r#"((?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+")(?:\s*\.\s*(?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+"))+)"#;
+
+/// Temporary tables, advisory locks and WITH HOLD cursors.
+pub(super) static STATE: LazyLock<Pattern> = LazyLock::new(|| {
+    Pattern::new(
+        r"\bcreate\s+(or\s+replace\s+)?((local|global)\s+)?temp(orary)?\b|\binto\s+((local|global)\s+)?temp(orary)?\b|\bpg_temp(_\d+)?\b|\bpg_(try_)?advisory_(un)?lock|\bwith\s+hold\b",
+    )
+});
+
+pub(super) static LISTEN: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(r"\b(un)?listen\b"));
+
+pub(super) static CUSTOM_SET: LazyLock<Pattern> = LazyLock::new(|| {
+    Pattern::new(&format!(
+        r"(?:^|;)\s*(?:set|reset)\s+(?:session\s+)?{CUSTOM}"
+    ))
+});
+
+pub(super) static LIMIT_SET: LazyLock<Pattern> = LazyLock::new(|| {
+    let names = LIMITS.join("|");
+    Pattern::new(&format!(r#"(?:^|;)\s*set\s+(?:session\s+)?"?({names})\b"#))
+});
+
+/// A SET that ends with its transaction, at the beginning of a statement.
+pub(super) static LOCAL_SET: LazyLock<Pattern> =
+    LazyLock::new(|| Pattern::new(r"^set\s+(local|transaction|constraints)\b"));
+
+/// `UPDATE pg_settings` sets what it updates (a rule of that view).
+pub(super) static SETTINGS_UPDATE: LazyLock<Pattern> =
+    LazyLock::new(|| Pattern::new(r"\bupdate\b[\s\S]*\bpg_settings\b"));
+
+/// A setting of a custom class in the body of a DO.
+pub(super) static DO_SET: LazyLock<Pattern> =
+    LazyLock::new(|| Pattern::new(&format!(r"\bset\s+(?:session\s+)?{CUSTOM}")));
+
+/// A statement in the body of a DO that is composed only when it runs.
+pub(super) static DO_EXECUTE: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(r"\bexecute\b"));
+
+pub(super) static SET_CONFIG: LazyLock<Pattern> =
+    LazyLock::new(|| Pattern::new(r#"\bset_config"?\s*\("#));
+
+/// The whole call in its plain form: name and is_local as literals.
+pub(super) static SET_CONFIG_PLAIN: LazyLock<Pattern> = LazyLock::new(|| {
+    Pattern::new(
+        r"\bset_config\s*\(\s*'([^']+)'\s*,\s*(?:'[^']*'|\$\d+(?:\s*::\s*\w+)?|[^(),]*)\s*,\s*(true|false)\s*\)",
+    )
+});
