@@ -15,7 +15,7 @@ use super::Token;
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Caller {
+pub enum Caller {
     Tcp,
     /// Of a unix socket.
     Unix {

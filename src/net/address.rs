@@ -1,8 +1,9 @@
-//! Where listeners are, and which addresses are this machine's own.
+//! Where listeners are, and which hosts are this machine.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+/// An entry of `[listen] address`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
     Tcp {
@@ -16,7 +17,7 @@ pub enum ListenAddress {
     },
 }
 
-/// Whether only this machine reaches a listener on that host.
+/// Whether a listener on `host` can be reached from this machine only.
 pub fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host
@@ -24,10 +25,14 @@ pub fn is_loopback(host: &str) -> bool {
             .is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
-/// Whether an upstream host is this machine: loopback, or the directory of a
-/// unix socket.
+/// Whether an upstream host is this machine: loopback, or the directory of a unix socket.
 pub fn is_local(host: &str) -> bool {
     host.starts_with('/') || is_loopback(host)
+}
+
+/// The address with an IPv4-mapped IPv6 address written as IPv4.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

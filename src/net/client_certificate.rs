@@ -1,8 +1,8 @@
-//! Whose certificates are accepted of clients: a CA and its revocation lists,
-//! read again when their files change, without anybody being dropped for it.
+//! Which client certificates are accepted: those of a CA, without those on its revocation
+//! lists. The files are read again when they change; connections stay open.
 //!
-//! A client may come without a certificate; what that is worth is for the
-//! rules to say.
+//! A client may connect without a certificate; the access rules say what such a client
+//! may do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,21 +23,21 @@ use rustls::{
 
 use super::tls::{TlsError, certificates, provider, read};
 
-/// Whose certificates are accepted of clients.
+/// `[listen] client_ca` and `client_crl`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCa {
     /// PEM, one or more roots.
     pub ca: PathBuf,
-    /// PEM, one list for every CA of a chain; none at all: nothing is revoked.
+    /// PEM, one list for every CA of a chain. If empty, nothing is revoked.
     pub crl: Vec<PathBuf>,
 }
 
-/// What is trusted at the moment.
+/// The CA and the revocation lists in force.
 #[derive(Debug)]
 pub struct ClientTrust {
     files: ClientCa,
     verifier: ArcSwap<Verifier>,
-    /// Of the files when they were read last.
+    /// The state of the files when they were read last.
     stamps: Mutex<Vec<Stamp>>,
 }
 
@@ -54,7 +54,7 @@ pub enum Distrust {
     NotYetValid,
     Revoked,
     UnknownIssuer,
-    /// Not made for clients (extended key usage).
+    /// The extended key usage does not allow client authentication.
     Purpose,
     /// The revocation list is out of date, or says nothing about the issuer.
     RevocationUnknown,
@@ -62,12 +62,14 @@ pub enum Distrust {
 }
 
 impl Distrust {
-    /// Whether it ends sessions as well. A list that was not renewed in time
-    /// keeps new clients out; it says nothing about those that are there.
+    /// The reason with which sessions of the certificate end, if they do. A revocation
+    /// list that was not renewed in time keeps new clients out, but proves nothing about
+    /// clients that are connected.
     pub fn ends_sessions(self) -> Option<&'static str> {
         (self != Self::RevocationUnknown).then(|| self.reason())
     }
 
+    /// The reason in audit records and metrics.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Expired => "certificate_expired",
@@ -80,7 +82,7 @@ impl Distrust {
         }
     }
 
-    /// What rustls says about a certificate; `None` for errors of other kinds.
+    /// The error of rustls as a reason; `None` if it is not about a certificate.
     pub fn of(error: &Error) -> Option<Self> {
         let Error::InvalidCertificate(error) = error else {
             return None;
@@ -104,6 +106,8 @@ impl Distrust {
 }
 
 impl ClientTrust {
+    /// Reads the files.
+    ///
     /// # Errors
     /// [`TlsError`]: a file cannot be used.
     pub fn load(files: &ClientCa) -> Result<Arc<Self>, TlsError> {
@@ -115,12 +119,12 @@ impl ClientTrust {
         }))
     }
 
-    /// Reads the files again if they have changed, and says whether they had.
-    /// Blocks for as long as reading takes.
+    /// Reads the files again if they have changed, and returns whether they had.
+    /// Blocks while it reads.
     ///
     /// # Errors
-    /// [`TlsError`]: they cannot be used; what was trusted stays trusted, and
-    /// the same files are not looked at again.
+    /// [`TlsError`]: the files cannot be used. The current ones stay in force, and the
+    /// files are read again only after another change.
     pub fn refresh(&self) -> Result<bool, TlsError> {
         let now = stamps(&self.files);
         let mut seen = self.stamps.lock();
@@ -133,8 +137,8 @@ impl ClientTrust {
         Ok(true)
     }
 
-    /// Whether a certificate would be accepted now: the client's own first,
-    /// then those in between.
+    /// Checks a chain as a handshake would now: the client's own certificate first, then
+    /// the intermediate ones.
     ///
     /// # Errors
     /// [`Distrust`]
@@ -174,8 +178,8 @@ fn verifier(files: &ClientCa) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     };
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
         .with_crls(lists)
-        // As Postgres does (X509_V_FLAG_CRL_CHECK_ALL): a list that is out of
-        // date proves nothing.
+        // As in Postgres (X509_V_FLAG_CRL_CHECK_ALL), a list that is out of date proves
+        // nothing.
         .enforce_revocation_expiration()
         .allow_unauthenticated()
         .build()
@@ -201,8 +205,8 @@ impl ClientCertVerifier for ClientTrust {
         false
     }
 
-    /// None: which CAs there are may change, and clients have one certificate
-    /// to choose from.
+    /// Empty, because the CAs may change; clients have only one certificate to choose
+    /// from.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

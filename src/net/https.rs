@@ -1,6 +1,6 @@
-//! Fetching a small document over HTTPS: the keys of a token issuer, the
-//! answer of STS. Redirects are not followed, so that the address in the
-//! configuration is the only one that is ever asked.
+//! An HTTPS client for small documents: the keys of a token issuer, the answer of STS.
+//!
+//! Redirects are not followed, so that only the address in the configuration is asked.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use super::tls::{self, TlsError};
 
-/// For all of it, connecting included.
+/// For the whole request, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// A set of keys has a few kilobytes.
+/// In bytes; a set of keys has a few kilobytes.
 const LARGEST: usize = 1024 * 1024;
 
 /// Why there is no document.
@@ -35,7 +35,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// What went wrong, without the address.
+    /// The error without the address.
     pub fn kind(&self) -> String {
         match self {
             Self::Unreachable { error, .. } => error.clone(),
@@ -46,7 +46,7 @@ impl FetchError {
     }
 }
 
-/// Cheap to clone; connections are kept and reused.
+/// The client. It keeps connections for reuse, and is cheap to clone.
 #[derive(Clone)]
 pub struct Https {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
@@ -68,10 +68,10 @@ impl Https {
         })
     }
 
-    /// GET, with more headers than the client's own.
+    /// Sends a GET with these headers besides the client's own, and returns the body.
     ///
     /// # Errors
-    /// [`FetchError`]; a status other than 200 is one.
+    /// [`FetchError`], also for a status other than 200.
     pub async fn get(&self, uri: &Uri, headers: &[(&str, &str)]) -> Result<Bytes, FetchError> {
         timeout(TIMEOUT, self.ask(uri, headers))
             .await
@@ -107,7 +107,7 @@ impl Https {
     }
 }
 
-/// The innermost cause: "client error (Connect)" says nothing.
+/// The innermost cause; the outer ones only say "client error (Connect)".
 fn cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -1,9 +1,9 @@
-//! Hanging up so that the last words arrive.
+//! Closing a connection so that the last message arrives.
 //!
 //! A socket that is closed while bytes wait to be read sends a reset, and a
-//! reset may overtake what was written before: the client would see "connection
-//! reset" and never the error that says why. So the write side is closed first,
-//! and for a moment what the client still sends is read and dropped.
+//! reset may overtake the bytes that were written before: the client would see
+//! "connection reset" and not the error that says why. Therefore the write side is closed
+//! first, and for a moment the bytes that the client still sends are read and dropped.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::time::timeout;
 
 use super::Stream;
 
-/// Long enough for a client to read an error and to close; one that goes on
-/// sending instead is not listened to for longer.
+/// Long enough for a client to read an error and to close. A client that goes on sending
+/// is cut off then.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Closes a stream whose last words have been written.
+/// Closes a stream whose last message has been written.
 pub async fn hang_up(stream: &mut Stream) {
     let linger = async {
         stream.shutdown().await?;

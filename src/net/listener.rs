@@ -1,4 +1,4 @@
-//! Where clients arrive: TCP addresses and unix sockets.
+//! Listeners on TCP addresses and unix sockets.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener, UnixStream, lookup_host};
 
-use super::stream::{canonical, tune};
-use super::{Peer, Socket};
-use crate::net::ListenAddress;
+use super::address::canonical;
+use super::socket::tune;
+use super::{ListenAddress, Peer, Socket};
 
+/// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error("cannot listen on {address}: {source}{}", remedy(source))]
@@ -41,18 +42,21 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// Who may use a unix socket.
+/// Who may use a unix socket: its mode, owner and group.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SocketAccess {
-    /// Permission bits.
+    /// Permission bits, such as `0o660`.
     pub mode: u32,
-    /// `None`: as the process makes it.
+    /// `None` leaves the owner as the process makes it.
     pub uid: Option<u32>,
+    /// `None` leaves the group as the process makes it.
     pub gid: Option<u32>,
 }
 
+/// A bound listener.
 pub enum Listener {
-    /// With its address, where that is the address of every connection too.
+    /// The address is that of this end of every connection; `None` if the listener is
+    /// bound to all addresses.
     Tcp(TcpListener, Option<SocketAddr>),
     Unix(UnixListener, SocketFile),
 }
@@ -60,7 +64,7 @@ pub enum Listener {
 /// Connections that may wait to be accepted; net.core.somaxconn may say less.
 const BACKLOG: i32 = 4096;
 
-/// Removes the socket from the file system when the listener is gone.
+/// The file of a unix socket, which is removed when the listener is dropped.
 pub struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
@@ -69,7 +73,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// A connection, and who the kernel says it is from.
+/// An accepted connection, and who the kernel says it is from.
 pub struct Accepted {
     pub socket: Socket,
     pub peer: Peer,
@@ -81,9 +85,9 @@ pub struct Accepted {
 /// four system calls a client.
 const OPTIONS_ARE_INHERITED: bool = cfg!(target_os = "linux");
 
-/// Clients speak first. Linux can keep a connection to itself until its client
-/// has, so that accepting it and reading what it says take one turn; one that
-/// is silent comes after a second all the same.
+/// TCP_DEFER_ACCEPT: clients speak first, so Linux can hold a connection back until the
+/// first bytes have arrived, and one wakeup both accepts and reads. A silent connection
+/// is accepted after a second.
 #[cfg(target_os = "linux")]
 mod defer {
     use nix::libc;
@@ -101,14 +105,17 @@ mod defer {
         sockopt::SetUsize
     );
 
-    pub(super) fn until_it_speaks(listener: &TcpListener) {
-        // Where that cannot be (some sandboxes), it costs a turn more.
+    pub(super) fn until_data_arrives(listener: &TcpListener) {
+        // Some sandboxes refuse it; accepting then costs one more wakeup.
         let _ = setsockopt(listener, DeferAccept, &1);
     }
 }
 
 impl Listener {
-    /// Binds an address. A name may stand for several addresses: all of them.
+    /// Binds an address, and all of the addresses that a host name stands for.
+    ///
+    /// # Errors
+    /// [`ListenError`]
     pub async fn bind(
         address: &ListenAddress,
         sockets: SocketAccess,
@@ -122,17 +129,16 @@ impl Listener {
                 let mut listeners = Vec::new();
                 for address in lookup_host((host.as_str(), *port)).await.map_err(fail)? {
                     let listener = TcpListener::bind(address).await.map_err(fail)?;
-                    // Of a burst, as many wait as the system lets them; by itself
-                    // it would be 128.
+                    // tokio's own backlog, 128, is too short for a burst of clients.
                     SockRef::from(&listener).listen(BACKLOG).map_err(fail)?;
                     if OPTIONS_ARE_INHERITED {
                         tune(SockRef::from(&listener)).map_err(fail)?;
                     }
                     #[cfg(target_os = "linux")]
-                    defer::until_it_speaks(&listener);
-                    let of_all = canonical(listener.local_addr().map_err(fail)?);
-                    let of_each = (!of_all.ip().is_unspecified()).then_some(of_all);
-                    listeners.push(Self::Tcp(listener, of_each));
+                    defer::until_data_arrives(&listener);
+                    let bound = canonical(listener.local_addr().map_err(fail)?);
+                    let local = (!bound.ip().is_unspecified()).then_some(bound);
+                    listeners.push(Self::Tcp(listener, local));
                 }
                 Ok(listeners)
             }
@@ -143,7 +149,7 @@ impl Listener {
         }
     }
 
-    /// Binds a unix socket of this name.
+    /// Binds a unix socket at this path.
     ///
     /// # Errors
     /// [`ListenError`]
@@ -158,11 +164,15 @@ impl Listener {
         if access.uid.is_some() || access.gid.is_some() {
             chown(&path, access.uid, access.gid).map_err(fail)?;
         }
-        // Last: until then nobody else may write to it, and so not connect.
+        // Last: before that, nobody else may write to the file, and so not connect.
         fs::set_permissions(&path, fs::Permissions::from_mode(access.mode)).map_err(fail)?;
         Ok(listener)
     }
 
+    /// The next connection.
+    ///
+    /// # Errors
+    /// That of `accept` or of a call that prepares the socket.
     pub async fn accept(&self) -> io::Result<Accepted> {
         let (socket, peer, local) = match self {
             Self::Tcp(listener, local) => {
@@ -187,7 +197,7 @@ impl Listener {
         })
     }
 
-    /// For people: the address with the port that was given.
+    /// The address for people, with the port that the system chose if it was 0.
     pub fn address(&self) -> String {
         match self {
             Self::Tcp(listener, _) => listener
@@ -198,8 +208,8 @@ impl Listener {
     }
 }
 
-/// A socket file outlives a process that was killed. It is taken over only
-/// when nobody answers on it.
+/// Removes a socket file that a killed process left behind. It is left alone if
+/// another process answers on it.
 async fn remove_stale(path: &Path) -> Result<(), ListenError> {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return Ok(());
@@ -220,9 +230,10 @@ async fn remove_stale(path: &Path) -> Result<(), ListenError> {
 mod tests {
     use super::*;
 
-    /// As the kernel's table of sockets has it, in which its owner is looked up.
+    /// The kernel's table of sockets, in which the owner of a connection is looked up,
+    /// has the canonical address.
     #[tokio::test]
-    async fn this_end_is_known_whatever_was_bound() {
+    async fn the_local_address_is_canonical_whatever_was_bound() {
         for host in ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1", "::ffff:0.0.0.0"] {
             let address = ListenAddress::Tcp {
                 host: host.into(),

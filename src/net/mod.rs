@@ -1,20 +1,38 @@
-//! Sockets: one stream type for TCP, unix sockets and TLS over either.
+//! Connections: listeners, and one stream type for TCP, unix sockets and TLS over either.
+//!
+//! * `address`            where listeners are; which hosts are this machine
+//! * `listener`           bind and accept
+//! * `peer`               who is at the other end, as the kernel says
+//! * `socket`             a plain socket
+//! * `stream`             a socket, or TLS over one; `forward` reads and writes it
+//! * `linger`             closing without losing the last message
+//! * `proxy_protocol`     what a load balancer says about its client
+//! * `tls`                TLS configurations
+//! * `server_certificate` the certificate that clients see
+//! * `client_certificate` whose client certificates are accepted
+//! * `http`               the HTTP server loop of the admin listener and the store
+//! * `https`              an HTTPS client for small documents
 
 mod address;
 pub mod client_certificate;
+mod forward;
 pub mod http;
 pub mod https;
-pub mod linger;
+mod linger;
 pub mod listener;
+mod peer;
 pub mod proxy_protocol;
-pub mod server_certificate;
-pub mod stream;
+mod server_certificate;
+mod socket;
+mod stream;
 pub mod tls;
 
 pub use address::{ListenAddress, is_local, is_loopback};
 pub use client_certificate::{ClientCa, ClientTrust, Distrust};
 pub use linger::hang_up;
 pub use listener::{Accepted, Listener, SocketAccess};
+pub use peer::Peer;
 pub use server_certificate::ServerCertificate;
-pub use stream::{Peer, Socket, Stream};
+pub use socket::Socket;
+pub use stream::Stream;
 pub use tls::UpstreamTls;

@@ -1,33 +1,37 @@
-//! The PROXY protocol, versions 1 and 2: what a load balancer says about the
-//! client behind it, in front of everything else.
+//! The PROXY protocol, versions 1 and 2: a header in front of everything else, in which a
+//! load balancer says who its client is.
 //!
-//! Source: "The PROXY protocol", HAProxy's doc/proxy-protocol.txt. Its receiver
-//! must not guess whether there is a header: from the configured networks there
-//! has to be one, and from everybody else none is understood.
+//! Source: "The PROXY protocol", HAProxy's doc/proxy-protocol.txt. A receiver must not
+//! guess whether there is a header: connections of the configured networks have to begin
+//! with one, and other connections must not.
+//!
+//! It is written here because the header has to be read to its last byte and not beyond:
+//! the crates for it parse a buffer, and the next bytes belong to TLS.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What every header of version 2 begins with.
+/// The first bytes of every header of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
 /// The longest line of version 1, with its CR LF (section 2.1).
 const LONGEST_LINE: usize = 107;
 
-/// Addresses take 216 bytes at most; extensions (TLVs) are read over. What is
-/// longer than this is nobody's header.
+/// Addresses take 216 bytes at most, and extensions (TLVs) are skipped; no load balancer
+/// sends more than this.
 const LONGEST_BODY: usize = 4096;
 
-/// Whom a header speaks of.
+/// Whom a header names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proxied {
     Client(SocketAddr),
-    /// The load balancer speaks for itself: a health check.
+    /// The load balancer itself: a health check.
     Itself,
 }
 
+/// Why a connection has no valid header.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
     #[error("{0}")]
@@ -40,13 +44,13 @@ pub enum ProxyError {
     Unsupported,
 }
 
-/// Whether the first four bytes of a connection begin a header: from somebody
-/// who is not believed, it is an attempt.
+/// Whether the first four bytes of a connection begin a header. Outside the configured
+/// networks that is an attempt to pose as somebody else.
 pub fn is_header(first: [u8; 4]) -> bool {
     first == *b"PROX" || first == SIGNATURE[..4]
 }
 
-/// Reads a header and not a byte more.
+/// Reads a header, and not a byte more.
 ///
 /// # Errors
 /// [`ProxyError`]
@@ -79,13 +83,13 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Proxied, Prox
     version_1(&line)
 }
 
-/// Reads a whole header from memory, and how long it was.
+/// Reads a whole header from memory, and returns its length in bytes too.
 ///
 /// # Errors
-/// [`ProxyError`], also where it is not complete.
+/// [`ProxyError`], also if the header is not complete.
 pub fn parse(bytes: &[u8]) -> Result<(Proxied, usize), ProxyError> {
     let mut rest = bytes;
-    // In memory nothing is ever waited for.
+    // Memory is always ready.
     let read = futures_util::FutureExt::now_or_never(read(&mut rest));
     let proxied = read.unwrap_or(Err(ProxyError::Malformed))?;
     Ok((proxied, bytes.len() - rest.len()))
@@ -99,7 +103,7 @@ fn version_1(line: &[u8]) -> Result<Proxied, ProxyError> {
         .ok_or(ProxyError::Malformed)?;
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
-        // What else stands there is to be ignored.
+        // The rest of such a line is to be ignored.
         ["PROXY", "UNKNOWN", ..] => Ok(Proxied::Itself),
         [
             "PROXY",

@@ -1,5 +1,5 @@
-//! The certificate that clients are shown, read again when its files change,
-//! without anybody being dropped for it.
+//! The certificate that clients see. Its files are read again when they change;
+//! connections stay open.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use rustls::ServerConfig;
 use super::ClientTrust;
 use super::tls::{TlsError, for_clients};
 
-/// What is shown at the moment.
+/// The certificate and key in force.
 pub struct ServerCertificate {
     certificate: PathBuf,
     key: PathBuf,
     trust: Option<Arc<ClientTrust>>,
-    /// Of ALPN, where it is not Postgres'.
+    /// The ALPN identifier, if it is not that of Postgres.
     protocol: Option<&'static [u8]>,
     config: ArcSwap<ServerConfig>,
-    /// Of the files when they were read last.
+    /// The state of the files when they were read last.
     stamps: Mutex<[Stamp; 2]>,
 }
 
@@ -29,6 +29,8 @@ pub struct ServerCertificate {
 type Stamp = Option<(SystemTime, u64)>;
 
 impl ServerCertificate {
+    /// Reads the files.
+    ///
     /// # Errors
     /// [`TlsError`]: a file cannot be used.
     pub fn load(
@@ -39,8 +41,8 @@ impl ServerCertificate {
         Self::new(certificate, key, trust, None)
     }
 
-    /// The same for a listener on which another protocol is spoken, whose ALPN
-    /// identifier this is; no certificate of a client is asked for.
+    /// Reads the files for a listener of another protocol, which has this ALPN identifier.
+    /// Clients are not asked for a certificate.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -70,17 +72,17 @@ impl ServerCertificate {
         }))
     }
 
-    /// What new handshakes use.
+    /// The configuration for new handshakes.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.load_full()
     }
 
-    /// Reads the files again if they have changed, and says whether they had.
-    /// Blocks for as long as reading takes.
+    /// Reads the files again if they have changed, and returns whether they had.
+    /// Blocks while it reads.
     ///
     /// # Errors
-    /// [`TlsError`]: they cannot be used, or do not fit each other (yet); what
-    /// was shown is shown on, and the same files are not looked at again.
+    /// [`TlsError`]: the files cannot be used, or do not fit each other (yet). The current
+    /// certificate stays in force, and the files are read again only after another change.
     pub fn refresh(&self) -> Result<bool, TlsError> {
         let now = stamps(&self.certificate, &self.key);
         let mut seen = self.stamps.lock();
@@ -92,7 +94,7 @@ impl ServerCertificate {
         Ok(true)
     }
 
-    /// Reads the files again, whatever they look like.
+    /// Reads the files again, even if they have not changed.
     ///
     /// # Errors
     /// As [`refresh`](Self::refresh).

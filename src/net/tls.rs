@@ -1,4 +1,4 @@
-//! TLS configurations, for clients and for upstreams, all by rustls.
+//! TLS configurations for clients, upstream servers and web addresses, all by rustls.
 
 use std::fs;
 use std::io;
@@ -19,15 +19,17 @@ use rustls::{
 
 use super::ClientTrust;
 
+/// `[database.NAME] tls`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamTls {
     Disable,
-    /// Encrypted, whoever answers.
+    /// Encrypted, without checking the certificate.
     Require,
     VerifyCa,
     VerifyFull,
 }
 
+/// Why TLS cannot be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("cannot read {path}: {source}", path = path.display())]
@@ -50,7 +52,7 @@ pub enum TlsError {
     Config(String),
 }
 
-/// The protocol's name in TLS (IANA, and libpq since 17).
+/// The ALPN identifier of Postgres (registered with IANA; libpq sends it since 17).
 pub const ALPN: &[u8] = b"postgresql";
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -79,10 +81,11 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// A key that everybody on the machine can read proves nothing.
+/// Reads a private key in PEM.
 ///
 /// # Errors
-/// [`TlsError`], also for that.
+/// [`TlsError`], also if everybody on the machine can read the file: such a key proves
+/// nothing.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read(path)?;
     let mode = fs::metadata(path).map_or(0, |m| m.permissions().mode() & 0o777);
@@ -98,8 +101,11 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     })
 }
 
-/// What clients are shown, and whose certificates are accepted of them. TLS 1.2
-/// and newer.
+/// The configuration for clients: the certificate they see, and the client certificates
+/// that are accepted. TLS 1.2 and newer.
+///
+/// # Errors
+/// [`TlsError`]
 pub fn for_clients(
     certificate: &Path,
     key: &Path,
@@ -119,13 +125,16 @@ pub fn for_clients(
             path: certificate.to_owned(),
             source,
         })?;
-    // A client may leave it out, but must not ask for another protocol: bytes
-    // meant for a web server must not be taken for those of a client (ALPACA).
+    // A client may leave ALPN out, but must not ask for another protocol: bytes meant for
+    // a web server must not be taken for those of a client (ALPACA).
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 
-/// How a server's certificate is judged; `None` for [`UpstreamTls::Disable`].
+/// The configuration for an upstream server; `None` for [`UpstreamTls::Disable`].
+///
+/// # Errors
+/// [`TlsError`]
 pub fn for_upstream(
     mode: UpstreamTls,
     ca: Option<&Path>,
@@ -165,7 +174,11 @@ pub fn for_upstream(
     Ok(Some(Arc::new(config)))
 }
 
-/// For web addresses: the roots of the system, or those of `ca` alone.
+/// The configuration for web addresses: trusts the roots of the system, or only those of
+/// `ca`.
+///
+/// # Errors
+/// [`TlsError`]
 pub fn for_web(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
     Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -198,12 +211,12 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
     }
 }
 
-/// `verify-ca`: the chain must be right, the name may be any.
+/// `verify-ca`: the chain must be valid, the name may be any.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 
-/// `require`: encrypted, whoever answers. The handshake's signature is still
-/// checked, so the channel binding of SCRAM stays meaningful.
+/// `require`: encrypted, without checking the certificate. The signature of the handshake
+/// is checked nevertheless, so that the channel binding of SCRAM stays meaningful.
 #[derive(Debug)]
 struct Unverified {
     algorithms: WebPkiSupportedAlgorithms,
