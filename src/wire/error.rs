@@ -1,6 +1,6 @@
-//! What a client may read when pgvalet itself refuses or fails it.
+//! The errors of pgvalet itself that a client may read.
 //!
-//! This is the allow-list: no text of the upstream, of the policy or of the
+//! This is an allow-list: no text of the server, of the access rules or of the secret
 //! store reaches a client except through a variant here.
 
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use super::startup::StartupError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SqlState(pub &'static str);
 
+/// An error for a client: its text, SQLSTATE and hint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// One answer for an unknown database, an unknown user and no rule, so
-    /// that nothing can be enumerated.
+    /// The same answer for an unknown database, an unknown user and no rule, so that
+    /// nobody can find out which of them exist.
     #[error("access denied")]
     Denied,
     #[error("this server requires TLS")]
@@ -82,6 +83,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// The SQLSTATE that Postgres has for the same situation, or for the nearest.
     pub fn sqlstate(&self) -> SqlState {
         SqlState(match self {
             Self::Denied | Self::TlsRequired => "28000",
@@ -108,7 +110,7 @@ impl ClientError {
         })
     }
 
-    /// What to do about it, where there is something to do.
+    /// What the reader can do about it, if anything.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::TlsRequired => "Connect with sslmode=require or stricter.",
@@ -147,12 +149,12 @@ impl ClientError {
         })
     }
 
-    /// ErrorResponse with severity FATAL: the connection ends after it.
+    /// Writes ErrorResponse with severity FATAL: the connection ends after it.
     pub fn fatal(&self, out: &mut Vec<u8>) {
         if let Self::Startup(StartupError::Version(asked)) = self
             && asked.major() < 3
         {
-            return message::error_response_of_old(out, "FATAL", &self.to_string());
+            return message::error_response_v2(out, "FATAL", &self.to_string());
         }
         message::error_response(
             out,
@@ -163,7 +165,7 @@ impl ClientError {
         );
     }
 
-    /// ErrorResponse with severity ERROR: the connection lives on.
+    /// Writes ErrorResponse with severity ERROR: the connection stays open.
     pub fn error(&self, out: &mut Vec<u8>) {
         message::error_response(
             out,

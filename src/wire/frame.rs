@@ -1,21 +1,23 @@
-//! Frame headers: a tag byte and a length that counts itself but not the tag.
+//! Headers of messages: a tag byte, and a length that counts itself but not the tag.
 
-/// Bytes of a header: the tag and the length.
+/// The length of a header in bytes: tag and length.
 pub const HEADER: usize = 5;
 
-/// The largest message Postgres accepts from a client (PQ_LARGE_MESSAGE_LIMIT,
-/// pqcomm.h: MaxAllocSize - 1). A longer one is an attack or a lost frame.
+/// The longest message in bytes that Postgres accepts from a client
+/// (PQ_LARGE_MESSAGE_LIMIT, pqcomm.h: MaxAllocSize - 1). A longer one is an attack, or
+/// this is not the beginning of a message.
 pub const MAX_MESSAGE: usize = 0x3fff_ffff;
 
-/// One message, as its header announces it.
+/// A message as its header announces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
     pub tag: u8,
-    /// Header and body together, in bytes. Never allocated from: it is the
-    /// peer's word.
+    /// Header and body together, in bytes. The peer claims it, so nothing is allocated by
+    /// it.
     pub len: usize,
 }
 
+/// The stream holds no valid header here, and cannot be read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("message of type {tag:#04x} announces an impossible length")]
 pub struct FrameError {
@@ -24,14 +26,17 @@ pub struct FrameError {
 
 impl Frame {
     /// Reads the header at the start of `bytes`; `None` while it is incomplete.
+    ///
+    /// # Errors
+    /// [`FrameError`]: no message has this length.
     #[inline]
     pub fn read(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
         let Some(&[tag, a, b, c, d]) = bytes.first_chunk::<HEADER>() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        // Below 4 the length would not even hold itself; treating it as
-        // unsigned also refuses the negative ones.
+        // A length below 4 would not hold itself. Negative ones are large when read as
+        // unsigned.
         if !(4..=MAX_MESSAGE).contains(&length) {
             return Err(FrameError { tag });
         }

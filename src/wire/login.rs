@@ -1,5 +1,5 @@
-//! Versions of the protocol and cancel keys: what is agreed on at the start of
-//! a connection, of either side.
+//! Versions of the protocol and cancel keys: what client and server agree on at the
+//! start of a connection, on either side of pgvalet.
 //!
 //! Protocol 3.2 (Postgres 18) differs from 3.0 in one thing: the key of
 //! BackendKeyData, and so of CancelRequest, may be longer than four bytes.
@@ -13,7 +13,7 @@ use super::setting::SettingName;
 use super::startup::{CANCEL, Replication};
 use super::tag::backend;
 
-/// A version of the protocol, as it stands in a start-up packet.
+/// A version of the protocol as it is written in a start-up packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u32);
 
@@ -29,8 +29,8 @@ impl Version {
         self.0 & 0xffff
     }
 
-    /// What is spoken with a client that asks for this one. There is no 3.1:
-    /// old pooler versions claimed it by mistake, so it was left out.
+    /// The version to use with a client that asks for this one. There is no 3.1: Postgres
+    /// left it out because old poolers claimed it by mistake.
     pub fn spoken(self) -> Self {
         if self >= Self::V3_2 {
             Self::V3_2
@@ -54,11 +54,11 @@ impl fmt::Display for Version {
 
 /// The longest cancel key that the protocol allows, in bytes.
 pub const MAX_KEY: usize = 256;
-/// The shortest, and the only one of 3.0.
+/// The shortest cancel key in bytes, and the only length in 3.0.
 pub const MIN_KEY: usize = 4;
 
-/// StartupMessage, as we send it: whatever a client has said can only be the value of a
-/// setting here, never a word of the protocol.
+/// StartupMessage to a server. What a client sent can only be the value of a setting
+/// here, never a word of the protocol.
 #[derive(Debug, Clone, Copy)]
 pub struct StartupMessage<'a> {
     pub version: Version,
@@ -69,9 +69,11 @@ pub struct StartupMessage<'a> {
 }
 
 impl StartupMessage<'_> {
+    /// Appends the message.
+    ///
     /// # Errors
-    /// A NUL in a value would end it early, and begin another one; nothing has been
-    /// written then.
+    /// `InvalidInput` if a value has a NUL, which would end it early and begin another
+    /// parameter. Nothing is written then.
     pub fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let who = [("user", self.user), ("database", self.database)];
         let replication = self.replication.map(|r| ("replication", r.as_str()));
@@ -94,7 +96,7 @@ impl StartupMessage<'_> {
     }
 }
 
-/// CancelRequest.
+/// Appends CancelRequest.
 pub fn cancel_request(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
     let length = (12 + key.len()) as u32;
     for word in [length, CANCEL, pid] {
@@ -103,6 +105,7 @@ pub fn cancel_request(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
     out.extend(key);
 }
 
+/// Appends BackendKeyData.
 pub fn backend_key_data(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
     message(out, backend::BACKEND_KEY_DATA, |out| {
         out.extend(pid.to_be_bytes());
@@ -110,8 +113,8 @@ pub fn backend_key_data(out: &mut Vec<u8>, pid: u32, key: &[u8]) {
     });
 }
 
-/// The pid and the key of a BackendKeyData message, header included; `None`
-/// where no protocol allows such a key.
+/// The pid and the key of a BackendKeyData message, header included; `None` if no
+/// version of the protocol allows such a key.
 pub fn read_backend_key_data(message: &[u8]) -> Option<(u32, &[u8])> {
     let (&pid, key) = message.get(HEADER..)?.split_first_chunk::<4>()?;
     (MIN_KEY..=MAX_KEY)
@@ -119,7 +122,7 @@ pub fn read_backend_key_data(message: &[u8]) -> Option<(u32, &[u8])> {
         .then_some((u32::from_be_bytes(pid), key))
 }
 
-/// NegotiateProtocolVersion. Postgres sends the full version in the field that
+/// Appends NegotiateProtocolVersion. Postgres sends the full version in the field that
 /// the documentation once called the minor version, and libpq reads it so.
 pub fn negotiate_protocol_version(out: &mut Vec<u8>, version: Version, unknown_options: &[String]) {
     message(out, backend::NEGOTIATE_PROTOCOL_VERSION, |out| {
@@ -131,8 +134,8 @@ pub fn negotiate_protocol_version(out: &mut Vec<u8>, version: Version, unknown_o
     });
 }
 
-/// The version of a NegotiateProtocolVersion message, header included, and
-/// how many options its sender says it does not know.
+/// The version in a NegotiateProtocolVersion message, header included, and how many
+/// options its sender does not know.
 pub fn read_negotiation(message: &[u8]) -> Option<(Version, usize)> {
     let (&version, rest) = message.get(HEADER..)?.split_first_chunk::<4>()?;
     let (&count, mut rest) = rest.split_first_chunk::<4>()?;
@@ -141,7 +144,7 @@ pub fn read_negotiation(message: &[u8]) -> Option<(Version, usize)> {
         let option = cstr(rest)?;
         rest = &rest[option.len() + 1..];
     }
-    // Who went by the documentation sends the minor version alone.
+    // A sender that follows the old documentation sends the minor version alone.
     let version = match Version(u32::from_be_bytes(version)) {
         Version(minor @ 0..=0xffff) => Version(Version::V3_0.0 | minor),
         full => full,
@@ -182,7 +185,7 @@ mod tests {
         }
     }
 
-    /// As Postgres 15 says it, byte for byte, and as its documentation did.
+    /// The bytes that Postgres 15 sends, and those of its documentation.
     #[test]
     fn a_server_of_3_0_says_so() {
         for said in [
@@ -191,7 +194,7 @@ mod tests {
         ] {
             assert_eq!(read_negotiation(said), Some((Version::V3_0, 0)));
         }
-        // More options announced than there are, and fewer.
+        // More options are announced than there are, and fewer.
         assert_eq!(
             read_negotiation(b"v\0\0\0\x0e\0\x03\0\0\0\0\0\x02a\0"),
             None

@@ -1,5 +1,5 @@
-//! The backend messages that pgvalet writes itself, and readers for the few
-//! server messages whose bodies it looks into.
+//! The messages that pgvalet writes itself, and readers for the few server messages
+//! whose bodies it inspects.
 
 use super::frame::{HEADER, cstr};
 use super::tag::{backend, field, frontend, object};
@@ -10,24 +10,26 @@ pub(crate) fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     body(out);
-    // A message of ours never comes near 4 GiB.
+    // No message that pgvalet writes comes near 4 GiB.
     let length = (out.len() - at) as u32;
     out[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }
 
+/// Appends a NUL-terminated string, without the NULs in it.
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
-    // A NUL would end the field early and desynchronise the reader.
+    // A NUL would end the field early, and the reader would lose the frame.
     for part in text.as_bytes().split(|&b| b == 0) {
         out.extend_from_slice(part);
     }
     out.push(0);
 }
 
+/// Appends ErrorResponse.
 pub fn error_response(
     out: &mut Vec<u8>,
     severity: &str,
     sqlstate: &str,
-    text_: &str,
+    said: &str,
     hint: Option<&str>,
 ) {
     message(out, backend::ERROR_RESPONSE, |out| {
@@ -35,7 +37,7 @@ pub fn error_response(
             (field::SEVERITY, severity),
             (field::SEVERITY_NONLOCALIZED, severity),
             (field::CODE, sqlstate),
-            (field::MESSAGE, text_),
+            (field::MESSAGE, said),
         ] {
             out.push(field);
             text(out, value);
@@ -48,11 +50,11 @@ pub fn error_response(
     });
 }
 
-/// The same to somebody who speaks protocol 2 or 1, as Postgres still does:
-/// no length, no fields.
-pub fn error_response_of_old(out: &mut Vec<u8>, severity: &str, text_: &str) {
+/// Appends ErrorResponse for a client of protocol 1 or 2, which has no length and no
+/// fields. Postgres still does so.
+pub fn error_response_v2(out: &mut Vec<u8>, severity: &str, said: &str) {
     out.push(backend::ERROR_RESPONSE);
-    text(out, &format!("{severity}:  {text_}\n"));
+    text(out, &format!("{severity}:  {said}\n"));
 }
 
 pub fn authentication_ok(out: &mut Vec<u8>) {
@@ -65,7 +67,7 @@ pub fn authentication_cleartext_password(out: &mut Vec<u8>) {
     });
 }
 
-/// AuthenticationSASL: the mechanisms that may be chosen from.
+/// Appends AuthenticationSASL with the mechanisms that the client may choose from.
 pub fn authentication_sasl(out: &mut Vec<u8>, mechanisms: &[&[u8]]) {
     message(out, backend::AUTHENTICATION, |out| {
         out.extend(10u32.to_be_bytes());
@@ -95,13 +97,13 @@ pub fn ready_for_query(out: &mut Vec<u8>, status: u8) {
     message(out, backend::READY_FOR_QUERY, |out| out.push(status));
 }
 
-/// A simple query, to the server.
+/// Appends Query.
 pub fn query(out: &mut Vec<u8>, sql: &str) {
     message(out, frontend::QUERY, |out| text(out, sql));
 }
 
-/// Parse: the name, then `tail`, which is the rest of a Parse body (query
-/// text, parameter types).
+/// Appends Parse: the name, then `tail`, which is the rest of the body (query text,
+/// parameter types).
 pub fn parse(out: &mut Vec<u8>, name: &str, tail: &[u8]) {
     message(out, frontend::PARSE, |out| {
         text(out, name);
@@ -123,8 +125,8 @@ pub fn describe_statement(out: &mut Vec<u8>, name: &str) {
     });
 }
 
-/// Bind and Execute of a statement without parameters, in a portal of the same
-/// name, which is closed again.
+/// Appends Bind and Execute of a statement without parameters, in a portal of the same
+/// name, and Close of the portal.
 pub fn execute(out: &mut Vec<u8>, name: &str) {
     message(out, frontend::BIND, |out| {
         text(out, name);
@@ -162,9 +164,8 @@ pub struct ErrorFields {
 }
 
 impl ErrorFields {
-    /// Reads the whole message, header included. Fields that are missing stay
-    /// empty: a server that leaves out the SQLSTATE must not confuse anyone
-    /// (CVE-2026-6666).
+    /// Reads the whole message, header included. Fields that are missing stay empty: a
+    /// server may leave out the SQLSTATE (CVE-2026-6666).
     pub fn read(message: &[u8]) -> Self {
         let mut fields = Self::default();
         let mut rest = message.get(HEADER..).unwrap_or_default();
@@ -172,7 +173,7 @@ impl ErrorFields {
             let Some(value) = cstr(after) else { break };
             let slot = match field {
                 field::SEVERITY if fields.severity.is_empty() => Some(&mut fields.severity),
-                // The unlocalised severity wins over the localised one.
+                // The severity that is never translated wins.
                 field::SEVERITY_NONLOCALIZED => Some(&mut fields.severity),
                 field::CODE => Some(&mut fields.sqlstate),
                 field::MESSAGE => Some(&mut fields.message),
@@ -186,12 +187,13 @@ impl ErrorFields {
         fields
     }
 
+    /// Whether the server closes the connection after it.
     pub fn is_fatal(&self) -> bool {
         self.severity == "FATAL" || self.severity == "PANIC"
     }
 }
 
-/// An ErrorResponse in which one name is replaced by another.
+/// The ErrorResponse with one name replaced by another.
 pub fn rename(error: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(error.len() + to.len());
     message(&mut out, backend::ERROR_RESPONSE, |out| {
@@ -231,8 +233,8 @@ pub fn read_notification(message: &[u8]) -> Option<(&str, &str)> {
     ))
 }
 
-/// The columns of a DataRow message in text format, header included; NULL is
-/// empty. Columns that the message does not hold are left out.
+/// The columns of a DataRow message in text format, header included; NULL is empty. If
+/// the message is cut short, the columns that are missing are left out.
 pub fn read_row(message: &[u8]) -> Vec<String> {
     let mut columns = Vec::new();
     let mut rest = message.get(HEADER + 2..).unwrap_or_default();

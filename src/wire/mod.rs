@@ -1,6 +1,17 @@
 //! The PostgreSQL wire protocol, as far as a proxy needs it: start-up packets,
-//! frame headers, and the few messages it writes itself. Upstream logins use
-//! the message types of `postgres-protocol`.
+//! frame headers, and the few messages that pgvalet writes itself.
+//!
+//! It is written here because messages are inspected where they lie, without a copy or an
+//! allocation. Upstream logins use the message types of `postgres-protocol`.
+//!
+//! * `error`    what a client may read when pgvalet refuses or fails it
+//! * `frame`    headers of messages
+//! * `login`    versions of the protocol, cancel keys
+//! * `message`  messages that pgvalet writes or reads itself
+//! * `setting`  names of settings in a start-up packet
+//! * `sql`      the words of SQL texts
+//! * `startup`  the first packet of a connection
+//! * `tag`      the bytes that say what a message is
 //!
 //! Source: PostgreSQL documentation, chapter "Frontend/Backend Protocol".
 

@@ -2,39 +2,42 @@
 //!
 //! A start-up packet has one list for two things: words of the protocol, which say who
 //! connects to what, and settings. Postgres tells them apart by their exact spelling, and
-//! takes the names of settings in any case. Whoever writes a packet for others must
-//! therefore never write a name that a client has spelled; a [`SettingName`] is the only
-//! kind of name that reaches a packet of ours, and no word of the protocol is one.
+//! takes the names of settings in any case. A proxy must therefore never write a name as a
+//! client spelled it. A [`SettingName`] is the only name that reaches a packet to the
+//! server, and no word of the protocol is a [`SettingName`].
 
-/// What a start-up packet says beside settings (ProcessStartupPacket).
+/// The words of the protocol in a start-up packet (ProcessStartupPacket).
 const PROTOCOL: [&str; 4] = ["user", "database", "options", "replication"];
 
-/// Protocol options begin so.
+/// The prefix of protocol options.
 pub(super) const PROTOCOL_OPTION: &str = "_pq_.";
 
-/// Settings that make a session somebody else's.
+/// Settings that give a session another identity.
 const IDENTITY: [&str; 2] = ["role", "session_authorization"];
 
-/// Holds up a login, at the server, for as long as somebody likes: its backend
-/// counts there long after whoever asked has gone.
+/// Delays a login at the server for as long as the client likes. Its backend would count
+/// against the server's limit long after the client has gone.
 const DELAY: &str = "post_auth_delay";
 
 /// The name of a setting, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SettingName(Box<str>);
 
+/// Why a name cannot be set at start-up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotASetting {
     #[error("a start-up parameter has an invalid name")]
     Malformed,
-    /// A word of the protocol, or of who the session is; in lower case.
+    /// A word of the protocol, or a setting that changes the identity; in lower case.
     #[error("parameter \"{0}\" cannot be set at start-up")]
     Reserved(String),
 }
 
 impl SettingName {
+    /// Checks a name as a client spelled it.
+    ///
     /// # Errors
-    /// [`NotASetting`], in whatever case it is written.
+    /// [`NotASetting`], whatever the case of the letters.
     pub fn new(name: &str) -> Result<Self, NotASetting> {
         let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
         if name.is_empty() || !name.bytes().all(letter) {

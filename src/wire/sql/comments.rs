@@ -1,16 +1,20 @@
-//! A statement's text without its comments, as Postgres' lexer sees it (scan.l).
+//! Removes the comments of a statement's text, as Postgres' lexer reads it (scan.l).
+//!
+//! It is written here because a lexer for SQL would have to know the version and the
+//! settings of the server; this reads only quotes and comments, both ways where they
+//! depend on a setting.
 
 use std::borrow::Cow;
 
-/// What the lexer takes for white.
+/// Whether the lexer takes a byte for white space.
 pub(super) fn is_white(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }
 
-/// Each comment becomes a space. What stands in quotes of any kind is no
-/// comment; quotes that nothing closes are left as they are, because the server
-/// refuses such a text. `escapes`: a backslash in quotes takes the next byte
-/// with it, as with `standard_conforming_strings = off`.
+/// Replaces each comment by a space. Comments are not looked for inside quotes of any
+/// kind. Quotes that are never closed are left as they are, because the server refuses
+/// such a text. With `escapes` a backslash in quotes escapes the next byte, as with
+/// `standard_conforming_strings = off`.
 pub(super) fn without_comments(text: &[u8], escapes: bool) -> Cow<'_, [u8]> {
     let mut out: Option<Vec<u8>> = None;
     let (mut at, mut from) = (0, 0);
@@ -37,9 +41,8 @@ pub(super) fn without_comments(text: &[u8], escapes: bool) -> Cow<'_, [u8]> {
     }
 }
 
-/// Whether a text is a PREPARE and nothing else, whatever
-/// standard_conforming_strings says. (pg_prepared_statements shows the whole text
-/// of the query in which one was made.)
+/// Whether a text is a PREPARE and nothing else, whatever standard_conforming_strings is.
+/// (pg_prepared_statements shows the whole text of the query that prepared a statement.)
 pub fn is_one_prepare(text: &[u8]) -> bool {
     [false, true].into_iter().all(|escapes| {
         let plain = without_comments(text, escapes);
@@ -52,7 +55,7 @@ pub fn is_one_prepare(text: &[u8]) -> bool {
     })
 }
 
-/// Of a text without comments: whether nothing stands behind its first semicolon.
+/// Whether nothing follows the first semicolon of a text without comments.
 fn is_one_statement(text: &[u8], escapes: bool) -> bool {
     let mut at = 0;
     let begins = |b: &u8| matches!(b, b'\'' | b'"' | b'$' | b';');
@@ -67,7 +70,7 @@ fn is_one_statement(text: &[u8], escapes: bool) -> bool {
     true
 }
 
-/// How long the comment is that begins here. One that nothing closes goes on to
+/// The length of the comment that begins here. A comment that is never closed goes on to
 /// the end.
 fn comment(text: &[u8]) -> Option<usize> {
     if text.starts_with(b"--") {
@@ -88,18 +91,17 @@ fn comment(text: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// How long the quoted text is that begins here, behind `before`; one byte where
-/// none does.
+/// The length of the quoted text that begins here, behind `before`; 1 if none begins.
 fn quoted(before: &[u8], text: &[u8], escapes: bool) -> usize {
     let in_word = |bytes: &[u8]| bytes.last().is_some_and(|b| is_word(*b));
     match text[0] {
         b'"' => memchr::memchr(b'"', &text[1..]).map_or(text.len(), |end| end + 2),
         b'\'' => {
-            // E'…' has them whatever the server was told.
+            // E'…' has escapes whatever the setting is.
             let escapes = escapes || matches!(before, [word @ .., b'e' | b'E'] if !in_word(word));
             let mut at = 1;
-            // A doubled quote ends one text and begins the next, which is as
-            // good, but for what a backslash means there.
+            // Without escapes, a doubled quote can be read as the end of one text and the
+            // beginning of the next.
             loop {
                 match (text.get(at), text.get(at + 1)) {
                     (None, _) => return text.len(),
@@ -182,7 +184,7 @@ mod tests {
         ] {
             assert_eq!(of(text), text);
         }
-        // Not what it looks like.
+        // Whether a quote is escaped depends on the setting.
         assert_eq!(of("select '\\'-- a"), "select '\\' ");
         let text = b"select '\\'-- a'";
         assert_eq!(&*without_comments(text, true), text);

@@ -1,15 +1,19 @@
-//! A text as a literal of SQL.
+//! Writes a text as an SQL literal.
+//!
+//! `postgres-protocol` has a function for this too, but not one that is right whatever
+//! standard_conforming_strings and client_encoding are at the moment.
 
 use crate::base::hex;
 
-/// A text as SQL, by itself.
+/// The text as an SQL expression.
 pub fn literal(text: &str) -> String {
     let mut sql = String::new();
     push_text(&mut sql, text);
     sql
 }
 
-/// A text, whatever the client_encoding of the connection is this moment.
+/// Appends a text as an SQL expression that is right whatever the connection's
+/// client_encoding is at the moment.
 pub(crate) fn push_text(sql: &mut String, text: &str) {
     if text.is_ascii() {
         return push_literal(sql, text);
@@ -19,8 +23,8 @@ pub(crate) fn push_text(sql: &mut String, text: &str) {
     sql.push_str(&call);
 }
 
-/// A string literal that is read alike whatever standard_conforming_strings
-/// says.
+/// Appends a string literal that has the same meaning whatever
+/// standard_conforming_strings is.
 pub(crate) fn push_literal(sql: &mut String, value: &str) {
     if value.contains('\\') {
         sql.push('E');

@@ -1,10 +1,10 @@
 //! The words of SQL texts: what a proxy reads in them, and how it writes a value.
 //!
-//! * `comments`   a text without them
-//! * `literal`    a value as a text of SQL
-//! * `suspicion`  what a statement's text gives reason to ask the server about
-//! * `tail`       what is too long for that
-//! * `words`      what a text resets, or deallocates
+//! * `comments`   removes comments
+//! * `literal`    writes a value as a literal
+//! * `suspicion`  what the text of a statement gives reason to ask the server about
+//! * `tail`       the rest of a text that is too long for `suspicion`
+//! * `words`      what a text resets or deallocates
 
 mod comments;
 mod literal;
@@ -19,7 +19,8 @@ pub use suspicion::{Suspicion, resets, suspect};
 pub use tail::Tail;
 pub use words::Resets;
 
-/// Settings that limit a time, in the order in which Postgres got them (9.3, 14, 17).
+/// Settings that limit a time, in the order in which Postgres got them (the last three
+/// in 9.3, 14 and 17).
 pub const LIMITS: [&str; 4] = [
     "statement_timeout",
     "lock_timeout",

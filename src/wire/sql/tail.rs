@@ -1,21 +1,22 @@
-//! The part of a text that is too long to be looked at closely, byte by byte as
-//! it passes: may it make a setting that nobody would know of?
+//! Scans the rest of a text that is too long to buffer, byte by byte as it passes: may
+//! it make a setting that pgvalet would not notice?
 
 use super::comments::is_white;
 
-/// No part of it is its own beginning but the first letter.
+/// Except for its first letter, no suffix of a part of this word begins the word again;
+/// so a mismatch restarts at the first letter.
 const SET_CONFIG: &[u8] = b"set_config";
 
-/// Where in a text the next byte is. A text that is read on may say yes without
-/// a reason (in a literal, say), and never no.
+/// The state of the scan. It may say yes without reason (because of a literal, for
+/// example), but never no without reason.
 #[derive(Debug, Clone, Copy)]
 pub struct Tail {
-    /// Bytes to pass over first.
+    /// Bytes to skip first.
     skip: usize,
     place: Place,
-    /// How much of `set_config` there is so far.
+    /// How many bytes of `set_config` have matched so far.
     call: usize,
-    /// How much of `U&"`, behind which an identifier has escapes.
+    /// How many bytes of `U&"` have matched, behind which an identifier has escapes.
     escape: usize,
 }
 
@@ -23,13 +24,13 @@ pub struct Tail {
 enum Place {
     /// Before the first word of a statement.
     Start,
-    /// That much of this word is there.
+    /// So many bytes of this word have matched.
     Word(&'static [u8], usize),
     Inside,
 }
 
 impl Tail {
-    /// Of a text from its beginning, of which `skip` bytes are none.
+    /// Begins a text, which follows `skip` bytes that do not belong to it.
     pub fn behind(skip: usize) -> Self {
         Self {
             skip,
@@ -39,15 +40,15 @@ impl Tail {
         }
     }
 
-    /// Whether a statement begins in these bytes that sets something, or that
-    /// may, for all that is to be seen.
+    /// Reads on, and says whether a statement begins in these bytes that makes a setting,
+    /// or may.
     pub fn may_set(&mut self, bytes: &[u8]) -> bool {
         let skipped = self.skip.min(bytes.len());
         self.skip -= skipped;
         let mut rest = &bytes[skipped..];
         loop {
             if matches!(self.place, Place::Inside) && self.call == 0 && self.escape == 0 {
-                // Nothing begins with any other.
+                // No other byte begins anything.
                 let next = memchr::memchr3(b';', b's', b'S', rest).unwrap_or(rest.len());
                 let escape = memchr::memchr2(b'u', b'U', &rest[..next]);
                 rest = &rest[escape.unwrap_or(next)..];
@@ -81,7 +82,7 @@ impl Tail {
             (_, b';') => Place::Start,
             (Place::Inside, _) => Place::Inside,
             (Place::Start, byte) if is_white(byte) => Place::Start,
-            // Behind a comment anything may stand.
+            // Any statement may follow a comment.
             (Place::Start, b'/') => Place::Word(b"/*", 1),
             (Place::Start, b'-') => Place::Word(b"--", 1),
             (Place::Start, b's') => Place::Word(b"set", 1),

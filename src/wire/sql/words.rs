@@ -1,9 +1,9 @@
 //! The words of a short statement, as Postgres' lexer reads them (scan.l): which
-//! settings go back to where they began, which prepared statement goes.
+//! settings it resets, and which prepared statement it deallocates.
 
 use super::comments::{is_white, is_word};
 
-/// More are in no statement that is understood here.
+/// No statement that is understood here has more words.
 const MAX_WORDS: usize = 12;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +28,13 @@ impl Word {
     }
 }
 
-/// `None` where there is anything else, or too much.
+/// The words of a statement; `None` if there is anything else, or too much.
 fn words(text: &[u8]) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut rest = text;
     while let Some((&first, after)) = rest.split_first() {
         if first == 0 {
-            break; // the end of the message
+            break; // the end of the text in a message
         }
         if is_white(first) {
             rest = after;
@@ -48,7 +48,7 @@ fn words(text: &[u8]) -> Option<Vec<Word>> {
             b';' | b'=' | b'.' => (Word::Sign(first), 1),
             _ if is_word(first) && !first.is_ascii_digit() && first != b'$' => {
                 let length = rest.iter().take_while(|b| is_word(**b)).count();
-                // A name with an escape in it: U&"…", which nobody writes.
+                // U&"…", a name with escapes, is not understood.
                 if rest.get(length) == Some(&b'&') {
                     return None;
                 }
@@ -77,23 +77,23 @@ fn quoted(text: &[u8]) -> Option<(Word, usize)> {
     (!name.is_empty()).then_some((Word::Quoted(name), at + 1))
 }
 
-/// Settings that a text gives back the value with which the session began.
+/// Settings to which a text gives back the value with which the session began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resets {
     /// `RESET name`, `SET name TO DEFAULT`.
     One {
         name: Box<str>,
-        /// To the end of the transaction.
+        /// Only to the end of the transaction.
         local: bool,
     },
     /// `RESET ALL`, `DISCARD ALL`.
     All,
-    /// Which ones, only the server knows.
+    /// Only the server knows which.
     Some,
 }
 
 impl Resets {
-    /// The same, and then something else.
+    /// What two statements reset, one after the other.
     pub fn and(first: Option<Self>, then: Self) -> Self {
         match first {
             None => then,
@@ -103,12 +103,12 @@ impl Resets {
     }
 }
 
-/// Of a text without comments.
+/// What a text without comments resets.
 pub(super) fn resets(text: &[u8]) -> Option<Resets> {
     let mut found = None;
     let mut count = 0;
-    // A semicolon in quotes makes more statements of it than there are: a false
-    // alarm, at the worst.
+    // A semicolon in quotes makes more statements of the text than there are. At worst
+    // that is a false alarm.
     for statement in text.split(|b| matches!(b, b';' | 0)) {
         if statement.iter().all(|b| is_white(*b)) {
             continue;
@@ -118,7 +118,7 @@ pub(super) fn resets(text: &[u8]) -> Option<Resets> {
             found = Some(Resets::and(found, resets));
         }
     }
-    // What the others do to the same settings is anybody's guess.
+    // Other statements of the text may change the same settings.
     if count > 1 {
         found = found.map(|_| Resets::Some);
     }
@@ -179,15 +179,15 @@ fn name(words: &[Word]) -> Option<Box<str>> {
             _ => return None,
         }
     }
-    // Ends in a name, and there is one.
+    // There is a name, and the last word is part of it.
     if words.len().is_multiple_of(2) {
         return None;
     }
     Some(String::from_utf8(name).ok()?.to_ascii_lowercase().into())
 }
 
-/// The prepared statement that a text gives up, where it does nothing else. Of
-/// a text without comments.
+/// The prepared statement that a text without comments deallocates, if it does nothing
+/// else.
 pub(super) fn deallocates(text: &[u8]) -> Option<Box<[u8]>> {
     let mut words = words(text)?;
     while words.last() == Some(&Word::Sign(b';')) {
