@@ -1,5 +1,5 @@
-//! Threads for work that takes a processor, or a system that answers when it likes: a few
-//! of them for each kind, so that none of it keeps others out.
+//! Threads for work that takes a processor, or waits for a system that may be slow. Each
+//! kind of work has a few threads of its own, so that it cannot keep other kinds waiting.
 //!
 //! tokio's own pool for blocking work is shared by everything (DNS above all), and has
 //! hundreds of threads: a burst of logins there takes the processors from the threads that
@@ -13,11 +13,11 @@ use tokio::sync::{Semaphore, oneshot};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads of one kind of work. They are started with the first of it.
+/// The threads of one kind of work. They start with the first job.
 pub struct Crew {
     name: &'static str,
     threads: usize,
-    /// As many jobs may be here, the running ones among them; who brings more waits.
+    /// One permit for each job that runs or waits; callers with more jobs wait.
     room: Semaphore,
     state: Mutex<State>,
     work: Condvar,
@@ -28,12 +28,13 @@ struct State {
     started: usize,
 }
 
-/// The work was not done: it panicked, or there is no thread to be had.
+/// The job was not done: it panicked, or no thread could be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work was not done")]
 pub struct NotDone;
 
 impl Crew {
+    /// `name` is that of the threads.
     pub const fn new(name: &'static str, threads: usize) -> Self {
         Self {
             name,
@@ -51,8 +52,8 @@ impl Crew {
         self.state.lock()
     }
 
-    /// Does a job, after those that were brought before. Whoever stops waiting takes it
-    /// back, unless it has been begun or is next.
+    /// Does a job after those that came before. Dropping the future cancels the job, unless
+    /// it has begun or is about to.
     ///
     /// # Errors
     /// [`NotDone`]
@@ -63,14 +64,14 @@ impl Crew {
         let place = self.room.acquire().await.map_err(|_| NotDone)?;
         let (sender, done) = oneshot::channel();
         let job = Box::new(move || {
-            // A panic has been reported by its hook; the thread lives on.
+            // The panic hook has reported a panic; the thread goes on.
             let result = match sender.is_closed() {
                 true => None,
                 false => catch_unwind(AssertUnwindSafe(job)).ok(),
             };
             drop(place);
             if let Some(result) = result {
-                let _ = sender.send(result); // it may have stopped waiting
+                let _ = sender.send(result); // the caller may have stopped waiting
             }
         });
         self.put(job)?;
@@ -83,7 +84,7 @@ impl Crew {
             let thread = std::thread::Builder::new().name(self.name.to_owned());
             match thread.spawn(|| self.work()) {
                 Ok(_) => state.started += 1,
-                // Those that are there do it.
+                // The threads that are there do the job.
                 Err(_) if state.started > 0 => {}
                 Err(_) => return Err(NotDone),
             }

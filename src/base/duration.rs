@@ -10,8 +10,10 @@ const UNITS: &[(&str, u64)] = &[
     ("d", 86_400_000),
 ];
 
-/// Reads a sequence of whole numbers with units. The error is what is wrong
-/// and how to write it.
+/// Reads a sequence of whole numbers with units.
+///
+/// # Errors
+/// A sentence that says what is wrong and how to write it.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write it like \"30s\", \"5m\" or \"1h\"");
     let mut rest = text.trim();
@@ -39,7 +41,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(total))
 }
 
-/// Milliseconds in a unit.
+/// The number of milliseconds in a unit.
 fn unit(name: &str) -> Option<u64> {
     let short = match name {
         "millisecond" | "milliseconds" => "ms",

@@ -1,6 +1,9 @@
 //! Bytes as hexadecimal digits.
+//!
+//! It is written here because it is shorter than the declaration of a crate, and secrets
+//! pass through it.
 
-/// In lower case. The text is made in one piece, so that a secret leaves no copies behind.
+/// In lower case. The text is allocated once, so that a secret leaves no copies behind.
 pub fn encode(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);
@@ -11,7 +14,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// `None`: it is not two digits, of either case, for every byte.
+/// `None` if the text is not two digits, of either case, for every byte.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| {
         char::from(byte)

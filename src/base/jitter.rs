@@ -1,9 +1,9 @@
-//! Randomness in time: many proxies that wait for the same thing must not all
-//! act in the same instant.
+//! Randomness in time, so that many proxies that wait for the same thing do not all act in
+//! the same instant.
 
 use std::time::Duration;
 
-/// A number in [0, 1). Quality does not matter here, cost does not either.
+/// A random number in [0, 1). Neither quality nor cost matters here.
 fn unit() -> f64 {
     let mut bytes = [0; 4];
     match aws_lc_rs::rand::fill(&mut bytes) {
@@ -17,7 +17,7 @@ pub fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(0.9 + 0.2 * unit())
 }
 
-/// Anything from nothing to twice the duration.
+/// A duration between zero and twice `duration`.
 pub fn scattered(duration: Duration) -> Duration {
     duration.mul_f64(2.0 * unit())
 }
@@ -31,6 +31,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// Waits between `first` and `last`.
     pub fn new(first: Duration, last: Duration) -> Self {
         Self {
             first,
@@ -39,14 +40,15 @@ impl Backoff {
         }
     }
 
-    /// How long to wait now; twice as long the next time.
+    /// How long to wait now. The next wait is twice as long.
     pub fn wait(&mut self) -> Duration {
         let now = self.next;
         self.next = (now * 2).min(self.last);
-        // Half of it is certain, half of it is chance.
+        // Half of the wait is fixed, half is random.
         now.mul_f64(0.5 + 0.5 * unit())
     }
 
+    /// Begins with the first wait again.
     pub fn reset(&mut self) {
         self.next = self.first;
     }

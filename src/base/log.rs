@@ -1,8 +1,11 @@
-//! Lines of the log on their way to standard error.
+//! The queue between the log and standard error.
 //!
-//! Whoever logs never waits: not for a terminal that is stopped, nor for a pipe whose
-//! reader is slow or gone. Lines go into a queue with an end; a thread of its own writes
-//! them, and what finds no room is counted.
+//! Logging never waits: not for a terminal that is stopped, nor for a pipe whose
+//! reader is slow or gone. Lines go into a bounded queue, and a thread writes them. Lines
+//! that find no room are counted.
+//!
+//! It is written here because `tracing-appender`, which does the same, bounds the number of
+//! lines but not their bytes, and leaves no line where lines are missing.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -12,38 +15,38 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait.
+/// How many lines may wait.
 const LINES: usize = 8192;
-/// Bytes that may wait.
+/// How many bytes may wait.
 const BYTES: usize = 1 << 20;
-/// Nobody reads a longer line.
+/// The longest line in bytes; a longer one is cut, because nobody reads it.
 const LINE: usize = 16 * 1024;
 
 /// The queue of this process: there is one standard error.
 static QUEUE: Queue = Queue::new();
 
-/// Lines that found no room since the start.
+/// How many lines found no room since the start.
 pub fn dropped() -> u64 {
     QUEUE.dropped.load(Ordering::Relaxed)
 }
 
-/// Starts to write what is in the queue, once.
+/// Starts the thread that writes, once.
 ///
 /// # Errors
-/// The system has no thread to give.
+/// The system cannot start a thread.
 pub fn start() -> io::Result<()> {
     QUEUE.start(|| io::stderr().lock())
 }
 
-/// Waits until everything is written, or `limit` is over; starts the thread where that
-/// has not been done yet.
+/// Waits until everything is written, for at most `limit`; starts the thread if nobody
+/// has yet.
 pub fn flush(limit: Duration) {
     if start().is_ok() {
         QUEUE.flush(limit);
     }
 }
 
-/// A line as it is.
+/// Puts one line into the queue, as it is.
 pub fn line(text: &str) {
     QUEUE.put(format!("{text}\n").as_bytes());
 }
@@ -60,7 +63,7 @@ impl MakeWriter<'_> for ToLog {
     }
 }
 
-/// An event, which is put into the queue when it is dropped.
+/// The line of an event, which goes into the queue when it is dropped.
 pub struct Line(Vec<u8>);
 
 impl Write for Line {
@@ -82,9 +85,9 @@ impl Drop for Line {
 
 struct Queue {
     state: Mutex<State>,
-    /// For the writer: there is something.
+    /// Wakes the writer: there is a line.
     filled: Condvar,
-    /// For those who wait for an end: all is written.
+    /// Wakes those who flush: everything is written.
     emptied: Condvar,
     dropped: AtomicU64,
 }
@@ -92,10 +95,10 @@ struct Queue {
 struct State {
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
-    /// Of those that were dropped, how many have been told of.
-    told: u64,
+    /// How many of the dropped lines have been reported.
+    reported: u64,
     started: bool,
-    /// Taken, and not written yet.
+    /// The writer has taken a line and not written it yet.
     writing: bool,
 }
 
@@ -105,7 +108,7 @@ impl Queue {
             state: Mutex::new(State {
                 lines: VecDeque::new(),
                 bytes: 0,
-                told: 0,
+                reported: 0,
                 started: false,
                 writing: false,
             }),
@@ -135,9 +138,9 @@ impl Queue {
         }
         state.bytes += kept.len();
         state.lines.push_back(kept.into());
-        let alone = state.lines.len() == 1;
+        let first = state.lines.len() == 1;
         drop(state);
-        if alone {
+        if first {
             self.filled.notify_one();
         }
     }
@@ -168,24 +171,25 @@ impl Queue {
                 state.bytes -= line.len();
                 line
             };
-            // Where nobody can read it, nobody can be told either.
+            // If nobody can read the log, nobody can be told either.
             let _ = out().write_all(&line);
-            self.tell();
+            self.report_dropped();
         }
     }
 
-    /// Says how many lines are missing, in the place where they are.
-    fn tell(&self) {
+    /// Logs how many lines are missing, in the place where they are missing.
+    fn report_dropped(&self) {
         let missing = {
             let mut state = self.state();
             let dropped = self.dropped.load(Ordering::Relaxed);
-            // Beyond that it would be dropped as well.
-            if dropped == state.told || state.lines.len() * 2 > LINES || state.bytes * 2 > BYTES {
+            // In a fuller queue the report might be dropped as well.
+            if dropped == state.reported || state.lines.len() * 2 > LINES || state.bytes * 2 > BYTES
+            {
                 return;
             }
-            dropped - std::mem::replace(&mut state.told, dropped)
+            dropped - std::mem::replace(&mut state.reported, dropped)
         };
-        tracing::warn!("{missing} lines of this log were dropped: whoever reads it is too slow");
+        tracing::warn!("{missing} lines of this log were dropped: its reader is too slow");
     }
 
     fn flush(&self, limit: Duration) {
@@ -244,7 +248,7 @@ mod tests {
             .expect("put without waiting");
         let dropped = QUEUE.dropped.load(Ordering::Relaxed);
         assert!(dropped >= LINES as u64, "{dropped}");
-        // To wait has an end as well.
+        // Flushing ends as well.
         QUEUE.flush(Duration::from_millis(1));
         drop(stuck);
         QUEUE.flush(Duration::from_secs(30));
@@ -253,7 +257,7 @@ mod tests {
         let lines = text.lines().count() as u64;
         assert_eq!(lines, LINES as u64 * 2 + 1 - dropped);
         assert!(text.starts_with("line 0\nline 1\n"));
-        assert_eq!(QUEUE.state().told, dropped);
+        assert_eq!(QUEUE.state().reported, dropped);
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Small things that belong to no part: they know nothing of PostgreSQL or of pgvalet.
+//! Small things that belong to no part, and know nothing of PostgreSQL or pgvalet.
 //!
 //! * `crew`      a few threads for each kind of slow work
 //! * `duration`  durations as people write them
 //! * `hex`       bytes as hexadecimal digits
 //! * `jitter`    randomness in time
-//! * `log`       lines on their way to standard error
-//! * `nearest`   which word was meant
+//! * `log`       the queue between the log and standard error
+//! * `nearest`   the known word nearest to a misspelt one
 //! * `pattern`   text with `*`
-//! * `text`      what texts may be
+//! * `text`      checks of texts
 
 pub mod crew;
 pub mod duration;

@@ -1,4 +1,4 @@
-//! Which word was meant.
+//! The known word nearest to a misspelt one.
 
 /// The known words, the most similar one first.
 pub fn by_nearness<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
@@ -7,12 +7,12 @@ pub fn by_nearness<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
     known
 }
 
-/// The known word a misspelt one is probably meant to be.
+/// The known word that a misspelt one probably means.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|k| (strsim::damerau_levenshtein(word, k), k))
-        // A slip for every three letters; further away, a suggestion misleads.
+        // One mistake for every three letters; a suggestion further away misleads.
         .filter(|(distance, k)| *distance <= (k.chars().count() / 3).min(3))
         .min()
         .map(|(_, k)| k)

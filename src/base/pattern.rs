@@ -1,6 +1,8 @@
 //! Patterns with `*`.
+//!
+//! They are no regular expressions or globs: in access rules only `*` may be special.
 
-/// Text in which `*` stands for any characters, also none.
+/// A text in which `*` stands for any number of characters, also none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pattern(String);
 
@@ -13,7 +15,7 @@ impl Pattern {
         &self.0
     }
 
-    /// The whole of `text`, not a part of it.
+    /// Whether the pattern describes the whole of `text`.
     pub fn matches(&self, text: &str) -> bool {
         let Some((head, rest)) = self.0.split_once('*') else {
             return self.0 == text;
@@ -24,7 +26,7 @@ impl Pattern {
         let mut pieces: Vec<&str> = rest.split('*').collect();
         let tail = pieces.pop().unwrap_or("");
         for piece in pieces {
-            // The earliest place leaves the most for what follows.
+            // The earliest match leaves the most text for the other pieces.
             match text.find(piece) {
                 Some(at) => text = &text[at + piece.len()..],
                 None => return false,
@@ -84,7 +86,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the regular expression that says the same.
+        /// Compares with the equivalent regular expression.
         #[test]
         fn patterns_are_what_they_say(pattern in "[ab*]{0,8}", text in "[ab]{0,8}") {
             let expression: String = pattern.split('*').map(regex::escape).collect::<Vec<_>>().join(".*");

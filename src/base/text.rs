@@ -1,10 +1,10 @@
-//! What texts may be.
+//! Checks of texts.
 
-/// Text that goes into paths, names and protocol messages: a NUL would end it
-/// early there.
+/// Checks a text that goes into paths, names and protocol messages, where a NUL would end
+/// it early.
 ///
 /// # Errors
-/// What is wrong, and what to write.
+/// A sentence that says what is wrong and what to write.
 pub fn nonempty(text: &str) -> Result<String, String> {
     if text.is_empty() {
         Err("this is empty; leave the key out, or write a value".to_owned())
