@@ -1,12 +1,13 @@
-//! Where the admin listener is.
+//! The address of the admin listener.
 
 use std::path::PathBuf;
 
+/// `[admin] address`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminAddress {
     /// `host:port`
     Tcp(String),
-    /// The socket itself.
+    /// The path of the socket itself, not of its directory.
     Unix(PathBuf),
 }
 

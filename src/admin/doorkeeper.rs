@@ -1,11 +1,11 @@
-//! Who may ask the admin listener what.
+//! Decides which request the admin listener answers.
 //!
 //! A listener on loopback can be reached by every user of the machine, and by every web
-//! page that one of them has open: a page may send requests to any address, and makes
-//! itself one origin with a local server by a name that leads to 127.0.0.1 (DNS
-//! rebinding). So over TCP a `Host` has to be a name of this listener, an `Origin` the
-//! listener's own, and whatever changes something needs a token, which no page has. Over
-//! a unix socket the kernel says who asks.
+//! page that one of them has open: a page may send requests to any address, and becomes
+//! the same origin as a local server by a name that resolves to 127.0.0.1 (DNS
+//! rebinding). Therefore, over TCP, `Host` has to be a name of this listener, `Origin` the
+//! listener's own, and a request that changes something needs a token, which no page has.
+//! Over a unix socket the kernel says who asks.
 
 use std::net::IpAddr;
 
@@ -17,45 +17,45 @@ use super::Token;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
     Tcp,
-    /// Of a unix socket.
+    /// Over a unix socket, with the user of the process at the other end.
     Unix {
         uid: u32,
     },
 }
 
-/// What somebody wants.
+/// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum Action {
     Read,
     Change,
 }
 
-/// Why somebody gets nothing.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// A web page asks, or a name that is none of this listener's.
+    /// A web page sent it, or it names another host.
     Foreign,
-    /// The token would help.
+    /// The token is missing.
     NoToken,
-    /// There is none that could help.
-    NoTokenAtAll,
+    /// The token is missing, and this proxy has none.
+    NoTokenSet,
 }
 
-/// What the requests of one listener are judged by.
+/// The rules of one listener.
 #[derive(Debug, Clone)]
 pub struct Doorkeeper {
     token: Option<Token>,
-    /// Also what changes nothing needs the token.
+    /// Requests that change nothing need the token too.
     reads_need_token: bool,
-    /// The host in the configuration; loopback's names are others of it.
+    /// The host in the configuration, besides the names of loopback.
     host: Option<String>,
-    /// Who may do over a unix socket what needs the token: the user of this process.
+    /// The user of this process, who needs no token over a unix socket.
     owner: u32,
 }
 
 impl Doorkeeper {
-    /// With `reads_need_token` the token is asked of everybody who comes over TCP.
-    /// `host` is what the configuration calls this listener.
+    /// With `reads_need_token` every request over TCP needs the token, except those for
+    /// health. `host` is the listener's host in the configuration.
     pub fn new(token: Option<Token>, reads_need_token: bool, host: Option<String>) -> Self {
         Self {
             token,
@@ -69,7 +69,7 @@ impl Doorkeeper {
         &self,
         caller: Caller,
         headers: &HeaderMap,
-        wish: Wish,
+        action: Action,
     ) -> Result<(), Refusal> {
         let shown = self.token.as_ref().is_some_and(|t| t.admits(headers));
         let known = match caller {
@@ -80,18 +80,18 @@ impl Doorkeeper {
             return Err(Refusal::Foreign);
         }
         let trusted = match caller {
-            Caller::Tcp => wish == Wish::Read && !self.reads_need_token,
-            // The mode of the socket says who reads.
-            Caller::Unix { uid } => wish == Wish::Read || uid == self.owner || uid == 0,
+            Caller::Tcp => action == Action::Read && !self.reads_need_token,
+            // The mode of the socket decides who can read.
+            Caller::Unix { uid } => action == Action::Read || uid == self.owner || uid == 0,
         };
         match &self.token {
             _ if shown || trusted => Ok(()),
             Some(_) => Err(Refusal::NoToken),
-            None => Err(Refusal::NoTokenAtAll),
+            None => Err(Refusal::NoTokenSet),
         }
     }
 
-    /// Whether a request names this listener by a name that nobody else can give.
+    /// Whether `Host` is a name of this listener that no other server can have.
     fn is_ours(&self, headers: &HeaderMap) -> bool {
         let Some(host) = one(headers, &header::HOST) else {
             return false;
@@ -107,10 +107,10 @@ impl Doorkeeper {
     }
 }
 
-/// Whether a web page of another origin asks, as its browser says.
+/// Whether the browser says that a web page of another origin sent the request.
 fn is_foreign(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    // `none`: somebody typed it.
+    // `none`: a person typed the address.
     if !matches!(site, None | Some(b"same-origin" | b"none")) {
         return true;
     }
@@ -124,7 +124,7 @@ fn is_foreign(headers: &HeaderMap) -> bool {
     !same
 }
 
-/// The value of a header that is there once, as text.
+/// The value of a header as text, if it is there exactly once.
 fn one<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
@@ -164,8 +164,9 @@ mod tests {
     #[test]
     fn a_host_is_a_name_of_this_listener() {
         let keeper = keeper(false);
-        let judge =
-            |pairs: &[(&'static str, &str)]| keeper.judge(Caller::Tcp, &headers(pairs), Wish::Read);
+        let judge = |pairs: &[(&'static str, &str)]| {
+            keeper.judge(Caller::Tcp, &headers(pairs), Action::Read)
+        };
         for host in [
             "localhost",
             "LocalHost:6433",
@@ -194,14 +195,14 @@ mod tests {
         assert_eq!(judge(&[]), Err(Refusal::Foreign));
         let two = [("host", "localhost"), ("host", "evil.example")];
         assert_eq!(judge(&two), Err(Refusal::Foreign));
-        // A scraper that has the token knows where it is.
+        // With the token, any name will do.
         let bearer = format!("Bearer {SECRET}");
         let shown = [("host", "10.0.0.1"), ("authorization", bearer.as_str())];
         assert_eq!(judge(&shown), Ok(()));
     }
 
     #[test]
-    fn no_web_page_asks() {
+    fn requests_of_web_pages_are_refused() {
         let keeper = keeper(false);
         let bearer = format!("Bearer {SECRET}");
         let host = ("host", "localhost:6433");
@@ -216,9 +217,9 @@ mod tests {
             ("sec-fetch-site", "Cross-Site"),
             ("sec-fetch-site", ""),
         ] {
-            for wish in [Wish::Read, Wish::Change] {
+            for action in [Action::Read, Action::Change] {
                 let asked = headers(&[host, page, ("authorization", &bearer)]);
-                let got = keeper.judge(Caller::Tcp, &asked, wish);
+                let got = keeper.judge(Caller::Tcp, &asked, action);
                 assert_eq!(got, Err(Refusal::Foreign), "{page:?}");
             }
         }
@@ -227,7 +228,7 @@ mod tests {
             ("sec-fetch-site", "same-origin"),
             ("sec-fetch-site", "none"),
         ] {
-            let got = keeper.judge(Caller::Tcp, &headers(&[host, own]), Wish::Read);
+            let got = keeper.judge(Caller::Tcp, &headers(&[host, own]), Action::Read);
             assert_eq!(got, Ok(()), "{own:?}");
         }
     }
@@ -238,26 +239,26 @@ mod tests {
         let bearer = format!("Bearer {SECRET}");
         let shown = headers(&[("host", "localhost"), ("authorization", &bearer)]);
         let open = keeper(false);
-        let tcp = |keeper: &Doorkeeper, asked, wish| keeper.judge(Caller::Tcp, asked, wish);
-        assert_eq!(tcp(&open, &local, Wish::Read), Ok(()));
-        assert_eq!(tcp(&open, &local, Wish::Change), Err(Refusal::NoToken));
-        assert_eq!(tcp(&open, &shown, Wish::Change), Ok(()));
+        let tcp = |keeper: &Doorkeeper, asked, action| keeper.judge(Caller::Tcp, asked, action);
+        assert_eq!(tcp(&open, &local, Action::Read), Ok(()));
+        assert_eq!(tcp(&open, &local, Action::Change), Err(Refusal::NoToken));
+        assert_eq!(tcp(&open, &shown, Action::Change), Ok(()));
         let closed = keeper(true);
-        assert_eq!(tcp(&closed, &local, Wish::Read), Err(Refusal::NoToken));
-        assert_eq!(tcp(&closed, &shown, Wish::Read), Ok(()));
+        assert_eq!(tcp(&closed, &local, Action::Read), Err(Refusal::NoToken));
+        assert_eq!(tcp(&closed, &shown, Action::Read), Ok(()));
         let without = Doorkeeper::new(None, false, None);
-        let got = tcp(&without, &local, Wish::Change);
-        assert_eq!(got, Err(Refusal::NoTokenAtAll));
+        let got = tcp(&without, &local, Action::Change);
+        assert_eq!(got, Err(Refusal::NoTokenSet));
 
-        let unix = |uid, wish| {
+        let unix = |uid, action| {
             let none = HeaderMap::new();
-            without.judge(Caller::Unix { uid }, &none, wish)
+            without.judge(Caller::Unix { uid }, &none, action)
         };
         let own = nix::unistd::geteuid().as_raw();
         for uid in [own, 0] {
-            assert_eq!(unix(uid, Wish::Change), Ok(()));
+            assert_eq!(unix(uid, Action::Change), Ok(()));
         }
-        assert_eq!(unix(4242, Wish::Read), Ok(()));
-        assert_eq!(unix(4242, Wish::Change), Err(Refusal::NoTokenAtAll));
+        assert_eq!(unix(4242, Action::Read), Ok(()));
+        assert_eq!(unix(4242, Action::Change), Err(Refusal::NoTokenSet));
     }
 }

@@ -1,4 +1,5 @@
-//! Asking a running proxy: how it stands, and to look at its secrets.
+//! The client of a running proxy's admin listener: gets its status, has it look at
+//! secrets.
 
 use std::time::Duration;
 
@@ -14,16 +15,16 @@ use super::{Refreshed, Status, Token};
 use crate::admin::AdminAddress;
 use crate::net::Socket;
 
-/// For all of it, connecting included.
+/// For the whole request, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A store that is slow is waited for.
+/// Longer, because the proxy asks its secret store, which may be slow.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Thousands of pools fit; another program's answer has an end.
+/// The longest answer in bytes: thousands of pools fit.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// Why there is no status.
+/// Why the listener did not answer the request.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     #[error(
@@ -40,12 +41,12 @@ pub enum FetchError {
     )]
     Refused(String),
     #[error(
-        "the proxy at {0} does not know itself by that name; use the [admin] address of its configuration"
+        "the proxy at {0} refuses requests under that name; use the [admin] address of its configuration"
     )]
     Misnamed(String),
     #[error("the proxy at {0} follows no such secret; `pgvalet status` lists those it does")]
     NoSuchSecret(String),
-    #[error("what answers at {address} is no pgvalet: {error}")]
+    #[error("the server at {address} is not pgvalet: {error}")]
     Foreign { address: String, error: String },
 }
 
@@ -62,7 +63,7 @@ pub async fn fetch(address: &AdminAddress, token: Option<&Token>) -> Result<Stat
     .await
 }
 
-/// Has the proxy look at one secret, or at all of them, now.
+/// Makes the proxy look at one secret, or at all, now.
 ///
 /// # Errors
 /// [`FetchError`].
@@ -151,8 +152,8 @@ async fn ask<T: DeserializeOwned>(
         let body = body.collect().await.map_err(|e| foreign(&e))?;
         serde_json::from_slice(&body.to_bytes()).map_err(|e| foreign(&e))
     };
-    // The connection has to be driven while the answer is awaited; it may end
-    // first, with the answer already in hand.
+    // The connection has to be polled while the answer is awaited. It may end first, when
+    // the answer has already been read.
     let mut answer = std::pin::pin!(answer);
     tokio::select! {
         answer = &mut answer => answer,

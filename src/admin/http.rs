@@ -1,5 +1,4 @@
-//! The HTTP listener for those who run the proxy: `/metrics`, `/livez`,
-//! `/readyz`, `/status`, and `POST /refresh`.
+//! The admin listener: `/metrics`, `/livez`, `/readyz`, `/status`, and `POST /refresh`.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,23 +19,24 @@ use tokio::task::AbortHandle;
 use tokio::time::interval;
 
 use super::StatusSource;
-use super::doorkeeper::{Caller, Doorkeeper, Refusal, Wish};
+use super::doorkeeper::{Action, Caller, Doorkeeper, Refusal};
 use crate::metrics::Metrics;
 use crate::net::{Listener, Peer, Socket, http};
 
 /// From the first byte of a request to the end of its head, and between two requests.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Scrapers, probes and a person or two; more is a mistake or an attack.
+/// How many connections may be open. Scrapers, probes and a person or two need fewer;
+/// more is a mistake or an attack.
 const CONNECTIONS: usize = 64;
 
 /// How often samples are folded into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Where the admin listener is reached.
+/// The bound admin listener.
 pub enum AdminListener {
     Tcp(TcpListener),
-    /// With its file, which goes with it.
+    /// Its file is removed when it is dropped.
     Unix(Listener),
 }
 
@@ -131,21 +131,24 @@ fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// What is not certain to change nothing counts as a change.
+/// Refuses a request that the doorkeeper does not admit. A method that may change
+/// something counts as a change.
 async fn guard(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
     request: Request,
     next: Next,
 ) -> Result<Response, Infallible> {
-    let wish = match *request.method() {
-        Method::GET | Method::HEAD => Wish::Read,
-        _ => Wish::Change,
+    let action = match *request.method() {
+        Method::GET | Method::HEAD => Action::Read,
+        _ => Action::Change,
     };
-    Ok(match admin.keeper.judge(caller, request.headers(), wish) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refuse(refusal),
-    })
+    Ok(
+        match admin.keeper.judge(caller, request.headers(), action) {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refuse(refusal),
+        },
+    )
 }
 
 fn refuse(refusal: Refusal) -> Response {
@@ -153,8 +156,8 @@ fn refuse(refusal: Refusal) -> Response {
     match refusal {
         Refusal::Foreign => (
             StatusCode::FORBIDDEN,
-            "this is answered under the names of this machine or that of [admin] address, and to no web page; \
-             a caller from elsewhere shows the token: Authorization: Bearer …\n",
+            "requests of web pages and for other hosts are refused: use the host in [admin] address, or localhost, \
+             or send the token: Authorization: Bearer …\n",
         )
             .into_response(),
         Refusal::NoToken => (
@@ -164,10 +167,10 @@ fn refuse(refusal: Refusal) -> Response {
              beside the audit log: Authorization: Bearer …\n",
         )
             .into_response(),
-        Refusal::NoTokenAtAll => (
+        Refusal::NoTokenSet => (
             StatusCode::UNAUTHORIZED,
             token,
-            "this needs a token, and there is none; set [admin] token_file\n",
+            "this needs a token, and this proxy has none; set [admin] token_file\n",
         )
             .into_response(),
     }
@@ -195,8 +198,8 @@ struct Wanted {
     secret: Option<String>,
 }
 
-/// For event hooks: a rotation that has just finished need not wait for the
-/// next look. Many at once cost one question, since looks are shared.
+/// For event hooks: after a rotation the proxy need not wait for its next look at the
+/// secret. Many requests at once ask the store once.
 async fn refresh(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
     let found = admin.source.refresh(wanted.secret).await;
     if found.is_empty() {
@@ -210,11 +213,11 @@ async fn readyz(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> (StatusCode, String) {
-    let may_know = || admin.keeper.judge(caller, &headers, Wish::Read).is_ok();
+    let may_read = || admin.keeper.judge(caller, &headers, Action::Read).is_ok();
     match admin.source.ready() {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        // The reason names databases and secrets: only for those who may know.
-        Err(reason) if may_know() => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        // The reason names databases and secrets, so only callers that may read get it.
+        Err(reason) if may_read() => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()),
     }
 }

@@ -1,5 +1,11 @@
-//! The HTTP listener of those who run the proxy: metrics, health, status, and who may ask
-//! for what.
+//! The HTTP listener for those who run the proxy: metrics, health, status.
+//!
+//! * `address`     where it listens
+//! * `doorkeeper`  which request is answered
+//! * `fetch`       the client of a running proxy's listener
+//! * `http`        the listener and its paths
+//! * `status`      the JSON of `/status`
+//! * `token`       the bearer token
 
 mod address;
 mod doorkeeper;

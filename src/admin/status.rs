@@ -1,4 +1,4 @@
-//! What a running proxy tells about itself: the JSON of `/status`.
+//! The status of a running proxy: the JSON of `/status`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -7,38 +7,42 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the listener gets its answers from.
+/// Where the listener gets its answers.
 pub trait StatusSource: Send + Sync {
+    /// The state of all pools and secrets.
     fn status(&self) -> Status;
 
-    /// Whether clients can be served; the error is one sentence about why not.
+    /// Whether clients can be served.
+    ///
+    /// # Errors
+    /// One sentence that says why not.
     fn ready(&self) -> Result<(), String>;
 
-    /// Brings the gauges up to date; called before they are read.
+    /// Updates the gauges; called before they are read.
     fn publish(&self);
 
-    /// Looks at one secret, or at all of them, now; pools try again at once.
-    /// Empty: no such secret is followed.
+    /// Looks at one secret, or at all, now, and makes pools try again at once. Empty if no
+    /// pool uses this secret.
     fn refresh(&self, secret: Option<String>) -> RefreshFuture<'_>;
 }
 
 pub type RefreshFuture<'a> = Pin<Box<dyn Future<Output = Vec<Refreshed>> + Send + 'a>>;
 
-/// What a look at a secret found.
+/// The result of a look at one secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refreshed {
     pub secret: Arc<str>,
-    /// AWSCURRENT, whether or not it is in force yet.
+    /// The version of AWSCURRENT, even if it is not in force yet.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub current: Option<Arc<str>>,
-    /// It is another one than before.
+    /// Whether `current` is another version than before.
     pub changed: bool,
-    /// Why the store did not say.
+    /// Why the store did not answer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
 }
 
-/// Times are RFC 3339, in UTC.
+/// All that `/status` says. Times are RFC 3339, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     pub version: String,
@@ -57,12 +61,12 @@ pub struct DatabaseStatus {
     /// As in the configuration: `session`, `transaction`.
     pub pool_mode: String,
     pub pool_size: usize,
-    /// Clients connected, and those of them that wait for a server connection.
+    /// Clients connected.
     pub clients: usize,
+    /// Those of them that wait for a server connection.
     pub waiting: usize,
     pub servers: ServerCounts,
-    /// Clients that keep their server connection between transactions, by
-    /// what keeps them there.
+    /// How many clients keep their server connection between transactions, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub pinned: BTreeMap<String, usize>,
     /// The connection that listens for clients, while there is one.
@@ -70,12 +74,12 @@ pub struct DatabaseStatus {
     pub listener: Option<ListenerStatus>,
     /// Newest first.
     pub generations: Vec<GenerationStatus>,
-    /// Why the last login failed, if none succeeded since.
+    /// Why the last login failed, if none has succeeded since.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_error: Option<String>,
 }
 
-/// What one server connection listens on, for how many clients.
+/// The server connection that listens for clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerStatus {
     pub channels: usize,
@@ -100,7 +104,7 @@ pub struct GenerationStatus {
     pub stages: Vec<String>,
     pub user: Arc<str>,
     pub adopted_at: String,
-    /// Absent: the generation that new server connections belong to.
+    /// Absent for the generation to which new server connections belong.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub draining_since: Option<String>,
     pub active: usize,
@@ -109,7 +113,7 @@ pub struct GenerationStatus {
     pub holders: Vec<Holder>,
 }
 
-/// A session that will not let go of its server connection, and why.
+/// A session that keeps its server connection, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     pub session: Arc<str>,
@@ -120,13 +124,13 @@ pub struct Holder {
     pub reason: String,
 }
 
-/// A secret that is followed.
+/// A secret that a pool uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretStatus {
     pub secret: Arc<str>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub arn: Option<Arc<str>>,
-    /// The version in force; absent before the first.
+    /// The version in force; absent until one has logged in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<Arc<str>>,
     pub stages: Vec<String>,
@@ -134,27 +138,27 @@ pub struct SecretStatus {
     pub user: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub adopted_at: Option<String>,
-    /// What the version was when it was adopted: `AWSCURRENT`, `AWSPENDING`, …
+    /// Why the version was tried when it was adopted: `AWSCURRENT`, `AWSPENDING`, …
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub adopted_as: Option<Arc<str>>,
-    /// When the store last said that this is the version.
+    /// When the store last confirmed this version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub confirmed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_error: Option<String>,
-    /// Versions that were tried and did not log in: since one last did, and on
-    /// the way to the one in force.
+    /// Versions that failed to log in since the last one that did, and on the way to the
+    /// one in force.
     pub candidates_tried: Vec<Candidate>,
-    /// When pgvalet rotates it next; absent where it does not.
+    /// When pgvalet rotates it next; absent if it does not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next_rotation: Option<String>,
 }
 
-/// A version that was tried and did not log in.
+/// A version that failed to log in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     pub version: Arc<str>,
-    /// What made it worth trying: `last good`, `AWSCURRENT`, `AWSPENDING`, …
+    /// Why it was tried: `last good`, `AWSCURRENT`, `AWSPENDING`, …
     #[serde(rename = "as")]
     pub standing: Arc<str>,
     pub why: Arc<str>,

@@ -1,4 +1,4 @@
-//! The listener, asked over real sockets.
+//! Requests to the listener over real sockets.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -188,8 +188,8 @@ async fn a_secret_is_looked_at_when_asked() {
     is(&server.get("/refresh", &right).await, 405, "");
 }
 
-/// What a page in somebody's browser can send: under a name that leads here, or to this
-/// machine's own.
+/// A page in a browser can send requests under a name that resolves to this machine, or
+/// to the machine's own names.
 #[tokio::test]
 async fn a_web_page_reads_and_changes_nothing() {
     let keeper = Doorkeeper::new(token(SECRET).ok(), false, None);
@@ -200,14 +200,14 @@ async fn a_web_page_reads_and_changes_nothing() {
         ("localhost", "Sec-Fetch-Site: cross-site\r\n"),
     ] {
         for what in ["GET /status", "GET /metrics", "POST /refresh"] {
-            is(&server.ask(what, host, headers).await, 403, "no web page");
+            is(&server.ask(what, host, headers).await, 403, "web pages");
         }
         let health = server.ask("GET /readyz", host, headers).await;
         is(&health, 503, "not ready");
         is(&server.ask("GET /livez", host, headers).await, 200, "ok");
     }
     is(&server.get("/status", "").await, 200, "prod/orders");
-    // Without an Origin, from a program of any user of the machine.
+    // A program of any user of the machine sends no Origin.
     let post = server.ask("POST /refresh", "localhost", "").await;
     is(&post, 401, "admin.token");
     let right = format!("Authorization: Bearer {SECRET}\r\n");
@@ -238,9 +238,9 @@ async fn a_unix_socket_serves_its_owner() {
     assert!(!path.exists());
 }
 
-/// Whoever holds connections open keeps nobody out.
+/// Holding connections open keeps nobody out.
 #[tokio::test]
-async fn silent_connections_give_way() {
+async fn the_oldest_silent_connections_are_closed() {
     let server = server(Ok(()), None).await;
     let mut silent = Vec::new();
     for _ in 0..200 {

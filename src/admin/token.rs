@@ -1,5 +1,5 @@
-//! The bearer token of the admin listener: one that is configured, or one that the proxy
-//! makes for itself beside its data.
+//! The bearer token of the admin listener: the configured one, or one that the proxy
+//! makes beside its data.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -14,10 +14,10 @@ use zeroize::Zeroizing;
 
 use crate::base::hex;
 
-/// Shorter tokens can be guessed.
+/// The fewest bytes of a token; a shorter one can be guessed.
 const TOKEN_BYTES: usize = 16;
 
-/// The bearer token that a caller must show.
+/// The bearer token that a request must have.
 #[derive(Clone)]
 pub struct Token(Arc<Zeroizing<String>>);
 
@@ -27,7 +27,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why a file holds no token.
+/// Why there is no token in a file.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     #[error("the token file {path} cannot be read: {error}")]
@@ -41,13 +41,13 @@ pub enum TokenError {
 }
 
 impl Token {
-    /// `None`: too short, or it does not fit into a header.
+    /// `None` if the text is too short, or does not fit into a header.
     pub(super) fn new(text: &str) -> Option<Self> {
         let fit = text.len() >= TOKEN_BYTES && text.bytes().all(|b| b.is_ascii_graphic());
         fit.then(|| Self(Arc::new(Zeroizing::new(text.to_owned()))))
     }
 
-    /// Reads `[admin] token_file`; blanks around the token do not count.
+    /// Reads `[admin] token_file`, without the blanks around the token.
     ///
     /// # Errors
     /// [`TokenError`]
@@ -61,8 +61,9 @@ impl Token {
         Self::new(text.trim()).ok_or_else(|| TokenError::Unfit(name()))
     }
 
-    /// A new token, in a file for this user alone, in the place of the one before: whoever
-    /// came by that, perhaps by listening here while nothing else did, has nothing of it.
+    /// Makes a new token in a file that only this user can read, in place of the one before.
+    /// Somebody who got the old token, for example by listening on this port while the
+    /// proxy was down, cannot use it.
     ///
     /// # Errors
     /// [`TokenError::NotMade`]
@@ -78,7 +79,8 @@ impl Token {
         format!("Bearer {}", self.0.as_str())
     }
 
-    /// In a time that does not tell how much of it is right.
+    /// Whether the request has this token. The comparison takes the same time however much
+    /// of it is right.
     pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
         headers
             .get(header::AUTHORIZATION)
@@ -88,13 +90,13 @@ impl Token {
     }
 }
 
-/// The file appears whole or not at all.
+/// Writes a new token. The file appears whole or not at all.
 fn write_new(path: &Path) -> io::Result<Token> {
     let mut random = Zeroizing::new([0; 32]);
     aws_lc_rs::rand::fill(&mut *random).map_err(|_| io::Error::other("no random numbers"))?;
     let text = Zeroizing::new(hex::encode(&*random));
     if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
-        // As the audit log does.
+        // The audit log makes its directory with the same mode.
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -103,7 +105,7 @@ fn write_new(path: &Path) -> io::Result<Token> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}", std::process::id()));
     let draft = Path::new(&draft);
-    let _ = fs::remove_file(draft); // of a process of this number that was killed
+    let _ = fs::remove_file(draft); // of a killed process with the same pid
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -136,7 +138,7 @@ mod tests {
         assert_eq!(first.header().len(), "Bearer ".len() + 64);
         assert_eq!(first.header(), Token::read(&path).expect("read").header());
 
-        // Whatever is in its place, nothing else is written to.
+        // A link in its place is replaced, not followed.
         let other = directory.path().join("other");
         fs::write(&other, "somebody's").expect("written");
         fs::remove_file(&path).expect("removed");
