@@ -1,4 +1,7 @@
 //! The accept loop of one listener.
+//!
+//! The loop of net/http.rs is another one: it keeps its connections, and ends with them.
+//! Sessions end by a signal of their own.
 
 use std::io;
 use std::sync::Arc;
@@ -10,8 +13,8 @@ use tracing::warn;
 use crate::net::Listener;
 use crate::session::{self, Context};
 
-/// Accepts until told to stop. Nothing a client does can hold this loop up:
-/// its session begins in a task of its own before a byte is read.
+/// Accepts until `closing` becomes true. No client can delay this loop: its session begins
+/// in a task of its own before a byte is read.
 pub async fn accept(listener: Listener, context: Arc<Context>, mut closing: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
@@ -22,10 +25,10 @@ pub async fn accept(listener: Listener, context: Arc<Context>, mut closing: watc
             Ok(accepted) => {
                 tokio::spawn(session::serve(context.clone(), accepted));
             }
-            Err(e) if is_the_clients(&e) => {}
+            Err(e) if client_left(&e) => {}
             Err(e) => {
-                // Out of descriptors, most likely: trying again at once would
-                // only burn a core.
+                // Most likely there are no descriptors left. Trying again at once would
+                // only keep a core busy.
                 warn!("cannot accept on {}: {e}", listener.address());
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -33,8 +36,8 @@ pub async fn accept(listener: Listener, context: Arc<Context>, mut closing: watc
     }
 }
 
-/// The client went away between its connect and our accept.
-fn is_the_clients(error: &io::Error) -> bool {
+/// Whether the client went away between its connect and the accept.
+fn client_left(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

@@ -1,4 +1,4 @@
-//! A new configuration for a running proxy.
+//! Puts a new configuration into force in a running proxy.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::audit::{Event, Outcome, Record};
 use crate::config::{Config, Listen};
 use crate::session::{Cause, Routes};
 
-/// What of `[listen]` cannot change while running.
+/// Whether the keys of `[listen]` that cannot change while running are the same.
 fn same_listeners(old: &Listen, new: &Listen) -> bool {
     let comparable = Listen {
         revoke: old.revoke,
@@ -21,15 +21,15 @@ fn same_listeners(old: &Listen, new: &Listen) -> bool {
     *old == comparable
 }
 
-/// Rules and databases change at once, for new sessions; a pool whose database
-/// is as before keeps its connections, one that has gone ends with its last
-/// session. Listeners, the store and the log stay as they are.
+/// Rules and databases change at once, for new sessions. A pool whose database is unchanged
+/// keeps its connections; a pool that is no longer configured ends with its last session.
+/// Listeners, the secret store and the audit log stay as they are.
 pub fn reload(built: &Arc<Built>, config: Config) {
     let context = &built.context;
     if let Some(certificate) = context.tls.certificate()
         && let Err(e) = certificate.reread()
     {
-        warn!("[listen] {e}; the certificate that was shown is shown on");
+        warn!("[listen] {e}; keeping the current certificate");
     }
     let mut state = built.state.lock();
     let old = &state.config;
@@ -41,7 +41,7 @@ pub fn reload(built: &Arc<Built>, config: Config) {
     ];
     for (section, changed) in fixed {
         if changed {
-            warn!("[{section}] has changed: that takes effect with a restart");
+            warn!("[{section}] has changed; the change takes effect with a restart");
         }
     }
     let before = context.routes.load_full();

@@ -1,5 +1,5 @@
-//! Notices that access has ended: the time, and the files that say whose
-//! certificates are accepted.
+//! Ends sessions whose access has ended because of the time, or because the files that say
+//! which client certificates are accepted have changed.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -10,9 +10,10 @@ use tracing::{info, warn};
 use super::build::Built;
 use crate::session::{Cause, Context, Revoke};
 
-/// How often the clock and the files are looked at.
+/// How often the clock and the files are checked.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Runs until the proxy is gone.
 pub async fn watch(built: Weak<Built>) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -31,7 +32,7 @@ pub async fn watch(built: Weak<Built>) {
     }
 }
 
-/// Files are read elsewhere: a disk may take its time.
+/// Reads the files on a thread for blocking work, because a disk may be slow.
 async fn trust_changed(context: &Context) -> bool {
     let Some(trust) = context.client_trust.clone() else {
         return false;
@@ -44,7 +45,7 @@ async fn trust_changed(context: &Context) -> bool {
             changed
         }
         Ok(Err(e)) => {
-            warn!("[listen] {e}; what was trusted stays trusted");
+            warn!("[listen] {e}; keeping the current client CA and revocation lists");
             false
         }
         Err(_) => false,
