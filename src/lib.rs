@@ -1,16 +1,16 @@
 //! pgvalet: a PostgreSQL proxy and pooler that keeps database credentials out
 //! of applications.
 //!
-//! A client connects with no password. pgvalet establishes who it is from how
+//! A client connects with no password. pgvalet finds out who it is from how
 //! it connects ([`access`]), logs in upstream ([`upstream`]) with the current
 //! version of a secret ([`secret`]), shares the server connections ([`pool`])
 //! between clients ([`session`]), follows the secret when it rotates, and
 //! records which client used which version of it ([`audit`]).
 //!
 //! Imports run downwards only: `cli → server → config → admin → session → access → pool →
-//! rotation → upstream → vault → secret → audit → wire, net → metrics → base`. There is no
-//! global state but what a process has one of: the log's queue, and threads for slow work
-//! ([`base::crew`]).
+//! rotation → upstream → vault → secret → audit → wire, net → metrics → base`. The
+//! only global state is what a process has one of: the queue of its log ([`base::log`]),
+//! and threads for slow work ([`base::crew`]).
 
 #![forbid(unsafe_code)]
 

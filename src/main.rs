@@ -1,11 +1,13 @@
+//! The binary: the allocator, and the command line of [`pgvalet::cli`].
+
 use std::alloc::System;
 use std::process::ExitCode;
 
 use zeroizing_alloc::ZeroAlloc;
 
-/// Memory is wiped when it is freed: passwords pass through buffers of libraries
-/// (JSON, HTTP, TLS) that nobody else wipes. SQLite has an allocator of its own,
-/// and sees only what is sealed.
+/// Wipes memory when it is freed: passwords pass through buffers of libraries (JSON, HTTP,
+/// TLS) that do not wipe them. SQLite has an allocator of its own, and sees only sealed
+/// values.
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
