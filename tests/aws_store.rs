@@ -12,8 +12,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::config::SharedCredentialsProvider;
 use moto::{Moto, sdk_config};
 use pgvalet::secret::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, AwsStore, Deletion, NewSecret, RandomPassword, SecretId,
-    SecretStore, StoreError, VersionId, Which,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, AwsStore, Deletion, Manage, NewSecret, RandomPassword,
+    Rotatable, SecretId, Source, StoreError, VersionId, Which,
 };
 use zeroize::Zeroizing;
 
@@ -88,7 +88,7 @@ async fn a_secret_from_creation_through_a_rotation_to_its_end() {
     assert_eq!(value(&store, &id, &stage(AWSPENDING)).await.unwrap(), "two");
     assert_eq!(value(&store, &id, &stage(AWSCURRENT)).await.unwrap(), "one");
     store
-        .move_stage(&id, AWSCURRENT, Some(second.clone()), Some(first.clone()))
+        .move_label(&id, AWSCURRENT, Some(second.clone()), Some(first.clone()))
         .await
         .unwrap();
     assert_eq!(value(&store, &id, &stage(AWSCURRENT)).await.unwrap(), "two");
@@ -100,8 +100,8 @@ async fn a_secret_from_creation_through_a_rotation_to_its_end() {
     assert_eq!(value(&store, &id, &by_id).await.unwrap(), "one");
 
     let description = store.describe(&id).await.unwrap();
-    assert_eq!(description.staged(AWSCURRENT), Some(&second));
-    assert_eq!(description.staged(AWSPREVIOUS), Some(&first));
+    assert_eq!(description.version_with(AWSCURRENT), Some(&second));
+    assert_eq!(description.version_with(AWSPREVIOUS), Some(&first));
     assert_eq!(description.description.as_deref(), Some("of a test"));
     assert!(description.deleted.is_none() && description.created.is_some());
 
@@ -131,8 +131,8 @@ async fn without_stages_a_new_version_is_the_current_one() {
     let put = store.put(&id, Zeroizing::new("two".into()), vec![], None);
     let second = put.await.unwrap();
     let description = store.describe(&id).await.unwrap();
-    assert_eq!(description.staged(AWSCURRENT), Some(&second));
-    assert_eq!(description.staged(AWSPREVIOUS), Some(&first));
+    assert_eq!(description.version_with(AWSCURRENT), Some(&second));
+    assert_eq!(description.version_with(AWSPREVIOUS), Some(&first));
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn all_pages_are_listed_by_name() {
     let names: Vec<String> = listed.iter().map(|s| s.name.to_string()).collect();
     let expected: Vec<String> = (0..120).map(|n| format!("s{n:03}")).collect();
     assert_eq!(names, expected);
-    assert!(listed.iter().all(|s| s.staged(AWSCURRENT).is_some()));
+    assert!(listed.iter().all(|s| s.version_with(AWSCURRENT).is_some()));
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn no_error_quotes_a_value() {
 /// proxy relies on is not an accident of one of them.
 #[tokio::test]
 async fn the_embedded_store_ends_where_this_one_does() {
-    async fn play(store: &dyn SecretStore) -> BTreeMap<&'static str, String> {
+    async fn play(store: &(impl Rotatable + Manage)) -> BTreeMap<&'static str, String> {
         let id = SecretId::new("s");
         let put = |value: &str, label: &str| {
             store.put(&id, Zeroizing::new(value.into()), vec![label.into()], None)
@@ -291,7 +291,7 @@ async fn the_embedded_store_ends_where_this_one_does() {
         put("blue", "blue").await.unwrap();
         let three = put("three", AWSPENDING).await.unwrap();
         store
-            .move_stage(&id, AWSCURRENT, Some(three), Some(two))
+            .move_label(&id, AWSCURRENT, Some(three), Some(two))
             .await
             .unwrap();
         let mut state = BTreeMap::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::words;
 use crate::base::duration;
 use crate::config::{Config, StoreKind};
-use crate::secret::{BATCH, asking_together_within};
+use crate::secret::{BATCH, batch_window};
 
 const DOLLARS_PER_CALL: f64 = 0.05 / 10_000.0;
 const DOLLARS_PER_SECRET: f64 = 0.40;
@@ -38,7 +38,7 @@ pub(super) fn per_month(config: &Config) -> Option<String> {
 /// into the window of another one share its call.
 fn calls_per_month(secrets: usize, refresh: Duration) -> f64 {
     let (n, refresh_s) = (secrets as f64, refresh.as_secs_f64());
-    let window = asking_together_within(refresh).as_secs_f64();
+    let window = batch_window(refresh).as_secs_f64();
     let together = (1.0 + (n - 1.0).max(0.0) * window / refresh_s).min(BATCH as f64);
     n / together * MONTH.as_secs_f64() / refresh_s
 }

@@ -41,6 +41,18 @@ async fn ask(
 ) -> Result<(), Failure> {
     let mut failed = false;
     for (database, secret) in config.uses() {
+        // A configured rotation that the store cannot carry out is an error of the
+        // configuration, even where everything else is right.
+        if config.rotation(&database).is_some()
+            && let Err(why) = store.rotatable()
+        {
+            failed = true;
+            writeln!(
+                out,
+                "FAILED   {}: rotation is configured, but {why}",
+                database.name
+            )?;
+        }
         match login(store, &database, &secret).await {
             Ok(how) => {
                 writeln!(out, "ok       {}: {how}", database.name)?;

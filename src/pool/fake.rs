@@ -17,8 +17,8 @@ use crate::config;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
 use crate::secret::{
-    AWSCURRENT, Deletion, Description, Follower, NewSecret, RandomPassword, SecretId, SecretStore,
-    SecretValue, StoreError, StoreFuture, VersionId, Which,
+    AWSCURRENT, Description, Follower, SecretId, SecretValue, Source, StoreError, StoreFuture,
+    VersionId, Which,
 };
 use crate::wire::{Version, login, message};
 
@@ -165,7 +165,7 @@ fn never<T: Send + 'static>() -> StoreFuture<'static, T> {
     Box::pin(async { Err(StoreError::Internal("not in this test".to_owned())) })
 }
 
-impl SecretStore for Store {
+impl Source for Store {
     fn get<'a>(&'a self, id: &'a SecretId, which: &'a Which) -> StoreFuture<'a, SecretValue> {
         let (version, value) = self.current.lock().clone();
         let found = *which == Which::current();
@@ -200,67 +200,11 @@ impl SecretStore for Store {
         })
     }
 
-    fn policy<'a>(&'a self, _: &'a SecretId) -> StoreFuture<'a, Option<String>> {
-        never()
-    }
-
-    fn put_policy<'a>(&'a self, _: &'a SecretId, _: String, _: bool) -> StoreFuture<'a, ()> {
-        never()
-    }
-
-    fn delete_policy<'a>(&'a self, _: &'a SecretId) -> StoreFuture<'a, ()> {
-        never()
-    }
-
-    fn validate_policy<'a>(
-        &'a self,
-        _: &'a SecretId,
-        _: String,
-    ) -> StoreFuture<'a, Vec<(String, String)>> {
-        never()
-    }
-
     fn changes(&self) -> Option<watch::Receiver<u64>> {
         Some(self.changes.subscribe())
     }
 
-    fn create(&self, _: NewSecret) -> StoreFuture<'_, VersionId> {
-        never()
-    }
-
-    fn put<'a>(
-        &'a self,
-        _: &'a SecretId,
-        _: Zeroizing<String>,
-        _: Vec<String>,
-        _: Option<VersionId>,
-    ) -> StoreFuture<'a, VersionId> {
-        never()
-    }
-
     fn list(&self) -> StoreFuture<'_, Vec<Description>> {
-        never()
-    }
-
-    fn move_stage<'a>(
-        &'a self,
-        _: &'a SecretId,
-        _: &'a str,
-        _: Option<VersionId>,
-        _: Option<VersionId>,
-    ) -> StoreFuture<'a, ()> {
-        never()
-    }
-
-    fn random_password(&self, _: RandomPassword) -> StoreFuture<'_, Zeroizing<String>> {
-        never()
-    }
-
-    fn delete<'a>(&'a self, _: &'a SecretId, _: Deletion) -> StoreFuture<'a, Option<SystemTime>> {
-        never()
-    }
-
-    fn restore<'a>(&'a self, _: &'a SecretId) -> StoreFuture<'a, ()> {
         never()
     }
 }

@@ -36,7 +36,7 @@ use super::report::{Listener, Step, StepOutcome, StepReport};
 use super::rights::Rights;
 use super::roles::{self, alternate};
 use super::sql::Session;
-use crate::secret::{SecretStore, VersionId};
+use crate::secret::{Rotatable, VersionId};
 use crate::upstream::Target;
 
 /// What the functions of AWS exclude: characters that URLs, shells and JSON of
@@ -66,7 +66,7 @@ impl Ending {
 }
 
 pub struct Rotator<'a> {
-    store: &'a dyn SecretStore,
+    store: &'a dyn Rotatable,
     listener: &'a dyn Listener,
     plan: &'a Plan,
     /// Known once the secret was looked at.
@@ -137,7 +137,7 @@ impl State {
 }
 
 impl<'a> Rotator<'a> {
-    pub fn new(store: &'a dyn SecretStore, listener: &'a dyn Listener, plan: &'a Plan) -> Self {
+    pub fn new(store: &'a dyn Rotatable, listener: &'a dyn Listener, plan: &'a Plan) -> Self {
         Self {
             store,
             listener,

@@ -9,8 +9,8 @@ use super::error::RotationError;
 use super::sql::Session;
 use super::value::Document;
 use crate::secret::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, SecretId, SecretStore, SecretValue,
-    StoreError, VersionId, Which,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, SecretId, SecretValue, Source, StoreError,
+    VersionId, Which,
 };
 use crate::upstream::{ConnectError, Target};
 
@@ -46,10 +46,10 @@ pub struct Ground {
 }
 
 impl Ground {
-    pub async fn look(store: &dyn SecretStore, secret: &SecretId) -> Result<Self, RotationError> {
+    pub async fn look(store: &dyn Source, secret: &SecretId) -> Result<Self, RotationError> {
         let description = store.describe(secret).await?;
         let current = fetch(store, secret, &Which::current()).await?;
-        let pending = match description.staged(AWSPENDING) {
+        let pending = match description.version_with(AWSPENDING) {
             Some(version) if *version != current.credential.version => {
                 match fetch(store, secret, &Which::Version(version.clone())).await {
                     Ok(version) => Pending::Filled(Box::new(version)),
@@ -78,7 +78,7 @@ impl Ground {
     /// current version, the likeliest first.
     async fn candidates(
         &self,
-        store: &dyn SecretStore,
+        store: &dyn Source,
         secret: &SecretId,
     ) -> Result<Vec<Arc<Credential>>, RotationError> {
         let current = &self.current.credential;
@@ -114,7 +114,7 @@ impl Ground {
     /// Logs in as the user of the current version with whichever version does.
     pub async fn login(
         &self,
-        store: &dyn SecretStore,
+        store: &dyn Source,
         secret: &SecretId,
         target: &Arc<Target>,
         limit: Duration,
@@ -177,7 +177,7 @@ pub fn differs(version: &Credential, from: &Credential) -> Option<&'static str> 
 
 /// One version; NotFound where there is none, or it has no value yet.
 pub async fn fetch(
-    store: &dyn SecretStore,
+    store: &dyn Source,
     secret: &SecretId,
     which: &Which,
 ) -> Result<Version, RotationError> {
@@ -199,16 +199,16 @@ pub fn parse(secret: &SecretId, value: &SecretValue) -> Result<Version, Rotation
 
 /// The version that has a label, as the store says now.
 pub async fn holder(
-    store: &dyn SecretStore,
+    store: &dyn Source,
     secret: &SecretId,
     label: &str,
 ) -> Result<Option<VersionId>, StoreError> {
-    Ok(store.describe(secret).await?.staged(label).cloned())
+    Ok(store.describe(secret).await?.version_with(label).cloned())
 }
 
 /// Whether the store says that a version is the current one.
 pub async fn is_current(
-    store: &dyn SecretStore,
+    store: &dyn Source,
     secret: &SecretId,
     version: &VersionId,
 ) -> Result<bool, StoreError> {

@@ -8,7 +8,7 @@ use super::error::RotationError;
 use super::ground::Ground;
 use super::terminate::Emergency;
 use super::value::Document;
-use crate::secret::{SecretId, SecretStore, VersionId};
+use crate::secret::{SecretId, Source, VersionId};
 use crate::upstream::Options;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Plan {
     /// [`RotationError::AdminUnlisted`]: the value names one that it may not.
     pub(super) async fn admin(
         &self,
-        store: &dyn SecretStore,
+        store: &dyn Source,
         ground: &Ground,
         alternates: bool,
     ) -> Result<Option<Admin>, RotationError> {

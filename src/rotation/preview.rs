@@ -6,7 +6,7 @@ use super::RotationError;
 use super::ground::{Ground, Pending};
 use super::plan::{Plan, Strategy};
 use super::roles::alternate;
-use crate::secret::{SecretId, SecretStore, VersionId, Which};
+use crate::secret::{SecretId, Source, VersionId, Which};
 
 pub struct Preview {
     pub current: VersionId,
@@ -26,7 +26,7 @@ pub struct Preview {
 }
 
 impl Preview {
-    pub async fn of(plan: &Plan, store: &dyn SecretStore) -> Result<Self, RotationError> {
+    pub async fn of(plan: &Plan, store: &dyn Source) -> Result<Self, RotationError> {
         let ground = Ground::look(store, &plan.secret).await?;
         let changed = store.get(&plan.secret, &Which::current()).await?.created;
         let user = ground.current.credential.username.clone();

@@ -145,7 +145,7 @@ impl Scheduler {
             instead_of: Some(version),
             ..self.plan.clone()
         };
-        let ending = Rotator::new(&*self.store, &*self.listener, &plan)
+        let ending = Rotator::new(self.store.rotatable()?, &*self.listener, &plan)
             .rotate()
             .await?;
         match &ending {
@@ -169,8 +169,7 @@ impl Scheduler {
             return Ok(Verdict::NotOurs);
         }
         seen.left_alone = false;
-        // A queue is only the embedded store: it tells of changes.
-        let asked = rules.enabled && self.store.changes().is_some();
+        let asked = rules.enabled && self.store.requests_rotation();
         if !self.configured && !asked {
             return Ok(Verdict::NotOurs);
         }
@@ -204,8 +203,8 @@ impl Scheduler {
         description: &Description,
         seen: &mut Seen,
     ) -> Result<Option<Verdict>, RotationError> {
-        let pending = description.staged(crate::secret::AWSPENDING);
-        let current = description.staged(crate::secret::AWSCURRENT);
+        let pending = description.version_with(crate::secret::AWSPENDING);
+        let current = description.version_with(crate::secret::AWSCURRENT);
         let Some((pending, current)) = pending.zip(current).filter(|(p, c)| p != c) else {
             seen.pending = None;
             return Ok(None);
@@ -221,7 +220,7 @@ impl Scheduler {
         }
         let ground = Ground::look(&*self.store, &self.plan.secret).await?;
         match ground.pending {
-            Pending::Reserved(_) if self.store.changes().is_some() => {
+            Pending::Reserved(_) if self.store.requests_rotation() => {
                 let why = "RotateSecret asked for it";
                 Ok(Some(Verdict::Rotate(ground.version().clone(), why)))
             }
@@ -239,7 +238,7 @@ impl Scheduler {
         description: &Description,
         seen: &mut Seen,
     ) -> Result<(VersionId, DateTime<Utc>), RotationError> {
-        let current = description.staged(crate::secret::AWSCURRENT);
+        let current = description.version_with(crate::secret::AWSCURRENT);
         if let (Some((version, at)), Some(current)) = (&seen.current, current)
             && version == current
         {

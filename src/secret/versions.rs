@@ -1,12 +1,11 @@
-//! The versions of a secret that are kept in memory, and no longer than needed.
+//! Versions of a secret in memory, kept no longer than they are needed.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::follower::Labels;
-use super::{Credential, VersionId};
+use super::{Credential, Labels, VersionId};
 
 /// How long a version that no label points at is kept after it was last asked
 /// for: as long as a search for one that logs in may ask again.
@@ -15,10 +14,10 @@ const KEEP_UNLABELLED: Duration = Duration::from_secs(30);
 /// Why a version is worth trying, the most trusted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Standing {
-    /// The version in force: the last that logged in.
+    /// The version in force: the last one that logged in.
     LastGood,
-    /// What last logged in at the place that refuses now: a replica that lags
-    /// behind, a failover that took a password back.
+    /// The version that last logged in at the server which refuses now: that
+    /// server may lag behind, or a failover may have taken a password back.
     Remembered,
     Current,
     Pending,
@@ -28,7 +27,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// A word for records and the status.
+    /// A word for audit records and the status.
     pub fn name(self) -> &'static str {
         match self {
             Self::LastGood => "last good",
@@ -47,12 +46,13 @@ impl fmt::Display for Standing {
     }
 }
 
+/// Credentials by version.
 #[derive(Default)]
 pub(super) struct Versions(HashMap<VersionId, Kept>);
 
 struct Kept {
     credential: Arc<Credential>,
-    /// Set where it was fetched for having no label.
+    /// When it was last asked for, if it was fetched although it has no label.
     unlabelled_used: Option<Instant>,
 }
 
@@ -61,7 +61,7 @@ impl Versions {
         self.0.get(version).map(|kept| kept.credential.clone())
     }
 
-    /// The same; an unlabelled one then stays for another while.
+    /// Like `get`, and keeps an unlabelled version for another while.
     pub fn reuse(&mut self, version: &VersionId, standing: Standing) -> Option<Arc<Credential>> {
         let kept = self.0.get_mut(version)?;
         if standing == Standing::Unlabelled {
@@ -71,8 +71,8 @@ impl Versions {
     }
 
     pub fn add(&mut self, credential: Arc<Credential>, standing: Standing) {
-        // A label sits on one version, so that whichever was last seen with one
-        // of these has lost it.
+        // A label points at one version only, so a version that was last seen
+        // with one of these labels has lost it.
         let stages = &credential.stages;
         self.0
             .retain(|_, k| !k.credential.stages.iter().any(|s| stages.contains(s)));
@@ -84,7 +84,8 @@ impl Versions {
         self.0.insert(credential.version.clone(), kept);
     }
 
-    /// Old versions are forgotten: their passwords need not stay in memory.
+    /// Forgets versions that are no longer needed, so that their passwords do not
+    /// stay in memory.
     pub fn forget(&mut self, labels: &Labels) {
         self.0.retain(|version, kept| {
             labels.contains_key(version)

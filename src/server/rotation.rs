@@ -47,7 +47,7 @@ impl Rotations {
         if let Some(api) = &built.api {
             api.rotates(wanted.keys().cloned().collect());
         }
-        let tells = built.store.changes().is_some();
+        let tells = built.store.requests_rotation();
         let own = |database: &Database, secret: &SecretId| {
             let rotation = state.config.rotation(database);
             rotation.filter(|_| database.secret == *secret).cloned()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{self, StoreKind};
-use crate::secret::{AwsStore, SecretStore, StoreError, asking_together_within};
+use crate::secret::{AwsStore, SecretStore, StoreError, batch_window};
 use crate::vault::api::{Api, Trail};
 use crate::vault::{EmbeddedStore, Vault};
 
@@ -24,7 +24,7 @@ pub async fn open_store_with(
         StoreKind::Embedded { path, key } => {
             let vault = Vault::open(path, key.clone()).await?;
             let api = Api::new(vault, trail);
-            (Arc::new(EmbeddedStore::connect(&api)), Some(api))
+            (Arc::new(EmbeddedStore::new(api.clone())), Some(api))
         }
         StoreKind::Aws {
             region,
@@ -37,8 +37,8 @@ pub async fn open_store_with(
                 profile.as_deref(),
             );
             let store = AwsStore::connect(region, endpoint, profile).await?;
-            let window = asking_together_within(config.refresh);
-            (Arc::new(store.asking_together_within(window)), None)
+            let window = batch_window(config.refresh);
+            (Arc::new(store.with_batch_window(window)), None)
         }
     })
 }

@@ -20,7 +20,7 @@ mod backup;
 mod changes;
 mod delete;
 mod draft;
-pub(crate) mod embedded;
+mod embedded;
 mod envelope;
 mod error;
 mod key;

@@ -42,9 +42,13 @@ impl Endpoints {
 /// nobody but the store and (as a verifier) Postgres.
 pub async fn make_secret(cluster: &Cluster, config: &Config) -> Result<(), DemoError> {
     let store = open_store(&config.store).await?;
-    let password = store.random_password(Default::default()).await?;
+    let password = store
+        .rotatable()?
+        .random_password(Default::default())
+        .await?;
     cluster.furnish(&password).await?;
     store
+        .manage()?
         .create(NewSecret {
             name: SECRET.to_owned(),
             description: Some("The password of pgvalet demo's throwaway Postgres".to_owned()),

@@ -11,7 +11,7 @@ use super::journal::{Journal, Order, Rotation, in_force_everywhere, millis};
 use super::proxy::{SECRET, value};
 use super::tally::Tally;
 use super::workload::describe;
-use crate::secret::{AWSCURRENT, SecretId, SecretStore, Which};
+use crate::secret::{AWSCURRENT, Rotatable, SecretId, Which};
 use crate::server::Proxy;
 
 const EVERY: Duration = Duration::from_secs(3);
@@ -53,7 +53,7 @@ impl Rotator {
     }
 
     async fn rotate(&self, number: usize) -> Result<(), String> {
-        let store = self.proxy.store().as_ref();
+        let store = self.proxy.store().rotatable().map_err(|e| e.to_string())?;
         let secret = SecretId::new(SECRET);
         let order = Order::of(number);
         let password = store
@@ -112,7 +112,7 @@ impl Rotator {
     /// Puts a new version into the secret, which AWSCURRENT points at from then on.
     async fn move_label(
         &self,
-        store: &dyn SecretStore,
+        store: &dyn Rotatable,
         secret: &SecretId,
         password: &str,
     ) -> Result<(), String> {

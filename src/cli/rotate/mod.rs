@@ -13,7 +13,7 @@ use crate::base::duration;
 use crate::config::Config;
 use crate::pool::Database;
 use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
-use crate::secret::{SecretId, SecretStore, VersionId};
+use crate::secret::{SecretId, Source, VersionId};
 use crate::server;
 use progress::Progress;
 
@@ -67,13 +67,15 @@ async fn work(
     let (store, _) = server::open_store_with(&config.store, record::trail(audit))
         .await
         .map_err(|e| Failure::Failed(e.to_string()))?;
+    let rotatable = store.rotatable();
+    let store = rotatable.map_err(|e| Failure::Failed(e.to_string()))?;
     if args.dry_run {
-        return preview::run(args, config, &*store, out).await;
+        return preview::run(args, config, store, out).await;
     }
     let secret = SecretId::new(args.secret.as_deref().unwrap_or_default());
-    let plan = plan(args, config, &*store, &secret).await?;
+    let plan = plan(args, config, store, &secret).await?;
     let progress = Progress::new(args.json, audit.cloned());
-    let ended = Rotator::new(&*store, &progress, &plan).rotate().await;
+    let ended = Rotator::new(store, &progress, &plan).rotate().await;
     let ending = ended.map_err(|e| Failure::Failed(format!("{secret} was not rotated: {e}")))?;
     progress.end(&ending);
     let version = ending.version();
@@ -94,7 +96,7 @@ async fn work(
 async fn plan(
     args: &Args,
     config: &Config,
-    store: &dyn SecretStore,
+    store: &dyn Source,
     secret: &SecretId,
 ) -> Result<Plan, Failure> {
     let database = database(config, store, secret).await?;
@@ -131,7 +133,7 @@ async fn plan(
 /// several servers with one secret cannot be rotated together.
 async fn database(
     config: &Config,
-    store: &dyn SecretStore,
+    store: &dyn Source,
     secret: &SecretId,
 ) -> Result<Arc<Database>, Failure> {
     let mut found: Vec<Arc<Database>> = Vec::new();

@@ -10,7 +10,7 @@ use crate::cli::Failure;
 use crate::config::Config;
 use crate::rotation::{Plan, Preview};
 use crate::secret::schedule::{Schedule, Window, timing};
-use crate::secret::{SecretId, SecretStore};
+use crate::secret::{SecretId, Source};
 
 /// How many of the next rotations are shown.
 const RUNS: usize = 3;
@@ -19,7 +19,7 @@ const RUNS: usize = 3;
 pub(super) async fn run(
     args: &Args,
     config: &Config,
-    store: &dyn SecretStore,
+    store: &dyn Source,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let secrets: Vec<SecretId> = match &args.secret {

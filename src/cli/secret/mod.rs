@@ -49,8 +49,8 @@ async fn execute(
     mut io: Io<'_>,
 ) -> Result<(), SecretCommandError> {
     let text = match command {
-        SecretCommand::Create(args) => steps::create(args, store, &mut io).await?,
-        SecretCommand::Put(args) => steps::put(args, store, &mut io).await?,
+        SecretCommand::Create(args) => steps::create(args, store.manage()?, &mut io).await?,
+        SecretCommand::Put(args) => steps::put(args, store.rotatable()?, &mut io).await?,
         SecretCommand::Get(args) if args.reveal => {
             let found = steps::get(args, store).await?;
             return output::reveal(io.out, &found.value).map_err(SecretCommandError::Write);
@@ -59,14 +59,14 @@ async fn execute(
         SecretCommand::List { json: true } => output::list_json(&store.list().await?),
         SecretCommand::List { json: false } => output::list(&store.list().await?),
         SecretCommand::Describe { name, json } => steps::describe(name, json, store).await?,
-        SecretCommand::Stage(args) => steps::stage(args, store).await?,
+        SecretCommand::Stage(args) => steps::stage(args, store.rotatable()?).await?,
         SecretCommand::Random(options) => {
-            let password = store.random_password(options.into()).await?;
+            let password = store.rotatable()?.random_password(options.into()).await?;
             return output::reveal(io.out, &password).map_err(SecretCommandError::Write);
         }
-        SecretCommand::Delete(args) => steps::delete(args, store).await?,
-        SecretCommand::Policy(command) => policy::run(command, store, &mut io).await?,
-        SecretCommand::Restore { name } => steps::restore(name, store).await?,
+        SecretCommand::Delete(args) => steps::delete(args, store.manage()?).await?,
+        SecretCommand::Policy(command) => policy::run(command, store.policies()?, &mut io).await?,
+        SecretCommand::Restore { name } => steps::restore(name, store.manage()?).await?,
     };
     let written = io.out.write_all(text.as_bytes());
     written

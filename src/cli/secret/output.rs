@@ -148,7 +148,7 @@ pub fn list(secrets: &[Description]) -> String {
     let mut text = format!("{:width$}  {:20}  CURRENT VERSION\n", "NAME", "CHANGED");
     for secret in secrets {
         let changed = secret.last_changed.or(secret.created).map(time);
-        let current = secret.staged(crate::secret::AWSCURRENT);
+        let current = secret.version_with(crate::secret::AWSCURRENT);
         let _ = writeln!(
             text,
             "{:width$}  {:20}  {}",

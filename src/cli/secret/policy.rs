@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{Io, SecretCommandError, value};
-use crate::secret::{SecretId, SecretStore};
+use crate::secret::{Policies, SecretId};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum PolicyCommand {
@@ -49,7 +49,7 @@ pub enum PolicyCommand {
 /// Runs a command and gives the text to print.
 pub(super) async fn run(
     command: PolicyCommand,
-    store: &dyn SecretStore,
+    store: &dyn Policies,
     io: &mut Io<'_>,
 ) -> Result<String, SecretCommandError> {
     Ok(match command {

@@ -5,12 +5,13 @@ use std::time::SystemTime;
 use super::arguments::{Create, Delete, Get, Put, Stage};
 use super::{Io, SecretCommandError, output, value};
 use crate::secret::{
-    Credential, Deletion, NewSecret, SecretId, SecretStore, SecretValue, VersionId, Which,
+    Credential, Deletion, Manage, NewSecret, Rotatable, SecretId, SecretValue, Source, VersionId,
+    Which,
 };
 
 pub(super) async fn create(
     args: Create,
-    store: &dyn SecretStore,
+    store: &dyn Manage,
     io: &mut Io<'_>,
 ) -> Result<String, SecretCommandError> {
     let value = value::read(args.file.as_deref(), io)?;
@@ -28,7 +29,7 @@ pub(super) async fn create(
 
 pub(super) async fn put(
     args: Put,
-    store: &dyn SecretStore,
+    store: &dyn Rotatable,
     io: &mut Io<'_>,
 ) -> Result<String, SecretCommandError> {
     let value = value::read(args.file.as_deref(), io)?;
@@ -42,7 +43,7 @@ pub(super) async fn put(
 
 pub(super) async fn get(
     args: Get,
-    store: &dyn SecretStore,
+    store: &dyn Source,
 ) -> Result<SecretValue, SecretCommandError> {
     let which = match args.version {
         Some(version) => Which::Version(VersionId::new(version)),
@@ -54,7 +55,7 @@ pub(super) async fn get(
 pub(super) async fn describe(
     name: String,
     json: bool,
-    store: &dyn SecretStore,
+    store: &dyn Source,
 ) -> Result<String, SecretCommandError> {
     let description = store.describe(&SecretId::new(name)).await?;
     Ok(match json {
@@ -65,18 +66,18 @@ pub(super) async fn describe(
 
 pub(super) async fn stage(
     args: Stage,
-    store: &dyn SecretStore,
+    store: &dyn Rotatable,
 ) -> Result<String, SecretCommandError> {
     let (id, to) = (SecretId::new(args.name), VersionId::new(args.to));
     let from = args.from.map(VersionId::new);
-    let moved = store.move_stage(&id, &args.label, Some(to.clone()), from);
+    let moved = store.move_label(&id, &args.label, Some(to.clone()), from);
     moved.await?;
     Ok(format!("{id}: {} is on {to}\n", args.label))
 }
 
 pub(super) async fn delete(
     args: Delete,
-    store: &dyn SecretStore,
+    store: &dyn Manage,
 ) -> Result<String, SecretCommandError> {
     let id = SecretId::new(args.name);
     let how = match args.now {
@@ -96,7 +97,7 @@ pub(super) async fn delete(
 
 pub(super) async fn restore(
     name: String,
-    store: &dyn SecretStore,
+    store: &dyn Manage,
 ) -> Result<String, SecretCommandError> {
     let id = SecretId::new(name);
     store.restore(&id).await?;

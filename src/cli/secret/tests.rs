@@ -4,7 +4,6 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::*;
-use crate::secret::AwsStore;
 use crate::vault::EmbeddedStore;
 
 #[derive(Parser)]
@@ -14,7 +13,7 @@ struct Line {
 }
 
 struct Shell {
-    store: AwsStore,
+    store: EmbeddedStore,
     directory: tempfile::TempDir,
 }
 

@@ -253,7 +253,7 @@ impl Rotator<'_> {
                 still => still?,
             }
             let (to, from) = (Some(version.clone()), Some(old.clone()));
-            let moved = store.move_stage(secret, AWSCURRENT, to, from).await;
+            let moved = store.move_label(secret, AWSCURRENT, to, from).await;
             if let Err(e) = moved {
                 // The answer may have been lost, not the request.
                 let arrived = ground::is_current(store, secret, version).await;
@@ -271,7 +271,7 @@ impl Rotator<'_> {
         // There it would be no harm; without it nobody wonders. Some stores have
         // taken it away by themselves.
         let from = Some(version.clone());
-        if let Err(e) = store.move_stage(secret, AWSPENDING, None, from).await {
+        if let Err(e) = store.move_label(secret, AWSPENDING, None, from).await {
             tracing::debug!(%secret, %version, "AWSPENDING was not taken from it: {e}");
         }
         let detail = format!("it is AWSCURRENT; {old} is AWSPREVIOUS");
@@ -383,7 +383,7 @@ impl Rotator<'_> {
         let labelled = ground::holder(self.store, secret, AWSPENDING).await;
         if matches!(labelled, Ok(Some(v)) if v == *version) {
             let from = Some(version.clone());
-            if let Err(e) = self.store.move_stage(secret, AWSPENDING, None, from).await {
+            if let Err(e) = self.store.move_label(secret, AWSPENDING, None, from).await {
                 tracing::warn!(%secret, %version, "AWSPENDING stays on a version that failed: {e}");
             }
         }

@@ -1,4 +1,4 @@
-//! The task that looks: when, and for whom.
+//! The task that looks: when it does, and who waits for it.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -20,7 +20,8 @@ pub(super) async fn follow(
     let mut changes = follower.upgrade().and_then(|f| f.store.changes());
     let mut backoff = Backoff::new(Duration::from_secs(1), refresh.max(Duration::from_secs(1)));
     let mut waiting: Vec<Request> = Vec::new();
-    // Until a look has succeeded, it goes as far as to find out what may be read.
+    // Looks go to all labels until one has succeeded, to find out which of them
+    // may be read.
     let mut first = true;
     loop {
         let (next, found) = {
@@ -74,8 +75,9 @@ pub(super) async fn follow(
     }
 }
 
-/// Whether the store says, for many secrets at once, that AWSCURRENT is where
-/// it was. That may take seconds; whoever asks meanwhile does not wait for it.
+/// Whether the store, asked about many secrets at once, says that AWSCURRENT is
+/// where it was. That may take seconds; a request that arrives meanwhile ends
+/// the wait.
 async fn is_unchanged(
     follower: &Follower,
     before: &Known,
@@ -100,7 +102,8 @@ async fn is_unchanged(
     }
 }
 
-/// Waits for the store to say that something changed; for ever where it cannot.
+/// Waits until the store says that something changed. Never returns where the
+/// store cannot tell.
 async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
     match changes {
         Some(receiver) => {

@@ -1,8 +1,10 @@
+use zeroize::Zeroizing;
+
+use super::look::UNLABELLED;
 use super::*;
 use crate::metrics::Metrics;
-use crate::secret::NewSecret;
+use crate::secret::{AWSCURRENT, Manage, NewSecret, Rotatable, Standing};
 use crate::vault::EmbeddedStore;
-use zeroize::Zeroizing;
 
 fn value(n: usize) -> Zeroizing<String> {
     Zeroizing::new(format!(
@@ -17,7 +19,7 @@ async fn passwords_of_old_versions_are_forgotten() {
     let store = EmbeddedStore::open(&path("db"), &path("key"))
         .await
         .unwrap();
-    let store: Arc<dyn SecretStore> = Arc::new(store);
+    let store = Arc::new(store);
     let secret = SecretId::new("s");
     let new = NewSecret {
         name: "s".to_owned(),

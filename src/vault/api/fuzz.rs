@@ -9,9 +9,10 @@ use axum::http::Request;
 use axum::http::request::Parts;
 use chrono::Utc;
 
+use super::dispatch::{OPERATIONS, TARGET};
 use super::signature::Signed;
 use super::trail::{self, Draft};
-use super::{Api, Caller, OPERATIONS, TARGET, Trail};
+use super::{Api, Caller, Trail};
 use crate::vault::Vault;
 
 /// Calls on one store: some make secrets, and it must not grow for ever.

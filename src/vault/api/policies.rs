@@ -109,7 +109,7 @@ request!(GetResourcePolicy {
 
 answer!(Found {
     arn: String = "ARN",
-    name: String = "Name",
+    name: String = "Name";
     policy: String = "ResourcePolicy",
     policy_name: String = "PolicyName",
 });
@@ -135,8 +135,8 @@ impl Operation for GetResourcePolicy {
             .into());
         }
         Ok(Found {
-            arn: Some(secret.arn),
-            name: Some(secret.name),
+            arn: secret.arn,
+            name: secret.name,
             policy_name: self.name.filter(|_| secret.policy.is_some()),
             policy: secret.policy,
         })
@@ -178,11 +178,11 @@ request!(ListResourcePolicies {
 });
 
 answer!(Summary {
-    name: String = "PolicyName",
+    name: String = "PolicyName";
 });
 
 answer!(Listed {
-    policies: Vec<Summary> = "ResourcePolicies",
+    policies: Vec<Summary> = "ResourcePolicies";
 });
 
 impl Operation for ListResourcePolicies {
@@ -206,10 +206,10 @@ impl Operation for ListResourcePolicies {
             return Err(VaultError::InvalidNextToken(text.into()).into());
         }
         let default = secret.policy.map(|_| Summary {
-            name: Some(DEFAULT.into()),
+            name: DEFAULT.into(),
         });
         Ok(Listed {
-            policies: Some(default.into_iter().collect()),
+            policies: default.into_iter().collect(),
         })
     }
 }
@@ -221,12 +221,12 @@ request!(ValidateResourcePolicy {
 
 answer!(Finding {
     check: String = "CheckName",
-    message: String = "ErrorMessage",
+    message: String = "ErrorMessage";
 });
 
 answer!(Validated {
     passed: bool = "PolicyValidationPassed",
-    errors: Vec<Finding> = "ValidationErrors",
+    errors: Vec<Finding> = "ValidationErrors";
 });
 
 impl Operation for ValidateResourcePolicy {
@@ -254,8 +254,8 @@ impl Operation for ValidateResourcePolicy {
         let mut errors: Vec<Finding> = policy::validate(&text, arn, None)
             .into_iter()
             .map(|finding| Finding {
-                check: Some(finding.check.name().to_owned()),
-                message: Some(finding.message),
+                check: finding.check.name().to_owned(),
+                message: finding.message,
             })
             .collect();
         // Asked as if it was attached, because pgvalet itself is never shut out.
@@ -269,14 +269,14 @@ impl Operation for ValidateResourcePolicy {
             let changing = Asked::new(PutResourcePolicy::NAME);
             if let Err(e) = call.still(&changing, &attached) {
                 errors.push(Finding {
-                    check: Some(policy::Check::CallerLockout.name().to_owned()),
-                    message: Some(e.message),
+                    check: policy::Check::CallerLockout.name().to_owned(),
+                    message: e.message,
                 });
             }
         }
         Ok(Validated {
-            passed: Some(errors.is_empty()),
-            errors: Some(errors),
+            passed: errors.is_empty(),
+            errors,
         })
     }
 }

@@ -19,7 +19,7 @@ request!(GetRandomPassword {
 });
 
 answer!(Password {
-    password: SecretText = "RandomPassword",
+    password: SecretText = "RandomPassword";
 });
 
 impl Operation for GetRandomPassword {
@@ -53,7 +53,7 @@ impl Operation for GetRandomPassword {
             require_each_included_type: self.require_each_included_type.unwrap_or(true),
         })?;
         Ok(Password {
-            password: Some(SecretText(password)),
+            password: SecretText(password),
         })
     }
 }

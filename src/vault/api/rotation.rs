@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::authorize::Asked;
@@ -22,18 +21,10 @@ request!(RotateSecret {
     token: String = "ClientRequestToken",
     lambda: String = "RotationLambdaARN",
     rules: Rules = "RotationRules",
-    metadata: Vec<MetadataShape> = "ExternalSecretRotationMetadata",
+    metadata: Vec<Metadata> = "ExternalSecretRotationMetadata",
     role: String = "ExternalSecretRotationRoleArn",
     now: bool = "RotateImmediately",
 });
-
-#[derive(Deserialize)]
-pub struct MetadataShape {
-    #[serde(rename = "Key", default)]
-    key: String,
-    #[serde(rename = "Value", default)]
-    value: String,
-}
 
 impl Operation for RotateSecret {
     type Answer = Changed;
@@ -102,26 +93,18 @@ impl Operation for RotateSecret {
             )
             .into());
         }
-        let metadata = self.metadata.map(|list| {
-            list.into_iter()
-                .map(|item| Metadata {
-                    key: item.key,
-                    value: item.value,
-                })
-                .collect()
-        });
         let change = Change {
             lambda,
             rules: self.rules,
-            metadata,
+            metadata: self.metadata,
             role: self.role,
         };
         let now = self.now.unwrap_or(true);
         let version = rotation::rotate(call.tx, &secret, change, now, &token)?;
         call.about_version(&version);
         Ok(Changed {
-            arn: Some(secret.arn),
-            name: Some(secret.name),
+            arn: secret.arn,
+            name: secret.name,
             version: now.then(|| version.to_string()),
         })
     }
@@ -205,8 +188,8 @@ impl Operation for CancelRotateSecret {
         let secret = call.live(&asked, &id)?;
         let version = rotation::cancel(call.tx, &secret)?;
         Ok(Changed {
-            arn: Some(secret.arn),
-            name: Some(secret.name),
+            arn: secret.arn,
+            name: secret.name,
             version: version.map(|v| v.to_string()),
         })
     }

@@ -26,14 +26,14 @@ request!(CreateSecret {
     binary: SecretBytes = "SecretBinary",
     text: SecretText = "SecretString",
     tags: Vec<TagShape> = "Tags",
-    replicas: Vec<serde::de::IgnoredAny> = "AddReplicaRegions",
+    replicas: Vec<serde_json::Value> = "AddReplicaRegions",
     kind: String = "Type",
     primary: String = "CrossAccountPrimaryARN",
 });
 
 answer!(Changed {
     arn: String = "ARN",
-    name: String = "Name",
+    name: String = "Name";
     version: String = "VersionId",
 });
 
@@ -93,8 +93,8 @@ impl Operation for CreateSecret {
             call.about_version(version);
         }
         Ok(Changed {
-            arn: Some(secret.arn),
-            name: Some(secret.name),
+            arn: secret.arn,
+            name: secret.name,
             version: version.map(|v| v.to_string()),
         })
     }
@@ -151,8 +151,8 @@ impl Operation for UpdateSecret {
             call.about_version(version);
         }
         Ok(Changed {
-            arn: Some(secret.arn),
-            name: Some(secret.name),
+            arn: secret.arn,
+            name: secret.name,
             version: version.map(|v| v.to_string()),
         })
     }
@@ -162,11 +162,13 @@ request!(DescribeSecret {
     id: String = "SecretId",
 });
 
-type Stages = BTreeMap<String, Vec<String>>;
+pub type Stages = BTreeMap<String, Vec<String>>;
 
 answer!(Described {
     arn: String = "ARN",
     name: String = "Name",
+    changed: Epoch = "LastChangedDate",
+    created: Epoch = "CreatedDate";
     kind: String = "Type",
     description: String = "Description",
     kms_key: String = "KmsKeyId",
@@ -176,14 +178,12 @@ answer!(Described {
     metadata: Vec<Metadata> = "ExternalSecretRotationMetadata",
     role: String = "ExternalSecretRotationRoleArn",
     rotated: Epoch = "LastRotatedDate",
-    changed: Epoch = "LastChangedDate",
     accessed: Epoch = "LastAccessedDate",
     deleted: Epoch = "DeletedDate",
     next_rotation: Epoch = "NextRotationDate",
     tags: Vec<TagShape> = "Tags",
     stages: Stages = "VersionIdsToStages",
     listed_stages: Stages = "SecretVersionsToStages",
-    created: Epoch = "CreatedDate",
 });
 
 /// All of it but the versions, which DescribeSecret and ListSecrets call
@@ -201,19 +201,19 @@ fn described(call: &Call<'_>, secret: Secret) -> Result<(Described, Stages), Vau
     let rotation = secret.rotation;
     Ok((
         Described {
-            arn: Some(secret.arn),
-            name: Some(secret.name),
+            arn: secret.arn,
+            name: secret.name,
             kind: secret.kind,
             description: secret.description,
             kms_key: secret.kms_key,
             rotation_enabled: rotation.as_ref().map(|r| r.enabled),
             next_rotation: next.map(Epoch),
             rotated: secret.rotated.map(Epoch),
-            changed: Some(Epoch(secret.changed)),
+            changed: Epoch(secret.changed),
             accessed: secret.accessed.map(Epoch),
             deleted: secret.deletion.map(Epoch),
             tags: Some(shapes::tag_shapes(tags)).filter(|t| !t.is_empty()),
-            created: Some(Epoch(secret.created)),
+            created: Epoch(secret.created),
             ..rotation.map_or_else(Described::default, |r| Described {
                 lambda: r.lambda,
                 rules: r.rules,
@@ -265,7 +265,7 @@ fn meaning<T: Copy + Default>(word: Option<&String>, words: &[(&'static str, T)]
 }
 
 answer!(Listed {
-    secrets: Vec<Described> = "SecretList",
+    secrets: Vec<Described> = "SecretList";
     next: String = "NextToken",
 });
 
@@ -316,7 +316,7 @@ impl Operation for ListSecrets {
             })
         });
         Ok(Listed {
-            secrets: Some(list.collect::<Result<_, VaultError>>()?),
+            secrets: list.collect::<Result<_, VaultError>>()?,
             next: next
                 .map(|cursor| page::encode(&question, &cursor))
                 .transpose()?,
@@ -345,9 +345,9 @@ request!(DeleteSecret {
 });
 
 answer!(Deleted {
-    arn: String = "ARN",
     name: String = "Name",
-    at: Epoch = "DeletionDate",
+    at: Epoch = "DeletionDate";
+    arn: String = "ARN",
 });
 
 impl Operation for DeleteSecret {
@@ -389,8 +389,8 @@ impl Operation for DeleteSecret {
             Err(e) if how == Deletion::Now && e.kind == "ResourceNotFoundException" => {
                 return Ok(Deleted {
                     arn: None,
-                    name: Some(id),
-                    at: Some(Epoch(call.tx.now)),
+                    name: id,
+                    at: Epoch(call.tx.now),
                 });
             }
             Err(e) => return Err(e),
@@ -398,8 +398,8 @@ impl Operation for DeleteSecret {
         let at = delete::delete(call.tx, &secret, how)?;
         Ok(Deleted {
             arn: Some(secret.arn),
-            name: Some(secret.name),
-            at: Some(Epoch(at)),
+            name: secret.name,
+            at: Epoch(at),
         })
     }
 }

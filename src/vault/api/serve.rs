@@ -28,7 +28,8 @@ use super::StoreListen;
 use super::bodies::{Bodies, Room, throttled};
 use super::caller::Peer;
 use super::places::{Place, Places};
-use super::{Answer, Api, ApiError, Growing};
+use super::reply::{Answer, Growing};
+use super::{Api, ApiError};
 use crate::net::ServerCertificate;
 use crate::net::tls::TlsError;
 
@@ -272,7 +273,7 @@ async fn answer(line: &Line, request: Request<Incoming>) -> Response<Full<Bytes>
     };
     let Shared { api, bodies, .. } = &line.shared;
     if length(&head) > BODY_LIMIT {
-        return respond(Api::answer(Err(too_large())));
+        return respond(Answer::refusal(too_large()));
     }
     // Nobody's body is taken who has no key that is known here.
     if !line.recognised.load(Ordering::Relaxed)
@@ -295,11 +296,11 @@ async fn answer(line: &Line, request: Request<Incoming>) -> Response<Full<Bytes>
             line.recognised.store(answer.recognised, Ordering::Relaxed);
             discreet(answer)
         }
-        Ok(Err(error)) => Api::answer(Err(error)),
-        Err(_) => Api::answer(Err(ApiError::new(
+        Ok(Err(error)) => Answer::refusal(error),
+        Err(_) => Answer::refusal(ApiError::new(
             "RequestTimeoutException",
             "The body of the request did not come in time.",
-        ))),
+        )),
     };
     drop(room);
     respond(answer)

@@ -11,30 +11,42 @@ use crate::vault::tags::Tag;
 use crate::vault::tx::Millis;
 use crate::vault::{Value, VaultError};
 
-/// A request: every field may be absent, and unknown ones are passed over, as
+/// A request: every field may be absent, and unknown fields are ignored, because
 /// newer clients send them.
 macro_rules! request {
     ($name:ident { $($field:ident : $type:ty = $wire:literal),* $(,)? }) => {
-        #[derive(Default, serde::Deserialize)]
+        #[derive(Default, serde::Deserialize, serde::Serialize)]
         pub struct $name {
-            $(#[serde(rename = $wire, default)] pub $field: Option<$type>,)*
+            $(
+                #[serde(rename = $wire, default, skip_serializing_if = "Option::is_none")]
+                pub $field: Option<$type>,
+            )*
         }
     };
 }
 pub(super) use request;
 
-/// An answer: absent fields are left out, never null.
+/// An answer. The fields before the semicolon are always there; those behind it
+/// are left out when they are absent, never null.
 macro_rules! answer {
-    ($name:ident { $($field:ident : $type:ty = $wire:literal),* $(,)? }) => {
+    ($name:ident {
+        $($sure:ident : $sure_type:ty = $sure_wire:literal),* ;
+        $($field:ident : $type:ty = $wire:literal),* $(,)?
+    }) => {
         #[derive(Default, serde::Serialize)]
         pub struct $name {
-            $(#[serde(rename = $wire, skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)*
+            $(#[serde(rename = $sure_wire)] pub $sure: $sure_type,)*
+            $(
+                #[serde(rename = $wire, skip_serializing_if = "Option::is_none")]
+                pub $field: Option<$type>,
+            )*
         }
     };
 }
 pub(super) use answer;
 
 /// SecretString. Deliberately without `Debug`.
+#[derive(Default)]
 pub struct SecretText(pub Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for SecretText {
@@ -68,8 +80,8 @@ impl Serialize for SecretBytes {
     }
 }
 
-/// A time as JSON has it here: seconds since the Unix epoch, with fractions.
-#[derive(Clone, Copy)]
+/// A time. In JSON it is seconds since the Unix epoch, with fractions.
+#[derive(Clone, Copy, Default)]
 pub struct Epoch(pub Millis);
 
 impl Serialize for Epoch {
@@ -94,7 +106,8 @@ pub fn value(
     }
 }
 
-/// SDKs fill the token in; without one a repeated request would not be harmless.
+/// Refuses a request without ClientRequestToken. SDKs fill it in; without it a
+/// repeated request would not be harmless.
 pub fn needs_token(token: Option<&String>) -> Result<(), ApiError> {
     match token {
         Some(_) => Ok(()),
@@ -106,7 +119,8 @@ pub fn needs_token(token: Option<&String>) -> Result<(), ApiError> {
 }
 
 pub fn check_value(check: &mut Check, text: Option<&SecretText>, bytes: Option<&SecretBytes>) {
-    // 65,536 bytes, of which the model knows nothing: PutSecretValue counts.
+    // These are characters. PutSecretValue counts the bytes, which the service
+    // model does not.
     check.secret("secretString", text.map(|t| t.0.len()), 1..=65_536);
     check.secret("secretBinary", bytes.map(|b| b.0.len()), 1..=65_536);
 }

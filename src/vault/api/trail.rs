@@ -191,7 +191,9 @@ impl Trail {
 
 impl Draft {
     pub fn operation(&mut self, target: &str) {
-        let name = target.strip_prefix(super::TARGET).unwrap_or(target);
+        let name = target
+            .strip_prefix(super::dispatch::TARGET)
+            .unwrap_or(target);
         self.operation = cut(name, NAME_LIMIT).to_owned();
     }
 

@@ -20,10 +20,10 @@ answer!(Found {
     arn: String = "ARN",
     name: String = "Name",
     version: String = "VersionId",
+    created: Epoch = "CreatedDate";
     binary: SecretBytes = "SecretBinary",
     text: SecretText = "SecretString",
     stages: Vec<String> = "VersionStages",
-    created: Epoch = "CreatedDate",
 });
 
 impl From<Version> for Found {
@@ -33,13 +33,13 @@ impl From<Version> for Found {
             Value::Binary(bytes) => (None, Some(SecretBytes(bytes))),
         };
         Self {
-            arn: Some(version.arn.to_string()),
-            name: Some(version.name.to_string()),
-            version: Some(version.id.to_string()),
+            arn: version.arn.to_string(),
+            name: version.name.to_string(),
+            version: version.id.to_string(),
             binary,
             text,
             stages: Some(version.stages).filter(|s| !s.is_empty()),
-            created: Some(Epoch(tx::millis(version.created))),
+            created: Epoch(tx::millis(version.created)),
         }
     }
 }
@@ -92,13 +92,13 @@ request!(BatchGetSecretValue {
 answer!(Failed {
     id: String = "SecretId",
     code: String = "ErrorCode",
-    message: String = "Message",
+    message: String = "Message";
 });
 
 answer!(Batch {
     values: Vec<Found> = "SecretValues",
+    errors: Vec<Failed> = "Errors";
     next: String = "NextToken",
-    errors: Vec<Failed> = "Errors",
 });
 
 impl BatchGetSecretValue {
@@ -179,17 +179,17 @@ impl Operation for BatchGetSecretValue {
             match found {
                 Ok(found) => values.push(found),
                 Err(error) => errors.push(Failed {
-                    id: Some(id.clone()),
-                    code: Some(error.kind.to_owned()),
-                    message: Some(error.message),
+                    id: id.clone(),
+                    code: error.kind.to_owned(),
+                    message: error.message,
                 }),
             }
             notes.items.push(Item { id, subject, error });
         }
         Ok(Batch {
-            values: Some(values),
+            values,
             next,
-            errors: Some(errors),
+            errors,
         })
     }
 }
@@ -206,7 +206,7 @@ request!(PutSecretValue {
 answer!(Put {
     arn: String = "ARN",
     name: String = "Name",
-    version: String = "VersionId",
+    version: String = "VersionId";
     stages: Vec<String> = "VersionStages",
 });
 
@@ -252,9 +252,9 @@ impl Operation for PutSecretValue {
             .transpose()?
             .unwrap_or_default();
         Ok(Put {
-            arn: Some(secret.arn),
-            name: Some(secret.name),
-            version: Some(version.to_string()),
+            arn: secret.arn,
+            name: secret.name,
+            version: version.to_string(),
             stages: Some(stages).filter(|s| !s.is_empty()),
         })
     }

@@ -16,17 +16,17 @@ request!(ListSecretVersionIds {
 
 answer!(Entry {
     version: String = "VersionId",
+    created: Epoch = "CreatedDate",
+    kms_keys: Vec<String> = "KmsKeyIds";
     stages: Vec<String> = "VersionStages",
     accessed: Epoch = "LastAccessedDate",
-    created: Epoch = "CreatedDate",
-    kms_keys: Vec<String> = "KmsKeyIds",
 });
 
 answer!(Versions {
     versions: Vec<Entry> = "Versions",
-    next: String = "NextToken",
     arn: String = "ARN",
-    name: String = "Name",
+    name: String = "Name";
+    next: String = "NextToken",
 });
 
 impl From<versions::Entry> for Entry {
@@ -36,11 +36,11 @@ impl From<versions::Entry> for Entry {
             .kms_key
             .unwrap_or_else(|| "DefaultEncryptionKey".into());
         Self {
-            version: Some(entry.token),
+            version: entry.token,
             stages: Some(entry.stages).filter(|s| !s.is_empty()),
             accessed: entry.accessed.map(Epoch),
-            created: Some(Epoch(entry.created)),
-            kms_keys: Some(vec![kms_key]),
+            created: Epoch(entry.created),
+            kms_keys: vec![kms_key],
         }
     }
 }
@@ -79,10 +79,10 @@ impl Operation for ListSecretVersionIds {
             _ => None,
         };
         Ok(Versions {
-            versions: Some(entries.into_iter().map(Entry::from).collect()),
+            versions: entries.into_iter().map(Entry::from).collect(),
             next,
-            arn: Some(secret.arn),
-            name: Some(secret.name),
+            arn: secret.arn,
+            name: secret.name,
         })
     }
 }

@@ -116,6 +116,8 @@ impl Memory {
 
     fn staged(&mut self, id: &str, label: &str) -> Option<String> {
         let description = self.describe(id).unwrap();
-        description.staged(label).map(|v| v.as_str().to_owned())
+        description
+            .version_with(label)
+            .map(|v| v.as_str().to_owned())
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use pgvalet::secret::{SecretId, SecretStore};
+use pgvalet::secret::{Rotatable, SecretId};
 use pgvalet::vault::EmbeddedStore;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;

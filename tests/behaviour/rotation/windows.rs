@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pgvalet::secret::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, SecretId, SecretStore, StoreError, VersionId, Which,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Rotatable, SecretId, Source, StoreError, VersionId, Which,
 };
 use pgvalet::vault::EmbeddedStore;
 use zeroize::Zeroizing;
@@ -32,7 +32,7 @@ struct Subject {
 struct World {
     cluster: Cluster,
     proxy: Proxy,
-    store: Arc<dyn SecretStore>,
+    store: Arc<EmbeddedStore>,
     admin: Session,
     /// The rotator's own connection to Postgres.
     rotator: Session,
@@ -188,17 +188,17 @@ impl World {
 
     async fn promote(&self, subject: &Subject, version: &VersionId) {
         let described = self.store.describe(&subject.id()).await.expect("described");
-        let from = described.staged(AWSCURRENT).cloned();
+        let from = described.version_with(AWSCURRENT).cloned();
         let to = Some(version.clone());
         let id = subject.id();
-        let moved = self.store.move_stage(&id, AWSCURRENT, to, from);
+        let moved = self.store.move_label(&id, AWSCURRENT, to, from);
         moved.await.expect("promoted");
     }
 
     async fn strip_pending(&self, subject: &Subject, version: &VersionId) {
         let from = Some(version.clone());
         let id = subject.id();
-        let moved = self.store.move_stage(&id, AWSPENDING, None, from);
+        let moved = self.store.move_label(&id, AWSPENDING, None, from);
         moved.await.expect("stripped");
     }
 
@@ -344,7 +344,7 @@ async fn stopped_at_every_step(programs: Option<Duration>) {
     for (s, (version, _)) in subjects.iter_mut().zip(&by_hand) {
         let described = world.store.describe(&s.id()).await.expect("described");
         let previous = described
-            .staged(AWSPREVIOUS)
+            .version_with(AWSPREVIOUS)
             .cloned()
             .expect("a previous one");
         assert_ne!(previous, *version);

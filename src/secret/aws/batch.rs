@@ -1,4 +1,4 @@
-//! Looks that can wait a moment, asked together: with hundreds of secrets a
+//! Questions about many secrets in one call: with hundreds of secrets, one
 //! BatchGetSecretValue for every twenty costs a twentieth of the calls.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html>
 
@@ -14,26 +14,26 @@ use tokio::sync::oneshot;
 use tracing::{debug, warn};
 use zeroize::Zeroize;
 
-use super::{SecretId, VersionId};
+use crate::secret::{SecretId, VersionId};
 
-/// SecretIdList has no more.
-pub const MOST: usize = 20;
+/// Secrets that one BatchGetSecretValue may name (SecretIdList).
+pub const BATCH: usize = 20;
 
 type Waiting = (SecretId, oneshot::Sender<Option<VersionId>>);
 
 #[derive(Clone)]
-pub(super) struct Roll(Arc<Inner>);
+pub(super) struct Batches(Arc<Inner>);
 
 struct Inner {
     client: Client,
-    /// How long a look waits for others; zero: there is no asking together.
+    /// How long a question waits for others; zero: there are no batches.
     window: Duration,
     waiting: Mutex<Vec<Waiting>>,
-    /// BatchGetSecretValue is forbidden.
+    /// Whether the store has refused BatchGetSecretValue; it is not asked again.
     denied: AtomicBool,
 }
 
-impl Roll {
+impl Batches {
     pub fn new(client: Client, window: Duration) -> Self {
         Self(Arc::new(Inner {
             client,
@@ -43,7 +43,8 @@ impl Roll {
         }))
     }
 
-    /// The version of AWSCURRENT; `None` where it has to be asked for alone.
+    /// The version that AWSCURRENT points at; `None` where the caller has to ask
+    /// for this secret alone.
     pub async fn current(&self, id: &SecretId) -> Option<VersionId> {
         if self.0.window.is_zero() || self.0.denied.load(Ordering::Relaxed) {
             return None;
@@ -52,20 +53,20 @@ impl Roll {
         let (first, full) = {
             let mut waiting = self.0.waiting.lock();
             waiting.push((id.clone(), tell));
-            let full = waiting.len() >= MOST;
+            let full = waiting.len() >= BATCH;
             (
                 waiting.len() == 1,
                 full.then(|| std::mem::take(&mut *waiting)),
             )
         };
-        // Not by whoever asks: it may go away in the middle.
-        let roll = self.clone();
+        // In a task of its own, because the caller may stop waiting.
+        let batches = self.clone();
         if let Some(full) = full {
-            tokio::spawn(async move { roll.ask(full).await });
+            tokio::spawn(async move { batches.ask(full).await });
         } else if first {
             tokio::spawn(async move {
-                tokio::time::sleep(roll.0.window).await;
-                roll.ask(roll.take()).await;
+                tokio::time::sleep(batches.0.window).await;
+                batches.ask(batches.take()).await;
             });
         }
         told.await.ok().flatten()
@@ -89,7 +90,8 @@ impl Roll {
         }
     }
 
-    /// Versions by name and by ARN.
+    /// Asks for the versions of these secrets; the result has each under its name
+    /// and under its ARN.
     async fn batch(&self, ids: Vec<String>) -> HashMap<String, VersionId> {
         let request = self.0.client.batch_get_secret_value();
         let answer = request.set_secret_id_list(Some(ids)).send().await;
@@ -97,7 +99,7 @@ impl Roll {
         match answer {
             Ok(answer) => {
                 for mut secret in answer.secret_values.unwrap_or_default() {
-                    // Nobody wants to see it here.
+                    // The API sends the values along; only the VersionId is wanted.
                     secret.secret_string.zeroize();
                     let Some(version) = secret.version_id.map(VersionId::new) else {
                         continue;
@@ -110,11 +112,11 @@ impl Roll {
             Err(error) if error.code() == Some("AccessDeniedException") => {
                 if !self.0.denied.swap(true, Ordering::Relaxed) {
                     warn!(
-                        "secretsmanager:BatchGetSecretValue is not allowed, so each secret is looked at by itself; `pgvalet check` tells what that costs"
+                        "secretsmanager:BatchGetSecretValue is not allowed, so each secret takes a call of its own; `pgvalet check` tells what that costs"
                     );
                 }
             }
-            // Whoever asked for one asks alone, and says what is wrong.
+            // Each caller then asks alone, and reports what is wrong.
             Err(error) => debug!("BatchGetSecretValue: {:?}", error.code()),
         }
         found

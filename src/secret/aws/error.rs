@@ -1,4 +1,4 @@
-//! What the AWS SDK reports, as a [`StoreError`].
+//! Errors of the AWS SDK as [`StoreError`]s.
 
 use std::error::Error;
 
@@ -6,7 +6,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
-use super::{SecretId, StoreError};
+use crate::secret::{SecretId, StoreError};
 
 /// An operation on a secret that failed.
 pub fn about<E>(id: &SecretId, error: SdkError<E, HttpResponse>) -> StoreError
@@ -31,7 +31,7 @@ where
                 (None, "") => format!("{place}the store answered HTTP {status}"),
                 (None, code) => format!("{place}the store answered {code}"),
             };
-            classify(code, status, text)
+            StoreError::of_api(code, status, text)
         }
         SdkError::TimeoutError(_) => StoreError::Unavailable(format!(
             "{place}the store did not answer in time; \
@@ -83,51 +83,6 @@ where
     }
 }
 
-/// By the error's code where it has one that is known, else by the HTTP
-/// status: servers that imitate the API differ in codes first.
-fn classify(code: &str, status: u16, text: String) -> StoreError {
-    match code {
-        "ResourceNotFoundException" => StoreError::NotFound(text),
-        "ResourceExistsException" => StoreError::Exists(text),
-        "InvalidParameterException" | "ValidationException" | "InvalidNextTokenException" => {
-            StoreError::InvalidParameter(text)
-        }
-        "InvalidRequestException" | "LimitExceededException" | "PreconditionNotMetException" => {
-            StoreError::InvalidRequest(text)
-        }
-        "DecryptionFailure" | "EncryptionFailure" => StoreError::Decryption(text),
-        // Short-lived credentials are renewed: asking again helps.
-        "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" => StoreError::Unavailable(
-            format!("{text} (the AWS credentials have expired; renew them)"),
-        ),
-        "AccessDeniedException"
-        | "AccessDenied"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "IncompleteSignature"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "NotAuthorized"
-        | "OptInRequired" => StoreError::Denied(text),
-        "ThrottlingException"
-        | "Throttling"
-        | "TooManyRequestsException"
-        | "RequestLimitExceeded"
-        | "InternalServiceError"
-        | "InternalFailure"
-        | "ServiceUnavailable"
-        | "ServiceUnavailableException" => StoreError::Unavailable(text),
-        _ => match status {
-            404 => StoreError::NotFound(text),
-            401 | 403 => StoreError::Denied(text),
-            429 | 500.. => StoreError::Unavailable(text),
-            _ => StoreError::InvalidRequest(text),
-        },
-    }
-}
-
 /// What the providers of credentials had to say, where it was they who failed.
 fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
@@ -145,35 +100,4 @@ fn causes(error: Option<&(dyn Error + 'static)>) -> String {
         }
     }
     texts.join(": ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_first_and_the_status_where_there_is_none() {
-        for (code, status, kind) in [
-            ("ResourceNotFoundException", 400, "not_found"),
-            ("", 404, "not_found"),
-            ("ResourceExistsException", 400, "exists"),
-            ("ValidationException", 400, "invalid_parameter"),
-            ("LimitExceededException", 400, "invalid_request"),
-            ("DecryptionFailure", 400, "decryption"),
-            ("AccessDeniedException", 400, "denied"),
-            ("UnrecognizedClientException", 400, "denied"),
-            ("Whatever", 403, "denied"),
-            ("ExpiredTokenException", 400, "unavailable"),
-            ("ThrottlingException", 400, "unavailable"),
-            ("InternalServiceError", 500, "unavailable"),
-            ("", 503, "unavailable"),
-            ("Whatever", 400, "invalid_request"),
-        ] {
-            assert_eq!(
-                classify(code, status, String::new()).kind(),
-                kind,
-                "{code} {status}"
-            );
-        }
-    }
 }
