@@ -1,6 +1,6 @@
-//! Which secret administers which. The configuration says so, and nothing else:
-//! whoever may write one secret could otherwise name another in it, and have
-//! pgvalet log in with that.
+//! Which secret is the administrator of which. Only the configuration says so.
+//! Otherwise whoever may write one secret could name another in its value, and
+//! have pgvalet log in with that one.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use crate::secret::{SecretId, secret_name};
 /// `[secret.NAME] admin_secret`, and `[rotation] admin_secrets`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AdminSecrets {
-    /// The administrator of one secret, by that secret.
+    /// The administrator of each secret that has one.
     of: BTreeMap<SecretId, SecretId>,
-    /// Names and ARNs that the `masterarn` of any secret may lead to.
+    /// Names and ARNs that `masterarn` in the value of any secret may name.
     listed: Vec<Pattern>,
 }
 
@@ -21,7 +21,7 @@ impl AdminSecrets {
         Self { of, listed }
     }
 
-    /// The administrator that the configuration gives the secret of this name
+    /// The administrator that the configuration gives to the secret with this name
     /// and ARN.
     pub fn of(&self, name: &str, arn: &str) -> Option<&SecretId> {
         let mut all = self.of.iter();
@@ -29,23 +29,24 @@ impl AdminSecrets {
             .map(|(_, admin)| admin)
     }
 
-    /// Whether a secret of this name and ARN may be an administrator because
-    /// another one's value says so.
+    /// Whether the secret with this name and ARN may be an administrator because
+    /// the value of another secret names it.
     pub fn lists(&self, name: &str, arn: &str) -> bool {
         let mut patterns = self.listed.iter();
         patterns.any(|p| p.matches(name) || p.matches(arn))
     }
 
-    /// Whether it could be one, as far as its id tells. Without that the store
-    /// is not even asked: what an id leads to is the store's to say, and the
-    /// answer decides.
+    /// Whether an id could be that of a listed administrator. If not, the store is
+    /// not even asked. If so, the store says which secret the id means, and
+    /// [`lists`](Self::lists) decides.
     pub fn may_list(&self, id: &SecretId) -> bool {
         let id = id.as_str();
         let name = secret_name(id).unwrap_or(id);
         let bare = name.len().checked_sub(7).and_then(|at| name.get(..at));
         let mut patterns = self.listed.iter();
         patterns.any(|p| {
-            // A pattern of ARNs has an end that an ARN without its suffix lacks.
+            // A pattern of ARNs may name the random characters, which this id may
+            // lack.
             p.as_str().starts_with("arn:")
                 || [Some(id), Some(name), bare]
                     .into_iter()

@@ -1,5 +1,5 @@
-//! What a rotation finds: the labels, the versions behind them, and who of them
-//! logs in.
+//! What a rotation finds: the labels, the versions they point at, and which of
+//! these versions logs in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::secret::{
 };
 use crate::upstream::{ConnectError, Target};
 
-/// Versions without a label that are tried: a change by hand in the midst of a
-/// rotation strips AWSPENDING from the version whose password is in force.
+/// How many versions without a label are tried. A change by hand in the middle of
+/// a rotation takes AWSPENDING from the version whose password is in force.
 const UNLABELLED: usize = 5;
 
 /// A version with its content.
@@ -27,25 +27,26 @@ pub struct Version {
 
 /// What AWSPENDING points at.
 pub enum Pending {
-    /// Nothing, or the current version, as older rotations left it.
+    /// Nothing, or the current version: a rotation that is complete leaves it so.
     None,
-    /// A version without a value: the rotation was asked for, and no more.
+    /// A version without a value: a rotation was asked for and has not begun.
     Reserved(VersionId),
     Filled(Box<Version>),
 }
 
-/// The labels, and the current version's content.
+/// What a look at the secret has found.
 pub struct Ground {
-    /// The secret as the store calls it.
+    /// The name of the secret in the store.
     pub name: Arc<str>,
     pub labels: BTreeMap<VersionId, Vec<String>>,
     pub current: Version,
     pub pending: Pending,
-    /// Who else rotates the secret: a service or a function.
+    /// Who rotates the secret instead of pgvalet: a service or a function.
     pub left_to: Option<String>,
 }
 
 impl Ground {
+    /// Asks the store for the labels, and for the versions that matter.
     pub async fn look(store: &dyn Source, secret: &SecretId) -> Result<Self, RotationError> {
         let description = store.describe(secret).await?;
         let current = fetch(store, secret, &Which::current()).await?;
@@ -102,7 +103,7 @@ impl Ground {
             .filter(|v| !self.labels.contains_key(v));
         others.extend(unlabelled.take(UNLABELLED));
         for version in others {
-            // Whatever cannot be read is no candidate; there are others.
+            // A version that cannot be read is no candidate.
             if let Ok(version) = fetch(store, secret, &Which::Version(version)).await {
                 candidates.push(version.credential);
             }
@@ -119,7 +120,7 @@ impl Ground {
         target: &Arc<Target>,
         limit: Duration,
     ) -> Result<(Session, Arc<Credential>), RotationError> {
-        // The labelled ones that were read already first: usually that is all.
+        // First the versions that were read already: usually one of them logs in.
         let mut tried: Vec<VersionId> = Vec::new();
         let (mut reason, mut away) = (None, None);
         let quick = match &self.pending {
@@ -140,7 +141,7 @@ impl Ground {
                 match Session::open(target, &candidate, limit).await {
                     Ok(session) => return Ok((session, candidate)),
                     Err(e) if e.is_authentication() => reason = Some(e),
-                    // The one of several that is away may be away for good.
+                    // One of several servers may be away for good.
                     Err(e) if !target.places.is_empty() => away = Some(e),
                     Err(e) => return Err(e.into()),
                 }
@@ -161,8 +162,9 @@ impl Ground {
     }
 }
 
-/// Where a version leads elsewhere than another one. If it were followed, the
-/// right to write the secret would be the right to redirect the rotation.
+/// The field in which a version leads to another place than the current one. Such
+/// a version is not used: otherwise the right to write the secret would be the
+/// right to send the rotation somewhere else.
 pub fn differs(version: &Credential, from: &Credential) -> Option<&'static str> {
     if version.host != from.host {
         Some("host")
@@ -175,7 +177,8 @@ pub fn differs(version: &Credential, from: &Credential) -> Option<&'static str> 
     }
 }
 
-/// One version; NotFound where there is none, or it has no value yet.
+/// Fetches one version. NotFound: there is no such version, or it has no value
+/// yet.
 pub async fn fetch(
     store: &dyn Source,
     secret: &SecretId,
@@ -197,7 +200,7 @@ pub fn parse(secret: &SecretId, value: &SecretValue) -> Result<Version, Rotation
     })
 }
 
-/// The version that has a label, as the store says now.
+/// The version that a label points at, as the store says now.
 pub async fn holder(
     store: &dyn Source,
     secret: &SecretId,

@@ -1,11 +1,11 @@
-//! Whose turn it is among the rotators of pgvalet.
+//! The lock among the rotators of pgvalet.
 //!
-//! An advisory lock excludes only sessions of the same database, and two
-//! proxies may lead to two databases of one server with one role. So all meet
-//! in one database of the server: `postgres`, or else the first that the role
-//! may connect to. The session that holds the lock is the one that changes the
-//! password, so that nobody else gets it while a statement of a dead rotator is
-//! still under way.
+//! An advisory lock excludes only sessions of the same database, and two proxies
+//! may use two databases of one server with one role. So all rotators take the
+//! lock in one database of the server: `postgres`, or else the first one that the
+//! role may connect to. The session that holds the lock also changes the password,
+//! so that nobody else gets the lock while a statement of a dead rotator is still
+//! running.
 
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -17,15 +17,15 @@ use super::roles::CLONE;
 use super::sql::Session;
 use crate::upstream::ConnectError;
 
-/// Where the rotators of a role meet.
+/// The database in which the rotators of a role take the lock.
 pub struct Meeting {
     pub database: String,
-    /// When the server was started: no other one has that too.
+    /// When the server was started, which tells it apart from others.
     server: String,
 }
 
-/// Asked in a session of the role that is rotated: the answer is the same
-/// whichever database that is in.
+/// Asked in a session of the role that is rotated. The answer is the same in every
+/// database.
 const DATABASE: &str = "SELECT datname FROM pg_catalog.pg_database
      WHERE datallowconn AND NOT datistemplate AND datconnlimit OPERATOR(pg_catalog.<>) -2
        AND pg_catalog.has_database_privilege(session_user, oid, 'CONNECT')
@@ -42,8 +42,8 @@ impl Meeting {
         })
     }
 
-    /// A session, if it is one of the server that was asked: a pooler on the
-    /// way may lead each database to another.
+    /// Checks that a session is on the server that was asked. A pooler on the way
+    /// may lead each database to another server.
     pub async fn same_server(&self, mut session: Session) -> Result<Session, RotationError> {
         let doing = "looking which server this is";
         if session.value(doing, SERVER).await? == self.server {
@@ -55,7 +55,7 @@ impl Meeting {
     }
 }
 
-/// Whether a refusal is of the database: another one may do.
+/// Whether another database of the server may accept the login.
 pub fn is_of_the_database(error: &RotationError) -> bool {
     let sqlstate = match error {
         RotationError::OtherServer(_) => return true,
@@ -63,11 +63,12 @@ pub fn is_of_the_database(error: &RotationError) -> bool {
         | RotationError::NobodyLogsIn { sqlstate, .. } => sqlstate.as_str(),
         _ => return false,
     };
-    // Not by pg_hba.conf; is not there; may not; and what poolers say.
+    // pg_hba.conf refuses it; there is no such database; no right to connect; and
+    // the codes of poolers.
     matches!(sqlstate, "28000" | "3D000" | "42501" | "55000" | "08P01")
 }
 
-/// Said where the lock of this database has to do.
+/// Warns that the lock is taken in another database than the common one.
 pub fn elsewhere(plan: &Plan, meeting: &Meeting, error: &RotationError) {
     warn!(
         secret = %plan.secret,
@@ -76,15 +77,15 @@ pub fn elsewhere(plan: &Plan, meeting: &Meeting, error: &RotationError) {
     );
 }
 
-/// Waits for its turn, by role and by secret. Both locks end with the session,
-/// by whatever end.
+/// Takes the locks of the role and of the secret, and waits for them if need be.
+/// Both end with the session, however that ends.
 pub async fn take(
     session: &mut Session,
     arn: &str,
     role: &str,
     plan: &Plan,
 ) -> Result<(), RotationError> {
-    // Users that take turns are one role here.
+    // Users that take turns count as one role.
     let role = match role.strip_suffix(CLONE) {
         Some(original) if !original.is_empty() => original,
         _ => role,
@@ -104,8 +105,8 @@ pub async fn take(
     }
 }
 
-/// Both, or none: whoever held one and waited for the other could wait for
-/// somebody who does the same. The one that somebody else has.
+/// Takes both locks or none, because two rotators that hold one each would wait
+/// for each other for ever. Returns the lock that somebody else has.
 async fn attempt(
     session: &mut Session,
     of_role: i64,
@@ -124,7 +125,7 @@ async fn attempt(
     Ok(None)
 }
 
-/// Who has a lock, for a person to look after: anybody on the server could.
+/// Who holds a lock, for the error message: anybody on the server may.
 async fn holder(session: &mut Session, key: i64) -> Result<String, SqlError> {
     let [high, low] = [key.cast_unsigned() >> 32, key.cast_unsigned() & 0xffff_ffff];
     let sql = format!(

@@ -1,9 +1,10 @@
 //! Changing the password of a database role, on a schedule, so that a crash at
 //! any point leaves something that can be completed.
 //!
-//! A [`schedule`](crate::secret::schedule) says when, and a [`Scheduler`] sees to it; [`Rotator`] does it: it finds its [`ground`], and
-//! goes through the steps of the [`engine`], with [`roles`] and [`rights`] for
-//! what happens in the database.
+//! A [`schedule`](crate::secret::schedule) says when, and a [`Scheduler`] starts
+//! the rotation then. A [`Rotator`] carries it out: it looks at the secret
+//! ([`ground`]) and goes through the steps of the [`engine`]. What happens in the
+//! database is in [`password`], [`roles`] and [`rights`].
 
 mod admins;
 mod engine;

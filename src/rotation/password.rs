@@ -1,9 +1,9 @@
-//! The new password in the form in which the server is given it.
+//! The form in which the server gets the new password.
 //!
-//! Usually that is a SCRAM verifier, computed here: the password itself is in
-//! no statement, so that neither the server's log at `log_statement = all` nor
-//! pg_stat_activity shows it. Where a hook of the server wants to judge
-//! passwords and refuses what it cannot read, the clear text is sent, if the
+//! Usually that is a SCRAM verifier, computed here. The password itself is in no
+//! statement then, so that neither the server's log with `log_statement = all`
+//! nor pg_stat_activity shows it. If a hook of the server checks passwords and
+//! refuses what it cannot read, the clear text is sent, provided that the
 //! configuration says so.
 
 use super::error::{RotationError, SqlError};
@@ -11,17 +11,18 @@ use super::sql::{Session, identifier, literal};
 use crate::secret::Password;
 use crate::upstream::{MAX_ITERATIONS, Target, verifier};
 
-/// The least that Postgres' own client would use.
+/// The fewest iterations that Postgres itself uses.
 const ITERATIONS: u32 = 4096;
 
 /// What to do where the server stores passwords as md5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Md5 {
-    /// Nothing: somebody relies on it, and whoever rotates did not agree.
+    /// Refuse: somebody may rely on md5, and the configuration does not allow it.
     Refused,
-    /// A SCRAM verifier all the same: the role logs in by SCRAM.
+    /// Send a SCRAM verifier: the role logs in with SCRAM.
     Allowed,
-    /// The role logs in by md5, and may have clients that know nothing better.
+    /// Send an md5 hash: the role logs in with md5, and may have clients that know
+    /// nothing else.
     InUse,
 }
 
@@ -29,11 +30,12 @@ pub enum Md5 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
     pub md5: Md5,
-    /// In clear, for the server to judge and to hash.
+    /// Send clear text, which the server checks and hashes.
     pub plaintext: bool,
 }
 
-/// A password as it stands in a statement. No Debug: it may be the clear text.
+/// A password as it is written in a statement. Deliberately without `Debug`: it may
+/// be clear text.
 pub struct Stated(String);
 
 impl Stated {
@@ -42,10 +44,10 @@ impl Stated {
     }
 }
 
-/// The password as the session's server is to be given it.
+/// The password in the form for this session's server.
 ///
 /// # Errors
-/// Where the server stores passwords in a way nobody agreed to.
+/// [`RotationError::Md5`]: the server stores passwords as md5, and nobody agreed.
 pub async fn state(
     session: &mut Session,
     user: &str,
@@ -79,15 +81,18 @@ pub async fn state(
         .await?
         .parse()
         .unwrap_or(ITERATIONS);
-    // What pgvalet would refuse to log in with helps nobody.
+    // pgvalet itself refuses to log in with more iterations.
     let iterations = wished.clamp(ITERATIONS, MAX_ITERATIONS);
     let verifier = verifier(password.clone(), iterations).await;
     verifier.map(Stated).map_err(|_| RotationError::Random)
 }
 
 impl Form {
+    /// Whether this form may be sent to the server.
+    ///
     /// # Errors
-    /// Where the clear text would travel where others can read it.
+    /// [`RotationError::Plaintext`]: others on the network could read the clear
+    /// text.
     pub fn permitted(self, target: &Target, database: &str) -> Result<(), RotationError> {
         if self.plaintext && target.tls.is_none() && !target.is_local() {
             return Err(RotationError::Plaintext(database.to_owned()));
@@ -95,8 +100,8 @@ impl Form {
         Ok(())
     }
 
-    /// Says what helps where a hook refuses a password that it cannot read.
-    /// There is no SQLSTATE for that; these are those of the known hooks.
+    /// Adds a hint where a hook seems to refuse a password that it cannot read.
+    /// There is no SQLSTATE for that; these are the codes of known hooks.
     pub fn explain(self, error: SqlError) -> SqlError {
         match error {
             SqlError::Refused {
@@ -117,7 +122,7 @@ impl Form {
     }
 }
 
-/// Keeps statements out of the server's log, as far as this user may.
+/// Keeps statements out of the server's log, as far as this user has the right.
 async fn quiet(session: &mut Session) -> Result<(), SqlError> {
     for setting in [
         "log_statement = 'none'",
@@ -129,7 +134,7 @@ async fn quiet(session: &mut Session) -> Result<(), SqlError> {
             .ask("keeping the password out of the log", &sql)
             .await
         {
-            // A superuser's, unless granted (Postgres 15 and later).
+            // Only superusers may set these, unless granted (Postgres 15 and later).
             Ok(_) | Err(SqlError::Refused { .. }) => {}
             Err(e) => return Err(e),
         }
@@ -137,7 +142,8 @@ async fn quiet(session: &mut Session) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Sets a password; the server's time, after which every login used it.
+/// Sets a password. Returns the server's time after the change: every later login
+/// used the new password.
 pub async fn set(session: &mut Session, user: &str, password: &Stated) -> Result<String, SqlError> {
     let sql = format!(
         "ALTER ROLE {} {}; SELECT pg_catalog.clock_timestamp()",

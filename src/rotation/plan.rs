@@ -11,12 +11,13 @@ use super::value::Document;
 use crate::secret::{SecretId, Source, VersionId};
 use crate::upstream::Options;
 
+/// How many users a secret has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
     /// One user whose password changes.
     Single,
-    /// Two users that take turns; the one that leaves stays valid until the
-    /// next rotation.
+    /// Two users that take turns. The one that leaves stays valid until the next
+    /// rotation.
     Alternating,
 }
 
@@ -33,29 +34,32 @@ impl Strategy {
 #[derive(Clone)]
 pub struct Plan {
     pub secret: SecretId,
-    /// `None`: alternating where the secret names an admin secret (masterarn),
-    /// as with the functions of AWS; else single.
+    /// `None`: alternating where the value of the secret names an admin secret
+    /// (`masterarn`), as the rotation functions of AWS have it; otherwise single.
     pub strategy: Option<Strategy>,
-    /// Said for this secret, by whoever asks or beside its database.
+    /// The admin secret that the command line or the database names.
     pub admin_secret: Option<SecretId>,
-    /// Which secrets administer which, as the configuration has it.
+    /// The admin secrets of the configuration.
     pub admin_secrets: Arc<AdminSecrets>,
-    /// Send the password in clear, for a server that wants to judge it.
+    /// Send the password in clear text, for a server that checks its strength.
     pub plaintext: bool,
-    /// Where the role is, and by which rules to log in there.
+    /// Where the role is, and how to log in there.
     pub database: Arc<Options>,
-    /// Rotate even if another rotator just did, while this one waited.
+    /// Rotate even if another rotator did so while this one waited.
     pub insist: bool,
-    /// The version that is to be replaced, where that was decided before.
+    /// The version to replace, if that was decided before the rotation began.
     pub instead_of: Option<VersionId>,
+    /// How long to wait for the lock of another rotator.
     pub patience: Duration,
+    /// End the sessions that logged in with the old password.
     pub emergency: Option<Emergency>,
 }
 
-/// Who changes the roles of others.
+/// The secret of the role that changes the others.
 pub(super) struct Admin {
     pub secret: SecretId,
-    /// The value of the secret to rotate named it, and a list let it pass.
+    /// Only the value of the secret to rotate named it, and `admin_secrets` lists
+    /// it.
     pub by_value: bool,
 }
 
@@ -68,11 +72,12 @@ impl Plan {
         self.strategy.unwrap_or(by_default)
     }
 
-    /// The secret of the role that changes the others. A single user needs
-    /// nobody else, unless it was said.
+    /// The secret of the role that changes the others. A single user needs none,
+    /// unless the configuration names one.
     ///
     /// # Errors
-    /// [`RotationError::AdminUnlisted`]: the value names one that it may not.
+    /// [`RotationError::AdminUnlisted`]: the value names an administrator that the
+    /// configuration does not list.
     pub(super) async fn admin(
         &self,
         store: &dyn Source,
@@ -98,7 +103,8 @@ impl Plan {
         if !self.admin_secrets.may_list(&named) {
             return Err(unlisted());
         }
-        // By what the store calls it: an id may look like that of another.
+        // The name in the store decides, because an id may look like that of
+        // another secret.
         let described = store.describe(&named).await?;
         match self.admin_secrets.lists(&described.name, &described.arn) {
             true => Ok(Some(Admin {
@@ -110,7 +116,7 @@ impl Plan {
     }
 }
 
-/// What stands in a value may be anything.
+/// An id from a value, fit to be shown: a value may hold anything.
 fn shown(named: &SecretId) -> String {
     let printable = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
     named.as_str().chars().filter(printable).take(200).collect()

@@ -1,4 +1,4 @@
-//! What a rotation would do, asked of the store alone; nothing is changed.
+//! What a rotation would do, as far as the store tells. Nothing is changed.
 
 use chrono::{DateTime, Utc};
 
@@ -8,6 +8,7 @@ use super::plan::{Plan, Strategy};
 use super::roles::alternate;
 use crate::secret::{SecretId, Source, VersionId, Which};
 
+/// What a rotation would do.
 pub struct Preview {
     pub current: VersionId,
     /// When the current version was made.
@@ -15,17 +16,19 @@ pub struct Preview {
     pub arn: String,
     pub strategy: Strategy,
     pub admin_secret: Option<SecretId>,
-    /// The user now, and the one after a rotation.
+    /// The user of the current version.
     pub user: String,
+    /// The user after a rotation.
     pub next_user: String,
-    /// A version that an earlier attempt left, or that was asked for; and
-    /// whether it has a value.
+    /// A version under AWSPENDING, and whether it has a value: an earlier attempt
+    /// left it, or RotateSecret reserved it.
     pub pending: Option<(VersionId, bool)>,
-    /// Who else rotates it; then pgvalet does not.
+    /// Who rotates the secret instead of pgvalet.
     pub left_to: Option<String>,
 }
 
 impl Preview {
+    /// Looks at the store.
     pub async fn of(plan: &Plan, store: &dyn Source) -> Result<Self, RotationError> {
         let ground = Ground::look(store, &plan.secret).await?;
         let changed = store.get(&plan.secret, &Which::current()).await?.created;

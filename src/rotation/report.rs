@@ -1,4 +1,4 @@
-//! What a rotation tells while it runs.
+//! What a rotation reports while it runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,16 +6,21 @@ use std::sync::Arc;
 use crate::audit::{CredentialRef, Event, Outcome, Record};
 use crate::secret::{SecretId, VersionId};
 
-/// The steps have the names that rotation functions of Secrets Manager have.
+/// The steps of a rotation, named like those of rotation functions in Secrets
+/// Manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Who may, who else does, and what an earlier attempt left.
+    /// Log in, take the lock, and find what an earlier attempt left.
     Begin,
+    /// A new password, in the store.
     Create,
+    /// The same password, in the database.
     Set,
+    /// The new password logs in and may do what the old one may.
     Test,
+    /// AWSCURRENT moves.
     Finish,
-    /// From outside: does the old password still log in?
+    /// The old password is refused.
     Verify,
     /// Old sessions are ended, where that was asked for.
     Terminate,
@@ -63,18 +68,18 @@ impl StepOutcome {
 #[derive(Debug, Clone)]
 pub struct StepReport {
     pub secret: SecretId,
-    /// The version that is to become the current one, once there is one.
+    /// The version that will become the current one, once there is one.
     pub version: Option<VersionId>,
     pub arn: Option<Arc<str>>,
     pub user: Option<String>,
     pub step: Step,
     pub outcome: StepOutcome,
-    /// A sentence.
+    /// One sentence for people.
     pub detail: String,
 }
 
 impl StepReport {
-    /// For the audit log.
+    /// The record of this step for the audit log.
     pub fn record(&self) -> Record {
         let mut record = Record::new(Event::RotationStep);
         record.step = Some(self.step.name().into());
@@ -94,7 +99,7 @@ impl StepReport {
     }
 }
 
-/// Who wants to hear of steps.
+/// Receives the reports of steps.
 pub trait Listener: Send + Sync {
     /// Called when a step has ended, before the next one begins.
     fn step(&self, report: &StepReport);

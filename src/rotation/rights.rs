@@ -1,18 +1,18 @@
 //! What a login may do, as a set of sentences that can be compared.
 //!
 //! A test login proves that a password is right. It does not prove that the
-//! application can work with it: the alternate user may lack a role, a grant or
-//! a setting that the other one got meanwhile. So the same questions are asked
-//! in a session of each, and whatever the old one has and the new one has not
-//! is a reason not to go on.
+//! application can work with it: the alternate user may lack a role, a grant or a
+//! setting that the other user got in the meantime. So a session of each user
+//! answers the same questions, and the rotation stops if the old user has a right
+//! that the new one lacks.
 
 use std::collections::BTreeSet;
 
 use super::error::SqlError;
 use super::sql::{Session, literal};
 
-/// Objects that are looked at, the newest ones of each kind: what was made
-/// since the last rotation is what is missing, if anything is.
+/// How many objects of each kind are looked at, the newest first: a right that is
+/// missing is most likely one on an object made since the last rotation.
 const SAMPLE: usize = 500;
 
 /// What one login may do.
@@ -20,8 +20,8 @@ const SAMPLE: usize = 500;
 pub struct Rights(BTreeSet<String>);
 
 impl Rights {
-    /// Asks in a session of the user. `pair` are the users that take turns:
-    /// that one is a member of the other is no difference.
+    /// Asks in a session of the user. `pair` are the users that take turns: their
+    /// membership in each other does not count as a difference.
     pub async fn of(session: &mut Session, pair: [&str; 2]) -> Result<Self, SqlError> {
         let sql = query(pair);
         let rows = session.ask("looking at what the user may do", &sql).await?;
@@ -29,12 +29,12 @@ impl Rights {
         Ok(Self(sentences.collect()))
     }
 
-    /// What `self` has and `other` has not.
+    /// The rights that `self` has and `other` lacks.
     pub fn beyond(&self, other: &Self) -> Vec<String> {
         self.0.difference(&other.0).cloned().collect()
     }
 
-    /// A summary for people: how many sentences of which kind.
+    /// How many rights of each kind there are, for people.
     pub fn summary(&self) -> String {
         let count = |kind: &str| self.0.iter().filter(|s| s.starts_with(kind)).count();
         format!(
@@ -48,9 +48,9 @@ impl Rights {
     }
 }
 
-/// Rights are those of `current_user`, which `ALTER ROLE … SET role` may have
-/// made another than the one who logged in; attributes and settings are those
-/// of the login.
+/// The query for rights. Privileges are those of `current_user`, which may differ
+/// from the user who logged in (`ALTER ROLE … SET role`); attributes and settings
+/// are those of the login.
 fn query(pair: [&str; 2]) -> String {
     let [a, b] = pair.map(literal);
     format!(

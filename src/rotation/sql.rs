@@ -1,8 +1,8 @@
-//! A connection of the rotator's own, and how names and texts stand in SQL.
+//! The rotator's own connection, and how names and texts are quoted in SQL.
 //!
-//! It logs in with the code, and so by the TLS and authentication rules, of
-//! the pools. Statements go by the simple protocol: several in one text are
-//! one transaction, and ALTER ROLE takes no parameters anyway.
+//! The login is that of the pools, with the same rules for TLS and
+//! authentication. Statements use the simple protocol: several in one text are one
+//! transaction, and ALTER ROLE takes no parameters anyway.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use super::error::SqlError;
 use crate::secret::Credential;
 use crate::upstream::{self, ConnectError, KeyCache, Server, SessionAttrs, Target};
 
-/// The server's limits end a statement long before this.
+/// When a connection counts as lost. The statement_timeout of the session ends a
+/// statement long before.
 const LOST: Duration = Duration::from_secs(90);
 
 pub fn identifier(name: &str) -> String {
@@ -25,17 +26,18 @@ pub fn literal(text: &str) -> String {
     escape_literal(text)
 }
 
+/// One connection of a rotator.
 pub struct Session {
     server: Server,
-    /// The one of the target's places that it is at.
+    /// The server of the target that it is connected to.
     pub place: Arc<Target>,
 }
 
 impl Session {
-    /// Logs in where roles can be changed: at the primary, where the target
-    /// has several places. What a standby says about a password may be out of
-    /// date, so it never decides. The role is the one that a login of any
-    /// client would have.
+    /// Logs in where roles can be changed: at the primary, if the target has
+    /// several servers. A standby may not know yet which password is valid, so
+    /// what it says never counts. The session has the role that a client's login
+    /// would have.
     pub async fn open(
         target: &Arc<Target>,
         credential: &Credential,
@@ -48,8 +50,8 @@ impl Session {
         for place in &target.places {
             match Self::at(place, credential, limit).await {
                 Ok(session) => return Ok(session),
-                // The primary may be the one that did not answer; only where
-                // all did, a refusal counts.
+                // The primary may be the one that did not answer. A refusal counts
+                // only if all have answered.
                 Err(e) if failure.as_ref().is_none_or(|f| weight(&e) > weight(f)) => {
                     failure = Some(e);
                 }
@@ -82,12 +84,12 @@ impl Session {
                 let wanted = SessionAttrs::ReadWrite.as_str();
                 Err(ConnectError::NotWanted { address, wanted })
             }
-            // Whatever is wrong with it will show in the next statement.
+            // If anything is wrong with it, the next statement shows that.
             _ => Ok(session),
         }
     }
 
-    /// The rows of a query, as text.
+    /// The rows of a query, as text. `doing` begins the text of an error.
     pub async fn ask(
         &mut self,
         doing: &'static str,
@@ -117,8 +119,8 @@ impl Session {
         Ok(first.into_iter().next().unwrap_or_default())
     }
 
-    /// As an administrator wants it: with the rights of the user who logged
-    /// in, whatever `ALTER ROLE … SET` says, and with an end to every wait.
+    /// Prepares the session to change roles: with the rights of the user who logged
+    /// in, whatever `ALTER ROLE … SET` says, and with a timeout for every wait.
     pub async fn administer(&mut self) -> Result<(), SqlError> {
         let sql = "SET ROLE NONE; SET client_encoding = 'UTF8'; \
                    SET search_path = pg_catalog; SET default_transaction_read_only = off; \
@@ -126,7 +128,7 @@ impl Session {
         self.ask("preparing the session", sql).await.map(|_| ())
     }
 
-    /// Whether this login was by md5, so that the role's password is stored so.
+    /// Whether this login used md5: then the role's password is stored as md5.
     pub fn is_md5(&self) -> bool {
         self.server.mechanism == "md5"
     }
@@ -136,7 +138,7 @@ impl Session {
     }
 }
 
-/// Which of several places' failures tells most.
+/// How much the failure of one of several servers tells; the highest is shown.
 fn weight(error: &ConnectError) -> u8 {
     match error {
         ConnectError::NotWanted { .. } => 0,

@@ -1,12 +1,12 @@
-//! The JSON of a secret's value, of which a rotation changes the user and the
-//! password and nothing else.
+//! The JSON of a secret's value. A rotation changes the user and the password in
+//! it and nothing else.
 
 use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::secret::{MalformedSecret, SecretId};
 
-/// Wiped when dropped. Deliberately without `Debug`.
+/// The fields of a value. Wiped when dropped. Deliberately without `Debug`.
 #[derive(Clone)]
 pub struct Document(Map<String, Value>);
 
@@ -18,14 +18,14 @@ impl Document {
         }
     }
 
-    /// The admin secret, as the templates of AWS name it for alternating users.
+    /// The admin secret: `masterarn`, as the rotation templates of AWS have it.
     pub fn admin_secret(&self) -> Option<SecretId> {
         let arn = self.0.get("masterarn")?.as_str()?;
         let usable = !arn.is_empty() && !arn.contains(char::is_control);
         usable.then(|| SecretId::new(arn))
     }
 
-    /// The same document for another user and password.
+    /// This document with another user and password.
     pub fn with(&self, user: &str, password: &str) -> Zeroizing<String> {
         let mut copy = Value::Object(self.0.clone());
         for (key, text) in [("username", user), ("password", password)] {

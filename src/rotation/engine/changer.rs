@@ -1,4 +1,4 @@
-//! The session that changes the password: whose it is, and where it logs in.
+//! The session that changes the password: which user it has, and where it logs in.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::secret::Credential;
 use crate::upstream::{Options, Target};
 
 impl Rotator<'_> {
-    /// The session that changes the password, in the database where the
-    /// rotators meet; in its own where it is not let in there.
+    /// Opens the session that changes the password, in the database where the
+    /// rotators take the lock; if it is refused there, in its own.
     pub(super) async fn changer(
         &self,
         admin: Option<(Ground, Arc<Target>)>,
@@ -35,7 +35,7 @@ impl Rotator<'_> {
                     login.map(|(session, _)| session)
                 }
                 None => match Session::open(&place, own, limit).await {
-                    // Another rotator has set another password meanwhile.
+                    // Another rotator has set another password in the meantime.
                     Err(e) if e.is_authentication() => Err(RotationError::NobodyLogsIn {
                         secret: self.plan.secret.clone(),
                         user: own.username.clone(),
@@ -62,10 +62,11 @@ impl Rotator<'_> {
         Err(refused.unwrap_or(RotationError::NoAdmin))
     }
 
-    /// What the admin secret says, and where its user logs in: at the server
-    /// where the secret's own user just did, if that is the administrator's
-    /// own too, by its secret or by the configuration. What the value of the
-    /// secret to rotate says alone leads no other password anywhere.
+    /// The admin secret, and where its user logs in: at the server where the user
+    /// of the secret just logged in, provided that the admin secret or the
+    /// configuration says that it is the administrator's server too. The value of
+    /// the secret to rotate is not enough, because its writers could send the
+    /// administrator's password anywhere.
     pub(super) async fn admin(
         &self,
         admin: &Admin,
@@ -96,8 +97,8 @@ impl Rotator<'_> {
         }
         let mut place = Target::resolve(database, credential)?.place_like(at);
         if admin.by_value {
-            // The configuration says where this database is, and not that the
-            // administrator is that of the same server.
+            // The configuration says where this database is. It does not say that
+            // the administrator belongs to the same server.
             let mut alone = Options::clone(database);
             (alone.host, alone.port) = (None, None);
             let its = Target::resolve(&alone, credential)?.place_like(at);

@@ -1,0 +1,163 @@
+//! Rotates one secret for as long as the proxy runs: when its schedule says so,
+//! when RotateSecret on the store asked for it, and when an earlier rotation was
+//! left half done.
+//!
+//! The last change is the time at which the current version was made, whoever made
+//! it: a change by hand counts as a rotation. All replicas find the same moment and
+//! start together. The lock lets one of them go on, and the others find that the
+//! rotation is done.
+
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::report::Listener;
+use super::{Ending, Plan, RotationError, Rotator};
+use crate::base::jitter::{Backoff, jittered};
+use crate::secret::schedule::{Schedule, timing};
+use crate::secret::{SecretStore, VersionId};
+use verdict::{Seen, Verdict};
+
+/// The pause after a first failed attempt; it grows with each.
+const RETRY: Duration = Duration::from_secs(2);
+const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
+
+/// What rotates one secret; see [`Scheduler::run`].
+pub struct Scheduler {
+    pub store: Arc<dyn SecretStore>,
+    pub plan: Plan,
+    /// The schedule of the configuration. `None`: that of the store holds.
+    pub schedule: Option<Schedule>,
+    /// Whether the configuration says that pgvalet rotates this secret. If not,
+    /// only a store that requests rotations can ask for one.
+    pub configured: bool,
+    /// How often a store that does not tell of changes is looked at.
+    pub refresh: Duration,
+    pub listener: Arc<dyn Listener>,
+    pub next: Next,
+    /// Called after a rotation, so that the proxy looks at the secret at once.
+    pub rotated: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// When the next rotation starts, as a scheduler last saw it, for others to read.
+/// Empty where there is no schedule, or where somebody else rotates.
+#[derive(Clone, Default)]
+pub struct Next(Arc<Mutex<Option<DateTime<Utc>>>>);
+
+impl Next {
+    pub fn get(&self) -> Option<DateTime<Utc>> {
+        *self.0.lock()
+    }
+
+    fn set(&self, at: Option<DateTime<Utc>>) {
+        *self.0.lock() = at;
+    }
+}
+
+impl Scheduler {
+    /// Runs until `stop` is set or its sender is gone. A rotation that is under way
+    /// is finished first.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.store.changes();
+        let mut seen = Seen::default();
+        let mut backoff = Backoff::new(RETRY, LONGEST_RETRY);
+        let mut not_before = Instant::now();
+        loop {
+            let verdict = self.judge(&mut seen).await;
+            match &verdict {
+                Ok(Verdict::Rotate(..)) => {
+                    let rest = not_before.saturating_duration_since(Instant::now());
+                    self.next.set(Some(Utc::now() + rest));
+                }
+                Ok(Verdict::Wait(at)) => self.next.set(*at),
+                Ok(Verdict::NotOurs) => self.next.set(None),
+                Err(_) => {}
+            }
+            let pause = match verdict {
+                _ if *stop.borrow() => return,
+                Ok(Verdict::Rotate(version, why)) if Instant::now() >= not_before => {
+                    info!(secret = %self.plan.secret, "rotation begins: {why}");
+                    match self.rotate(version).await {
+                        Ok(()) => {
+                            backoff.reset();
+                            Duration::ZERO
+                        }
+                        Err(e) => {
+                            let wait = backoff.wait();
+                            not_before = Instant::now() + wait;
+                            self.next.set(Some(Utc::now() + wait));
+                            warn!(
+                                secret = %self.plan.secret, kind = e.kind(),
+                                "not rotated, next attempt in {wait:.0?}: {e}"
+                            );
+                            wait
+                        }
+                    }
+                }
+                Ok(Verdict::Rotate(..)) => not_before - Instant::now(),
+                Ok(Verdict::Wait(Some(at))) => {
+                    let until = timing::until(at, Utc::now()).max(Duration::from_millis(10));
+                    until.min(jittered(self.refresh))
+                }
+                Ok(Verdict::Wait(None) | Verdict::NotOurs) => jittered(self.refresh),
+                Err(e) => {
+                    let secret = &self.plan.secret;
+                    // The proxy logs by itself that a secret cannot be read.
+                    match self.configured {
+                        true => warn!(%secret, "the next rotation cannot be planned: {e}"),
+                        false => debug!(%secret, "the next rotation cannot be planned: {e}"),
+                    }
+                    backoff.wait().min(self.refresh)
+                }
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                // A change also ends the wait for another attempt, which may no
+                // longer be needed.
+                () = changed(&mut changes) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    async fn rotate(&self, version: VersionId) -> Result<(), RotationError> {
+        let plan = Plan {
+            instead_of: Some(version),
+            ..self.plan.clone()
+        };
+        let ending = Rotator::new(self.store.rotatable()?, &*self.listener, &plan)
+            .rotate()
+            .await?;
+        match &ending {
+            Ending::Rotated(v) => info!(secret = %plan.secret, version = %v, "rotated"),
+            Ending::Elsewhere(v) => {
+                info!(secret = %plan.secret, version = %v, "another rotator was faster");
+            }
+        }
+        (self.rotated)();
+        Ok(())
+    }
+}
+
+/// Waits until the store says that something changed, and until a burst of changes
+/// is over. Never returns where the store cannot tell.
+async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
+    const BURST: Duration = Duration::from_millis(50);
+    match changes {
+        Some(receiver) => {
+            if receiver.changed().await.is_err() {
+                *changes = None;
+                return;
+            }
+            let _ = timeout(BURST, std::future::pending::<()>()).await;
+        }
+        None => std::future::pending().await,
+    }
+}
