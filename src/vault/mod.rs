@@ -2,18 +2,19 @@
 //! Manager has them, in one SQLite file.
 //!
 //! Every value is sealed with a data key of its own, and data keys are wrapped
-//! with a master key ([`envelope`]). The file holds names,
-//! labels and times in the clear: who can write to it can move labels, but can
-//! neither read a value nor have one accepted that was not put there.
+//! with a master key ([`envelope`]). Names, labels and times are in the clear:
+//! whoever can write to the file can move labels, but can neither read a value
+//! nor have one accepted that was not put there.
 //!
 //! Several processes may have the file open at once (the proxy and the command
-//! line). Each operation is one transaction; a commit by any of them moves the
-//! counter of [`Vault::changes`] in all of them.
+//! line). Each operation is one transaction ([`tx`], [`shared`]); a commit by any
+//! of them moves the counter of [`Vault::changes`] in all of them.
 //!
-//! A file per concern: [`secrets`] (names, CreateSecret, DescribeSecret,
-//! ListSecrets), [`versions`] (values), [`labels`], [`delete`], [`random`],
-//! [`token`]; beneath them [`tx`], [`schema`], [`envelope`], and the master key:
-//! [`key_source`] (where it is kept), [`keyring`] (the one in use).
+//! The rules are in a file for each concern: [`secrets`] (names, creating,
+//! describing), [`versions`] (values), [`labels`], [`delete`], [`random`],
+//! [`token`], [`policy`]. Both ways to them are operations of the [`api`]: over
+//! HTTP, or from pgvalet itself ([`embedded`]). The master key is in
+//! [`key_source`] (where it is kept) and [`keyring`] (the one in use).
 
 pub mod api;
 mod backup;
@@ -29,6 +30,7 @@ mod keyring;
 mod kms;
 mod labels;
 mod layout;
+mod operations;
 pub mod policy;
 pub mod principals;
 mod random;
@@ -39,6 +41,7 @@ mod schema;
 mod sealed;
 mod search;
 mod secrets;
+mod shared;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -48,14 +51,10 @@ mod versions;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use parking_lot::{Mutex, MutexGuard};
-use rusqlite::Connection;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
-
-use crate::secret::{Deletion, Description, VersionId};
 
 pub use backup::{Copied, backup, restore};
 pub use embedded::EmbeddedStore;
@@ -66,10 +65,8 @@ pub use versions::{Value, Version};
 
 use keyring::{Keyring, Unlocked};
 use readers::Readers;
+use shared::Shared;
 use tx::Tx;
-
-/// How often the key may change under one operation before it is given up.
-const KEY_CHANGES: usize = 3;
 
 /// The open store. Clones share it; it is closed when the last one is dropped.
 #[derive(Clone)]
@@ -77,14 +74,6 @@ pub struct Vault {
     shared: Arc<Shared>,
     /// Ends the task that watches for the changes of other processes.
     _watcher: Arc<Watcher>,
-}
-
-struct Shared {
-    /// Closed before the other one, which takes the log with it.
-    readers: Readers,
-    connection: Mutex<Connection>,
-    keys: Keyring,
-    changes: watch::Sender<u64>,
 }
 
 struct Watcher(AbortHandle);
@@ -95,75 +84,12 @@ impl Drop for Watcher {
     }
 }
 
-impl Shared {
-    /// A panic in the midst of a transaction has rolled it back: the
-    /// connection is good.
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock()
-    }
-
-    fn read<T, E: From<VaultError>>(
-        &self,
-        operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.readers.with(|connection| {
-            for _ in 0..KEY_CHANGES {
-                let unlocked = self.keys.current();
-                let tx = Tx::reading(connection, &unlocked.master, tx::now())?;
-                if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
-                    return operation(&tx);
-                }
-                self.follow_key(&tx)?;
-            }
-            Err(VaultError::key_keeps_changing().into())
-        })
-    }
-
-    fn write<T, E: From<VaultError>>(
-        &self,
-        operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut connection = self.lock();
-        for _ in 0..KEY_CHANGES {
-            let unlocked = self.keys.current();
-            let tx = Tx::writing(&mut connection, &unlocked.master, tx::now())?;
-            if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
-                let result = operation(&tx)?;
-                tx.commit()?;
-                drop(connection);
-                self.changed();
-                return Ok(result);
-            }
-            self.follow_key(&tx)?;
-        }
-        Err(VaultError::key_keeps_changing().into())
-    }
-
-    /// The store is sealed under another key than before.
-    fn follow_key(&self, tx: &Tx<'_>) -> Result<(), VaultError> {
-        let check = schema::select_key_check(&tx.sql)?;
-        self.keys
-            .reload(check)
-            .map_err(|e| VaultError::Internal(format!("the store was given another key: {e}")))
-    }
-
-    fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
-    }
-
-    /// Removes what waited for its deletion long enough, writing only where
-    /// there is something to remove.
-    fn purge(&self) -> Result<(), VaultError> {
-        if self.read(delete::anything_to_purge)? {
-            self.write(|_| Ok::<_, VaultError>(()))?;
-        }
-        Ok(())
-    }
-}
-
 impl Vault {
-    /// Opens the store, making file, key and directories where there is
-    /// nothing yet. Must be called within a Tokio runtime.
+    /// Opens the store, creating file, key and directories where there is nothing
+    /// yet. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`]. Nothing was overwritten then.
     pub async fn open(path: &Path, key: impl Into<KeySource>) -> Result<Self, OpenError> {
         let (at, source) = (path.to_owned(), key.into());
         let (path, key) = (at.clone(), source.clone());
@@ -192,8 +118,8 @@ impl Vault {
         })
     }
 
-    /// A counter that moves at every commit: at once for those of this
-    /// process, within about 200 ms for those of others.
+    /// A counter that moves at every commit: at once for commits of this process,
+    /// within about 200 ms for those of others.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
@@ -212,116 +138,6 @@ impl Vault {
     ) -> Result<T, VaultError> {
         let shared = self.shared.clone();
         joined(spawn_blocking(move || shared.write(operation)).await)
-    }
-
-    /// CreateSecret.
-    pub async fn create(
-        &self,
-        name: String,
-        description: Option<String>,
-        value: Value,
-        token: Option<VersionId>,
-    ) -> Result<VersionId, VaultError> {
-        self.write(move |tx| {
-            let token = token.as_ref().map(VersionId::as_str);
-            let new = secrets::New {
-                name: &name,
-                description: description.as_deref(),
-                value: Some(&value),
-                token,
-                ..Default::default()
-            };
-            let (_, version) = secrets::create(tx, &new)?;
-            version.ok_or_else(|| VaultError::Internal("a value made no version".into()))
-        })
-        .await
-    }
-
-    /// GetSecretValue; AWSCURRENT where neither version nor stage is given.
-    pub async fn get(
-        &self,
-        id: String,
-        version: Option<VersionId>,
-        stage: Option<String>,
-    ) -> Result<Version, VaultError> {
-        self.read(move |tx| {
-            let version = version.as_ref().map(VersionId::as_str);
-            let secret = secrets::find_live(tx, &id)?;
-            versions::get(tx, &secret, version, stage.as_deref())
-        })
-        .await
-    }
-
-    /// PutSecretValue; AWSCURRENT where no stage is given.
-    pub async fn put(
-        &self,
-        id: String,
-        value: Value,
-        stages: Vec<String>,
-        token: Option<VersionId>,
-    ) -> Result<VersionId, VaultError> {
-        self.write(move |tx| {
-            let secret = secrets::find_live(tx, &id)?;
-            let token = token.as_ref().map(VersionId::as_str);
-            versions::put(tx, &secret, &value, &stages, token)
-        })
-        .await
-    }
-
-    /// DescribeSecret.
-    pub async fn describe(&self, id: String) -> Result<Description, VaultError> {
-        self.read(move |tx| secrets::describe(tx, &id)).await
-    }
-
-    /// ListSecrets, ordered by name.
-    pub async fn list(
-        &self,
-        include_planned_deletion: bool,
-    ) -> Result<Vec<Description>, VaultError> {
-        self.read(move |tx| {
-            let all = search::Search {
-                filters: Vec::new(),
-                planned_deletion: include_planned_deletion,
-                sort_by: search::SortBy::Name,
-                descending: false,
-                after: None,
-                limit: usize::MAX,
-            };
-            let found = search::search(tx, &all)?.secrets.into_iter();
-            found.map(|secret| secrets::described(tx, secret)).collect()
-        })
-        .await
-    }
-
-    /// UpdateSecretVersionStage.
-    pub async fn update_version_stage(
-        &self,
-        id: String,
-        label: String,
-        to: Option<VersionId>,
-        from: Option<VersionId>,
-    ) -> Result<(), VaultError> {
-        self.write(move |tx| {
-            let (to, from) = (to.as_ref(), from.as_ref());
-            labels::update(
-                tx,
-                &secrets::find_live(tx, &id)?,
-                &label,
-                to.map(VersionId::as_str),
-                from.map(VersionId::as_str),
-            )
-        })
-        .await
-    }
-
-    /// DeleteSecret; when it will be gone.
-    pub async fn delete(&self, id: String, how: Deletion) -> Result<SystemTime, VaultError> {
-        self.write(move |tx| match delete::find(tx, &id, how)? {
-            Some(secret) => delete::delete(tx, &secret, how),
-            None => Ok(tx.now),
-        })
-        .await
-        .map(tx::time)
     }
 }
 

@@ -1,48 +1,42 @@
-//! How much of requests may be in memory at a time, whose signatures nobody has
-//! looked at: a signature can only be checked with the whole body. Where there
-//! is no more room, the request that holds it for longest gives way, first of
-//! the address that holds most; it is told to try again.
+//! How much of request bodies may be in memory before anybody has checked their
+//! signatures: a signature can only be checked with the whole body. When there is
+//! no more room, the oldest incomplete body of the address that holds most gives
+//! way, and its sender is told to try again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::ApiError;
+use super::holders::{Holders, Id};
 
-/// In all, and of one address.
+/// Bytes of all bodies together.
 pub const BODIES: usize = 16 * 1024 * 1024;
+/// Bytes of the bodies of one address.
 pub const BODIES_OF_ADDRESS: usize = 4 * 1024 * 1024;
 
 #[derive(Default, Clone)]
-pub struct Bodies(Arc<Mutex<State>>);
+pub struct Bodies(Arc<Mutex<Holders<Body>>>);
 
-#[derive(Default)]
-struct State {
-    /// Counts up: the smallest is the oldest.
-    next: u64,
-    all: BTreeMap<u64, Held>,
-}
-
-struct Held {
+struct Body {
     network: IpAddr,
     bytes: usize,
-    /// All of it has come.
+    /// All of it has arrived.
     whole: bool,
-    gives_way: Arc<Notify>,
 }
 
 /// Room for one body, given back when it is dropped.
 pub struct Room {
     bodies: Bodies,
-    id: u64,
+    id: Id,
     network: IpAddr,
     gives_way: Arc<Notify>,
 }
 
-/// What whoever has to give way is told. The SDKs try again by themselves.
+/// The answer to a request that has to give way. SDKs try again by themselves.
 pub fn throttled() -> ApiError {
     ApiError::new(
         "ThrottlingException",
@@ -51,19 +45,13 @@ pub fn throttled() -> ApiError {
 }
 
 impl Bodies {
+    /// Room for a body of this address; it has no bytes yet.
     pub fn room(&self, network: IpAddr) -> Room {
-        let gives_way = Arc::new(Notify::new());
-        let mut state = self.lock();
-        let id = state.next;
-        state.next += 1;
-        let held = Held {
+        let (id, gives_way) = self.0.lock().add(Body {
             network,
             bytes: 0,
             whole: false,
-            gives_way: gives_way.clone(),
-        };
-        state.all.insert(id, held);
-        drop(state);
+        });
         Room {
             bodies: self.clone(),
             id,
@@ -71,87 +59,80 @@ impl Bodies {
             gives_way,
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
-    }
 }
 
-impl State {
+impl Holders<Body> {
+    /// Bytes of one address, or of all.
     fn held(&self, of: Option<IpAddr>) -> usize {
-        let all = self.all.values();
-        all.filter(|h| of.is_none_or(|of| of == h.network))
-            .map(|h| h.bytes)
+        let bodies = self.iter().map(|(_, body)| body);
+        bodies
+            .filter(|body| of.is_none_or(|of| of == body.network))
+            .map(|body| body.bytes)
             .sum()
     }
 
-    /// The oldest of an address whose body is still to come; not `but`.
-    fn oldest(&self, of: IpAddr, but: u64) -> Option<u64> {
-        let mut all = self.all.iter();
-        all.find(|(id, h)| **id != but && h.network == of && !h.whole && h.bytes > 0)
-            .map(|(id, _)| *id)
+    /// Bodies that can give way to `to`: those that are not whole.
+    fn victims(&self, to: Id) -> impl Iterator<Item = (Id, &Body)> {
+        self.iter()
+            .filter(move |(id, body)| *id != to && !body.whole && body.bytes > 0)
     }
 
-    /// The address that holds most of what is still to come.
-    fn largest(&self, but: u64) -> Option<IpAddr> {
+    fn oldest_victim(&self, of: IpAddr, to: Id) -> Option<Id> {
+        let mut victims = self.victims(to);
+        victims
+            .find(|(_, body)| body.network == of)
+            .map(|(id, _)| id)
+    }
+
+    /// The address whose incomplete bodies hold most.
+    fn largest(&self, to: Id) -> Option<IpAddr> {
         let mut sums: HashMap<IpAddr, usize> = HashMap::new();
-        for (id, held) in &self.all {
-            if *id != but && !held.whole && held.bytes > 0 {
-                *sums.entry(held.network).or_default() += held.bytes;
-            }
+        for (_, body) in self.victims(to) {
+            *sums.entry(body.network).or_default() += body.bytes;
         }
         let most = sums.into_iter().max_by_key(|(_, bytes)| *bytes);
         most.map(|(network, _)| network)
     }
-
-    fn turn_away(&mut self, id: u64) {
-        if let Some(held) = self.all.remove(&id) {
-            held.gives_way.notify_one();
-        }
-    }
 }
 
 impl Room {
-    /// Room for so many more bytes.
+    /// Takes room for so many more bytes.
     ///
     /// # Errors
-    /// `ThrottlingException`: there is none, and nobody to give way.
+    /// `ThrottlingException`: there is none and nobody can give way, or this body
+    /// had to give way itself.
     pub fn grow(&self, bytes: usize) -> Result<(), ApiError> {
-        let mut state = self.bodies.lock();
-        // Whoever had to give way takes nothing from others any more.
-        if !state.all.contains_key(&self.id) {
+        let mut bodies = self.bodies.0.lock();
+        // A body that had to give way takes nothing from others any more.
+        if bodies.get(self.id).is_none() {
             return Err(throttled());
         }
-        while state.held(Some(self.network)) + bytes > BODIES_OF_ADDRESS {
-            let oldest = state.oldest(self.network, self.id).ok_or_else(throttled)?;
-            state.turn_away(oldest);
+        while bodies.held(Some(self.network)) + bytes > BODIES_OF_ADDRESS {
+            let oldest = bodies.oldest_victim(self.network, self.id);
+            bodies.turn_away(oldest.ok_or_else(throttled)?);
         }
-        while state.held(None) + bytes > BODIES {
-            let largest = state.largest(self.id).ok_or_else(throttled)?;
-            let oldest = state.oldest(largest, self.id).ok_or_else(throttled)?;
-            state.turn_away(oldest);
+        while bodies.held(None) + bytes > BODIES {
+            let largest = bodies.largest(self.id).ok_or_else(throttled)?;
+            let oldest = bodies.oldest_victim(largest, self.id);
+            bodies.turn_away(oldest.ok_or_else(throttled)?);
         }
-        match state.all.get_mut(&self.id) {
-            Some(held) => {
-                held.bytes += bytes;
-                Ok(())
-            }
-            None => Err(throttled()),
-        }
+        let body = bodies.get_mut(self.id).ok_or_else(throttled)?;
+        body.bytes += bytes;
+        Ok(())
     }
 
-    /// Nothing more is to come: it is looked at, and gives way no more.
+    /// Marks the body as complete: it is about to be checked, and gives way no
+    /// more.
     ///
     /// # Errors
     /// `ThrottlingException`: it had to give way already.
     pub fn whole(&self) -> Result<(), ApiError> {
-        let mut state = self.bodies.lock();
-        let held = state.all.get_mut(&self.id).ok_or_else(throttled)?;
-        held.whole = true;
+        let mut bodies = self.bodies.0.lock();
+        bodies.get_mut(self.id).ok_or_else(throttled)?.whole = true;
         Ok(())
     }
 
-    /// Comes to an end when this one has to give way.
+    /// Returns when this body has to give way.
     pub async fn gives_way(&self) {
         self.gives_way.notified().await;
     }
@@ -159,7 +140,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.bodies.lock().all.remove(&self.id);
+        self.bodies.0.lock().remove(self.id);
     }
 }
 
@@ -182,10 +163,10 @@ mod tests {
             room.grow(MIB - 1).expect("an older one gives way");
             flood.push(room);
         }
-        assert!(bodies.lock().held(None) <= BODIES);
+        assert!(bodies.0.lock().held(None) <= BODIES);
         let one = bodies.room(address(100));
         one.grow(64 * 1024).expect("room");
-        // It is no victim of those who hold more, and go on.
+        // Those who hold more and go on do not take its room.
         for n in 0..200_u8 {
             let room = bodies.room(address(n % 50));
             room.grow(MIB - 1).expect("an older one gives way");
@@ -194,9 +175,9 @@ mod tests {
         one.grow(1024).expect("room");
         one.whole().expect("still there");
         drop(flood);
-        assert_eq!(bodies.lock().held(None), 65 * 1024);
+        assert_eq!(bodies.0.lock().held(None), 65 * 1024);
         drop(one);
-        assert!(bodies.lock().all.is_empty());
+        assert!(bodies.0.lock().len() == 0);
     }
 
     #[test]
@@ -206,10 +187,10 @@ mod tests {
         for room in &rooms {
             room.grow(MIB).expect("an older one gives way");
         }
-        assert_eq!(bodies.lock().held(Some(address(1))), BODIES_OF_ADDRESS);
+        assert_eq!(bodies.0.lock().held(Some(address(1))), BODIES_OF_ADDRESS);
         assert_eq!(rooms[0].grow(1), Err(throttled()));
         assert_eq!(rooms[0].whole(), Err(throttled()));
-        // What has come in whole stays until it is answered.
+        // A complete body stays until it is answered.
         rooms[1..].iter().for_each(|r| r.whole().expect("there"));
         assert_eq!(bodies.room(address(1)).grow(1), Err(throttled()));
         assert_eq!(bodies.room(address(2)).grow(1), Ok(()));

@@ -9,8 +9,8 @@ use super::check::Check;
 use super::reply::{Growing, Reply};
 use super::trail::{self, Draft};
 use super::{
-    Api, ApiError, policies, random, replication, rotation, secrets, tags, unknown, values,
-    versions,
+    Api, ApiError, delete, describe, policies, random, replication, rotation, secrets, tags,
+    unknown, values, versions,
 };
 use crate::vault::{VaultError, tx, versions as stored};
 
@@ -25,10 +25,10 @@ pub const OPERATIONS: &[(&str, Handler)] = &[
     operation::<values::PutSecretValue>(),
     operation::<secrets::CreateSecret>(),
     operation::<secrets::UpdateSecret>(),
-    operation::<secrets::DescribeSecret>(),
-    operation::<secrets::ListSecrets>(),
-    operation::<secrets::DeleteSecret>(),
-    operation::<secrets::RestoreSecret>(),
+    operation::<describe::DescribeSecret>(),
+    operation::<describe::ListSecrets>(),
+    operation::<delete::DeleteSecret>(),
+    operation::<delete::RestoreSecret>(),
     operation::<versions::ListSecretVersionIds>(),
     operation::<versions::UpdateSecretVersionStage>(),
     operation::<rotation::RotateSecret>(),

@@ -8,8 +8,8 @@
 //! recorded ([`trail`]) before the caller hears of it.
 //!
 //! The operations are types with `check` and `run` ([`call`]), in a file for
-//! each family: [`secrets`], [`values`], [`versions`], [`tags`], [`policies`],
-//! [`rotation`], [`random`], [`replication`].
+//! each family: [`secrets`], [`describe`], [`delete`], [`values`], [`versions`],
+//! [`tags`], [`policies`], [`rotation`], [`random`], [`replication`].
 
 mod authenticate;
 mod authorize;
@@ -17,10 +17,13 @@ mod bodies;
 mod call;
 mod caller;
 mod check;
+pub(super) mod delete;
+pub(super) mod describe;
 mod dispatch;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod holders;
 #[cfg(test)]
 pub(crate) mod in_process;
 mod options;

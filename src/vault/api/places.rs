@@ -1,20 +1,25 @@
-//! Who may be connected: so many in all, and of one address. Somebody who is
-//! not known yet costs others nothing: where there is no room left, the one who
-//! has been silent for longest gives way to the newcomer, first of the address
-//! that holds most. A client that means it is known within milliseconds.
+//! Who may be connected: so many in all, and of one address. When there is no
+//! place left, the connection that has been silent for longest gives way to the
+//! newcomer, first one of the address that holds most. So somebody who is not
+//! known yet takes nothing from others, and an honest client is known within
+//! milliseconds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// In all, and of one address (of one /64 with IPv6).
+use super::holders::{Holders, Id};
+
+/// Connections in all.
 pub const CONNECTIONS: usize = 1024;
+/// Connections of one address (of one /64 with IPv6).
 pub const OF_ADDRESS: usize = 256;
 
-/// Whoever has one IPv6 address has the rest of its /64 as well.
+/// The address as it is counted: whoever has one IPv6 address has the rest of
+/// its /64 as well.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -35,36 +40,34 @@ enum Standing {
     Busy,
 }
 
-struct Taken {
+struct Connection {
     network: IpAddr,
     standing: Standing,
-    gives_way: Arc<Notify>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Counts up: the smallest is the oldest.
-    next: u64,
-    all: BTreeMap<u64, Taken>,
-    of: HashMap<IpAddr, BTreeSet<u64>>,
+    all: Holders<Connection>,
+    of: HashMap<IpAddr, BTreeSet<Id>>,
 }
 
 #[derive(Default, Clone)]
 pub struct Places(Arc<Mutex<State>>);
 
-/// Taken until it is dropped.
+/// The place of one connection, given back when it is dropped.
 pub struct Place {
     places: Places,
-    id: u64,
+    id: Id,
     pub network: IpAddr,
     gives_way: Arc<Notify>,
 }
 
 impl Places {
-    /// `None` where everybody who is there is being answered.
+    /// A place for a connection from this address. `None`: every connection that
+    /// could give way is being answered.
     pub fn take(&self, address: IpAddr) -> Option<Place> {
         let network = network(address);
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let of_network = state.of.get(&network).map_or(0, BTreeSet::len);
         if of_network >= OF_ADDRESS {
             let oldest = state.oldest_of(network)?;
@@ -73,17 +76,10 @@ impl Places {
             let oldest = state.oldest_of_all()?;
             state.turn_away(oldest);
         }
-        let id = state.next;
-        state.next += 1;
-        let gives_way = Arc::new(Notify::new());
-        state.all.insert(
-            id,
-            Taken {
-                network,
-                standing: Standing::Stranger,
-                gives_way: gives_way.clone(),
-            },
-        );
+        let (id, gives_way) = state.all.add(Connection {
+            network,
+            standing: Standing::Stranger,
+        });
         state.of.entry(network).or_default().insert(id);
         drop(state);
         Some(Place {
@@ -93,87 +89,90 @@ impl Places {
             gives_way,
         })
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
-    }
 }
 
 impl State {
-    fn oldest(&self, among: impl Iterator<Item = u64> + Clone) -> Option<u64> {
+    /// The oldest stranger, else the oldest idle connection.
+    fn oldest(&self, among: impl Iterator<Item = Id> + Clone) -> Option<Id> {
         let is = |standing: Standing| {
             let mut among = among.clone();
-            among.find(|id| self.all.get(id).is_some_and(|t| t.standing == standing))
+            among.find(|id| self.all.get(*id).is_some_and(|c| c.standing == standing))
         };
         is(Standing::Stranger).or_else(|| is(Standing::Idle))
     }
 
-    fn oldest_of(&self, network: IpAddr) -> Option<u64> {
+    fn oldest_of(&self, network: IpAddr) -> Option<Id> {
         self.oldest(self.of.get(&network)?.iter().copied())
     }
 
-    fn oldest_of_all(&self) -> Option<u64> {
-        let mut strangers: HashMap<IpAddr, (usize, u64)> = HashMap::new();
-        for (&id, taken) in &self.all {
-            if taken.standing == Standing::Stranger {
-                strangers.entry(taken.network).or_insert((0, id)).0 += 1;
+    /// The oldest stranger of the address that has most of them; where there are
+    /// none, the oldest idle connection.
+    fn oldest_of_all(&self) -> Option<Id> {
+        let mut strangers: HashMap<IpAddr, (usize, Id)> = HashMap::new();
+        for (id, connection) in self.all.iter() {
+            if connection.standing == Standing::Stranger {
+                strangers.entry(connection.network).or_insert((0, id)).0 += 1;
             }
         }
         let most = strangers
             .into_values()
-            .max_by_key(|(count, oldest)| (*count, u64::MAX - oldest));
+            .max_by_key(|(count, oldest)| (*count, Id::MAX - oldest));
         most.map(|(_, oldest)| oldest)
-            .or_else(|| self.oldest(self.all.keys().copied()))
+            .or_else(|| self.oldest(self.all.iter().map(|(id, _)| id)))
     }
 
-    fn turn_away(&mut self, id: u64) {
-        if let Some(taken) = self.remove(id) {
-            taken.gives_way.notify_one();
-        }
+    fn turn_away(&mut self, id: Id) {
+        let gone = self.all.turn_away(id);
+        self.forget(id, gone);
     }
 
-    fn remove(&mut self, id: u64) -> Option<Taken> {
-        let taken = self.all.remove(&id)?;
-        if let Some(of) = self.of.get_mut(&taken.network) {
+    fn remove(&mut self, id: Id) {
+        let gone = self.all.remove(id);
+        self.forget(id, gone);
+    }
+
+    fn forget(&mut self, id: Id, gone: Option<Connection>) {
+        let Some(Connection { network, .. }) = gone else {
+            return;
+        };
+        if let Some(of) = self.of.get_mut(&network) {
             of.remove(&id);
             if of.is_empty() {
-                self.of.remove(&taken.network);
+                self.of.remove(&network);
             }
         }
-        Some(taken)
     }
 }
 
 impl Place {
-    /// Comes to an end when this one has to give way.
+    /// Returns when this connection has to give way.
     pub async fn gives_way(&self) {
         self.gives_way.notified().await;
     }
 
-    /// A whole request has come, and is being answered.
+    /// A whole request has arrived, and is being answered.
     pub fn busy(&self) {
         self.stand(Standing::Busy);
     }
 
-    /// It was answered; `known`: to a principal.
+    /// The request was answered; `known`: it was that of a principal.
     pub fn answered(&self, known: bool) {
-        self.stand(if known {
-            Standing::Idle
-        } else {
-            Standing::Stranger
+        self.stand(match known {
+            true => Standing::Idle,
+            false => Standing::Stranger,
         });
     }
 
     fn stand(&self, standing: Standing) {
-        if let Some(taken) = self.places.lock().all.get_mut(&self.id) {
-            taken.standing = standing;
+        if let Some(connection) = self.places.0.lock().all.get_mut(self.id) {
+            connection.standing = standing;
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.lock().remove(self.id);
+        self.places.0.lock().remove(self.id);
     }
 }
 
@@ -201,23 +200,23 @@ mod tests {
     fn the_silent_ones_give_way() {
         let places = Places::default();
         let flood: Vec<_> = (1..=5).map(|n| take(&places, n, OF_ADDRESS)).collect();
-        assert_eq!(places.lock().all.len(), CONNECTIONS);
+        assert_eq!(places.0.lock().all.len(), CONNECTIONS);
         assert_eq!(flood.iter().map(|f| gone(f)).sum::<usize>(), OF_ADDRESS);
-        // Somebody else comes in, and stays while the flood goes on.
+        // Another client gets in, and stays while the flood goes on.
         let other = take(&places, 9, 3);
         other[0].busy();
         other[1].answered(true);
         let more: Vec<_> = (1..=5).map(|n| take(&places, n, OF_ADDRESS)).collect();
         assert_eq!(gone(&other), 0);
-        assert_eq!(places.lock().all.len(), CONNECTIONS);
-        // One address by itself has its own share only.
+        assert_eq!(places.0.lock().all.len(), CONNECTIONS);
+        // One address alone has its own share only.
         drop((flood, more));
         let mine = take(&places, 1, OF_ADDRESS + 10);
         assert_eq!((gone(&mine), gone(&mine[..10])), (10, 0));
-        assert_eq!(places.lock().all.len(), OF_ADDRESS + 3);
+        assert_eq!(places.0.lock().all.len(), OF_ADDRESS + 3);
         drop((mine, other));
-        let state = places.lock();
-        assert!(state.all.is_empty() && state.of.is_empty());
+        let state = places.0.lock();
+        assert!(state.all.len() == 0 && state.of.is_empty());
     }
 
     #[test]
@@ -229,7 +228,7 @@ mod tests {
         busy[7].answered(true);
         let new = places.take(address(1)).expect("an idle one gave way");
         assert_eq!(gone(&busy), 1);
-        // A stranger before one who is known, however old.
+        // A stranger gives way before one who is known, however old.
         busy[3].answered(true);
         assert!(places.take(address(1)).is_some());
         assert!(new.gives_way().now_or_never().is_some());
@@ -241,7 +240,7 @@ mod tests {
         let places = Places::default();
         let host = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, n]);
         let taken: Vec<_> = (0..300).filter_map(|n| places.take(host(n))).collect();
-        assert_eq!(places.lock().all.len(), OF_ADDRESS);
+        assert_eq!(places.0.lock().all.len(), OF_ADDRESS);
         let other = IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1]);
         assert!(places.take(other).is_some());
         assert_eq!(gone(&taken), 300 - OF_ADDRESS);

@@ -2,7 +2,7 @@
 
 use super::authorize::Asked;
 use super::call::{Call, Item, Operation, Subject};
-use super::secrets::question;
+use super::describe::question;
 use super::shapes::{self, Epoch, FilterShape, SecretBytes, SecretText, answer, request};
 use super::{ApiError, Check, page};
 use crate::secret::AWSCURRENT;

@@ -2,7 +2,8 @@
 
 use super::authorize::Asked;
 use super::call::{Call, Operation};
-use super::secrets::{Named, PAGE};
+use super::describe::PAGE;
+use super::secrets::Named;
 use super::shapes::{Epoch, answer, request};
 use super::{ApiError, Check, page};
 use crate::vault::{labels, versions};

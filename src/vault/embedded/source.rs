@@ -7,7 +7,7 @@ use crate::secret::{
     Description, Labels, RotationRules, SecretId, SecretValue, Source, StoreError, StoreFuture,
     VersionId, Which,
 };
-use crate::vault::api::secrets::{DescribeSecret, Described, ListSecrets, Stages};
+use crate::vault::api::describe::{DescribeSecret, Described, ListSecrets, Stages};
 use crate::vault::api::shapes::Epoch;
 use crate::vault::api::values::GetSecretValue;
 use crate::vault::api::versions::ListSecretVersionIds;

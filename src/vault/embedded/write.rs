@@ -11,11 +11,12 @@ use crate::secret::{
     Deletion, Manage, NewSecret, Policies, RandomPassword, Rotatable, SecretId, StoreError,
     StoreFuture, VersionId,
 };
+use crate::vault::api::delete::{DeleteSecret, RestoreSecret};
 use crate::vault::api::policies::{
     DeleteResourcePolicy, GetResourcePolicy, PutResourcePolicy, ValidateResourcePolicy,
 };
 use crate::vault::api::random::GetRandomPassword;
-use crate::vault::api::secrets::{CreateSecret, DeleteSecret, RestoreSecret};
+use crate::vault::api::secrets::CreateSecret;
 use crate::vault::api::shapes::SecretText;
 use crate::vault::api::values::PutSecretValue;
 use crate::vault::api::versions::UpdateSecretVersionStage;
