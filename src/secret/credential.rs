@@ -1,4 +1,5 @@
-//! What one version of a secret says: where to log in, as whom, with what.
+//! The content of one version of a secret: where to log in, as which user, with
+//! which password.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,9 +9,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{SecretId, SecretValue, VersionId};
 
-/// A password in memory: wiped when dropped, and impossible to print. It has
-/// no `Debug`, `Display` or `Serialize`, so that no log line can hold it by
-/// accident.
+/// A password in memory: wiped when dropped, and impossible to print. It has no
+/// `Debug`, `Display` or `Serialize`, so that no log line can hold it by accident.
 #[derive(Clone)]
 pub struct Password(Arc<Zeroizing<String>>);
 
@@ -25,14 +25,14 @@ impl Password {
     }
 }
 
-/// What a login proves itself with.
+/// How a login to Postgres proves who it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UpstreamAuth {
     /// The password of the secret.
     #[default]
     Password,
     /// A token of RDS IAM authentication, made with the AWS credentials of this
-    /// process; the secret says host and user.
+    /// process. The secret has only host and user.
     RdsIam,
 }
 
@@ -50,7 +50,7 @@ pub struct Credential {
     pub dbname: Option<String>,
     pub username: String,
     pub password: Password,
-    /// `"auth": "rds-iam"`: the secret of a role that has no password.
+    /// `RdsIam` where the secret has `"auth": "rds-iam"`: its role has no password.
     pub auth: UpstreamAuth,
     pub fetched_at: SystemTime,
 }
@@ -74,8 +74,8 @@ pub enum MalformedSecret {
     Engine(String),
 }
 
-/// The JSON of RDS secrets. A port may be a number or a string of digits: both
-/// are found in the field.
+/// The JSON of RDS secrets. A port may be a number or a string of digits, because
+/// both are in use.
 #[derive(Deserialize)]
 struct Document {
     engine: Option<String>,
@@ -97,6 +97,9 @@ impl Drop for Document {
 
 impl Credential {
     /// Reads the JSON of a secret's value.
+    ///
+    /// # Errors
+    /// [`MalformedSecret`].
     pub fn parse(secret: &SecretId, value: &SecretValue) -> Result<Self, MalformedSecret> {
         let json: serde_json::Value =
             serde_json::from_str(&value.value).map_err(|_| MalformedSecret::NotJson)?;
@@ -137,8 +140,8 @@ impl Credential {
             ),
             Some(_) => return Err(MalformedSecret::Invalid("port")),
         };
-        // A NUL would end the string early in every protocol message; a line feed
-        // or an escape sequence in a name would write into logs and terminals.
+        // A NUL would end the string early in every protocol message. A line feed
+        // or an escape sequence in a name would reach logs and terminals.
         let odd = |name: &str, v: &str| match name {
             "password" => v.contains('\0'),
             _ => v.contains(char::is_control),
@@ -158,7 +161,7 @@ impl Credential {
         };
         let password = match (password, auth) {
             (Some(password), _) => password,
-            // Never sent: the token takes its place.
+            // Never sent; a token takes its place.
             (None, UpstreamAuth::RdsIam) => Password::new(String::new()),
             (None, UpstreamAuth::Password) => return Err(MalformedSecret::Missing("password")),
         };

@@ -1,4 +1,4 @@
-//! Names and ARNs of secrets, and which of them mean the same.
+//! Names and ARNs of secrets, and which of them mean the same secret.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SecretId(Arc<str>);
 
-/// The id of one version of a secret: the ClientRequestToken it was made with.
+/// The VersionId of one version: the ClientRequestToken it was created with.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VersionId(Arc<str>);
 
@@ -41,9 +41,10 @@ text_id!(SecretId);
 text_id!(VersionId);
 
 impl SecretId {
-    /// Whether it means the secret of that name and ARN: by its name, by its
-    /// whole ARN, or by its ARN without the six random characters. A secret
-    /// that was deleted and made again has other ones, and is another.
+    /// Whether this id means the secret with that name and ARN: it may be the name,
+    /// the whole ARN, or the ARN without its six random characters. A secret that
+    /// was deleted and created again has other random characters, and is another
+    /// secret.
     pub fn means(&self, name: &str, arn: &str) -> bool {
         let id = self.as_str();
         if id == name || id == arn {
@@ -53,15 +54,15 @@ impl SecretId {
         partial && arn.strip_suffix(suffix(arn).unwrap_or("")) == Some(id)
     }
 
-    /// Whether what the store answered with may be what was asked for: a whole
-    /// ARN stands for one secret only.
+    /// Whether an answer about this ARN can be the answer to a question about this
+    /// id. A whole ARN stands for one secret only.
     pub fn admits(&self, arn: &str) -> bool {
         !is_whole(self.as_str()) || self.as_str() == arn
     }
 }
 
-/// What stands in the place of the name in an ARN: the name with its suffix,
-/// or without.
+/// The name in an ARN, with the six random characters or without, as the ARN has
+/// it. `None`: this is no ARN of a secret.
 pub fn secret_name(id: &str) -> Option<&str> {
     let mut parts = id.splitn(7, ':');
     let head = [parts.next()?, parts.next()?, parts.next()?];
@@ -70,13 +71,13 @@ pub fn secret_name(id: &str) -> Option<&str> {
     (is_secret && parts.next()? == "secret").then(|| parts.next())?
 }
 
-/// Whether an id is an ARN with its six random characters. As in AWS, the end
-/// of a name that looks like them is taken for them.
+/// Whether an id is an ARN with its six random characters. As in AWS, a name that
+/// ends like them is taken to have them.
 pub fn is_whole(id: &str) -> bool {
     secret_name(id).is_some_and(|name| suffix(name).is_some_and(|s| s.len() < name.len()))
 }
 
-/// `-AbCdEf`
+/// The six random characters with their hyphen, if the text ends so: `-AbCdEf`.
 fn suffix(text: &str) -> Option<&str> {
     let at = text.len().checked_sub(7)?;
     let end = text.get(at..)?;

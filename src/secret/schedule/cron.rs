@@ -1,18 +1,20 @@
 //! The cron expressions of Secrets Manager: `cron(0 HOURS DAY-OF-MONTH MONTH
 //! DAY-OF-WEEK *)` in UTC. The minute is 0 and the year `*`.
 //!
-//! Source: "Schedule expressions in Secrets Manager rotation" of the AWS
-//! documentation. One of the two day fields says nothing (`?`); because AWS'
-//! own examples write `*` for it, `*` does as well, and both may say nothing.
+//! The rules are those of "Schedule expressions in Secrets Manager rotation" in
+//! the AWS documentation; cron crates have others. One of the two day fields is
+//! `?`, which says nothing. The examples of AWS write `*` there as well, so `*` is
+//! accepted, and both fields may say nothing.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeZone, Timelike, Utc};
 
 use super::ScheduleError;
 
-/// A fifth Sunday in February comes every 28 years, 40 around 2100.
+/// How far the next window is searched for. A fifth Sunday in February comes
+/// every 28 years, and 40 years apart around 2100.
 const HORIZON_YEARS: i32 = 41;
 
-/// Hours of days on which a rotation window opens.
+/// The hours and days at which a rotation window opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cron {
     /// Bit n: hour n.
@@ -40,12 +42,12 @@ enum Day {
     },
 }
 
-/// What the values of a field are called, and which there are.
+/// The name of a field and the values it may have.
 struct Field {
     name: &'static str,
     first: u32,
     last: u32,
-    /// Names of the values from `first` on.
+    /// Names of the values, the first of which is that of `first`.
     words: &'static [&'static str],
 }
 
@@ -77,7 +79,7 @@ const DAY_OF_WEEK: Field = Field {
 };
 
 impl Cron {
-    /// Reads what stands between the parentheses.
+    /// Parses the text between the parentheses.
     pub(super) fn parse(text: &str) -> Result<Self, ScheduleError> {
         let fields: Vec<&str> = text.split_whitespace().collect();
         let [minute, hours, of_month, month, of_week, year] = fields[..] else {
@@ -105,9 +107,9 @@ impl Cron {
         }
     }
 
-    /// When a window opens next, after an instant.
+    /// When the next window after this moment opens.
     pub(super) fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // From the next full hour on.
+        // The first candidate is the next full hour.
         let mut date = after.date_naive();
         let mut from = after.hour() + 1;
         let end = date.year().checked_add(HORIZON_YEARS)?;
@@ -175,7 +177,7 @@ fn day_of_week(text: &str) -> Result<Day, ScheduleError> {
             let k = k.ok_or_else(|| DAY_OF_WEEK.wrong(item))?;
             nth[k - 1] |= 1 << DAY_OF_WEEK.value(day)?;
         } else if item.eq_ignore_ascii_case("L") {
-            // The last day of the week.
+            // `L` alone is the last day of the week.
             days |= 1 << DAY_OF_WEEK.last;
         } else if let Some(day) = item.strip_suffix(['L', 'l']) {
             last |= 1 << DAY_OF_WEEK.value(day)?;
@@ -201,8 +203,8 @@ impl Field {
             .try_fold(0, |set, i| Ok(set | self.item(i)?))
     }
 
-    /// `*`, `n`, `n-m`, and any of them (or nothing) with `/step`. A range may
-    /// go around the end: `FRI-MON`, `22-2`.
+    /// Parses `*`, `n` or `n-m`, each with `/step` or without, and `/step` alone. A
+    /// range may go around the end: `FRI-MON`, `22-2`.
     fn item(&self, item: &str) -> Result<u32, ScheduleError> {
         let (range, step) = match item.split_once('/') {
             Some((range, step)) => {
@@ -214,7 +216,7 @@ impl Field {
         let (first, last) = match range.split_once('-') {
             Some((first, last)) => (self.value(first)?, self.value(last)?),
             None if range == "*" || (range.is_empty() && step.is_some()) => (self.first, self.last),
-            // A step without an end goes to the last value.
+            // A step without an end of the range goes to the last value.
             None if step.is_some() => (self.value(range)?, self.last),
             None => (self.value(range)?, self.value(range)?),
         };
@@ -227,7 +229,7 @@ impl Field {
     }
 
     fn number(&self, text: &str) -> Option<u32> {
-        // `parse` would take a sign.
+        // `parse` alone would accept a sign.
         let digits = text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 2;
         text.parse().ok().filter(|_| digits)
     }

@@ -1,10 +1,10 @@
-//! When a secret is rotated: every so often, or in the windows of an
-//! expression of Secrets Manager. All of it is in UTC.
+//! When a secret is rotated: at an interval, or in the windows of a schedule
+//! expression of Secrets Manager. All times are UTC.
 //!
-//! A rotation happens at some moment of a [`Window`]. Source of the rules for
-//! `rate` and `cron`: "Schedule expressions in Secrets Manager rotation" and
-//! RotationRulesType of the AWS documentation. A window may go past midnight;
-//! it may not reach the next one.
+//! A rotation starts at some moment of a [`Window`]. A window may go past
+//! midnight; it may not reach the next window. The rules for `rate` and `cron` are
+//! those of "Schedule expressions in Secrets Manager rotation" and
+//! RotationRulesType in the AWS documentation.
 
 mod cron;
 #[cfg(test)]
@@ -20,30 +20,30 @@ use cron::Cron;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// AutomaticallyAfterDays: 1 to 1000.
+/// The longest interval: AutomaticallyAfterDays goes to 1000.
 const LONGEST: Duration = Duration::from_secs(1000 * 24 * 3600);
 const LONGEST_RATE: Duration = Duration::from_secs(999 * 24 * 3600);
 /// Secrets Manager rotates no more often than this.
 const SHORTEST_RATE: Duration = Duration::from_secs(4 * 3600);
-/// Openings that are looked at to see whether a window reaches the next one:
-/// more than there are in any year of an expression with one hour a day.
+/// How many windows are checked for reaching the next one: more than a year of an
+/// expression with one hour a day has.
 const OPENINGS: usize = 400;
 
 /// When a secret is rotated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     rule: Rule,
-    /// Where none is given, it follows from the rule.
+    /// The length of windows. `None`: it follows from the rule.
     window: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rule {
-    /// Counted from the last change, to the second.
+    /// A time after the last change, to the second.
     Every(Duration),
-    /// From midnight of the n-th day after the last change.
+    /// At midnight of the n-th day after the last change.
     Days(u64),
-    /// From the full hour of the last change, n hours later.
+    /// N hours after the full hour of the last change.
     Hours(u64),
     Cron(Cron),
 }
@@ -52,7 +52,7 @@ enum Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     pub opens: DateTime<Utc>,
-    /// The first instant that is no longer in it.
+    /// The first moment after the window.
     pub closes: DateTime<Utc>,
 }
 
@@ -114,7 +114,7 @@ impl Schedule {
         Ok(Rule::Every(every).into())
     }
 
-    /// `rate(…)` or `cron(…)`, as Secrets Manager takes it.
+    /// ScheduleExpression of Secrets Manager: `rate(…)` or `cron(…)`.
     pub fn expression(text: &str) -> Result<Self, ScheduleError> {
         let inside = |name| {
             let rest = text.trim().strip_prefix(name)?;
@@ -129,7 +129,7 @@ impl Schedule {
         }
     }
 
-    /// AutomaticallyAfterDays, 1 to 1000.
+    /// AutomaticallyAfterDays of Secrets Manager, 1 to 1000.
     pub fn after_days(days: u64) -> Result<Self, ScheduleError> {
         match days {
             1..=1000 => Ok(Rule::Days(days).into()),
@@ -158,7 +158,7 @@ impl Schedule {
         }
     }
 
-    /// The same with windows of this length (`"3h"`, full hours).
+    /// Sets the length of windows: full hours, `"3h"`.
     pub fn with_window(self, text: &str) -> Result<Self, ScheduleError> {
         let wrong = || ScheduleError::Window(text.to_owned());
         let window = duration::parse(text).map_err(|_| wrong())?;
@@ -181,8 +181,8 @@ impl Schedule {
         windows.windows(2).any(|w| w[0].closes > w[1].opens)
     }
 
-    /// The windows after the last change of a secret, in order. Those in the
-    /// past are among them.
+    /// The windows after the last change of a secret, in order. The first ones may
+    /// be in the past.
     pub fn windows(&self, last: DateTime<Utc>) -> impl Iterator<Item = Window> + '_ {
         std::iter::successors(self.opens_after(last), |at| self.opens_after(*at))
             .map_while(|opens| self.window(opens))
@@ -208,7 +208,7 @@ impl Schedule {
     fn window(&self, opens: DateTime<Utc>) -> Option<Window> {
         let length = match (self.window, &self.rule) {
             (Some(window), _) => window,
-            // Short against the interval, so that the interval is kept.
+            // Short compared with the interval, so that rotations keep it.
             (None, Rule::Every(every)) => (*every / 10).min(HOUR),
             (None, Rule::Hours(_)) => HOUR,
             (None, Rule::Cron(cron)) if cron.is_hourly() => HOUR,

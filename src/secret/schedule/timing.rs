@@ -1,4 +1,4 @@
-//! When exactly a rotation starts within its window, and what is due.
+//! When exactly a rotation starts within its window, and which one is due.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Schedule, Window};
 
-/// Within a window every secret has a moment of its own, in the first half so
-/// that there is time for another attempt: many secrets with one schedule do
-/// not rotate in step. It depends on nothing but the secret and the window, so
-/// that all replicas, and `pgvalet rotate --dry-run`, know the same.
+/// The moment of a window at which a secret is rotated. Every secret has its own,
+/// so that many secrets with one schedule do not rotate at once. It is in the
+/// first half, so that there is time for another attempt. It depends only on the
+/// secret and the window, so that all replicas, and `pgvalet rotate --dry-run`,
+/// find the same moment.
 pub fn moment(window: &Window, secret: &str) -> DateTime<Utc> {
     let seed = format!("{secret} {}", window.opens.timestamp());
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, seed.as_bytes());
@@ -23,15 +24,15 @@ pub fn moment(window: &Window, secret: &str) -> DateTime<Utc> {
     window.opens + TimeDelta::from_std(delay).unwrap_or_default()
 }
 
-/// When the next rotation is to start: the moment of the first window after
-/// the last change. Where windows have passed meanwhile (nobody ran, or every
-/// attempt failed), that moment is in the past: they are caught up at once,
-/// all of them by one rotation.
+/// When the next rotation starts: at the moment of the first window after the
+/// last change. If windows have passed since (no proxy ran, or every attempt
+/// failed), that moment is in the past, and one rotation makes up for all of
+/// them at once.
 pub fn due(schedule: &Schedule, last: DateTime<Utc>, secret: &str) -> Option<DateTime<Utc>> {
     Some(moment(&schedule.windows(last).next()?, secret))
 }
 
-/// The moments of the next rotations as seen from `now`, if each succeeds.
+/// The moments of the next rotations, seen from `now` and if each succeeds.
 pub fn upcoming(
     schedule: &Schedule,
     last: DateTime<Utc>,
@@ -52,7 +53,7 @@ pub fn upcoming(
     runs
 }
 
-/// How long to wait for an instant; nothing for one in the past.
+/// How long to wait for a moment; zero if it is in the past.
 pub fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     (at - now).to_std().unwrap_or_default()
 }
