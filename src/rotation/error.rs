@@ -1,11 +1,11 @@
-//! Why a rotation did not finish.
+//! Errors of a rotation.
 
 use std::sync::Arc;
 
 use crate::secret::{MalformedSecret, SecretId, StoreError, VersionId};
 use crate::upstream::{ConnectError, TargetError};
 
-/// No variant holds a password or a verifier.
+/// Why a rotation did not finish. No variant holds a password or a verifier.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
     #[error("{0}")]
@@ -22,8 +22,8 @@ pub enum RotationError {
     Connect(#[from] ConnectError),
     #[error("{0}")]
     Sql(#[from] SqlError),
-    /// None of the versions tried is the password in force, so that nothing
-    /// proves that whoever wrote the secret may use this role.
+    /// No version that was tried logs in. So nothing proves that whoever wrote the
+    /// secret may use this role.
     #[error(
         "no version of secret \"{secret}\" logs in as \"{user}\" (tried {tried}): {reason}; set the role's password to that of AWSCURRENT, then rotate again"
     )]
@@ -43,14 +43,14 @@ pub enum RotationError {
     )]
     Busy(SecretId, String),
     #[error(
-        "AWSPENDING of secret \"{secret}\" went to another version meanwhile: another rotator has it{then}"
+        "AWSPENDING of secret \"{secret}\" was moved to another version: another rotator is at work{then}"
     )]
     Lost {
         secret: SecretId,
         then: &'static str,
     },
     #[error(
-        "AWSCURRENT of secret \"{0}\" moved while it was rotated: somebody changed it by hand; rotate again if that was not wanted"
+        "AWSCURRENT of secret \"{0}\" was moved during the rotation: somebody changed the secret by hand; rotate again if that was not intended"
     )]
     Superseded(SecretId),
     #[error(
@@ -65,7 +65,7 @@ pub enum RotationError {
         "alternating users need an admin secret: give --admin-secret, or admin_secret in [secret.NAME] of the configuration"
     )]
     NoAdmin,
-    /// Whoever writes a value could otherwise have any secret used.
+    /// Otherwise whoever writes a value could have any secret used.
     #[error(
         "masterarn of secret \"{secret}\" names \"{admin}\", which the configuration does not list as an administrator; if it is one, add [secret.\"{name}\"] admin_secret = \"{admin}\", or list it in [rotation] admin_secrets"
     )]
@@ -97,7 +97,7 @@ pub enum RotationError {
         "the user name \"{0}\" is too long for an alternate with \"_clone\": Postgres names have at most 63 bytes; use strategy single"
     )]
     LongName(String),
-    #[error("the user name \"{0}\" has more than 63 bytes, which Postgres cuts off")]
+    #[error("the user name \"{0}\" has more than 63 bytes; Postgres cuts off the rest")]
     TooLong(String),
     #[error(
         "the server stores passwords as md5 (password_encryption): set it to scram-sha-256, or allow_md5 = true in [database.{0}]"
@@ -111,7 +111,7 @@ pub enum RotationError {
         "only the value of the secret says that \"{0}\" takes turns with \"{1}\", and in the database neither is a member of the other; set strategy = \"alternating\" in rotation if they do"
     )]
     Unrelated(String, String),
-    #[error("\"{0}\" is a superuser, but \"{1}\" is not: they are no alternates of each other")]
+    #[error("\"{0}\" is a superuser and \"{1}\" is not, so that they cannot take turns")]
     Superuser(String, String),
     #[error(
         "\"{user}\" can not do what \"{than}\" can, so that the rotation stops before AWSCURRENT moves:\n  {}",
@@ -131,7 +131,7 @@ pub enum RotationError {
     )]
     Unverified(SecretId, ConnectError),
     #[error(
-        "{0} is not the server at which the secret's user logged in a moment before: it was started again, or something on the way leads databases to several servers"
+        "{0} is not the server at which the secret's user logged in a moment before: it was restarted, or something on the way leads databases to several servers"
     )]
     OtherServer(String),
     #[error("the system gave no random bytes; try again")]
@@ -153,9 +153,9 @@ pub enum SqlError {
 }
 
 impl RotationError {
-    /// Whether trying the same attempt again may help: nothing was judged, only
-    /// not reached. Everything else ends the attempt, and the next one makes a
-    /// new password.
+    /// Whether the same attempt may succeed later, because something could not be
+    /// reached. Any other error ends the attempt, and the next one makes a new
+    /// password.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(e) => e.is_transient(),
@@ -168,7 +168,7 @@ impl RotationError {
         }
     }
 
-    /// A short word for metrics and records.
+    /// A short word for metrics and audit records.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Store(_) => "store",

@@ -1,7 +1,6 @@
 //! What a rotation finds: the labels, the versions they point at, and which of
 //! these versions logs in.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use super::error::RotationError;
 use super::sql::Session;
 use super::value::Document;
 use crate::secret::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, SecretId, SecretValue, Source, StoreError,
-    VersionId, Which,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, Labels, SecretId, SecretValue, Source,
+    StoreError, VersionId, Which, version_with,
 };
 use crate::upstream::{ConnectError, Target};
 
@@ -38,7 +37,7 @@ pub enum Pending {
 pub struct Ground {
     /// The name of the secret in the store.
     pub name: Arc<str>,
-    pub labels: BTreeMap<VersionId, Vec<String>>,
+    pub labels: Labels,
     pub current: Version,
     pub pending: Pending,
     /// Who rotates the secret instead of pgvalet: a service or a function.
@@ -88,15 +87,8 @@ impl Ground {
             candidates.push(pending.credential.clone());
         }
         candidates.push(current.clone());
-        let labelled = |label: &str| {
-            let holder =
-                |(_, labels): &(&VersionId, &Vec<String>)| labels.iter().any(|l| l == label);
-            self.labels
-                .iter()
-                .find(holder)
-                .map(|(version, _)| version.clone())
-        };
-        let mut others: Vec<VersionId> = labelled(AWSPREVIOUS).into_iter().collect();
+        let previous = version_with(&self.labels, AWSPREVIOUS);
+        let mut others: Vec<VersionId> = previous.cloned().into_iter().collect();
         let unlabelled = store.versions(secret).await.unwrap_or_default();
         let unlabelled = unlabelled
             .into_iter()

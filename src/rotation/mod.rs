@@ -1,8 +1,8 @@
 //! Changing the password of a database role, on a schedule, so that a crash at
 //! any point leaves something that can be completed.
 //!
-//! A [`schedule`](crate::secret::schedule) says when, and a [`Scheduler`] starts
-//! the rotation then. A [`Rotator`] carries it out: it looks at the secret
+//! A [`schedule`](crate::secret::schedule) says when, and a [`scheduler`] starts the
+//! rotation then; a proxy has one for each secret ([`Rotations`]). A [`Rotator`] carries it out: it looks at the secret
 //! ([`ground`]) and goes through the steps of the [`engine`]. What happens in the
 //! database is in [`password`], [`roles`] and [`rights`].
 
@@ -18,6 +18,7 @@ mod preview;
 mod report;
 mod rights;
 mod roles;
+mod rotations;
 mod scheduler;
 mod sql;
 mod terminate;
@@ -32,5 +33,5 @@ pub(crate) use password::Stated;
 pub use plan::{Plan, Strategy};
 pub use preview::Preview;
 pub use report::{Listener, Step, StepOutcome, StepReport};
-pub use scheduler::{Next, Scheduler};
+pub use rotations::{Job, Rotated, Rotations};
 pub use terminate::{Adopted, Emergency};

@@ -5,7 +5,7 @@ use crate::secret::SecretId;
 use crate::secret::schedule::Schedule;
 
 /// The key `rotation = { … }` of a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rotation {
     /// `None`: the secret is rotated only when somebody asks for it.
     pub schedule: Option<Schedule>,

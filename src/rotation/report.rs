@@ -14,7 +14,7 @@ pub enum Step {
     Begin,
     /// A new password, in the store.
     Create,
-    /// The same password, in the database.
+    /// The new password, in the database.
     Set,
     /// The new password logs in and may do what the old one may.
     Test,

@@ -22,7 +22,7 @@ pub use id::{SecretId, VersionId, is_whole, secret_name};
 pub use store::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, CurrentFuture, Deletion, Description, Labels, Manage,
     NewSecret, Policies, RandomPassword, Rotatable, RotationRules, SecretStore, SecretValue,
-    Source, StoreError, StoreFuture, Which,
+    Source, StoreError, StoreFuture, Which, version_with,
 };
 pub use versions::Standing;
 

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
-use super::rotation::Rotations;
+use super::rotation::Journal;
 use super::store::open_store_with;
 use crate::access::{Policy, UserRef};
 use crate::admin::{self, AdminAddress, AdminListener, Doorkeeper, StatusSource};
@@ -23,6 +23,7 @@ use crate::net::listener::ListenError;
 use crate::net::tls::TlsError;
 use crate::net::{ClientTrust, Listener, ServerCertificate, SocketAccess};
 use crate::pool::Pool;
+use crate::rotation::Rotations;
 use crate::secret::{Follower, SecretId, SecretStore, StoreError};
 use crate::session::{self, Context, Routes, SessionMetrics, Sessions, Tls};
 use crate::vault::api::{Api, Door, ServeError, Trail};
@@ -146,6 +147,11 @@ impl Built {
             handshake_timeout: config.listen.handshake_timeout,
             clients: Arc::new(Semaphore::new(config.listen.max_clients)),
         });
+        let journal = Journal {
+            audit: context.audit.clone(),
+            metrics: metrics.clone(),
+        };
+        let rotations = Rotations::new(store.clone(), Arc::new(journal));
         let built = Arc::new(Self {
             context,
             metrics,
@@ -156,7 +162,7 @@ impl Built {
                 followers,
                 lingering: Vec::new(),
             }),
-            rotations: Rotations::default(),
+            rotations,
             api,
         });
         Ok((built, listeners, admin, door))

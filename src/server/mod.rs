@@ -61,7 +61,7 @@ impl Proxy {
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
         tokio::spawn(watch::migrate(Arc::downgrade(&built)));
-        built.rotations.apply(&built);
+        rotation::apply(&built);
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));
         tokio::spawn(Context::watch_denials(Arc::downgrade(&built.context)));
         Ok(Self {
@@ -75,7 +75,7 @@ impl Proxy {
     /// running is named in the log.
     pub fn reload(&self, config: Config) {
         reload::reload(&self.built, config);
-        self.built.rotations.apply(&self.built);
+        rotation::apply(&self.built);
     }
 
     pub fn context(&self) -> &Arc<Context> {

@@ -1,8 +1,8 @@
-//! Copies of a store: made while it serves, checked before they are trusted,
-//! and never put over something that is there unless asked for.
+//! Backups of a store: made while it serves, checked before they are trusted, and
+//! written over an existing file only when asked for.
 //!
-//! A backup is a store file as any other, sealed under the same key, which is
-//! not in it.
+//! A backup is a store file like any other. It is sealed under the same key, which
+//! is not in it.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,13 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
     pub secrets: i64,
-    /// Values, and other things that are sealed.
+    /// Values and access keys.
     pub sealed: usize,
-    /// The name that the store which was there before got.
+    /// The name that a store which was there before has now.
     pub replaced: Option<PathBuf>,
 }
 
-/// Copies the store at `path` into `to`, as it is at one moment.
+/// Copies the store at `path` into `to`, as it is at one moment, and checks the
+/// copy.
 pub fn backup(
     path: &Path,
     source: &KeySource,
@@ -37,7 +38,7 @@ pub fn backup(
     if to.exists() && !force {
         return Err(OpenError::Exists(to.to_owned()));
     }
-    // Not `schema::open`: a copy must not make a store where there is none.
+    // `schema::open` would create a store where there is none.
     let connection = schema::connect(path)?;
     make_parent(to)?;
     let draft = Draft::new(to)?;
@@ -54,8 +55,8 @@ pub fn backup(
     Ok(copied)
 }
 
-/// Puts the backup at `from` in the place of the store at `path`. A store that
-/// is there needs `force`, may not be in use, and is kept beside the new one.
+/// Puts the backup at `from` in place of the store at `path`. If a store is there,
+/// `force` is needed, nobody may have it open, and it is kept beside the new one.
 pub fn restore(
     from: &Path,
     path: &Path,
@@ -71,11 +72,12 @@ pub fn restore(
     }
     make_parent(path)?;
     let draft = Draft::new(path)?;
-    // Checked is the copy, so that nothing can change between the two.
+    // The copy is what is checked, so that nothing changes between the check and
+    // the use.
     copy(from, &draft.path).map_err(io_error("read", from))?;
     let mut copied = check(&draft.path, source, from)?;
     sync(&draft.path)?;
-    // Nobody else opens the old file before the new one has its name.
+    // The lock is held until the new file has the name of the old one.
     let mut locked = None;
     if path.exists() {
         let (aside, lock) = set_aside(path)?;
@@ -87,14 +89,14 @@ pub fn restore(
     Ok(copied)
 }
 
-/// The content alone: the copy keeps its own mode, which lets nobody else read
-/// it, whatever that of the backup is.
+/// Copies the content and not the mode: the mode of `to` lets nobody else read it,
+/// whatever that of the backup is.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut to = fs::OpenOptions::new().write(true).truncate(true).open(to)?;
     io::copy(&mut File::open(from)?, &mut to).map(|_| ())
 }
 
-/// Everything there is to check: the file's structure, the key, every value.
+/// Checks the structure of the file, the key, and every value.
 fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenError> {
     let at = |e| schema::sqlite(name, e);
     let connection = schema::connect_as(copy, name)?;
@@ -104,7 +106,7 @@ fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenErr
     if verdict != "ok" {
         return Err(OpenError::Damaged(name.to_owned(), verdict));
     }
-    // SQLite reads what is missing of the last page as zeros, and is content.
+    // SQLite reads the missing part of a last page as zeros, without an error.
     let page: u32 = connection
         .query_row("PRAGMA page_size", [], |row| row.get(0))
         .map_err(at)?;
@@ -119,7 +121,7 @@ fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenErr
     let secrets = connection
         .query_row("SELECT count(*) FROM secret", [], |row| row.get(0))
         .map_err(at)?;
-    // Folds the log into the file and removes it.
+    // Closing writes the log into the file and removes it.
     connection.close().map_err(|(_, e)| at(e))?;
     Ok(Copied {
         secrets,
@@ -128,9 +130,9 @@ fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenErr
     })
 }
 
-/// Gives the store another name and leaves the old one in place until the new
-/// file takes it, so that there is a store at `path` at every moment. Its log
-/// must not be there then: SQLite would play it into the new file.
+/// Gives the store a second name. The first one stays until the new file takes it,
+/// so that there is a store at `path` at every moment. The log has to be gone by
+/// then, because SQLite would replay it into the new file.
 fn set_aside(path: &Path) -> Result<(PathBuf, Option<Connection>), OpenError> {
     let stamp = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -139,7 +141,7 @@ fn set_aside(path: &Path) -> Result<(PathBuf, Option<Connection>), OpenError> {
     let log = schema::with_suffix(path, "-wal");
     let lock = match close_for_others(path) {
         Ok(lock) => Some(lock),
-        // A damaged store can be replaced: its log goes with it, unread.
+        // A damaged store can be replaced as well; its log is moved unread.
         Err(OpenError::Damaged(..) | OpenError::NotAStore(_)) => None,
         Err(e) => return Err(e),
     };
@@ -158,8 +160,8 @@ fn set_aside(path: &Path) -> Result<(PathBuf, Option<Connection>), OpenError> {
     Ok((aside, lock))
 }
 
-/// Proves that nobody else has the store open, and folds its log into it. As
-/// long as the connection lives, nobody else can open it.
+/// Proves that nobody else has the store open, and writes its log into it. Nobody
+/// else can open the store as long as the connection lives.
 fn close_for_others(path: &Path) -> Result<Connection, OpenError> {
     let at = |e| match schema::sqlite(path, e) {
         OpenError::Busy(path) => OpenError::InUse(path),
@@ -168,7 +170,7 @@ fn close_for_others(path: &Path) -> Result<Connection, OpenError> {
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(at)?;
     connection.busy_timeout(PATIENCE).map_err(at)?;
-    // Before anything is read: it decides how the log is opened.
+    // This comes before the first read, because it decides how the log is opened.
     connection
         .pragma_update(None, "locking_mode", "exclusive")
         .map_err(at)?;
@@ -179,7 +181,7 @@ fn close_for_others(path: &Path) -> Result<Connection, OpenError> {
     connection
         .pragma_update(None, "journal_mode", "delete")
         .map_err(at)?;
-    // Without a log the lock has to be taken anew; it stays with the connection.
+    // Leaving the log released the lock. This one stays with the connection.
     connection
         .transaction_with_behavior(TransactionBehavior::Exclusive)
         .and_then(|tx| tx.commit())

@@ -1,4 +1,4 @@
-//! Noticing what other processes commit.
+//! Noticing commits of other processes, and purging deleted secrets.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -8,12 +8,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Shared, schema};
 
+/// How often other processes' commits are looked for.
 const POLL: Duration = Duration::from_millis(200);
+/// How often secrets whose recovery window has ended are removed.
 const PURGE: Duration = Duration::from_secs(3600);
 
-/// Runs until the store is dropped. SQLite changes `data_version` when another
-/// connection has committed, and not for commits of the asking one.
-/// `seen` is its value when the store was opened.
+/// Runs until the store is dropped. `seen` is SQLite's `data_version` when the
+/// store was opened. It changes when another connection commits, and not for
+/// commits of the connection that asks.
 pub async fn follow(shared: Weak<Shared>, mut seen: i64) {
     let mut ticks = interval(POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -5,7 +5,7 @@ use super::secrets::{self, Secret};
 use super::tx::{DAY, Millis, Tx};
 use crate::secret::Deletion;
 
-/// When the secret is gone for good.
+/// Deletes a secret, or marks it for deletion. Returns when it is gone for good.
 pub fn delete(tx: &Tx<'_>, secret: &Secret, how: Deletion) -> Result<Millis, VaultError> {
     match how {
         Deletion::Now => {
@@ -32,6 +32,7 @@ pub fn delete(tx: &Tx<'_>, secret: &Secret, how: Deletion) -> Result<Millis, Vau
     }
 }
 
+/// Refuses a RecoveryWindowInDays that is out of range.
 pub fn check_window(days: i64) -> Result<(), VaultError> {
     if (7..=30).contains(&days) {
         return Ok(());
@@ -41,8 +42,8 @@ pub fn check_window(days: i64) -> Result<(), VaultError> {
     ))
 }
 
-/// The secret that DeleteSecret means: deleting at once what is not there
-/// reaches what was asked for.
+/// The secret that DeleteSecret is about. `None`: it is to be deleted at once and
+/// is not there, so that nothing is left to do.
 pub fn find(tx: &Tx<'_>, id: &str, how: Deletion) -> Result<Option<Secret>, VaultError> {
     match secrets::find(tx, id) {
         Ok(secret) => Ok(Some(secret)),
@@ -51,7 +52,7 @@ pub fn find(tx: &Tx<'_>, id: &str, how: Deletion) -> Result<Option<Secret>, Vaul
     }
 }
 
-/// Restoring a secret that is not marked for deletion changes nothing.
+/// Takes back a deletion. A secret that is not marked for deletion stays as it is.
 pub fn restore(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
     if secret.deletion.is_some() {
         tx.sql.execute(

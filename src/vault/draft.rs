@@ -1,4 +1,5 @@
-//! Files that come into being whole: written under another name first.
+//! Files that appear whole or not at all: they are written under another name
+//! first.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::OpenError;
 
-/// The directory a file is to stand in, made with mode 0700 where missing.
+/// Creates the directory of a file with mode 0700, if it is missing.
 pub fn make_parent(path: &Path) -> Result<(), OpenError> {
     let directory = parent(path);
     fs::DirBuilder::new()
@@ -28,9 +29,9 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// A file under a temporary name, removed when dropped. Publishing links it to
-/// its real name, which fails where that exists: readers see no file or a
-/// whole one, and of two processes that create it one wins.
+/// A file under a temporary name, which is removed when this is dropped. Publishing
+/// links the file to its real name, which fails if that name exists: readers see no
+/// file or a whole one, and one of two processes that create it wins.
 pub struct Draft {
     pub path: PathBuf,
 }
@@ -60,7 +61,7 @@ impl Draft {
         file.sync_all()
     }
 
-    /// Whether this draft became the file; not when there was one already.
+    /// Publishes the draft. False: there was a file already, which stays.
     pub fn publish(&self, target: &Path) -> io::Result<bool> {
         match fs::hard_link(&self.path, target) {
             Ok(()) => {}
@@ -71,14 +72,14 @@ impl Draft {
         Ok(true)
     }
 
-    /// Makes this draft the file, in place of one that may be there.
+    /// Publishes the draft in place of a file that may be there.
     pub fn replace(&self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         sync_parent(target)
     }
 }
 
-/// A name that was given must itself survive a power cut.
+/// Syncs the directory of a file, so that its new name survives a power cut.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent(path))?.sync_all()
 }

@@ -1,6 +1,6 @@
-//! Envelope encryption: every value has a data key of its own, and the master
-//! key wraps data keys. Both layers authenticate the secret's ARN and the
-//! VersionId, so that a ciphertext opens only in the row it was written for.
+//! Envelope encryption: every value has a data key of its own, and the master key
+//! wraps data keys. Both layers authenticate the secret's ARN and the VersionId,
+//! so that a ciphertext opens only in the row for which it was sealed.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use zeroize::Zeroizing;
@@ -14,20 +14,20 @@ enum Layer {
     Value,
 }
 
-/// One sealed value, as two columns: `nonce ‖ ciphertext ‖ tag` each.
+/// One sealed value as two columns, each of which is `nonce ‖ ciphertext ‖ tag`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
     pub data_key: Vec<u8>,
     pub value: Vec<u8>,
 }
 
-/// The cryptography refused: a wrong key or altered bytes when opening, no
-/// randomness when sealing. AEAD tells no more, on purpose.
+/// Opening failed because of a wrong key or altered bytes, or sealing because the
+/// system gave no random bytes. AEAD tells no more, on purpose.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// The length prefix makes the encoding unambiguous: no two pairs of ARN and
-/// version have the same bytes.
+/// The associated data. Length prefixes keep it unambiguous: no two pairs of ARN
+/// and version have the same bytes.
 fn context(layer: Layer, arn: &str, version: &str) -> Vec<u8> {
     let tag: &[u8] = match layer {
         Layer::DataKey => b"pgvalet vault 1 data key\0",
@@ -43,7 +43,7 @@ fn context(layer: Layer, arn: &str, version: &str) -> Vec<u8> {
 
 fn seal_layer(key: &Key, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, Refused> {
     let cipher = RandomizedNonceKey::new(&AES_256_GCM, key.bytes()).map_err(|_| Refused)?;
-    // Sealed in place: the buffer that held the plain text ends as ciphertext.
+    // Sealed in place, so that the buffer of the plain text becomes ciphertext.
     let mut buffer = Vec::with_capacity(plain.len() + AES_256_GCM.tag_len());
     buffer.extend_from_slice(plain);
     let nonce = cipher
@@ -68,6 +68,7 @@ fn open_layer(key: &Key, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<
     Ok(buffer)
 }
 
+/// Seals a value for the version of a secret, under a new data key.
 pub fn seal(master: &Key, arn: &str, version: &str, plain: &[u8]) -> Result<Sealed, Refused> {
     let data_key = Key::generate().ok_or(Refused)?;
     Ok(Sealed {
@@ -80,6 +81,7 @@ pub fn seal(master: &Key, arn: &str, version: &str, plain: &[u8]) -> Result<Seal
     })
 }
 
+/// Opens a value that was sealed for this version of this secret.
 pub fn open(
     master: &Key,
     arn: &str,
@@ -99,7 +101,7 @@ pub fn open(
     )
 }
 
-/// The data key under another master key; the value stays as it is.
+/// Wraps a data key under another master key. The value stays as it is.
 pub fn rewrap(
     old: &Key,
     new: &Key,

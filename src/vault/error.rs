@@ -1,13 +1,13 @@
-//! What the vault answers when it does not do what was asked.
+//! Errors of the vault.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::KeySource;
 
-/// An operation that failed, in the terms of the Secrets Manager API; the
-/// texts are AWS's own where AWS has one, because tools match on them. No
-/// variant ever holds a value.
+/// Why an operation failed, in the terms of the Secrets Manager API. The texts are
+/// those of AWS where AWS has one, because tools match on them. No variant ever
+/// holds a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
     #[error("{0}")]
@@ -18,7 +18,7 @@ pub enum VaultError {
     InvalidParameter(String),
     #[error("{0}")]
     InvalidRequest(String),
-    /// What the service model rules out: lengths, ranges, words.
+    /// The service model forbids it: a length, a range, a word.
     #[error("{0}")]
     Validation(String),
     #[error("{0}")]
@@ -27,7 +27,7 @@ pub enum VaultError {
     LimitExceeded(String),
     #[error("{0}")]
     DecryptionFailure(String),
-    /// Another process held the file for too long; asking again may help.
+    /// Another process held the file for too long. Another try may help.
     #[error("{0}")]
     Busy(String),
     /// The file is damaged, the disk is full, the system gave no randomness.
@@ -68,7 +68,10 @@ impl VaultError {
     }
 
     pub(super) fn key_keeps_changing() -> Self {
-        Self::Busy("the master key of the store changed again and again; try again".into())
+        Self::Busy(
+            "the master key of the store changed several times during this operation; try again"
+                .into(),
+        )
     }
 
     pub(super) fn marked_for_deletion() -> Self {
@@ -80,7 +83,7 @@ impl VaultError {
 }
 
 impl From<rusqlite::Error> for VaultError {
-    /// SQLite's messages name tables and causes, never bound values.
+    /// The messages of SQLite name tables and causes, never bound values.
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         match error.sqlite_error_code() {

@@ -1,4 +1,4 @@
-//! A key in memory.
+//! Keys in memory.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -12,6 +12,7 @@ pub const KEY_LEN: usize = 32;
 pub struct Key(Zeroizing<[u8; KEY_LEN]>);
 
 impl Key {
+    /// A new random key; `None` if the system gives no random bytes.
     pub fn generate() -> Option<Self> {
         let mut key = Self(Zeroizing::new([0; KEY_LEN]));
         SystemRandom::new().fill(&mut key.0[..]).ok()?;
@@ -26,8 +27,8 @@ impl Key {
         &self.0[..]
     }
 
-    /// Tells keys apart by name and gives nothing of them away: 256 random
-    /// bits cannot be guessed from a hash of them.
+    /// A short name that tells keys apart and reveals nothing: 256 random bits
+    /// cannot be guessed from a hash of them.
     pub fn fingerprint(&self) -> String {
         let mut text = Zeroizing::new(b"pgvalet key fingerprint\0".to_vec());
         text.reserve_exact(KEY_LEN);

@@ -1,8 +1,8 @@
 //! Where the master key is kept: in a file, in the environment, or in a file
 //! wrapped by AWS KMS.
 //!
-//! While a key is being replaced its successor stands beside it, in a file of
-//! the same name with `.next` at its end: see `rekey`.
+//! While a key is being replaced, its successor is beside it in a file of the same
+//! name with `.next` at its end: see [`rekey`](super::rekey).
 
 use std::fmt;
 use std::fs::{self, File};
@@ -19,21 +19,21 @@ use super::key::Key;
 use super::schema::with_suffix;
 use super::{OpenError, kms};
 
-/// A key in base64 has 45 bytes with its newline; one that KMS wrapped has a
-/// few hundred.
+/// Bytes read of a key file. A key in base64 has 45 with its newline; one that KMS
+/// wrapped has a few hundred.
 const FILE_LIMIT: usize = 8192;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// 32 bytes in base64, in a file of mode 0600.
+    /// A file of mode 0600 with 32 bytes in base64.
     File(PathBuf),
-    /// The same, in a variable of pgvalet's environment.
+    /// A variable of pgvalet's environment with 32 bytes in base64.
     Env(String),
-    /// Wrapped by a key of AWS KMS; the file holds what came out.
+    /// A file with the key, wrapped by a key of AWS KMS.
     Kms { key_id: String, file: PathBuf },
 }
 
-/// So that messages read "the key file data/store.key".
+/// Follows "the" in messages: "the key file data/store.key".
 impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,8 +63,8 @@ impl From<&PathBuf> for KeySource {
 }
 
 impl KeySource {
-    /// As the configuration writes it: `file:PATH`, `env:NAME` or `kms:KEY_ID`,
-    /// the last with `file` for what KMS wrapped.
+    /// Parses the configuration's `file:PATH`, `env:NAME` or `kms:KEY_ID`. With the
+    /// last one, `file` is where the wrapped key is.
     pub fn parse(text: &str, file: &Path) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
@@ -76,7 +76,7 @@ impl KeySource {
                 file: file.to_owned(),
             }),
             _ => Err(format!(
-                "{text:?} says not where the key is; write \"file:PATH\", \"env:NAME\" or \
+                "{text:?} does not say where the key is; write \"file:PATH\", \"env:NAME\" or \
                  \"kms:KEY_ID\""
             )),
         }
@@ -89,13 +89,13 @@ impl KeySource {
         }
     }
 
-    /// Where the next key stands while this one is being replaced.
+    /// Where the next key is while this one is being replaced.
     fn next(&self) -> Option<PathBuf> {
         self.file().map(|file| with_suffix(file, ".next"))
     }
 
-    /// The key; `None` where there is none. Waits for KMS where that is asked:
-    /// not to be called on the reactor.
+    /// Reads the key; `None` if there is none. Waits for KMS if that wrapped the
+    /// key, so it must not be called on the reactor.
     pub fn read(&self) -> Result<Option<Key>, OpenError> {
         match self {
             Self::File(file) | Self::Kms { file, .. } => self.read_file(file),
@@ -111,7 +111,7 @@ impl KeySource {
         }
     }
 
-    /// The key that is to replace this one, where a rekey has begun.
+    /// Reads the key that replaces this one, if a rekey has begun.
     pub fn read_next(&self) -> Result<Option<Key>, OpenError> {
         match self.next() {
             Some(file) => self.read_file(&file),
@@ -141,8 +141,8 @@ impl KeySource {
         Ok(Some(key))
     }
 
-    /// Makes a key where there is none, unless another process was faster; the
-    /// key that is there afterwards.
+    /// Creates a key, unless another process was faster. Returns the key that is
+    /// there afterwards.
     pub fn create(&self) -> Result<Key, OpenError> {
         match self.file() {
             Some(file) => self.create_file(file),
@@ -157,7 +157,7 @@ impl KeySource {
         }
     }
 
-    /// The same for the next key. One that a rekey has left behind is taken.
+    /// Creates the next key. One that an earlier rekey left behind is used.
     pub fn create_next(&self) -> Result<Key, OpenError> {
         match (self.read_next()?, self.next()) {
             (Some(key), _) => Ok(key),
@@ -174,7 +174,7 @@ impl KeySource {
                 let wrapped = kms::wrap(key_id, &key)?;
                 Zeroizing::new(format!("{KMS_HEADER}{}", STANDARD.encode(wrapped)))
             }
-            // Of full size at once: a text that grows leaves copies behind.
+            // Allocated in full size, because a text that grows leaves copies behind.
             Self::File(_) | Self::Env(_) => {
                 let mut text = Zeroizing::new(String::with_capacity(64));
                 STANDARD.encode_string(key.bytes(), &mut text);
@@ -194,8 +194,8 @@ impl KeySource {
             .ok_or_else(|| OpenError::KeyMalformed(format!("key file {}", file.display())))
     }
 
-    /// Keeps the key under a name that tells it apart: backups that were made
-    /// with it need it. To be called while it still is the key.
+    /// Keeps the current key under a second name, because backups that were made
+    /// with it need it. Has to be called before it is replaced.
     pub fn keep(&self, key: &Key) -> Result<Option<PathBuf>, OpenError> {
         let Some(file) = self.file() else {
             return Ok(None);
@@ -209,8 +209,8 @@ impl KeySource {
         Ok(Some(name))
     }
 
-    /// The next key becomes the key. May be called again after it was
-    /// interrupted, and by several at once.
+    /// Makes the next key the current one. May be called again after an
+    /// interruption, and by several processes at once.
     pub fn promote_next(&self) -> Result<(), OpenError> {
         let (Some(file), Some(next)) = (self.file(), self.next()) else {
             return Ok(());
@@ -225,7 +225,7 @@ impl KeySource {
     }
 }
 
-/// Tells what is in the file from a bare key.
+/// Tells a key that KMS wrapped from a bare one.
 const KMS_HEADER: &str = "pgvalet-kms-1 ";
 
 fn decode(text: &[u8]) -> Option<Key> {
@@ -242,14 +242,15 @@ fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     }
 }
 
-/// What the file holds, if only its owner can read it; `None` when there is none.
+/// Reads a file that only its owner can read; `None` if there is no file.
 fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, OpenError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io("read the key file", path)(e)),
     };
-    // Asked of the open file, so that what is checked is what is read.
+    // The mode is that of the open file, so that the file that is checked is the one
+    // that is read.
     let metadata = file.metadata().map_err(io("look at the key file", path))?;
     if !metadata.is_file() {
         return Err(OpenError::KeyMalformed(format!(

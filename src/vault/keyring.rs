@@ -1,6 +1,6 @@
-//! The key of an open store. Another process may replace it at any time
-//! (`pgvalet store rekey`): who sees in a transaction that the store is sealed
-//! under another key than it holds looks for the new one and goes on.
+//! The master key of an open store. Another process may replace it at any time
+//! (`pgvalet store rekey`). A transaction that finds the store sealed under
+//! another key looks for the new one and goes on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,22 +11,24 @@ use super::envelope::{self, Sealed};
 use super::key::Key;
 use super::{KeySource, OpenError};
 
-/// Sealed under the master key in the store itself; that it opens proves a key.
+/// A text that the store holds sealed under its master key. A key that opens it is
+/// the right one.
 pub const CHECK: &[u8] = b"this key opens this store";
 pub const CHECK_NAME: &str = "key check";
-/// A rekey may move the next key into its place between two looks.
+/// How often the key is looked for: a rekey may move the next key into place
+/// between two looks.
 const LOOKS: usize = 3;
 
-/// A key, and the check that it opens.
+/// A key, and the sealed check that it opens.
 pub struct Unlocked {
     pub master: Key,
     pub check: Sealed,
 }
 
-/// Which of the source's keys opens a store.
+/// Which key of a source opens a store.
 pub enum Found {
     Current(Key),
-    /// A rekey was interrupted after it had re-wrapped the store.
+    /// The next key: a rekey was interrupted after it had re-wrapped the store.
     Next(Key),
 }
 
@@ -38,11 +40,12 @@ impl Found {
     }
 }
 
+/// Whether a key opens the check of a store.
 pub fn opens(key: &Key, check: &Sealed) -> bool {
     envelope::open(key, CHECK_NAME, "", check).is_ok_and(|plain| plain[..] == *CHECK)
 }
 
-/// The key of the source that opens the store at `database`.
+/// Finds the key that opens the store at `database`.
 pub fn find(source: &KeySource, check: &Sealed, database: &Path) -> Result<Found, OpenError> {
     let mut missing = false;
     for _ in 0..LOOKS {
@@ -64,6 +67,7 @@ pub fn find(source: &KeySource, check: &Sealed, database: &Path) -> Result<Found
     })
 }
 
+/// The key that is in use, and where to look for another.
 pub struct Keyring {
     source: KeySource,
     database: PathBuf,
@@ -83,12 +87,12 @@ impl Keyring {
         self.current.lock().clone()
     }
 
-    /// Looks for the key that opens `check`, which is in the store now.
+    /// Replaces the key by the one that opens `check`, which is in the store now.
     pub fn reload(&self, check: Sealed) -> Result<(), OpenError> {
         let master = find(&self.source, &check, &self.database)?.into_key();
         let unlocked = Arc::new(Unlocked { master, check });
         *self.current.lock() = unlocked;
-        tracing::info!("the store was given another master key, which is in use now");
+        tracing::info!("the store has a new master key, which is in use now");
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! AWS KMS wraps the master key. It never sees a secret: what it is asked to
-//! encrypt and decrypt is 32 bytes, once when pgvalet starts.
+//! Wrapping the master key with AWS KMS. KMS never sees a secret: it encrypts and
+//! decrypts the 32 bytes of the key, once when pgvalet starts.
 //!
 //! Region, endpoint and credentials are those that the AWS SDK finds in the
 //! environment and in `~/.aws`.
@@ -20,11 +20,11 @@ use super::key::Key;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// KMS authenticates it with the ciphertext, and CloudTrail shows it: a policy
-/// of the KMS key can insist on it.
+/// The encryption context. KMS authenticates it with the ciphertext, CloudTrail
+/// shows it, and a policy of the KMS key can require it.
 const CONTEXT: (&str, &str) = ("pgvalet", "master key of a store");
 
-/// Encrypt. Blocks; see [`run`].
+/// Wraps a key (Encrypt). Blocks; see [`run`].
 pub fn wrap(key_id: &str, key: &Key) -> Result<Vec<u8>, OpenError> {
     run(key_id, async {
         let plain = Blob::new(key.bytes());
@@ -39,7 +39,7 @@ pub fn wrap(key_id: &str, key: &Key) -> Result<Vec<u8>, OpenError> {
     })
 }
 
-/// Decrypt. Blocks; see [`run`].
+/// Unwraps a key (Decrypt). Blocks; see [`run`].
 pub fn unwrap(key_id: &str, wrapped: Vec<u8>) -> Result<Key, OpenError> {
     run(key_id, async {
         let request = client().await.decrypt().key_id(key_id);
@@ -68,7 +68,7 @@ async fn client() -> Client {
     Client::new(&config)
 }
 
-/// What KMS says, or why it could not be asked; never the request.
+/// What KMS answered, or why it could not be asked. Never quotes the request.
 fn describe<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
     error: &SdkError<E, R>,
 ) -> String {
@@ -90,8 +90,8 @@ fn describe<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::
     }
 }
 
-/// On a thread and a runtime of its own, so that keys can be read wherever a
-/// store is opened: from the file's thread, where no reactor runs.
+/// Runs a call on a thread and a runtime of its own, because stores are opened on
+/// blocking threads, where no reactor runs.
 fn run<T: Send>(
     key_id: &str,
     call: impl Future<Output = Result<T, String>> + Send,

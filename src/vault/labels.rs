@@ -1,5 +1,5 @@
-//! Staging labels: which version is AWSCURRENT, AWSPENDING, AWSPREVIOUS, or
-//! anything a user calls it.
+//! Staging labels: which version is AWSCURRENT, AWSPENDING or AWSPREVIOUS, or has
+//! a label that a user has chosen.
 
 use rusqlite::OptionalExtension;
 
@@ -8,8 +8,9 @@ use super::tx::Tx;
 use super::{VaultError, versions};
 use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
 
-/// Labels that one version may carry.
+/// How many labels one version may carry.
 const LABEL_LIMIT: i64 = 20;
+/// Characters of a label.
 const NAME_LIMIT: usize = 256;
 
 pub fn check_name(label: &str) -> Result<(), VaultError> {
@@ -30,7 +31,7 @@ pub fn holder(tx: &Tx<'_>, secret: &Secret, label: &str) -> Result<Option<i64>, 
         .optional()?)
 }
 
-/// The labels of a version, in the order of the alphabet.
+/// The labels of a version, in alphabetical order.
 pub fn of(tx: &Tx<'_>, version: i64) -> Result<Vec<String>, VaultError> {
     Ok(tx
         .sql
@@ -39,11 +40,11 @@ pub fn of(tx: &Tx<'_>, version: i64) -> Result<Vec<String>, VaultError> {
         .collect::<Result<_, _>>()?)
 }
 
-/// Puts a label on a version and takes it from the one that had it. AWSCURRENT
-/// leaves AWSPREVIOUS behind it. AWSPENDING stays where it is, as in AWS: on the
-/// version that is current now it says that the rotation is complete. So the
-/// next version that becomes current takes it away: left behind it would say
-/// that a rotation is not.
+/// Moves a label to a version from the one that had it. When AWSCURRENT moves, the
+/// version that had it gets AWSPREVIOUS. AWSPENDING stays where it is, as in AWS:
+/// on the current version it says that the rotation is complete. So it is removed
+/// when another version becomes current; on a version that is no longer current it
+/// would say that a rotation is not complete.
 pub fn attach(tx: &Tx<'_>, secret: &Secret, version: i64, label: &str) -> Result<(), VaultError> {
     let from = holder(tx, secret, label)?;
     if from == Some(version) {
@@ -59,7 +60,7 @@ pub fn attach(tx: &Tx<'_>, secret: &Secret, version: i64, label: &str) -> Result
             }
         }
         let pending = pending == Some(version);
-        // A new value put by hand counts as a rotation where there is a schedule.
+        // A value that was put by hand counts as a rotation if there is a schedule.
         let scheduled = secret.rotation.as_ref().is_some_and(|r| r.enabled);
         if from.is_some() && (pending || scheduled) {
             tx.sql
@@ -87,6 +88,7 @@ fn remove(tx: &Tx<'_>, secret: &Secret, label: &str) -> Result<(), VaultError> {
     Ok(())
 }
 
+/// Refuses a version with too many labels.
 pub fn check_count(tx: &Tx<'_>, version: i64) -> Result<(), VaultError> {
     let count: i64 = tx
         .sql
@@ -122,7 +124,7 @@ pub fn update(
                 "Give MoveToVersionId, RemoveFromVersionId, or both.".into(),
             ));
         }
-        // The label is already where it shall be: the same request again.
+        // The same request again: the label is already there.
         (Some(to), _) if holder == Some(to.id) => return Ok(()),
         (_, Some(from)) if holder != Some(from.id) => {
             return Err(VaultError::InvalidParameter(format!(

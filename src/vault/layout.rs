@@ -1,18 +1,18 @@
-//! What the tables of the store are, step by step: a file of an older pgvalet
-//! is brought up to date when it is opened.
+//! The tables of the store, step by step: the file of an older pgvalet is upgraded
+//! when it is opened.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// `PRAGMA user_version` of a file with all steps.
+/// `PRAGMA user_version` of a file that has all steps.
 pub const LAYOUT: i64 = STEPS.len() as i64;
 
-/// Each step takes a file from the layout before it to its own. Steps that
-/// were released are never changed.
+/// Each step upgrades a file by one layout. Steps that were released are never
+/// changed.
 const STEPS: &[&str] = &[SECRETS, METADATA_AND_PRINCIPALS];
 
-/// Times are milliseconds since the Unix epoch. That a label sits on one
-/// version only is the primary key of `label`, not a matter of care. A version
-/// whose `value` is null is a placeholder that waits for PutSecretValue.
+/// Secrets, versions and labels. Times are milliseconds since the Unix epoch. The
+/// primary key of `label` makes sure that a label is on one version only. A version
+/// whose `value` is null is reserved and waits for PutSecretValue.
 const SECRETS: &str = "
 CREATE TABLE store (
     one       INTEGER PRIMARY KEY CHECK (one = 1),
@@ -47,9 +47,9 @@ CREATE TABLE label (
 CREATE INDEX label_version ON label (version);
 ";
 
-/// What the Secrets Manager API shows beyond names, labels and values, and who
-/// may call it. `accessed` is the day of the last GetSecretValue; `rotation`
-/// is JSON (see `rotation`), as are the policies and tags of a principal.
+/// What else the Secrets Manager API shows, and who may call it. `accessed` is the
+/// day of the last GetSecretValue. `rotation` is JSON (see
+/// [`rotation`](super::rotation)), as are the policies and tags of a principal.
 const METADATA_AND_PRINCIPALS: &str = "
 ALTER TABLE secret ADD COLUMN kms_key TEXT;
 ALTER TABLE secret ADD COLUMN kind TEXT;
@@ -86,8 +86,8 @@ CREATE TABLE access_key (
 CREATE INDEX access_key_principal ON access_key (principal);
 ";
 
-/// Takes the steps that a file at `layout` has not taken yet, inside the
-/// caller's transaction.
+/// Applies the steps that a file with this layout lacks, inside the caller's
+/// transaction.
 pub fn build(connection: &Connection, layout: i64) -> rusqlite::Result<()> {
     let taken = usize::try_from(layout).unwrap_or(0);
     for step in STEPS.iter().skip(taken) {
@@ -96,10 +96,10 @@ pub fn build(connection: &Connection, layout: i64) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", LAYOUT)
 }
 
-/// Brings an older file up to date, all or nothing.
+/// Upgrades an older file, completely or not at all.
 pub fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Asked again: another process may have been faster.
+    // Read again inside the transaction: another process may have been faster.
     let layout: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if layout < LAYOUT {
         build(&tx, layout)?;

@@ -1,6 +1,6 @@
 //! Who may call the API: principals, their policies, and their access keys.
-//! Secret keys are sealed like values: the signature of a request can only be
-//! computed again from the key itself.
+//! Secret keys are sealed like values, and not hashed, because checking a
+//! signature takes the key itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,22 +19,24 @@ pub const ACCOUNT: &str = "000000000000";
 
 const NAME_LIMIT: usize = 64;
 
-/// One policy document, under the name that decisions call it by.
+/// One policy document, and its name in decisions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyText {
     pub name: String,
     pub document: String,
 }
 
+/// Somebody who may call the API.
 #[derive(Debug, Clone)]
 pub struct Principal {
     id: i64,
     pub name: String,
-    /// Never given again, while names may be.
+    /// Never used twice. A name may be given to another principal later.
     pub unique_id: String,
     pub policies: Vec<PolicyText>,
     pub tags: BTreeMap<String, String>,
     pub created: Millis,
+    /// Since when its keys are not accepted.
     pub disabled: Option<Millis>,
 }
 
@@ -49,18 +51,18 @@ impl Principal {
 pub struct KeyInfo {
     pub id: String,
     pub created: Millis,
-    /// When it ends or has ended.
+    /// When the key stops being accepted.
     pub expires: Option<Millis>,
 }
 
-/// A new access key: the one time that its secret is told. Deliberately
-/// without `Debug`.
+/// A new access key with its secret, which is shown this once. Deliberately without
+/// `Debug`.
 pub struct NewKey {
     pub id: String,
     pub secret: Zeroizing<String>,
 }
 
-/// A key that a request names, sealed, and whose it is.
+/// A key that a request names, still sealed, and the principal it belongs to.
 pub struct Found {
     pub principal: Principal,
     sealed: Sealed,
@@ -119,6 +121,7 @@ fn no_such(name: &str) -> VaultError {
     ))
 }
 
+/// Adds a principal with its first key.
 pub fn add(
     tx: &Tx<'_>,
     name: &str,
@@ -173,7 +176,7 @@ pub fn get(tx: &Tx<'_>, name: &str) -> Result<Principal, VaultError> {
     find(tx, name)?.ok_or_else(|| no_such(name))
 }
 
-/// All of them, by name, with their keys.
+/// All principals with their keys, ordered by name.
 pub fn list(tx: &Tx<'_>) -> Result<Vec<(Principal, Vec<KeyInfo>)>, VaultError> {
     let mut statement = tx
         .sql
@@ -200,7 +203,7 @@ pub fn list(tx: &Tx<'_>) -> Result<Vec<(Principal, Vec<KeyInfo>)>, VaultError> {
         .collect()
 }
 
-/// From now on its keys are not recognised; or they are again.
+/// Stops accepting the keys of a principal, or accepts them again.
 pub fn set_disabled(tx: &Tx<'_>, name: &str, disabled: bool) -> Result<(), VaultError> {
     let principal = get(tx, name)?;
     tx.sql.execute(
@@ -219,8 +222,8 @@ pub fn set_policies(tx: &Tx<'_>, name: &str, policies: &[PolicyText]) -> Result<
     Ok(())
 }
 
-/// A new key; the older ones end after `overlap`, and those that have ended
-/// are forgotten.
+/// Adds a key. Older ones are accepted for `overlap` longer; those that are no longer
+/// accepted are removed.
 pub fn rotate_key(tx: &Tx<'_>, name: &str, overlap: Millis) -> Result<NewKey, VaultError> {
     let principal = get(tx, name)?;
     let end = tx.now.saturating_add(overlap);
@@ -235,7 +238,7 @@ pub fn rotate_key(tx: &Tx<'_>, name: &str, overlap: Millis) -> Result<NewKey, Va
     new_key(tx, &principal)
 }
 
-/// The key with that id, if it may be used.
+/// The key with this id, if it is accepted.
 pub fn by_key(tx: &Tx<'_>, key: &str) -> Result<Option<Found>, VaultError> {
     Ok(tx
         .sql
@@ -265,7 +268,7 @@ fn check(policies: &[PolicyText]) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// For the command line.
+/// What the command line does with principals.
 impl Vault {
     pub async fn add_principal(
         &self,

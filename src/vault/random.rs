@@ -12,7 +12,10 @@ const UPPERCASE: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const NUMBERS: &str = "0123456789";
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 
-/// A password, every one that satisfies the options as likely as any other.
+/// A random password. All passwords that satisfy the options are equally likely.
+///
+/// # Errors
+/// [`VaultError::InvalidParameter`]: no password can satisfy the options.
 pub fn password(options: &RandomPassword) -> Result<Zeroizing<String>, VaultError> {
     if !(1..=LENGTH_LIMIT).contains(&options.length) {
         return Err(VaultError::InvalidParameter(format!(
@@ -34,9 +37,9 @@ pub fn password(options: &RandomPassword) -> Result<Zeroizing<String>, VaultErro
             required.len()
         )));
     }
-    // Drawing again until every class is there keeps the distribution uniform;
-    // placing one of each class first would not. With n classes of at least
-    // one character it takes a few thousand draws at the very worst.
+    // Drawing again until every class occurs keeps the distribution uniform; placing
+    // one character of each class first would not. It takes a few thousand draws at
+    // the very worst.
     loop {
         let password = draw(&alphabet, length)?;
         let complete = required
@@ -48,7 +51,7 @@ pub fn password(options: &RandomPassword) -> Result<Zeroizing<String>, VaultErro
     }
 }
 
-/// The classes that must occur, and all characters that may.
+/// The classes of which each must occur, and all characters that may.
 fn alphabets(options: &RandomPassword) -> Result<(Vec<Vec<u8>>, Vec<u8>), VaultError> {
     let classes = [
         ("lowercase letter", LOWERCASE, options.exclude_lowercase),
@@ -80,11 +83,11 @@ fn alphabets(options: &RandomPassword) -> Result<(Vec<Vec<u8>>, Vec<u8>), VaultE
     Ok((required, alphabet))
 }
 
-/// Characters of an alphabet of at most 256, each equally likely.
+/// Random characters of an alphabet of at most 256, each equally likely.
 fn draw(alphabet: &[u8], length: usize) -> Result<Zeroizing<String>, VaultError> {
-    // Bytes from here on would favour the beginning of the alphabet.
+    // Larger bytes are dropped, because they would favour the first characters.
     let fair = 256 - 256 % alphabet.len();
-    // Sized beforehand: growing would leave copies behind.
+    // Allocated in full size, because growing would leave copies behind.
     let mut text = Zeroizing::new(String::with_capacity(length));
     let mut bytes = [0u8; 128];
     while text.len() < length {
@@ -104,7 +107,7 @@ fn draw(alphabet: &[u8], length: usize) -> Result<Zeroizing<String>, VaultError>
     Ok(text)
 }
 
-/// The end of an ARN.
+/// Random letters and digits, for ARNs and keys.
 pub fn alphanumeric(length: usize) -> Result<String, VaultError> {
     let alphabet = [UPPERCASE, LOWERCASE, NUMBERS].concat();
     Ok(draw(alphabet.as_bytes(), length)?.to_string())

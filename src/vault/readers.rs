@@ -1,5 +1,5 @@
-//! Connections that only read. The log lets them work while somebody writes
-//! and waits for the disk, and several of them at a time.
+//! Connections that only read. SQLite's write-ahead log lets several of them work
+//! while somebody writes and waits for the disk.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,8 @@ use rusqlite::Connection;
 
 use super::{VaultError, schema};
 
-/// Kept open between reads; more are made when more read at once.
+/// How many connections stay open between reads. More are opened while more read
+/// at once.
 const KEPT: usize = 8;
 
 pub struct Readers {
@@ -24,8 +25,12 @@ impl Readers {
         }
     }
 
-    /// Lends a connection for as long as `work` takes. One that `work` panicked
-    /// over is closed.
+    /// The file that the connections are to.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lends a connection to `work`. If `work` panics, the connection is closed.
     pub fn with<T, E: From<VaultError>>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, E>,

@@ -1,16 +1,16 @@
-//! Another master key for a store, while it serves.
+//! Giving a store another master key while it serves.
 //!
-//! 1. The new key is written beside the old one (`store.key.next`); the old one
-//!    gets a second name under which it stays (`store.key.old-…`).
-//! 2. One transaction wraps every data key anew. Readers go on with what was
-//!    there before; processes that have the store open notice the new key check
+//! 1. The new key is written beside the old one (`store.key.next`). The old one
+//!    gets a second name, which it keeps (`store.key.old-…`).
+//! 2. One transaction wraps every data key anew. Readers meanwhile see the store as
+//!    it was before. Processes that have the store open notice the new key check
 //!    with their next operation and find the key that opens it.
-//! 3. The new key takes the old one's name.
+//! 3. The new key takes the name of the old one.
 //!
-//! Killed before the commit of step 2, the store is as before, and the next
-//! rekey takes the key that is there. Killed after it, whoever opens the store
-//! finds that the next key opens it and does step 3. Values are not encrypted
-//! anew: their data keys never leave the store unwrapped.
+//! If a rekey is killed before the commit of step 2, the store is as before, and the
+//! next rekey uses the key that is there. If it is killed after that commit, whoever
+//! opens the store next finds that the next key opens it, and does step 3. Values
+//! are not encrypted anew, because their data keys never leave the store unwrapped.
 
 use std::path::{Path, PathBuf};
 
@@ -24,14 +24,14 @@ use super::{KeySource, OpenError, schema, sealed};
 pub struct Rekeyed {
     /// Data keys that were wrapped anew.
     pub wrapped: usize,
-    /// The name that the old key got, if a new one took its file.
+    /// Where the old key is kept, if the new one took its file.
     pub old: Option<PathBuf>,
-    /// A rekey that had been interrupted was finished, and nothing else done.
+    /// An interrupted rekey was finished, and nothing else was done.
     pub finished: bool,
 }
 
-/// Gives the store a new key: a new one of the same source, or the one of
-/// another source. Blocks for as long as it takes.
+/// Gives the store another key: a new one of the same source, or that of another
+/// source. Blocks until it is done.
 pub fn rekey(path: &Path, from: &KeySource, to: Option<&KeySource>) -> Result<Rekeyed, OpenError> {
     let mut connection = schema::connect(path)?;
     let check = schema::read_key_check(path, &connection)?;
@@ -55,15 +55,15 @@ pub fn rekey(path: &Path, from: &KeySource, to: Option<&KeySource>) -> Result<Re
     let tx = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(at)?;
-    // Another rekey was faster, and the key that it replaced opens nothing.
+    // Another rekey was faster: `old` opens nothing any more.
     if !schema::key_is_still(&tx, &check).map_err(at)? {
         return Err(OpenError::Busy(path.to_owned()));
     }
     let wrapped = sealed::rewrap(path, &tx, &old, &new)?;
     schema::write_key_check(&tx, &new).map_err(at)?;
     tx.commit().map_err(at)?;
-    // The log still holds what the old key opens. Where a reader keeps it from
-    // being cut, that happens with a later checkpoint.
+    // SQLite's log still holds data keys that the old key opens, so it is truncated.
+    // If a reader prevents that, a later checkpoint does it.
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     if to.is_none_or(|to| to == from) {
         from.promote_next()?;

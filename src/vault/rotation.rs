@@ -1,8 +1,8 @@
-//! What a secret's rotation is set to, RotateSecret and CancelRotateSecret.
+//! The rotation settings of a secret, RotateSecret and CancelRotateSecret.
 //!
-//! The store is the queue: RotateSecret saves the rules and puts an empty
-//! version under AWSPENDING. Whoever rotates finds it there, fills it, and
-//! moves AWSCURRENT to it.
+//! The store is the queue: RotateSecret saves the rules and puts an empty version
+//! under AWSPENDING. A proxy finds it there, fills it, and moves AWSCURRENT to
+//! it.
 
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::{VaultError, labels, versions};
 use crate::secret::schedule::Schedule;
 use crate::secret::{AWSPENDING, VersionId};
 
-/// When a secret is rotated. Exactly one of `days` and `schedule` is given.
+/// RotationRules: when a secret is rotated. It has either `days` or `schedule`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Rules {
@@ -35,11 +35,11 @@ pub struct Metadata {
     pub value: String,
 }
 
-/// As RotateSecret left it: the column `rotation`, and the fields of that name
-/// in DescribeSecret.
+/// The rotation settings as RotateSecret saved them: the column `rotation`, and
+/// fields of DescribeSecret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
-    /// CancelRotateSecret clears it; the rest stays.
+    /// Cleared by CancelRotateSecret, which keeps the rest.
     pub enabled: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lambda: Option<String>,
@@ -51,7 +51,7 @@ pub struct Rotation {
     pub role: Option<String>,
 }
 
-/// What RotateSecret changes; what is absent stays as it was.
+/// What RotateSecret changes. Absent fields stay as they are.
 #[derive(Default)]
 pub struct Change {
     pub lambda: Option<String>,
@@ -61,7 +61,10 @@ pub struct Change {
 }
 
 impl Rules {
-    /// What they mean.
+    /// The schedule that the rules describe.
+    ///
+    /// # Errors
+    /// [`VaultError::InvalidParameter`]: the rules describe none.
     pub fn schedule(&self) -> Result<Schedule, VaultError> {
         let wrong = |text: &str| VaultError::InvalidParameter(text.into());
         let schedule = match (self.days, &self.schedule) {
@@ -88,7 +91,7 @@ impl Rules {
 }
 
 impl Rotation {
-    /// The last moment at which the next rotation may take place.
+    /// NextRotationDate: the last moment of the next window after `since`.
     pub fn next(&self, since: Millis) -> Option<Millis> {
         let rules = self.rules.as_ref().filter(|_| self.enabled)?;
         let schedule = rules.schedule().ok()?;
@@ -98,8 +101,8 @@ impl Rotation {
     }
 }
 
-/// Saves what RotateSecret says; starts a rotation where `now` says so, and
-/// gives its version.
+/// RotateSecret: saves the settings, and with `now` begins a rotation. Returns the
+/// version that a rotation fills.
 pub fn rotate(
     tx: &Tx<'_>,
     secret: &Secret,
@@ -121,7 +124,8 @@ pub fn rotate(
     Ok(VersionId::new(token))
 }
 
-/// Turns rotation off; the version that a rotation under way has made.
+/// CancelRotateSecret: turns rotation off. Returns the version that a rotation under
+/// way has made.
 pub fn cancel(tx: &Tx<'_>, secret: &Secret) -> Result<Option<VersionId>, VaultError> {
     let Some(mut rotation) = secret.rotation.clone() else {
         return Err(VaultError::InvalidRequest(

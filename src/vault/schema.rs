@@ -1,4 +1,4 @@
-//! The file: its layout, how it comes into being, and how it is opened.
+//! The file of the store: creating and opening it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const APPLICATION_ID: i64 = 0x7067_7674;
 /// How long a transaction waits for another process to finish its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Prepared statements that a connection keeps: all there are.
+/// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS: usize = 64;
 
 /// What an open store consists of.
@@ -31,7 +31,7 @@ pub struct Opened {
     pub data_version: i64,
 }
 
-/// Opens the store at `path`, making it and its key where there is nothing yet.
+/// Opens the store at `path`, and creates it and its key if there is nothing yet.
 pub fn open(path: &Path, source: &KeySource) -> Result<Opened, OpenError> {
     make_parent(path)?;
     if !exists(path)? {
@@ -44,12 +44,12 @@ pub fn open(path: &Path, source: &KeySource) -> Result<Opened, OpenError> {
     let master = match keyring::find(source, &key_check, path)? {
         Found::Current(master) => master,
         Found::Next(master) => {
-            // What is left to do of a rekey that was interrupted.
+            // A rekey was interrupted; this is its last step.
             source.promote_next()?;
             master
         }
     };
-    // Only now: a store that cannot be read is not changed either.
+    // Upgraded only now, so that a store that cannot be read is not changed.
     layout::upgrade(&mut connection).map_err(|e| sqlite(path, e))?;
     let data_version = data_version(&connection).map_err(|e| sqlite(path, e))?;
     Ok(Opened {
@@ -60,8 +60,8 @@ pub fn open(path: &Path, source: &KeySource) -> Result<Opened, OpenError> {
     })
 }
 
-/// Whether the store still is sealed under the key it was opened with: asked
-/// in every transaction, because another process may give it another.
+/// Whether the store is still sealed under the key it was opened with. Every
+/// transaction asks, because another process may change the key.
 pub fn key_is_still(connection: &Connection, key_check: &Sealed) -> rusqlite::Result<bool> {
     Ok(select_key_check(connection)? == *key_check)
 }
@@ -74,8 +74,8 @@ pub fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
 
 fn exists(path: &Path) -> Result<bool, OpenError> {
     match std::fs::metadata(path) {
-        // Stores are published whole, so that an empty file is never a store
-        // in the making: it was cut short.
+        // A store appears as a whole file, so an empty file is one that was
+        // truncated.
         Ok(m) if m.is_file() && m.len() == 0 => Err(OpenError::Damaged(
             path.to_owned(),
             "the file is empty".into(),
@@ -91,7 +91,7 @@ fn exists(path: &Path) -> Result<bool, OpenError> {
     }
 }
 
-/// Makes the whole store under a temporary name and then publishes it, unless
+/// Creates the whole store under a temporary name and then publishes it, unless
 /// another process was faster.
 fn create(path: &Path, master: &Key) -> Result<(), OpenError> {
     let wal = with_suffix(path, "-wal");
@@ -117,7 +117,7 @@ fn create(path: &Path, master: &Key) -> Result<(), OpenError> {
 
 fn write_layout(draft: &Path, master: &Key) -> rusqlite::Result<()> {
     let mut connection = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // Set here, once: changing it later can fail while others have it open.
+    // Set once, here: changing it later can fail while others have the file open.
     connection.pragma_update(None, "journal_mode", "wal")?;
     configure(&connection)?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -125,7 +125,7 @@ fn write_layout(draft: &Path, master: &Key) -> rusqlite::Result<()> {
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     write_key_check(&tx, master)?;
     tx.commit()?;
-    // Closing the last connection folds the log into the file and removes it.
+    // Closing the last connection writes the log into the file and removes it.
     connection.close().map_err(|(_, e)| e)
 }
 
@@ -143,7 +143,7 @@ pub fn connect(path: &Path) -> Result<Connection, OpenError> {
     connect_as(path, path)
 }
 
-/// The same for a copy that messages call by another name.
+/// Connects to `file`, which messages call `path`.
 pub fn connect_as(file: &Path, path: &Path) -> Result<Connection, OpenError> {
     let at = |e| sqlite(path, e);
     let connection =
@@ -170,7 +170,7 @@ pub fn connect_as(file: &Path, path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// A connection that cannot write, to a store that is open already.
+/// A connection that only reads, to a store that is open already.
 pub fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -181,7 +181,7 @@ pub fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The key is gone. Where it sealed nothing yet, nothing is lost by a new one.
+/// Gives a store without values a new key. Its old key is gone, and sealed nothing.
 fn rekey_empty(path: &Path, source: &KeySource) -> Result<(), OpenError> {
     let mut connection = connect(path)?;
     let at = |e| sqlite(path, e);
@@ -239,6 +239,7 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// An error of SQLite about the store at `path`.
 pub fn sqlite(path: &Path, error: rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotAStore(path.to_owned()),

@@ -1,5 +1,5 @@
-//! Everything in a store that is sealed: to wrap its data keys anew, and to
-//! see whether all of it opens.
+//! Everything that is sealed in a store: wrapping its data keys anew, and checking
+//! that all of it opens.
 
 use std::path::Path;
 
@@ -15,7 +15,8 @@ struct Table {
     name: &'static str,
     /// Its primary key.
     id: &'static str,
-    /// What a row was sealed for: ARN and version; and what messages call it.
+    /// SQL for the ARN and the version that a row was sealed for, and for its name in
+    /// messages.
     context: &'static str,
     from: &'static str,
 }
@@ -30,7 +31,7 @@ const TABLES: &[Table] = &[
     Table {
         name: "access_key",
         id: "access_key.id",
-        // The ARN as `principals` makes it.
+        // The ARN, as `principals` composes it.
         context: "'arn:aws:iam::000000000000:user/' || principal.name, access_key.id, 'access key ' || access_key.id || ' of ' || principal.name",
         from: "access_key JOIN principal ON principal.id = access_key.principal",
     },
@@ -52,7 +53,7 @@ impl Row {
     }
 }
 
-/// Wraps all data keys anew, inside the caller's transaction; how many.
+/// Wraps all data keys anew, inside the caller's transaction. Returns how many.
 pub fn rewrap(
     database: &Path,
     connection: &Connection,
@@ -75,7 +76,7 @@ pub fn rewrap(
     })
 }
 
-/// Opens everything with the key and keeps nothing; how much there was.
+/// Checks that the key opens everything. Returns how many values there are.
 pub fn verify(database: &Path, connection: &Connection, key: &Key) -> Result<usize, OpenError> {
     each(database, connection, |_, _, row| {
         match envelope::open(key, &row.arn, &row.version, &row.sealed) {
@@ -93,11 +94,11 @@ fn each(
     let at = |e| schema::sqlite(database, e);
     let mut count = 0;
     for table in TABLES {
-        // A file of an older pgvalet does not have all of them yet.
+        // The file of an older pgvalet lacks some of the tables.
         if !connection.table_exists(None, table.name).map_err(at)? {
             continue;
         }
-        // The ids first: a table is not changed while it is gone through.
+        // All ids are read first, so that the table is not changed while it is read.
         let ids: Vec<Value> = connection
             .prepare(&format!(
                 "SELECT {} FROM {} WHERE data_key IS NOT NULL",

@@ -1,5 +1,5 @@
-//! ListSecrets, and BatchGetSecretValue by filters: which secrets, in what
-//! order, page by page. Values are never touched.
+//! Searching for secrets, page by page: ListSecrets, and BatchGetSecretValue by
+//! filters. Values are not read.
 
 use rusqlite::types::Value as Sql;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use super::secrets::{self, Secret};
 use super::tags::{self, Tag};
 use super::tx::Tx;
 
-/// A condition on a secret; one of its values has to match.
+/// A condition on a secret: one of its values has to match.
 pub struct Filter {
     pub key: FilterKey,
-    /// `!` in front of a value turns it round.
+    /// `!` in front of a value negates it.
     pub values: Vec<String>,
 }
 
@@ -75,8 +75,8 @@ impl SortBy {
     }
 }
 
-/// The last secret of a page: the next one begins behind it, whatever has been
-/// made or deleted meanwhile.
+/// The last secret of a page. The next page begins after it, whatever was created
+/// or deleted in the meantime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     key: Key,
@@ -182,13 +182,13 @@ fn matches_value(secret: &Secret, tags: &[Tag], key: FilterKey, value: &str) -> 
         FilterKey::TagKey => tags.iter().any(|tag| tag.key.starts_with(value)),
         FilterKey::TagValue => tags.iter().any(|tag| tag.value.starts_with(value)),
         FilterKey::Description => has_words(secret.description.as_deref(), value),
-        // The region of the ARN.
+        // The region is that of the ARN.
         FilterKey::PrimaryRegion => secret
             .arn
             .split(':')
             .nth(3)
             .is_some_and(|region| region.starts_with(value)),
-        // No service but the user makes secrets here.
+        // No service creates secrets here.
         FilterKey::OwningService => false,
         FilterKey::All => {
             let of_tags = tags.iter().flat_map(|tag| [tag.key.as_str(), &tag.value]);
@@ -198,9 +198,9 @@ fn matches_value(secret: &Secret, tags: &[Tag], key: FilterKey, value: &str) -> 
     }
 }
 
-/// Whether each word of `value` begins a word of one of the texts, in letters
-/// of either case. Words end at whatever is no letter or digit, and a capital
-/// begins one: `prod/ordersDb` has three.
+/// Whether each word of `value` is the beginning of a word of one of the texts,
+/// whatever the case. Words are separated by anything but letters and digits, and a
+/// capital begins a word: `prod/ordersDb` has three.
 fn has_words<'a>(texts: impl IntoIterator<Item = &'a str>, value: &str) -> bool {
     let there: Vec<String> = texts.into_iter().flat_map(words).collect();
     let mut wanted = words(value).peekable();
@@ -213,9 +213,9 @@ fn words(text: &str) -> impl Iterator<Item = String> {
         .map(str::to_lowercase)
 }
 
-/// Where the case changes: before a capital that follows a small letter or a
-/// digit, and before the last of several that a small letter follows
-/// (`RDSProxy`).
+/// Splits a word where the case changes: before a capital that follows a small
+/// letter or a digit, and before the last of several capitals that a small letter
+/// follows (`RDSProxy`).
 fn parts(word: &str) -> Vec<&str> {
     let chars: Vec<(usize, char)> = word.char_indices().collect();
     let mut parts = Vec::new();

@@ -27,9 +27,9 @@ pub struct Secret {
     pub changed: Millis,
     /// When a deletion that was asked for takes place.
     pub deletion: Option<Millis>,
-    /// KmsKeyId: kept and shown; values are sealed under the store's own key.
+    /// KmsKeyId: stored and shown. Values are sealed under the store's own key.
     pub kms_key: Option<String>,
-    /// Type: of secrets that third parties hold.
+    /// Type, for secrets that third parties hold.
     pub kind: Option<String>,
     /// The day of the last GetSecretValue.
     pub accessed: Option<Millis>,
@@ -56,7 +56,8 @@ impl Secret {
             kms_key: row.get(7)?,
             kind: row.get(8)?,
             accessed: row.get(9)?,
-            // Written by this program only; one that cannot be read is none.
+            // Only pgvalet writes this column. JSON that cannot be read counts as
+            // none.
             rotation: rotation.and_then(|text| serde_json::from_str(&text).ok()),
             rotated: row.get(11)?,
             policy: row.get(12)?,
@@ -80,10 +81,10 @@ impl Secret {
 /// Versions that carry a label, with their labels.
 pub type Labelled = BTreeMap<VersionId, Vec<String>>;
 
-/// The secret that a SecretId means: a name, an ARN, or an ARN without its six
-/// random characters. As in AWS, an ARN that ends like a whole one is taken for
-/// that, and no secret but its own is found by it: not another one whose name
-/// ends in this way. One whose recovery window has ended is gone, purged or not.
+/// Finds the secret that a SecretId means: a name, an ARN, or an ARN without its six
+/// random characters. As in AWS, an ARN that ends like a whole one is taken as
+/// whole, and finds no other secret, even if the name of one ends in the same way. A
+/// secret whose recovery window has ended is gone, whether it was purged or not.
 pub fn find(tx: &Tx<'_>, id: &str) -> Result<Secret, VaultError> {
     if id.is_empty() || id.len() > ID_LIMIT {
         return Err(VaultError::InvalidParameter(format!(
@@ -105,7 +106,7 @@ pub fn find(tx: &Tx<'_>, id: &str) -> Result<Secret, VaultError> {
         .ok_or_else(VaultError::no_secret)
 }
 
-/// The same, for operations that a secret which waits for its deletion refuses.
+/// Finds a secret that is not marked for deletion.
 pub fn find_live(tx: &Tx<'_>, id: &str) -> Result<Secret, VaultError> {
     let secret = find(tx, id)?;
     match secret.deletion {
@@ -114,6 +115,7 @@ pub fn find_live(tx: &Tx<'_>, id: &str) -> Result<Secret, VaultError> {
     }
 }
 
+/// Sets LastChangedDate.
 pub fn touch(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
     tx.sql
         .prepare_cached("UPDATE secret SET changed = ?2 WHERE id = ?1")?
@@ -121,7 +123,7 @@ pub fn touch(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// PutResourcePolicy and DeleteResourcePolicy. The text was checked.
+/// Sets the resource policy, which the caller has checked, or removes it.
 pub fn set_policy(tx: &Tx<'_>, secret: &Secret, policy: Option<&str>) -> Result<(), VaultError> {
     tx.sql.execute(
         "UPDATE secret SET policy = ?2, changed = ?3 WHERE id = ?1",
@@ -130,7 +132,7 @@ pub fn set_policy(tx: &Tx<'_>, secret: &Secret, policy: Option<&str>) -> Result<
     Ok(())
 }
 
-/// What CreateSecret makes.
+/// A secret to be created.
 #[derive(Default)]
 pub struct New<'a> {
     pub name: &'a str,
@@ -138,7 +140,7 @@ pub struct New<'a> {
     pub kms_key: Option<&'a str>,
     pub kind: Option<&'a str>,
     pub tags: &'a [Tag],
-    /// Without one the secret has no version yet.
+    /// `None`: the secret has no version yet.
     pub value: Option<&'a Value>,
     pub token: Option<&'a str>,
 }
@@ -164,7 +166,7 @@ fn check_description(description: Option<&str>) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// CreateSecret; the secret and the id of its first version.
+/// CreateSecret. Returns the secret and the id of its first version.
 pub fn create(tx: &Tx<'_>, new: &New<'_>) -> Result<(Secret, Option<VersionId>), VaultError> {
     let name = new.name;
     check_name(name)?;
@@ -185,7 +187,7 @@ pub fn create(tx: &Tx<'_>, new: &New<'_>) -> Result<(Secret, Option<VersionId>),
                     .into(),
             ));
         }
-        // The same request again, as a client sends it after a lost answer.
+        // The same request again: a client sends it after a lost answer.
         if let (Some(token), Some(value)) = (new.token, new.value)
             && versions::holds(tx, &existing, token, value)?
         {
@@ -215,7 +217,7 @@ pub fn create(tx: &Tx<'_>, new: &New<'_>) -> Result<(Secret, Option<VersionId>),
     Ok((secret, version))
 }
 
-/// What UpdateSecret changes; what is absent stays as it was.
+/// What UpdateSecret changes. Absent fields stay as they are.
 #[derive(Default)]
 pub struct Update<'a> {
     pub description: Option<&'a str>,
@@ -225,15 +227,15 @@ pub struct Update<'a> {
     pub token: Option<&'a str>,
 }
 
-/// UpdateSecret; the id of the version that a new value made.
+/// UpdateSecret. Returns the id of the version that a new value made.
 pub fn update(
     tx: &Tx<'_>,
     secret: &Secret,
     update: &Update<'_>,
 ) -> Result<Option<VersionId>, VaultError> {
     check_description(update.description)?;
-    // Without its mark an existing version would be found equal and be made
-    // current again by a repeated request.
+    // A token that belongs to a version with another value, or to a reserved one,
+    // is refused before anything is changed.
     if let (Some(token), Some(value)) = (update.token, update.value)
         && versions::by_token(tx, secret, token)?.is_some()
         && !versions::holds(tx, secret, token, value)?
@@ -285,7 +287,7 @@ pub fn labelled(tx: &Tx<'_>, secret: &Secret) -> Result<Labelled, VaultError> {
     Ok(versions)
 }
 
-/// DescribeSecret; the one read that a secret marked for deletion allows.
+/// DescribeSecret: the one read of a secret that is marked for deletion.
 pub fn describe(tx: &Tx<'_>, id: &str) -> Result<Description, VaultError> {
     described(tx, find(tx, id)?)
 }

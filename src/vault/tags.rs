@@ -4,7 +4,7 @@ use super::VaultError;
 use super::secrets::Secret;
 use super::tx::Tx;
 
-/// Of one secret.
+/// How many tags a secret may have.
 const TAG_LIMIT: usize = 50;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Tag {
     pub value: String,
 }
 
-/// In the order of the alphabet.
+/// The tags of a secret, in alphabetical order.
 pub fn of(tx: &Tx<'_>, secret: i64) -> Result<Vec<Tag>, VaultError> {
     Ok(tx
         .sql
@@ -27,7 +27,7 @@ pub fn of(tx: &Tx<'_>, secret: i64) -> Result<Vec<Tag>, VaultError> {
         .collect::<Result<_, _>>()?)
 }
 
-/// Adds tags; a key that is there already gets the new value.
+/// Adds tags. A key that is there already gets the new value.
 pub fn add(tx: &Tx<'_>, secret: &Secret, tags: &[Tag]) -> Result<(), VaultError> {
     for tag in tags {
         if tag.key.to_ascii_lowercase().starts_with("aws:") {
@@ -50,7 +50,7 @@ pub fn add(tx: &Tx<'_>, secret: &Secret, tags: &[Tag]) -> Result<(), VaultError>
     Ok(())
 }
 
-/// Keys that are not there are no error.
+/// Removes tags. It is no error if a key is not there.
 pub fn remove(tx: &Tx<'_>, secret: &Secret, keys: &[String]) -> Result<(), VaultError> {
     for key in keys {
         tx.sql

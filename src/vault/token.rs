@@ -1,9 +1,10 @@
-//! ClientRequestToken: what makes a repeated request harmless, and the
-//! VersionId of what it makes.
+//! ClientRequestToken: it makes a repeated request harmless, and becomes the
+//! VersionId.
 
 use super::VaultError;
 use super::secrets::Secret;
 
+/// The token of a request, or a new one.
 pub fn given_or_new(token: Option<&str>) -> Result<String, VaultError> {
     match token {
         None => Ok(uuid::Uuid::new_v4().to_string()),
@@ -14,6 +15,7 @@ pub fn given_or_new(token: Option<&str>) -> Result<String, VaultError> {
     }
 }
 
+/// The error for a token that belongs to a version with another value.
 pub fn in_use(token: &str, secret: &Secret) -> VaultError {
     VaultError::ResourceExists(format!(
         "You can't use ClientRequestToken {token} because that value is already in use for a \

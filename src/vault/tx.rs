@@ -1,4 +1,4 @@
-//! One transaction: what the operations in the sibling files work on.
+//! One transaction, on which the operations of the other files work.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,8 +12,8 @@ pub type Millis = i64;
 
 pub const DAY: Millis = 24 * 60 * 60 * 1000;
 
-/// A transaction, the key, and the one moment at which all of it happens.
-/// Dropped without [`Tx::commit`], it changes nothing.
+/// A transaction with the master key and the one time that counts as now. Dropped
+/// without [`Tx::commit`], it changes nothing.
 pub struct Tx<'a> {
     pub sql: Transaction<'a>,
     pub master: &'a Key,
@@ -21,6 +21,7 @@ pub struct Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
+    /// Begins a transaction that only reads.
     pub fn reading(
         connection: &'a mut Connection,
         master: &'a Key,
@@ -33,8 +34,9 @@ impl<'a> Tx<'a> {
         })
     }
 
-    /// Takes the write lock at once, because a transaction that reads first and
-    /// writes later cannot wait for another writer: it would have to begin anew.
+    /// Begins a transaction that writes. It takes the write lock at once, because a
+    /// transaction that reads first cannot wait for another writer later: it would
+    /// have to start again. It purges deleted secrets first.
     pub fn writing(
         connection: &'a mut Connection,
         master: &'a Key,

@@ -24,8 +24,8 @@ pub(super) enum Begun {
     Elsewhere(VersionId),
 }
 
-/// The user of the current version, and the one that the new version is for.
-/// With a single user they are the same.
+/// The user of the current version, and the one that the new version is for. A
+/// single user is both.
 struct Users {
     source: String,
     next: String,

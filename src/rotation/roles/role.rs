@@ -17,7 +17,7 @@ pub(super) const ATTRIBUTES: [(&str, &str); 6] = [
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Role {
     pub superuser: bool,
-    /// In the order of [`ATTRIBUTES`].
+    /// Values in the order of [`ATTRIBUTES`].
     pub attributes: Vec<bool>,
     pub connection_limit: String,
     pub valid_until: String,

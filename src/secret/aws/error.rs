@@ -8,7 +8,7 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
 use crate::secret::{SecretId, StoreError};
 
-/// An operation on a secret that failed.
+/// The error of an operation on a secret.
 pub fn about<E>(id: &SecretId, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: Error + ProvideErrorMetadata + 'static,
@@ -16,7 +16,8 @@ where
     refused(&format!("{id}: "), error)
 }
 
-/// The text never holds a request or a response body: those have values in them.
+/// The error of an operation. Its text begins with `place` and never holds the body of
+/// a request or an answer, because those hold values.
 pub fn refused<E>(place: &str, error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: Error + ProvideErrorMetadata + 'static,
@@ -61,7 +62,7 @@ where
                 // Nothing was sent. The causes may quote the whole request, so
                 // that they are not repeated.
                 format!(
-                    "{place}the request could not be made ready; \
+                    "{place}the request could not be prepared; \
                      check the AWS credentials, [store] region and endpoint_url"
                 )
             })
@@ -69,7 +70,7 @@ where
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
             let text = format!(
-                "{place}the answer (HTTP {status}) is not one of Secrets Manager; \
+                "{place}the answer (HTTP {status}) is not from Secrets Manager; \
                  check [store] endpoint_url"
             );
             match status {
@@ -83,7 +84,7 @@ where
     }
 }
 
-/// What the providers of credentials had to say, where it was they who failed.
+/// The error of the credentials provider, if that is what failed.
 fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
         .find(|error| error.is::<CredentialsError>())

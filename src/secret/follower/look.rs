@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use tracing::{info, warn};
 
 use super::{Depth, Follower, Found, Known};
-use crate::secret::store::version_with;
 use crate::secret::{
-    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, Labels, Standing, StoreError, VersionId, Which,
+    AWSCURRENT, AWSPENDING, AWSPREVIOUS, Credential, Labels, Standing, StoreError, VersionId,
+    Which, version_with,
 };
 
 /// Versions without a label that are worth a try: a rotation that was cancelled

@@ -14,7 +14,8 @@ pub enum StoreError {
     /// InvalidParameterException, ValidationException.
     #[error("{0}")]
     InvalidParameter(String),
-    /// InvalidRequestException: right in form, wrong in the state the secret is in.
+    /// InvalidRequestException: the request is well-formed, but the secret is not in
+    /// the state for it.
     #[error("{0}")]
     InvalidRequest(String),
     /// DecryptionFailure: the key does not open the value, or the value was altered.
@@ -23,7 +24,7 @@ pub enum StoreError {
     /// AccessDeniedException, or credentials that the store does not accept.
     #[error("{0}")]
     Denied(String),
-    /// The store could not be reached or did not answer; asking again may help.
+    /// The store could not be reached or did not answer. Another try may help.
     #[error("{0}")]
     Unavailable(String),
     /// The store's own fault: its file is damaged, its disk is full.
@@ -35,9 +36,9 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// From an error of the Secrets Manager API: by its code where that is
-    /// known, else by the HTTP status, because servers that imitate the API
-    /// differ in codes first.
+    /// An error of the Secrets Manager API, classified by its code where that is
+    /// known, else by the HTTP status: servers that imitate the API differ in codes
+    /// first.
     pub(crate) fn of_api(code: &str, status: u16, text: String) -> Self {
         match code {
             "ResourceNotFoundException" => Self::NotFound(text),
@@ -93,7 +94,7 @@ impl StoreError {
         matches!(self, Self::Unavailable(_) | Self::Internal(_))
     }
 
-    /// A short word for metrics and records.
+    /// A short word for metrics and audit records.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotFound(_) => "not_found",

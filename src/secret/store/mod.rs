@@ -87,13 +87,6 @@ pub trait Rotatable: Source {
 
     /// A password by the store's rules (GetRandomPassword).
     fn random_password(&self, options: RandomPassword) -> StoreFuture<'_, Zeroizing<String>>;
-
-    /// Whether RotateSecret on this store is a request to pgvalet: it saves
-    /// the schedule, or reserves a version under AWSPENDING, and a proxy does
-    /// the rest. Otherwise the store has its own rotation function, or none.
-    fn requests_rotation(&self) -> bool {
-        false
-    }
 }
 
 /// Creating and deleting secrets.
@@ -167,9 +160,10 @@ pub trait SecretStore: Source {
         )))
     }
 
-    /// Whether RotateSecret on this store is a request to pgvalet: see
-    /// [`Rotatable::requests_rotation`].
+    /// Whether RotateSecret on this store is a request to pgvalet: it saves the
+    /// schedule, or reserves a version under AWSPENDING, and a proxy does the rest.
+    /// Otherwise the store has a rotation function of its own, or none.
     fn requests_rotation(&self) -> bool {
-        self.rotatable().is_ok_and(Rotatable::requests_rotation)
+        false
     }
 }

@@ -1,4 +1,4 @@
-//! Whose signature is it?
+//! Who signed a request?
 
 use std::collections::HashMap;
 
@@ -12,17 +12,18 @@ use super::signature::{Signed, SigningKey, unrecognised};
 use crate::vault::principals;
 use crate::vault::tx::{self, Tx};
 
-/// Signing keys kept: one for each access key, day and region in use.
+/// How many signing keys are kept: one for each access key, day and region in use.
 const KEPT: usize = 1024;
 
-/// Recognises callers. A signing key is derived once for each key, day and
-/// region, so that the secret key is unsealed that often and no oftener.
+/// Recognises callers. A signing key is derived once for each access key, day and
+/// region, so that the secret key is unsealed no more often than that.
 #[derive(Default)]
 pub struct Authenticator {
     keys: Mutex<HashMap<Name, SigningKey>>,
 }
 
-/// With the sealed key, so that another key under the same name is another.
+/// What a signing key is kept under. The sealed key is part of it, so that another
+/// key with the same id has another signing key.
 #[derive(PartialEq, Eq, Hash)]
 struct Name {
     scope: String,
@@ -31,13 +32,14 @@ struct Name {
 }
 
 impl Authenticator {
-    /// The key that a request names, if it is in force and the time may be right.
+    /// The key that a request names, if it is accepted and the time may be right.
     pub fn known(&self, tx: &Tx<'_>, signed: &Signed) -> Result<principals::Found, ApiError> {
         let found = principals::by_key(tx, &signed.access_key)?.ok_or_else(unrecognised)?;
         signed.check_time(DateTime::<Utc>::from(tx::time(tx.now)))?;
         Ok(found)
     }
 
+    /// The principal whose key signed the request.
     pub fn recognise(
         &self,
         tx: &Tx<'_>,
@@ -58,7 +60,7 @@ impl Authenticator {
             None => {
                 let key = signed.signing_key(&found.open(tx)?);
                 signed.verify(&key, head, body)?;
-                // Only of requests that were right: others cannot fill it.
+                // Kept only after a valid signature, so that strangers cannot fill it.
                 let mut keys = self.lock();
                 if keys.len() >= KEPT {
                     keys.clear();

@@ -1,4 +1,4 @@
-//! May the caller do it? Asked in the transaction that does it.
+//! May the caller do it? Decided in the transaction that does it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,27 +13,28 @@ use crate::vault::secrets::{ARN_PREFIX, Secret};
 use crate::vault::tx::{self, Tx};
 use crate::vault::{VaultError, tags};
 
-/// Parsed policies kept.
+/// How many parsed policies are kept.
 const KEPT: usize = 4096;
-/// In the place of the six random characters of a secret that is not there:
-/// what a policy grants on the secrets of a name, it grants on this.
+/// Used as the six random characters of a secret that is not there, so that what a
+/// policy grants on all secrets of a name, it grants on this one too.
 const NO_SUFFIX: &str = "-000000";
-/// What decisions call the policy of a secret.
+/// The name of a secret's policy in decisions.
 pub const RESOURCE_POLICY: &str = "the secret's resource policy";
 
-/// An action with the condition keys that the request itself gives.
+/// An action, with the condition keys that the request itself has.
 pub struct Asked {
     pub action: &'static str,
     context: Context,
 }
 
-/// What it is done to.
+/// What the action is about.
 #[derive(Clone, Copy)]
 pub enum On<'a> {
     /// The store as a whole.
     Nothing,
     Secret(&'a Secret),
-    /// A name, or whatever stood where one was expected.
+    /// A secret that is not there: its name, or any other text that was given as
+    /// one.
     Missing(&'a str),
 }
 
@@ -45,7 +46,7 @@ impl Asked {
         }
     }
 
-    /// The same request, for another action that it needs as well.
+    /// This request as another action, which it needs permission for as well.
     pub fn also(self, action: &'static str) -> Self {
         Self { action, ..self }
     }
@@ -67,10 +68,10 @@ impl Asked {
     }
 }
 
-/// What a decision says of the statement that made it.
+/// Which statement decided, in words.
 pub type Reason = String;
 
-/// By their text, and whether it is that of a secret.
+/// Policies by their text and by whether they are resource policies.
 type Parsed = HashMap<(Arc<str>, bool), Arc<Policy>>;
 
 #[derive(Default)]
@@ -79,7 +80,7 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// `Ok` where the caller may.
+    /// Decides. Returns the reason, and where the caller may not, the error.
     pub fn decide(
         &self,
         tx: &Tx<'_>,
@@ -138,7 +139,7 @@ impl Authorizer {
         Err((reason, error))
     }
 
-    /// The resource's ARN, the condition keys it brings, and its policy.
+    /// The ARN of the resource, its condition keys, and its policy.
     fn about(
         &self,
         tx: &Tx<'_>,
@@ -165,8 +166,9 @@ impl Authorizer {
         }
     }
 
-    /// Policies are parsed once; they were checked when they were put here, so
-    /// that one which is wrong has been tampered with: nothing is allowed then.
+    /// Parses a policy, each text once. Policies are checked before they are stored,
+    /// so one that cannot be parsed has been tampered with: then nothing is
+    /// allowed.
     fn parse(&self, name: &str, text: &str, kind: Kind) -> Result<Arc<Policy>, ApiError> {
         let key = (text.into(), kind == Kind::Resource);
         let known = self.lock().get(&key).cloned();
@@ -190,7 +192,7 @@ impl Authorizer {
     }
 }
 
-/// Adds the keys that every call has.
+/// Adds the condition keys that every call has.
 fn of_the_call(mut context: Context, caller: &Caller, now: tx::Millis) -> Context {
     let at = DateTime::<Utc>::from(tx::time(now));
     // A simulation may bring a time of its own; a request cannot.

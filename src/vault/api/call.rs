@@ -1,5 +1,5 @@
-//! One operation at work: its transaction, who calls, and what the trail will
-//! say of it.
+//! One call of an operation: its transaction, its caller, and what the trail will
+//! say about it.
 
 use std::cell::RefCell;
 
@@ -13,47 +13,51 @@ use crate::vault::VaultError;
 use crate::vault::secrets::{self, Secret};
 use crate::vault::tx::Tx;
 
-/// An operation: its request is parsed, checked against the service model, and
-/// run in a transaction of its own.
+/// An operation of the API. The type is its request, which is checked against the
+/// service model and then run in a transaction of its own.
 pub trait Operation: DeserializeOwned {
     type Answer: Serialize;
     const NAME: &'static str;
-    /// Whether it takes the write lock.
+    /// Whether the transaction takes the write lock.
     const WRITES: bool;
 
+    /// Finds what the service model forbids.
     fn check(&self, check: &mut Check);
 
+    /// Decides whether the caller may, and does it.
     fn run(self, call: &Call<'_>) -> Result<Self::Answer, ApiError>;
 }
 
-/// The operations whose answer is empty.
+/// An empty answer.
 #[derive(Serialize)]
 pub struct Nothing {}
 
-/// What an operation was about, for the trail.
+/// What a call was about, for the trail.
 #[derive(Default, Clone)]
 pub struct Subject {
     pub arn: Option<String>,
     pub version: Option<String>,
-    /// What allowed or denied it last.
+    /// The last decision, in words.
     pub decision: Option<String>,
 }
 
-/// A value that BatchGetSecretValue looked at: a record of its own.
+/// A value that BatchGetSecretValue read; it has a record of its own.
 pub struct Item {
     pub id: String,
     pub subject: Subject,
     pub error: Option<ApiError>,
 }
 
+/// What a call leaves for the trail.
 #[derive(Default)]
 pub struct Notes {
     pub subject: Subject,
     pub items: Vec<Item>,
-    /// Versions whose first access of the day is to be written down.
+    /// Versions that were read for the first time today.
     pub accessed: Vec<i64>,
 }
 
+/// What an operation runs with.
 pub struct Call<'a> {
     pub tx: &'a Tx<'a>,
     pub caller: &'a Caller,
@@ -73,18 +77,18 @@ impl Call<'_> {
         result
     }
 
-    /// Whether the caller may, about no secret in particular.
+    /// Whether the caller may do what is about no secret in particular.
     pub fn allow(&self, asked: &Asked) -> Result<(), ApiError> {
         self.decide(asked, On::Nothing)
     }
 
-    /// Whether the caller may make a secret of that name.
+    /// Whether the caller may create a secret with this name.
     pub fn allow_new(&self, asked: &Asked, name: &str) -> Result<(), ApiError> {
         self.decide(asked, On::Missing(name))
     }
 
-    /// The secret that `id` means, if the caller may. Whether there is such a
-    /// secret is told only to those who might do it if there was.
+    /// The secret that `id` means, if the caller may do what is asked. Only a caller
+    /// who might do it if the secret existed learns that it does not exist.
     pub fn secret(&self, asked: &Asked, id: &str) -> Result<Secret, ApiError> {
         match secrets::find(self.tx, id) {
             Ok(secret) => {
@@ -99,8 +103,7 @@ impl Call<'_> {
         }
     }
 
-    /// The same, for operations that a secret which waits for its deletion
-    /// refuses.
+    /// The secret that `id` means, unless it is marked for deletion.
     pub fn live(&self, asked: &Asked, id: &str) -> Result<Secret, ApiError> {
         let secret = self.secret(asked, id)?;
         match secret.deletion {
@@ -109,9 +112,9 @@ impl Call<'_> {
         }
     }
 
-    /// Whether the caller may read the current value of another secret, which
-    /// what is asked for would make use of. One that is not there is decided
-    /// about like one that is.
+    /// Whether the caller may read the current value of another secret, which the
+    /// operation would use. The decision is the same if that secret does not
+    /// exist.
     pub fn may_use(&self, id: &str) -> Result<(), ApiError> {
         let asked = Asked::new("GetSecretValue")
             .with("secretsmanager:SecretId", Some(id))
@@ -125,16 +128,18 @@ impl Call<'_> {
         }
     }
 
-    /// Whether what was just done leaves the caller the permission to do it
-    /// again; where not, nothing is done.
+    /// Whether the caller could still do it after what was just done. If not, the
+    /// error undoes all of it.
     pub fn still(&self, asked: &Asked, secret: &Secret) -> Result<(), ApiError> {
         self.decide(asked, On::Secret(secret))
     }
 
+    /// Notes the secret that the call is about.
     pub fn about(&self, secret: &Secret) {
         self.notes.borrow_mut().subject.arn = Some(secret.arn.clone());
     }
 
+    /// Notes the version that the call is about.
     pub fn about_version(&self, version: &VersionId) {
         self.notes.borrow_mut().subject.version = Some(version.to_string());
     }

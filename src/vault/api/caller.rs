@@ -1,11 +1,11 @@
-//! Who calls, and from where.
+//! Who calls the API, and from where.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::vault::principals::{ACCOUNT, PolicyText, Principal};
 
-/// Somebody who was recognised.
+/// A caller who was recognised.
 #[derive(Clone)]
 pub struct Caller {
     /// pgvalet itself, which holds the key and may do everything.

@@ -1,17 +1,19 @@
-//! What the service model rules out before an operation is looked at: lengths,
-//! ranges, words. All that is wrong is told at once, as AWS tells it.
+//! The constraints of the service model: lengths, ranges, words. They are checked
+//! before an operation runs, and all violations are told at once, as AWS does.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use super::ApiError;
 
-/// Finds fault with the fields of one request. `at` is the field's name as
-/// AWS writes it there: `secretId`.
+/// Collects what is wrong with the fields of one request. `at` is the name of a
+/// field as AWS writes it in these errors: `secretId`.
 #[derive(Default)]
 pub struct Check(Vec<String>);
 
 impl Check {
+    /// # Errors
+    /// ValidationException, if anything was wrong.
     pub fn finish(self) -> Result<(), ApiError> {
         let errors = match self.0.len() {
             0 => return Ok(()),
@@ -45,7 +47,7 @@ impl Check {
         }
     }
 
-    /// A text that no message may show.
+    /// Checks the length of a text that no message may show.
     pub fn secret(&mut self, at: &str, length: Option<usize>, allowed: RangeInclusive<usize>) {
         if let Some(length) = length {
             self.length(None, at, length, allowed);
@@ -117,7 +119,7 @@ impl Check {
         }
     }
 
-    /// One of the words of an enumeration.
+    /// Checks that a text is a word of an enumeration.
     pub fn word<T>(&mut self, at: &str, value: Option<&String>, words: &[(&'static str, T)]) {
         let Some(value) = value else { return };
         if !words.iter().any(|(word, _)| word == value) {
@@ -148,7 +150,7 @@ impl Check {
         }
     }
 
-    // What several operations have.
+    // Fields that several operations have.
 
     pub fn secret_id(&mut self, id: Option<&String>) {
         self.required("secretId", id);

@@ -1,4 +1,4 @@
-//! What the API answers instead of what was asked for.
+//! Errors of the API.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -30,8 +30,8 @@ impl ApiError {
         }
     }
 
-    /// Those of the service have `Message`, those that stand in front of every
-    /// AWS service have `message`.
+    /// The body of the answer. Errors of the service have the field `Message`; errors
+    /// of the layer in front of every AWS service have `message`.
     pub fn body(&self) -> Vec<u8> {
         let common = matches!(
             self.kind,

@@ -1,4 +1,4 @@
-//! The API on bytes of any kind: see `crate::fuzz`.
+//! The API on arbitrary bytes: see `crate::fuzz`.
 
 use std::cell::RefCell;
 use std::fs;
@@ -15,7 +15,8 @@ use super::trail::{self, Draft};
 use super::{Api, Caller, Trail};
 use crate::vault::Vault;
 
-/// Calls on one store: some make secrets, and it must not grow for ever.
+/// Calls on one store, before it is replaced: some create secrets, and it must not
+/// grow for ever.
 const MOST: usize = 5000;
 
 thread_local! {
@@ -29,7 +30,7 @@ struct Store {
 }
 
 impl Store {
-    /// With one secret, `a`.
+    /// A store with one secret, `a`.
     fn open() -> Self {
         let name = format!("pgvalet-fuzz-{}", uuid::Uuid::new_v4().simple());
         let directory = std::env::temp_dir().join(name);
@@ -57,8 +58,8 @@ impl Drop for Store {
     }
 }
 
-/// A call of pgvalet itself: its first byte chooses the operation, the rest is
-/// the body. Whatever it is, it is answered, and not with an excuse.
+/// A call of pgvalet itself: the first byte chooses the operation, the rest is the
+/// body. Any call is answered, and never with an internal error.
 pub fn call(data: &[u8]) {
     let Some((&first, body)) = data.split_first() else {
         return;
@@ -83,12 +84,12 @@ pub fn call(data: &[u8]) {
     };
     let json: Result<serde_json::Value, _> = serde_json::from_slice(&answer);
     assert!(json.is_ok_and(|json| json.is_object()));
-    // What the trail would say of it.
+    // The trail has to cope with any body as well.
     let _ = trail::parameters(body).to_string();
 }
 
-/// A whole request by HTTP, the way curl shows it: nobody can sign it who does
-/// not know the key.
+/// A whole HTTP request, written as curl shows it. Nobody can sign it without the
+/// key.
 pub fn request(data: &[u8]) {
     let (head, body) = match data.windows(2).position(|w| w == b"\n\n") {
         Some(at) => (&data[..at], &data[at + 2..]),

@@ -19,7 +19,8 @@ use parking_lot::Mutex;
 use super::reply::Answer;
 use super::{Api, ApiError, Caller};
 
-/// In place of a network. It counts the calls, and may forbid an operation.
+/// A connector in place of a network. It counts the calls, and may forbid an
+/// operation.
 #[derive(Clone)]
 pub struct InProcess {
     api: Arc<Api>,

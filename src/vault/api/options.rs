@@ -1,15 +1,17 @@
-//! Where the API is served.
+//! Where the API is served over HTTP.
 
 use std::path::PathBuf;
 
+/// The listener of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreListen {
     /// `host:port`
     pub address: String,
-    /// Without it, only loopback is possible.
+    /// `None`: plain HTTP, which the configuration allows on loopback only.
     pub tls: Option<StoreTls>,
 }
 
+/// Certificate and key of the listener, as files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreTls {
     pub certificate: PathBuf,

@@ -1,6 +1,7 @@
 //! Calls of pgvalet itself, which may do everything: an operation's own types in
 //! and out, with the checks and the trail that every call has.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,6 +12,12 @@ use super::reply::Growing;
 use super::{Api, ApiError, trail};
 
 impl Api {
+    /// The file of the store.
+    pub(in crate::vault) fn path(&self) -> &Path {
+        self.vault.shared.readers.path()
+    }
+
+    /// Runs an operation.
     pub(in crate::vault) async fn own<O>(self: Arc<Self>, request: O) -> Result<O::Answer, ApiError>
     where
         O: Operation + Serialize + Send + 'static,
@@ -36,5 +43,30 @@ fn parameters(request: &impl Serialize) -> serde_json::Value {
     match serde_json::to_writer(&mut body, request) {
         Ok(()) => trail::parameters(&body.0),
         Err(_) => serde_json::Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use zeroize::Zeroizing;
+
+    use super::super::shapes::SecretText;
+    use super::super::values::PutSecretValue;
+    use super::*;
+
+    #[test]
+    fn the_trail_shows_what_it_shows_of_a_call_by_http() {
+        let request = PutSecretValue {
+            id: Some("a".into()),
+            text: Some(SecretText(Zeroizing::new("hunter2".into()))),
+            stages: Some(vec!["AWSPENDING".into()]),
+            ..PutSecretValue::default()
+        };
+        let body = serde_json::to_vec(&request).unwrap();
+        let shown = parameters(&request);
+        assert_eq!(shown, trail::parameters(&body));
+        let expected = json!({ "secretId": "a", "versionStages": ["AWSPENDING"] });
+        assert_eq!(shown, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! NextToken: where the next page begins, for no eyes but ours.
+//! NextToken: where the next page begins. Clients pass it back unread.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::vault::VaultError;
 
-/// `about` is a digest of what was asked: a token continues the question it was
-/// given for, and no other.
+/// `about` is a digest of the question: a token continues the question it was given
+/// for, and no other.
 #[derive(Serialize, Deserialize)]
 struct Token<C> {
     about: String,

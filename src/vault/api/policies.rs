@@ -32,7 +32,7 @@ fn only_default(name: Option<&String>) -> Result<(), ApiError> {
     }
 }
 
-/// The same with the name that the request gave.
+/// The secret, and the policy name if the request had one.
 #[derive(Serialize)]
 pub struct NamedPolicy {
     #[serde(flatten)]
@@ -79,7 +79,7 @@ impl Operation for PutResourcePolicy {
             ));
         }
         secrets::set_policy(call.tx, &secret, Some(&text))?;
-        // A policy that shuts out who attaches it could not be taken back.
+        // A policy that locks out its author could not be removed again.
         let secret = secrets::find(call.tx, &secret.arn)?;
         call.still(&asked, &secret).map_err(|e| {
             VaultError::InvalidRequest(format!(
@@ -258,7 +258,8 @@ impl Operation for ValidateResourcePolicy {
                 message: finding.message,
             })
             .collect();
-        // Asked as if it was attached, because pgvalet itself is never shut out.
+        // The caller's own permissions decide, as if the policy were attached. So
+        // pgvalet itself is never locked out.
         if let Some(secret) = secret
             && Policy::parse(RESOURCE_POLICY, &text, Kind::Resource).is_ok()
         {

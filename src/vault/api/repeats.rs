@@ -1,17 +1,17 @@
-//! Calls that come again and again: a number of them is recorded one by one,
-//! the rest is counted, and the next record says how many there were. Nobody
-//! without a key can fill a disk, and a proxy that looks at its secrets every
-//! minute does not drown what matters.
+//! Calls that repeat: some of each kind are recorded one by one, the rest is
+//! counted, and the next record says how many there were. So nobody without a key
+//! can fill a disk, and a proxy that looks at its secrets every minute does not hide
+//! what matters.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Kinds of calls remembered; beyond that, what is oldest is forgotten.
+/// How many kinds of calls are remembered. Beyond that the oldest is forgotten.
 const KINDS: usize = 4096;
 
-/// How many of a kind are recorded one by one, and in how long a time.
+/// How many calls of a kind are recorded within a time.
 #[derive(Clone, Copy)]
 pub struct Budget {
     pub records: u32,
@@ -24,12 +24,13 @@ struct Seen {
     withheld: u64,
 }
 
+/// Counts calls by kind.
 #[derive(Default)]
 pub struct Repeats(Mutex<HashMap<String, Seen>>);
 
 impl Repeats {
-    /// How many of this kind were withheld since the last record; `None`: this
-    /// one is to be withheld too.
+    /// How many calls of this kind were not recorded since the last record. `None`:
+    /// this call is not to be recorded either.
     pub fn admit(&self, kind: String, budget: Budget, now: Instant) -> Option<u64> {
         let mut kinds = self.0.lock();
         if kinds.len() >= KINDS && !kinds.contains_key(&kind) {

@@ -1,5 +1,4 @@
-//! Copies in other regions and accounts: there are none here, and that is said
-//! cleanly.
+//! Replication to other regions and accounts: this store has none, and says so.
 
 use super::authorize::Asked;
 use super::call::{Call, Nothing, Operation};

@@ -74,8 +74,8 @@ impl Operation for RotateSecret {
         if let Some(rules) = &self.rules {
             rules.schedule()?;
         }
-        // Whoever may rotate one secret does not by that use another: who
-        // administers it is named in its value, which its writers choose.
+        // The value names the administrator, and its writers choose the value. So
+        // the right to rotate one secret must not be enough to use another.
         for admin in administrators(call.tx, &secret)? {
             call.may_use(&admin)?;
         }
@@ -110,8 +110,9 @@ impl Operation for RotateSecret {
     }
 }
 
-/// Whether the caller may store a value: one that names an administrator is
-/// followed later, when nobody asks any more who has written it.
+/// Whether the caller may store a value. If it names an administrator, the caller
+/// must have the right to read that secret: a rotation uses it later, when nobody
+/// can tell any more who wrote the value.
 pub(super) fn may_write(call: &Call<'_>, value: Option<&Value>) -> Result<(), ApiError> {
     match value {
         Some(Value::Text(text)) => match masterarn(text) {
@@ -122,7 +123,7 @@ pub(super) fn may_write(call: &Call<'_>, value: Option<&Value>) -> Result<(), Ap
     }
 }
 
-/// The secrets that the values to rotate from name as their administrators.
+/// The administrators that the values of AWSCURRENT and AWSPENDING name.
 fn administrators(tx: &Tx<'_>, secret: &Secret) -> Result<Vec<String>, VaultError> {
     let mut named = Vec::new();
     for label in [AWSCURRENT, AWSPENDING] {
@@ -140,8 +141,8 @@ fn administrators(tx: &Tx<'_>, secret: &Secret) -> Result<Vec<String>, VaultErro
     Ok(named)
 }
 
-/// As the rotation will read it, where a later key goes before an earlier one.
-/// Nothing else of the value is copied.
+/// The administrator that a value names, read as the rotation reads it: the last of
+/// several keys counts. Nothing else of the value is copied.
 pub(super) fn masterarn(text: &str) -> Option<String> {
     struct Last;
     impl<'de> Visitor<'de> for Last {

@@ -1,4 +1,4 @@
-//! Shapes that several operations share, as the service model has them.
+//! Shapes of the service model that several operations share.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -90,7 +90,7 @@ impl Serialize for Epoch {
     }
 }
 
-/// The value that a request brings, if it brings one.
+/// The value in a request, if it has one.
 pub fn value(
     text: Option<SecretText>,
     bytes: Option<SecretBytes>,

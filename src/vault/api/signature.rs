@@ -1,9 +1,9 @@
-//! Signature Version 4: who signed this request?
+//! Signature Version 4: checking who signed a request.
 //!
-//! Two steps, because the key has to be looked up between them: [`Signed::read`]
-//! takes apart what the request says of its signature, [`Signed::verify`]
-//! computes it again. The hash of the body is always computed from the body
-//! that came; what the request says of it counts for nothing.
+//! There are two steps, because the key has to be looked up between them.
+//! [`Signed::read`] parses what the request says about its signature,
+//! [`Signed::verify`] computes the signature again. The hash of the body is always
+//! computed from the body that arrived, never taken from the request.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
@@ -19,9 +19,9 @@ use crate::base::hex;
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "secretsmanager";
 const TERMINATOR: &str = "aws4_request";
-/// How far the clocks may be apart.
+/// How much the clocks may differ.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
-/// X-Amz-Expires of presigned requests, in seconds: a week, as in AWS.
+/// The largest X-Amz-Expires of presigned requests, in seconds: a week, as in AWS.
 const LONGEST_LIFE: i64 = 604_800;
 const DATE: &str = "%Y%m%dT%H%M%SZ";
 /// Everything but the unreserved characters of RFC 3986 (UriEncode in AWS's "Create a
@@ -32,7 +32,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// What a request says of its signature.
+/// What a request says about its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     pub access_key: String,
@@ -40,7 +40,7 @@ pub struct Signed {
     scope: String,
     /// X-Amz-Date, as written and as a time.
     date: (String, DateTime<Utc>),
-    /// Presigned: for how long.
+    /// How long a presigned request is valid.
     expires: Option<TimeDelta>,
     headers: Vec<String>,
     signature: Vec<u8>,
@@ -55,9 +55,9 @@ fn invalid(text: impl Into<String>) -> ApiError {
 }
 
 impl Signed {
-    /// By the Authorization header or, of a presigned request, the query.
+    /// Reads the Authorization header, or the query of a presigned request.
     pub fn read(head: &Parts) -> Result<Self, ApiError> {
-        // Keys here are long-lived: there is nothing that hands out sessions.
+        // Session tokens are refused, because nothing here hands them out.
         let query = pairs(head.uri.query().unwrap_or_default());
         let token = "x-amz-security-token";
         if head.headers.contains_key(token)
@@ -165,8 +165,8 @@ impl Signed {
     }
 
     fn check_form(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        // Without these under the signature it could be sent again to another
-        // place, at another time, or as another operation.
+        // A request without these in its signature could be sent again to another
+        // host, at another time, or as another operation.
         let date = self.expires.is_none().then_some("x-amz-date");
         for name in ["host", "x-amz-target"].into_iter().chain(date) {
             if !self.headers.iter().any(|h| h == name) {
@@ -175,7 +175,8 @@ impl Signed {
                 )));
             }
         }
-        // One of a name, so that nobody reads another than was signed.
+        // A second header of the name might be the one that is used, and not the one
+        // that was signed.
         for name in ["host", "x-amz-target", "x-amz-date"] {
             if headers.get_all(name).iter().count() > 1 {
                 return Err(invalid(format!("There is more than one '{name}'.")));
@@ -192,7 +193,7 @@ impl Signed {
                 "Date in Credential scope does not match that of X-Amz-Date.",
             ));
         }
-        // The store is in no region: whichever the client believes in will do.
+        // The store has no region, so any is accepted.
         if region.is_empty() || service != SERVICE || terminator != TERMINATOR {
             return Err(invalid(format!(
                 "Credential should be scoped to correct service: '{SERVICE}'."
@@ -201,6 +202,7 @@ impl Signed {
         Ok(())
     }
 
+    /// Whether the request is neither too old nor from the future.
     pub fn check_time(&self, now: DateTime<Utc>) -> Result<(), ApiError> {
         let (written, at) = (&self.date.0, self.date.1);
         let earliest = now - self.expires.unwrap_or(SKEW);
@@ -219,7 +221,7 @@ impl Signed {
         Ok(())
     }
 
-    /// The key that the scope of this request is signed with.
+    /// Derives the key that signs within the scope of this request.
     pub fn signing_key(&self, secret: &str) -> SigningKey {
         let first = Zeroizing::new(format!("AWS4{secret}").into_bytes());
         let mut key = hmac::Key::new(hmac::HMAC_SHA256, &first);
@@ -234,7 +236,7 @@ impl Signed {
         &self.scope
     }
 
-    /// Whether the request, as it came, was signed with the key.
+    /// Whether this key signed the request as it arrived.
     pub fn verify(&self, key: &SigningKey, head: &Parts, body: &[u8]) -> Result<(), ApiError> {
         let request = self.canonical(head, body);
         let to_sign = format!(
@@ -243,7 +245,7 @@ impl Signed {
             self.scope,
             hex::encode(digest(&SHA256, request.as_bytes()).as_ref())
         );
-        // In a time that does not tell how much of it is right.
+        // The comparison takes constant time.
         hmac::verify(&key.0, to_sign.as_bytes(), &self.signature).map_err(|_| {
             invalid(
                 "The request signature we calculated does not match the signature you provided. \
@@ -287,7 +289,8 @@ impl Signed {
     }
 }
 
-/// No such key, or none that may be used: which of both, nobody hears.
+/// The error for a key that does not exist or is not accepted. It does not tell
+/// which of the two.
 pub fn unrecognised() -> ApiError {
     ApiError::new(
         "UnrecognizedClientException",
@@ -295,7 +298,8 @@ pub fn unrecognised() -> ApiError {
     )
 }
 
-/// What signs for one key, day, region and service. Deliberately without `Debug`.
+/// The signing key for one access key, day, region and service. Deliberately without
+/// `Debug`.
 #[derive(Clone)]
 pub struct SigningKey(hmac::Key);
 

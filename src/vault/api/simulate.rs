@@ -1,5 +1,5 @@
-//! What a call would be answered as far as policies decide, without doing it.
-//! The decision is made by the code that makes it for real calls.
+//! Simulating a call: what policies would decide, without doing anything. Real calls
+//! are decided by the same code.
 
 use super::Vault;
 use super::authorize::{Asked, Authorizer, On};
@@ -8,7 +8,7 @@ use crate::vault::principals::{ACCOUNT, PolicyText, Principal, find};
 use crate::vault::tx::Tx;
 use crate::vault::{VaultError, secrets};
 
-/// A call that is not made.
+/// A call to be simulated.
 pub struct Simulation {
     /// Name of a principal.
     pub principal: String,
@@ -16,14 +16,15 @@ pub struct Simulation {
     pub action: &'static str,
     /// Name or ARN; `None` for operations about no secret in particular.
     pub secret: Option<String>,
-    /// Condition keys beyond those that the store knows by itself.
+    /// Condition keys, in addition to those that the store knows by itself.
     pub context: Vec<(String, String)>,
-    /// In the place of the principal's policies, which then need not be there.
+    /// Policies to use in place of the principal's, who need not exist then.
     pub identity: Option<Vec<PolicyText>>,
-    /// In the place of the secret's policy.
+    /// A policy to use in place of the secret's.
     pub resource: Option<String>,
 }
 
+/// The decision.
 pub struct Simulated {
     pub allowed: bool,
     /// Which statement decided, or that none did.
@@ -81,7 +82,7 @@ impl Simulation {
             && !given("secretsmanager:VersionStage")
             && !given("secretsmanager:VersionId")
         {
-            // As the operation has it where the request says nothing.
+            // The stage that the operation assumes.
             asked = asked.with("secretsmanager:VersionStage", Some("AWSCURRENT"));
         }
         let mut secret = self.secret.as_ref().map(|id| secrets::find(tx, id));
@@ -120,7 +121,8 @@ impl Simulation {
         })
     }
 
-    /// Where the call would come from: over TLS, unless the context says no.
+    /// Where the call would come from. It comes over TLS unless the context says
+    /// otherwise.
     fn peer(&self) -> Result<Peer, VaultError> {
         let mut peer = Peer {
             secure: true,

@@ -35,7 +35,7 @@ impl Operation for TagResource {
         let secret = call.live(&asked, &id)?;
         tags::add(call.tx, &secret, &added)?;
         secrets::touch(call.tx, &secret)?;
-        // With tags that take the permission away, nobody could take them back.
+        // Tags that lock out the caller could not be removed again.
         call.still(&asked, &secret)?;
         Ok(Nothing {})
     }

@@ -32,7 +32,7 @@ answer!(Versions {
 
 impl From<versions::Entry> for Entry {
     fn from(entry: versions::Entry) -> Self {
-        // AWS's name for "the service's own key".
+        // The name that AWS has for the service's own key.
         let kms_key = entry
             .kms_key
             .unwrap_or_else(|| "DefaultEncryptionKey".into());
@@ -71,7 +71,7 @@ impl Operation for ListSecretVersionIds {
             .limit
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(PAGE);
-        // One more than asked for tells whether there is a next page.
+        // One entry more than asked for tells whether there is a next page.
         let mut entries = versions::list(call.tx, &secret, deprecated, after, limit + 1)?;
         let more = entries.len() > limit;
         entries.truncate(limit);

@@ -3,6 +3,8 @@
 //! the trail) is true of a call from here, because it is the same operation.
 
 mod source;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::Path;
@@ -11,8 +13,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::api::{Api, Operation, Trail};
-use super::{KeySource, OpenError, Vault};
-use crate::secret::{Manage, Policies, Rotatable, SecretStore, StoreError};
+use super::{KeySource, OpenError, Vault, VaultError};
+use crate::secret::{Manage, Policies, Rotatable, SecretId, SecretStore, StoreError, secret_name};
 
 /// The client of an embedded store in this process.
 pub struct EmbeddedStore(Arc<Api>);
@@ -22,7 +24,7 @@ impl EmbeddedStore {
     /// nothing yet. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// What [`OpenError`] says, as a [`StoreError`].
+    /// The [`OpenError`] as a [`StoreError`].
     pub async fn open(path: &Path, key: impl Into<KeySource>) -> Result<Self, StoreError> {
         let vault = Vault::open(path, key).await?;
         Ok(Self::new(Api::new(vault, Trail::default())))
@@ -32,17 +34,32 @@ impl EmbeddedStore {
         Self(api)
     }
 
-    /// Runs an operation. Errors begin with `place`: the secret that they are
-    /// about, or nothing.
-    async fn call<O>(&self, place: &str, request: O) -> Result<O::Answer, StoreError>
+    /// Runs an operation. The texts of errors begin with the secret that they are
+    /// about, where there is one.
+    async fn call<O>(&self, id: Option<&SecretId>, request: O) -> Result<O::Answer, StoreError>
     where
         O: Operation + Serialize + Send + 'static,
         O::Answer: Send + 'static,
     {
         self.0.clone().own(request).await.map_err(|e| {
-            let text = format!("{place}{}", e.message);
+            let text = match id {
+                Some(id) if e == VaultError::no_secret().into() => self.no_secret(id),
+                Some(id) => format!("{id}: {}", e.message),
+                None => e.message.clone(),
+            };
             StoreError::of_api(e.kind, e.status().as_u16(), text)
         })
+    }
+
+    /// The text of the API's error for a secret that is not there, for people.
+    fn no_secret(&self, id: &SecretId) -> String {
+        let file = self.0.path().display();
+        match secret_name(id.as_str()) {
+            Some(_) => format!("there is no secret {id} in {file}"),
+            None => format!(
+                "there is no secret {id} in {file}; create it with: pgvalet secret create {id}"
+            ),
+        }
     }
 }
 
@@ -61,6 +78,10 @@ impl SecretStore for EmbeddedStore {
 
     fn policies(&self) -> Result<&dyn Policies, StoreError> {
         Ok(self)
+    }
+
+    fn requests_rotation(&self) -> bool {
+        true
     }
 }
 

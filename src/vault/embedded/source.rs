@@ -25,7 +25,7 @@ impl Source for EmbeddedStore {
                 version,
                 stage,
             };
-            let found = self.call(&about(id), request).await?;
+            let found = self.call(Some(id), request).await?;
             let text = found.text.ok_or_else(|| StoreError::binary(id))?;
             Ok(SecretValue {
                 arn: found.arn.into(),
@@ -43,7 +43,7 @@ impl Source for EmbeddedStore {
             let request = DescribeSecret {
                 id: Some(id.to_string()),
             };
-            let mut answer = self.call(&about(id), request).await?;
+            let mut answer = self.call(Some(id), request).await?;
             let rotation = rotation(&mut answer);
             let stages = answer.stages.take();
             Ok(Description {
@@ -61,7 +61,7 @@ impl Source for EmbeddedStore {
                     next,
                     ..ListSecrets::default()
                 };
-                let page = self.call("", request).await?;
+                let page = self.call(None, request).await?;
                 secrets.extend(page.secrets.into_iter().map(|mut secret| {
                     let stages = secret.listed_stages.take();
                     description(secret, stages)
@@ -86,7 +86,7 @@ impl Source for EmbeddedStore {
                     next,
                     ..ListSecretVersionIds::default()
                 };
-                let page = self.call(&about(id), request).await?;
+                let page = self.call(Some(id), request).await?;
                 versions.extend(page.versions.into_iter().map(|v| VersionId::new(v.version)));
                 next = page.next;
                 if next.is_none() {
@@ -102,11 +102,6 @@ impl Source for EmbeddedStore {
     fn changes(&self) -> Option<watch::Receiver<u64>> {
         Some(self.0.changes())
     }
-}
-
-/// How errors about a secret begin.
-pub(super) fn about(id: &SecretId) -> String {
-    format!("{id}: ")
 }
 
 pub(super) fn time(at: Epoch) -> std::time::SystemTime {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::EmbeddedStore;
-use super::source::{about, time};
+use super::source::time;
 use crate::secret::{
     Deletion, Manage, NewSecret, Policies, RandomPassword, Rotatable, SecretId, StoreError,
     StoreFuture, VersionId,
@@ -42,7 +42,7 @@ impl Rotatable for EmbeddedStore {
                 stages: Some(labels).filter(|l| !l.is_empty()),
                 ..PutSecretValue::default()
             };
-            let answer = self.call(&about(id), request).await?;
+            let answer = self.call(Some(id), request).await?;
             Ok(VersionId::new(answer.version))
         })
     }
@@ -61,7 +61,7 @@ impl Rotatable for EmbeddedStore {
                 from: from.map(|v| v.to_string()),
                 to: to.map(|v| v.to_string()),
             };
-            self.call(&about(id), request).await.map(|_| ())
+            self.call(Some(id), request).await.map(|_| ())
         })
     }
 
@@ -77,19 +77,15 @@ impl Rotatable for EmbeddedStore {
                 include_space: Some(options.include_space),
                 require_each_included_type: Some(options.require_each_included_type),
             };
-            Ok(self.call("", request).await?.password.0)
+            Ok(self.call(None, request).await?.password.0)
         })
-    }
-
-    fn requests_rotation(&self) -> bool {
-        true
     }
 }
 
 impl Manage for EmbeddedStore {
     fn create(&self, secret: NewSecret) -> StoreFuture<'_, VersionId> {
         Box::pin(async move {
-            let place = format!("{}: ", secret.name);
+            let id = SecretId::new(secret.name.as_str());
             let request = CreateSecret {
                 name: Some(secret.name),
                 description: secret.description,
@@ -97,9 +93,9 @@ impl Manage for EmbeddedStore {
                 token: Some(token(secret.token)),
                 ..CreateSecret::default()
             };
-            let answer = self.call(&place, request).await?;
+            let answer = self.call(Some(&id), request).await?;
             let version = answer.version.ok_or_else(|| {
-                StoreError::Internal(format!("{place}the store made no version of the value"))
+                StoreError::Internal(format!("{id}: the store made no version of the value"))
             })?;
             Ok(VersionId::new(version))
         })
@@ -120,7 +116,7 @@ impl Manage for EmbeddedStore {
                 days,
                 force,
             };
-            Ok(Some(time(self.call(&about(id), request).await?.at)))
+            Ok(Some(time(self.call(Some(id), request).await?.at)))
         })
     }
 
@@ -129,7 +125,7 @@ impl Manage for EmbeddedStore {
             let request = RestoreSecret {
                 id: Some(id.to_string()),
             };
-            self.call(&about(id), request).await.map(|_| ())
+            self.call(Some(id), request).await.map(|_| ())
         })
     }
 }
@@ -141,7 +137,7 @@ impl Policies for EmbeddedStore {
                 id: Some(id.to_string()),
                 ..GetResourcePolicy::default()
             };
-            Ok(self.call(&about(id), request).await?.policy)
+            Ok(self.call(Some(id), request).await?.policy)
         })
     }
 
@@ -158,7 +154,7 @@ impl Policies for EmbeddedStore {
                 block_public: Some(block_public),
                 ..PutResourcePolicy::default()
             };
-            self.call(&about(id), request).await.map(|_| ())
+            self.call(Some(id), request).await.map(|_| ())
         })
     }
 
@@ -168,7 +164,7 @@ impl Policies for EmbeddedStore {
                 id: Some(id.to_string()),
                 ..DeleteResourcePolicy::default()
             };
-            self.call(&about(id), request).await.map(|_| ())
+            self.call(Some(id), request).await.map(|_| ())
         })
     }
 
@@ -182,7 +178,7 @@ impl Policies for EmbeddedStore {
                 id: Some(id.to_string()),
                 policy: Some(text),
             };
-            let errors = self.call(&about(id), request).await?.errors;
+            let errors = self.call(Some(id), request).await?.errors;
             Ok(errors.into_iter().map(|e| (e.check, e.message)).collect())
         })
     }

@@ -1,6 +1,6 @@
-//! What a resource policy is checked for before it is attached, and what
-//! ValidateResourcePolicy reports: is it a policy, does it open the secret to
-//! everybody, does it lock out whoever attaches it.
+//! The checks of a resource policy before it is attached, which
+//! ValidateResourcePolicy reports as well: is it a policy, does it open the secret
+//! to everybody, does it lock out its author?
 
 use ipnet::IpNet;
 
@@ -12,8 +12,8 @@ use super::principal::Who;
 use super::request::{Context, Principal, Request};
 use super::statement::Statement;
 
-/// The operations of Secrets Manager: an action of a policy that matches none
-/// of them does nothing.
+/// The operations of Secrets Manager. An action in a policy that matches none of them
+/// has no effect.
 const OPERATIONS: &[&str] = &[
     "BatchGetSecretValue",
     "CancelRotateSecret",
@@ -40,7 +40,7 @@ const OPERATIONS: &[&str] = &[
     "ValidateResourcePolicy",
 ];
 
-/// The operation that a policy or a user means, with or without the service.
+/// The operation that a text means, which may have the service in front.
 pub fn operation(text: &str) -> Option<&'static str> {
     let bare = match text.split_once(':') {
         Some((service, bare)) if service.eq_ignore_ascii_case("secretsmanager") => bare,
@@ -53,8 +53,8 @@ pub fn operation(text: &str) -> Option<&'static str> {
         .find(|operation| operation.eq_ignore_ascii_case(bare))
 }
 
-/// Keys whose fixed value says who asks or from where, so that "anyone" is not
-/// anyone any more.
+/// Condition keys that restrict a statement for everybody to fixed principals or
+/// places, if they are compared with fixed values.
 const NARROWING: &[&str] = &[
     "aws:principalaccount",
     "aws:principalarn",
@@ -104,8 +104,8 @@ impl Check {
     }
 }
 
-/// All that is to be said against a policy for the secret with this ARN; `*`
-/// where it is for no secret in particular.
+/// Checks a policy for the secret with this ARN, or with `*` for no secret in
+/// particular. Returns what is wrong with it.
 pub fn validate(text: &str, arn: &str, caller: Option<Caller<'_>>) -> Vec<Finding> {
     let policy = match Policy::parse("this policy", text, Kind::Resource) {
         Ok(policy) => policy,
@@ -138,7 +138,7 @@ fn name(statement: &Statement, index: usize) -> String {
     }
 }
 
-/// The first statement that lets in everybody, and why.
+/// What is wrong with the first statement that lets in everybody, if there is one.
 pub fn public(policy: &Policy) -> Option<String> {
     let open = |statement: &Statement| {
         let anyone = match &statement.principal {
@@ -160,7 +160,7 @@ pub fn public(policy: &Policy) -> Option<String> {
     ))
 }
 
-/// Whether the condition holds for fixed principals or places only.
+/// Whether the condition holds only for fixed principals or places.
 fn narrows(condition: &Condition) -> bool {
     if condition.negated
         || condition.if_exists
@@ -179,7 +179,7 @@ fn narrows(condition: &Condition) -> bool {
     }
 }
 
-/// Without wildcards; an ARN may have them, but not in its account.
+/// Whether a text has no wildcards; an ARN may have them, but not in its account.
 fn is_fixed(pattern: &Pattern) -> bool {
     let fixed = |tokens: &[Token]| tokens.iter().all(|t| matches!(t, Token::Char(_)));
     pattern.tokens().is_some_and(|tokens| {
@@ -192,7 +192,7 @@ fn is_fixed(pattern: &Pattern) -> bool {
     })
 }
 
-/// Whether the caller could not change the policy again once it is attached.
+/// Why the caller could not change the policy again once it is attached, if so.
 pub fn locks_out(policy: &Policy, arn: &str, caller: Caller<'_>) -> Option<String> {
     let request = Request {
         principal: caller.principal,
@@ -211,7 +211,7 @@ pub fn locks_out(policy: &Policy, arn: &str, caller: Caller<'_>) -> Option<Strin
 }
 
 fn without_effect(statement: &Statement, arn: &str) -> Option<&'static str> {
-    // Neither patterns of actions nor these of resources need a request.
+    // Patterns without variables can be compared without a request.
     let some = |list: &Listed<Pattern>, names: &[&str], case| match list {
         Listed::These(patterns) => patterns.iter().any(|pattern| {
             pattern
@@ -234,7 +234,7 @@ fn without_effect(statement: &Statement, arn: &str) -> Option<&'static str> {
     None
 }
 
-/// Parses a policy of a secret, as decisions call it.
+/// Parses the resource policy of a secret, under the name that decisions give it.
 pub fn of_secret(name: &str, text: &str) -> Result<Policy, PolicyError> {
     Policy::parse(
         &format!("the resource policy of {name}"),

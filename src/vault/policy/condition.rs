@@ -1,9 +1,9 @@
 //! Conditions: `{"StringEquals": {"aws:PrincipalTag/team": ["a", "b"]}}`.
 //!
-//! The values of one key are alternatives; keys and operators all have to hold.
+//! The values of one key are alternatives; all keys and all operators have to hold.
 //! The rules for absent keys, several values and negation are those of "IAM JSON
-//! policy elements: Condition operators" and "Condition with multiple context
-//! keys or values".
+//! policy elements: Condition operators" and "Conditions with multiple context keys
+//! or values" in the IAM documentation.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ use super::request::Request;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
-    /// In small letters: names of keys are compared without regard to case.
+    /// The name of the key in lower case, because its case does not matter.
     pub key: String,
     pub test: Test,
     pub negated: bool,
@@ -26,14 +26,14 @@ pub struct Condition {
     pub if_exists: bool,
 }
 
-/// ForAllValues, ForAnyValue: for keys that can have several values.
+/// ForAllValues and ForAnyValue, for keys that can have several values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantifier {
     All,
     Any,
 }
 
-/// The operator with the values to compare with, any of which suffices.
+/// An operator with the values to compare with. It is enough if one of them fits.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
     Text(Case, Vec<Pattern>),
@@ -214,7 +214,7 @@ fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// ISO 8601 with a date at least, UTC where no zone is given; or seconds since
+/// Parses ISO 8601 with at least a date, in UTC unless it has a zone, or seconds since
 /// the Unix epoch.
 fn date(text: &str) -> Result<DateTime<Utc>, String> {
     let midnight = |d: NaiveDate| d.and_time(chrono::NaiveTime::MIN);
@@ -255,7 +255,7 @@ impl Condition {
             Some(Quantifier::All) => values.iter().all(|v| fits(v) != self.negated),
             Some(Quantifier::Any) if values.is_empty() => self.if_exists,
             Some(Quantifier::Any) => values.iter().any(|v| fits(v) != self.negated),
-            // Nothing is not equal to anything.
+            // An absent key is unequal to every value.
             None if values.is_empty() => self.if_exists || self.negated,
             None => values.iter().any(fits) != self.negated,
         }
@@ -263,7 +263,7 @@ impl Condition {
 }
 
 impl Test {
-    /// Whether the value of a request fits any of the operator's.
+    /// Whether a value of the request fits any value of the operator.
     fn fits(&self, value: &str, request: &Request<'_>) -> bool {
         match self {
             Self::Text(case, patterns) => patterns.iter().any(|p| p.matches(value, *case, request)),

@@ -1,25 +1,27 @@
-//! Policy documents: from JSON to types, with where and what is wrong.
+//! Policy documents: from JSON to types, or to an error that says where and what is
+//! wrong.
 
 use std::sync::Arc;
 
 use super::json::Json;
 use super::statement::Statement;
 
-/// Bytes of a document: PutResourcePolicy's limit, kept for all of them.
+/// The most bytes of a document: the limit of PutResourcePolicy, used for all
+/// policies.
 pub const DOCUMENT_LIMIT: usize = 20_480;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Of a principal: says what it may do.
+    /// The policy of a principal: what it may do.
     Identity,
-    /// Of a secret: says who may do what with it.
+    /// The policy of a secret: who may do what with it.
     Resource,
 }
 
 /// A parsed document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// What decisions call it.
+    /// Its name in decisions.
     pub name: Arc<str>,
     pub(super) statements: Vec<Statement>,
 }
@@ -103,7 +105,7 @@ pub fn wrong(at: &str, problem: impl Into<String>) -> PolicyError {
     }
 }
 
-/// The keys of an object, taken one by one; one that nobody took is unknown.
+/// The keys of an object, which are taken one by one. A key that is left is unknown.
 pub struct Fields<'a> {
     at: &'a str,
     left: Vec<(&'a str, &'a Json)>,
@@ -128,7 +130,7 @@ impl<'a> Fields<'a> {
         Some(self.left.swap_remove(index).1)
     }
 
-    /// `NAME` or `NotNAME`, of which there may be one.
+    /// Takes `NAME` or `NotNAME`; an object may not have both.
     pub fn take_listed<T>(
         &mut self,
         name: &str,
@@ -163,7 +165,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// One text, or a list of them that is not empty.
+/// Parses one text, or a list of texts that is not empty.
 pub fn texts<'a>(at: &str, value: &'a Json) -> Result<Vec<&'a str>, PolicyError> {
     let text = |value: &'a Json| match value {
         Json::Text(text) if !text.is_empty() => Ok(text.as_str()),

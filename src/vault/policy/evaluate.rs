@@ -1,4 +1,4 @@
-//! The decision, and the statement that makes it.
+//! Decisions, and the statement that makes them.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::request::Request;
 pub struct By<'a> {
     pub policy: &'a str,
     pub sid: Option<&'a str>,
-    /// Its place in the policy, from 0.
+    /// The position of the statement in the policy, from 0.
     pub index: usize,
 }
 
@@ -48,8 +48,8 @@ impl fmt::Display for Decision<'_> {
     }
 }
 
-/// Explicit Deny, then Allow, then implicit deny, over the policies of the
-/// principal and that of the secret.
+/// Decides by the policies of the principal and of the secret: an explicit Deny wins,
+/// then an Allow, and without either the request is denied.
 pub fn evaluate<'a>(
     request: &Request<'_>,
     identity: impl IntoIterator<Item = &'a Policy>,

@@ -1,5 +1,5 @@
-//! JSON in which a key may not occur twice. Parsers differ in which of the two
-//! they believe, and in a policy that is the difference between two permissions.
+//! JSON in which no key may occur twice. Parsers differ in which of two equal keys
+//! they use, and in a policy that decides about a permission.
 
 use std::fmt;
 
@@ -9,11 +9,12 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 pub enum Json {
     Null,
     Bool(bool),
-    /// As text: numbers are only ever condition values, which are texts too.
+    /// Kept as text, because numbers are only used as values of conditions, which are
+    /// texts.
     Number(String),
     Text(String),
     List(Vec<Json>),
-    /// In the order of the document, each key once.
+    /// Keys and values in the order of the document.
     Object(Vec<(String, Json)>),
 }
 

@@ -2,13 +2,13 @@
 //! evaluation, as AWS documents them in "Policies and permissions in IAM".
 //!
 //! A principal has identity policies, a secret may have a resource policy. A
-//! request is refused by any statement of either that denies it, allowed by any
-//! that allows it, and refused where there is none. Principals and secrets are
-//! of one account, so that either kind of policy suffices.
+//! request is refused if any statement of either denies it. Otherwise it is allowed
+//! if any statement allows it, and refused if none does. Principals and secrets
+//! belong to one account, so that either kind of policy is enough.
 //!
-//! A document is parsed once ([`Policy`]); what was parsed cannot fail to be
-//! evaluated. Where AWS leaves a document standing that can only be a mistake
-//! (keys that occur twice, operators it does not know), it is refused here.
+//! A document is parsed once ([`Policy`]); evaluating it cannot fail. Documents that
+//! AWS accepts although they can only be mistakes (keys that occur twice, unknown
+//! operators) are refused here.
 
 mod check;
 mod condition;

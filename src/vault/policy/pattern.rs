@@ -1,11 +1,11 @@
-//! Texts of a policy: with wildcards (`*` any characters, `?` one), and with
+//! Texts of a policy, with wildcards (`*` for any characters, `?` for one) and with
 //! variables such as `${aws:PrincipalTag/team}`.
 
 use std::borrow::Cow;
 
 use super::request::Request;
 
-/// What a text consists of once its variables have values.
+/// An element of a text whose variables have values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Token {
     Char(char),
@@ -24,11 +24,11 @@ enum Piece {
     },
 }
 
-/// Which characters have a meaning of their own.
+/// Which characters have a special meaning.
 #[derive(Debug, Clone, Copy)]
 pub struct Syntax {
     pub wildcards: bool,
-    /// Not in documents of version 2008-10-17, where `${` is two characters.
+    /// False in documents of version 2008-10-17, where `${` is two characters.
     pub variables: bool,
 }
 
@@ -74,7 +74,7 @@ impl Pattern {
         self.0.iter().any(|p| matches!(p, Piece::Variable { .. }))
     }
 
-    /// Of a text without variables.
+    /// The tokens of a text without variables.
     pub fn tokens(&self) -> Option<&[Token]> {
         match self.0.as_slice() {
             [Piece::Tokens(tokens)] => Some(tokens),
@@ -82,8 +82,8 @@ impl Pattern {
         }
     }
 
-    /// With the values of its variables, in which no character is special;
-    /// `None` where one has no value, or more than one: nothing is equal to that.
+    /// The tokens with the values of all variables, in which no character is special.
+    /// `None`: a variable has no value or several, and so nothing matches.
     pub fn expand(&self, request: &Request<'_>) -> Option<Cow<'_, [Token]>> {
         if let Some(tokens) = self.tokens() {
             return Some(Cow::Borrowed(tokens));
@@ -112,7 +112,7 @@ impl Pattern {
     }
 }
 
-/// `key`, or `key, 'default'`.
+/// Parses the inside of a variable: `key`, or `key, 'default'`.
 fn variable(inside: &str) -> Result<Piece, String> {
     let (key, default) = match inside.split_once(',') {
         None => (inside, None),
@@ -145,15 +145,15 @@ pub enum Case {
     Ignored,
 }
 
-/// Whether all of `text` fits. Of the stars only the last one passed is ever
-/// gone back to, so that the time is at most the product of the two lengths.
+/// Whether the whole text matches. Only the last `*` is ever tried again, so that the
+/// time is at most the product of the two lengths.
 pub fn matches(tokens: &[Token], text: &str, case: Case) -> bool {
     let same = |a: char, b: char| {
         a == b || (case == Case::Ignored && a.to_lowercase().eq(b.to_lowercase()))
     };
     let mut at = 0;
     let mut rest = text.chars();
-    // The place after the last star, and the text it has not taken.
+    // The position after the last `*`, and the text that it has not consumed.
     let mut star: Option<(usize, std::str::Chars<'_>)> = None;
     loop {
         let before = rest.clone();
@@ -166,7 +166,7 @@ pub fn matches(tokens: &[Token], text: &str, case: Case) -> bool {
             (Some(Token::One), Some(_)) => at += 1,
             (Some(Token::Char(a)), Some(b)) if same(*a, b) => at += 1,
             (None, None) => return true,
-            // Let the last star take one character more.
+            // The last `*` consumes one character more.
             _ => match star.take() {
                 Some((after, mut left)) if left.as_str() != "" => {
                     left.next();
@@ -180,8 +180,8 @@ pub fn matches(tokens: &[Token], text: &str, case: Case) -> bool {
     }
 }
 
-/// The two ARNs part by part: a wildcard in one of the six does not reach into
-/// the next, except in the last, which may hold colons itself.
+/// Compares ARNs part by part: a wildcard in one of the six parts does not reach into
+/// the next. The last part may contain colons.
 pub fn arn_matches(tokens: &[Token], arn: &str) -> bool {
     if tokens == [Token::Any] {
         return arn.starts_with("arn:");

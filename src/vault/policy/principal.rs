@@ -11,14 +11,15 @@ pub enum Who {
     /// An account's number, or the ARN of its root.
     Account(String),
     Arn(String),
-    /// AWS services and federated users, who never ask here; kept so that
-    /// policies of AWS can be taken over as they are.
+    /// AWS services and federated users, who never call this store. They are accepted
+    /// so that policies can be copied from AWS as they are.
     Elsewhere,
 }
 
 impl Who {
-    /// An account in an Allow only hands the decision to the account's own
-    /// identity policies; in a Deny it is everybody in it.
+    /// Whether a statement with this principal is about the caller. In an Allow an
+    /// account means its root only: its users need identity policies. In a Deny it
+    /// means everybody in the account.
     pub fn covers(&self, principal: &Principal, effect: Effect) -> bool {
         match self {
             Self::Anyone => true,
@@ -30,9 +31,8 @@ impl Who {
         }
     }
 
-    /// Whether NotPrincipal exempts the principal: here an account stands for
-    /// its root only, because AWS demands that it is listed beside each of its
-    /// users, who alone are meant.
+    /// Whether NotPrincipal exempts the caller. An account means its root only, because
+    /// AWS requires that it is listed beside each user who is exempted.
     pub fn exempts(&self, principal: &Principal) -> bool {
         match self {
             Self::Account(account) => principal.account() == account && principal.is_root(),

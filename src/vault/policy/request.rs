@@ -1,13 +1,13 @@
-//! What is asked: by whom, to do what, with which secret, in which context.
+//! A request: who asks to do what with which secret, in which context.
 
 use std::collections::BTreeMap;
 
-/// Somebody who asks, by the ARN that policies know.
+/// The caller, as policies know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// `arn:aws:iam::ACCOUNT:user/NAME`, or `…:root` for the account itself.
     pub arn: String,
-    /// `aws:userid`: unique for ever, while names may be given again.
+    /// `aws:userid`. It is never used twice; a name may be.
     pub id: String,
     /// `aws:PrincipalTag/KEY`.
     pub tags: BTreeMap<String, String>,
@@ -19,7 +19,7 @@ impl Principal {
         self.arn.split(':').nth(4).unwrap_or_default()
     }
 
-    /// `user/NAME` and the like.
+    /// The last part of the ARN: `user/NAME`, `root`.
     fn resource(&self) -> &str {
         self.arn.splitn(6, ':').nth(5).unwrap_or_default()
     }
@@ -34,8 +34,8 @@ impl Principal {
     }
 }
 
-/// The condition keys of a request, beyond those that the principal brings.
-/// A key without values is as good as absent.
+/// The condition keys of a request, except those of the principal. A key without
+/// values counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context(BTreeMap<String, Vec<String>>);
 
@@ -44,8 +44,8 @@ impl Context {
         Self::default()
     }
 
-    /// Adds a value; keys that can have several (`aws:TagKeys`) get one after
-    /// the other. Names of keys are compared without regard to case.
+    /// Adds a value to a key. Some keys have several (`aws:TagKeys`). The case of key
+    /// names does not matter.
     pub fn add(&mut self, key: &str, value: impl Into<String>) {
         let values = self.0.entry(key.to_lowercase()).or_default();
         values.push(value.into());
@@ -55,7 +55,7 @@ impl Context {
         self.0.contains_key(&key.to_lowercase())
     }
 
-    /// [`Context::add`], for building one in an expression.
+    /// Like [`Context::add`], to build a context in an expression.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.add(key, value);
@@ -74,8 +74,8 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The values of a key in small letters. What the principal brings cannot
-    /// be claimed by the context.
+    /// The values of a key, which is given in lower case. Keys of the principal are
+    /// never taken from the context.
     pub(super) fn values(&self, key: &str) -> Vec<&'a str> {
         let who = self.principal;
         if let Some(tag) = key.strip_prefix("aws:principaltag/") {

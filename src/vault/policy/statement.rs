@@ -1,4 +1,4 @@
-//! One statement: whom, what and when it is about.
+//! One statement: which principals, actions, resources and conditions it is about.
 
 use super::condition::{self, Condition};
 use super::document::{Effect, Fields, Kind, Listed, PolicyError, texts, wrong};
@@ -24,7 +24,7 @@ const SID_LIMIT: usize = 256;
 pub struct Statement {
     pub sid: Option<String>,
     pub effect: Effect,
-    /// `None` in identity policies: it is about whom the policy belongs to.
+    /// `None` in identity policies, which are about the principal they belong to.
     pub principal: Option<Listed<Who>>,
     pub action: Listed<Pattern>,
     pub resource: Listed<Pattern>,
@@ -111,8 +111,8 @@ impl Statement {
         let matches = |p: &Pattern| p.matches(request.resource, Case::Matters, request);
         match &self.resource {
             Listed::These(list) => list.iter().any(matches),
-            // A variable without a value would exempt nothing, and so allow
-            // more than was meant.
+            // In an Allow, a variable without a value would exempt nothing, and so
+            // allow more than was meant.
             Listed::AllBut(list) => {
                 !list.iter().any(matches)
                     && (self.effect == Effect::Deny
@@ -148,7 +148,7 @@ fn patterns(
     Ok(patterns)
 }
 
-/// `*` or `service:Operation` with wildcards in the operation.
+/// Parses `*` or `service:Operation`, with wildcards in the operation.
 fn action(at: &str, text: &str) -> Result<Pattern, PolicyError> {
     let is_service =
         |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -174,7 +174,7 @@ fn action(at: &str, text: &str) -> Result<Pattern, PolicyError> {
     Pattern::parse(text, syntax).map_err(|problem| wrong(at, problem))
 }
 
-/// `*` or an ARN with wildcards.
+/// Parses `*` or an ARN with wildcards.
 fn resource(at: &str, text: &str, variables: bool) -> Result<Pattern, PolicyError> {
     let syntax = Syntax {
         wildcards: true,

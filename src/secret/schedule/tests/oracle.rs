@@ -1,6 +1,6 @@
-//! The same expressions by other means: every hour of every day is asked, on a
-//! calendar computed from day numbers, whether it satisfies the text. Slow,
-//! and nothing here is used by what it checks.
+//! An oracle for schedule expressions: it checks for every hour of every day, on a
+//! calendar computed from day numbers, whether that hour satisfies the text. It is
+//! slow, and shares no code with what it checks.
 
 struct Date {
     day: i64,
@@ -23,7 +23,7 @@ fn length(year: i64, month: i64) -> i64 {
 }
 
 impl Date {
-    /// From the number of days since 1970.
+    /// The date that is this many days after 1970 began.
     fn new(days: i64) -> Self {
         let (mut year, mut rest) = (1970, days);
         while rest >= if is_leap(year) { 366 } else { 365 } {

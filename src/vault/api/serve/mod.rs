@@ -96,9 +96,9 @@ impl Door {
 
 #[derive(Clone, Copy)]
 struct Patience {
-    /// Between two requests.
+    /// How long a connection may be silent between two requests.
     idle: Duration,
-    /// Until a header or a body is complete.
+    /// How long a header or a body may take.
     stranger: Duration,
 }
 

@@ -1,0 +1,121 @@
+//! The rotations that a proxy carries out: a [`Scheduler`] for each secret that it
+//! may have to rotate.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::info;
+
+use super::scheduler::{Next, Scheduler};
+use super::{AdminSecrets, Listener, PATIENCE, Plan, Rotation};
+use crate::secret::{SecretId, SecretStore};
+use crate::upstream::Options;
+
+/// One secret that the proxy rotates, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    pub secret: SecretId,
+    /// Where the role is, and how to log in there.
+    pub database: Arc<Options>,
+    /// `None`: the secret is rotated only if the store requests it.
+    pub rotation: Option<Rotation>,
+    pub admin_secrets: Arc<AdminSecrets>,
+    /// How often a store that does not tell of changes is looked at.
+    pub refresh: Duration,
+}
+
+/// Called after a rotation, so that the proxy looks at the secret at once.
+pub type Rotated = Arc<dyn Fn() + Send + Sync>;
+
+/// The schedulers of a proxy.
+pub struct Rotations {
+    store: Arc<dyn SecretStore>,
+    listener: Arc<dyn Listener>,
+    tasks: Mutex<HashMap<SecretId, Task>>,
+}
+
+struct Task {
+    job: Job,
+    next: Next,
+    /// Set or dropped, it ends the task as soon as that waits.
+    stop: watch::Sender<bool>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Rotations {
+    /// No rotation yet. Steps are reported to `listener`.
+    pub fn new(store: Arc<dyn SecretStore>, listener: Arc<dyn Listener>) -> Self {
+        Self {
+            store,
+            listener,
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Starts and stops schedulers, so that they are those of `jobs`. A job that has
+    /// not changed goes on undisturbed. Must be called within a Tokio runtime.
+    pub fn apply(&self, jobs: Vec<Job>, rotated: impl Fn(&SecretId) -> Rotated) {
+        let mut tasks = self.tasks.lock();
+        tasks.retain(|_, task| jobs.contains(&task.job));
+        for job in jobs {
+            let secret = job.secret.clone();
+            tasks
+                .entry(secret)
+                .or_insert_with_key(|secret| self.start(job, rotated(secret)));
+        }
+    }
+
+    /// When a secret is to be rotated next.
+    pub fn next(&self, secret: &SecretId) -> Option<DateTime<Utc>> {
+        self.tasks.lock().get(secret)?.next.get()
+    }
+
+    /// Lets no further rotation begin.
+    pub fn stop(&self) {
+        self.tasks.lock().clear();
+    }
+
+    fn start(&self, job: Job, rotated: Rotated) -> Task {
+        let secret = job.secret.clone();
+        if let Some(rotation) = &job.rotation {
+            let how = rotation.strategy.map_or("as the secret says", |s| s.name());
+            info!(%secret, database = %job.database.name, "pgvalet rotates this secret ({how})");
+        }
+        let configured = job.rotation.is_some();
+        let rotation = job.rotation.clone().unwrap_or_default();
+        let (stop, stopped) = watch::channel(false);
+        let next = Next::default();
+        let scheduler = Scheduler {
+            store: self.store.clone(),
+            listener: self.listener.clone(),
+            schedule: rotation.schedule,
+            configured,
+            refresh: job.refresh,
+            plan: Plan {
+                secret,
+                strategy: rotation.strategy,
+                admin_secret: rotation.admin_secret,
+                admin_secrets: job.admin_secrets.clone(),
+                plaintext: rotation.plaintext,
+                database: job.database.clone(),
+                insist: false,
+                instead_of: None,
+                patience: PATIENCE,
+                emergency: None,
+            },
+            next: next.clone(),
+            rotated,
+        };
+        tokio::spawn(scheduler.run(stopped));
+        Task { job, next, stop }
+    }
+}
