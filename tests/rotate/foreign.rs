@@ -45,7 +45,7 @@ async fn who_loses_the_label_makes_way() {
     let said = errors(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     for part in [
-        "another rotator has it",
+        "another rotator is at work",
         "the role has the password of AWSCURRENT again",
     ] {
         assert!(said.contains(part), "{part:?} is missing in:\n{said}");
