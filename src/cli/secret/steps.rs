@@ -41,10 +41,7 @@ pub(super) async fn put(
     Ok(format!("{version}\n"))
 }
 
-pub(super) async fn get(
-    args: Get,
-    store: &dyn Source,
-) -> Result<SecretValue, SecretCommandError> {
+pub(super) async fn get(args: Get, store: &dyn Source) -> Result<SecretValue, SecretCommandError> {
     let which = match args.version {
         Some(version) => Which::Version(VersionId::new(version)),
         None => Which::Stage(args.stage),
@@ -75,10 +72,7 @@ pub(super) async fn stage(
     Ok(format!("{id}: {} is on {to}\n", args.label))
 }
 
-pub(super) async fn delete(
-    args: Delete,
-    store: &dyn Manage,
-) -> Result<String, SecretCommandError> {
+pub(super) async fn delete(args: Delete, store: &dyn Manage) -> Result<String, SecretCommandError> {
     let id = SecretId::new(args.name);
     let how = match args.now {
         true => Deletion::Now,
