@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{Failure, cost, files, online, table, words};
 use crate::access::Rule;
-use crate::audit::{AuditSink, OnAuditFailure};
-use crate::config::{Config, ListenTls, StoreKind, warnings};
+use crate::audit::OnAuditFailure;
+use crate::config::{Config, ListenTls, warnings};
 use crate::net::{ListenAddress, UpstreamTls};
 use crate::pool::Database;
 use crate::upstream::Hosts;
@@ -66,7 +66,7 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         Some(address) => writeln!(out, "admin    {address}")?,
         None => writeln!(out, "admin    off")?,
     }
-    writeln!(out, "store    {}", store(&config.store.kind))?;
+    writeln!(out, "store    {}", config.store.kind)?;
     if let Some(cost) = cost::per_month(config) {
         writeln!(out, "cost     {cost}")?;
     }
@@ -153,30 +153,8 @@ fn listeners(config: &Config) -> String {
     format!("{} (TLS {tls})", addresses.join(", "))
 }
 
-fn store(kind: &StoreKind) -> String {
-    match kind {
-        StoreKind::Embedded { path, key } => format!("embedded, {}, {key}", path.display()),
-        StoreKind::Aws {
-            region,
-            endpoint_url,
-            profile,
-        } => {
-            let or_sdk = |value: &Option<String>| value.clone().unwrap_or_else(|| "default".into());
-            format!(
-                "AWS Secrets Manager, region {}, profile {}, endpoint {}",
-                or_sdk(region),
-                or_sdk(profile),
-                or_sdk(endpoint_url)
-            )
-        }
-    }
-}
-
 fn audit(config: &Config) -> String {
-    let sink = match &config.audit.sink {
-        AuditSink::File(path) => path.display().to_string(),
-        AuditSink::Stdout => "standard output".to_owned(),
-    };
+    let sink = &config.audit.sink;
     match config.audit.on_failure {
         OnAuditFailure::Deny => format!("{sink}; no session without a record"),
         OnAuditFailure::Continue => format!("{sink}; sessions go on without a record"),

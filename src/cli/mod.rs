@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::base::log;
-use crate::config::{self, Config, ConfigError, StoreKind};
+use crate::config::{self, Config, ConfigError};
 
 /// A PostgreSQL proxy and pooler that keeps database credentials out of applications
 #[derive(Parser)]
@@ -179,10 +179,10 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// Opens the store and the audit log for a command about secrets, and runs it.
 async fn secret(command: &secret::SecretCommand, config: &Config) -> Result<(), Failure> {
-    let audit = match &config.store.kind {
-        StoreKind::Embedded { .. } => record::open(config, "cli", "the command")?,
-        // AWS keeps a trail of its own.
-        StoreKind::Aws { .. } => None,
+    let audit = match config.store.kind.embedded() {
+        Some(_) => record::open(config, "cli", "the command")?,
+        // Another store keeps a trail of its own.
+        None => None,
     };
     let trail = record::trail(audit.as_ref());
     let (store, _) = crate::server::open_store_with(&config.store, trail)

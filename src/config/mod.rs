@@ -37,6 +37,7 @@ mod warnings;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use reference::reference;
+pub use store::{Store, StoreKind};
 pub use validate::{load, parse};
 pub use warnings::warnings;
 
@@ -49,14 +50,12 @@ use ipnet::IpNet;
 
 use crate::access::{Rule, UserRef};
 use crate::admin::AdminAddress;
-use crate::audit::{self, AuditSink};
+use crate::audit;
 use crate::net::{ClientCa, ListenAddress};
 use crate::pool::Database;
 use crate::rotation::{AdminSecrets, Rotation};
 use crate::secret::SecretId;
 use crate::session::{Guard, Revoke};
-use crate::vault::KeySource;
-use crate::vault::api::StoreListen;
 
 /// A file that is right.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,10 +79,8 @@ impl Config {
     /// Where the proxy keeps the token that it makes for itself if `[admin]` names none:
     /// beside its other data. `None`: it keeps no data on this machine.
     pub fn admin_token_path(&self) -> Option<PathBuf> {
-        let data = match (&self.audit.sink, &self.store.kind) {
-            (AuditSink::File(path), _) | (_, StoreKind::Embedded { path, .. }) => path,
-            _ => return None,
-        };
+        let log = self.audit.sink.file();
+        let data = log.or_else(|| Some(self.store.kind.embedded()?.0))?;
         Some(data.with_file_name("admin.token"))
     }
 
@@ -162,28 +159,4 @@ pub struct Admin {
     pub address: Option<AdminAddress>,
     /// A file with the bearer token that requests over TCP must show.
     pub token_file: Option<PathBuf>,
-}
-
-/// `[store]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Store {
-    pub kind: StoreKind,
-    /// How often a secret's version is looked up.
-    pub refresh: Duration,
-    /// Where the embedded store's API is served; `None`: nowhere.
-    pub listen: Option<StoreListen>,
-}
-
-/// Which store keeps the secrets.
-#[derive(Debug, Clone, PartialEq)]
-pub enum StoreKind {
-    Embedded {
-        path: PathBuf,
-        key: KeySource,
-    },
-    Aws {
-        region: Option<String>,
-        endpoint_url: Option<String>,
-        profile: Option<String>,
-    },
 }

@@ -1,13 +1,80 @@
 //! `[store]` and `[audit]`: where secrets are, and where it is recorded who used them.
 
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use super::address::host_port;
 use super::section::Section;
-use super::{Store, StoreKind};
 use crate::audit::{self, AuditSink, OnAuditFailure};
 use crate::base::nonempty;
 use crate::net::is_loopback;
 use crate::vault::KeySource;
 use crate::vault::api::{StoreListen, StoreTls};
+
+/// `[store]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Store {
+    pub kind: StoreKind,
+    /// How often a secret's version is looked up.
+    pub refresh: Duration,
+    /// Where the embedded store's API is served; `None`: nowhere.
+    pub listen: Option<StoreListen>,
+}
+
+/// Which store keeps the secrets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoreKind {
+    Embedded {
+        path: PathBuf,
+        key: KeySource,
+    },
+    Aws {
+        region: Option<String>,
+        endpoint_url: Option<String>,
+        profile: Option<String>,
+    },
+}
+
+impl StoreKind {
+    /// As it is written for `kind`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded { .. } => "embedded",
+            Self::Aws { .. } => "aws",
+        }
+    }
+
+    /// The database file and the master key of the embedded store, if it is this one.
+    pub fn embedded(&self) -> Option<(&Path, &KeySource)> {
+        match self {
+            Self::Embedded { path, key } => Some((path, key)),
+            Self::Aws { .. } => None,
+        }
+    }
+}
+
+/// In words, for people.
+impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded { path, key } => write!(f, "embedded, {}, {key}", path.display()),
+            Self::Aws {
+                region,
+                endpoint_url,
+                profile,
+            } => {
+                // Left out, each is what the SDK finds.
+                let [region, profile, endpoint] = [region, profile, endpoint_url]
+                    .map(|value| value.as_deref().unwrap_or("default"));
+                write!(
+                    f,
+                    "AWS Secrets Manager, region {region}, profile {profile}, endpoint {endpoint}"
+                )
+            }
+        }
+    }
+}
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -113,15 +180,14 @@ fn master_key(s: &mut Section<'_, '_>) -> KeySource {
 
 pub(super) fn audit(mut s: Section<'_, '_>) -> audit::Options {
     let path = s.text("path", nonempty).unwrap_or_default();
-    let sink = match path.as_str() {
-        "stdout" => AuditSink::Stdout,
-        path => AuditSink::File(path.into()),
-    };
     let words = [
         ("deny", OnAuditFailure::Deny),
         ("continue", OnAuditFailure::Continue),
     ];
     let on_failure = s.choice("on_failure", words);
     s.finish();
-    audit::Options { sink, on_failure }
+    audit::Options {
+        sink: AuditSink::parse(&path),
+        on_failure,
+    }
 }

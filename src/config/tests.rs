@@ -2,10 +2,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::audit::AuditSink;
 use crate::audit::OnAuditFailure;
 use crate::pool::{DrainDeadlineAction, PoolMode, SessionMigration};
 use crate::secret::UpstreamAuth;
 use crate::upstream;
+use crate::vault::KeySource;
 
 mod database;
 mod doubtful;

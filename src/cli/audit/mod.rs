@@ -11,7 +11,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::{Failure, words};
-use crate::audit::{AuditSink, Report, table_row, verify};
+use crate::audit::{Report, table_row, verify};
 use crate::config::Config;
 
 #[derive(Subcommand)]
@@ -68,12 +68,12 @@ fn or_configured(
     if !named.is_empty() {
         return Ok(named.to_vec());
     }
-    match config()?.audit.sink {
-        AuditSink::File(path) => Ok(vec![path]),
-        AuditSink::Stdout => Err(Failure::Usage(
-            "the configuration writes the audit log to standard output; name the file that collects it"
-                .to_owned(),
-        )),
+    let sink = config()?.audit.sink;
+    match sink.file() {
+        Some(path) => Ok(vec![path.to_owned()]),
+        None => Err(Failure::Usage(format!(
+            "the configuration writes the audit log to {sink}; name the file that collects it"
+        ))),
     }
 }
 

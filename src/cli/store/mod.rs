@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::{Failure, block_on};
-use crate::config::{Config, StoreKind};
+use crate::config::Config;
 use crate::vault::{KeySource, OpenError, Vault};
 
 #[derive(Debug, Clone, Subcommand)]
@@ -83,11 +83,13 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn of(config: &'a Config) -> Result<Self, Failure> {
-        match &config.store.kind {
-            StoreKind::Embedded { path, key } => Ok(Self { path, key }),
-            StoreKind::Aws { .. } => Err(Failure::Usage(
-                "[store] kind is \"aws\"; there is no embedded store in this configuration".into(),
-            )),
+        let kind = &config.store.kind;
+        match kind.embedded() {
+            Some((path, key)) => Ok(Self { path, key }),
+            None => Err(Failure::Usage(format!(
+                "[store] kind is \"{}\"; there is no embedded store in this configuration",
+                kind.name()
+            ))),
         }
     }
 
