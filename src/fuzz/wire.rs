@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::net::proxy_protocol::{self, Proxied};
 use crate::session;
-use crate::session::ask_token::initial_response;
+use crate::session::arrive::token::initial_response;
 use crate::wire::login;
 use crate::wire::message::{self, ErrorFields};
 use crate::wire::sql::{Suspicion, suspect};

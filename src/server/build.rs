@@ -25,7 +25,7 @@ use crate::net::{ClientTrust, Listener, ServerCertificate, SocketAccess};
 use crate::pool::Pool;
 use crate::rotation::Rotations;
 use crate::secret::{Follower, SecretId, SecretStore, StoreError};
-use crate::session::{self, Context, Routes, SessionMetrics, Sessions, Tls};
+use crate::session::{Context, Denials, Limiter, Routes, SessionMetrics, Sessions, Tls};
 use crate::vault::api::{Api, Door, ServeError, Trail};
 
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +143,11 @@ impl Built {
             tls,
             client_trust,
             proxy_protocol: config.listen.proxy_protocol.clone(),
-            door: Arc::new(session::Door::new(config.listen.guard.clone())),
+            limiter: Arc::new(Limiter::new(
+                config.listen.guard.max_handshakes,
+                config.listen.guard.max_handshakes_per_address,
+            )),
+            denials: Denials::new(config.listen.guard.denials_per_second),
             handshake_timeout: config.listen.handshake_timeout,
             clients: Arc::new(Semaphore::new(config.listen.max_clients)),
         });

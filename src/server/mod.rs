@@ -109,7 +109,7 @@ impl Proxy {
             sessions.is_empty() && pools.iter().all(|p| p.is_empty())
         })
         .await;
-        self.built.context.tell_of_denials();
+        self.built.context.summarize_denials();
         // Standard output may be a pipe that nobody reads.
         let closed = timeout(GOODBYE, self.built.context.audit.clone().close());
         if closed.await.is_err() {

@@ -14,7 +14,7 @@ use crate::admin::{
 };
 use crate::pool::{GenerationCounts, Pool, PoolCounts, PoolMode, Tried};
 use crate::secret::{Follower, Known};
-use crate::session::{Handle, PIN_REASONS};
+use crate::session::{Handle, Pin};
 
 impl StatusSource for Built {
     fn status(&self) -> Status {
@@ -76,7 +76,7 @@ impl StatusSource for Built {
         for pool in self.context.routes.load().pools.values() {
             pool.publish();
             let pinned = pinned(pool, &sessions);
-            for reason in PIN_REASONS {
+            for reason in Pin::ALL.map(Pin::as_str) {
                 let clients = pinned.get(reason).copied().unwrap_or(0);
                 let metrics = &self.context.metrics;
                 metrics.pinned(&pool.database.name, pool.secret.as_str(), reason, clients);
@@ -138,10 +138,7 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
         secret: pool.secret.as_str().into(),
         pool_mode: pool.database.pool_mode.as_str().to_owned(),
         pool_size: pool.database.pool_size,
-        clients: sessions
-            .iter()
-            .filter(|s| s.database == pool.database.name && s.secret == pool.secret)
-            .count(),
+        clients: sessions.iter().filter(|s| s.is_client_of(pool)).count(),
         waiting: counts.waiting,
         servers: ServerCounts {
             active: counts.active,
@@ -167,11 +164,10 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
 fn pinned(pool: &Pool, sessions: &[Arc<Handle>]) -> BTreeMap<String, usize> {
     let mut pinned = BTreeMap::new();
     for session in sessions {
-        if session.database == pool.database.name
-            && session.secret == pool.secret
-            && let Some(reason) = session.pinned()
+        if session.is_client_of(pool)
+            && let Some(pin) = session.pinned()
         {
-            *pinned.entry(reason.to_owned()).or_default() += 1;
+            *pinned.entry(pin.as_str().to_owned()).or_default() += 1;
         }
     }
     pinned
@@ -212,12 +208,12 @@ fn generation(
 
 fn holder(pool: &Pool, session: &Handle) -> Holder {
     let reason = match (pool.database.pool_mode, session.pinned()) {
-        (_, Some("replication")) => "replicates".to_owned(),
+        (_, Some(Pin::Replication)) => "replicates".to_owned(),
         (PoolMode::Session, _) => match session.stays() {
-            Some(why) => format!("session mode; cannot move: {why}"),
+            Some(why) => format!("session mode; cannot move: {}", why.as_str()),
             None => "session mode".to_owned(),
         },
-        (_, Some(pin)) => format!("keeps state on the server: {pin}"),
+        (_, Some(pin)) => format!("keeps state on the server: {}", pin.as_str()),
         (_, None) => "in a transaction".to_owned(),
     };
     Holder {

@@ -25,9 +25,7 @@ pub async fn watch(built: Weak<Built>) {
         }
         let sessions = built.context.sessions.all();
         for pool in built.all_pools() {
-            let mut of_pool = sessions
-                .iter()
-                .filter(|s| s.database == pool.database.name && s.secret == pool.secret);
+            let mut of_pool = sessions.iter().filter(|s| Arc::ptr_eq(&s.pool, &pool));
             end_overdue(&pool, &mut of_pool);
         }
     }
@@ -56,7 +54,7 @@ pub async fn migrate(built: Weak<Built>) {
     }
 }
 
-fn move_sessions(pool: &Pool, context: &Context) {
+fn move_sessions(pool: &Arc<Pool>, context: &Context) {
     let wants_slot = pool.wants_slot();
     // To ask a session what it holds costs a query: not for nothing.
     let draining = match pool.lets_sessions_move() {
@@ -67,7 +65,7 @@ fn move_sessions(pool: &Pool, context: &Context) {
         return;
     }
     let mut holders: Vec<_> = (context.sessions.all().into_iter())
-        .filter(|s| s.database == pool.database.name && s.secret == pool.secret)
+        .filter(|s| Arc::ptr_eq(&s.pool, pool))
         .filter_map(|session| Some((session.held()?.generation.number, session)))
         .collect();
     holders.sort_by_key(|(generation, _)| *generation);
@@ -77,7 +75,6 @@ fn move_sessions(pool: &Pool, context: &Context) {
             .iter()
             .any(|(_, session)| session.signal_move(|_| true));
     }
-    // By identity: two pools of one name count for themselves.
     let old = |held: &Held| draining.iter().any(|g| Arc::ptr_eq(g, &held.generation));
     for (_, session) in &holders {
         session.signal_move(old);
@@ -101,9 +98,9 @@ fn end_overdue<'a>(pool: &Pool, sessions: &mut impl Iterator<Item = &'a Arc<Hand
         |held: &Held, of: &[Arc<Generation>]| of.iter().any(|g| Arc::ptr_eq(g, &held.generation));
     for session in sessions {
         let (id, client) = (session.id, &session.client);
-        if session.signal_holder(Signal::DrainNow, |held| is_one(held, &long_overdue)) {
+        if session.signal_if_holding(Signal::DrainNow, |held| is_one(held, &long_overdue)) {
             warn!(session = id, %client, "drain_hard_timeout: the session ends, whatever it is doing");
-        } else if session.signal_holder(Signal::DrainDeadline, |held| is_one(held, &overdue)) {
+        } else if session.signal_if_holding(Signal::DrainDeadline, |held| is_one(held, &overdue)) {
             warn!(session = id, %client, "drain deadline: the session ends between transactions, unless it lets go before");
         }
     }
@@ -116,7 +113,7 @@ async fn refresh_certificate(context: &Context) {
     };
     match tokio::task::spawn_blocking(move || certificate.refresh()).await {
         Ok(Ok(true)) => info!("[listen] certificate and key have been read again"),
-        Ok(Err(e)) => warn!("[listen] {e}; the certificate that was shown is shown on"),
+        Ok(Err(e)) => warn!("[listen] {e}; keeping the current certificate"),
         Ok(Ok(false)) | Err(_) => {}
     }
 }
@@ -124,7 +121,7 @@ async fn refresh_certificate(context: &Context) {
 fn act_on(overdue: Overdue) {
     match overdue {
         Overdue::Query(session, mark) => {
-            warn!(session = session.id, client = %session.client, database = %session.database, "query_timeout: the query is cancelled");
+            warn!(session = session.id, client = %session.client, database = %session.database(), "query_timeout: the query is cancelled");
             tokio::spawn(async move { session.cancel_overdue(mark).await });
         }
         Overdue::Ended(session, signal) => {
@@ -133,7 +130,7 @@ fn act_on(overdue: Overdue) {
                 Signal::IdleInTransaction => "idle_transaction_timeout",
                 _ => "client_idle_timeout",
             };
-            warn!(session = session.id, client = %session.client, database = %session.database, "{limit}: the session ends");
+            warn!(session = session.id, client = %session.client, database = %session.database(), "{limit}: the session ends");
         }
     }
 }

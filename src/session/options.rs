@@ -1,21 +1,23 @@
-//! Keys of `[listen]` that say how sessions begin and end.
+//! The options of `[listen]` that say how sessions begin and end.
 
-/// When a session ends whose access has ended.
+/// `[listen] revoke`: when a session ends whose access has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Revoke {
     /// Between transactions.
     #[default]
     Idle,
+    /// At once.
     Now,
 }
 
-/// How many may knock at once, before pgvalet knows who they are.
+/// Limits on connections whose client is not identified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guard {
-    /// Handshakes at once, of everybody together and of one address.
+    /// Handshakes at once, of all addresses together.
     pub max_handshakes: usize,
+    /// Handshakes at once of one address.
     pub max_handshakes_per_address: usize,
-    /// How many denials of one address have a record of their own, a second.
+    /// Denials of one address that have a record of their own, per second.
     pub denials_per_second: u32,
 }
 

@@ -1,31 +1,31 @@
-//! Sessions whose access has ended.
+//! Ending sessions whose access has ended.
 //!
-//! A session was let in by evidence and rules. Evidence can lapse (a
-//! certificate expires or is revoked), rules change by a reload or with the
-//! time of day. The same decision is made again; whoever would not get the same
-//! access now is asked to leave.
+//! A session was let in by evidence and rules. Evidence can lapse (a certificate expires or is
+//! revoked), and rules change in a reload or with the time of day. The decision is then made
+//! again, and a session that would not get the same access now is asked to end.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 
-use super::context::{Context, Handle, Signal};
+use super::context::Context;
+use super::registry::{Handle, Signal};
 use crate::access::{Evidence, Request, Rule};
 use crate::session::Revoke;
 
-/// What has changed, and therefore has to be looked at.
+/// What has changed, which decides which sessions are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The rules, or whose certificates are accepted: everybody.
+    /// The rules, or the trust in certificates: all sessions are checked.
     Change,
-    /// Nothing but the time: those whose access depends on it.
+    /// Nothing but the time: the sessions whose access depends on it are checked.
     Time,
 }
 
 impl Context {
-    /// Asks every session to leave that would not be let in now as it was;
-    /// gives those that were not asked before.
+    /// Asks every session to end that would not get the same access now; returns those that
+    /// were not asked before, each with the reason.
     pub fn revoke_lapsed(&self, cause: Cause, how: Revoke) -> Vec<(Arc<Handle>, &'static str)> {
         let now = Utc::now();
         let signal = match how {
@@ -46,22 +46,22 @@ impl Context {
         asked
     }
 
-    /// Looks at a session that has just been added: what it was let in by may
-    /// have changed after it was looked at and before anybody could find it.
-    /// There is nothing that it could be in the middle of.
+    /// Checks a session that has just been added: rules and trust may have changed after the
+    /// decision, and before anybody could find the session in the registry. It ends at once,
+    /// because it is in the middle of nothing.
     pub(super) fn recheck(&self, session: &Handle) {
         if let Some(reason) = self.lapsed(session, Cause::Change, Utc::now()) {
             session.revoke(Signal::RevokedNow, reason);
         }
     }
 
-    /// Why the session would not be let in as it was; `None`: it would.
+    /// Why the session would not get the same access now; `None` if it would.
     fn lapsed(&self, session: &Handle, cause: Cause, now: DateTime<Utc>) -> Option<&'static str> {
         let mut evidence = (*session.evidence).clone();
         let mut distrust = None;
         if let Some(certificate) = &evidence.certificate {
             distrust = match &self.client_trust {
-                // Signatures do not change with time.
+                // Signatures do not change with time, so only the end of validity is checked.
                 _ if cause == Cause::Time => {
                     (certificate.not_after < now).then_some("certificate_expired")
                 }
@@ -76,16 +76,16 @@ impl Context {
             }
         }
         let routes = self.routes.load();
-        // The rule by which it would be let in as it was.
+        // The rule that would give it the same access.
         let rule = |evidence: &Evidence| -> Option<Arc<Rule>> {
             let request = Request {
                 evidence,
-                database: &session.database,
+                database: session.database(),
                 user: &session.user,
                 now,
             };
             let grant = routes.policy.decide(&request).grant.ok()?;
-            let same = grant.client.name == session.client && grant.secret == session.secret;
+            let same = grant.client.name == session.client && grant.secret == session.pool.secret;
             same.then_some(grant.client)
         };
         let mut found = rule(&evidence);
@@ -100,7 +100,7 @@ impl Context {
         }
         match found {
             Some(rule) => {
-                // As the rule reads now, so it ends.
+                // When its access ends depends on the rule as it reads now.
                 session.set_rule(rule);
                 None
             }

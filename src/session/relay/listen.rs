@@ -1,5 +1,5 @@
-//! What a client listens on, in the modes in which it has no connection of its
-//! own: it moves to the pool's listening connection.
+//! What a client listens on, in the modes in which it has no connection of its own: it moves
+//! to the pool's listening connection.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -9,35 +9,39 @@ use tokio::sync::oneshot;
 
 use super::{Halt, Relay};
 use crate::pool::{End, Subscription};
-use crate::session::frontend::Restored;
+use crate::session::relay::from_client::Restored;
 use crate::upstream::QueryError;
 use crate::wire::{ClientError, message};
 
-/// Notifications moved to the client in one go, in bytes.
+/// Bytes of notifications that are moved to the client in one go.
 const ROOM: usize = 64 * 1024;
 
-/// A client's place at the listening connection, and what is on its way there.
+/// A client's subscription to the listening connection, and the channels that are on their
+/// way there.
 #[derive(Default)]
 pub(in crate::session) struct Listening {
     subscription: Option<Subscription>,
     moving: Moving,
 }
 
+/// Channels that move to the listening connection.
 #[derive(Default)]
 enum Moving {
     #[default]
     Nothing,
-    /// The listening connection was asked to listen on these.
+    /// The listening connection was asked to listen on these channels.
     Asked(BTreeSet<Box<str>>, oneshot::Receiver<bool>),
-    /// It does.
+    /// It listens on them.
     Ready(BTreeSet<Box<str>>),
-    /// The server would not let it.
+    /// The server refused that.
     Refused(BTreeSet<Box<str>>),
 }
 
 impl Relay {
-    /// What the listening connection has for this client. `true`: something
-    /// was moved, or may have to be done now.
+    /// Takes what the listening connection has for this client. `true`: something was moved.
+    ///
+    /// # Errors
+    /// The session ends, or the server has to be asked again.
     pub(super) fn poll_listening(&mut self, cx: &mut Context<'_>) -> Result<bool, Halt> {
         let Some(subscription) = &self.listening.subscription else {
             return Ok(false);
@@ -50,7 +54,7 @@ impl Relay {
                     End::TooSlow => ClientError::ListenerTooSlow,
                 }));
             }
-            // As on a connection of its own: between transactions.
+            // Between transactions, as on a connection of its own.
             let between = self.lease.is_none() || (self.at_rest() && !self.ask);
             if between && self.to_client.is_empty() {
                 let before = self.to_client.buffer().len();
@@ -77,23 +81,26 @@ impl Relay {
         Ok(false)
     }
 
-    /// DISCARD ALL: nothing is listened on any more.
+    /// Handles DISCARD ALL: the client listens on nothing any more.
     pub(super) fn stop_listening(&mut self) {
         self.listening = Listening::default();
-        self.front.listens = Default::default();
+        self.conversation.from_client.listens = Default::default();
     }
 
-    /// The connection has been asked what it listens on. `true`: the client
-    /// has to stay there for that; the lease may be gone if it has not.
+    /// Moves the channels that the server connection listens on. `true`: the client has to keep
+    /// the connection for them; otherwise the lease may be gone.
+    ///
+    /// # Errors
+    /// [`QueryError`]: the connection is lost.
     pub(in crate::session) async fn move_listens(
         &mut self,
         here: BTreeSet<Box<str>>,
         pinned: bool,
     ) -> Result<bool, QueryError> {
         self.pass_heard(|_| true);
-        let shared = &mut self.front.listens.shared;
-        if self.front.listens.restored != Restored::No {
-            // It listened on everything, so that what is missing was given up.
+        let shared = &mut self.conversation.from_client.listens.shared;
+        if self.conversation.from_client.listens.restored != Restored::No {
+            // The connection listened on all channels, so that a missing one was given up.
             let gone: Vec<_> = shared.difference(&here).cloned().collect();
             if let Some(subscription) = &self.listening.subscription
                 && !gone.is_empty()
@@ -108,8 +115,8 @@ impl Relay {
                 self.unlisten(None).await?;
             }
             self.listening.moving = Moving::Nothing;
-            self.front.listens.restored = Restored::No;
-            if self.front.listens.shared.is_empty() {
+            self.conversation.from_client.listens.restored = Restored::No;
+            if self.conversation.from_client.listens.shared.is_empty() {
                 self.listening.subscription = None;
             }
             return Ok(false);
@@ -118,23 +125,23 @@ impl Relay {
             return Ok(false);
         };
         let reported = |name: &str| lease.reported().get(name);
-        // Payloads come as they are; and with a single server connection there
-        // would be none left.
+        // The listening connection does not convert payloads; and it would take the only server
+        // connection of a pool of one.
         if reported("client_encoding") != reported("server_encoding")
-            || self.pool.database.pool_size < 2
+            || self.handle.pool.database.pool_size < 2
         {
             return Ok(true);
         }
         let subscription = self
             .listening
             .subscription
-            .get_or_insert_with(|| self.pool.listener.subscribe());
+            .get_or_insert_with(|| self.handle.pool.listener.subscribe());
         match &self.listening.moving {
             Moving::Ready(channels) if channels.is_superset(&fresh) => {
                 let (mark, sql) = subscription.mark(&fresh);
                 self.unlisten(Some((mark, sql))).await?;
-                self.front.listens.shared.extend(fresh);
-                self.front.listens.restored = Restored::No;
+                self.conversation.from_client.listens.shared.extend(fresh);
+                self.conversation.from_client.listens.restored = Restored::No;
                 self.listening.moving = Moving::Nothing;
                 return Ok(false);
             }
@@ -146,7 +153,11 @@ impl Relay {
             _ => {}
         }
         if !pinned && subscription.claim() {
-            self.front.listens.shared.extend(fresh.iter().cloned());
+            self.conversation
+                .from_client
+                .listens
+                .shared
+                .extend(fresh.iter().cloned());
             if let Some(lease) = self.end()
                 && let Some(subscription) = &self.listening.subscription
             {
@@ -160,8 +171,8 @@ impl Relay {
         Ok(true)
     }
 
-    /// The connection stops listening; what it heard before the mark is still
-    /// the client's.
+    /// Stops listening on the connection; what it received before the mark is still the
+    /// client's.
     async fn unlisten(&mut self, mark: Option<(u64, String)>) -> Result<(), QueryError> {
         let Some(lease) = &mut self.lease else {
             return Ok(());
@@ -170,7 +181,7 @@ impl Relay {
         let queries: Vec<&str> = mark_sql.into_iter().chain(["UNLISTEN *"]).collect();
         lease.ask(&queries).await?;
         let Some((mark, _)) = mark else {
-            lease.take_heard(); // delivered by the shared one
+            lease.take_heard(); // the listening connection delivers these
             return Ok(());
         };
         let mut before = true;
@@ -180,7 +191,7 @@ impl Relay {
                 .as_ref()
                 .and_then(|s| s.read_mark(notification));
             before &= found != Some(mark);
-            // Those of others who move meanwhile are heard here too.
+            // The marks of others who move at the same time arrive here, too.
             before && found.is_none()
         });
         self.listening.subscription = subscription;
@@ -190,7 +201,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Messages of the server's that the client has yet to see.
+    /// Passes messages of the server on to the client.
     pub(in crate::session) fn tell(&mut self, messages: &[Box<[u8]>]) {
         for message in messages {
             self.sent += message.len() as u64;
@@ -198,14 +209,15 @@ impl Relay {
         }
     }
 
-    /// Hands on what came while pgvalet asked, unless the listening connection
-    /// delivers it.
-    pub(in crate::session) fn pass_heard(&mut self, mut such: impl FnMut(&[u8]) -> bool) {
+    /// Passes on the notifications that came while pgvalet asked and satisfy `predicate`, unless
+    /// the listening connection delivers them.
+    pub(in crate::session) fn pass_heard(&mut self, mut predicate: impl FnMut(&[u8]) -> bool) {
         let Some(lease) = &mut self.lease else { return };
         for notification in lease.take_heard() {
+            let shared = &self.conversation.from_client.listens.shared;
             let known = message::read_notification(&notification)
-                .is_some_and(|(channel, _)| self.front.listens.shared.contains(channel));
-            if such(&notification) && !known {
+                .is_some_and(|(channel, _)| shared.contains(channel));
+            if predicate(&notification) && !known {
                 self.sent += notification.len() as u64;
                 self.to_client.buffer().extend_from_slice(&notification);
             }

@@ -1,0 +1,185 @@
+//! From accept to a session or a refusal.
+//!
+//! One deadline (`[listen] handshake_timeout`) covers all that depends on the client. What a
+//! session waits for afterwards (a server connection, a rotation) depends on pgvalet, and
+//! has limits of its own.
+//!
+//! * `limiter`   how many connections may be in their handshake at once
+//! * `origin`    whom a connection is counted for
+//! * `handshake` PROXY header, TLS and the start-up packet
+//! * `token`     a token, as a password or by SASL
+//! * `settings`  what a client sets at start-up
+//! * `admit`     who the client is, what the rules say, and its place among the sessions
+//! * `refuse`    what becomes of a client that is not let in
+//! * `denials`   which denials have a record of their own
+
+mod admit;
+mod denials;
+mod handshake;
+mod limiter;
+mod origin;
+mod refuse;
+pub(crate) mod settings;
+pub(crate) mod token;
+
+pub(super) use admit::Admission;
+pub use denials::Denials;
+pub use limiter::Limiter;
+pub(super) use refuse::refuse;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::{self, timeout, timeout_at};
+use tracing::debug;
+
+use super::context::Context;
+use crate::access::Evidence;
+use crate::net::{Accepted, Peer, Socket, Stream};
+use crate::wire::login;
+use crate::wire::startup::Startup;
+use admit::{NotAdmitted, admit};
+use handshake::{Handshake, handshake};
+use limiter::Ticket;
+use origin::Origin;
+use refuse::{Denied, deny, record_denial};
+
+/// A denial is answered at a multiple of this time after the start-up packet, so that the
+/// time it takes tells nothing about the decision.
+const DENIAL_TICK: Duration = Duration::from_millis(50);
+
+/// A client that was let in, and has been told nothing yet.
+pub(super) struct Arrived {
+    pub admission: Admission,
+    pub stream: Stream,
+    pub startup: Startup,
+}
+
+/// What came of a connection before its client was known.
+enum Arrival {
+    Admitted(Box<Arrived>),
+    Cancel {
+        stream: Stream,
+        pid: u32,
+        key: Vec<u8>,
+    },
+    /// The client was told why it is not let in, or has left.
+    Over,
+    /// The connection ended without the client being told; the reason is recorded.
+    Broken(&'static str),
+}
+
+/// Takes a connection to the point where its client is let in. `None`: it has ended, and
+/// nothing is left to do.
+pub(super) async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Box<Arrived>> {
+    let deadline = time::Instant::now() + context.handshake_timeout;
+    let mut evidence = Evidence::new(accepted.peer);
+    evidence.local = accepted.local;
+    let origin = match context.expects_proxy_header(&evidence) {
+        true => Origin::Proxy,
+        false => Origin::of(&evidence),
+    };
+    let ticket = context.limiter.enter(origin);
+    let arrival = tokio::select! {
+        arrival = timeout_at(deadline, receive(&context, accepted.socket, &mut evidence, &ticket)) => {
+            arrival.unwrap_or(Arrival::Broken("handshake_timeout"))
+        }
+        () = ticket.evicted() => Arrival::Broken("too_many_handshakes"),
+    };
+    let was_denied = ticket.was_denied();
+    drop(ticket);
+    match arrival {
+        Arrival::Admitted(arrived) => return Some(arrived),
+        Arrival::Cancel { stream, pid, key } => {
+            cancel(&context, &evidence, stream, pid, &key).await
+        }
+        // A client that was denied has its record, whatever ended its connection then.
+        Arrival::Broken(reason) if !was_denied => record_denial(&context, &evidence, reason).await,
+        Arrival::Broken(_) | Arrival::Over => {}
+    }
+    None
+}
+
+/// Handshake, identification and admission.
+async fn receive(
+    context: &Arc<Context>,
+    socket: Socket,
+    evidence: &mut Evidence,
+    ticket: &Ticket,
+) -> Arrival {
+    let (mut stream, startup) = match handshake(socket, evidence, context, ticket).await {
+        Ok(Handshake::Start(stream, startup)) => (stream, startup),
+        Ok(Handshake::Cancel { stream, pid, key }) => return Arrival::Cancel { stream, pid, key },
+        Ok(Handshake::Refused(stream, refusal)) => {
+            let denied = Denied::in_handshake(evidence, refusal);
+            let error = deny(context, evidence, ticket, denied).await;
+            refuse(context, stream, |out| error.fatal(out)).await;
+            return Arrival::Over;
+        }
+        Err(broken) => {
+            debug!(peer = %evidence.peer, "handshake broken off: {broken}");
+            return broken.reason().map_or(Arrival::Over, Arrival::Broken);
+        }
+    };
+    let began = Instant::now();
+    if startup.asks_for_more() && negotiate(&mut stream, &startup).await.is_err() {
+        return Arrival::Over;
+    }
+    match admit(context, evidence, &startup, &mut stream).await {
+        Ok(admission) => Arrival::Admitted(Box::new(Arrived {
+            admission,
+            stream,
+            startup,
+        })),
+        Err(NotAdmitted::Gone(reason)) => Arrival::Broken(reason),
+        Err(NotAdmitted::Denied(denied)) => {
+            // Recorded before the client is told.
+            let error = deny(context, evidence, ticket, *denied).await;
+            time::sleep_until(next_tick(began).into()).await;
+            refuse(context, stream, |out| error.fatal(out)).await;
+            Arrival::Over
+        }
+    }
+}
+
+/// The first tick since `began` that is still to come.
+fn next_tick(began: Instant) -> Instant {
+    let ticks = began.elapsed().as_nanos() / DENIAL_TICK.as_nanos() + 1;
+    let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
+    began + DENIAL_TICK.saturating_mul(ticks)
+}
+
+/// NegotiateProtocolVersion: tells a client that asks for a newer protocol, or for options
+/// of it, what pgvalet speaks.
+async fn negotiate(stream: &mut Stream, startup: &Startup) -> io::Result<()> {
+    let mut out = Vec::new();
+    let version = startup.version.spoken();
+    login::negotiate_protocol_version(&mut out, version, &startup.protocol_options);
+    stream.say(&out).await
+}
+
+/// Executes a cancel request.
+async fn cancel(context: &Context, evidence: &Evidence, mut stream: Stream, pid: u32, key: &[u8]) {
+    if !context.sessions.cancel(pid, key).await {
+        record_denial(context, evidence, "cancel_key").await;
+    }
+    // The end of the stream is the only answer: whoever waits for it knows that the cancel
+    // hits nothing that comes later. There is nothing left to read, so nothing has to be
+    // waited for.
+    let _ = timeout(DENIAL_TICK, stream.shutdown()).await;
+}
+
+impl Context {
+    /// Whether a connection has to begin with a PROXY header.
+    fn expects_proxy_header(&self, evidence: &Evidence) -> bool {
+        match evidence.peer {
+            Peer::Tcp(address) => self
+                .proxy_protocol
+                .iter()
+                .any(|net| net.contains(&address.ip())),
+            Peer::Unix { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Who a client is, what the rules say about it, and its place among the sessions.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::debug;
+
+use super::refuse::{Denied, denial};
+use super::settings::settings;
+use super::token;
+use crate::access::token::Rejected;
+use crate::access::{Evidence, Grant, Policy, Request};
+use crate::audit::Record;
+use crate::base::crew::Crew;
+use crate::net::Stream;
+use crate::pool::Settings;
+use crate::session::context::{Context, Routes};
+use crate::session::greet::Failed;
+use crate::session::registry::{NewSession, NotAdded};
+use crate::session::serve::Session;
+use crate::wire::ClientError;
+use crate::wire::startup::Startup;
+
+/// What a client that was let in begins with.
+pub struct Admission {
+    pub session: Session,
+    /// The record of its start, which is still to be written.
+    pub record: Box<Record>,
+    /// What the client sets at start-up.
+    pub settings: Settings,
+    /// One of `max_clients`.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Why a client is not let in.
+pub enum NotAdmitted {
+    Denied(Box<Denied>),
+    /// It has left, and cannot be told.
+    Gone(&'static str),
+}
+
+impl NotAdmitted {
+    fn denied(record: Box<Record>, reason: &'static str, error: impl Into<Failed>) -> Self {
+        Self::Denied(Box::new(Denied::new(record, reason, error)))
+    }
+}
+
+/// Identifies and authorises a client, and adds its session.
+///
+/// # Errors
+/// [`NotAdmitted`].
+pub async fn admit(
+    context: &Arc<Context>,
+    evidence: &mut Evidence,
+    startup: &Startup,
+    stream: &mut Stream,
+) -> Result<Admission, NotAdmitted> {
+    let mut record = attempt(evidence, startup, stream);
+    let routes = context.routes.load_full();
+    let rejected = identify(context, &routes.policy, evidence, startup, stream).await?;
+    match authorise(&routes.policy, evidence, startup, rejected, &mut record) {
+        Ok(grant) => register(context, &routes, grant, evidence, startup, record),
+        Err(reason) => Err(NotAdmitted::denied(record, reason, ClientError::Denied)),
+    }
+}
+
+/// The beginning of the record, for a client that is let in as for one that is not.
+fn attempt(evidence: &Evidence, startup: &Startup, stream: &Stream) -> Box<Record> {
+    let mut record = denial(evidence);
+    record.database = Some(shown(&startup.database));
+    record.requested_user = Some(shown(&startup.user));
+    record.application_name = startup.parameter("application_name").map(shown);
+    record.tls = stream.tls_version().map(Into::into);
+    record
+}
+
+/// A name from a start-up packet, as far as it is recorded: the packet may hold one of ten
+/// thousand bytes, and Postgres knows no name longer than 63.
+fn shown(name: &str) -> Arc<str> {
+    const MOST: usize = 256;
+    match name.char_indices().find(|(at, c)| at + c.len_utf8() > MOST) {
+        Some((end, _)) => format!("{}…", &name[..end]).into(),
+        None => name.into(),
+    }
+}
+
+/// Completes the evidence: whose the connection is, and a token where a rule wants one.
+/// Returns why a token counts for nothing, if one was rejected.
+async fn identify(
+    context: &Context,
+    policy: &Policy,
+    evidence: &mut Evidence,
+    startup: &Startup,
+    stream: &mut Stream,
+) -> Result<Option<Rejected>, NotAdmitted> {
+    if policy.asks_for_account(evidence) {
+        ask_for_account(evidence).await;
+    }
+    token::gather(context, stream, policy, evidence, startup)
+        .await
+        .map_err(|gone| NotAdmitted::Gone(gone.reason()))
+}
+
+/// Threads that walk through `/proc` and ask the name service.
+static ACCOUNTS: Crew = Crew::new("accounts", 4);
+
+/// Asks the operating system whose the connection is, on a thread of its own: a name
+/// service may take its time, and nobody else must wait for it.
+async fn ask_for_account(evidence: &mut Evidence) {
+    let asked = {
+        let mut evidence = evidence.clone();
+        ACCOUNTS.run(move || {
+            evidence.ask_for_account();
+            evidence
+        })
+    };
+    // Without an answer nothing is known, and no rule that asks for it matches.
+    if let Ok(known) = asked.await {
+        *evidence = known;
+    }
+}
+
+/// Asks the rules.
+///
+/// # Errors
+/// The reason of the denial.
+fn authorise(
+    policy: &Policy,
+    evidence: &Evidence,
+    startup: &Startup,
+    rejected: Option<Rejected>,
+    record: &mut Record,
+) -> Result<Grant, &'static str> {
+    let request = Request {
+        evidence,
+        database: &startup.database,
+        user: &startup.user,
+        now: Utc::now(),
+    };
+    let decision = policy.decide(&request);
+    match decision.grant {
+        Ok(grant) => {
+            record.identity = Some(grant.identity.clone());
+            record.client = Some(grant.client.name.clone());
+            record.rule = Some(grant.client.rule);
+            Ok(grant)
+        }
+        Err(denial) => {
+            record.identity = Some(Arc::new(evidence.identity()));
+            debug!("{}", decision.why_not(&request));
+            Err(rejected.map_or(denial.reason(), Rejected::reason))
+        }
+    }
+}
+
+/// Adds the session of a client that the rules let in, if there is room for it.
+fn register(
+    context: &Arc<Context>,
+    routes: &Arc<Routes>,
+    grant: Grant,
+    evidence: &Evidence,
+    startup: &Startup,
+    record: Box<Record>,
+) -> Result<Admission, NotAdmitted> {
+    let Ok(permit) = context.clients.clone().try_acquire_owned() else {
+        let error = ClientError::TooManyClients;
+        return Err(NotAdmitted::denied(record, "too_many_clients", error));
+    };
+    let settings = match settings(startup) {
+        Ok(settings) => settings,
+        Err(error) => return Err(NotAdmitted::denied(record, "parameter", error)),
+    };
+    // Rules and pools are made from the same configuration.
+    let Some(pool) = routes.pool(&grant) else {
+        return Err(NotAdmitted::denied(record, "no_pool", ClientError::Denied));
+    };
+    let added = context.sessions.add(NewSession {
+        rule: grant.client.clone(),
+        pool,
+        user: startup.user.as_str().into(),
+        source: record.source.clone().unwrap_or_default(),
+        evidence: Arc::new(evidence.clone()),
+        version: startup.version.spoken(),
+    });
+    let handle = match added {
+        Ok(handle) => handle,
+        Err(why) => {
+            let (reason, error) = match why {
+                NotAdded::TooManyOfRule => ("too_many_clients", ClientError::TooManyClients),
+                NotAdded::TooManyOfDatabase => {
+                    let database = grant.database.name.clone();
+                    ("too_many_clients", ClientError::TooManyClientsOf(database))
+                }
+                NotAdded::NoRandomNumbers => ("no_random_numbers", ClientError::NoRandomNumbers),
+            };
+            return Err(NotAdmitted::denied(record, reason, error));
+        }
+    };
+    if handle.evidence.certificate.is_some() || !Arc::ptr_eq(routes, &context.routes.load()) {
+        context.recheck(&handle);
+    }
+    Ok(Admission {
+        session: Session::new(context.clone(), handle, grant.quota),
+        record,
+        settings,
+        permit,
+    })
+}

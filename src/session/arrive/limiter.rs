@@ -1,0 +1,271 @@
+//! How many connections may be in their handshake at once.
+//!
+//! A client that says nothing holds a socket and a task until the deadline, so the number of
+//! such connections is limited, in all and for each address. When there is no more room one
+//! is evicted: of those that were denied and are only still listening the oldest, or else
+//! the *oldest*, not the newest, because a client that means it is through in milliseconds,
+//! also from an address that is being abused. Where there are too many in all, the address
+//! with the most connections loses one.
+//!
+//! A denial is answered at once, however many there were; `denials` limits what they write
+//! into the log.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::origin::Origin;
+
+/// The connections whose client is not identified yet.
+pub struct Limiter {
+    max_total: usize,
+    max_per_address: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Counts up: the smallest id is the oldest.
+    next_id: u64,
+    entries: BTreeMap<u64, Entry>,
+    by_origin: HashMap<Origin, Crowd>,
+    /// The largest crowd is the last; of two that are as large, the one whose first
+    /// connection has been here longer.
+    by_size: BTreeSet<(usize, Reverse<Rank>, Origin)>,
+}
+
+struct Entry {
+    origin: Origin,
+    rank: Rank,
+    evicted: Arc<Notify>,
+}
+
+/// The order in which the connections of a crowd are evicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// The client may be let in yet; `false` goes first.
+    undecided: bool,
+    id: u64,
+}
+
+/// The connections of one origin.
+type Crowd = BTreeSet<Rank>;
+
+/// A connection that the limiter counts, until this is dropped.
+pub struct Ticket {
+    limiter: Arc<Limiter>,
+    id: u64,
+    evicted: Arc<Notify>,
+    denied: AtomicBool,
+}
+
+impl Limiter {
+    /// `max_total`: connections of everybody together; `max_per_address`: of one origin.
+    pub fn new(max_total: usize, max_per_address: usize) -> Self {
+        Self {
+            max_total,
+            max_per_address,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Counts a connection, and evicts another one where there is no more room.
+    pub fn enter(self: &Arc<Self>, origin: Origin) -> Ticket {
+        let evicted = Arc::new(Notify::new());
+        let mut state = self.state.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        let rank = Rank {
+            undecided: true,
+            id,
+        };
+        state.insert(Entry {
+            origin,
+            rank,
+            evicted: evicted.clone(),
+        });
+        self.make_room(&mut state, origin);
+        if state.entries.len() > self.max_total
+            && let Some(&(_, Reverse(first), _)) = state.by_size.last()
+        {
+            state.evict(first.id);
+        }
+        drop(state);
+        Ticket {
+            limiter: self.clone(),
+            id,
+            evicted,
+            denied: AtomicBool::new(false),
+        }
+    }
+
+    /// Evicts a connection of `origin` where it has too many.
+    fn make_room(&self, state: &mut State, origin: Origin) {
+        let Some(crowd) = state.by_origin.get(&origin) else {
+            return;
+        };
+        // A load balancer has many clients, and says soon whom each connection is for.
+        if origin != Origin::Proxy
+            && crowd.len() > self.max_per_address
+            && let Some(&first) = crowd.first()
+        {
+            state.evict(first.id);
+        }
+    }
+}
+
+impl State {
+    fn insert(&mut self, entry: Entry) {
+        let (origin, rank) = (entry.origin, entry.rank);
+        self.entries.insert(rank.id, entry);
+        self.change(origin, |crowd| crowd.insert(rank));
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        self.change(entry.origin, |crowd| crowd.remove(&entry.rank));
+        Some(entry)
+    }
+
+    /// Changes a crowd, and its place among the others.
+    fn change(&mut self, origin: Origin, how: impl FnOnce(&mut Crowd) -> bool) {
+        let crowd = self.by_origin.entry(origin).or_default();
+        let place = |crowd: &Crowd| Some((crowd.len(), Reverse(*crowd.first()?), origin));
+        if let Some(before) = place(crowd) {
+            self.by_size.remove(&before);
+        }
+        how(crowd);
+        match place(crowd) {
+            Some(now) => drop(self.by_size.insert(now)),
+            None => drop(self.by_origin.remove(&origin)),
+        }
+    }
+
+    fn evict(&mut self, id: u64) {
+        if let Some(entry) = self.remove(id) {
+            entry.evicted.notify_one();
+        }
+    }
+}
+
+impl Ticket {
+    /// Counts the connection for another origin: a load balancer has said whom it speaks
+    /// for.
+    pub fn set_origin(&self, origin: Origin) {
+        let mut state = self.limiter.state.lock();
+        if let Some(entry) = state.remove(self.id) {
+            state.insert(Entry { origin, ..entry });
+            self.limiter.make_room(&mut state, origin);
+        }
+    }
+
+    /// Notes that the client is not let in, and that this has been recorded: its connection
+    /// is now the first to be evicted.
+    pub fn mark_denied(&self) {
+        self.denied.store(true, Ordering::Relaxed);
+        let mut state = self.limiter.state.lock();
+        if let Some(mut entry) = state.remove(self.id) {
+            entry.rank.undecided = false;
+            state.insert(entry);
+        }
+    }
+
+    /// Whether [`mark_denied`](Self::mark_denied) was called.
+    pub fn was_denied(&self) -> bool {
+        self.denied.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when the connection has to give way to others.
+    pub async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.limiter.state.lock().remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn limiter(total: usize, each: usize) -> Arc<Limiter> {
+        Arc::new(Limiter::new(total, each))
+    }
+
+    fn origin(last: u8) -> Origin {
+        Origin::Address([10, 0, 0, last].into())
+    }
+
+    fn gone(ticket: &Ticket) -> bool {
+        ticket.evicted().now_or_never().is_some()
+    }
+
+    #[test]
+    fn the_oldest_of_an_address_gives_way_to_the_newest() {
+        let limiter = limiter(100, 2);
+        let first = limiter.enter(origin(1));
+        let other = limiter.enter(origin(2));
+        let second = limiter.enter(origin(1));
+        assert!(!gone(&first));
+        let third = limiter.enter(origin(1));
+        assert!(gone(&first) && !gone(&second) && !gone(&third) && !gone(&other));
+        drop(second);
+        let fourth = limiter.enter(origin(1));
+        assert!(!gone(&third) && !gone(&fourth));
+    }
+
+    #[test]
+    fn and_the_oldest_of_all_where_there_are_too_many() {
+        let limiter = limiter(3, 3);
+        let tickets: Vec<Ticket> = (1..=5).map(|n| limiter.enter(origin(n))).collect();
+        let gone: Vec<bool> = tickets.iter().map(gone).collect();
+        assert_eq!(gone, [true, true, false, false, false]);
+        drop(tickets);
+        assert!(limiter.state.lock().entries.is_empty() && limiter.state.lock().by_size.is_empty());
+    }
+
+    #[test]
+    fn a_load_balancer_is_counted_for_its_clients() {
+        let limiter = limiter(100, 1);
+        let (a, b) = (limiter.enter(Origin::Proxy), limiter.enter(Origin::Proxy));
+        assert!(!gone(&a) && !gone(&b));
+        a.set_origin(origin(1));
+        b.set_origin(origin(2));
+        let c = limiter.enter(Origin::Proxy);
+        c.set_origin(origin(1));
+        assert!(gone(&a) && !gone(&b) && !gone(&c));
+    }
+
+    #[test]
+    fn who_was_denied_gives_way_before_who_may_be_let_in() {
+        let limiter = limiter(100, 2);
+        let honest = limiter.enter(origin(1));
+        let denied = limiter.enter(origin(1));
+        denied.mark_denied();
+        let third = limiter.enter(origin(1));
+        assert!(gone(&denied) && !gone(&honest) && !gone(&third));
+    }
+
+    #[test]
+    fn the_largest_crowd_gives_way_first() {
+        let limiter = limiter(6, 6);
+        let honest: Vec<Ticket> = (1..=3).map(|n| limiter.enter(origin(n))).collect();
+        let flood: Vec<Ticket> = (0..1000).map(|_| limiter.enter(origin(9))).collect();
+        assert!(!honest.iter().any(gone));
+        assert_eq!(flood.iter().filter(|k| !gone(k)).count(), 3);
+        let newcomer = limiter.enter(origin(4));
+        assert!(!gone(&newcomer) && !honest.iter().any(gone));
+        drop((honest, flood, newcomer));
+        let state = limiter.state.lock();
+        assert!(state.entries.is_empty() && state.by_origin.is_empty() && state.by_size.is_empty());
+    }
+}

@@ -1,0 +1,231 @@
+//! What a client is told first: from AuthenticationOk to ReadyForQuery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::registry::Pin;
+use super::serve::Session;
+use crate::net::Stream;
+use crate::pool::{CheckoutError, Lease, Pool, Profile, Settings, Told};
+use crate::upstream::QueryError;
+use crate::wire::startup::Startup;
+use crate::wire::tag::status;
+use crate::wire::{ClientError, login, message};
+
+mod replicate;
+
+use replicate::replicate;
+
+/// What a session begins with after its greeting.
+pub(super) enum Greeted {
+    /// The settings that are to be in force on any server connection it gets, and what the
+    /// client was told that the server reports.
+    Pooled(Arc<Profile>, Arc<Told>),
+    /// A server connection of its own, to its end.
+    Dedicated(Lease),
+}
+
+/// Why a session is refused or ended.
+pub(super) enum Failed {
+    Client(ClientError),
+    /// The server refused a setting that the client made: the error is passed on in the
+    /// server's words.
+    Parameter(message::ErrorFields),
+}
+
+impl From<ClientError> for Failed {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl Failed {
+    pub fn fatal(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Client(error) => error.fatal(out),
+            Self::Parameter(f) => {
+                message::error_response(out, "FATAL", &f.sqlstate, &f.message, None);
+            }
+        }
+    }
+
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Client(error) => error.to_string(),
+            Self::Parameter(fields) => fields.message.clone(),
+        }
+    }
+
+    pub fn sqlstate(&self) -> &str {
+        match self {
+            Self::Client(error) => error.sqlstate().0,
+            Self::Parameter(fields) => &fields.sqlstate,
+        }
+    }
+}
+
+impl Session {
+    /// Sends AuthenticationOk up to ReadyForQuery. The client is asked for no password.
+    ///
+    /// # Errors
+    /// [`Failed`]: the client has not been told yet.
+    pub async fn greet(
+        &self,
+        stream: &mut Stream,
+        startup: &Startup,
+        mut settings: Settings,
+    ) -> Result<Greeted, Failed> {
+        let pool = self.pool();
+        if let Some(template) = &pool.database.application_name {
+            let own = settings.get(APPLICATION_NAME).map_or("", |own| own);
+            let name = application_name(template, own, &self.handle.client);
+            settings.insert(APPLICATION_NAME.into(), name);
+        }
+        let (greeted, told) = match startup.replication {
+            Some(kind) => {
+                let client = &self.handle.client;
+                let lease = replicate(pool, &self.quota, client, kind, &settings).await?;
+                let told = pool.facts.told(lease.reported());
+                self.handle.set_pin(Some(Pin::Replication));
+                (Greeted::Dedicated(lease), told)
+            }
+            None => {
+                let profile = pool.profiles.intern(settings);
+                let told = match pool.facts.greeting(&profile) {
+                    Some((told, true)) => told,
+                    // Boxed: rare, and large.
+                    _ => Box::pin(told(pool, &profile, &self.handle.client)).await?,
+                };
+                (Greeted::Pooled(profile, told.clone()), told)
+            }
+        };
+        let mut out = Vec::with_capacity(told.greeting.len() + 96);
+        message::authentication_ok(&mut out);
+        out.extend_from_slice(&told.greeting);
+        login::backend_key_data(&mut out, self.handle.pid.0, self.handle.key.bytes());
+        message::ready_for_query(&mut out, status::IDLE);
+        let sent = stream.say(&out).await;
+        sent.map(|()| greeted)
+            .map_err(|_| ClientError::UpstreamLost.into())
+    }
+}
+
+pub(super) const APPLICATION_NAME: &str = "application_name";
+/// The length at which Postgres cuts an application_name (NAMEDATALEN - 1).
+const MAX_APPLICATION_NAME: usize = 63;
+
+/// The application_name that the database's template makes of a client's own. Where the
+/// result is too long, the client's own name is cut, not the client's identity.
+pub(super) fn application_name(template: &str, own: &str, client: &str) -> Box<str> {
+    let frame = template
+        .replace("{client}", client)
+        .replace("{application_name}", "");
+    let mut own = own;
+    let room = MAX_APPLICATION_NAME.saturating_sub(frame.len());
+    while own.len() > room {
+        own = &own[..own.len() - own.chars().next_back().map_or(1, char::len_utf8)];
+    }
+    // The client's name last: it may not hold what looks like a placeholder.
+    let named = template.replace("{application_name}", own);
+    named.replace("{client}", client).trim().into()
+}
+
+/// How long a client that brings values which no server has seen yet waits for a connection
+/// that can say how the server writes them.
+const LEARN: Duration = Duration::from_millis(100);
+
+/// What a client is told at its login: what server connections report, and the client's own
+/// settings as the server writes them. Where that is not known and no connection is free to
+/// ask, they are told as the client wrote them, and corrected on its first lease.
+pub(super) async fn told(
+    pool: &Arc<Pool>,
+    profile: &Arc<Profile>,
+    client: &Arc<str>,
+) -> Result<Arc<Told>, Failed> {
+    let lease = match pool.facts.greeting(profile) {
+        Some((told, true)) => return Ok(told),
+        Some((told, false)) => match timeout(LEARN, pool.checkout(Some(client))).await {
+            Ok(Ok(lease)) => lease,
+            _ => return Ok(told),
+        },
+        None => {
+            let lease = pool.checkout(Some(client)).await;
+            lease.map_err(|e| checkout_error(pool, e))?
+        }
+    };
+    learn(pool, profile, lease).await?;
+    match pool.facts.greeting(profile) {
+        Some((told, _)) => Ok(told),
+        None => Err(ClientError::UpstreamLost.into()),
+    }
+}
+
+/// Sets what the client brings on a connection, to learn how the server reports it. Its time
+/// limits are left out, because they would limit questions of pgvalet's as well.
+async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), Failed> {
+    let set = pool.profiles.intern(profile.without_limits());
+    if let Some(sql) = set.change_from(&lease.profile) {
+        let limit = pool.database.upstream.connect_timeout;
+        match timeout(limit, lease.ask(&[&sql])).await {
+            Ok(Ok(_)) => {}
+            // The query is one transaction: nothing of it was set.
+            Ok(Err(QueryError::Refused(fields))) => return Err(Failed::Parameter(fields)),
+            Ok(Err(_)) | Err(_) => return Err(ClientError::UpstreamLost.into()),
+        }
+        lease.profile = set;
+    } else if lease.ask(&[]).await.is_err() {
+        return Err(ClientError::UpstreamLost.into());
+    }
+    pool.facts.reports(&lease.profile, lease.reported());
+    let settings = profile.settings();
+    pool.facts.accepted(settings, lease.reported());
+    Ok(())
+}
+
+pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
+    let database = || pool.database.name.clone();
+    match error {
+        CheckoutError::Timeout => ClientError::PoolWaitTimeout(database()),
+        CheckoutError::Down => ClientError::UpstreamDown(database()),
+        CheckoutError::Refused(sqlstate) => ClientError::UpstreamRefused {
+            database: database(),
+            sqlstate,
+        },
+        CheckoutError::NoWorkingVersion(s) => ClientError::NoWorkingVersion(s.as_str().into()),
+        CheckoutError::SecretUnusable(s) => ClientError::SecretUnusable(s.as_str().into()),
+        CheckoutError::Shut => ClientError::ShuttingDown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::fake::setup;
+
+    /// Its client would wait for ever, and the pool would have a place less.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_that_does_not_answer_ends_the_greeting() {
+        let s = setup("pool_size = 1\nconnect_timeout = \"200ms\"").await;
+        s.server
+            .mute
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        let settings = [("timezone".into(), "UTC".into())].into();
+        let profile = s.pool.profiles.intern(settings);
+        let client = Arc::from("c");
+        let answer = timeout(Duration::from_secs(10), told(&s.pool, &profile, &client));
+        let failed = answer.await.expect("an end").err().expect("no answer");
+        assert_eq!(failed.sqlstate(), "08006");
+    }
+
+    #[test]
+    fn the_application_name_shows_the_client() {
+        let named = |own| application_name("{application_name} [{client}]", own, "orders-api");
+        assert_eq!(&*named("psql"), "psql [orders-api]");
+        assert_eq!(&*named(""), "[orders-api]");
+        let long = named(&"ä".repeat(40));
+        assert_eq!(long.len(), 63);
+        assert!(long.ends_with(" [orders-api]"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Every session of the proxy: for cancel requests, for the status, and for whoever has to
+//! ask sessions for something.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::access::{Evidence, Rule};
+use crate::pool::Pool;
+use crate::wire::Version;
+
+mod activity;
+mod cancels;
+mod handle;
+mod key;
+mod pin;
+mod signal;
+mod sweep;
+mod tally;
+
+pub(super) use activity::Phase;
+pub use handle::{Handle, Held};
+use key::CancelKey;
+pub use key::FrontendPid;
+pub use pin::Pin;
+pub use signal::Signal;
+pub(super) use signal::Urgency;
+pub use sweep::{Overdue, Sweep};
+use tally::Tally;
+
+/// The sessions that there are.
+#[derive(Default)]
+pub struct Sessions {
+    state: Mutex<State>,
+    next_id: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    by_pid: HashMap<FrontendPid, Arc<Handle>>,
+    /// By the name of the rule that let them in.
+    of_rules: Tally,
+    of_databases: Tally,
+    /// What all of them were asked last, and what a new one therefore begins with.
+    signal: Option<Signal>,
+}
+
+/// A client that the rules let in.
+pub(super) struct NewSession {
+    pub rule: Arc<Rule>,
+    pub pool: Arc<Pool>,
+    /// The user name it asked for.
+    pub user: Arc<str>,
+    pub source: Arc<str>,
+    pub evidence: Arc<Evidence>,
+    /// The protocol that is spoken with it.
+    pub version: Version,
+}
+
+/// Why a client that the rules let in got no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotAdded {
+    /// Its rule has `max_clients` sessions already.
+    TooManyOfRule,
+    /// Its database has `max_clients` sessions already.
+    TooManyOfDatabase,
+    /// The operating system has no random numbers.
+    NoRandomNumbers,
+}
+
+impl Sessions {
+    /// Adds a session with a key that nobody can guess.
+    ///
+    /// # Errors
+    /// [`NotAdded`].
+    pub(super) fn add(&self, new: NewSession) -> Result<Arc<Handle>, NotAdded> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut state = self.state.lock();
+        let (rule, database) = (&new.rule, &new.pool.database);
+        if state.of_rules.has(&rule.name, rule.max_clients) {
+            return Err(NotAdded::TooManyOfRule);
+        }
+        if state.of_databases.has(&database.name, database.max_clients) {
+            return Err(NotAdded::TooManyOfDatabase);
+        }
+        let (pid, key) = loop {
+            let mut random = [0; 36];
+            aws_lc_rs::rand::fill(&mut random).map_err(|_| NotAdded::NoRandomNumbers)?;
+            let [a, b, c, d, key @ ..] = random;
+            // Positive, because clients print it as a signed number.
+            let pid = FrontendPid(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff);
+            if pid.0 != 0 && !state.by_pid.contains_key(&pid) {
+                break (pid, CancelKey::new(new.version, key));
+            }
+        };
+        let handle = Arc::new(Handle::new(id, pid, key, state.signal, new));
+        state.of_rules.add(&handle.client);
+        state.of_databases.add(handle.database());
+        state.by_pid.insert(pid, handle.clone());
+        Ok(handle)
+    }
+
+    /// Removes a session that has ended.
+    pub fn remove(&self, pid: FrontendPid) {
+        let mut state = self.state.lock();
+        if let Some(handle) = state.by_pid.remove(&pid) {
+            state.of_rules.remove(&handle.client);
+            state.of_databases.remove(handle.database());
+        }
+    }
+
+    /// Signals every session, and those that are about to be added.
+    pub fn dismiss(&self, signal: Signal) {
+        let mut state = self.state.lock();
+        state.signal = Some(signal);
+        for session in state.by_pid.values() {
+            session.signal(signal);
+        }
+    }
+
+    pub fn all(&self) -> Vec<Arc<Handle>> {
+        self.state.lock().by_pid.values().cloned().collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.state.lock().by_pid.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Executes a cancel request: it is forwarded to the backend that the session holds at
+    /// this moment, or ends its wait for one. `false` if no session has that key.
+    pub async fn cancel(&self, pid: u32, key: &[u8]) -> bool {
+        let Some(handle) = self.find(pid, key) else {
+            return false;
+        };
+        let cancel = async {
+            if !handle.cancel_backend(|| true).await {
+                handle.signal(Signal::Cancel);
+            }
+        };
+        handle.cancels.one(cancel).await;
+        true
+    }
+
+    /// The session that a cancel request is for, if its key is right.
+    fn find(&self, pid: u32, key: &[u8]) -> Option<Arc<Handle>> {
+        let handle = self.state.lock().by_pid.get(&FrontendPid(pid)).cloned()?;
+        handle.key.is(key).then_some(handle)
+    }
+}

@@ -1,0 +1,109 @@
+//! What a session waits for at this moment, as it publishes it for the sweep.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::handle::Handle;
+use crate::pool::Database;
+
+/// The time limits of a database; `None` where there is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session) struct Limits {
+    pub(super) query: Option<Duration>,
+    pub(super) in_transaction: Option<Duration>,
+    pub(super) idle: Option<Duration>,
+}
+
+impl Limits {
+    /// `None` where the database sets no limit at all.
+    pub(super) fn of(database: &Database) -> Option<Self> {
+        let set = |limit: Duration| (!limit.is_zero()).then_some(limit);
+        let limits = Self {
+            query: set(database.query_timeout),
+            in_transaction: set(database.idle_transaction_timeout),
+            idle: set(database.client_idle_timeout),
+        };
+        let any = limits.query.or(limits.in_transaction).or(limits.idle);
+        any.map(|_| limits)
+    }
+
+    /// How long a session may stay in a phase.
+    pub(super) fn on(&self, phase: Phase) -> Option<Duration> {
+        match phase {
+            Phase::Elsewhere => None,
+            Phase::Idle => self.idle,
+            Phase::Query => self.query,
+            Phase::Transaction => self.in_transaction,
+        }
+    }
+}
+
+/// What a session waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session) enum Phase {
+    /// Something with a limit of its own: the handshake, a server connection.
+    Elsewhere = 0,
+    /// The client, outside a transaction.
+    Idle = 1,
+    /// The server.
+    Query = 2,
+    /// The client, inside a transaction.
+    Transaction = 3,
+}
+
+/// The activity that a session has published, in one word: bits 0 and 1 are the phase, bits
+/// 2 to 11 the number of statements that run before the server has to answer, and the rest
+/// counts the queries sent and answered before, which tells apart two activities that look
+/// alike.
+#[derive(Default)]
+pub(in crate::session) struct Activity(AtomicU64);
+
+/// More statements of one batch than this get no more time than this many.
+const MOST_RUNNING: u64 = 1023;
+
+impl Activity {
+    /// Publishes what the session waits for.
+    pub fn set(&self, phase: Phase, progress: u64, running: usize) {
+        let running = (running as u64).min(MOST_RUNNING);
+        let word = progress << 12 | running << 2 | phase as u64;
+        self.0.store(word, Relaxed);
+    }
+
+    pub(super) fn observe(&self) -> Observed {
+        Observed(self.0.load(Relaxed))
+    }
+}
+
+/// The activity of a session at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Observed(u64);
+
+impl Observed {
+    pub fn phase(self) -> Phase {
+        match self.0 & 3 {
+            0 => Phase::Elsewhere,
+            1 => Phase::Idle,
+            2 => Phase::Query,
+            _ => Phase::Transaction,
+        }
+    }
+
+    /// How many statements run, at least one.
+    pub fn running(self) -> u32 {
+        ((self.0 >> 2 & MOST_RUNNING) as u32).max(1)
+    }
+}
+
+/// A query that was found running for too long.
+pub struct QueryMark(Observed);
+
+impl QueryMark {
+    pub(super) fn new(observed: Observed) -> Self {
+        Self(observed)
+    }
+
+    /// Whether the session still runs that query.
+    pub(super) fn is_of(&self, handle: &Handle) -> bool {
+        handle.activity.observe() == self.0
+    }
+}

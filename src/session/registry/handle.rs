@@ -1,0 +1,255 @@
+//! A session as others see it: who its client is, what it holds, and how to reach it.
+
+use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
+use std::task::{Poll, Waker};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tracing::warn;
+
+use super::NewSession;
+use super::activity::{Activity, Limits, QueryMark};
+use super::cancels::Cancels;
+use super::key::{CancelKey, FrontendPid};
+use super::pin::Pinned;
+use super::signal::{Signal, Signals, Urgency};
+use crate::access::{Evidence, Rule};
+use crate::audit::{Event, Record};
+use crate::pool::{Generation, Pool};
+use crate::upstream::{Backend, cancel};
+
+/// A session in the registry.
+pub struct Handle {
+    /// Counts up from 1 within a proxy.
+    pub id: u64,
+    pub pid: FrontendPid,
+    pub key: CancelKey,
+    /// The name of the rule that let it in.
+    pub client: Arc<str>,
+    /// The pool its server connections come from. A reload may have replaced it since.
+    pub pool: Arc<Pool>,
+    pub source: Arc<str>,
+    /// The user name it asked for.
+    pub user: Arc<str>,
+    /// What was known of the client when it was let in.
+    pub evidence: Arc<Evidence>,
+    pub since: SystemTime,
+    /// The rule that let it in, as it reads since the last reload.
+    rule: ArcSwap<Rule>,
+    held: Mutex<Option<Held>>,
+    /// What keeps it on its server connection beyond a transaction.
+    pub(super) pinned: Mutex<Option<Box<Pinned>>>,
+    signals: Signals,
+    pub(super) cancels: Cancels,
+    pub(in crate::session) limits: Option<Limits>,
+    pub(in crate::session) activity: Activity,
+    /// Why its access has ended.
+    revoked: OnceLock<&'static str>,
+    waker: AtomicWaker,
+}
+
+/// The server connection that a session holds.
+#[derive(Clone)]
+pub struct Held {
+    pub backend: Arc<Backend>,
+    pub generation: Arc<Generation>,
+}
+
+impl Handle {
+    /// `signal`: what all sessions were asked last.
+    pub(super) fn new(
+        id: u64,
+        pid: FrontendPid,
+        key: CancelKey,
+        signal: Option<Signal>,
+        new: NewSession,
+    ) -> Self {
+        Self {
+            id,
+            pid,
+            key,
+            client: new.rule.name.clone(),
+            limits: Limits::of(&new.pool.database),
+            pool: new.pool,
+            source: new.source,
+            user: new.user,
+            evidence: new.evidence,
+            since: SystemTime::now(),
+            rule: ArcSwap::new(new.rule),
+            held: Mutex::default(),
+            pinned: Mutex::default(),
+            signals: Signals::new(signal),
+            cancels: Cancels::default(),
+            activity: Activity::default(),
+            revoked: OnceLock::new(),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// The name of the database that the client is connected to.
+    pub fn database(&self) -> &Arc<str> {
+        &self.pool.database.name
+    }
+
+    /// Whether its client is one of `pool`, or of the pool that `pool` has replaced in a
+    /// reload.
+    pub fn is_client_of(&self, pool: &Pool) -> bool {
+        self.pool.database.name == pool.database.name && self.pool.secret == pool.secret
+    }
+
+    /// The beginning of a record about this session.
+    pub(in crate::session) fn record(&self, event: Event) -> Box<Record> {
+        let mut record = Box::new(Record::new(event));
+        record.session = Some(self.id.to_string().into());
+        record.client = Some(self.client.clone());
+        record.source = Some(self.source.clone());
+        record.via = self.evidence.via.map(|via| via.to_string().into());
+        record.database = Some(self.database().clone());
+        record
+    }
+
+    /// The server connection that the session holds at this moment.
+    pub fn held(&self) -> Option<Held> {
+        self.held.lock().clone()
+    }
+
+    /// Publishes what the session holds from now on.
+    pub(in crate::session) fn hold(&self, held: Option<Held>) {
+        let mut now = self.held.lock();
+        if held.is_none() {
+            // These were about the connection that it has let go of.
+            for signal in [Signal::Move, Signal::DrainDeadline, Signal::DrainNow] {
+                self.forget(signal);
+            }
+        }
+        *now = held;
+    }
+
+    /// Signals the session; `false` if it had a signal as strong already.
+    pub fn signal(&self, signal: Signal) -> bool {
+        let raised = self.signals.raise(signal);
+        self.waker.wake();
+        raised
+    }
+
+    /// Signals the session if its current server connection satisfies `predicate`; `true`
+    /// if it was not already signalled.
+    pub fn signal_if_holding(&self, signal: Signal, predicate: impl FnOnce(&Held) -> bool) -> bool {
+        let held = self.held.lock();
+        held.as_ref().is_some_and(predicate) && self.signal(signal)
+    }
+
+    /// The strongest signal that the session has not acted on.
+    pub(in crate::session) fn signalled(&self) -> Option<Signal> {
+        self.signals.strongest()
+    }
+
+    /// Drops a signal that was acted on, or came too late to matter.
+    pub(in crate::session) fn forget(&self, signal: Signal) {
+        self.signals.forget(signal);
+    }
+
+    /// Has `waker` called at the next signal.
+    pub(in crate::session) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Waits for a signal, in the places that do not poll by hand.
+    pub(in crate::session) async fn signal_arrives(&self) -> Signal {
+        poll_fn(|cx| {
+            self.register(cx.waker());
+            while let Some(signal) = self.signalled() {
+                // Too late: the client is not silent any more, or holds nothing.
+                let late = signal == Signal::Move || signal.urgency() == Urgency::Silent;
+                if !late {
+                    return Poll::Ready(signal);
+                }
+                self.forget(signal);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Asks the session to end because its access has ended; `false` if it was asked
+    /// before.
+    pub(in crate::session) fn revoke(&self, signal: Signal, reason: &'static str) -> bool {
+        let _ = self.revoked.set(reason); // the first reason stays
+        self.signal(signal)
+    }
+
+    /// Why its access has ended, if it has.
+    pub fn revoked(&self) -> Option<&'static str> {
+        self.revoked.get().copied()
+    }
+
+    pub(in crate::session) fn rule(&self) -> Arc<Rule> {
+        self.rule.load_full()
+    }
+
+    pub(in crate::session) fn set_rule(&self, rule: Arc<Rule>) {
+        self.rule.store(rule);
+    }
+
+    /// Whether its access can end by nothing but the passing of time.
+    pub(in crate::session) fn depends_on_time(&self) -> bool {
+        let rule = self.rule.load();
+        rule.valid.is_some() || self.evidence.certificate.is_some() || rule.ends_with_token()
+    }
+
+    /// Cancels what runs on the server connection that the session holds, if `is_due`
+    /// says so under the lock; `false` if there was nothing to cancel.
+    pub(super) async fn cancel_backend(&self, is_due: impl FnOnce() -> bool) -> bool {
+        // The backend is marked under the lock that the end of the lease takes, so that it
+        // cannot reach another client before the cancel has landed.
+        let backend = {
+            let held = self.held.lock();
+            match &*held {
+                Some(held) if is_due() => {
+                    held.backend.cancel_begins();
+                    held.backend.clone()
+                }
+                _ => return false,
+            }
+        };
+        if let Err(e) = cancel(&backend).await {
+            warn!(pid = %backend.pid, "cancel request failed: {e}");
+        }
+        backend.cancel_landed();
+        true
+    }
+
+    /// Cancels the query that took too long, unless it has ended since.
+    pub async fn cancel_overdue(&self, mark: QueryMark) {
+        self.cancel_backend(|| mark.is_of(self)).await;
+    }
+}
+
+#[cfg(test)]
+impl Handle {
+    /// A session of nobody, with these limits.
+    pub(super) fn for_tests(pool: Arc<Pool>, limits: Option<Limits>) -> Self {
+        let peer = crate::net::Peer::Unix {
+            uid: 0,
+            gid: 0,
+            pid: None,
+        };
+        let new = NewSession {
+            rule: Arc::default(),
+            pool,
+            user: "u".into(),
+            source: "unix".into(),
+            evidence: Arc::new(Evidence::new(peer)),
+            version: crate::wire::Version::V3_0,
+        };
+        let id = u64::from(limits.is_some());
+        let key = CancelKey::Short([0; 4]);
+        Self {
+            limits,
+            ..Self::new(id, FrontendPid(1), key, None, new)
+        }
+    }
+}

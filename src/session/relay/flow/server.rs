@@ -1,0 +1,77 @@
+//! From the server to the client.
+
+use std::mem;
+use std::task::{Context, Poll, ready};
+
+use super::{Scratch, keep, read, reset};
+use crate::pool::PoolMode;
+use crate::session::relay::from_server::View;
+use crate::session::relay::{Halt, Relay};
+
+impl Relay {
+    /// Reads once from the server, and sends on what came.
+    pub(super) fn poll_server(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+    ) -> Poll<Result<(), Halt>> {
+        let Some(lease) = &mut self.lease else {
+            return Poll::Pending;
+        };
+        let n = match ready!(read(cx, lease.stream(), &mut scratch.input)) {
+            Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ServerGone)),
+            Ok(n) => n,
+        };
+        reset(&mut scratch.output);
+        let arrived = &scratch.input[..n];
+        if self.server_input.is_empty() {
+            let consumed = self.backward(cx, arrived, &mut scratch.output);
+            return Poll::Ready(consumed.map(|consumed| {
+                if self.lease.is_some() {
+                    self.server_input.extend_from_slice(&arrived[consumed..]);
+                }
+            }));
+        }
+        let mut input = mem::take(&mut self.server_input);
+        input.extend_from_slice(arrived);
+        let consumed = self.backward(cx, &input, &mut scratch.output);
+        Poll::Ready(consumed.map(|consumed| keep(&mut self.server_input, input, consumed)))
+    }
+
+    /// Scans bytes of the server and sends on what is for the client; returns how many were
+    /// dealt with. A connection that has become free goes back *before* the client is written
+    /// to, so that the next client does not wait for this one's socket.
+    fn backward(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Halt> {
+        let Some(lease) = &mut self.lease else {
+            return Ok(input.len());
+        };
+        let (prepared, reported) = lease.answered();
+        let pool = &self.handle.pool;
+        let view = View {
+            statements: &pool.statements,
+            prepared,
+            reported,
+            told: &mut self.told,
+            facts: &pool.facts,
+            one_statement: self.mode == PoolMode::Statement,
+            initial: &self.initial,
+        };
+        let progress = self.conversation.server_says(input, out, view);
+        let run = &input[progress.run..progress.consumed];
+        self.sent += (out.len() + run.len()) as u64;
+        let mut result = Ok(());
+        if !progress.findings.is_empty() {
+            result = self.act_on(progress.findings);
+        }
+        if result.is_ok() && progress.consumed == input.len() && self.at_rest() {
+            result = self.rest();
+        }
+        self.to_client.send(cx, &mut self.client, out, run);
+        result.map(|()| progress.consumed)
+    }
+}

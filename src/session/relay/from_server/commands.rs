@@ -1,0 +1,64 @@
+//! Command tags of commands whose effect outlives their transaction.
+
+use super::Scan;
+use crate::session::relay::findings::Finding;
+use crate::session::relay::from_client::{Restored, Watch};
+use crate::session::relay::replies::{Reply, Sets};
+
+impl Scan<'_> {
+    /// Notes what a command of the client's means for the session.
+    pub(super) fn note_command(&mut self, tag: &[u8]) {
+        // The tags of everyday statements differ in the first letter.
+        if !matches!(
+            tag.first(),
+            Some(b'A' | b'S' | b'R' | b'D' | b'L' | b'P' | b'U' | b'C')
+        ) || tag.starts_with(b"SELECT")
+        {
+            return;
+        }
+        if matches!(tag, b"SET" | b"RESET" | b"DISCARD ALL") {
+            self.from_client.watch.touched = true;
+            self.from_client.note_reset(tag, self.view.initial);
+        }
+        match tag {
+            b"SET" if self.sets_locally() => {}
+            b"SET" | b"RESET" | b"LISTEN" | b"PREPARE" | b"DO" | b"CALL" => {
+                self.findings.add(Finding::MayStay);
+            }
+            b"ALTER ROLE" | b"ALTER DATABASE" => self.findings.add(Finding::DefaultsAltered),
+            // A statement that was not made by Parse: the server is asked what is left.
+            b"DEALLOCATE" if !matches!(self.replies.front(), Some(Reply::Deallocate(_))) => {
+                self.findings.add(Finding::MayBeFree);
+                self.findings.add(Finding::MayStay);
+            }
+            b"UNLISTEN" | b"DEALLOCATE" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL" | b"DROP TABLE"
+            | b"DROP VIEW" | b"DISCARD TEMP" => self.findings.add(Finding::MayBeFree),
+            b"ROLLBACK" if self.from_client.listens.restored == Restored::InTransaction => {
+                self.from_client.listens.restored = Restored::No;
+            }
+            b"DISCARD ALL" => {
+                self.forget_statements();
+                self.from_client.watch = Watch {
+                    touched: true,
+                    ..Watch::default()
+                };
+                self.findings.add(Finding::Discarded);
+            }
+            b"DEALLOCATE ALL" => self.forget_statements(),
+            _ => {}
+        }
+    }
+
+    fn forget_statements(&mut self) {
+        self.from_client
+            .forget_statements(self.replies, self.view.prepared);
+    }
+
+    /// Whether no SET of the text that is being answered outlasts its transaction.
+    fn sets_locally(&self) -> bool {
+        matches!(
+            self.replies.front(),
+            Some(Reply::Query(Sets::Locally) | Reply::Execute(Sets::Locally))
+        )
+    }
+}

@@ -1,0 +1,95 @@
+//! ErrorResponse: what it undoes, and what the client sees of it.
+
+use super::{Certainty, Fate, Scan};
+use crate::session::relay::findings::Finding;
+use crate::session::relay::replies::{Aftermath, Reply};
+use crate::wire::Frame;
+use crate::wire::message::{self, ErrorFields};
+
+impl Scan<'_> {
+    pub(super) fn error(&mut self, frame: &Frame, message: &[u8], own: bool) -> Fate {
+        if self.replies.is_empty() {
+            self.state.certainty = Certainty::Doubtful;
+        }
+        match self.replies.aftermath() {
+            Aftermath::Known => {}
+            Aftermath::Doubtful => self.state.certainty = Certainty::Doubtful,
+            Aftermath::Lost => return Fate::Broken,
+        }
+        let replacement = self.note_error(message);
+        if let Some(replacement) = replacement
+            && message.len() == frame.len
+        {
+            self.cursor.end_run(self.out);
+            self.out.extend(replacement);
+            return Fate::Drop;
+        }
+        Fate::pass_if(!own)
+    }
+
+    /// Notes what has failed; returns what the client sees, if it is not the message itself.
+    fn note_error(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        let fields = ErrorFields::read(message);
+        self.state.fatal |= fields.is_fatal();
+        match self.replies.front() {
+            // A cancel of the client's came a little late, but the client has to be told: it
+            // may have ended a transaction.
+            Some(Reply::Restore) if fields.sqlstate == "57014" => {
+                self.from_client.restore_failed();
+                return Some(message.to_vec());
+            }
+            Some(Reply::HiddenQuery | Reply::Restore) => {
+                self.findings.add(Finding::SettingsRefused(fields));
+                return None;
+            }
+            _ => {}
+        }
+        let (failed, no_sync) = self.replies.fail();
+        let replacement = match failed.last() {
+            Some(reply) => self.replacement(reply, &fields, message),
+            None => None,
+        };
+        let prepared = &mut *self.view.prepared;
+        self.from_client
+            .undo(failed, no_sync, self.replies, prepared);
+        replacement
+    }
+
+    /// What the client sees instead of an error about `reply`. An error about a message that
+    /// pgvalet put in is passed on as it is, because the client has to learn that its batch
+    /// has failed.
+    fn replacement(
+        &mut self,
+        reply: &Reply,
+        fields: &ErrorFields,
+        message: &[u8],
+    ) -> Option<Vec<u8>> {
+        match reply {
+            Reply::ParseTaken(taken) => Some(message::rename(
+                message,
+                taken.server_name.as_bytes(),
+                &taken.client_name,
+            )),
+            Reply::Deallocate(of) => {
+                let from = self.view.statements.server_name(of.stand_in);
+                let renamed = message::rename(message, from.as_bytes(), &of.change.name);
+                Some(renamed)
+            }
+            // With another SQLSTATE the server had another reason, and says so.
+            Reply::Refused(refusal) if fields.sqlstate == "42601" => {
+                let hint = (!refusal.hint.is_empty()).then_some(refusal.hint);
+                let mut error = Vec::new();
+                message::error_response(&mut error, "ERROR", refusal.sqlstate, refusal.text, hint);
+                Some(error)
+            }
+            // The statement was deallocated by something that pgvalet does not see (DO, a
+            // function). It is prepared again when it is needed next.
+            Reply::Bind(Some(number)) | Reply::Describe(number) if fields.sqlstate == "26000" => {
+                self.view.prepared.remove_number(*number);
+                self.findings.add(Finding::StatementLost);
+                None
+            }
+            _ => None,
+        }
+    }
+}

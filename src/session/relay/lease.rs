@@ -1,0 +1,278 @@
+//! When a server connection is taken into use, and when it is given back.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::from_client::{FromClient, Restored};
+use super::from_server::Certainty;
+use super::replies::{Fencing, Reply};
+use super::{Awaits, Halt, Relay, Totals, Watch};
+use crate::pool::{Lease, PoolMode, Settings, Told};
+use crate::session::greet::{APPLICATION_NAME, application_name};
+use crate::session::registry::Held;
+use crate::upstream::{Fence, Quiet};
+use crate::wire::tag::status;
+use crate::wire::{ClientError, message};
+
+impl Relay {
+    /// Takes a server connection into use; its settings are brought up to date in front of
+    /// the client's first message.
+    pub fn begin(&mut self, mut lease: Lease) {
+        self.handle.hold(Some(Held {
+            backend: lease.backend().clone(),
+            generation: lease.generation.clone(),
+        }));
+        self.conversation.from_server.begin();
+        let generation = &lease.generation;
+        if !self.used.contains(&generation.number) {
+            self.used.push(generation.number);
+            (self.on_first_use)(generation, lease.backend());
+        }
+        self.bring_up_to_date(&mut lease);
+        self.conversation.from_client.watch.ask |= self.profile.temporary;
+        self.lease = Some(lease);
+        self.awaits = Awaits::Nothing;
+    }
+
+    /// Takes a connection into use, if the rule and the pool have one at this instant.
+    pub(super) fn begin_at_once(&mut self) -> bool {
+        let handle = &self.handle;
+        let Some(lease) = handle.pool.try_checkout(&handle.client, &self.quota) else {
+            return false;
+        };
+        self.begin(lease);
+        true
+    }
+
+    /// Takes a connection into use that is this session's alone, to its end.
+    pub fn dedicate(&mut self, lease: Lease) {
+        self.mode = PoolMode::Session;
+        self.moves = false;
+        self.begin(lease);
+    }
+
+    /// Puts the client's settings in force on the connection, and tells the client what
+    /// differs there from what it was told.
+    fn bring_up_to_date(&mut self, lease: &mut Lease) {
+        if !Arc::ptr_eq(&lease.profile, &self.profile)
+            && let Some(sql) = self.profile.change_from(&lease.profile)
+        {
+            lease.speaks();
+            let out = self.to_server.buffer();
+            let replies = &mut self.conversation.replies;
+            FromClient::ask(&sql, out, replies, &mut lease.prepared);
+        } else if !self.told.is(lease.reported()) {
+            // The server has changed something, or it is otherwise on this connection.
+            let out = self.to_client.buffer();
+            self.told.write_changes(lease.reported(), out);
+            self.told = self.handle.pool.facts.told(lease.reported());
+        }
+        lease.profile = self.profile.clone();
+    }
+
+    /// Sets what the client expects on the connection that it keeps, where that is not in
+    /// force: mostly its own time limits, which must not limit questions of pgvalet's.
+    pub fn catch_up(&mut self) {
+        if let Some(mut lease) = self.lease.take() {
+            self.bring_up_to_date(&mut lease);
+            self.lease = Some(lease);
+        }
+    }
+
+    /// Tells the client what the server has reported in answer to questions of pgvalet's.
+    /// `before`: what the client was told.
+    pub fn tell_changes(&mut self, before: &Arc<Told>) {
+        let Some(lease) = &self.lease else { return };
+        let reported = lease.reported();
+        if !before.is(reported) {
+            before.write_changes(reported, self.to_client.buffer());
+        }
+        self.told = self.handle.pool.facts.told(reported);
+    }
+
+    /// What the client was told: all that its server connection has reported so far.
+    pub fn note_told(&mut self) -> Arc<Told> {
+        if let Some(lease) = &self.lease
+            && !self.told.is(lease.reported())
+        {
+            self.told = self.handle.pool.facts.told(lease.reported());
+        }
+        self.told.clone()
+    }
+
+    /// Answers with an error what needs a server connection, and the session goes on, as
+    /// Postgres does with a query that is cancelled.
+    pub fn refuse(&mut self, error: &ClientError) {
+        let Some(&tag) = self.client_input.first() else {
+            return;
+        };
+        let out = self.to_client.buffer();
+        error.error(out);
+        if self.conversation.from_client.refuse(tag) {
+            message::ready_for_query(out, status::IDLE);
+        }
+        self.awaits = Awaits::Nothing;
+    }
+
+    /// Gives the lease up; the caller decides what becomes of its connection.
+    pub fn end(&mut self) -> Option<Lease> {
+        // Under the lock of the handle, before anybody else can have it.
+        self.handle.hold(None);
+        self.count();
+        self.conversation.replies.shrink();
+        let from_client = &mut self.conversation.from_client;
+        from_client.listens.restored = Restored::No;
+        from_client.lease_ends();
+        let kept = from_client.kept();
+        if kept != self.kept {
+            self.handle.pool.statements.keeps(kept, self.kept);
+            self.kept = kept;
+        }
+        let lease = self.lease.take()?;
+        if !self.told.is(lease.reported()) {
+            self.told = self.handle.pool.facts.told(lease.reported());
+        }
+        Some(lease)
+    }
+
+    /// Learns from a connection on which all settings are known: the rest of what it reports
+    /// is the server's own.
+    pub fn note_facts(&mut self) {
+        let Some(lease) = &mut self.lease else { return };
+        let now = lease.reported().digest();
+        if lease.seen != now {
+            let (profile, reported) = (&lease.profile, lease.reported());
+            self.handle.pool.facts.reports(profile, reported);
+            lease.seen = now;
+        }
+    }
+
+    /// The proof that the server connection owes nobody an answer.
+    fn quiet(&self) -> Option<Quiet> {
+        let from_server = &self.conversation.from_server;
+        let certain = from_server.certainty != Certainty::Doubtful;
+        Quiet::by_accounts(!self.at_rest(), certain, from_server.status)
+    }
+
+    /// Adds to the pool's statistics what has come since the last time.
+    fn count(&mut self) {
+        let now = Totals {
+            transactions: self.transactions(),
+            queries: self.conversation.from_client.queries,
+            received: self.received,
+            sent: self.sent,
+        };
+        let before = mem::replace(&mut self.counted, now);
+        self.handle.pool.count(
+            now.transactions - before.transactions,
+            now.queries - before.queries,
+            now.received - before.received,
+            now.sent - before.sent,
+        );
+    }
+
+    /// Sets what the client expects from now on.
+    pub fn expect(&mut self, mut settings: Settings) {
+        let pool = &self.handle.pool;
+        if let Some(template) = &pool.database.application_name {
+            let own = settings.get(APPLICATION_NAME);
+            // These two values have been made of the template already.
+            let made = [&self.profile, &self.initial]
+                .map(|profile| profile.settings().get(APPLICATION_NAME));
+            if own.is_none() || !made.contains(&own) {
+                let own = own.map_or("", |own| own);
+                let name = application_name(template, own, &self.handle.client);
+                settings.insert(APPLICATION_NAME.into(), name);
+            }
+        }
+        self.profile = pool.profiles.intern(settings);
+    }
+
+    /// Handles coming to rest with a lease: in transaction mode the connection goes back to
+    /// the pool.
+    pub(super) fn rest(&mut self) -> Result<(), Halt> {
+        self.discarding = false;
+        let session = self.mode == PoolMode::Session;
+        let certainty = self.conversation.from_server.certainty;
+        if certainty == Certainty::Doubtful && (!session || self.moves) {
+            self.ask_fence();
+            return Ok(());
+        }
+        if session {
+            self.rest_in_session_mode();
+            return Ok(());
+        }
+        self.ask |= mem::take(&mut self.conversation.from_client.watch.ask);
+        if certainty == Certainty::Fenced {
+            self.conversation.from_server.certainty = Certainty::Certain;
+            self.ask = true;
+            if let Some(lease) = &mut self.lease {
+                // It is not known any more which statements are prepared.
+                lease.prepared.clear();
+                lease.untidy = true;
+            }
+        }
+        if let Some(lease) = &self.lease {
+            // A report that the client was not told of: it is not known who changed that.
+            self.ask |= !self.told.is(lease.reported());
+        }
+        if self.ask || self.pinned.is_some() {
+            return Err(Halt::Settle);
+        }
+        let quiet = self.quiet();
+        self.note_facts();
+        if let Some(lease) = self.end()
+            && let Some(quiet) = quiet
+        {
+            lease.check_in(quiet);
+        }
+        Ok(())
+    }
+
+    /// Asks what shows that nothing else is owed. What the client says next waits.
+    fn ask_fence(&mut self) {
+        let Some(lease) = &mut self.lease else { return };
+        let fence = Fence::new();
+        let out = self.to_server.buffer();
+        lease.prepared.query(&fence.sql(), out);
+        let begun = false;
+        let fencing = Box::new(Fencing { fence, begun });
+        self.conversation.replies.push(Reply::Fence(fencing));
+    }
+
+    fn rest_in_session_mode(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            // Whatever the client left there is cleaned when it leaves.
+            lease.speaks();
+        }
+        self.count();
+        // The server is asked what the session holds when it moves.
+        self.conversation.from_client.watch.ask = false;
+        self.ask = false;
+    }
+
+    /// Has the relay deal with what the client has sent while something else was waited for:
+    /// it has been read, and nothing else will call for it.
+    pub fn look_again(&mut self) {
+        self.awaits = Awaits::Nothing;
+    }
+
+    /// Notes that the server has been asked what the client left; see [`Halt::Settle`].
+    pub fn settled(&mut self) {
+        self.ask = false;
+        if let Some(lease) = &self.lease {
+            let settings = self.profile.parse_settings(lease.defaults);
+            self.conversation.from_client.note_parse_settings(&settings);
+        }
+    }
+
+    /// The lease, and what the texts of the session's statements may have left there.
+    pub fn lease_and_watch(&mut self) -> Option<(&mut Lease, &Watch)> {
+        Some((self.lease.as_mut()?, &self.conversation.from_client.watch))
+    }
+
+    /// Keeps the lease beyond the end of the transaction.
+    pub fn stay(&mut self) {
+        self.count();
+    }
+}

@@ -1,0 +1,82 @@
+//! Where a session stands.
+
+use super::{Awaits, Relay};
+use crate::session::registry::{Phase, Signal};
+use crate::wire::tag::status;
+
+impl Relay {
+    /// Nothing that was read from the server, or is to be written to it, waits here.
+    fn is_flushed(&self) -> bool {
+        self.server_input.is_empty() && self.to_server.is_empty()
+    }
+
+    /// Between transactions, with nothing under way.
+    pub fn at_rest(&self) -> bool {
+        self.lease.is_none() || (self.conversation.is_at_rest() && self.is_flushed())
+    }
+
+    /// Whether the session can be ended without breaking off a transaction.
+    pub fn may_end(&self) -> bool {
+        self.at_rest() || self.conversation.is_between_streamed_messages()
+    }
+
+    /// Nothing is under way, but a transaction may be open.
+    pub fn at_ready(&self) -> bool {
+        self.conversation.is_at_ready() && self.is_flushed()
+    }
+
+    pub fn in_transaction(&self) -> bool {
+        self.lease.is_some() && self.conversation.from_server.status != status::IDLE
+    }
+
+    /// The server has said why it closes the connection.
+    pub fn saw_fatal(&self) -> bool {
+        self.conversation.from_server.fatal
+    }
+
+    /// A command ran that may have changed what stays on the server connection.
+    pub fn must_ask(&self) -> bool {
+        self.ask
+    }
+
+    /// Nothing is left to do for a client that is leaving.
+    pub(super) fn is_done(&self) -> bool {
+        self.to_server.is_empty()
+            && self.awaits != Awaits::Answers
+            && !self.conversation.replies.front_is_own()
+            && (self.lease.is_none() || self.conversation.is_done_without_client())
+    }
+
+    fn phase(&self) -> Phase {
+        if self.at_rest() {
+            Phase::Idle
+        } else if self.at_ready() && self.in_transaction() {
+            Phase::Transaction
+        } else {
+            Phase::Query
+        }
+    }
+
+    /// Publishes the current phase for the timeout sweep.
+    pub(super) fn report(&self) {
+        if self.handle.limits.is_none() {
+            return;
+        }
+        let phase = self.phase();
+        let running = match phase {
+            Phase::Query => self.conversation.running(),
+            _ => 0,
+        };
+        let progress = self.conversation.progress();
+        self.handle.activity.set(phase, progress, running);
+    }
+
+    /// Whether a client that was found silent still is.
+    pub(super) fn is_still(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::IdleClient => self.phase() == Phase::Idle,
+            Signal::IdleInTransaction => self.phase() == Phase::Transaction,
+            _ => true,
+        }
+    }
+}

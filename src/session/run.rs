@@ -1,0 +1,138 @@
+//! A session at work, from its greeting to its goodbye.
+//!
+//! The relay moves bytes until something comes up that it cannot do by itself ([`Halt`]):
+//! that is done here, and the relay goes on.
+
+mod checkout;
+mod left;
+mod migrate;
+mod relisten;
+mod settle;
+
+use std::time::Instant;
+
+use super::greet::{Failed, Greeted};
+use super::registry::Signal;
+use super::relay::{FirstUse, Halt, Relay};
+use super::serve::Session;
+use crate::audit::{Event, Outcome, ServerRef};
+use crate::net::Stream;
+use crate::pool::{Generation, PoolMode, Profile};
+use crate::upstream::Backend;
+use crate::wire::ClientError;
+
+/// How a session ends; without an error where its client has left, or was told already.
+type End = Result<(), ClientError>;
+
+impl Session {
+    /// Relays until the session ends, and says goodbye.
+    pub async fn run(&self, stream: Stream, greeted: Greeted) {
+        let mut relay = self.relay(stream, greeted);
+        let end = self.attend(&mut relay).await;
+        // The server connection goes first: somebody may be waiting for it.
+        self.release(&mut relay);
+        self.say_goodbye(&mut relay, end).await;
+    }
+
+    fn relay(&self, stream: Stream, greeted: Greeted) -> Relay {
+        let (profile, told, lease) = match greeted {
+            Greeted::Pooled(profile, told) => (profile, told, None),
+            Greeted::Dedicated(lease) => {
+                let told = self.pool().facts.told(lease.reported());
+                (Profile::initial(), told, Some(lease))
+            }
+        };
+        let mut relay = Relay::new(
+            stream,
+            self.handle.clone(),
+            self.quota.clone(),
+            profile,
+            told,
+            self.first_use(),
+        );
+        if let Some(lease) = lease {
+            relay.dedicate(lease);
+        }
+        relay
+    }
+
+    /// Does what the relay halts for, until the session ends. What is rare is boxed, so that
+    /// the task of an idle session is small.
+    async fn attend(&self, relay: &mut Relay) -> End {
+        let mut asked = Instant::now();
+        loop {
+            match relay.run().await {
+                Halt::NeedServer => {
+                    if !Box::pin(self.checkout(relay)).await? {
+                        return Ok(());
+                    }
+                }
+                Halt::Asked(Signal::Move) => {
+                    if let Err(end) = Box::pin(self.migrate(relay)).await {
+                        return end;
+                    }
+                }
+                Halt::Asked(signal) => return Err(signal.farewell()),
+                Halt::Settle => {
+                    if !Box::pin(self.settle(relay, &mut asked)).await {
+                        return Err(ClientError::UpstreamLost);
+                    }
+                }
+                Halt::Goodbye | Halt::ClientGone => return Ok(()),
+                Halt::ServerGone if relay.saw_fatal() => {
+                    // The server has said why.
+                    Box::pin(relay.farewell(&[])).await;
+                    return Ok(());
+                }
+                Halt::ServerGone => return Err(ClientError::UpstreamLost),
+                Halt::SettingsRefused(fields) => {
+                    let mut out = Vec::new();
+                    Failed::Parameter(fields).fatal(&mut out);
+                    Box::pin(relay.farewell(&out)).await;
+                    return Ok(());
+                }
+                Halt::Violation(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Gives up the server connection at the end of the session: it is cleaned where that is
+    /// possible, and closed elsewhere.
+    fn release(&self, relay: &mut Relay) {
+        let ready = relay.at_ready();
+        let in_transaction = relay.in_transaction();
+        let Some(lease) = relay.end() else { return };
+        if !ready {
+            drop(lease); // closed: nobody knows what goes on there
+        } else if !lease.is_quiet() || in_transaction || relay.mode == PoolMode::Session {
+            lease.check_in_after_cleaning(in_transaction);
+        } // else it is as it was lent
+    }
+
+    async fn say_goodbye(&self, relay: &mut Relay, end: End) {
+        let why = end.err().map(Failed::Client);
+        if let Some(why) = &why {
+            let mut out = Vec::new();
+            why.fatal(&mut out);
+            Box::pin(relay.farewell(&out)).await;
+        }
+        self.record_end(Some(relay), why.as_ref());
+    }
+
+    /// Records the first lease of this session on a version.
+    fn first_use(&self) -> FirstUse {
+        let audit = self.context.audit.clone();
+        let handle = self.handle.clone();
+        Box::new(move |generation: &Generation, backend: &Backend| {
+            let mut record = handle.record(Event::CredentialUse);
+            record.outcome = Some(Outcome::Success);
+            record.credential = Some(handle.pool.credential_ref(&generation.credential));
+            record.server = Some(ServerRef {
+                host: backend.target.host.clone(),
+                port: backend.target.port,
+                pid: Some(backend.pid.0),
+            });
+            audit.record(record);
+        })
+    }
+}

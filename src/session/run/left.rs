@@ -1,0 +1,233 @@
+//! What a client left on its server connection. It is not guessed from what the client sent:
+//! the server is asked.
+
+use std::collections::BTreeSet;
+
+use crate::base::hex;
+use crate::pool::{Lease, Settings, makes_temporary};
+use crate::session::registry::Pin;
+use crate::session::relay::Watch;
+use crate::upstream::{QueryError, Rows};
+use crate::wire::sql::{LIMITS, literal};
+
+/// What a client left on its server connection.
+pub(super) struct Left {
+    /// Settings made at session level.
+    pub settings: Settings,
+    /// Time limits set by the client, which are not in force on the connection any more.
+    pub limits: Settings,
+    /// Channels that the connection listens on.
+    pub channels: BTreeSet<Box<str>>,
+    /// The kinds of state that cannot move to another connection by itself.
+    pub pins: Vec<Pin>,
+    /// The PREPARE statements that were run, as they were written.
+    pub prepares: Vec<String>,
+    /// The number of statements that were prepared by Parse.
+    pub copies: usize,
+}
+
+impl Left {
+    /// All settings of the client, time limits included.
+    pub fn all_settings(&self) -> Settings {
+        let mut all = self.settings.clone();
+        all.extend(self.limits.iter().map(|(n, v)| (n.clone(), v.clone())));
+        all
+    }
+
+    pub fn pin(&self) -> Option<Pin> {
+        self.pins.first().copied()
+    }
+}
+
+/// The question. Its columns are kind, name and value; time limits are asked for separately.
+const QUESTION: &str = "\
+SELECT 'setting', s.name, s.setting FROM pg_catalog.pg_settings s \
+WHERE s.source OPERATOR(pg_catalog.=) 'session' \
+UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
+UNION ALL SELECT 'user', '', SESSION_USER::pg_catalog.text \
+UNION ALL SELECT 'listen', '', c FROM pg_catalog.pg_listening_channels() c \
+UNION ALL SELECT 'cursor', '', name FROM pg_catalog.pg_cursors WHERE is_holdable \
+UNION ALL SELECT 'prepare', '', statement FROM pg_catalog.pg_prepared_statements WHERE from_sql \
+UNION ALL SELECT 'copies', '', pg_catalog.count(*)::pg_catalog.text \
+FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql \
+UNION ALL (SELECT 'temp', '', '' FROM pg_catalog.pg_depend \
+WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid \
+AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() LIMIT 1) \
+UNION ALL (SELECT 'advisory', '', '' FROM pg_catalog.pg_locks \
+WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
+AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() LIMIT 1)";
+
+/// Asks for a function of this database that may make a setting of a custom class. Postgres
+/// tells the settings of custom classes only to those who know their names.
+const SETTERS: &str = "\
+SELECT p.oid FROM pg_catalog.pg_proc p, pg_catalog.pg_language l, pg_catalog.pg_namespace n \
+WHERE l.oid OPERATOR(pg_catalog.=) p.prolang AND n.oid OPERATOR(pg_catalog.=) p.pronamespace \
+AND l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['internal', 'c']::pg_catalog.name[]) \
+AND n.nspname OPERATOR(pg_catalog.<>) ALL (ARRAY['pg_catalog', 'information_schema']::pg_catalog.name[]) \
+AND pg_catalog.lower(p.prosrc) OPERATOR(pg_catalog.~) 'set_config|set[[:space:]]+[a-z_\"]+[.]' LIMIT 1";
+
+/// Whether a session may have settings whose names pgvalet does not know.
+pub(super) async fn has_setters(lease: &mut Lease) -> Result<bool, QueryError> {
+    let rows = lease.ask(&[SETTERS]).await?;
+    Ok(rows.iter().any(|rows| !rows.is_empty()))
+}
+
+/// How often the question is asked. A client may have set a time limit of a millisecond,
+/// which now and then ends a query that takes less.
+const ATTEMPTS: usize = 10;
+
+/// Asks what the client left, and resets its time limits, so that neither pgvalet's own
+/// questions nor the queries of the next client are ended by them.
+pub(super) async fn ask(lease: &mut Lease, watch: &Watch) -> Result<Left, QueryError> {
+    let mut attempt = 1;
+    loop {
+        match ask_once(lease, watch).await {
+            // query_canceled, lock_not_available
+            Err(QueryError::Refused(fields))
+                if attempt < ATTEMPTS && matches!(&*fields.sqlstate, "57014" | "55P03") =>
+            {
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn ask_once(lease: &mut Lease, watch: &Watch) -> Result<Left, QueryError> {
+    let names = lease.limits();
+    let each = |verb: &str| {
+        let all: Vec<String> = names.iter().map(|name| format!("{verb} {name}")).collect();
+        all.join("; ")
+    };
+    let (now, no_limits) = (each("SHOW"), lease.no_limits());
+    let (question, encoded) = question(lease, watch);
+    // The time limits that are in force without those of the client.
+    let without = format!("{}; {now}", each("RESET"));
+    let mut rows = lease.ask(&[&now, &no_limits, &question, &without]).await?;
+    let (Some(without), Some(mut found), Some(_), Some(now)) =
+        (rows.pop(), rows.pop(), rows.pop(), rows.pop())
+    else {
+        return Err(QueryError::Protocol);
+    };
+    if encoded {
+        for text in found.iter_mut().flat_map(|row| row.iter_mut().skip(1)) {
+            *text = unhex(text).ok_or(QueryError::Protocol)?;
+        }
+    }
+    let mut left = read(lease, watch, found);
+    for ((name, now), without) in names.iter().zip(&now).zip(&without) {
+        let set = watch.limits.contains(*name) || lease.profile.settings().contains_key(*name);
+        if (set || now != without)
+            && let [now] = now.as_slice()
+        {
+            left.limits.insert((*name).into(), now.as_str().into());
+        }
+    }
+    Ok(left)
+}
+
+/// The question, and whether the texts in its answer are encoded in hex. Settings of custom
+/// classes are not in pg_settings and have to be asked for by name: those in the texts of the
+/// session, and those of the profile that was set on the connection.
+fn question(lease: &Lease, watch: &Watch) -> (String, bool) {
+    let mut question = QUESTION.to_owned();
+    let mut custom = watch.custom.clone();
+    let known = lease
+        .profile
+        .settings()
+        .keys()
+        .filter(|name| name.contains('.'));
+    custom.extend(known.cloned());
+    for name in &custom {
+        let literal = literal(name);
+        question.push_str(&format!(
+            " UNION ALL SELECT 'custom', {literal}, pg_catalog.current_setting({literal}, true)"
+        ));
+    }
+    let encoded = !answers_in_utf8(lease);
+    if encoded {
+        let utf8 =
+            |column| format!("pg_catalog.encode(pg_catalog.convert_to({column}, 'UTF8'), 'hex')");
+        let (name, value) = (utf8("name"), utf8("value"));
+        question =
+            format!("SELECT kind, {name}, {value} FROM ({question}) AS q (kind, name, value)");
+    }
+    (question, encoded)
+}
+
+fn read(lease: &Lease, watch: &Watch, rows: Rows) -> Left {
+    let user = lease.generation.credential.username.clone();
+    let mut left = Left {
+        settings: Settings::new(),
+        channels: BTreeSet::new(),
+        limits: Settings::new(),
+        pins: Vec::from_iter(watch.hidden_setting.then_some(Pin::SetConfig)),
+        prepares: Vec::new(),
+        copies: 0,
+    };
+    for row in rows {
+        let [kind, name, value] = row.as_slice() else {
+            continue;
+        };
+        let pin = match kind.as_str() {
+            // transaction_* count as set in the transaction that asks, too, once anybody has
+            // set them for any transaction (guc.c keeps their source).
+            "setting" if LIMITS.contains(&name.as_str()) || name.starts_with("transaction_") => {
+                None
+            }
+            "setting" => {
+                left.settings
+                    .insert(name.to_ascii_lowercase().into(), value.as_str().into());
+                // All that the client makes from now on is temporary, and no question shows it.
+                makes_temporary(name, value).then_some(Pin::Temp)
+            }
+            // A SET LOCAL leaves an empty value behind, which is as good as none.
+            "custom" if !value.is_empty() => {
+                left.settings
+                    .insert(name.as_str().into(), value.as_str().into());
+                None
+            }
+            "role" if value != "none" => Some(Pin::Role),
+            "user" if *value != user => Some(Pin::SessionAuthorization),
+            "listen" => {
+                left.channels.insert(value.as_str().into());
+                None
+            }
+            "cursor" => Some(Pin::Cursor),
+            "prepare" => {
+                left.prepares.push(value.clone());
+                Some(Pin::Prepare)
+            }
+            "copies" => {
+                left.copies = value.parse().unwrap_or(usize::MAX);
+                None
+            }
+            "temp" => Some(Pin::Temp),
+            "advisory" => Some(Pin::Advisory),
+            _ => None,
+        };
+        left.pins.extend(pin);
+    }
+    left
+}
+
+/// Whether answers can be read as UTF-8, or come in another encoding of the client's.
+/// (Postgres converts nothing to or from SQL_ASCII, which is no encoding.)
+fn answers_in_utf8(lease: &Lease) -> bool {
+    let encoding = |name| lease.reported().get(name).unwrap_or("UTF8");
+    let (client, server) = (encoding("client_encoding"), encoding("server_encoding"));
+    matches!(client, "UTF8" | "SQL_ASCII") || server == "SQL_ASCII"
+}
+
+fn unhex(text: &str) -> Option<String> {
+    let bytes = hex::decode(text)?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The settings that the client expects from now on: what it brought, overlaid with what it
+/// set. A RESET thereby leads back to what it brought.
+pub(super) fn expected(initial: &Settings, left: &Settings) -> Settings {
+    let mut settings = initial.clone();
+    settings.extend(left.iter().map(|(n, v)| (n.clone(), v.clone())));
+    settings
+}

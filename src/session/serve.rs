@@ -1,0 +1,201 @@
+//! One client from accept to goodbye.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::arrive::{Admission, Arrived, arrive, refuse};
+use super::context::Context;
+use super::greet::{Failed, Greeted};
+use super::registry::Handle;
+use super::relay::Relay;
+use crate::audit::{Event, OnAuditFailure, Outcome, Record};
+use crate::metrics::Gauge;
+use crate::net::{Accepted, Stream};
+use crate::pool::{Pool, Quota};
+use crate::wire::ClientError;
+
+/// Serves one connection to its end: handshake, identification and admission (`arrive`),
+/// greeting (`greet`), work and goodbye (`run`).
+pub async fn serve(context: Arc<Context>, accepted: Accepted) {
+    // What is over before a session becomes idle is on the heap, and freed by then: an idle
+    // session is to be small.
+    let Some(arrived) = Box::pin(arrive(context, accepted)).await else {
+        return;
+    };
+    if let Some(begun) = Box::pin(arrived.begin()).await {
+        begun.run().await;
+    }
+}
+
+/// A client that was let in. Its end removes it from the registry.
+pub(super) struct Session {
+    pub context: Arc<Context>,
+    pub handle: Arc<Handle>,
+    /// What the clients of its rule may hold of the pool.
+    pub quota: Quota,
+    began: Instant,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.context.sessions.remove(self.handle.pid);
+    }
+}
+
+/// A session whose client has been greeted.
+struct Begun {
+    session: Session,
+    stream: Stream,
+    greeted: Greeted,
+    gauge: Counted,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Arrived {
+    /// Records the session and greets the client. `None`: the session has ended.
+    async fn begin(mut self: Box<Self>) -> Option<Begun> {
+        let Admission {
+            session,
+            record,
+            settings,
+            permit,
+        } = self.admission;
+        let context = &session.context;
+        if let Err(error) = session.record_start(record).await {
+            context.metrics.denial("audit");
+            refuse(context, self.stream, |out| error.fatal(out)).await;
+            return None;
+        }
+        let gauge = Counted::new(
+            context
+                .metrics
+                .clients(session.handle.database(), &session.handle.client),
+        );
+        let greeted = tokio::select! {
+            greeted = session.greet(&mut self.stream, &self.startup, settings) => greeted,
+            signal = session.handle.signal_arrives() => Err(signal.farewell().into()),
+        };
+        match greeted {
+            Ok(greeted) => Some(Begun {
+                session,
+                stream: self.stream,
+                greeted,
+                gauge,
+                _permit: permit,
+            }),
+            Err(failed) => {
+                refuse(context, self.stream, |out| failed.fatal(out)).await;
+                session.record_end(None, Some(&failed));
+                None
+            }
+        }
+    }
+}
+
+impl Begun {
+    async fn run(self) {
+        let gauge = self.gauge;
+        self.session.run(self.stream, self.greeted).await;
+        drop(gauge);
+    }
+}
+
+impl Session {
+    pub fn new(context: Arc<Context>, handle: Arc<Handle>, quota: Quota) -> Self {
+        Self {
+            context,
+            handle,
+            quota,
+            began: Instant::now(),
+        }
+    }
+
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.handle.pool
+    }
+}
+
+/// A client of the gauge, until it is dropped.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: Gauge) -> Self {
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+impl Session {
+    /// Writes the record of the start; `record` says who was let in, and how.
+    ///
+    /// # Errors
+    /// The record could not be written, and without it there is no session.
+    async fn record_start(&self, mut record: Box<Record>) -> Result<(), ClientError> {
+        record.event = Event::SessionStart;
+        record.session = Some(self.handle.id.to_string().into());
+        record.outcome = Some(Outcome::Success);
+        let audit = &self.context.audit;
+        match self.context.on_audit_failure {
+            OnAuditFailure::Continue => {
+                audit.record(record);
+                Ok(())
+            }
+            OnAuditFailure::Deny => audit
+                .record_durably(record)
+                .await
+                .map_err(|_| ClientError::AuditUnavailable),
+        }
+    }
+
+    /// Writes the record of the end; `why` is what the client was told, if it did not end
+    /// the session itself.
+    pub fn record_end(&self, relay: Option<&Relay>, why: Option<&Failed>) {
+        let mut record = self.handle.record(Event::SessionEnd);
+        record.outcome = Some(match why {
+            None => Outcome::Success,
+            Some(_) => Outcome::Failure,
+        });
+        record.reason = why.map(|why| match (why, self.handle.revoked()) {
+            (Failed::Client(error @ ClientError::Revoked), Some(revoked)) => {
+                format!("{error}: {revoked}").into()
+            }
+            _ => why.reason().into(),
+        });
+        record.sqlstate = why.map(|why| why.sqlstate().into());
+        record.transactions = Some(relay.map_or(0, Relay::transactions));
+        record.bytes_in = Some(relay.map_or(0, |r| r.received));
+        record.bytes_out = Some(relay.map_or(0, |r| r.sent));
+        record.duration_ms = self.began.elapsed().as_millis().try_into().ok();
+        self.context.audit.record(record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle client costs is mostly the task of its session and its entry in the
+    /// registry. (The limit is no law, but the task was once four times as large, for what is
+    /// over before a client is idle.)
+    #[test]
+    fn an_idle_session_is_small() {
+        fn any<T>() -> T {
+            unreachable!("only its type is looked at")
+        }
+        fn size<T>(_: impl FnOnce() -> T) -> usize {
+            size_of::<T>()
+        }
+        let task = size(|| serve(any(), any()));
+        assert!(task <= 2048, "{task} bytes");
+        let seen = size_of::<Session>() + size_of::<Handle>();
+        assert!(seen <= 1024, "{seen} bytes");
+    }
+}
