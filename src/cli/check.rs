@@ -32,7 +32,7 @@ pub(super) fn run(
     if args.offline {
         writeln!(
             out,
-            "not asked: the secret store and the servers (--offline)"
+            "not checked, because of --offline: the store and the servers"
         )?;
         return Ok(());
     }

@@ -94,8 +94,8 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
     }
 }
 
-/// What pgvalet would know of such a client, and why the rules would not even be asked, if they
-/// would not.
+/// What pgvalet would know of such a client, and a note if the client would be turned away before
+/// the rules are asked.
 fn evidence(args: &Args, config: &Config) -> Result<(Evidence, Option<String>), Failure> {
     let mut evidence = match (&args.unix_user, args.from, &args.loopback_user) {
         (Some(user), _, _) => {

@@ -71,7 +71,7 @@ enum Command {
         after_help = "Example:\n  pgvalet secret create prod/orders --file value.json"
     )]
     Secret(secret::SecretCommand),
-    /// Change the password of a secret's database role, here and in the store
+    /// Change the password of a secret's database role, in Postgres and in the store
     Rotate(rotate::Args),
     /// Read and verify the audit log
     #[command(subcommand)]

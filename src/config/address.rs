@@ -14,8 +14,8 @@ const DEFAULT_PORT: u16 = 6432;
 const LONGEST_SOCKET_DIRECTORY: usize = LONGEST_SOCKET - 15;
 const LONGEST_SOCKET: usize = 107;
 
-/// A `[listen] address`; a unix socket without a port gets its port from
-/// [`with_ports`].
+/// A `[listen] address` as written: a host, or the directory of a unix socket. A socket without
+/// a port gets its port from [`with_ports`].
 pub(super) struct WrittenAddress {
     host: Result<String, PathBuf>,
     port: Option<u16>,
@@ -93,7 +93,7 @@ pub(super) fn with_ports(written: Vec<WrittenAddress>) -> Vec<ListenAddress> {
         .collect()
 }
 
-/// `host:port`, with brackets around an IPv6 address; port 0 is any free one.
+/// Reads `host:port`, with brackets around an IPv6 address; port 0 is any free one.
 pub(super) fn host_port(text: &str) -> Result<(String, u16), String> {
     let wrong =
         || format!("{text:?} is no address; write it like \"127.0.0.1:6432\" or \"[::1]:6432\"");

@@ -75,7 +75,7 @@ fn secret_of(s: &mut Section<'_, '_>) -> SecretId {
     if !s.has("secret") {
         s.wrong("there is no secret; add secret = \"NAME\", the name or ARN of its credential");
     }
-    // Any id does where there is none: the configuration is refused anyway.
+    // If there is none, any id will do: the configuration is refused anyway.
     let secret = s.text("secret", secret);
     secret.unwrap_or_else(|| SecretId::new(""))
 }
@@ -162,7 +162,7 @@ fn auth(s: &mut Section<'_, '_>, tls: Option<UpstreamTls>) -> UpstreamAuth {
     auth
 }
 
-/// A text in which only the two words that are known stand in braces.
+/// Accepts a text in which nothing but the two known words stands in braces.
 fn application_name(text: &str) -> Result<Arc<str>, String> {
     let rest = text
         .replace("{application_name}", "")

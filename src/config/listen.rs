@@ -1,4 +1,4 @@
-//! `[listen]`: where clients connect, who is believed, and how many may knock at once.
+//! `[listen]`: where clients connect, who is believed, and how many may connect at once.
 
 use std::path::PathBuf;
 
@@ -73,7 +73,8 @@ fn tls(s: &mut Section<'_, '_>) -> ListenTls {
     }
 }
 
-/// Read before the certificate is taken: it says whether there is TLS.
+/// The authorities for certificates of clients. This is read before the certificate of the
+/// listener is taken, because without that there is no TLS.
 fn client_ca(s: &mut Section<'_, '_>) -> Option<ClientCa> {
     if s.has("client_ca") && !s.has("certificate") {
         s.wrong("client_ca needs TLS, because certificates come by it; add certificate and key");

@@ -3,8 +3,8 @@
 //!
 //! * `keys`       every key: what may be written, its default, its meaning
 //! * `section`    the file as written; `read` takes values out of it
-//! * `validate`   from the one to the other, with a file for each table
-//! * `warnings`   what is allowed but seldom meant
+//! * `validate`   turns a `section` into a [`Config`], with a file for each table
+//! * `warnings`   what a file may say, but is seldom meant
 //! * `reference`  docs/CONFIGURATION.md
 //!
 //! Relative paths stay as written: they are relative to the directory pgvalet
@@ -57,7 +57,7 @@ use crate::rotation::{AdminSecrets, Rotation};
 use crate::secret::SecretId;
 use crate::session::{Guard, Revoke};
 
-/// A file that is right.
+/// What a file without mistakes says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub listen: Listen,
@@ -123,7 +123,7 @@ pub struct Listen {
     pub addresses: Vec<ListenAddress>,
     pub tls: ListenTls,
     pub max_clients: usize,
-    /// For everything from accept to the end of the handshake.
+    /// How long everything from accept to the end of the handshake may take.
     pub handshake_timeout: Duration,
     pub shutdown_timeout: Duration,
     /// Permission bits of unix sockets.

@@ -1,4 +1,4 @@
-//! What is wrong with one text, collected while it is read, so that one run shows all of it.
+//! The problems of one text, collected while it is read, so that one run shows all of them.
 
 use std::cell::RefCell;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Taking values out of a [`Section`]. A value that is wrong is noted as a problem, and the
+//! Takes values out of a [`Section`]. A value that is wrong is noted as a problem, and the
 //! default of its key stands in for it, so that reading can go on.
 
 use std::ops::Range;
@@ -76,7 +76,7 @@ impl<'i> Section<'_, 'i> {
         self.text(key, |text| word(text, words))
     }
 
-    /// The same as [`word`](Self::word), for a key with a default.
+    /// Reads a key that has a default like [`word`](Self::word).
     pub(super) fn choice<T: Copy, const N: usize>(
         &mut self,
         key: &'static str,
@@ -85,7 +85,7 @@ impl<'i> Section<'_, 'i> {
         self.word(key, &words).unwrap_or(words[0].1)
     }
 
-    /// For a key with a default.
+    /// Reads `true` or `false`, for a key that has a default.
     pub(super) fn boolean(&mut self, key: &'static str) -> bool {
         let read = |value: &DeValue<'_>| match value {
             DeValue::Boolean(b) => Ok(*b),
@@ -94,7 +94,7 @@ impl<'i> Section<'_, 'i> {
         self.value(key, read).unwrap_or_default()
     }
 
-    /// A whole number within the limits that the key is defined with.
+    /// Reads a whole number within the limits of its definition.
     pub(super) fn number<T: TryFrom<u64>>(&mut self, key: &'static str) -> Option<T> {
         let Some(Kind::Number(least, most)) = self.kind_of(key) else {
             debug_assert!(false, "{key} is not defined as a number");
@@ -109,7 +109,7 @@ impl<'i> Section<'_, 'i> {
         })
     }
 
-    /// For a key with a default: a duration within the limits that it is defined with.
+    /// Reads a duration within the limits of its definition, for a key that has a default.
     pub(super) fn duration(&mut self, key: &'static str) -> Duration {
         let Some(Kind::Duration(least)) = self.kind_of(key) else {
             debug_assert!(false, "{key} is not defined as a duration");
@@ -168,19 +168,20 @@ impl<'i> Section<'_, 'i> {
     }
 }
 
-/// One of several words.
+/// The meaning of a text that has to be one of several words.
 pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     if let Some((_, value)) = words.iter().find(|(w, _)| *w == text) {
         return Ok(*value);
     }
-    let list: Vec<String> = words.iter().map(|(w, _)| format!("\"{w}\"")).collect();
-    Err(format!(
-        "{text:?} is not possible; write {}",
-        list.join(" or ")
-    ))
+    let quoted: Vec<String> = words.iter().map(|(w, _)| format!("\"{w}\"")).collect();
+    let list = match &quoted[..] {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => quoted.concat(),
+    };
+    Err(format!("{text:?} is not possible; write {list}"))
 }
 
-/// A whole number that is not negative.
+/// Reads a whole number that is not negative.
 pub(super) fn integer(value: &DeValue<'_>) -> Result<u64, String> {
     match value {
         DeValue::Integer(n) => u64::from_str_radix(n.as_str(), n.radix())

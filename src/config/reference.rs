@@ -64,7 +64,7 @@ fn section(page: &mut String, level: &str, table: &Table) {
 fn value(key: &Key) -> String {
     let form = match key.kind {
         Kind::Text(what) => what.to_owned(),
-        Kind::List(what) => format!("list of: {what}"),
+        Kind::List(what) => format!("list of {what}"),
         Kind::Boolean => "`true` or `false`".to_owned(),
         Kind::Number(least, most) => format!("{least} to {most}"),
         Kind::Duration(least) if least.as_secs() > 0 => {

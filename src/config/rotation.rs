@@ -43,13 +43,13 @@ fn schedule(s: &mut Section<'_, '_>) -> Option<Schedule> {
     let schedule = every.or(expression);
     let with_window = s.text("window", |text| match &schedule {
         Some(schedule) => schedule.clone().with_window(text).map_err(said).map(Some),
-        // There is none, or it is wrong, and that has been noted.
+        // The schedule is missing or wrong, which has been noted.
         None => Ok(None),
     });
     with_window.flatten().or(schedule)
 }
 
-/// A secret is rotated by one schedule: `rotated` are those seen so far, with
+/// Notes a second schedule for one secret; `rotated` are the secrets that have one already, with
 /// their databases.
 pub(super) fn once(
     database: &Database,

@@ -1,6 +1,6 @@
 //! The file as written: tables whose keys are taken out one by one, each with its position.
-//! What a key may be and its default come from its definition in [`keys`](super::keys). A key
-//! that is not defined is unknown. Reading goes on after a mistake, so that one run shows all
+//! The definition of a key in [`keys`](super::keys) says what may be written and what its
+//! default is. A key without a definition is unknown. Reading goes on after a mistake, so that one run shows all
 //! mistakes.
 
 use std::ops::Range;
@@ -26,7 +26,7 @@ struct Entry<'i> {
 
 /// A table of which keys are taken by name.
 pub(super) struct Section<'p, 'i> {
-    /// As messages call the table: `[listen]`, `[database.orders]`, `token`.
+    /// The name in messages: `[listen]`, `[database.orders]`, `token`.
     name: String,
     table: &'static Table,
     at: Range<usize>,
@@ -102,7 +102,7 @@ impl<'p, 'i> Section<'p, 'i> {
         self.table.key(key).map(|key| key.kind)
     }
 
-    /// Where the table stands, in bytes.
+    /// The place of the table in the text, in bytes.
     pub(super) fn at(&self) -> Range<usize> {
         self.at.clone()
     }
@@ -219,7 +219,7 @@ impl<'p, 'i> Section<'p, 'i> {
         }
     }
 
-    /// What to say of a key that is not defined.
+    /// The message about a key that is not defined.
     fn unknown(&self, key: &str) -> String {
         let what = match self.name.as_str() {
             "" => format!("unknown table {key:?}"),
@@ -238,7 +238,7 @@ impl<'p, 'i> Section<'p, 'i> {
     }
 }
 
-/// What to say of a value of another type.
+/// The message about a value of another type.
 pub(super) fn mismatch(expected: &str, found: &DeValue<'_>) -> String {
     let found = match found.type_str() {
         "string" => "text",

@@ -82,7 +82,7 @@ enum Kind {
     Aws,
 }
 
-/// Keys of the embedded store alone, without those of where it is served.
+/// Keys of the embedded store alone. `SERVED` has those that say where it is served.
 const EMBEDDED: &[&str] = &["path", "key_file", "key"];
 const SERVED: &[&str] = &["address", "tls_certificate", "tls_key"];
 const AWS: &[&str] = &["region", "endpoint_url", "profile"];
@@ -166,8 +166,8 @@ fn listen(s: &mut Section<'_, '_>) -> Option<StoreListen> {
     Some(StoreListen { address, tls })
 }
 
-/// `key_file` alone is where the key is; beside `key = "kms:…"` it is where the
-/// wrapped one is kept.
+/// Where the master key is. Without `key` it is in `key_file`; with `key = "kms:…"`, `key_file`
+/// keeps the wrapped key.
 fn master_key(s: &mut Section<'_, '_>) -> KeySource {
     let both = s.has("key_file") && s.has("key");
     let file = s.path("key_file").unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What to say of a key or table that stands in the file twice: the parser says where it stands
-//! the second time, and this finds the first.
+//! The message about a key or table that stands in the file twice. The parser says where it
+//! stands the second time; this finds the first.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! From the file as written to the [`Config`] in force.
+//! Turns the file as written into a [`Config`].
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,7 +66,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
 
 type Databases = BTreeMap<Arc<str>, Arc<Database>>;
 
-/// Every `[database.NAME]`, and how the secrets of those are rotated that say so.
+/// Every `[database.NAME]`, and the rotation of those that have one.
 fn databases(document: &mut Section<'_, '_>) -> (Databases, BTreeMap<Arc<str>, Rotation>) {
     let mut databases = Databases::new();
     let mut rotations = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! The texts inside values. Each reader gives the value, or a sentence that
-//! says what is wrong and what to write.
+//! Readers of single values. Each gives the value, or a sentence that says what
+//! is wrong and what to write.
 
 use std::net::IpAddr;
 
@@ -26,8 +26,8 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
             net.addr()
         ));
     }
-    // A client's mapped address is compared as the IPv4 address it is, so this
-    // would never match.
+    // The mapped address of a client is compared as an IPv4 address, so that such a
+    // network would never match.
     if let IpNet::V6(v6) = net
         && v6.prefix_len() >= 96
         && let Some(v4) = v6.addr().to_ipv4_mapped()
@@ -65,7 +65,7 @@ pub(super) fn secret(text: &str) -> Result<SecretId, String> {
     Ok(SecretId::new(text))
 }
 
-/// Permission bits in octal, in quotes, as chmod writes them.
+/// Permission bits in octal, in quotes, as for chmod.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::config::ConfigErrors;
@@ -162,7 +163,7 @@ impl Stage {
         drop(first);
 
         let tally = Arc::new(Tally::new());
-        let mut clients = workload::start(&self.endpoints, &tally);
+        let clients = workload::start(&self.endpoints, &tally);
         let rotator = Rotator {
             proxy: self.proxy.clone(),
             admin,
@@ -170,7 +171,7 @@ impl Stage {
             tally: tally.clone(),
             journal: journal.clone(),
         };
-        let mut others = tokio::task::JoinSet::new();
+        let mut others = JoinSet::new();
         others.spawn(rotator.run(length));
         others.spawn(rotation::watch_drains(
             self.proxy.clone(),
@@ -195,19 +196,24 @@ impl Stage {
         others.shutdown().await;
         tally.end();
         let worked = tally.elapsed();
-        // Clients finish the transaction they are in, and leave.
-        let left = async { while clients.join_next().await.is_some() {} };
-        if timeout(Duration::from_secs(10), left).await.is_err() {
-            tally.error("the end", "clients did not finish within 10 s");
-        }
-        clients.shutdown().await;
+        leave(clients, &tally).await;
         view.close();
         self.proxy.stop().await;
+        self.sum_up(worked, &journal, &tally).await
+    }
+
+    /// Prints how it went.
+    async fn sum_up(
+        &self,
+        worked: Duration,
+        journal: &Journal,
+        tally: &Tally,
+    ) -> Result<(), DemoError> {
         let ledger = Ledger::read(&self.cluster.superuser(DATABASE).await?).await?;
         let verdict = summary::Summary {
             worked,
             entries: journal.read().clone(),
-            tally: &tally,
+            tally,
             ledger,
             audit: &self.endpoints.audit,
             kept: self.scratch.kept(),
@@ -215,6 +221,15 @@ impl Stage {
         view::say(&verdict.text());
         verdict.verdict()
     }
+}
+
+/// Lets clients finish the transaction that they are in, and ends those that do not.
+async fn leave(mut clients: JoinSet<()>, tally: &Tally) {
+    let left = async { while clients.join_next().await.is_some() {} };
+    if timeout(Duration::from_secs(10), left).await.is_err() {
+        tally.error("the end", "clients did not finish within 10 s");
+    }
+    clients.shutdown().await;
 }
 
 /// Ctrl-C, `kill`, and the terminal's window closing.

@@ -106,6 +106,21 @@ not a record
         assert_eq!(chosen, [Some(2), Some(4), Some(5), Some(7)]);
     }
 
+    /// No column is cut, with the widest values of the demo.
+    #[test]
+    fn the_columns_fit_into_80() {
+        let mut entries = Entries::default();
+        entries.versions = (0..12).map(|n| format!("{n:08}-abc")).collect();
+        let record = serde_json::json!({
+            "event": "credential.use", "time": "2026-01-31T12:34:56.123456Z",
+            "client": "settlement", "database": "reports", "source": "127.0.0.1:45678",
+            "credential": {"user": "shop_app", "version": "00000011-abc"},
+        });
+        let line = line(&record, &entries);
+        assert!(line.width() <= 80, "{}", line.width());
+        assert_eq!(line.render(80, false), line.render(200, false));
+    }
+
     #[test]
     fn a_record_is_shown_with_what_it_has() {
         let mut entries = Entries::default();

@@ -127,21 +127,27 @@ fn show(
         "  would do   {what}, {by} ({})",
         preview.strategy.name()
     )?;
-    match &preview.pending {
-        Some((version, true)) => {
-            writeln!(
-                out,
-                "  pending    version {version}: an earlier attempt would be completed"
-            )?;
-        }
-        Some((version, false)) => {
-            writeln!(
-                out,
-                "  pending    version {version}: requested, and not begun"
-            )?;
-        }
-        None => {}
-    }
+    pending(preview, out)?;
+    next_runs(schedule, preview, out)
+}
+
+/// Says whether an earlier attempt left a version in AWSPENDING.
+fn pending(preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
+    let Some((version, begun)) = &preview.pending else {
+        return Ok(());
+    };
+    let what = match begun {
+        true => "an earlier attempt would be completed",
+        false => "requested, and not begun",
+    };
+    writeln!(out, "  pending    version {version}: {what}")
+}
+
+fn next_runs(
+    schedule: Option<&Schedule>,
+    preview: &Preview,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let runs = runs(schedule, preview);
     if schedule.is_none() {
         writeln!(out, "  next runs  none: there is no schedule")?;

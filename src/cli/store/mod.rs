@@ -45,8 +45,8 @@ pub enum StoreCommand {
     /// Replace the store with a backup
     #[command(
         after_help = "Example:\n  pgvalet store restore /backup/store-2026-01-31.db\n\n\
-        Every value of the backup is checked first. To replace an existing store, which must not\n\
-        be in use, needs --force; that store is kept under another name"
+        Every value of the backup is checked first. Replacing an existing store needs --force;\n\
+        that store must not be in use, and is kept under another name"
     )]
     Restore(restore::Args),
     /// Give the store a new master key, while it is in use

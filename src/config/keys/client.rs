@@ -24,7 +24,7 @@ rule decides, and why the others do not.",
         .like(r#""orders-api""#),
         Key::new(
             "network",
-            List("network or address"),
+            List("networks or addresses"),
             CONDITION,
             "The client's address is in one of these. That is worth as much as the network's promise that nobody else can have it.",
         )
@@ -45,7 +45,7 @@ rule decides, and why the others do not.",
         .like(r#""orders""#),
         Key::new(
             "certificate",
-            List("URI, `dns:NAME` or `cn:NAME`"),
+            List("URIs, `dns:NAME` or `cn:NAME`"),
             CONDITION,
             "A name in the client's TLS certificate; needs `[listen] client_ca`.",
         )
@@ -66,14 +66,14 @@ rule decides, and why the others do not.",
         .like(r#"{ role = "arn:aws:iam::123456789012:role/orders" }"#),
         Key::new(
             "databases",
-            List("name of a `[database.NAME]`; `*` stands for any characters"),
+            List("names of `[database.NAME]`; `*` stands for any characters"),
             Required,
             "The databases that the client may use.",
         )
         .like(r#"["orders"]"#),
         Key::new(
             "users",
-            List("user name"),
+            List("user names"),
             Absent("any"),
             "The user names that the client may ask for. The user on the server comes from the secret all the same.",
         )

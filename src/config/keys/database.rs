@@ -22,7 +22,7 @@ The names of users and passwords belong in the secret.",
         .like(r#""prod/orders""#),
         Key::new(
             "host",
-            List("host, `host:port`, or the directory of a unix socket"),
+            List("`host`, `host:port` or directories of unix sockets"),
             Absent("from the secret"),
             "The server. Several are tried in this order at every login, and their names looked up anew; `\"db1:5432,db2\"` is such a list too. Set here, it wins over the secret.",
         )
@@ -65,7 +65,7 @@ The names of users and passwords belong in the secret.",
             "tls_certificate",
             FILE,
             Absent("none"),
-            "The certificate that pgvalet shows of itself, PEM. A login by certificate needs no password, and a verified server.",
+            "The certificate that pgvalet shows to the server, PEM. A login by certificate needs no password, and a verified server.",
         )
         .like(r#""client.pem""#),
         Key::new(
@@ -115,7 +115,7 @@ The names of users and passwords belong in the secret.",
             "pool_mode",
             Words(&["transaction", "session", "statement"]),
             Value(r#""transaction""#),
-            "How long a client keeps a server connection. In statement mode there is no transaction of several statements.",
+            "How long a client keeps a server connection: for a transaction, for its session, or for a statement. In statement mode there is no transaction of several statements.",
         ),
         Key::new(
             "application_name",

@@ -47,14 +47,14 @@ any other key takes effect with a restart.",
         .like(r#""clients-ca.pem""#),
         Key::new(
             "client_crl",
-            List("file"),
+            List("files"),
             Absent("no revocation lists"),
             "Certificate revocation lists, PEM: one for every authority of a chain.",
         )
         .like(r#"["clients.crl"]"#),
         Key::new(
             "proxy_protocol",
-            List("network"),
+            List("networks"),
             Absent("none"),
             "Networks of load balancers: their connections begin with a PROXY header (v1 or v2), whose address is believed. No other connection may begin with one.",
         )

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(super) enum Kind {
     /// Text in quotes; the words say what the text is.
     Text(&'static str),
-    /// One text or a list of texts; the words say what one text is.
+    /// One text or a list of texts; the words say what the texts are.
     List(&'static str),
     Boolean,
     /// A whole number, both ends included.
@@ -124,15 +124,15 @@ const fn section(name: &'static str, kind: Kind) -> Key {
     Key::new(name, kind, Default::Absent(""), "")
 }
 
-/// For durations of which none at all makes sense.
+/// Durations that may be zero.
 const NONE: Kind = Kind::Duration(Duration::ZERO);
-/// For durations that cannot be zero: anything shorter is a slip.
+/// Durations that may not be zero: anything shorter is a slip.
 const SOME: Kind = Kind::Duration(Duration::from_millis(1));
 const SECONDS: Kind = Kind::Duration(Duration::from_secs(1));
 
-/// For counts of clients, sessions and records.
+/// Numbers of clients, sessions and records.
 const COUNT: Kind = Kind::Number(1, 1_000_000);
-/// For counts of server connections.
+/// Numbers of server connections.
 const CONNECTIONS: Kind = Kind::Number(1, 100_000);
 const ANY_CONNECTIONS: Kind = Kind::Number(0, 100_000);
 

@@ -133,7 +133,7 @@ password goes to its own server only.",
     keys: &[
         Key::new(
             "admin_secrets",
-            List("secret name or ARN; `*` stands for any characters"),
+            List("secret names or ARNs; `*` stands for any characters"),
             Absent("none"),
             "The secrets that the value of another one may name as its administrator (`masterarn`, as the templates of AWS have it). Patterns that match every secret are refused.",
         )

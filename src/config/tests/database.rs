@@ -7,7 +7,7 @@ fn databases() {
     says(&with_database("tls = \"prefer\""), &["can strip it"]);
     says(
         &with_database("pool_mode = \"statements\""),
-        &["write \"transaction\" or \"session\" or \"statement\""],
+        &["write \"transaction\", \"session\" or \"statement\""],
     );
     says(
         &with_database("application_name = \"{user}\""),

@@ -31,7 +31,7 @@ fn listener_tls() {
     says(&listen("key = \"c\""), &["needs its certificate"]);
     says(
         &listen("tls = \"on\""),
-        &["2:7: tls: \"on\" is not possible; write \"off\" or \"allow\" or \"require\""],
+        &["2:7: tls: \"on\" is not possible; write \"off\", \"allow\" or \"require\""],
     );
     says(&listen("address = [\"h:1\", \"h:1\"]"), &["stands twice"]);
     says(
@@ -67,7 +67,7 @@ fn the_admin_listener_needs_a_token_off_loopback() {
     }
 }
 
-/// As other programs write "all addresses"; the name service would say that it knows no `*`.
+/// Other programs write `*` for all addresses; the name service would say that it knows no `*`.
 #[test]
 fn a_star_is_no_address() {
     for (table, port) in [("listen", 6432), ("admin", 6433), ("store", 6434)] {

@@ -44,7 +44,7 @@ fn an_unknown_key_is_answered_with_those_that_there_are() {
     );
 }
 
-/// Who writes a password into the file is told where it belongs, not which keys there are.
+/// A password in the file is answered with where it belongs, not with the keys that there are.
 #[test]
 fn credentials_do_not_belong_in_the_file() {
     for key in ["password", "user", "username"] {

@@ -15,7 +15,7 @@ const WIDEST: usize = 112;
 /// On a terminal with fewer lines, the chart has a single one.
 const LOW: usize = 28;
 
-/// At most `height` lines, to be cut to `width`.
+/// The lines of a frame: at most `height` of them, to be cut to `width`.
 pub fn frame(picture: &Picture, width: usize, height: usize) -> Vec<Line> {
     let width = width.min(WIDEST);
     let mut lines = vec![Line::new(), title(picture, width), Line::new()];
@@ -25,10 +25,10 @@ pub fn frame(picture: &Picture, width: usize, height: usize) -> Vec<Line> {
     lines.extend(numbers(picture));
     for database in picture.status.iter().flat_map(|s| &s.databases) {
         lines.push(Line::new());
-        lines.extend(pool(picture, database));
+        lines.extend(pool(picture, database, width));
     }
     lines.push(Line::new());
-    let footer = [Line::new(), footer(picture)];
+    let footer = [Line::new(), footer(picture, width)];
     let room = height.saturating_sub(lines.len() + footer.len());
     lines.extend(events(picture, room.min(8)));
     lines.extend(footer);
@@ -125,7 +125,7 @@ fn event(at: Duration, what: &str) -> Line {
         .add(Ink::Plain, what)
 }
 
-fn footer(picture: &Picture) -> Line {
+fn footer(picture: &Picture, width: usize) -> Line {
     let psql = format!("psql -h 127.0.0.1 -p {} orders", picture.port);
     let page = format!("http://127.0.0.1:{}", picture.admin_port);
     Line::new()
@@ -133,7 +133,7 @@ fn footer(picture: &Picture) -> Line {
         .add(Ink::Plain, psql)
         .add(Ink::Faint, "   status  ")
         .add(Ink::Plain, page)
-        .add(Ink::Faint, "   Ctrl-C ends it")
+        .add_if_it_fits(width, Ink::Faint, "   Ctrl-C ends it")
 }
 
 #[cfg(test)]
@@ -236,6 +236,20 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part:?} is missing in\n{shown}");
         }
+    }
+
+    /// What does not fit into 80 columns is left out, and not cut in the middle of a word.
+    #[test]
+    fn it_can_be_read_in_80_columns() {
+        let lines = frame(&picture(), 79, 35);
+        let wide: Vec<String> = lines
+            .iter()
+            .filter(|line| line.width() > 79)
+            .map(|line| line.render(200, false))
+            .collect();
+        assert_eq!(wide, Vec::<String>::new());
+        let shown = text(&picture(), 79, 35).join("\n");
+        assert!(shown.contains("idle   held by reporting\n"), "{shown}");
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl View {
     pub fn close(self) {}
 }
 
-/// What standard output is like.
+/// The width of standard output, and whether it has colours.
 pub struct Paper {
     /// In columns; without limit where it is no terminal.
     pub width: usize,

@@ -46,6 +46,15 @@ impl Line {
         self
     }
 
+    /// Adds text, unless the line would be wider than `width` with it.
+    #[must_use]
+    pub fn add_if_it_fits(self, width: usize, ink: Ink, text: &str) -> Self {
+        match self.width() + text.chars().count() <= width {
+            true => self.add(ink, text),
+            false => self,
+        }
+    }
+
     /// Adds spaces up to a column, at least one.
     #[must_use]
     pub fn to(self, column: usize) -> Self {

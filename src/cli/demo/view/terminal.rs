@@ -20,12 +20,14 @@ impl Terminal {
         }
     }
 
-    /// Columns and lines.
+    /// Columns and lines that can be drawn on. The last column stays free: clearing the rest of
+    /// a full line would take its last character away.
     pub fn size(&self) -> (usize, usize) {
-        match terminal_size::terminal_size() {
+        let (width, height): (usize, usize) = match terminal_size::terminal_size() {
             Some((width, height)) => (width.0.into(), height.0.into()),
             None => (80, 24),
-        }
+        };
+        (width.saturating_sub(1), height)
     }
 
     pub fn draw(&self, lines: &[Line]) {
@@ -38,9 +40,7 @@ impl Terminal {
             if at > 0 {
                 out.push_str("\r\n");
             }
-            // The last column stays free: clearing the rest of a full line
-            // would take its last character away.
-            out.push_str(&line.render(width.saturating_sub(1), self.colour));
+            out.push_str(&line.render(width, self.colour));
             out.push_str("\x1b[K");
         }
         out.push_str("\x1b[J\x1b[?2026l");
