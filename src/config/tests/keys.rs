@@ -1,6 +1,7 @@
 //! The definitions of keys agree with what is read and with the files that show them.
 
 use super::*;
+use crate::access::IdentityKind;
 use crate::config::keys::{DOCUMENT, Default, Kind, Table};
 
 /// Every table, with where a key of it can be written: text before it and after it.
@@ -109,5 +110,20 @@ fn the_examples_of_the_documents_are_valid() {
                 || line.contains("matches no database");
             assert!(partial, "{line}\nin\n{block}");
         }
+    }
+}
+
+/// Every kind of identity has its key in `[[client]]`, and the page says that a rule needs one.
+#[test]
+fn every_kind_of_identity_is_a_key_of_a_rule() {
+    let mut tables = DOCUMENT.below();
+    let client = tables.find(|t| t.title == "[[client]]").expect("a table");
+    for key in IdentityKind::ALL.map(IdentityKind::key) {
+        let defined = client.key(key).expect(key);
+        assert!(
+            matches!(defined.default, Default::Absent("no condition")),
+            "{key}"
+        );
+        assert!(client.about.contains(&format!("`{key}`")), "{key}");
     }
 }
