@@ -109,8 +109,10 @@ not a record
     /// No column is cut, with the widest values of the demo.
     #[test]
     fn the_columns_fit_into_80() {
-        let mut entries = Entries::default();
-        entries.versions = (0..12).map(|n| format!("{n:08}-abc")).collect();
+        let entries = Entries {
+            versions: (0..12).map(|n| format!("{n:08}-abc")).collect(),
+            ..Entries::default()
+        };
         let record = serde_json::json!({
             "event": "credential.use", "time": "2026-01-31T12:34:56.123456Z",
             "client": "settlement", "database": "reports", "source": "127.0.0.1:45678",
