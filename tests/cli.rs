@@ -5,7 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use pgvalet::audit::{Audit, AuditSink, CredentialRef, Event, OnAuditFailure, Options, Record};
+use pgvalet::audit::{
+    Audit, AuditSink, ClientRef, CredentialRef, OnAuditFailure, Options, Record, ServerRef,
+    SessionRef, SessionTotals,
+};
 use pgvalet::metrics::Metrics;
 
 fn pgvalet(directory: &Path) -> Command {
@@ -186,17 +189,42 @@ fn a_proxy_that_does_not_run_is_one_sentence() {
     assert_eq!(err.lines().count(), 1);
 }
 
-fn record(event: Event, client: &str, version: &str) -> Record {
-    let mut record = Record::new(event);
-    record.client = Some(client.into());
-    record.credential = Some(CredentialRef {
+fn session(client: &str) -> SessionRef {
+    SessionRef {
+        id: "s1".into(),
+        client: client.into(),
+        source: "10.0.0.1:5".into(),
+        via: None,
+        database: "orders".into(),
+    }
+}
+
+fn session_start(client: &str) -> Record {
+    let client = ClientRef {
+        rule: Some((client.into(), 1)),
+        ..ClientRef::default()
+    };
+    Record::session_start("s1".into(), client)
+}
+
+fn credential_use(client: &str, version: &str) -> Record {
+    let credential = CredentialRef {
         secret: "prod/orders".into(),
         arn: "arn:aws:secretsmanager:local:000000000000:secret:prod/orders-AbCdEf".into(),
         version: version.into(),
         stages: vec!["AWSCURRENT".to_owned()],
         user: "app".into(),
-    });
-    record
+    };
+    let server = ServerRef {
+        host: "db".into(),
+        port: 5432,
+        pid: Some(1),
+    };
+    Record::credential_use(session(client), credential, server)
+}
+
+fn session_end(client: &str) -> Record {
+    Record::session_end(session(client), SessionTotals::default(), None)
 }
 
 fn audit(path: &Path) -> Audit {
@@ -212,10 +240,10 @@ async fn with_log() -> (tempfile::TempDir, PathBuf) {
     let directory = with_config(VALID);
     let path = directory.path().join("data/audit.jsonl");
     let audit = audit(&path);
-    audit.record(record(Event::SessionStart, "orders-api", "v1"));
-    audit.record(record(Event::CredentialUse, "orders-api", "v1"));
-    audit.record(record(Event::CredentialUse, "reports", "v2"));
-    audit.record(record(Event::SessionEnd, "orders-api", "v1"));
+    audit.record(session_start("orders-api"));
+    audit.record(credential_use("orders-api", "v1"));
+    audit.record(credential_use("reports", "v2"));
+    audit.record(session_end("orders-api"));
     audit.close().await;
     (directory, path)
 }
@@ -316,7 +344,7 @@ async fn what_is_written_can_be_followed_over_a_rotation() {
     assert_eq!(seq(), Some(4));
     let audit = self::audit(&path);
     audit
-        .record_durably(record(Event::Reload, "x", "v"))
+        .record_durably(Record::reload())
         .await
         .expect("written");
     assert_eq!(seq(), Some(5));
@@ -326,14 +354,14 @@ async fn what_is_written_can_be_followed_over_a_rotation() {
     let mut written = 5;
     while !path.exists() {
         audit
-            .record_durably(record(Event::Reload, "x", "v"))
+            .record_durably(Record::reload())
             .await
             .expect("written");
         written += 1;
         assert_eq!(seq(), Some(written));
     }
     audit
-        .record_durably(record(Event::Reload, "x", "v"))
+        .record_durably(Record::reload())
         .await
         .expect("written");
     assert_eq!(seq(), Some(written + 1));
@@ -432,7 +460,7 @@ fn check_says_which_secret_and_version_failed() {
 async fn one_record_is_told_in_the_singular() {
     let directory = with_config(VALID);
     let audit = audit(&directory.path().join("data/audit.jsonl"));
-    audit.record(record(Event::SessionStart, "orders-api", "v1"));
+    audit.record(session_start("orders-api"));
     audit.close().await;
     let (_, out, _) = run(directory.path(), &["audit", "verify"]);
     assert!(out.contains("1 record is whole: 1 to 1, "), "{out}");

@@ -1,9 +1,9 @@
-//! Who writes: the writer's thread, or, where that is quick, whoever waits for a
-//! line. To wake a thread for it, and to be woken by it, costs several times
-//! what the line itself does.
+//! Who writes: the writer's thread, or, while the disk is quick, whoever waits for
+//! a line. Waking the thread and being woken by it costs several times as much as
+//! writing the line.
 //!
-//! Records are taken from the queue by who holds the desk, so that they are in
-//! the log in the order in which they came, whoever writes them.
+//! Only the holder of the desk takes records from the queue, so that the log has
+//! them in the order in which they came, whoever writes them.
 
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,20 @@ use parking_lot::{Mutex, MutexGuard};
 use super::queue::{Receiver, Sender};
 use super::writer::Writer;
 
-/// Writes that take longer show a disk that blocks: for a while then only the
-/// thread writes, which holds nobody up.
+/// Two writes in a row that take longer show a disk that blocks. For [`A_WHILE`]
+/// only the thread writes then, which holds up nobody.
 ///
-/// Two in a row, because one may be slow for want of a processor: on a busy
-/// machine somebody is always interrupted in the middle of a write, and to leave
-/// all others to the thread for that makes it busier still.
+/// One slow write may have waited for a processor: on a busy machine some writer is
+/// always interrupted in the middle, and leaving all writes to the thread for that
+/// would make the machine busier still.
 const SLOW: Duration = Duration::from_millis(2);
-/// Longer than any wait for a processor: once is enough.
+/// One write that takes longer is enough: no wait for a processor is so long.
 const BLOCKED: Duration = Duration::from_millis(100);
 const A_WHILE: Duration = Duration::from_secs(10);
 
 pub(super) struct Desk {
     state: Mutex<State>,
-    /// Whether others than the thread may write at all.
+    /// Whether anybody but the thread may write.
     shared: bool,
 }
 
@@ -35,12 +35,12 @@ struct State {
     disk: Disk,
 }
 
-/// How long writes took lately.
+/// What the time of recent writes says about the disk.
 #[derive(Default)]
 struct Disk {
-    /// The last one was slow.
+    /// Whether the last write was slow.
     slow: bool,
-    /// The thread has it to itself until then.
+    /// Only the thread writes until then.
     blocks_until: Option<Instant>,
 }
 
@@ -71,7 +71,7 @@ impl Desk {
         self.state.lock()
     }
 
-    /// The thread: until the log is closed, or the last handle is gone.
+    /// What the thread does until the log is closed, or the last handle is gone.
     pub fn run(&self, records: Receiver) {
         while records.wait() {
             if let Some(writer) = &mut self.state().writer {
@@ -82,16 +82,19 @@ impl Desk {
         if let Some(writer) = writer {
             writer.finish();
         }
-        // The file's lock is free before anybody hears of it.
+        // Tells those who wait for the log to be closed; the file's lock is free by
+        // now.
         drop(records);
     }
 
-    /// Writes what is queued, here and now, unless the thread has to.
+    /// Writes what is queued, on the caller's thread, unless only the writer's thread
+    /// may.
     pub fn write_here(&self, queue: &Sender) {
         if !self.shared {
             return;
         }
-        // Where somebody else writes, that writer may have seen this record or not.
+        // Somebody else writes at this moment, with or without the caller's record:
+        // `Sender::hurry` takes care of it.
         let Some(mut state) = self.state.try_lock() else {
             return;
         };
@@ -102,8 +105,9 @@ impl Desk {
         let Some(writer) = &mut state.writer else {
             return;
         };
-        // To see whether the log was rotated is the thread's.
-        if writer.looks() {
+        // Only the thread looks whether the log was rotated, or recovers from a failed
+        // write.
+        if writer.does_more() {
             return;
         }
         writer.write(|batch| queue.take(batch));

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! where `prev` is the `hash` of the line before, or 64 zeros in the first line
-//! of a chain. Nothing is ever serialised a second time, so that `sed` and
-//! `sha256sum` are enough to check a line.
+//! of a chain. A check needs the bytes of the line alone and serialises nothing
+//! again, so that `sed` and `sha256sum` are enough for it.
 
 use std::io::Write;
 
@@ -19,6 +19,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 
 use super::Record;
+use crate::base::hex;
 
 /// `prev` of the first line of a chain.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -29,7 +30,7 @@ pub(super) const VERSION: u32 = 1;
 /// Where the chain stands: what the next line continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chain {
-    /// Of the last line; 0 before the first.
+    /// The number of the last line; 0 before the first.
     pub(super) seq: u64,
     pub(super) hash: String,
 }
@@ -43,12 +44,12 @@ impl Chain {
     }
 }
 
-/// What the log itself has to tell in a line.
+/// What the log itself reports in a line.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Notes {
-    /// Records since the line before that could not be written.
+    /// How many records since the line before could not be written.
     pub(super) lost: u64,
-    /// Bytes before this line that a write broken off has left.
+    /// How many bytes before this line a broken-off write has left.
     pub(super) torn: u64,
 }
 
@@ -76,8 +77,8 @@ pub(super) fn append(
     Ok(())
 }
 
-/// A line without its hash. The record's members stand between those of the log,
-/// which is written by hand: serde's flattening costs as much as all the rest.
+/// Appends a line without its hash. The record's members stand between the log's,
+/// which are written by hand: serde's flattening costs as much as all the rest.
 fn canonical(
     out: &mut Vec<u8>,
     chain: &Chain,
@@ -96,7 +97,7 @@ fn canonical(
     serde_json::to_writer(&mut *out, proxy)?;
     let brace = out.len();
     serde_json::to_writer(&mut *out, record)?;
-    out[brace] = b','; // there is always an event
+    out[brace] = b','; // a record is not empty: it has an event
     out.pop();
     for (name, number) in [("lost", notes.lost), ("torn", notes.torn)] {
         if number > 0 {
@@ -115,18 +116,10 @@ fn hash(prev: &str, canonical: &[&[u8]]) -> String {
     for part in canonical {
         context.update(part);
     }
-    let digest = context.finish();
-    // Not by `format!`: this is a fifth of what a line costs.
-    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
-    let mut digits = String::with_capacity(GENESIS.len());
-    for byte in digest.as_ref() {
-        digits.push(digit(byte >> 4));
-        digits.push(digit(byte & 15));
-    }
-    digits
+    hex::encode(context.finish().as_ref())
 }
 
-/// What the chain needs to know of a line that was read.
+/// The members of a line that the chain is checked by.
 #[derive(Debug, Deserialize)]
 pub(super) struct Link {
     pub(super) v: u32,
@@ -141,8 +134,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// `None` for what is no line of a log, whole or torn. `line` without its
-    /// line end.
+    /// Reads a line, which is given without its line end. `None` for what is no line
+    /// of a log, such as a torn one.
     pub(super) fn read(line: &[u8]) -> Option<Self> {
         let link: Self = serde_json::from_slice(line).ok()?;
         let digits = |s: &str| {

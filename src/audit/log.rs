@@ -1,4 +1,4 @@
-//! The handle through which everybody records.
+//! [`Audit`]: the handle that every part records with.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use super::writer::Writer;
 use super::{AuditSink, OnAuditFailure, Options, Record};
 use crate::metrics::{Counter, Metrics};
 
-/// How often at most the log file is looked for at its path.
+/// How often at most the writer looks whether the log file is still at its path.
 const ROTATION_CHECK: Duration = Duration::from_secs(1);
 
-/// How often at most a lost record is warned of; every one is counted.
+/// How often at most lost records are warned of. Each is counted.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a record is not in the log.
@@ -47,17 +47,17 @@ pub enum AuditError {
 
 pub(super) struct Entry {
     pub(super) time: DateTime<Utc>,
-    /// On the heap: it goes through several hands, and is large.
+    /// On the heap, because a record is large and is moved several times.
     pub(super) record: Box<Record>,
     /// Told when the operating system has the line.
     pub(super) done: Option<oneshot::Sender<Result<(), AuditError>>>,
 }
 
-/// What handle and writer count together.
+/// What the handle and the writer both count.
 pub(super) struct Counts {
     pub(super) records: Counter,
     pub(super) failures: Counter,
-    /// Records lost since the last line, for the next line to own up to.
+    /// Records lost since the last line. The next line says how many.
     pub(super) lost: AtomicU64,
     warned: Mutex<Option<Instant>>,
 }
@@ -79,17 +79,17 @@ impl Counts {
     }
 
     pub(super) fn warn(&self, error: &AuditError) {
-        // Whoever finds it locked leaves the warning to the one inside.
+        // Locked: another thread is warning at this moment.
         if let Some(mut warned) = self.warned.try_lock()
             && warned.is_none_or(|at| at.elapsed() >= WARN_EVERY)
         {
             *warned = Some(Instant::now());
-            tracing::warn!(%error, "the audit log has a fault");
+            tracing::warn!(%error, "audit log failure");
         }
     }
 }
 
-/// The audit log. Cheap to clone; the log is closed when the last one goes.
+/// The audit log. Cheap to clone; dropping the last clone closes the log.
 #[derive(Clone)]
 pub struct Audit {
     queue: Sender,
@@ -99,8 +99,11 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Opens the log and starts its writer, a thread of its own: a disk that
-    /// blocks must not block sessions. Blocks itself for the opening.
+    /// Opens the log and starts the thread that writes it: a disk that blocks must
+    /// not block sessions. The opening itself blocks.
+    ///
+    /// # Errors
+    /// [`AuditError::Open`], [`AuditError::Foreign`] and [`AuditError::Locked`].
     pub fn open(config: &Options, metrics: &Metrics) -> Result<Self, AuditError> {
         Self::open_checking(config, metrics, ROTATION_CHECK)
     }
@@ -116,8 +119,8 @@ impl Audit {
         };
         let counts = Arc::new(Counts::new(metrics));
         let (queue, records) = queue();
-        // A session may write itself, if that is a matter of microseconds: a
-        // pipe takes as long as its reader likes.
+        // A session may write to a file itself, which takes microseconds. A pipe
+        // takes as long as its reader likes.
         let shared = matches!(config.sink, AuditSink::File(_));
         let desk = Arc::new(Desk::new(Writer::new(sink, chain, counts.clone()), shared));
         let of_thread = desk.clone();
@@ -136,25 +139,23 @@ impl Audit {
         })
     }
 
-    /// What `[audit] on_failure` says.
-    pub fn on_failure(&self) -> OnAuditFailure {
-        self.on_failure
-    }
-
-    /// Records without waiting. A record that finds no room is lost and
-    /// counted, and the next line says so.
+    /// Records without waiting. A record that finds no room is lost and counted, and
+    /// the next line says so.
     pub fn record(&self, record: impl Into<Box<Record>>) {
         match self.queue.send(entry(record.into(), None)) {
             Ok(()) => {}
-            // The proxy is at its end, and has said so.
+            // The proxy is shutting down, and has logged that.
             Err(AuditError::Closed) => self.counts.failures.increment(1),
             Err(error) => self.counts.lose(1, &error),
         }
     }
 
-    /// Records, and resolves when the line is with the operating system: it
-    /// then outlives this process, if not a loss of power. Cancelling the
+    /// Records, and resolves when the operating system has the line: the line then
+    /// outlives this process, but not necessarily a loss of power. Cancelling the
     /// future does not take the record back.
+    ///
+    /// # Errors
+    /// Why the record is not in the log.
     pub async fn record_durably(&self, record: impl Into<Box<Record>>) -> Result<(), AuditError> {
         let (done, written) = oneshot::channel();
         if let Err(error) = self.queue.send(entry(record.into(), Some(done))) {
@@ -162,9 +163,24 @@ impl Audit {
             return Err(error);
         }
         self.desk.write_here(&self.queue);
-        // Of what is still there, or of what came meanwhile.
+        // Wakes the thread for what is still in the queue.
         self.queue.hurry();
         written.await.unwrap_or(Err(AuditError::Closed))
+    }
+
+    /// Records something that waits for its record before it happens. Where that
+    /// cannot be written, `[audit] on_failure` decides; with `continue` nobody waits.
+    ///
+    /// # Errors
+    /// Why the record is not in the log; it must not happen then.
+    pub async fn admit(&self, record: impl Into<Box<Record>>) -> Result<(), AuditError> {
+        match self.on_failure {
+            OnAuditFailure::Deny => self.record_durably(record).await,
+            OnAuditFailure::Continue => {
+                self.record(record);
+                Ok(())
+            }
+        }
     }
 
     /// Writes all that is queued and closes the log, for every clone.
@@ -181,7 +197,7 @@ fn entry(record: Box<Record>, done: Option<oneshot::Sender<Result<(), AuditError
     }
 }
 
-/// What messages call a sink.
+/// The name of a sink in error texts.
 fn name(sink: &AuditSink) -> String {
     match sink {
         AuditSink::File(path) => display(path),

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// The options of `[audit]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub sink: AuditSink,
     pub on_failure: OnAuditFailure,
 }
 
+/// Where records go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditSink {
     File(PathBuf),
@@ -16,7 +18,7 @@ pub enum AuditSink {
 }
 
 impl AuditSink {
-    /// As it is written for `path`.
+    /// Reads what `[audit] path` says: `stdout`, or a path.
     pub fn parse(text: &str) -> Self {
         match text {
             "stdout" => Self::Stdout,
@@ -24,7 +26,7 @@ impl AuditSink {
         }
     }
 
-    /// The file, where it is one.
+    /// The path of the file; `None` for standard output.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -33,7 +35,7 @@ impl AuditSink {
     }
 }
 
-/// In words, for people.
+/// The sink in words, for people.
 impl fmt::Display for AuditSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -43,9 +45,12 @@ impl fmt::Display for AuditSink {
     }
 }
 
+/// What becomes of a session, or a call of the store, whose record cannot be
+/// written. [`Audit::admit`](super::Audit::admit) decides by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnAuditFailure {
-    /// No record, no session.
+    /// It is refused.
     Deny,
+    /// It goes on without a record.
     Continue,
 }

@@ -1,4 +1,6 @@
-//! The audit record (a contract with its readers: names are never renamed).
+//! The audit record: its fields, and their names in the log.
+//!
+//! The names are a contract with whoever reads logs, and are never changed.
 
 use std::sync::Arc;
 
@@ -26,7 +28,7 @@ pub enum Event {
     SecretAdopt,
     #[serde(rename = "secret.fail")]
     SecretFail,
-    /// A step of a rotation that ended.
+    /// The end of a step of a rotation.
     #[serde(rename = "rotation.step")]
     RotationStep,
     #[serde(rename = "drain.start")]
@@ -47,13 +49,13 @@ pub enum Outcome {
     Failure,
 }
 
-/// How a client was recognised.
+/// Who a client or caller is, and how it was recognised.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityRef {
     /// `network`, `unix_user`, …
     pub method: Arc<str>,
     pub subject: Arc<str>,
-    /// Who vouches for the subject.
+    /// The authority that vouches for the subject.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub issuer: Option<Arc<str>>,
     /// SHA-256 of the client's certificate.
@@ -68,12 +70,12 @@ pub struct IdentityRef {
     /// The program at the other end, where it could be found out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub exe: Option<Arc<str>>,
-    /// Which token that was (`jti`).
+    /// The `jti` of the token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub token_id: Option<Arc<str>>,
 }
 
-/// A version of a secret; never its value, a part of it, or a hash of it.
+/// A version of a secret. Never its value, a part of the value, or a hash of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialRef {
     pub secret: Arc<str>,
@@ -83,15 +85,17 @@ pub struct CredentialRef {
     pub user: Arc<str>,
 }
 
+/// A server connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerRef {
     pub host: Arc<str>,
     pub port: u16,
+    /// The process id of its backend, once there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pid: Option<i32>,
 }
 
-/// What a caller knows of an event. The log adds `v`, `seq`, `time`, `proxy`,
+/// What happened, as whoever records it knows it. The log adds `v`, `seq`, `time`, `proxy`,
 /// `prev` and `hash`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -106,7 +110,7 @@ pub struct Record {
     /// The client's address.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<Arc<str>>,
-    /// The load balancer that says so.
+    /// The address of the load balancer that named the source.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub via: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -115,20 +119,20 @@ pub struct Record {
     pub requested_user: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub application_name: Option<Arc<str>>,
-    /// Protocol version of the client's TLS, or absent.
+    /// Protocol version of the client's TLS; absent without TLS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tls: Option<Arc<str>>,
     /// Number of the rule in the file, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rule: Option<usize>,
-    /// Of a rotation: `createSecret`, `setSecret`, …
+    /// The step of a rotation: `createSecret`, `setSecret`, …
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub step: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outcome: Option<Outcome>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<Arc<str>>,
-    /// So many of this kind, which have no record of their own.
+    /// How many denials the record stands for, which have none of their own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -145,13 +149,14 @@ pub struct Record {
     pub bytes_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration_ms: Option<u64>,
-    /// Of `store.call`, in the shape of a CloudTrail event.
+    /// The call in a `store.call`, in the shape of a CloudTrail event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub call: Option<Box<serde_json::Value>>,
 }
 
 impl Record {
-    pub fn new(event: Event) -> Self {
+    /// A record with no more than its event: `events.rs` has a constructor for each.
+    pub(crate) fn new(event: Event) -> Self {
         Self {
             event,
             session: None,

@@ -1,4 +1,4 @@
-//! Where lines go: a file that others may rotate away, or standard output.
+//! Where lines go: standard output, or a file, which may be rotated.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -19,25 +19,25 @@ pub(super) enum Sink {
 pub(super) struct LogFile {
     path: PathBuf,
     file: File,
-    /// How its end has to be continued.
+    /// What the next write has to begin with.
     start: Start,
     checked: Instant,
     check_every: Duration,
 }
 
-/// What the next write has to begin with.
+/// How the next write continues the end of the file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Start {
-    /// A line end, for the unfinished line before it.
+    /// Whether it begins with a line end, because the last line is unfinished.
     pub(super) newline: bool,
-    /// Bytes to own up to, that line end among them.
+    /// Bytes of a broken-off write that the next record reports, with that line end.
     pub(super) torn: u64,
 }
 
 impl From<&Tail> for Start {
     fn from(tail: &Tail) -> Self {
         let newline = tail.unfinished;
-        // The line end of a record that lacked only that is not torn.
+        // Where only the line end of a record is missing, nothing is torn.
         let own = u64::from(newline && tail.torn > 0);
         Self {
             newline,
@@ -47,18 +47,20 @@ impl From<&Tail> for Start {
 }
 
 impl Sink {
-    /// A reader of standard output sees every chain from its beginning.
+    /// Standard output, where each start of pgvalet begins a chain: its reader sees
+    /// the chain from the first line.
     pub(super) fn stdout() -> (Self, Chain) {
         (Self::Stdout, Chain::new())
     }
 
+    /// The file at `path`, and where its chain stands.
     pub(super) fn open(path: &Path, check_every: Duration) -> Result<(Self, Chain), AuditError> {
         let (file, tail) = open(path)?;
         if tail.torn > 0 {
             tracing::warn!(
                 path = %path.display(),
                 bytes = tail.torn,
-                "the audit log ends in the middle of a record: the next one says so"
+                "the audit log ends in the middle of a record, which the next record will report"
             );
         }
         let file = LogFile {
@@ -78,20 +80,19 @@ impl Sink {
         }
     }
 
-    /// Whether the next write looks after its file first, which may open and read
-    /// another one.
-    pub(super) fn looks(&self) -> bool {
-        matches!(self, Self::File(log) if log.checked.elapsed() >= log.check_every)
+    /// Whether it is time to look for a rotation, which may open and read another
+    /// file.
+    pub(super) fn is_due(&self) -> bool {
+        matches!(self, Self::File(log) if log.is_due())
     }
 
-    /// Follows a rotation: when the file is no longer the one at its path, a
-    /// new one is begun there. When that cannot be, the old one is still the
-    /// best place.
+    /// Follows a rotation: if the file is no longer the one at its path, a new one is
+    /// begun there. If that fails, lines go on into the old file.
     pub(super) fn follow(&mut self) -> Result<(), AuditError> {
         let Self::File(log) = self else {
             return Ok(());
         };
-        if log.checked.elapsed() < log.check_every {
+        if !log.is_due() {
             return Ok(());
         }
         log.checked = Instant::now();
@@ -100,13 +101,13 @@ impl Sink {
         }
         let (file, tail) = open(&log.path)?;
         let old = std::mem::replace(&mut log.file, file);
-        // Nobody waits for a disk to have it. What is lost is not synchronised, at
-        // worst: the lines are written.
+        // On a thread of its own, so that nobody waits for the disk. If there is no
+        // thread, the lines are written but perhaps not synchronised.
         let _ = std::thread::Builder::new()
             .name("audit-sync".to_owned())
             .spawn(move || old.sync_data());
         log.start = Start::from(&tail);
-        tracing::info!(path = %log.path.display(), "the audit log was rotated; its chain goes on in a new file");
+        tracing::info!(path = %log.path.display(), "the audit log was rotated; its chain continues in a new file");
         Ok(())
     }
 
@@ -132,8 +133,8 @@ impl Sink {
         }
     }
 
-    /// After a failed write: where the chain stands in the file by now. `None`
-    /// when that cannot be told.
+    /// Where the chain stands in the file after a failed write; `None` if that cannot
+    /// be told.
     pub(super) fn recover(&mut self) -> Option<Chain> {
         let Self::File(log) = self else {
             return None;
@@ -152,6 +153,10 @@ impl Sink {
 }
 
 impl LogFile {
+    fn is_due(&self) -> bool {
+        self.checked.elapsed() >= self.check_every
+    }
+
     fn is_at_its_path(&self) -> bool {
         let same = |here: std::fs::Metadata, there: std::fs::Metadata| {
             (here.dev(), here.ino()) == (there.dev(), there.ino())
@@ -164,7 +169,7 @@ impl LogFile {
     }
 }
 
-/// Opens or makes a log, for its owner alone.
+/// Opens a log, or makes one that only its owner may read and write.
 fn open(path: &Path) -> Result<(File, Tail), AuditError> {
     let failed = |error: io::Error| AuditError::Open {
         path: display(path),
@@ -184,7 +189,7 @@ fn open(path: &Path) -> Result<(File, Tail), AuditError> {
         .mode(0o600)
         .open(path)
         .map_err(failed)?;
-    // Two writers would make two chains in one file.
+    // The chains of two writers would mix in one file.
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(AuditError::Locked(display(path))),

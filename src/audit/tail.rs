@@ -1,4 +1,4 @@
-//! Finding where the chain of a file stands, and what a broken-off write left.
+//! Finds where the chain of a file stands, and what a broken-off write has left.
 
 use std::fs::File;
 use std::io;
@@ -6,30 +6,33 @@ use std::os::unix::fs::FileExt;
 
 use super::line::{Chain, Link};
 
-/// What the end of a file says about continuing it.
+/// The end of a file, as far as whoever continues it needs to know.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Tail {
     pub(super) chain: Chain,
-    /// Bytes after the last line that is a record: a write that was broken
-    /// off. They stay: the next record says how many there are, so that a
-    /// torn line which nobody owns up to is a sign of tampering.
+    /// Bytes after the last line that is a record, which a broken-off write has left.
+    /// They stay, and the next record says how many there are: a torn line that no
+    /// record reports is a sign of tampering.
     pub(super) torn: u64,
     /// Whether the file ends in the middle of a line.
     pub(super) unfinished: bool,
 }
 
-/// What every record starts with.
+/// The first bytes of every record.
 const START: &[u8] = b"{\"v\":1,\"seq\":";
 
-/// First step of the search backwards, doubled until a record is found.
+/// How many bytes of the end are searched first, doubled until a record is found.
 const STEP: u64 = 64 * 1024;
 
-/// Reads the end of a log. `None`: this is something else, and must not be
+/// Reads the end of a log. `None`: the file is something else, and must not be
 /// appended to.
 ///
-/// The hash of the last record is taken as it stands there. If somebody
-/// changed that record, it must remain the line that fails to verify, rather
-/// than be explained away by the one that follows.
+/// The hash of the last record is taken as it stands there, and not computed again:
+/// if somebody changed that record, it has to be the line that fails to verify,
+/// not the next one.
+///
+/// # Errors
+/// The file cannot be read.
 pub(super) fn read(file: &File) -> io::Result<Option<Tail>> {
     let length = file.metadata()?.len();
     let mut step = STEP;
@@ -47,7 +50,7 @@ pub(super) fn read(file: &File) -> io::Result<Option<Tail>> {
     }
 }
 
-/// Looks for the last record in the end of a file.
+/// Looks for the last record in `bytes`, the end of a file.
 fn scan(bytes: &[u8]) -> Option<Tail> {
     let mut end = bytes.len();
     loop {
@@ -57,7 +60,7 @@ fn scan(bytes: &[u8]) -> Option<Tail> {
             .map_or(0, |newline| newline + 1);
         if let Some(link) = Link::read(&bytes[start..end]) {
             let after = &bytes[end..];
-            // Complete but for its line end: that is all that was broken off.
+            // Nothing is torn where only the line end of the record is missing.
             let after = after.strip_prefix(b"\n").unwrap_or(after);
             return Some(Tail {
                 chain: link.chain(),
@@ -69,8 +72,8 @@ fn scan(bytes: &[u8]) -> Option<Tail> {
     }
 }
 
-/// A file without any record is ours if it is empty, or if its very first
-/// write was broken off.
+/// The end of a file without any record, which is an audit log if it is empty, or
+/// if its first write was broken off.
 fn first_line(bytes: &[u8]) -> Option<Tail> {
     let ours = bytes.len().min(START.len());
     (bytes[..ours] == START[..ours]).then(|| Tail {
@@ -87,13 +90,13 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::audit::Record;
     use crate::audit::line::{Notes, append};
-    use crate::audit::{Event, Record};
 
     fn log(records: usize) -> (Vec<u8>, Chain) {
         let (mut out, mut chain) = (Vec::new(), Chain::new());
         for _ in 0..records {
-            let record = Record::new(Event::Reload);
+            let record = Record::reload();
             let notes = Notes::default();
             append(
                 &mut out,

@@ -33,10 +33,12 @@ async fn more(path: &Path, records: usize) {
 }
 
 fn record(i: usize) -> Record {
-    let mut record = Record::new(Event::SessionStart);
-    record.client = Some("orders-api".into());
-    record.source = Some(format!("10.0.0.1:{i}").into());
-    record
+    let client = ClientRef {
+        source: format!("10.0.0.1:{i}").into(),
+        rule: Some(("orders-api".into(), 1)),
+        ..ClientRef::default()
+    };
+    Record::session_start("1".into(), client)
 }
 
 fn lines(path: &Path) -> Vec<String> {
@@ -105,7 +107,7 @@ async fn records_of_many_tasks_are_one_chain() {
     many_tasks().await;
 }
 
-/// Where there are several, whoever waits for a line may write it.
+/// With several threads, whoever waits for a line may write it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn records_of_many_threads_are_one_chain() {
     many_tasks().await;
@@ -146,6 +148,30 @@ async fn a_closed_log_refuses() {
     let refused = audit.record_durably(record(1)).await;
     assert!(matches!(refused, Err(AuditError::Closed)));
     assert!(metrics.render().contains("pgvalet_audit_failures_total 2"));
+}
+
+#[tokio::test]
+async fn what_waits_for_its_record_goes_on_without_where_the_configuration_says_so() {
+    for (on_failure, admitted) in [
+        (OnAuditFailure::Deny, false),
+        (OnAuditFailure::Continue, true),
+    ] {
+        let config = Options {
+            sink: AuditSink::File("/dev/full".into()),
+            on_failure,
+        };
+        let audit = Audit::open(&config, &Metrics::new()).expect("opens");
+        assert_eq!(audit.admit(record(1)).await.is_ok(), admitted);
+    }
+}
+
+#[tokio::test]
+async fn what_is_admitted_has_its_record_already() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("audit.jsonl");
+    let audit = open(&path, &Metrics::new()).expect("opens");
+    audit.admit(record(1)).await.expect("written");
+    assert_eq!(lines(&path).len(), 1);
 }
 
 /// `/dev/full` is a disk without room.
@@ -192,7 +218,7 @@ async fn a_rotated_log_goes_on_in_a_new_file() {
     let report = verify(&[path.clone(), old.clone()]).expect("read");
     whole(&report, 5);
     assert!(report.notes.is_empty());
-    // The new one alone is whole too, but it is said that it has no beginning.
+    // The new one alone is whole too; a note says that its beginning is missing.
     let report = check(&path);
     whole(&report, 2);
     assert!(report.notes[0].contains("begins with record 4"));
@@ -203,7 +229,7 @@ async fn a_rotated_log_goes_on_in_a_new_file() {
 }
 
 #[tokio::test]
-async fn a_torn_line_stays_and_the_next_record_owns_up_to_it() {
+async fn a_torn_line_stays_and_the_next_record_reports_it() {
     let (_directory, path) = written(3).await;
     let bytes = fs::read(&path).expect("read");
     for cut in [2, 10, 200] {
@@ -216,7 +242,7 @@ async fn a_torn_line_stays_and_the_next_record_owns_up_to_it() {
         whole(&report, 4);
         assert!(report.notes[0].contains("broken off"), "{report:?}");
         assert_eq!(lines(&path).len(), 5);
-        // A byte more or less of what was torn is no longer owned up to.
+        // The report does not hold for a byte more or less.
         let mut changed = lines(&path);
         changed[2].push('x');
         write(&path, &changed);
@@ -251,7 +277,7 @@ async fn a_changed_line_shows() {
     breaks(&path, 3, "no record");
 }
 
-/// Whoever changes the last record before a restart does not get away with it.
+/// A record that was changed before a restart is found after it.
 #[tokio::test]
 async fn a_changed_last_line_shows_after_more_was_written() {
     let (_directory, path) = written(3).await;
@@ -300,7 +326,7 @@ async fn a_missing_a_moved_and_a_copied_line_show() {
     // A new beginning in the middle of a file is none.
     arrange(&[0, 1, 0, 1]);
     breaks(&path, 3, "moved or copied");
-    // What is gone from the head is said, what is gone from the end cannot be known.
+    // A note tells of a missing beginning; a missing end cannot be known.
     arrange(&[2, 3, 4]);
     let report = check(&path);
     whole(&report, 3);
@@ -310,14 +336,13 @@ async fn a_missing_a_moved_and_a_copied_line_show() {
 }
 
 #[tokio::test]
-async fn lost_records_are_owned_up_to() {
+async fn the_next_record_reports_lost_ones() {
     let (_directory, path) = written(0).await;
     let config = Options {
         sink: AuditSink::File(path.clone()),
         on_failure: OnAuditFailure::Continue,
     };
     let audit = Audit::open(&config, &Metrics::new()).expect("opens");
-    assert_eq!(audit.on_failure(), OnAuditFailure::Continue);
     audit.counts.lose(3, &AuditError::Full);
     audit.record_durably(record(1)).await.expect("written");
     audit.record_durably(record(2)).await.expect("written");

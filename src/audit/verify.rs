@@ -1,4 +1,4 @@
-//! Checking that a log is as it was written.
+//! Checks that a log is as it was written.
 
 use std::fmt;
 use std::fs::File;
@@ -16,20 +16,20 @@ pub struct Report {
     pub records: u64,
     pub first: Option<Place>,
     pub last: Option<Place>,
-    /// Hash of the last of them, to be compared with one kept elsewhere: that
-    /// the end was cut off shows in no other way.
+    /// Hash of the last record, to compare with one kept elsewhere: nothing else shows
+    /// that the end of a log was cut off.
     pub last_hash: Option<String>,
-    /// What is no proof of tampering, but should be known.
+    /// What does not prove tampering, but whoever checks a log should know.
     pub notes: Vec<String>,
     /// The first line that is not as it was written.
     pub broken: Option<Broken>,
 }
 
-/// Which record of a log.
+/// A record of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
     pub seq: u64,
-    /// RFC 3339.
+    /// When it was written, in the form of RFC 3339.
     pub time: String,
 }
 
@@ -37,7 +37,7 @@ pub struct Place {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Broken {
     pub file: PathBuf,
-    /// From 1.
+    /// Counted from 1.
     pub line: u64,
     pub reason: String,
 }
@@ -49,6 +49,9 @@ impl fmt::Display for Broken {
 }
 
 /// Checks files that hold one chain, in the order of their first records.
+///
+/// # Errors
+/// A file cannot be read.
 pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
     let mut ordered = Vec::new();
     for path in files {
@@ -65,7 +68,7 @@ pub fn verify(files: &[PathBuf]) -> io::Result<Report> {
     Ok(check.report)
 }
 
-/// Time and number of a file's first record; files without any come first.
+/// Time and number of a file's first record; `None`, which sorts first, without any.
 fn first_time(path: &Path) -> io::Result<Option<(String, u64)>> {
     let mut lines = Lines::open(path)?;
     while let Some(line) = lines.next()? {
@@ -96,7 +99,7 @@ fn body(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
 }
 
-/// Bytes that are no record, waiting for a record that owns up to them.
+/// Bytes that are no record, until a record reports them.
 struct Torn {
     line: u64,
     bytes: u64,
@@ -107,7 +110,7 @@ struct Torn {
 #[derive(Default)]
 struct Check {
     report: Report,
-    /// Of the record before, in whichever file.
+    /// Where the chain stands after the record before, in whichever file that is.
     chain: Option<Chain>,
 }
 
@@ -130,7 +133,7 @@ impl Check {
                 continue;
             };
             let at = format!("{}:{number}", path.display());
-            let broken = owned_up(torn.take(), &link)
+            let broken = check_torn(torn.take(), &link)
                 .map_err(|(line, reason)| (line.unwrap_or(number), reason))
                 .and_then(|()| {
                     self.record(&link, body(&line), &at, first_in_file)
@@ -144,7 +147,7 @@ impl Check {
         }
         match torn {
             Some(t) if t.unfinished => self.report.notes.push(format!(
-                "{}:{}: the file ends in the middle of a record: it is being written, or the writing was broken off",
+                "{}:{}: the file ends in the middle of a record: it is being written, or the write was broken off",
                 path.display(),
                 t.line
             )),
@@ -171,7 +174,7 @@ impl Check {
                 link.seq
             )),
             Some(_) if first && genesis => self.report.notes.push(format!(
-                "{at}: a new chain begins here; nothing ties it to the records before"
+                "{at}: a new chain begins here; nothing connects it to the records before"
             )),
             Some(chain) => follows(chain, link)?,
             None => {}
@@ -184,7 +187,7 @@ impl Check {
         }
         if link.torn > 0 {
             self.report.notes.push(format!(
-                "{at}: the writing was broken off before this record, which says so; {} bytes of it remain",
+                "{at}: the write before this record was broken off, as the record says; {} bytes of it remain",
                 link.torn
             ));
         }
@@ -210,11 +213,11 @@ impl Check {
 }
 
 const NOT_A_RECORD: &str =
-    "this is no record, and no record after it says that the writing was broken off here";
+    "this is no record, and no record after it says that a write was broken off here";
 
-/// Whether a record accounts for what stands before it. The error is the line
-/// that is wrong, if not the record's own, and why.
-fn owned_up(torn: Option<Torn>, link: &Link) -> Result<(), (Option<u64>, String)> {
+/// Checks that a record reports exactly the torn bytes before it. The error is why
+/// not, and the line that is wrong if it is not the record's own.
+fn check_torn(torn: Option<Torn>, link: &Link) -> Result<(), (Option<u64>, String)> {
     let bytes = torn.as_ref().map_or(0, |t| t.bytes);
     if bytes == link.torn {
         return Ok(());
@@ -224,13 +227,14 @@ fn owned_up(torn: Option<Torn>, link: &Link) -> Result<(), (Option<u64>, String)
         None => (
             None,
             format!(
-                "{} bytes that this record says stand before it are missing",
+                "{} bytes that this record reports before it are missing",
                 link.torn
             ),
         ),
     })
 }
 
+/// Checks that a record is the next one of the chain.
 fn follows(chain: &Chain, link: &Link) -> Result<(), String> {
     let due = chain.seq + 1;
     if link.seq > due {

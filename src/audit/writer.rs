@@ -1,4 +1,4 @@
-//! Writing: all that is queued becomes one write.
+//! Turns all queued records into one write, and survives writes that fail.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,13 +9,13 @@ use super::sink::Sink;
 
 pub(super) struct Writer {
     sink: Sink,
-    /// As of the last write that succeeded.
+    /// Where the chain stood after the last write that succeeded.
     chain: Chain,
     state: State,
     counts: Arc<Counts>,
-    /// Kept for its memory.
+    /// Empty between writes; kept to reuse its memory.
     batch: Vec<Entry>,
-    /// Host name and process id: tells the writers of a collected log apart.
+    /// Host name and process id, which tell apart the proxies in a collected log.
     proxy: String,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Writer {
 enum State {
     /// The sink ends where the chain stands.
     Whole,
-    /// A write failed, nobody knows after how many bytes.
+    /// A write failed, after an unknown number of bytes.
     Unknown,
 }
 
@@ -42,15 +42,17 @@ impl Writer {
         }
     }
 
+    /// Ends the log: its lines are on the disk then, or a warning says why not.
     pub(super) fn finish(self) {
         if let Err(error) = self.sink.sync() {
-            tracing::warn!(%error, "the audit log was not synchronised to its disk");
+            tracing::warn!(%error, "the audit log could not be synchronised to disk");
         }
     }
 
-    /// Whether the next write may do more than write.
-    pub(super) fn looks(&self) -> bool {
-        self.state == State::Unknown || self.sink.looks()
+    /// Whether the next write has more to do than write: recover from a failed one, or
+    /// look for a rotation.
+    pub(super) fn does_more(&self) -> bool {
+        self.state == State::Unknown || self.sink.is_due()
     }
 
     /// Writes the records that `take` moves to a batch.
@@ -72,7 +74,7 @@ impl Writer {
         }
         for entry in batch.drain(..) {
             if let Some(done) = entry.done {
-                let _ = done.send(result.clone()); // the session may have gone
+                let _ = done.send(result.clone()); // the receiver may be gone
             }
         }
     }
@@ -119,11 +121,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Finds out how much of the failed write got into the file.
+    /// Finds out how much of the failed write is in the file.
     fn recover(&mut self) {
         if let Some(chain) = self.sink.recover()
-            // Less is there when somebody cut the file; the chain goes on, so
-            // that it shows.
+            // If somebody cut the file, it holds less than was written. The chain
+            // continues from what was written, so that the cut shows.
             && chain.seq > self.chain.seq
         {
             let written = chain.seq - self.chain.seq;
@@ -146,13 +148,13 @@ mod tests {
     use chrono::Utc;
 
     use super::*;
-    use crate::audit::{Event, Record, verify};
+    use crate::audit::{Record, verify};
     use crate::metrics::Metrics;
 
     fn entry() -> Entry {
         Entry {
             time: Utc::now(),
-            record: Record::new(Event::Reload).into(),
+            record: Record::reload().into(),
             done: None,
         }
     }

@@ -12,7 +12,7 @@ use super::generation::Generation;
 use super::search::Verdict;
 use super::state::{Health, Tried};
 use super::{CheckoutError, Pool};
-use crate::audit::{Event, Outcome, Record};
+use crate::audit::Record;
 use crate::secret::{Credential, Standing};
 use crate::upstream::{ConnectError, Target};
 
@@ -26,12 +26,10 @@ impl Pool {
     }
 
     fn record_failure(&self, credential: Option<&Credential>, why: &str) {
-        let mut record = Record::new(Event::SecretFail);
-        record.database = Some(self.database.name.clone());
-        record.credential = credential.map(|c| self.credential_ref(c));
-        record.outcome = Some(Outcome::Failure);
-        record.reason = Some(why.into());
-        self.audit.record(record);
+        let credential = credential.map(|c| self.credential_ref(c));
+        let database = self.database.name.clone();
+        self.audit
+            .record(Record::secret_fail(database, credential, why));
     }
 
     /// The server could not be reached: one attempt with the version in force.
@@ -238,11 +236,10 @@ impl Pool {
         );
         let old = old.map(|o| o.credential.version.as_str());
         self.metrics.adopted(old, version.as_str());
-        let mut record = Record::new(Event::SecretAdopt);
-        record.database = Some(self.database.name.clone());
-        record.credential = Some(self.credential_ref(&generation.credential));
-        record.outcome = Some(Outcome::Success);
-        self.audit.record(record);
+        let credential = self.credential_ref(&generation.credential);
+        let database = self.database.name.clone();
+        self.audit
+            .record(Record::secret_adopt(database, credential));
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::info;
 use super::Pool;
 use super::generation::{Draining, Generation};
 use super::state::{Health, State};
-use crate::audit::{Event, Record};
+use crate::audit::Record;
 use crate::base::jitter::scattered;
 
 /// Between two idle connections that are replaced, and for all of a pool.
@@ -21,10 +21,9 @@ impl Pool {
     /// Recorded under the lock under which the end is noticed, so that there is
     /// one record of each, in this order.
     pub(super) fn start_draining(&self, state: &mut State, old: &Arc<Generation>) {
-        let mut record = Record::new(Event::DrainStart);
-        record.database = Some(self.database.name.clone());
-        record.credential = Some(self.credential_ref(&old.credential));
-        self.audit.record(record);
+        let credential = self.credential_ref(&old.credential);
+        let database = self.database.name.clone();
+        self.audit.record(Record::drain_start(database, credential));
         if old.is_gone() {
             return self.drain_ended(old, Duration::ZERO);
         }
@@ -55,11 +54,10 @@ impl Pool {
             version = %generation.credential.version, generation = generation.number,
             "generation drained in {} ms", took.as_millis()
         );
-        let mut record = Record::new(Event::DrainEnd);
-        record.database = Some(self.database.name.clone());
-        record.credential = Some(self.credential_ref(&generation.credential));
-        record.duration_ms = Some(took.as_millis().try_into().unwrap_or(u64::MAX));
-        self.audit.record(record);
+        let credential = self.credential_ref(&generation.credential);
+        let database = self.database.name.clone();
+        self.audit
+            .record(Record::drain_end(database, credential, took));
     }
 
     /// Replaces idle connections of older generations, one after the other, so

@@ -11,7 +11,7 @@ use super::connection::Proven;
 use super::generation::Generation;
 use super::state::{Health, State};
 use super::{CheckoutError, Connection, Pool};
-use crate::audit::{Event, Outcome, Record, ServerRef};
+use crate::audit::{Cause, Record, ServerRef};
 use crate::upstream::{self, Backend, ConnectError, QueryError, Quiet, Target, Wishes};
 
 /// How long clients are kept waiting for a server that says that it is
@@ -49,15 +49,12 @@ impl Pool {
         match result {
             Ok((server, quiet)) => {
                 self.metrics.login.record(began.elapsed().as_secs_f64());
-                self.record(
-                    Event::ServerOpen,
-                    generation,
+                self.audit.record(Record::server_open(
+                    self.database.name.clone(),
+                    self.credential_ref(&generation.credential),
                     server_ref(&server.backend),
-                    |r| {
-                        r.outcome = Some(Outcome::Success);
-                        r.reason = Some(server.mechanism.into());
-                    },
-                );
+                    server.mechanism,
+                ));
                 let place = server.backend.target.to_string();
                 let place: Arc<str> = place.into();
                 let connection = Box::new(Connection::new(server, generation.clone()));
@@ -83,34 +80,19 @@ impl Pool {
             }
             Err(error) => {
                 self.metrics.login_failed(error.sqlstate());
-                self.record(
-                    Event::ServerFail,
-                    generation,
+                let cause = Cause {
+                    reason: &error.to_string(),
+                    sqlstate: error.sqlstate(),
+                };
+                self.audit.record(Record::server_fail(
+                    self.database.name.clone(),
+                    self.credential_ref(&generation.credential),
                     place_ref(&generation.target),
-                    |r| {
-                        r.outcome = Some(Outcome::Failure);
-                        r.sqlstate = Some(error.sqlstate().into());
-                        r.reason = Some(error.to_string().into());
-                    },
-                );
+                    cause,
+                ));
                 Err(error)
             }
         }
-    }
-
-    fn record(
-        &self,
-        event: Event,
-        generation: &Generation,
-        server: ServerRef,
-        more: impl FnOnce(&mut Record),
-    ) {
-        let mut record = Record::new(event);
-        record.database = Some(self.database.name.clone());
-        record.credential = Some(self.credential_ref(&generation.credential));
-        record.server = Some(server);
-        more(&mut record);
-        self.audit.record(record);
     }
 
     /// A login on demand, in a slot that was taken for it. Whether it worked.
@@ -319,9 +301,12 @@ impl Pool {
         let (server, generation) = connection.into_parts();
         let whose = server_ref(&server.backend);
         server.close().await;
-        self.record(Event::ServerClose, &generation, whose, |r| {
-            r.reason = Some(why.into())
-        });
+        self.audit.record(Record::server_close(
+            self.database.name.clone(),
+            self.credential_ref(&generation.credential),
+            whose,
+            why,
+        ));
         if generation.established.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.drained(&generation);
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::audit::{CredentialRef, Event, Outcome, Record};
+use crate::audit::{CredentialRef, Outcome, Record};
 use crate::secret::{SecretId, VersionId};
 
 /// The steps of a rotation, named like those of rotation functions in Secrets
@@ -81,21 +81,18 @@ pub struct StepReport {
 impl StepReport {
     /// The record of this step for the audit log.
     pub fn record(&self) -> Record {
-        let mut record = Record::new(Event::RotationStep);
-        record.step = Some(self.step.name().into());
-        record.outcome = Some(match self.outcome {
+        let outcome = match self.outcome {
             StepOutcome::Failed => Outcome::Failure,
             StepOutcome::Done | StepOutcome::Skipped => Outcome::Success,
-        });
-        record.reason = Some(self.detail.as_str().into());
-        record.credential = Some(CredentialRef {
+        };
+        let credential = CredentialRef {
             secret: self.secret.as_str().into(),
             arn: self.arn.clone().unwrap_or_else(|| "".into()),
             version: self.version.as_ref().map_or("", VersionId::as_str).into(),
             stages: Vec::new(),
             user: self.user.as_deref().unwrap_or_default().into(),
-        });
-        record
+        };
+        Record::rotation_step(self.step.name(), outcome, &self.detail, credential)
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use super::build::{Built, pools};
 use super::revoke;
 use crate::access::Policy;
-use crate::audit::{Event, Outcome, Record};
+use crate::audit::Record;
 use crate::config::{Config, Listen};
 use crate::session::{Cause, Routes};
 
@@ -79,8 +79,6 @@ pub fn reload(built: &Arc<Built>, config: Config) {
         audit: running.audit,
         ..config
     };
-    let mut record = Record::new(Event::Reload);
-    record.outcome = Some(Outcome::Success);
-    context.audit.record(record);
+    context.audit.record(Record::reload());
     info!("configuration reloaded");
 }

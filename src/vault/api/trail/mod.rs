@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::ApiError;
 use super::places::network;
 use super::repeats::{Budget, Repeats};
-use crate::audit::{Audit, AuditError, OnAuditFailure, Record};
+use crate::audit::{Audit, AuditError, Record};
 
 pub use parameters::parameters;
 pub use record::Draft;
@@ -103,18 +103,16 @@ impl Trail {
         self.repeats.admit(kind, budget, Instant::now())
     }
 
-    /// Writes the records, and waits for the disk where `on_failure` says so.
+    /// Records a call before its answer goes out.
+    ///
+    /// # Errors
+    /// The call may not be answered without its records, and they cannot be written.
     pub async fn keep(&self, records: Vec<Record>) -> Result<(), AuditError> {
         let Some(audit) = &self.audit else {
             return Ok(());
         };
-        match audit.on_failure() {
-            OnAuditFailure::Continue => records.into_iter().for_each(|r| audit.record(r)),
-            OnAuditFailure::Deny => {
-                for record in records {
-                    audit.record_durably(record).await?;
-                }
-            }
+        for record in records {
+            audit.admit(record).await?;
         }
         Ok(())
     }

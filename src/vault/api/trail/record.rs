@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::audit::{Event, IdentityRef, Outcome, Record};
+use crate::audit::{IdentityRef, Record};
 use crate::vault::api::ApiError;
 use crate::vault::api::call::{Item, Notes, Subject};
 use crate::vault::api::caller::{Caller, Peer};
@@ -121,8 +121,7 @@ impl Draft {
                 call.insert("additionalEventData".into(), more.into());
             }
         }
-        let mut record = Record::new(Event::StoreCall);
-        record.identity = self.caller.as_ref().map(|caller| {
+        let identity = self.caller.as_ref().map(|caller| {
             let method = if caller.own { "pgvalet" } else { "access_key" };
             Arc::new(IdentityRef {
                 method: method.into(),
@@ -130,14 +129,7 @@ impl Draft {
                 ..IdentityRef::default()
             })
         });
-        record.source = address.map(Into::into);
-        record.outcome = Some(match error {
-            None => Outcome::Success,
-            Some(_) => Outcome::Failure,
-        });
-        record.reason = error.map(|e| e.kind.into());
-        record.call = Some(Box::new(call));
-        record
+        Record::store_call(identity, address.as_deref(), error.map(|e| e.kind), call)
     }
 }
 

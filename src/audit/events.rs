@@ -1,0 +1,286 @@
+//! One constructor for each event: which fields its records have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(test)]
+mod tests;
+
+use super::record::{CredentialRef, Event, IdentityRef, Outcome, Record, ServerRef};
+
+/// What is known of a client when it is let in or denied.
+#[derive(Debug, Clone, Default)]
+pub struct ClientRef {
+    /// Its address.
+    pub source: Arc<str>,
+    /// The load balancer that named the address.
+    pub via: Option<Arc<str>>,
+    pub identity: Option<Arc<IdentityRef>>,
+    pub database: Option<Arc<str>>,
+    pub requested_user: Option<Arc<str>>,
+    pub application_name: Option<Arc<str>>,
+    pub tls: Option<Arc<str>>,
+    /// Name and number of the rule that let it in.
+    pub rule: Option<(Arc<str>, usize)>,
+}
+
+/// The session that something happened in.
+#[derive(Debug, Clone)]
+pub struct SessionRef {
+    pub id: Arc<str>,
+    pub client: Arc<str>,
+    pub source: Arc<str>,
+    pub via: Option<Arc<str>>,
+    pub database: Arc<str>,
+}
+
+/// What a session was, told at its end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SessionTotals {
+    pub transactions: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub duration: Duration,
+}
+
+/// Why something failed, or a session was ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    pub reason: &'a str,
+    pub sqlstate: &'a str,
+}
+
+impl Record {
+    /// A client was let in, as session `id`.
+    pub fn session_start(id: Arc<str>, client: ClientRef) -> Self {
+        Self {
+            session: Some(id),
+            outcome: Some(Outcome::Success),
+            ..Self::of_client(Event::SessionStart, client)
+        }
+    }
+
+    /// A client was denied. `sqlstate` is what it was told, if it was told anything.
+    pub fn session_deny(client: ClientRef, reason: &str, sqlstate: Option<&str>) -> Self {
+        Self {
+            outcome: Some(Outcome::Failure),
+            reason: Some(reason.into()),
+            sqlstate: sqlstate.map(Into::into),
+            ..Self::of_client(Event::SessionDeny, client)
+        }
+    }
+
+    /// `count` clients from `source` were denied, of which none has a record of its
+    /// own.
+    pub fn sessions_denied(source: &str, reason: &str, count: u64) -> Self {
+        Self {
+            source: Some(source.into()),
+            outcome: Some(Outcome::Failure),
+            reason: Some(reason.into()),
+            count: Some(count),
+            ..Self::new(Event::SessionDeny)
+        }
+    }
+
+    /// A session ended: by itself, or for a cause.
+    pub fn session_end(
+        session: SessionRef,
+        totals: SessionTotals,
+        cause: Option<Cause<'_>>,
+    ) -> Self {
+        Self {
+            outcome: Some(match cause {
+                None => Outcome::Success,
+                Some(_) => Outcome::Failure,
+            }),
+            reason: cause.map(|c| c.reason.into()),
+            sqlstate: cause.map(|c| c.sqlstate.into()),
+            transactions: Some(totals.transactions),
+            bytes_in: Some(totals.bytes_in),
+            bytes_out: Some(totals.bytes_out),
+            duration_ms: Some(milliseconds(totals.duration)),
+            ..Self::of_session(Event::SessionEnd, session)
+        }
+    }
+
+    /// A session leased a connection of a version for the first time.
+    pub fn credential_use(
+        session: SessionRef,
+        credential: CredentialRef,
+        server: ServerRef,
+    ) -> Self {
+        Self {
+            outcome: Some(Outcome::Success),
+            credential: Some(credential),
+            server: Some(server),
+            ..Self::of_session(Event::CredentialUse, session)
+        }
+    }
+
+    /// A login succeeded, by `mechanism`.
+    pub fn server_open(
+        database: Arc<str>,
+        credential: CredentialRef,
+        server: ServerRef,
+        mechanism: &str,
+    ) -> Self {
+        Self {
+            outcome: Some(Outcome::Success),
+            reason: Some(mechanism.into()),
+            server: Some(server),
+            ..Self::of_pool(Event::ServerOpen, database, credential)
+        }
+    }
+
+    /// A login failed.
+    pub fn server_fail(
+        database: Arc<str>,
+        credential: CredentialRef,
+        server: ServerRef,
+        cause: Cause<'_>,
+    ) -> Self {
+        Self {
+            outcome: Some(Outcome::Failure),
+            reason: Some(cause.reason.into()),
+            sqlstate: Some(cause.sqlstate.into()),
+            server: Some(server),
+            ..Self::of_pool(Event::ServerFail, database, credential)
+        }
+    }
+
+    /// A server connection was closed.
+    pub fn server_close(
+        database: Arc<str>,
+        credential: CredentialRef,
+        server: ServerRef,
+        reason: &str,
+    ) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            server: Some(server),
+            ..Self::of_pool(Event::ServerClose, database, credential)
+        }
+    }
+
+    /// A pool adopted a version.
+    pub fn secret_adopt(database: Arc<str>, credential: CredentialRef) -> Self {
+        Self {
+            outcome: Some(Outcome::Success),
+            ..Self::of_pool(Event::SecretAdopt, database, credential)
+        }
+    }
+
+    /// A pool could not use a secret, or a version of it that was found.
+    pub fn secret_fail(
+        database: Arc<str>,
+        credential: Option<CredentialRef>,
+        reason: &str,
+    ) -> Self {
+        Self {
+            database: Some(database),
+            outcome: Some(Outcome::Failure),
+            reason: Some(reason.into()),
+            credential,
+            ..Self::new(Event::SecretFail)
+        }
+    }
+
+    /// A step of a rotation ended.
+    pub fn rotation_step(
+        step: &str,
+        outcome: Outcome,
+        reason: &str,
+        credential: CredentialRef,
+    ) -> Self {
+        Self {
+            step: Some(step.into()),
+            outcome: Some(outcome),
+            reason: Some(reason.into()),
+            credential: Some(credential),
+            ..Self::new(Event::RotationStep)
+        }
+    }
+
+    /// A version was replaced, and the connections of its generation are closed as
+    /// they become idle.
+    pub fn drain_start(database: Arc<str>, credential: CredentialRef) -> Self {
+        Self::of_pool(Event::DrainStart, database, credential)
+    }
+
+    /// The last connection of a replaced version was closed.
+    pub fn drain_end(database: Arc<str>, credential: CredentialRef, took: Duration) -> Self {
+        Self {
+            duration_ms: Some(milliseconds(took)),
+            ..Self::of_pool(Event::DrainEnd, database, credential)
+        }
+    }
+
+    /// A new configuration is in force.
+    pub fn reload() -> Self {
+        Self {
+            outcome: Some(Outcome::Success),
+            ..Self::new(Event::Reload)
+        }
+    }
+
+    /// The embedded store's API was called. `failure` is the kind of error that it
+    /// answered with.
+    pub fn store_call(
+        identity: Option<Arc<IdentityRef>>,
+        source: Option<&str>,
+        failure: Option<&str>,
+        call: serde_json::Value,
+    ) -> Self {
+        Self {
+            identity,
+            source: source.map(Into::into),
+            outcome: Some(match failure {
+                None => Outcome::Success,
+                Some(_) => Outcome::Failure,
+            }),
+            reason: failure.map(Into::into),
+            call: Some(Box::new(call)),
+            ..Self::new(Event::StoreCall)
+        }
+    }
+
+    fn of_client(event: Event, client: ClientRef) -> Self {
+        let (name, rule) = client.rule.unzip();
+        Self {
+            client: name,
+            identity: client.identity,
+            source: Some(client.source),
+            via: client.via,
+            database: client.database,
+            requested_user: client.requested_user,
+            application_name: client.application_name,
+            tls: client.tls,
+            rule,
+            ..Self::new(event)
+        }
+    }
+
+    fn of_session(event: Event, session: SessionRef) -> Self {
+        Self {
+            session: Some(session.id),
+            client: Some(session.client),
+            source: Some(session.source),
+            via: session.via,
+            database: Some(session.database),
+            ..Self::new(event)
+        }
+    }
+
+    fn of_pool(event: Event, database: Arc<str>, credential: CredentialRef) -> Self {
+        Self {
+            database: Some(database),
+            credential: Some(credential),
+            ..Self::new(event)
+        }
+    }
+}
+
+/// Whole milliseconds, as records have them.
+fn milliseconds(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,65 @@
+//! Where a record has what people ask for.
+//!
+//! Records are read as JSON rather than as [`Record`](super::Record), so that
+//! those of a newer pgvalet can be read too. A `store.call` has it in other places
+//! than the other records: in those of a CloudTrail event.
+
+use serde_json::Value;
+
+const CALLER: &str = "/call/userIdentity/userName";
+const CALL_SECRET: &str = "/call/requestParameters/secretId";
+/// CreateSecret has a name and no id.
+const CALL_NEW_SECRET: &str = "/call/requestParameters/name";
+const CALL_ARN: &str = "/call/resources/0/ARN";
+const CALL_VERSION: &str = "/call/additionalEventData/secretVersionId";
+
+/// The text at a JSON pointer (RFC 6901); empty where there is none.
+pub(super) fn text<'a>(record: &'a Value, pointer: &str) -> &'a str {
+    record
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or("")
+}
+
+/// The first text that is there.
+fn first<'a>(record: &'a Value, pointers: &[&str]) -> &'a str {
+    let mut texts = pointers.iter().map(|pointer| text(record, pointer));
+    texts.find(|text| !text.is_empty()).unwrap_or("")
+}
+
+/// The client, or the principal that called the store.
+pub(super) fn client(record: &Value) -> &str {
+    first(record, &["/client", CALLER])
+}
+
+pub(super) fn version(record: &Value) -> &str {
+    first(record, &["/credential/version", CALL_VERSION])
+}
+
+/// The secret as it was named, by its name or its ARN.
+pub(super) fn secret(record: &Value) -> &str {
+    first(
+        record,
+        &["/credential/secret", CALL_SECRET, CALL_NEW_SECRET],
+    )
+}
+
+/// Whether the record is about the secret, of which `wanted` is the name or the
+/// ARN.
+pub(super) fn is_about_secret(record: &Value, wanted: &str) -> bool {
+    let names = [
+        "/credential/secret",
+        "/credential/arn",
+        CALL_SECRET,
+        CALL_NEW_SECRET,
+        CALL_ARN,
+    ];
+    names.iter().any(|pointer| text(record, pointer) == wanted)
+        || name_in(text(record, CALL_ARN)) == Some(wanted)
+}
+
+/// The name in a secret's ARN, in front of its six random characters.
+fn name_in(arn: &str) -> Option<&str> {
+    let (_, name) = arn.split_once(":secret:")?;
+    name.rsplit_once('-').map(|(name, _)| name)
+}
