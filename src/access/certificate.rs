@@ -13,7 +13,8 @@ use crate::base::hex;
 /// A certificate whose chain and possession have been proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// The alternative names.
+    /// URIs and DNS names among the subject's alternative names; DNS names in lower
+    /// case.
     uris: Vec<String>,
     dns: Vec<String>,
     /// The common name, if there is exactly one.
@@ -22,14 +23,15 @@ pub struct Certificate {
     pub issuer: Arc<str>,
     /// SHA-256 of the whole certificate, in hexadecimal.
     pub sha256: Arc<str>,
-    /// The earliest end in the chain.
+    /// The moment at which the first certificate of the chain expires.
     pub not_after: DateTime<Utc>,
-    /// What was shown, to be looked at again when what is trusted changes.
+    /// The chain as it was shown, to be checked again when the trust changes.
     pub chain: Arc<[CertificateDer<'static>]>,
 }
 
 impl Certificate {
-    /// `None`: it is no certificate that can be read.
+    /// Reads the first certificate of a chain, which is the client's own; `None` if it
+    /// cannot be read.
     pub fn read(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let own = chain.first()?;
         let (_, parsed) = X509Certificate::from_der(own).ok()?;
@@ -46,7 +48,7 @@ impl Certificate {
         let mut common_names = parsed.subject().iter_common_name();
         let common_name = match (common_names.next(), common_names.next()) {
             (Some(only), None) => only.as_str().ok().map(str::to_owned),
-            // Which of them would it be?
+            // With several, none can be told to be the name.
             _ => None,
         };
         let ends = chain.iter().filter_map(|c| {
@@ -66,7 +68,7 @@ impl Certificate {
         })
     }
 
-    /// Whether the name is its own, compared as a whole.
+    /// Whether the certificate has this name, compared as a whole.
     pub fn is(&self, name: &CertificateName) -> bool {
         match name {
             // An X.509-SVID has exactly one URI (SPIFFE, X509-SVID, section 2):
@@ -77,7 +79,7 @@ impl Certificate {
         }
     }
 
-    /// Every name that a rule could match, as one writes it there.
+    /// Every name that a rule could ask for, in the form that rules write.
     pub fn names(&self) -> Vec<String> {
         let uris = self.uris.iter().cloned().map(CertificateName::Uri);
         let dns = self.dns.iter().cloned().map(CertificateName::Dns);

@@ -1,22 +1,26 @@
-//! What a client's certificate is called.
+//! The names that a rule can ask of a client's certificate.
 
 use std::fmt;
 
 use crate::base::nonempty;
 
-/// A name in a client's certificate. Compared as a whole: there are no
+/// A name in a client's certificate. It is compared as a whole: there are no
 /// wildcards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CertificateName {
-    /// The URI among the subject's alternative names: a SPIFFE ID, or any other.
+    /// A URI among the subject's alternative names: a SPIFFE ID, or any other.
     Uri(String),
-    /// A DNS name among them, in lower case.
+    /// A DNS name among the subject's alternative names, in lower case.
     Dns(String),
     /// The subject's common name.
     CommonName(String),
 }
 
 impl CertificateName {
+    /// Reads a name as rules write it.
+    ///
+    /// # Errors
+    /// A sentence for whoever wrote the name.
     pub fn parse(text: &str) -> Result<Self, String> {
         nonempty(text)?;
         match text.split_once(':') {

@@ -17,6 +17,7 @@ pub enum Validity {
 }
 
 impl Validity {
+    /// Whether the period includes this moment.
     pub fn holds(&self, now: DateTime<Utc>) -> bool {
         match self {
             Self::Between { from, until } => {
@@ -33,7 +34,7 @@ impl Validity {
         }
     }
 
-    /// Whether it will never hold again.
+    /// Whether the period is over for good.
     pub fn is_over(&self, now: DateTime<Utc>) -> bool {
         matches!(self, Self::Between { until: Some(until), .. } if *until <= now)
     }

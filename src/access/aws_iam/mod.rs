@@ -1,10 +1,17 @@
-//! Identity by AWS IAM: the client signs a request to STS, GetCallerIdentity,
-//! and presents it instead of sending it. pgvalet sends it, and STS says whose
-//! it is. The client's credentials never leave it.
+//! Identity by AWS IAM. The client signs a request to STS, GetCallerIdentity, and
+//! presents it instead of sending it. pgvalet sends the request, and STS says who
+//! signed it. The client's credentials never leave the client.
 //!
-//! The address is signed in the query (SigV4, presigned), together with the
-//! header `x-pgvalet-audience`.
+//! The request is a presigned address (SigV4, with the signature in the query), whose
+//! signature covers the header `x-pgvalet-audience`.
+//!
+//! * `sts`       how STS is asked
+//! * `presigned` the request, checked before it is sent
+//! * `endpoint`  the addresses that it may be sent to
+//!
+//! What a rule asks of a caller is in `identity/aws_iam.rs`.
 
+mod endpoint;
 pub(crate) mod presigned;
 mod sts;
 #[cfg(test)]
@@ -27,29 +34,29 @@ use super::token::Rejected;
 use crate::net::https::{FetchError, Https};
 use presigned::Presigned;
 
-/// The header, in lower case as signatures name it.
+/// The header, in lower case as signatures have it.
 const AUDIENCE_HEADER: &str = "x-pgvalet-audience";
 
-/// How long an answer of STS counts for the same request: clients open several
-/// connections at once.
+/// How long an answer of STS is kept for the same request: a client that opens
+/// several connections presents it several times.
 const REMEMBERED: Duration = Duration::from_secs(60);
-/// Answers that are remembered at most.
+/// The most answers that are kept.
 const MOST: usize = 10_000;
 
-/// Who STS says the caller is.
+/// A caller of AWS, as STS says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// As STS says it: for a role with the name of the session.
+    /// The ARN that STS says, which for a role has the name of the session.
     pub arn: Arc<str>,
-    /// What rules name: the role, whatever the session.
+    /// The ARN that rules name: the role, whatever the session.
     pub role: Arc<str>,
-    /// How it was asked; a rule with another audience does not count it.
+    /// How STS was asked. A rule with another audience does not accept the caller.
     pub sts: Sts,
 }
 
 type Remembered = HashMap<[u8; 32], (Instant, Caller)>;
 
-/// Asks STS, and remembers the answers for a moment.
+/// Asks STS, and keeps the answers for a moment.
 #[derive(Clone, Default)]
 pub struct Callers {
     https: Option<Https>,
@@ -57,13 +64,16 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// For the rules of a configuration; what `before` remembers is kept.
+    /// For a new configuration; the answers that `before` has are kept. `needed`:
+    /// whether a rule has `aws_iam`.
     pub fn new(needed: bool, before: &Self) -> Self {
         let https = before.https.clone().filter(|_| needed);
         let https = https.or_else(|| {
             let made = needed.then(|| Https::new(None))?;
-            made.inspect_err(|e| warn!("clients with aws_iam are refused: {e}"))
-                .ok()
+            made.inspect_err(|e| {
+                warn!("clients with aws_iam are refused, because STS cannot be asked: {e}")
+            })
+            .ok()
         });
         Self {
             https,
@@ -109,7 +119,7 @@ impl Callers {
             Err(FetchError::Status { status, .. }) if status.is_client_error() => {
                 return Err(Rejected::Signature);
             }
-            // Without the address: its query is the client's credential.
+            // The address is not logged: its query is the client's credential.
             Err(error) => {
                 let host = presigned.uri.host().unwrap_or_default();
                 warn!(
@@ -151,6 +161,7 @@ impl Callers {
     }
 }
 
+/// What an answer is kept by: a hash, because the request is the client's credential.
 fn key(request: &str, sts: &Sts) -> [u8; 32] {
     let mut key = [0; 32];
     let text = format!("{}\0{request}", sts.audience);
@@ -158,7 +169,8 @@ fn key(request: &str, sts: &Sts) -> [u8; 32] {
     key
 }
 
-/// The ARN in an answer in JSON.
+/// The ARN in an answer of GetCallerIdentity, in JSON
+/// (<https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html>).
 pub(crate) fn read(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -184,9 +196,9 @@ pub(crate) fn read(answer: &[u8]) -> Option<String> {
     )
 }
 
-/// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION` is the session of
-/// `arn:aws:iam::ACCOUNT:role/ROLE`. The session's name is its own choice, and
-/// so is worth nothing. Everything else is what it says.
+/// The ARN that rules name. `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION` is a
+/// session of `arn:aws:iam::ACCOUNT:role/ROLE`, and chooses its own name, which
+/// therefore identifies nobody. Every other ARN stays as it is.
 fn role(arn: &str) -> String {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let ["arn", partition, "sts", _, account, resource] = parts[..] else {

@@ -1,13 +1,16 @@
-//! Whose is the client's end of a TCP connection over loopback?
+//! The owner of the client's end of a TCP connection over loopback.
 //!
-//! Both ends of such a connection are sockets of this machine, so the kernel
-//! can be asked who made the other one. As long as pgvalet holds its own end,
-//! no other socket can have the same pair of addresses, so that the answer is
-//! about this client or about nobody.
+//! Both ends of such a connection are sockets of this machine, so the kernel can be
+//! asked who made the other one. As long as pgvalet holds its own end, no other
+//! socket can have the same pair of addresses: the answer is about this client or
+//! about nobody.
 //!
-//! Only an established socket that a process still holds counts: an orphan (its
-//! process has closed it) is reported with uid 0, and the address may meanwhile
-//! belong to somebody's listener.
+//! Only an established socket that a process still holds counts. The kernel reports
+//! an orphan, whose process has closed it, with uid 0, and the address may belong to
+//! somebody's listener by then.
+//!
+//! * `sock_diag` the kernel's own answer; `proc_net` the older interface
+//! * `process`   the process that holds a socket
 
 #[cfg(target_os = "linux")]
 mod proc_net;
@@ -20,7 +23,7 @@ use std::net::SocketAddr;
 
 use super::Account;
 
-/// A socket that is established and that a process holds.
+/// The owner of an established socket that a process holds.
 #[cfg(target_os = "linux")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Owner {
@@ -28,7 +31,7 @@ struct Owner {
     inode: u64,
 }
 
-/// The number of the state in both sources (include/net/tcp_states.h).
+/// The number of this state in both sources (include/net/tcp_states.h).
 #[cfg(target_os = "linux")]
 const ESTABLISHED: u8 = 1;
 
@@ -39,13 +42,14 @@ impl Owner {
     }
 }
 
-/// The account that holds the socket `client`, connected to `ours`. Blocks for
-/// as long as it takes to read some files.
+/// The account that holds the socket `client`, which is connected to `ours`. Blocks:
+/// it may read many files.
 #[cfg(target_os = "linux")]
 pub(super) fn account(client: SocketAddr, ours: SocketAddr) -> Option<Account> {
     let owner = match sock_diag::owner(client, ours) {
         Ok(owner) => owner?,
-        // No such module, or a seccomp filter: the older interface says the same.
+        // The kernel lacks the module, or a seccomp filter forbids it: the older
+        // interface has the same answer.
         Err(e) => {
             tracing::debug!("sock_diag does not answer ({e}); reading /proc/net/tcp");
             proc_net::owner(client, ours)?
@@ -85,7 +89,7 @@ mod tests {
         [diag, proc_net::owner(client, ours)]
     }
 
-    /// Both sources say the same, for each family.
+    /// Both sources agree, for each family of addresses.
     #[test]
     fn the_owner_is_this_process() {
         for address in ["127.0.0.1:0", "[::1]:0", "127.7.7.7:0"] {

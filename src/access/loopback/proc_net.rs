@@ -1,4 +1,4 @@
-//! The older interface: a table of all sockets as text (proc(5), `/proc/net/tcp`).
+//! The older interface: `/proc/net/tcp`, a table of all sockets as text (proc(5)).
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::Owner;
 
+/// The owner of the socket `client`, which is connected to `ours`.
 pub(super) fn owner(client: SocketAddr, ours: SocketAddr) -> Option<Owner> {
     let table = |path| {
         let lines = BufReader::new(File::open(path).ok()?).lines();
@@ -19,7 +20,7 @@ pub(super) fn owner(client: SocketAddr, ours: SocketAddr) -> Option<Owner> {
     Owner::of(owner.0, owner.1, owner.2)
 }
 
-/// State, uid and inode, if the line is that of the connection.
+/// State, uid and inode, if the line is about this connection.
 fn read(line: &str, client: SocketAddr, ours: SocketAddr) -> Option<(u8, u32, u64)> {
     let mut words = line.split_ascii_whitespace().skip(1);
     let (local, remote) = (address(words.next()?)?, address(words.next()?)?);
@@ -33,8 +34,8 @@ fn read(line: &str, client: SocketAddr, ours: SocketAddr) -> Option<(u8, u32, u6
     Some((state, uid, inode))
 }
 
-/// `0100007F:1F90`: words of 32 bits as this machine stores them, so that their
-/// bytes in memory are those of the address.
+/// Reads an address such as `0100007F:1F90`. The table has its words of 32 bits as
+/// this machine stores them, so that their bytes in memory are those of the address.
 fn address(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let word = |i: usize| {

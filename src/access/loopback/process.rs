@@ -1,5 +1,5 @@
-//! Which process holds a socket: for the record only, because it takes a walk
-//! through `/proc` that need not find it.
+//! The process that holds a socket. For audit records only: the search through
+//! `/proc` need not find it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,12 +9,12 @@ use std::sync::Arc;
 use super::Owner;
 use crate::access::account::executable;
 
-/// Descriptors that are looked at before the search is given up: a machine with
-/// very many must not make its clients wait.
+/// How many descriptors are looked at before the search ends: a machine with very
+/// many must not make its clients wait.
 const MOST: usize = 5_000;
 
-/// The process and its program. Other users' processes are readable for root
-/// alone; where they are not, nothing is known.
+/// The process, and its program. `None` where it cannot be found: only root may read
+/// other users' processes.
 pub(super) fn holding(owner: Owner) -> Option<(i32, Option<Arc<str>>)> {
     let wanted = format!("socket:[{}]", owner.inode);
     let wanted = Path::new(&wanted);
@@ -26,7 +26,7 @@ pub(super) fn holding(owner: Owner) -> Option<(i32, Option<Arc<str>>)> {
             (entry.metadata().ok()?.uid() == owner.uid).then_some(pid)
         })
         .collect();
-    // Whoever connects has often just been started.
+    // The newest first: whoever connects has often just been started.
     pids.sort_unstable_by(|a, b| b.cmp(a));
     let mut left = MOST;
     for pid in pids {

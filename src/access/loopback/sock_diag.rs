@@ -1,5 +1,5 @@
-//! The kernel's own answer (sock_diag(7)): a look-up of one connection by its
-//! addresses, whatever number of sockets there are.
+//! The kernel's own answer (sock_diag(7)). It finds one connection by its addresses,
+//! however many sockets there are.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +18,8 @@ const ANY_COOKIE: [u8; 8] = [0xff; 8];
 /// MSG_DONTWAIT: the kernel has answered by the time the request is sent.
 const AT_ONCE: i32 = nix::libc::MSG_DONTWAIT;
 
+/// The owner of the socket `client`, which is connected to `ours`.
+///
 /// # Errors
 /// The kernel does not answer such questions.
 pub(super) fn owner(client: SocketAddr, ours: SocketAddr) -> io::Result<Option<Owner>> {

@@ -1,5 +1,5 @@
-//! An issuer's keys: fetched when first needed, kept, renewed behind the
-//! clients' backs, and served stale while the issuer is down.
+//! An issuer's keys. They are fetched when they are first needed, renewed in the
+//! background, and used beyond their time while the issuer is down.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,14 +15,15 @@ use super::verify::{Rejected, Verified, peek, verify};
 use super::{TokenIssuer, TokenKeys};
 use crate::net::https::{FetchError, Https};
 
-/// How old keys may be before they are fetched anew, in the background.
+/// How old keys become before they are renewed in the background.
 const FRESH: Duration = Duration::from_secs(15 * 60);
-/// How often at most the issuer is asked because a token names a key that is
-/// not there: tokens can be made up by anybody.
+/// How often at most the issuer is asked because a token names an unknown key:
+/// anybody can make up tokens.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// A set of keys in a file has at most so many bytes.
+/// The most bytes that a file of keys may have.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
+/// Why keys cannot be had.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("{0}")]
@@ -35,12 +36,13 @@ enum Failure {
     Discovery(Uri),
 }
 
+/// An issuer, and the keys that are known of it.
 pub struct Issuer {
     config: Arc<TokenIssuer>,
     https: Https,
     keys: ArcSwapOption<Fetched>,
-    /// When the last attempt was, and of which file state. Held while asking,
-    /// so that a thousand tokens cost one question.
+    /// The last attempt to get keys. The lock is held during an attempt, so that a
+    /// thousand tokens cost one request.
     attempt: Mutex<Attempt>,
 }
 
@@ -52,6 +54,7 @@ struct Fetched {
 #[derive(Default)]
 struct Attempt {
     at: Option<Instant>,
+    /// When the file of keys had last been changed.
     modified: Option<SystemTime>,
 }
 
@@ -69,6 +72,8 @@ impl Issuer {
         &self.config
     }
 
+    /// What a token says, if it is one of this issuer's.
+    ///
     /// # Errors
     /// [`Rejected`]
     pub async fn verify(self: &Arc<Self>, token: &str) -> Result<Verified, Rejected> {
@@ -87,9 +92,10 @@ impl Issuer {
         }
     }
 
+    /// The keys that are known, which are fetched if there are none yet.
     async fn fetched(self: &Arc<Self>) -> Result<Arc<Fetched>, Rejected> {
         if let TokenKeys::File(_) = self.config.keys {
-            self.renew(Duration::ZERO).await; // looks whether the file changed
+            self.renew(Duration::ZERO).await; // reads the file again if it has changed
         }
         if let Some(fetched) = self.keys.load_full() {
             if fetched.at.elapsed() > FRESH && !matches!(self.config.keys, TokenKeys::File(_)) {
@@ -102,14 +108,14 @@ impl Issuer {
         self.keys.load_full().ok_or(Rejected::KeysUnavailable)
     }
 
-    /// Fetches the keys, unless that was tried less than `pause` ago. Whether
-    /// there are others than before.
+    /// Fetches the keys, unless that was tried less than `pause` ago. Returns whether
+    /// there are other keys than before.
     async fn renew(&self, pause: Duration) -> bool {
         let before = self.keys.load_full();
         let mut attempt = self.attempt.lock().await;
         let now = self.keys.load_full();
         if now.as_ref().map(Arc::as_ptr) != before.as_ref().map(Arc::as_ptr) {
-            return true; // somebody was faster
+            return true; // another task has fetched them meanwhile
         }
         if attempt.at.is_some_and(|at| at.elapsed() < pause) {
             return false;
@@ -124,17 +130,18 @@ impl Issuer {
             Ok(None) => false,
             Err(failure) => {
                 let kept = if now.is_some() {
-                    "; the keys known so far stay in force"
+                    "; keeping the keys that are known"
                 } else {
                     "; its tokens are refused"
                 };
-                warn!(issuer = %self.config.issuer, "the issuer's keys cannot be had: {failure}{kept}");
+                warn!(issuer = %self.config.issuer, "the issuer's keys cannot be fetched: {failure}{kept}");
                 false
             }
         }
     }
 
-    /// `None`: the file has not changed.
+    /// Gets the keys from where the configuration says. `None`: they are in a file that
+    /// has not changed.
     async fn load(&self, modified: &mut Option<SystemTime>) -> Result<Option<KeySet>, Failure> {
         let (from, bytes) = match &self.config.keys {
             TokenKeys::File(path) => {
@@ -147,7 +154,7 @@ impl Issuer {
                     .await
                     .map_err(|e| failed(e.to_string()))?;
                 if metadata.len() > LARGEST_FILE {
-                    return Err(failed("it has more than a megabyte".to_owned()));
+                    return Err(failed("the file is larger than 1 MiB".to_owned()));
                 }
                 let changed = metadata.modified().ok();
                 if changed.is_some() && changed == *modified {
@@ -170,8 +177,8 @@ impl Issuer {
             .map_err(|error| Failure::Keys { from, error })
     }
 
-    /// OpenID Connect Discovery 1.0, section 4.3: the document must name the
-    /// issuer it was asked for.
+    /// The address of the keys, from the issuer's discovery document. The document has
+    /// to name this issuer (OpenID Connect Discovery 1.0, section 4.3).
     async fn discover(&self, document: &Uri) -> Result<Uri, Failure> {
         #[derive(Deserialize)]
         struct Metadata {

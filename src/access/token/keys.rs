@@ -5,34 +5,35 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Keys in one set at most: real ones have two or three.
+/// The most keys of a set. Real sets have two or three.
 const MOST: usize = 100;
 
-/// Why a document gives no keys.
+/// Why a document holds no keys that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
-    #[error("it is no set of keys (a JSON object with \"keys\")")]
+    #[error("this is not a set of keys (a JSON object with \"keys\")")]
     Malformed,
-    #[error("it has more than {MOST} keys")]
+    #[error("there are more than {MOST} keys")]
     TooMany,
-    #[error("none of its keys can verify a signature by RSA, ECDSA or EdDSA")]
+    #[error("no key can verify signatures by RSA, ECDSA or EdDSA")]
     NoneUsable,
 }
 
-/// A key, and the algorithms that it may be used with. They come from the key
-/// and never from the token: a token that chose its own algorithm could have
-/// the public key taken for an HMAC secret.
+/// A key, and the algorithms that it may be used with. The algorithms come from the
+/// key and never from the token: a token that chose its own could have the public key
+/// taken for an HMAC secret.
 pub struct Key {
     id: Option<Box<str>>,
     pub algorithms: Vec<Algorithm>,
     pub key: DecodingKey,
 }
 
+/// The keys of an issuer.
 pub struct KeySet(Vec<Key>);
 
 impl KeySet {
-    /// Keys that are of no use here (for encryption, symmetric, of an unknown
-    /// kind) are passed over, as RFC 7517 section 5 says.
+    /// Reads a JWK set. Keys that cannot be used here (for encryption, symmetric, of an
+    /// unknown kind) are skipped, as RFC 7517 section 5 says.
     ///
     /// # Errors
     /// [`KeysError`]
@@ -57,8 +58,8 @@ impl KeySet {
         Ok(Self(keys))
     }
 
-    /// The keys that a token with this `kid` may be signed with. A token
-    /// without one may be by any of them.
+    /// The keys that a token with this `kid` may be signed with. A token without a
+    /// `kid` may be signed with any of them.
     pub fn with_id<'a>(&'a self, id: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
         self.0
             .iter()
@@ -74,10 +75,10 @@ impl Key {
         ) {
             return None;
         }
-        let of_kind = of_kind(&jwk.algorithm)?;
+        let possible = algorithms_of(&jwk.algorithm)?;
         let algorithms = match jwk.common.key_algorithm {
-            None => of_kind.to_vec(),
-            Some(said) => vec![allowed(said, of_kind)?],
+            None => possible.to_vec(),
+            Some(named) => vec![named_algorithm(named, possible)?],
         };
         Some(Self {
             id: jwk.common.key_id.as_deref().map(Into::into),
@@ -87,7 +88,8 @@ impl Key {
     }
 }
 
-fn of_kind(parameters: &AlgorithmParameters) -> Option<&'static [Algorithm]> {
+/// The algorithms that keys of this kind can be used with.
+fn algorithms_of(parameters: &AlgorithmParameters) -> Option<&'static [Algorithm]> {
     use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     match parameters {
         AlgorithmParameters::RSA(_) => Some(&[RS256, RS384, RS512, PS256, PS384, PS512]),
@@ -104,7 +106,8 @@ fn of_kind(parameters: &AlgorithmParameters) -> Option<&'static [Algorithm]> {
     }
 }
 
-fn allowed(said: KeyAlgorithm, of_kind: &[Algorithm]) -> Option<Algorithm> {
-    let said = Algorithm::try_from(said).ok()?;
-    of_kind.contains(&said).then_some(said)
+/// The algorithm that the key names for itself, if keys of its kind can be used so.
+fn named_algorithm(named: KeyAlgorithm, possible: &[Algorithm]) -> Option<Algorithm> {
+    let named = Algorithm::try_from(named).ok()?;
+    possible.contains(&named).then_some(named)
 }

@@ -1,8 +1,11 @@
 //! Identity by a token: a JWT (RFC 7519) that an OpenID Connect issuer signed.
 //!
-//! * `keys`   an issuer's public keys
-//! * `issuer` where they come from, and how long they are kept
-//! * `verify` signature and times; what a token says
+//! * `source` an issuer as the configuration names it
+//! * `issuer` its keys: fetched, kept and renewed
+//! * `keys`   a set of public keys
+//! * `verify` whether a token is one of the issuer's, and what it says
+//!
+//! What a rule asks of a token is in `identity/token.rs`.
 
 mod issuer;
 pub(crate) mod keys;
@@ -22,13 +25,13 @@ use tracing::warn;
 use super::TokenRule;
 use crate::net::https::Https;
 
-/// Every issuer that a rule names.
+/// All issuers that rules name.
 #[derive(Clone, Default)]
 pub struct Issuers(Vec<Arc<Issuer>>);
 
 impl Issuers {
-    /// Those of a new configuration; what `before` knows of the same ones, their
-    /// keys above all, is kept.
+    /// The issuers of a new configuration. Those that `before` has too are kept, with
+    /// their keys.
     pub fn new<'a>(rules: impl Iterator<Item = &'a TokenRule>, before: &Self) -> Self {
         let mut issuers: Vec<Arc<Issuer>> = Vec::new();
         for rule in rules {
@@ -42,11 +45,11 @@ impl Issuers {
         Self(issuers)
     }
 
-    /// What the issuers of `rules` vouch for: one of them as a rule, several
-    /// only where the same issuer is given with different sources of keys.
+    /// What the token says, once for each issuer of `rules` that vouches for it.
+    /// Several can only if one issuer is given with different sources of keys.
     ///
     /// # Errors
-    /// [`Rejected`], where there is none.
+    /// [`Rejected`] if none does.
     pub async fn verify<'a>(
         &self,
         token: &str,
@@ -84,7 +87,7 @@ fn start(config: &Arc<TokenIssuer>) -> Option<Arc<Issuer>> {
         Err(error) => {
             warn!(
                 issuer = config.issuer,
-                "tokens of this issuer are refused: {error}"
+                "tokens of this issuer are refused, because its keys cannot be fetched: {error}"
             );
             None
         }
