@@ -1,8 +1,8 @@
-//! What the rules decided, and why.
+//! What the rules have decided, and why.
 
 use std::sync::Arc;
 
-use super::{Mismatch, Request, Rule};
+use super::{Denial, Mismatch, Request, Rule};
 use crate::audit::IdentityRef;
 use crate::pool::{Database, Quota};
 use crate::secret::SecretId;
@@ -14,38 +14,21 @@ pub struct Grant {
     pub database: Arc<Database>,
     pub secret: SecretId,
     pub identity: Arc<IdentityRef>,
-    /// Server connections that the rule's clients may hold at once, together.
+    /// The server connections that all clients of the rule together may hold at once.
     pub quota: Quota,
 }
 
-/// Why nobody let a client in. For the record and the metrics only: the client
-/// gets the same answer in every case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denial {
-    UnknownDatabase,
-    NoRule,
-}
-
-impl Denial {
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::UnknownDatabase => "unknown_database",
-            Self::NoRule => "no_rule",
-        }
-    }
-}
-
-/// The outcome, and what each rule had to say, in their order.
+/// The outcome, and what each rule had to say, in the order of the file.
 #[derive(Debug)]
 pub struct Decision {
     pub grant: Result<Grant, Denial>,
     pub rules: Vec<Weighed>,
 }
 
-/// A rule, and what of it does not hold.
+/// A rule, and which of its conditions do not hold.
 #[derive(Debug)]
 pub struct Weighed {
-    pub client: Arc<Rule>,
+    pub rule: Arc<Rule>,
     pub mismatches: Vec<Mismatch>,
 }
 
@@ -54,18 +37,18 @@ impl Weighed {
         self.mismatches.is_empty()
     }
 
-    /// A few words for each mismatch.
+    /// Why each condition does not hold, in a few words.
     pub fn because(&self, request: &Request<'_>) -> Vec<String> {
         self.mismatches
             .iter()
-            .map(|m| m.because(&self.client, request))
+            .map(|m| m.because(&self.rule, request))
             .collect()
     }
 }
 
 impl Decision {
-    /// For the log, in one line: what kept each rule from matching that grants
-    /// the database.
+    /// One line for the log: for each rule that grants the database, why it does not
+    /// match.
     pub fn why_not(&self, request: &Request<'_>) -> String {
         let near = |r: &&Weighed| !r.matches() && !r.mismatches.contains(&Mismatch::Database);
         let rules: Vec<String> = self
@@ -73,8 +56,8 @@ impl Decision {
             .iter()
             .filter(near)
             .map(|r| {
-                let (rule, name) = (r.client.rule, &r.client.name);
-                format!("rule {rule} ({name}): {}", r.because(request).join(", "))
+                let (number, name) = (r.rule.number, &r.rule.name);
+                format!("rule {number} ({name}): {}", r.because(request).join(", "))
             })
             .collect();
         match rules.is_empty() {

@@ -108,7 +108,7 @@ mod tests {
     fn rule() -> Rule {
         Rule {
             name: "app".into(),
-            rule: 1,
+            number: 1,
             identity: Identity {
                 network: Some(Networks(vec!["10.0.0.0/8".parse().unwrap()])),
                 ..Identity::default()

@@ -10,6 +10,7 @@
 //! * `mismatch` which conditions of a rule do not hold for a client
 //! * `policy`   all rules: what a client is asked for, and what is decided
 //! * `decision` the outcome, and what each rule had to say
+//! * `denial`   every reason not to let a client in, and what is said of it
 //!
 //! Evidence comes from
 //!
@@ -29,6 +30,7 @@ pub mod aws_iam;
 mod certificate;
 mod certificate_name;
 mod decision;
+mod denial;
 mod evidence;
 mod identity;
 mod loopback;
@@ -42,7 +44,8 @@ pub use account::{Account, UserRef};
 pub use aws_iam::Sts;
 pub use certificate::Certificate;
 pub use certificate_name::CertificateName;
-pub use decision::{Decision, Denial, Grant, Weighed};
+pub use decision::{Decision, Grant, Weighed};
+pub use denial::Denial;
 pub use evidence::Evidence;
 pub use identity::{
     Ask, AwsIamRule, CertificateNames, Condition, Identity, IdentityKind, LoopbackUser, Networks,

@@ -110,7 +110,7 @@ impl Policy {
             .rules
             .iter()
             .map(|rule| Weighed {
-                client: rule.clone(),
+                rule: rule.clone(),
                 mismatches: mismatches(rule, request),
             })
             .collect();
@@ -118,11 +118,11 @@ impl Policy {
         let grant = match (self.databases.get(request.database), first) {
             (None, _) => Err(Denial::UnknownDatabase),
             (Some(_), None) => Err(Denial::NoRule),
-            (Some(database), Some((rule, quota))) => Ok(Grant {
+            (Some(database), Some((Weighed { rule, .. }, quota))) => Ok(Grant {
                 quota: quota.clone(),
-                client: rule.client.clone(),
+                client: rule.clone(),
                 database: database.clone(),
-                secret: (rule.client.secret.clone()).unwrap_or_else(|| database.secret.clone()),
+                secret: (rule.secret.clone()).unwrap_or_else(|| database.secret.clone()),
                 identity: Arc::new(request.evidence.identity()),
             }),
         };

@@ -12,10 +12,10 @@ use crate::secret::SecretId;
 pub struct Rule {
     pub name: Arc<str>,
     /// Its place among the rules, from 1, by which records and `explain` name it.
-    pub rule: usize,
+    pub number: usize,
     pub identity: Identity,
-    /// In the order of the file; patterns (`orders_*`) are replaced by the
-    /// databases they match.
+    /// The databases that its clients may use, in the order of the file. Patterns
+    /// (`orders_*`) are replaced by the databases that they match.
     pub databases: Vec<Arc<str>>,
     /// User names that a client may ask for; `None` is any, because the upstream
     /// user comes from the secret anyway.

@@ -124,7 +124,7 @@ fn worth(config: &Config) -> Vec<String> {
 
 /// "rule 1 lets", "rules 1, 2 and 3 let"; `None` for no rules.
 fn rules(rules: &[&Arc<Rule>], one: &str, several: &str) -> Option<String> {
-    let numbers: Vec<String> = rules.iter().map(|rule| rule.rule.to_string()).collect();
+    let numbers: Vec<String> = rules.iter().map(|rule| rule.number.to_string()).collect();
     match &numbers[..] {
         [] => None,
         [number] => Some(format!("rule {number} {one}")),
@@ -199,7 +199,7 @@ fn client(c: &Rule) -> Vec<String> {
         conditions.push(valid.to_string());
     }
     vec![
-        c.rule.to_string(),
+        c.number.to_string(),
         c.name.to_string(),
         conditions.join(" and "),
         c.databases.join(", "),

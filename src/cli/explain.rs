@@ -71,7 +71,7 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
         let token = fs::read_to_string(path).map_err(|e| unreadable("token", path, &e))?;
         let token = Zeroizing::new(token);
         if let Err(rejected) = policy.examine(token.trim(), &mut evidence).await {
-            let said = format!("the token is not accepted: {}", rejected.reason());
+            let said = format!("the token is not accepted: {}", rejected.words());
             note = Some(note.map_or(said.clone(), |note| format!("{note}\n{said}")));
         }
     }
@@ -136,7 +136,12 @@ fn evidence(args: &Args, config: &Config) -> Result<(Evidence, Option<String>), 
         Some(files) => {
             let trust = ClientTrust::load(files).map_err(|e| Failure::Failed(e.to_string()))?;
             let distrust = trust.check(&chain).err();
-            distrust.map(|d| format!("the TLS handshake fails: {}", d.reason()))
+            distrust.map(|d| {
+                format!(
+                    "the TLS handshake fails: {}",
+                    Denial::Certificate(d).words()
+                )
+            })
         }
     };
     if note.is_none() {
@@ -172,21 +177,12 @@ fn account(user: &str) -> Result<Account, Failure> {
 
 /// What becomes of a rule, in a word or two.
 fn verdict(decision: &Decision, rule: usize) -> &'static str {
-    let weighed = decision.rules.iter().find(|r| r.client.rule == rule);
-    let decides = matches!(&decision.grant, Ok(grant) if grant.client.rule == rule);
+    let weighed = decision.rules.iter().find(|r| r.rule.number == rule);
+    let decides = matches!(&decision.grant, Ok(grant) if grant.client.number == rule);
     match weighed {
         Some(_) if decides => "decides",
         Some(r) if r.matches() => "comes later",
         _ => "no match",
-    }
-}
-
-/// Why nobody is let in, for people; `Denial::reason` is for programs.
-fn why(denial: Denial, request: &Request<'_>) -> String {
-    let database = request.database;
-    match denial {
-        Denial::UnknownDatabase => format!("there is no [database.{database}]"),
-        Denial::NoRule => format!("no rule lets this client use {database:?}"),
     }
 }
 
@@ -200,9 +196,9 @@ fn as_text(
         Ok(grant) => writeln!(
             out,
             "let in as {:?} by rule {}, with secret {}",
-            &*grant.client.name, grant.client.rule, grant.secret
+            &*grant.client.name, grant.client.number, grant.secret
         )?,
-        Err(denial) => writeln!(out, "denied: {}", why(*denial, request))?,
+        Err(denial) => writeln!(out, "denied: {}", denial.words())?,
     }
     if let Some(note) = note {
         writeln!(out, "{note}")?;
@@ -213,9 +209,9 @@ fn as_text(
         .iter()
         .map(|r| {
             vec![
-                r.client.rule.to_string(),
-                r.client.name.to_string(),
-                verdict(decision, r.client.rule).to_owned(),
+                r.rule.number.to_string(),
+                r.rule.name.to_string(),
+                verdict(decision, r.rule.number).to_owned(),
                 r.because(request).join("; "),
             ]
         })
@@ -233,14 +229,14 @@ fn as_json(decision: &Decision, request: &Request<'_>, note: Option<&str>) -> se
                 .mismatches
                 .iter()
                 .map(|m| {
-                    let because = m.because(&r.client, request);
+                    let because = m.because(&r.rule, request);
                     json!({ "condition": m.key(), "because": because })
                 })
                 .collect();
             json!({
-                "rule": r.client.rule,
-                "client": &*r.client.name,
-                "verdict": verdict(decision, r.client.rule),
+                "rule": r.rule.number,
+                "client": &*r.rule.name,
+                "verdict": verdict(decision, r.rule.number),
                 "mismatches": mismatches,
             })
         })
@@ -249,11 +245,11 @@ fn as_json(decision: &Decision, request: &Request<'_>, note: Option<&str>) -> se
         Ok(grant) => json!({
             "decision": "granted",
             "client": &*grant.client.name,
-            "rule": grant.client.rule,
+            "rule": grant.client.number,
             "database": &*grant.database.name,
             "secret": grant.secret.as_str(),
         }),
-        Err(denial) => json!({ "decision": "denied", "reason": denial.reason() }),
+        Err(denial) => json!({ "decision": "denied", "reason": denial.code() }),
     };
     value["note"] = note.into();
     value["rules"] = rules.into();

@@ -20,7 +20,7 @@ use crate::base::{Pattern, nearest, nonempty};
 
 /// Reads one rule; `rule` is its number, `known` are the databases there are.
 pub(super) fn client(
-    rule: usize,
+    number: usize,
     mut s: Section<'_, '_>,
     known: &[Arc<str>],
     listen: &Listen,
@@ -47,7 +47,7 @@ pub(super) fn client(
     let databases = s.list("databases", |text| matching(text, known));
     let client = Rule {
         name: name.into(),
-        rule,
+        number,
         identity: identity(&mut s),
         databases: flatten(databases.unwrap_or_default()),
         users: s.list("users", nonempty),

@@ -77,7 +77,7 @@ fn databases(config: &Config, list: &mut Vec<String>) {
 
 fn rules(config: &Config, list: &mut Vec<String>) {
     for (i, client) in config.clients.iter().enumerate() {
-        let rule = format!("[[client]] {:?} (rule {})", &*client.name, client.rule);
+        let rule = format!("[[client]] {:?} (rule {})", &*client.name, client.number);
         let networks = client.identity.network.iter().flat_map(|n| &n.0);
         for net in networks.filter(|n| is_wide(n)) {
             list.push(format!(
@@ -91,7 +91,7 @@ fn rules(config: &Config, list: &mut Vec<String>) {
         if let Some(earlier) = config.clients[..i].iter().find(|e| e.covers(client)) {
             list.push(format!(
                 "{rule} can never decide: {:?} (rule {}) stands before it and matches all that it matches",
-                &*earlier.name, earlier.rule
+                &*earlier.name, earlier.number
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! Is this a token of that issuer, and what does it say?
+//! Whether a token is one of an issuer's, and what it says.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,49 +12,50 @@ use serde_json::{Map, Value};
 use super::TokenIssuer;
 use super::keys::KeySet;
 
-/// A token of more bytes is refused before it is looked at. Those of
-/// Kubernetes have about one kilobyte, those with many groups a few.
+/// The most bytes of a token; a longer one is refused unread. Tokens of Kubernetes
+/// have about one kilobyte, those with many groups a few.
 pub const LONGEST: usize = 16 * 1024;
 
-/// By how much the clocks of issuer and proxy may differ, in seconds.
+/// How far the clocks of issuer and proxy may be apart, in seconds.
 const LEEWAY: u64 = 30;
 
-/// What a token whose signature holds says. Not the token itself.
+/// What a token with a valid signature says. The token itself is not kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verified {
-    /// Whose keys the signature was checked with.
+    /// The issuer with whose keys the signature was checked.
     pub by: Arc<TokenIssuer>,
     pub subject: String,
     pub audience: Vec<String>,
-    /// `jti`, for the record.
+    /// The token's `jti`, for the audit record.
     pub id: Option<String>,
     pub expires: SystemTime,
     pub claims: Map<String, Value>,
 }
 
-/// Why a token counts for nothing. For the record only.
+/// Why a token, or a request to STS, proves nothing. The client is not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// There is none: libpq asks so where one is to be had.
+    /// There is none. libpq sends an empty one to be told where to get a token.
     Missing,
     TooLarge,
     Malformed,
     UnknownIssuer,
     UnknownKey,
-    /// The issuer's keys could not be had.
+    /// The issuer's keys, or STS, cannot be reached.
     KeysUnavailable,
-    /// Wrong, or by an algorithm that the key is not for.
+    /// The signature is wrong, or made with an algorithm that the key is not for.
     Signature,
     Expired,
     NotYetValid,
-    /// A request to somebody else, or for something else, than who the caller
-    /// is.
+    /// A request to STS that is for another service, or asks anything but who the
+    /// caller is.
     Foreign,
 }
 
 impl Rejected {
-    /// The word for records.
-    pub fn reason(self) -> &'static str {
+    /// The name of the reason in audit records, metrics and JSON. A contract: names are
+    /// never changed.
+    pub fn code(self) -> &'static str {
         match self {
             Self::Missing => "no_token",
             Self::TooLarge => "token_too_large",
@@ -68,15 +69,33 @@ impl Rejected {
             Self::Foreign => "token_foreign_request",
         }
     }
+
+    /// The reason in words, for the operator.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "the client has no token",
+            Self::TooLarge => "the token is larger than 16 KiB",
+            Self::Malformed => "the token cannot be read",
+            Self::UnknownIssuer => "no rule names the issuer of the token",
+            Self::UnknownKey => "the issuer has no key of the token's id",
+            Self::KeysUnavailable => "the issuer of the token cannot be reached",
+            Self::Signature => "the signature of the token is wrong",
+            Self::Expired => "the token has expired",
+            Self::NotYetValid => "the token is not valid yet",
+            Self::Foreign => "the signed request is not for STS and this service",
+        }
+    }
 }
 
-/// What can be read off a token before its signature is checked: only good
-/// for finding the key to check it with.
+/// What a token says before its signature is checked. It only serves to find the key
+/// to check it with.
 pub struct Unverified {
     pub issuer: String,
     pub key_id: Option<String>,
 }
 
+/// Reads what is needed to find the key of a token.
+///
 /// # Errors
 /// [`Rejected::TooLarge`], [`Rejected::Malformed`].
 pub fn peek(token: &str) -> Result<Unverified, Rejected> {
@@ -87,9 +106,10 @@ pub fn peek(token: &str) -> Result<Unverified, Rejected> {
     if token.len() > LONGEST {
         return Err(Rejected::TooLarge);
     }
-    // Fails for algorithms that are none, and for "none".
+    // Fails for unknown algorithms, and for "none".
     let header = decode_header(token).map_err(|_| Rejected::Malformed)?;
-    // RFC 7515 section 4.1.11: extensions that must be understood, and are not.
+    // The token has extensions that the receiver must understand (RFC 7515, section
+    // 4.1.11); none is understood here.
     if header.crit.is_some() {
         return Err(Rejected::Malformed);
     }
@@ -101,8 +121,8 @@ pub fn peek(token: &str) -> Result<Unverified, Rejected> {
     })
 }
 
-/// Checks signature, issuer and times. The audience is for the rules to judge:
-/// each names its own.
+/// Checks signature, issuer and times. The audience is checked by each rule, which
+/// names its own.
 ///
 /// # Errors
 /// [`Rejected`]

@@ -45,7 +45,7 @@ fn rules_need_a_condition_and_a_database_that_exists() {
     let two = format!(
         "{MINIMAL}[[client]]\nname = \"orders-api\"\nunix_user = \"api\"\ndatabases = [\"orders\"]\n"
     );
-    assert_eq!(valid(&two).clients[1].rule, 2);
+    assert_eq!(valid(&two).clients[1].number, 2);
 }
 
 /// The keys that an error lists come from the kinds of identity, whatever the file

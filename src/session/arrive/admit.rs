@@ -143,13 +143,13 @@ fn authorise(
         Ok(grant) => {
             record.identity = Some(grant.identity.clone());
             record.client = Some(grant.client.name.clone());
-            record.rule = Some(grant.client.rule);
+            record.rule = Some(grant.client.number);
             Ok(grant)
         }
-        Err(denial) => {
+        Err(ref denial) => {
             record.identity = Some(Arc::new(evidence.identity()));
             debug!("{}", decision.why_not(&request));
-            Err(rejected.map_or(denial.reason(), Rejected::reason))
+            Err(rejected.map_or(denial.code(), Rejected::code))
         }
     }
 }

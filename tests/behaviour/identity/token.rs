@@ -201,7 +201,7 @@ async fn explain_looks_at_a_token() {
     let old = issuer.token(|c| c["exp"] = json!(c["exp"].as_u64().expect("a time") - 6000));
     let other = issuer.token(|c| c["sub"] = json!("system:serviceaccount:bank:api"));
     for (token, why) in [
-        (old, "the token is not accepted: token_expired"),
+        (old, "the token is not accepted: the token has expired"),
         (Issuer::new().good(), "token_"),
         (other, "system:serviceaccount:bank:api"),
     ] {
