@@ -72,9 +72,9 @@ impl Record {
 
     /// `count` clients from `source` were denied, of which none has a record of its
     /// own.
-    pub fn sessions_denied(source: &str, reason: &str, count: u64) -> Self {
+    pub fn sessions_denied(source: Arc<str>, reason: &str, count: u64) -> Self {
         Self {
-            source: Some(source.into()),
+            source: Some(source),
             outcome: Some(Outcome::Failure),
             reason: Some(reason.into()),
             count: Some(count),

@@ -156,7 +156,7 @@ pub struct Record {
 
 impl Record {
     /// A record with no more than its event: `events.rs` has a constructor for each.
-    pub(crate) fn new(event: Event) -> Self {
+    pub(super) fn new(event: Event) -> Self {
         Self {
             event,
             session: None,

@@ -138,7 +138,6 @@ impl Built {
             }),
             sessions: Sessions::default(),
             audit,
-            on_audit_failure: config.audit.on_failure,
             metrics: SessionMetrics::new(metrics.clone()),
             tls,
             client_trust,

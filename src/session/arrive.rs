@@ -25,7 +25,7 @@ pub(crate) mod token;
 pub(super) use admit::Admission;
 pub use denials::Denials;
 pub use limiter::Limiter;
-pub(super) use refuse::refuse;
+pub(super) use refuse::{refuse, tell};
 
 use std::io;
 use std::sync::Arc;
@@ -36,15 +36,15 @@ use tokio::time::{self, timeout, timeout_at};
 use tracing::debug;
 
 use super::context::Context;
-use crate::access::Evidence;
+use crate::access::{Denial, Evidence};
 use crate::net::{Accepted, Peer, Socket, Stream};
 use crate::wire::login;
 use crate::wire::startup::Startup;
-use admit::{NotAdmitted, admit};
+use admit::{Denied, NotAdmitted, admit};
 use handshake::{Handshake, handshake};
 use limiter::Ticket;
 use origin::Origin;
-use refuse::{Denied, deny, record_denial};
+use refuse::{client_ref, record_denial};
 
 /// A denial is answered at a multiple of this time after the start-up packet, so that the
 /// time it takes tells nothing about the decision.
@@ -68,7 +68,7 @@ enum Arrival {
     /// The client was told why it is not let in, or has left.
     Over,
     /// The connection ended without the client being told; the reason is recorded.
-    Broken(&'static str),
+    Broken(Denial),
 }
 
 /// Takes a connection to the point where its client is let in. `None`: it has ended, and
@@ -84,9 +84,9 @@ pub(super) async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<
     let ticket = context.limiter.enter(origin);
     let arrival = tokio::select! {
         arrival = timeout_at(deadline, receive(&context, accepted.socket, &mut evidence, &ticket)) => {
-            arrival.unwrap_or(Arrival::Broken("handshake_timeout"))
+            arrival.unwrap_or(Arrival::Broken(Denial::HandshakeTimeout))
         }
-        () = ticket.evicted() => Arrival::Broken("too_many_handshakes"),
+        () = ticket.evicted() => Arrival::Broken(Denial::TooManyHandshakes),
     };
     let was_denied = ticket.was_denied();
     drop(ticket);
@@ -96,7 +96,9 @@ pub(super) async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<
             cancel(&context, &evidence, stream, pid, &key).await
         }
         // A client that was denied has its record, whatever ended its connection then.
-        Arrival::Broken(reason) if !was_denied => record_denial(&context, &evidence, reason).await,
+        Arrival::Broken(denial) if !was_denied => {
+            record_denial(&context, &evidence, client_ref(&evidence), &denial).await;
+        }
         Arrival::Broken(_) | Arrival::Over => {}
     }
     None
@@ -112,15 +114,16 @@ async fn receive(
     let (mut stream, startup) = match handshake(socket, evidence, context, ticket).await {
         Ok(Handshake::Start(stream, startup)) => (stream, startup),
         Ok(Handshake::Cancel { stream, pid, key }) => return Arrival::Cancel { stream, pid, key },
-        Ok(Handshake::Refused(stream, refusal)) => {
-            let denied = Denied::in_handshake(evidence, refusal);
-            let error = deny(context, evidence, ticket, denied).await;
-            refuse(context, stream, |out| error.fatal(out)).await;
+        Ok(Handshake::Refused(stream, denial)) => {
+            ticket.mark_denied();
+            let client = client_ref(evidence);
+            record_denial(context, evidence, client, &denial).await;
+            tell(context, stream, &denial).await;
             return Arrival::Over;
         }
         Err(broken) => {
             debug!(peer = %evidence.peer, "handshake broken off: {broken}");
-            return broken.reason().map_or(Arrival::Over, Arrival::Broken);
+            return broken.denial().map_or(Arrival::Over, Arrival::Broken);
         }
     };
     let began = Instant::now();
@@ -133,12 +136,14 @@ async fn receive(
             stream,
             startup,
         })),
-        Err(NotAdmitted::Gone(reason)) => Arrival::Broken(reason),
+        Err(NotAdmitted::Gone(denial)) => Arrival::Broken(denial),
         Err(NotAdmitted::Denied(denied)) => {
+            let Denied { client, denial } = *denied;
+            ticket.mark_denied();
             // Recorded before the client is told.
-            let error = deny(context, evidence, ticket, *denied).await;
+            record_denial(context, evidence, client, &denial).await;
             time::sleep_until(next_tick(began).into()).await;
-            refuse(context, stream, |out| error.fatal(out)).await;
+            tell(context, stream, &denial).await;
             Arrival::Over
         }
     }
@@ -163,7 +168,7 @@ async fn negotiate(stream: &mut Stream, startup: &Startup) -> io::Result<()> {
 /// Executes a cancel request.
 async fn cancel(context: &Context, evidence: &Evidence, mut stream: Stream, pid: u32, key: &[u8]) {
     if !context.sessions.cancel(pid, key).await {
-        record_denial(context, evidence, "cancel_key").await;
+        record_denial(context, evidence, client_ref(evidence), &Denial::CancelKey).await;
     }
     // The end of the stream is the only answer: whoever waits for it knows that the cancel
     // hits nothing that comes later. There is nothing left to read, so nothing has to be

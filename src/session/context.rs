@@ -13,7 +13,7 @@ use super::arrive::{Denials, Limiter};
 use super::metrics::SessionMetrics;
 use super::registry::Sessions;
 use crate::access::{Grant, Policy};
-use crate::audit::{Audit, OnAuditFailure};
+use crate::audit::Audit;
 use crate::net::{ClientTrust, ServerCertificate};
 use crate::pool::Pool;
 use crate::secret::SecretId;
@@ -23,7 +23,6 @@ pub struct Context {
     pub routes: ArcSwap<Routes>,
     pub sessions: Sessions,
     pub audit: Audit,
-    pub on_audit_failure: OnAuditFailure,
     pub metrics: SessionMetrics,
     pub tls: Tls,
     /// The authorities whose client certificates are accepted.

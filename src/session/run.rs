@@ -15,7 +15,7 @@ use super::greet::{Failed, Greeted};
 use super::registry::Signal;
 use super::relay::{FirstUse, Halt, Relay};
 use super::serve::Session;
-use crate::audit::{Event, Outcome, ServerRef};
+use crate::audit::{Record, ServerRef};
 use crate::net::Stream;
 use crate::pool::{Generation, PoolMode, Profile};
 use crate::upstream::Backend;
@@ -124,15 +124,14 @@ impl Session {
         let audit = self.context.audit.clone();
         let handle = self.handle.clone();
         Box::new(move |generation: &Generation, backend: &Backend| {
-            let mut record = handle.record(Event::CredentialUse);
-            record.outcome = Some(Outcome::Success);
-            record.credential = Some(handle.pool.credential_ref(&generation.credential));
-            record.server = Some(ServerRef {
+            let credential = handle.pool.credential_ref(&generation.credential);
+            let server = ServerRef {
                 host: backend.target.host.clone(),
                 port: backend.target.port,
                 pid: Some(backend.pid.0),
-            });
-            audit.record(record);
+            };
+            let session = handle.session_ref();
+            audit.record(Record::credential_use(session, credential, server));
         })
     }
 }

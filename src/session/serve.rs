@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::arrive::{Admission, Arrived, arrive, refuse};
+use super::arrive::{Admission, Arrived, arrive, refuse, tell};
 use super::context::Context;
 use super::greet::{Failed, Greeted};
 use super::registry::Handle;
 use super::relay::Relay;
-use crate::audit::{Event, OnAuditFailure, Outcome, Record};
+use crate::access::Denial;
+use crate::audit::{Cause, ClientRef, Record, SessionTotals};
 use crate::metrics::Gauge;
 use crate::net::{Accepted, Stream};
 use crate::pool::{Pool, Quota};
@@ -58,14 +59,14 @@ impl Arrived {
     async fn begin(mut self: Box<Self>) -> Option<Begun> {
         let Admission {
             session,
-            record,
+            client,
             settings,
             permit,
         } = self.admission;
         let context = &session.context;
-        if let Err(error) = session.record_start(record).await {
-            context.metrics.denial("audit");
-            refuse(context, self.stream, |out| error.fatal(out)).await;
+        if let Err(denial) = session.record_start(client).await {
+            context.metrics.denial(denial.code());
+            tell(context, self.stream, &denial).await;
             return None;
         }
         let gauge = Counted::new(
@@ -134,46 +135,38 @@ impl Drop for Counted {
 }
 
 impl Session {
-    /// Writes the record of the start; `record` says who was let in, and how.
+    /// Writes the record of the start.
     ///
     /// # Errors
     /// The record could not be written, and without it there is no session.
-    async fn record_start(&self, mut record: Box<Record>) -> Result<(), ClientError> {
-        record.event = Event::SessionStart;
-        record.session = Some(self.handle.id.to_string().into());
-        record.outcome = Some(Outcome::Success);
-        let audit = &self.context.audit;
-        match self.context.on_audit_failure {
-            OnAuditFailure::Continue => {
-                audit.record(record);
-                Ok(())
-            }
-            OnAuditFailure::Deny => audit
-                .record_durably(record)
-                .await
-                .map_err(|_| ClientError::AuditUnavailable),
-        }
+    async fn record_start(&self, client: ClientRef) -> Result<(), Denial> {
+        let id = self.handle.id.to_string().into();
+        let record = Box::new(Record::session_start(id, client));
+        let admitted = self.context.audit.admit(record).await;
+        admitted.map_err(|_| Denial::Audit)
     }
 
     /// Writes the record of the end; `why` is what the client was told, if it did not end
     /// the session itself.
     pub fn record_end(&self, relay: Option<&Relay>, why: Option<&Failed>) {
-        let mut record = self.handle.record(Event::SessionEnd);
-        record.outcome = Some(match why {
-            None => Outcome::Success,
-            Some(_) => Outcome::Failure,
-        });
-        record.reason = why.map(|why| match (why, self.handle.revoked()) {
+        let totals = SessionTotals {
+            transactions: relay.map_or(0, Relay::transactions),
+            bytes_in: relay.map_or(0, |r| r.received),
+            bytes_out: relay.map_or(0, |r| r.sent),
+            duration: self.began.elapsed(),
+        };
+        let reason = why.map(|why| match (why, self.handle.revoked()) {
             (Failed::Client(error @ ClientError::Revoked), Some(revoked)) => {
-                format!("{error}: {revoked}").into()
+                format!("{error}: {revoked}")
             }
-            _ => why.reason().into(),
+            _ => why.reason(),
         });
-        record.sqlstate = why.map(|why| why.sqlstate().into());
-        record.transactions = Some(relay.map_or(0, Relay::transactions));
-        record.bytes_in = Some(relay.map_or(0, |r| r.received));
-        record.bytes_out = Some(relay.map_or(0, |r| r.sent));
-        record.duration_ms = self.began.elapsed().as_millis().try_into().ok();
+        let cause = why.zip(reason.as_deref()).map(|(why, reason)| Cause {
+            reason,
+            sqlstate: why.sqlstate(),
+        });
+        let session = self.handle.session_ref();
+        let record = Record::session_end(session, totals, cause);
         self.context.audit.record(record);
     }
 }

@@ -56,7 +56,7 @@ fn each_event_has_its_fields() {
             "event outcome reason source sqlstate",
         ),
         (
-            Record::sessions_denied("10.0.0.1", "no_rule", 7),
+            Record::sessions_denied("10.0.0.1".into(), "no_rule", 7),
             "count event outcome reason source",
         ),
         (

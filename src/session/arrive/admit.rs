@@ -6,27 +6,25 @@ use chrono::Utc;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::debug;
 
-use super::refuse::{Denied, denial};
+use super::refuse::client_ref;
 use super::settings::settings;
 use super::token;
 use crate::access::token::Rejected;
-use crate::access::{Evidence, Grant, Policy, Request};
-use crate::audit::Record;
+use crate::access::{Denial, Evidence, Grant, Policy, Request};
+use crate::audit::ClientRef;
 use crate::base::crew::Crew;
 use crate::net::Stream;
 use crate::pool::Settings;
 use crate::session::context::{Context, Routes};
-use crate::session::greet::Failed;
 use crate::session::registry::{NewSession, NotAdded};
 use crate::session::serve::Session;
-use crate::wire::ClientError;
 use crate::wire::startup::Startup;
 
 /// What a client that was let in begins with.
 pub struct Admission {
     pub session: Session,
-    /// The record of its start, which is still to be written.
-    pub record: Box<Record>,
+    /// Who the client is, for the record of the start, which is still to be written.
+    pub client: ClientRef,
     /// What the client sets at start-up.
     pub settings: Settings,
     /// One of `max_clients`.
@@ -37,12 +35,18 @@ pub struct Admission {
 pub enum NotAdmitted {
     Denied(Box<Denied>),
     /// It has left, and cannot be told.
-    Gone(&'static str),
+    Gone(Denial),
+}
+
+/// A client that is denied, and why.
+pub struct Denied {
+    pub client: ClientRef,
+    pub denial: Denial,
 }
 
 impl NotAdmitted {
-    fn denied(record: Box<Record>, reason: &'static str, error: impl Into<Failed>) -> Self {
-        Self::Denied(Box::new(Denied::new(record, reason, error)))
+    fn denied(client: ClientRef, denial: Denial) -> Self {
+        Self::Denied(Box::new(Denied { client, denial }))
     }
 }
 
@@ -56,23 +60,24 @@ pub async fn admit(
     startup: &Startup,
     stream: &mut Stream,
 ) -> Result<Admission, NotAdmitted> {
-    let mut record = attempt(evidence, startup, stream);
+    let mut client = attempt(evidence, startup, stream);
     let routes = context.routes.load_full();
     let rejected = identify(context, &routes.policy, evidence, startup, stream).await?;
-    match authorise(&routes.policy, evidence, startup, rejected, &mut record) {
-        Ok(grant) => register(context, &routes, grant, evidence, startup, record),
-        Err(reason) => Err(NotAdmitted::denied(record, reason, ClientError::Denied)),
+    match authorise(&routes.policy, evidence, startup, rejected, &mut client) {
+        Ok(grant) => register(context, &routes, grant, evidence, startup, client),
+        Err(denial) => Err(NotAdmitted::denied(client, denial)),
     }
 }
 
-/// The beginning of the record, for a client that is let in as for one that is not.
-fn attempt(evidence: &Evidence, startup: &Startup, stream: &Stream) -> Box<Record> {
-    let mut record = denial(evidence);
-    record.database = Some(shown(&startup.database));
-    record.requested_user = Some(shown(&startup.user));
-    record.application_name = startup.parameter("application_name").map(shown);
-    record.tls = stream.tls_version().map(Into::into);
-    record
+/// What the record says of a client, whether it is let in or not.
+fn attempt(evidence: &Evidence, startup: &Startup, stream: &Stream) -> ClientRef {
+    ClientRef {
+        database: Some(shown(&startup.database)),
+        requested_user: Some(shown(&startup.user)),
+        application_name: startup.parameter("application_name").map(shown),
+        tls: stream.tls_version().map(Into::into),
+        ..client_ref(evidence)
+    }
 }
 
 /// A name from a start-up packet, as far as it is recorded: the packet may hold one of ten
@@ -99,7 +104,7 @@ async fn identify(
     }
     token::gather(context, stream, policy, evidence, startup)
         .await
-        .map_err(|gone| NotAdmitted::Gone(gone.reason()))
+        .map_err(|gone| NotAdmitted::Gone(gone.denial()))
 }
 
 /// Threads that walk through `/proc` and ask the name service.
@@ -130,8 +135,8 @@ fn authorise(
     evidence: &Evidence,
     startup: &Startup,
     rejected: Option<Rejected>,
-    record: &mut Record,
-) -> Result<Grant, &'static str> {
+    client: &mut ClientRef,
+) -> Result<Grant, Denial> {
     let request = Request {
         evidence,
         database: &startup.database,
@@ -141,15 +146,14 @@ fn authorise(
     let decision = policy.decide(&request);
     match decision.grant {
         Ok(grant) => {
-            record.identity = Some(grant.identity.clone());
-            record.client = Some(grant.client.name.clone());
-            record.rule = Some(grant.client.number);
+            client.identity = Some(grant.identity.clone());
+            client.rule = Some((grant.client.name.clone(), grant.client.number));
             Ok(grant)
         }
         Err(ref denial) => {
-            record.identity = Some(Arc::new(evidence.identity()));
+            client.identity = Some(Arc::new(evidence.identity()));
             debug!("{}", decision.why_not(&request));
-            Err(rejected.map_or(denial.code(), Rejected::code))
+            Err(rejected.map_or_else(|| denial.clone(), Denial::Token))
         }
     }
 }
@@ -161,40 +165,38 @@ fn register(
     grant: Grant,
     evidence: &Evidence,
     startup: &Startup,
-    record: Box<Record>,
+    client: ClientRef,
 ) -> Result<Admission, NotAdmitted> {
     let Ok(permit) = context.clients.clone().try_acquire_owned() else {
-        let error = ClientError::TooManyClients;
-        return Err(NotAdmitted::denied(record, "too_many_clients", error));
+        return Err(NotAdmitted::denied(client, Denial::TooManyClients));
     };
     let settings = match settings(startup) {
         Ok(settings) => settings,
-        Err(error) => return Err(NotAdmitted::denied(record, "parameter", error)),
+        Err(error) => return Err(NotAdmitted::denied(client, Denial::Parameter(error))),
     };
     // Rules and pools are made from the same configuration.
     let Some(pool) = routes.pool(&grant) else {
-        return Err(NotAdmitted::denied(record, "no_pool", ClientError::Denied));
+        return Err(NotAdmitted::denied(client, Denial::NoPool));
     };
     let added = context.sessions.add(NewSession {
         rule: grant.client.clone(),
         pool,
         user: startup.user.as_str().into(),
-        source: record.source.clone().unwrap_or_default(),
+        source: client.source.clone(),
         evidence: Arc::new(evidence.clone()),
         version: startup.version.spoken(),
     });
     let handle = match added {
         Ok(handle) => handle,
         Err(why) => {
-            let (reason, error) = match why {
-                NotAdded::TooManyOfRule => ("too_many_clients", ClientError::TooManyClients),
+            let denial = match why {
+                NotAdded::TooManyOfRule => Denial::TooManyClients,
                 NotAdded::TooManyOfDatabase => {
-                    let database = grant.database.name.clone();
-                    ("too_many_clients", ClientError::TooManyClientsOf(database))
+                    Denial::TooManyClientsOf(grant.database.name.clone())
                 }
-                NotAdded::NoRandomNumbers => ("no_random_numbers", ClientError::NoRandomNumbers),
+                NotAdded::NoRandomNumbers => Denial::NoRandomNumbers,
             };
-            return Err(NotAdmitted::denied(record, reason, error));
+            return Err(NotAdmitted::denied(client, denial));
         }
     };
     if handle.evidence.certificate.is_some() || !Arc::ptr_eq(routes, &context.routes.load()) {
@@ -202,7 +204,7 @@ fn register(
     }
     Ok(Admission {
         session: Session::new(context.clone(), handle, grant.quota),
-        record,
+        client,
         settings,
         permit,
     })

@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::limiter::Ticket;
 use super::origin::Origin;
-use crate::access::{Certificate, Evidence};
+use crate::access::{Certificate, Denial, Evidence};
 use crate::net::proxy_protocol::{self, Proxied, ProxyError};
 use crate::net::tls::ALPN;
 use crate::net::{Distrust, Peer, ServerCertificate, Socket, Stream};
@@ -28,13 +28,7 @@ pub enum Handshake {
         key: Vec<u8>,
     },
     /// The client has to be told why.
-    Refused(Stream, Refusal),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    Startup(StartupError),
-    TlsRequired,
+    Refused(Stream, Denial),
 }
 
 /// A handshake that ends without the client being told: it has left, or what it sent was no
@@ -61,13 +55,15 @@ pub enum Broken {
 
 impl Broken {
     /// The reason in the record; `None` for a client that just went away, which has none.
-    pub fn reason(&self) -> Option<&'static str> {
+    pub fn denial(&self) -> Option<Denial> {
         match self {
             Self::Io(_) | Self::Proxy(ProxyError::Io(_)) => None,
-            Self::Proxy(_) => Some("proxy_header"),
-            Self::Repeated | Self::Nonsense | Self::Cancel | Self::NoAlpn => Some("malformed"),
-            Self::Tls(e) => Some(Distrust::of(e).map_or("tls", Distrust::reason)),
-            Self::Distrusted(distrust) => Some(distrust.reason()),
+            Self::Proxy(_) => Some(Denial::ProxyHeader),
+            Self::Repeated | Self::Nonsense | Self::Cancel | Self::NoAlpn => {
+                Some(Denial::Malformed)
+            }
+            Self::Tls(e) => Some(Distrust::of(e).map_or(Denial::Tls, Denial::Certificate)),
+            Self::Distrusted(distrust) => Some(Denial::Certificate(*distrust)),
         }
     }
 
@@ -126,7 +122,7 @@ pub async fn handshake(
             // This is no start-up packet: Postgres, too, closes the connection without a word
             // (COMMERROR in ProcessStartupPacket).
             Err(StartupError::Length) => return Err(Broken::Nonsense),
-            Err(e) => return Ok(Handshake::Refused(stream, Refusal::Startup(e))),
+            Err(e) => return Ok(Handshake::Refused(stream, Denial::Startup(e))),
             Ok(StartupPacket::Cancel { pid, secret }) => {
                 let key = secret;
                 return Ok(Handshake::Cancel { stream, pid, key });
@@ -142,7 +138,7 @@ pub async fn handshake(
                 // On a unix socket nobody can read along.
                 let plain = stream.tls_version().is_none() && !local;
                 if plain && matches!(tls, Tls::Require(_)) {
-                    return Ok(Handshake::Refused(stream, Refusal::TlsRequired));
+                    return Ok(Handshake::Refused(stream, Denial::TlsRequired));
                 }
                 evidence.certificate = Certificate::read(stream.peer_certificates()).map(Arc::new);
                 return Ok(Handshake::Start(stream, startup));

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::access::token::{LONGEST, Rejected};
-use crate::access::{Evidence, Policy, Request, TokenMethod};
+use crate::access::{Denial, Evidence, Policy, Request, TokenMethod};
 use crate::net::{Peer, Stream};
 use crate::session::context::Context;
 use crate::wire::frame::{HEADER, cstr};
@@ -33,10 +33,10 @@ pub(super) enum Gone {
 }
 
 impl Gone {
-    pub fn reason(self) -> &'static str {
+    pub fn denial(self) -> Denial {
         match self {
-            Self::Left => "no_token",
-            Self::Late => "handshake_timeout",
+            Self::Left => Denial::Token(Rejected::Missing),
+            Self::Late => Denial::HandshakeTimeout,
         }
     }
 }

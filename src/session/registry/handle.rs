@@ -17,7 +17,7 @@ use super::key::{CancelKey, FrontendPid};
 use super::pin::Pinned;
 use super::signal::{Signal, Signals, Urgency};
 use crate::access::{Evidence, Rule};
-use crate::audit::{Event, Record};
+use crate::audit::SessionRef;
 use crate::pool::{Generation, Pool};
 use crate::upstream::{Backend, cancel};
 
@@ -100,15 +100,15 @@ impl Handle {
         self.pool.database.name == pool.database.name && self.pool.secret == pool.secret
     }
 
-    /// The beginning of a record about this session.
-    pub(in crate::session) fn record(&self, event: Event) -> Box<Record> {
-        let mut record = Box::new(Record::new(event));
-        record.session = Some(self.id.to_string().into());
-        record.client = Some(self.client.clone());
-        record.source = Some(self.source.clone());
-        record.via = self.evidence.via.map(|via| via.to_string().into());
-        record.database = Some(self.database().clone());
-        record
+    /// The session as audit records name it.
+    pub(in crate::session) fn session_ref(&self) -> SessionRef {
+        SessionRef {
+            id: self.id.to_string().into(),
+            client: self.client.clone(),
+            source: self.source.clone(),
+            via: self.evidence.via.map(|via| via.to_string().into()),
+            database: self.database().clone(),
+        }
     }
 
     /// The server connection that the session holds at this moment.
