@@ -1,5 +1,7 @@
 //! The client of a running proxy's admin listener: gets its status, has it look at
 //! secrets.
+//!
+//! It uses hyper's connection directly, because the address may be a unix socket.
 
 use std::time::Duration;
 

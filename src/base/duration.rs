@@ -1,4 +1,7 @@
 //! Durations as people write them: `"30s"`, `"5m"`, `"1h30m"`, `"7 days"`.
+//!
+//! It is written here because `humantime` also reads months and years, which have no fixed
+//! length.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! The words of a short statement, as Postgres' lexer reads them (scan.l): which
-//! settings it resets, and which prepared statement it deallocates.
+//! settings it resets, and which prepared statement it deallocates. It is no SQL parser, for
+//! the reasons in [`suspicion`](super::suspicion).
 
 use super::comments::{is_white, is_word};
 
