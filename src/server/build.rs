@@ -1,56 +1,30 @@
-//! Everything a proxy consists of, made from its configuration.
+//! Builds all parts of a proxy from its configuration.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use nix::unistd::{Group, User};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tracing::{info, warn};
+use tokio::sync::Semaphore;
 
+use super::ServerError;
+use super::admin::{Admin, bind_admin};
+use super::listen::{client_tls, socket_access};
 use super::rotation::Journal;
-use super::store::open_store_with;
-use crate::access::{Policy, UserRef};
-use crate::admin::{self, AdminAddress, AdminListener, Doorkeeper, StatusSource};
-use crate::audit::{Audit, AuditError};
-use crate::config::{Config, Listen, ListenTls};
+use super::store::{StoreDoor, open_store_with};
+use crate::access::Policy;
+use crate::audit::Audit;
+use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::net::listener::ListenError;
-use crate::net::tls::TlsError;
-use crate::net::{ClientTrust, Listener, ServerCertificate, SocketAccess};
+use crate::net::{ClientTrust, Listener};
 use crate::pool::Pool;
 use crate::rotation::Rotations;
-use crate::secret::{Follower, SecretId, SecretStore, StoreError};
-use crate::session::{Context, Denials, Limiter, Routes, SessionMetrics, Sessions, Tls};
-use crate::vault::api::{Api, Door, ServeError, Trail};
+use crate::secret::{Follower, SecretId, SecretStore};
+use crate::session::{Context, Denials, Limiter, Routes, SessionMetrics, Sessions};
+use crate::vault::api::{Api, Door, Trail};
 
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    #[error("{0}")]
-    Listen(#[from] ListenError),
-    #[error("[listen] {0}")]
-    Tls(#[from] TlsError),
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    #[error("{0}")]
-    Audit(#[from] AuditError),
-    #[error("cannot listen on [admin] address {address}: {source}")]
-    Admin {
-        address: String,
-        source: std::io::Error,
-    },
-    #[error("[listen] {key}: this machine knows no {name:?}")]
-    UnknownOwner { key: &'static str, name: String },
-    #[error("[admin] {0}")]
-    Token(#[from] admin::TokenError),
-    #[error("{0}")]
-    Serve(#[from] ServeError),
-}
-
+/// All parts of a running proxy.
 pub struct Built {
     pub context: Arc<Context>,
     pub metrics: Arc<Metrics>,
@@ -59,43 +33,28 @@ pub struct Built {
     /// The configuration in force, and the followers of its secrets.
     pub state: Mutex<State>,
     pub rotations: Rotations,
-    /// Of the embedded store.
+    /// The API of the embedded store, if that is the secret store.
     pub api: Option<Arc<Api>>,
 }
 
+/// What a reload changes.
 pub struct State {
     pub config: Config,
     pub followers: HashMap<SecretId, Arc<Follower>>,
-    /// Pools that a reload has replaced, and that still have sessions.
+    /// Pools that a reload replaced and that still have sessions.
     pub lingering: Vec<Weak<Pool>>,
 }
 
-/// The bound listener of the embedded store, and what it serves.
-pub struct StoreDoor {
-    door: Door,
-    api: Arc<Api>,
-}
-
-impl StoreDoor {
-    pub fn start(self, closing: watch::Receiver<bool>) {
-        info!("the store on {}", self.door.url());
-        tokio::spawn(self.door.serve(self.api, closing));
-    }
-}
-
-/// The bound admin listener.
-pub struct Admin {
-    listener: AdminListener,
-    address: AdminAddress,
-    keeper: Doorkeeper,
-}
-
 impl Built {
+    /// Opens the store and the log, and binds every address.
+    ///
+    /// # Errors
+    /// [`ServerError`]
     pub async fn new(
         config: Config,
     ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>, Option<StoreDoor>), ServerError> {
         let metrics = Metrics::new();
-        // Addresses first: a second proxy by mistake must not touch the log.
+        // Addresses come first: a second proxy started by mistake must not touch the log.
         let mut listeners = Vec::new();
         let sockets = socket_access(&config.listen)?;
         for address in &config.listen.addresses {
@@ -112,7 +71,8 @@ impl Built {
             None => None,
         };
         let audit = Audit::open(&config.audit, &metrics)?;
-        // Behind the log's lock: the token of a proxy that runs is left alone.
+        // Only the holder of the log's lock makes a token, so that the token of a running
+        // proxy stays.
         let admin = match admin {
             Some((listener, address)) => Some(Admin::new(listener, address, &config)?),
             None => None,
@@ -170,10 +130,8 @@ impl Built {
         });
         Ok((built, listeners, admin, door))
     }
-}
 
-impl Built {
-    /// Every pool that has, or may get, a session.
+    /// All pools that have sessions or may get one.
     pub fn all_pools(&self) -> Vec<Arc<Pool>> {
         let mut state = self.state.lock();
         state.lingering.retain(|pool| pool.strong_count() > 0);
@@ -183,9 +141,9 @@ impl Built {
     }
 }
 
-/// A pool for every (database, secret) that a rule can lead to, so that a
-/// secret that does not work shows at the start and not with the first client.
-/// Pools in `kept` whose database is unchanged live on.
+/// Starts a pool for every (database, secret) that a rule can lead to, so that a secret
+/// that does not work shows at the start and not with the first client. Pools in `kept`
+/// whose database is unchanged are used again.
 pub fn pools(
     config: &Config,
     store: &Arc<dyn SecretStore>,
@@ -215,119 +173,4 @@ pub fn pools(
         pools.insert(key, pool);
     }
     pools
-}
-
-fn client_tls(listen: &Listen, trust: Option<&Arc<ClientTrust>>) -> Result<Tls, TlsError> {
-    let shown = |certificate: &PathBuf, key: &PathBuf| {
-        ServerCertificate::load(certificate.clone(), key.clone(), trust.cloned())
-    };
-    Ok(match &listen.tls {
-        ListenTls::Off => Tls::Off,
-        ListenTls::Allow { certificate, key } => Tls::Allow(shown(certificate, key)?),
-        ListenTls::Require { certificate, key } => Tls::Require(shown(certificate, key)?),
-    })
-}
-
-fn socket_access(listen: &Listen) -> Result<SocketAccess, ServerError> {
-    let unknown = |key, name: &str| ServerError::UnknownOwner {
-        key,
-        name: name.to_owned(),
-    };
-    let uid = match &listen.socket_owner {
-        None => None,
-        Some(UserRef::Uid(uid)) => Some(*uid),
-        Some(UserRef::Name(name)) => {
-            let user = User::from_name(name).ok().flatten();
-            let user = user.ok_or_else(|| unknown("socket_owner", name))?;
-            Some(user.uid.as_raw())
-        }
-    };
-    let gid = match &listen.socket_group {
-        None => None,
-        Some(UserRef::Uid(gid)) => Some(*gid),
-        Some(UserRef::Name(name)) => {
-            let group = Group::from_name(name).ok().flatten();
-            let group = group.ok_or_else(|| unknown("socket_group", name))?;
-            Some(group.gid.as_raw())
-        }
-    };
-    Ok(SocketAccess {
-        mode: listen.socket_mode,
-        uid,
-        gid,
-    })
-}
-
-/// Who may open the admin listener's unix socket: the process's user and group.
-const ADMIN_SOCKET: SocketAccess = SocketAccess {
-    mode: 0o660,
-    uid: None,
-    gid: None,
-};
-
-async fn bind_admin(config: &Config) -> Result<Option<(AdminListener, AdminAddress)>, ServerError> {
-    let Some(address) = &config.admin.address else {
-        return Ok(None);
-    };
-    let listener = match address {
-        AdminAddress::Tcp(text) => {
-            let bound = TcpListener::bind(text).await;
-            AdminListener::Tcp(bound.map_err(|source| ServerError::Admin {
-                address: text.clone(),
-                source,
-            })?)
-        }
-        AdminAddress::Unix(path) => {
-            AdminListener::Unix(Listener::bind_unix(path.clone(), ADMIN_SOCKET).await?)
-        }
-    };
-    Ok(Some((listener, address.clone())))
-}
-
-/// The token that is wanted of whoever changes something, where none is configured.
-/// Without it the proxy serves all the same, and nothing can be changed over TCP.
-fn own_token(config: &Config) -> Option<admin::Token> {
-    let path = config.admin_token_path()?;
-    admin::Token::make(&path)
-        .map_err(|e| warn!("[admin] {e}; POST /refresh is refused until then, or set token_file"))
-        .ok()
-}
-
-impl Admin {
-    fn new(
-        listener: AdminListener,
-        address: AdminAddress,
-        config: &Config,
-    ) -> Result<Self, ServerError> {
-        let token_file = config.admin.token_file.as_deref();
-        let token = match token_file {
-            Some(path) => Some(admin::Token::read(path)?),
-            None => own_token(config),
-        };
-        let host = match &address {
-            AdminAddress::Tcp(text) => text.rsplit_once(':').map(|(host, _)| host),
-            AdminAddress::Unix(_) => None,
-        };
-        let host = host.map(|host| host.trim_matches(['[', ']']).to_owned());
-        Ok(Self {
-            keeper: Doorkeeper::new(token, token_file.is_some(), host),
-            listener,
-            address,
-        })
-    }
-
-    pub fn start(self, built: &Arc<Built>, closing: watch::Receiver<bool>) {
-        match (&self.listener, &self.address) {
-            (AdminListener::Tcp(listener), _) => {
-                if let Ok(address) = listener.local_addr() {
-                    info!("admin on http://{address}");
-                }
-            }
-            (_, address) => info!("admin on {address}"),
-        }
-        let metrics = built.metrics.clone();
-        let source: Arc<dyn StatusSource> = built.clone();
-        let served = admin::serve(self.listener, metrics, source, self.keeper, closing);
-        tokio::spawn(served);
-    }
 }

@@ -1,8 +1,22 @@
-//! Wiring: builds everything from a validated configuration, accepts, reloads,
-//! drains, and ends.
+//! Wiring: builds all parts from a validated configuration, accepts, reloads, drains, and
+//! ends.
+//!
+//! * `accept`    the accept loop of a listener
+//! * `admin`     the admin listener
+//! * `build`     builds all parts
+//! * `listen`    the options of `[listen]` as the listeners need them
+//! * `reload`    puts a new configuration into force
+//! * `revoke`    ends sessions whose access has ended
+//! * `rotation`  the rotations that the proxy does itself
+//! * `status`    the answers of the admin listener
+//! * `store`     the secret store
+//! * `watch`     drain deadlines, sessions that can move, limits of sessions
 
 mod accept;
+mod admin;
 mod build;
+mod error;
+mod listen;
 mod reload;
 mod revoke;
 mod rotation;
@@ -10,7 +24,7 @@ mod status;
 mod store;
 mod watch;
 
-pub use build::ServerError;
+pub use error::ServerError;
 pub use store::{open_store, open_store_with};
 
 use std::sync::Arc;
@@ -25,13 +39,14 @@ use crate::config::Config;
 use crate::session::{Context, Signal};
 use build::Built;
 
-/// For pools to close their connections, and for the last records.
+/// How long pools may take to close their connections, and the audit log to write its last
+/// records.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// A running proxy.
 pub struct Proxy {
     built: Arc<Built>,
-    /// `true` once no more clients are accepted.
+    /// Becomes true when no more clients are accepted.
     closing: tokio_watch::Sender<bool>,
     shutdown_timeout: Duration,
 }
@@ -71,8 +86,7 @@ impl Proxy {
         })
     }
 
-    /// Brings another configuration into force; what cannot change while
-    /// running is named in the log.
+    /// Puts another configuration into force. The log names changes that need a restart.
     pub fn reload(&self, config: Config) {
         reload::reload(&self.built, config);
         rotation::apply(&self.built);
@@ -90,8 +104,8 @@ impl Proxy {
         self.built.status()
     }
 
-    /// Stops accepting and lets transactions finish, for as long as
-    /// `shutdown_timeout`; sessions between transactions end at once.
+    /// Stops accepting, and lets transactions finish for at most `shutdown_timeout`. Sessions
+    /// between transactions end at once.
     pub async fn stop(&self) {
         self.closing.send_replace(true);
         self.built.rotations.stop();

@@ -1,4 +1,4 @@
-//! How a running proxy stands.
+//! The status of a running proxy, for the admin listener.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ impl StatusSource for Built {
         }
     }
 
-    /// Ready as soon as one database can be served: a secret that does not
-    /// work must not take the others out of service.
+    /// Ready if one database can be served, so that one secret that does not work does not
+    /// take the other databases out of service.
     fn ready(&self) -> Result<(), String> {
         let routes = self.context.routes.load();
         let mut problem = "no database is configured".to_owned();
@@ -160,7 +160,7 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
     }
 }
 
-/// Clients of a pool that keep their server connection, by what keeps them.
+/// How many clients of a pool keep their server connection, by reason.
 fn pinned(pool: &Pool, sessions: &[Arc<Handle>]) -> BTreeMap<String, usize> {
     let mut pinned = BTreeMap::new();
     for session in sessions {

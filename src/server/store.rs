@@ -1,21 +1,30 @@
-//! The store of secrets that the configuration names.
+//! The secret store that the configuration names.
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+use tracing::info;
+
 use crate::config::{self, StoreKind};
 use crate::secret::{AwsStore, SecretStore, StoreError, batch_window};
-use crate::vault::api::{Api, Trail};
+use crate::vault::api::{Api, Door, Trail};
 use crate::vault::{EmbeddedStore, Vault};
 
-/// The store that the configuration names. An embedded store is made where
-/// there is none yet; AWS is not asked anything here, so that a proxy can start
-/// while it cannot be reached.
+/// Opens the secret store that the configuration names. Makes an embedded store if there is
+/// none yet. AWS is not asked anything here, so that a proxy can start while AWS cannot be
+/// reached.
+///
+/// # Errors
+/// [`StoreError`]
 pub async fn open_store(config: &config::Store) -> Result<Arc<dyn SecretStore>, StoreError> {
     Ok(open_store_with(config, Trail::default()).await?.0)
 }
 
-/// The same, with the log in which calls of an embedded store are recorded, and
-/// with its API, for others to call.
+/// Opens the store as [`open_store`] does, records calls of an embedded store in `trail`,
+/// and returns the API of an embedded store, to be served.
+///
+/// # Errors
+/// [`StoreError`]
 pub async fn open_store_with(
     config: &config::Store,
     trail: Trail,
@@ -41,4 +50,18 @@ pub async fn open_store_with(
             (Arc::new(store.with_batch_window(window)), None)
         }
     })
+}
+
+/// The bound listener of the embedded store's API, and the API it serves.
+pub struct StoreDoor {
+    pub(super) door: Door,
+    pub(super) api: Arc<Api>,
+}
+
+impl StoreDoor {
+    /// Serves until `closing` becomes true.
+    pub fn start(self, closing: watch::Receiver<bool>) {
+        info!("the store on {}", self.door.url());
+        tokio::spawn(self.door.serve(self.api, closing));
+    }
 }

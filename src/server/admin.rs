@@ -1,0 +1,99 @@
+//! The admin listener: bound early, served once everything is built.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::ServerError;
+use super::build::Built;
+use crate::admin::{self, AdminAddress, AdminListener, Doorkeeper, StatusSource};
+use crate::config::Config;
+use crate::net::{Listener, SocketAccess};
+
+/// The bound admin listener.
+pub struct Admin {
+    listener: AdminListener,
+    address: AdminAddress,
+    keeper: Doorkeeper,
+}
+
+/// Who may open the admin listener's unix socket: the process's user and group.
+const ADMIN_SOCKET: SocketAccess = SocketAccess {
+    mode: 0o660,
+    uid: None,
+    gid: None,
+};
+
+/// Binds `[admin] address`, if there is one.
+pub(super) async fn bind_admin(
+    config: &Config,
+) -> Result<Option<(AdminListener, AdminAddress)>, ServerError> {
+    let Some(address) = &config.admin.address else {
+        return Ok(None);
+    };
+    let listener = match address {
+        AdminAddress::Tcp(text) => {
+            let bound = TcpListener::bind(text).await;
+            AdminListener::Tcp(bound.map_err(|source| ServerError::Admin {
+                address: text.clone(),
+                source,
+            })?)
+        }
+        AdminAddress::Unix(path) => {
+            AdminListener::Unix(Listener::bind_unix(path.clone(), ADMIN_SOCKET).await?)
+        }
+    };
+    Ok(Some((listener, address.clone())))
+}
+
+/// Makes the token for requests that change something, if none is configured. Without a
+/// token the proxy serves nevertheless, but nothing can be changed over TCP.
+fn own_token(config: &Config) -> Option<admin::Token> {
+    let path = config.admin_token_path()?;
+    admin::Token::make(&path)
+        .map_err(|e| warn!("[admin] {e}; POST /refresh is refused until then, or set token_file"))
+        .ok()
+}
+
+impl Admin {
+    /// `[admin] token_file`, or a new token.
+    pub(super) fn new(
+        listener: AdminListener,
+        address: AdminAddress,
+        config: &Config,
+    ) -> Result<Self, ServerError> {
+        let token_file = config.admin.token_file.as_deref();
+        let token = match token_file {
+            Some(path) => Some(admin::Token::read(path)?),
+            None => own_token(config),
+        };
+        let host = match &address {
+            AdminAddress::Tcp(text) => text.rsplit_once(':').map(|(host, _)| host),
+            AdminAddress::Unix(_) => None,
+        };
+        let host = host.map(|host| host.trim_matches(['[', ']']).to_owned());
+        Ok(Self {
+            keeper: Doorkeeper::new(token, token_file.is_some(), host),
+            listener,
+            address,
+        })
+    }
+
+    /// Serves until `closing` becomes true.
+    pub(super) fn start(self, built: &Arc<Built>, closing: watch::Receiver<bool>) {
+        match (&self.listener, &self.address) {
+            (AdminListener::Tcp(listener), _) => {
+                if let Ok(address) = listener.local_addr() {
+                    info!("admin on http://{address}");
+                }
+            }
+            (_, address) => info!("admin on {address}"),
+        }
+        let metrics = built.metrics.clone();
+        let source: Arc<dyn StatusSource> = built.clone();
+        let served = admin::serve(self.listener, metrics, source, self.keeper, closing);
+        tokio::spawn(served);
+    }
+}
