@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +12,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
@@ -21,7 +19,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
-use super::{Shared, closed};
+use super::Shared;
+use crate::net::http;
 use crate::vault::api::ApiError;
 use crate::vault::api::bodies::{Room, throttled};
 use crate::vault::api::caller::Peer;
@@ -31,8 +30,6 @@ use crate::vault::api::reply::{Answer, Growing};
 /// Bytes of a body. The longest value is 64 KiB, which JSON can make six times
 /// as long.
 const BODY_LIMIT: usize = 1024 * 1024;
-/// Bytes of a request's header, and of a body that waits to be read.
-const HEADER_BYTES: usize = 16 * 1024;
 
 /// One connection: where it comes from, and how far it has proved itself.
 pub(super) struct Line {
@@ -108,21 +105,7 @@ async fn requests(
         let line = line.clone();
         async move { Ok::<_, Infallible>(answer(&line, request).await) }
     });
-    let mut connection = pin!(
-        hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(idle)
-            .max_buf_size(HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    tokio::select! {
-        // Nobody needs to know how a client's connection ended.
-        _ = connection.as_mut() => {}
-        () = closed(closing) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
-    }
+    http::connection(stream, service, idle, closing).await;
 }
 
 /// Answers one request.

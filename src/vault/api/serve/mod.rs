@@ -4,22 +4,23 @@ mod connection;
 #[cfg(test)]
 mod tests;
 
+use std::future::pending;
 use std::io;
-use std::pin::pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
 
 use super::bodies::Bodies;
 use super::places::Places;
 use super::{Api, StoreListen};
-use crate::net::ServerCertificate;
 use crate::net::tls::TlsError;
+use crate::net::{ServerCertificate, http};
 use connection::Line;
 
 /// How long a connection may be silent between two requests.
@@ -29,10 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const STRANGER: Duration = Duration::from_secs(10);
 /// How often the files of the certificate are looked at.
 const REREAD: Duration = Duration::from_secs(1);
-/// How long to wait after a failed accept for descriptors to become free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long answers that are under way may take at the end.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Why the store cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -123,38 +120,32 @@ async fn accept(
         bodies: Bodies::default(),
         patience,
     };
-    let mut reread = tokio::time::interval(REREAD);
-    let mut connections = JoinSet::new();
-    let mut closed = pin!(closed(closing.clone()));
-    loop {
-        tokio::select! {
-            () = &mut closed => break,
-            Some(_) = connections.join_next() => {}
-            _ = reread.tick(), if tls.is_some() => {
-                if let Some(tls) = tls.clone() {
-                    tokio::task::spawn_blocking(move || refresh(&tls));
-                }
-            }
-            accepted = listener.accept() => match accepted {
-                Ok((stream, from)) => {
-                    // Dropping a stream that gets no place closes it.
-                    if let Some(place) = places.take(from.ip()) {
-                        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
-                        let line = Line::new(shared.clone(), from, acceptor.is_some(), place);
-                        connections.spawn(connection::run(stream, acceptor, line, closing.clone()));
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the store could not accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+    let (certificate, closed) = (tls.clone(), closing.clone());
+    let begin = |(stream, from): (TcpStream, SocketAddr), connections: &mut JoinSet<()>| {
+        // Dropping a stream that gets no place closes it.
+        if let Some(place) = places.take(from.ip()) {
+            let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
+            let line = Line::new(shared.clone(), from, acceptor.is_some(), place);
+            connections.spawn(connection::run(stream, acceptor, line, closed.clone()));
         }
+    };
+    tokio::select! {
+        () = http::serve(listener, "the store", closing, begin) => {}
+        () = reread(certificate) => {}
     }
-    drop(listener);
-    let all_gone = async { while connections.join_next().await.is_some() {} };
-    // Dropping the tasks that are left closes their connections.
-    let _ = timeout(GOODBYE, all_gone).await;
+}
+
+/// Checks the files of the certificate. Never ends.
+async fn reread(certificate: Option<Arc<ServerCertificate>>) {
+    let Some(certificate) = certificate else {
+        return pending().await;
+    };
+    let mut tick = interval(REREAD);
+    loop {
+        tick.tick().await;
+        let certificate = certificate.clone();
+        tokio::task::spawn_blocking(move || refresh(&certificate));
+    }
 }
 
 /// Reads files that have changed again. Connections that are open stay open.
@@ -164,9 +155,4 @@ fn refresh(certificate: &ServerCertificate) {
         Ok(false) => {}
         Err(e) => tracing::warn!("[store] {e}; keeping the current certificate"),
     }
-}
-
-/// Returns when `closing` becomes true, or when its sender is gone.
-pub(super) async fn closed(mut closing: watch::Receiver<bool>) {
-    let _ = closing.wait_for(|closing| *closing).await;
 }
