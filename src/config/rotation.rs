@@ -12,16 +12,11 @@ use crate::rotation::{Rotation, Strategy};
 use crate::secret::SecretId;
 use crate::secret::schedule::{Schedule, ScheduleError};
 
-const STRATEGIES: [(&str, Strategy); 2] = [
-    ("single", Strategy::Single),
-    ("alternating", Strategy::Alternating),
-];
-
 pub(super) fn rotation(s: &mut Section<'_, '_>) -> Option<Rotation> {
     let mut s = s.inner("rotation")?;
     let rotation = Rotation {
         schedule: schedule(&mut s),
-        strategy: s.word("strategy", &STRATEGIES),
+        strategy: s.word("strategy", &Strategy::ALL),
         admin_secret: s.text("admin_secret", secret),
         plaintext: s.boolean("plaintext"),
     };

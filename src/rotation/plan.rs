@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::admins::AdminSecrets;
 use super::error::RotationError;
 use super::ground::Ground;
+use super::roles::alternate;
 use super::terminate::Emergency;
 use super::value::Document;
 use crate::secret::{SecretId, Source, VersionId};
@@ -16,16 +17,31 @@ use crate::upstream::Options;
 pub enum Strategy {
     /// One user whose password changes.
     Single,
-    /// Two users that take turns. The one that leaves stays valid until the next
-    /// rotation.
+    /// Two users that alternate. The password of the one that is not in use any
+    /// more stays valid until the next rotation.
     Alternating,
 }
 
 impl Strategy {
+    /// Every strategy, with the word for it.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("single", Self::Single), ("alternating", Self::Alternating)];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Single => "single",
             Self::Alternating => "alternating",
+        }
+    }
+
+    /// The user of the next version, where `user` is that of the current one.
+    ///
+    /// # Errors
+    /// [`RotationError::LongName`]: the name of the alternate would be too long.
+    pub(super) fn next_user(self, user: &str) -> Result<String, RotationError> {
+        match self {
+            Self::Single => Ok(user.to_owned()),
+            Self::Alternating => alternate(user),
         }
     }
 }

@@ -5,7 +5,6 @@ use chrono::{DateTime, Utc};
 use super::RotationError;
 use super::ground::{Ground, Pending};
 use super::plan::{Plan, Strategy};
-use super::roles::alternate;
 use crate::secret::{SecretId, Source, VersionId, Which};
 
 /// What a rotation would do.
@@ -34,10 +33,7 @@ impl Preview {
         let changed = store.get(&plan.secret, &Which::current()).await?.created;
         let user = ground.current.credential.username.clone();
         let strategy = plan.strategy(&ground.current.document);
-        let mut next_user = match strategy {
-            Strategy::Single => user.clone(),
-            Strategy::Alternating => alternate(&user)?,
-        };
+        let mut next_user = strategy.next_user(&user)?;
         let pending = match &ground.pending {
             Pending::None => None,
             Pending::Reserved(version) => Some((version.clone(), false)),

@@ -27,7 +27,7 @@ pub(super) struct Args {
     #[arg(required_unless_present = "dry_run")]
     secret: Option<String>,
     /// Change the password of one user, or alternate between two; else as configured
-    #[arg(long, value_parser = ["single", "alternating"])]
+    #[arg(long, value_parser = Strategy::ALL.map(|(word, _)| word))]
     strategy: Option<String>,
     /// The secret of the role that changes the others; else as configured
     #[arg(long, value_name = "NAME")]
@@ -101,9 +101,12 @@ async fn plan(
 ) -> Result<Plan, Failure> {
     let database = database(config, store, secret).await?;
     let configured = config.rotation(&database).cloned();
-    let strategy = match args.strategy.as_deref() {
-        Some("alternating") => Some(Strategy::Alternating),
-        Some(_) => Some(Strategy::Single),
+    let asked = args.strategy.as_deref();
+    let asked = Strategy::ALL
+        .into_iter()
+        .find(|(word, _)| Some(*word) == asked);
+    let strategy = match asked {
+        Some((_, strategy)) => Some(strategy),
         None => configured.as_ref().and_then(|r| r.strategy),
     };
     let admin_secret = match &args.admin_secret {

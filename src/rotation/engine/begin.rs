@@ -10,7 +10,6 @@ use crate::rotation::error::RotationError;
 use crate::rotation::ground::{Ground, Pending, Version, differs};
 use crate::rotation::lock::{self, Meeting};
 use crate::rotation::password::{Form, Md5};
-use crate::rotation::plan::Strategy;
 use crate::rotation::report::{Step, StepOutcome};
 use crate::rotation::rights::Rights;
 use crate::rotation::roles::{self, alternate};
@@ -151,10 +150,8 @@ impl Rotator<'_> {
         if source.len() > roles::LONGEST_NAME {
             return Err(RotationError::TooLong(source));
         }
-        let planned = match self.plan.strategy(&current.document) {
-            Strategy::Single => source.clone(),
-            Strategy::Alternating => alternate(&source)?,
-        };
+        let strategy = self.plan.strategy(&current.document);
+        let planned = strategy.next_user(&source)?;
         let next = match &ground.pending {
             // An attempt is completed in the way in which it was begun.
             Pending::Filled(pending) => self.pending_user(pending, current)?,
