@@ -11,6 +11,17 @@ use tempfile::NamedTempFile;
 
 use super::{Cluster, Proxy, binaries, repository, venv};
 
+/// Whether psql gets in, and what it says: the name of the user, or why not.
+pub fn psql(dsn: &str) -> (bool, String) {
+    let output = binaries::client_program("psql")
+        .args(["-X", "-w", "-Atc", "select current_user", dsn])
+        .output()
+        .expect("psql runs");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    (output.status.success(), said)
+}
+
 /// The table, in the database that secrets of a cluster lead to.
 pub async fn create(cluster: &Cluster) {
     let sql = "create table runs (run int); grant select, insert on runs to public";

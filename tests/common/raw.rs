@@ -53,6 +53,15 @@ pub fn start_up(version: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
     [&length.to_be_bytes(), &body[..]].concat()
 }
 
+/// Takes the first message out of a buffer, if all of it is there.
+pub fn take(buffer: &mut Vec<u8>) -> Option<Message> {
+    let &[tag, a, b, c, d] = buffer.first_chunk::<5>()?;
+    let end = u32::from_be_bytes([a, b, c, d]) as usize + 1;
+    let body = buffer.get(5..end)?.to_vec();
+    buffer.drain(..end);
+    Some((tag, body))
+}
+
 impl Raw {
     pub async fn open(proxy: &Proxy) -> Self {
         let address = ("127.0.0.1", proxy.port);

@@ -9,6 +9,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
+use super::common::raw;
+
 /// The limit for an answer, far above what one takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -66,28 +68,13 @@ impl Client {
     }
 
     pub fn start(&self, version: u32, parameters: &[(&str, &str)]) {
-        let mut body = version.to_be_bytes().to_vec();
-        for (name, value) in parameters {
-            for word in [name, value] {
-                body.extend(word.as_bytes());
-                body.push(0);
-            }
-        }
-        body.push(0);
-        let mut packet = (body.len() as u32 + 4).to_be_bytes().to_vec();
-        packet.extend(body);
-        self.send(packet);
+        self.send(raw::start_up(version, parameters));
     }
 
     pub async fn next(&mut self) -> Result<Received, Silence> {
         loop {
-            if let Some(&[tag, a, b, c, d]) = self.buffer.first_chunk::<5>() {
-                let end = u32::from_be_bytes([a, b, c, d]) as usize + 1;
-                if self.buffer.len() >= end {
-                    let body = self.buffer[5..end].to_vec();
-                    self.buffer.drain(..end);
-                    return Ok(Received { tag, body });
-                }
+            if let Some((tag, body)) = raw::take(&mut self.buffer) {
+                return Ok(Received { tag, body });
             }
             match timeout(PATIENCE, self.reader.read_buf(&mut self.buffer)).await {
                 Err(_) => return Err(Silence::Timeout),

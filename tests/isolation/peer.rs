@@ -59,13 +59,8 @@ impl Peer {
 
     pub async fn next_within(&mut self, patience: Duration) -> Result<Message, String> {
         loop {
-            if let Some(&[tag, a, b, c, d]) = self.buffer.first_chunk::<5>() {
-                let end = u32::from_be_bytes([a, b, c, d]) as usize + 1;
-                if self.buffer.len() >= end {
-                    let body = self.buffer[5..end].to_vec();
-                    self.buffer.drain(..end);
-                    return Ok((tag, body));
-                }
+            if let Some(message) = raw::take(&mut self.buffer) {
+                return Ok(message);
             }
             match timeout(patience, self.stream.read_buf(&mut self.buffer)).await {
                 Err(_) => return Err(format!("nothing more within {patience:?}")),

@@ -37,11 +37,7 @@ impl World {
     }
 
     async fn rotate(&self) {
-        let password = new_password();
-        self.cluster.alter_password("app_user", &password).await;
-        let secret = self.cluster.secret("app_user", &password);
-        let version = self.proxy.secret_put("app", &secret).await;
-        self.proxy.wait_in_force("app", &version).await;
+        self.proxy.rotate(&self.cluster, "app_user").await;
     }
 
     /// Every session has moved, or says why it stays.

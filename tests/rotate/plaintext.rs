@@ -8,14 +8,10 @@ const PLAINTEXT: &str = "rotation = { plaintext = true }";
 /// Postgres' own check hook, and a log of every statement.
 async fn demand(cluster: &mut Cluster) {
     let settings = [
-        "ALTER SYSTEM SET shared_preload_libraries = 'passwordcheck'",
-        "ALTER SYSTEM SET log_statement = 'all'",
+        ("shared_preload_libraries", "passwordcheck"),
+        ("log_statement", "all"),
     ];
-    for sql in settings {
-        cluster.execute(sql).await;
-    }
-    cluster.stop();
-    cluster.run().await;
+    cluster.restart_with(&settings).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,11 +10,7 @@ const ROLE: &str = "replicator";
 
 async fn world() -> (Cluster, Proxy) {
     let mut cluster = Cluster::start().await;
-    cluster
-        .execute("ALTER SYSTEM SET wal_level = 'logical'")
-        .await;
-    cluster.stop();
-    cluster.run().await;
+    cluster.restart_with(&[("wal_level", "logical")]).await;
     let password = new_password();
     cluster.create_role(ROLE, &password).await;
     cluster.create_role("other", &password).await;

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::ExtendedKeyUsagePurpose;
 
-use crate::common::binaries::client_program;
 use crate::common::pki::{DAY, Pki};
+use crate::common::programs;
 use crate::common::setup::proxy_by_certificate;
 use crate::common::tls::{Secure, config};
 use crate::common::{Cluster, Proxy, eventually};
@@ -13,14 +13,7 @@ use crate::common::{Cluster, Proxy, eventually};
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn psql(proxy: &Proxy, database: &str, more: &str) -> (bool, String) {
-    let dsn = format!("{} {more}", proxy.dsn(database));
-    let output = client_program("psql")
-        .args(["-X", "-w", "-Atc", "select current_user", &dsn])
-        .output()
-        .expect("psql runs");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).trim().to_owned();
-    (output.status.success(), said)
+    programs::psql(&format!("{} {more}", proxy.dsn(database)))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -158,12 +158,7 @@ async fn the_drain_deadline_ends_sessions_between_transactions() {
     let busy = proxy.connect("app").await;
     busy.batch_execute("begin").await.expect("a transaction");
 
-    let password = new_password();
-    cluster.alter_password("app_user", &password).await;
-    let version = proxy
-        .secret_put("app", &cluster.secret("app_user", &password))
-        .await;
-    proxy.wait_in_force("app", &version).await;
+    proxy.rotate(&cluster, "app_user").await;
     let status = proxy.status().await;
     let holders = &status["databases"][0]["generations"][1]["holders"];
     assert_eq!(holders.as_array().map(Vec::len), Some(2), "{status}");
@@ -201,12 +196,7 @@ async fn a_session_may_outstay_its_generation() {
     let (proxy, _) = served(&cluster, "pool_mode = \"session\"\ndrain_timeout = \"1s\"").await;
     let session = proxy.connect("app").await;
     let backend = session.value("select pg_backend_pid()").await;
-    let password = new_password();
-    cluster.alter_password("app_user", &password).await;
-    let version = proxy
-        .secret_put("app", &cluster.secret("app_user", &password))
-        .await;
-    proxy.wait_in_force("app", &version).await;
+    proxy.rotate(&cluster, "app_user").await;
     eventually("it shows as draining", Duration::from_secs(10), || async {
         let draining = proxy
             .metric("pgvalet_server_connections_draining", &[])

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::binaries::client_program;
+use crate::common::programs;
 use crate::common::setup::proxy;
 use crate::common::{Cluster, Proxy, new_password};
 
@@ -138,20 +138,11 @@ async fn tls_to_clients() {
             .start()
             .await;
         let psql = |sslmode: &str| {
-            let dsn = format!(
+            programs::psql(&format!(
                 "{} sslmode={sslmode} sslrootcert={}",
                 proxy.dsn("app"),
                 cluster.ca().display()
-            );
-            let output = client_program("psql")
-                .args(["-X", "-w", "-Atc", "select current_user", &dsn])
-                .output()
-                .expect("psql runs");
-            let said = [output.stdout, output.stderr].concat();
-            (
-                output.status.success(),
-                String::from_utf8_lossy(&said).into_owned(),
-            )
+            ))
         };
         let (works, said) = psql("verify-ca");
         assert!(works && said.contains("app_user"), "{mode}: {said}");

@@ -30,11 +30,7 @@ async fn world(more: &str) -> World {
         Some(binaries) => Cluster::start_with(&binaries).await,
         None => Cluster::start().await,
     };
-    cluster
-        .execute("ALTER SYSTEM SET wal_level = 'logical'")
-        .await;
-    cluster.stop();
-    cluster.run().await;
+    cluster.restart_with(&[("wal_level", "logical")]).await;
     let password = new_password();
     cluster.create_role(ROLE, &password).await;
     cluster

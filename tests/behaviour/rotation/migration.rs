@@ -21,12 +21,7 @@ async fn world(more: &str) -> (Cluster, Proxy) {
 
 /// The password changes, first in Postgres; the version in force then.
 async fn rotate(cluster: &Cluster, proxy: &Proxy) -> String {
-    let password = new_password();
-    cluster.alter_password("app_user", &password).await;
-    let secret = cluster.secret("app_user", &password);
-    let version = proxy.secret_put("app", &secret).await;
-    proxy.wait_in_force("app", &version).await;
-    version
+    proxy.rotate(cluster, "app_user").await
 }
 
 async fn old_generation_is_gone(proxy: &Proxy) {

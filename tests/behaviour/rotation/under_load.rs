@@ -188,12 +188,7 @@ async fn alternating_users() {
     assert_eq!(session.value("select current_user").await, "app_user");
     let users = ["app_user_clone", "app_user", "app_user_clone"];
     for (drained, user) in (1..).zip(users) {
-        let password = new_password();
-        cluster.alter_password(user, &password).await;
-        let version = proxy
-            .secret_put("app", &cluster.secret(user, &password))
-            .await;
-        proxy.wait_in_force("app", &version).await;
+        proxy.rotate(&cluster, user).await;
         eventually(
             "the same session works as the new user",
             Duration::from_secs(20),

@@ -147,6 +147,16 @@ impl Cluster {
         standby
     }
 
+    /// Restarts the server with these settings.
+    pub async fn restart_with(&mut self, settings: &[(&str, &str)]) {
+        for (name, value) in settings {
+            self.execute(&format!("ALTER SYSTEM SET {name} = '{value}'"))
+                .await;
+        }
+        self.stop();
+        self.run().await;
+    }
+
     /// Ends the server at once; `run` brings it back on the same port.
     pub fn stop(&mut self) {
         drop(std::mem::replace(&mut self.server, Server(None)));

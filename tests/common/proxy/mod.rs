@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::{ProxyBuilder, Session, cli, connect, end, http, tethered};
+use super::{Cluster, ProxyBuilder, Session, cli, connect, end, http, new_password, tethered};
 
 mod evidence;
 mod leaks;
@@ -182,6 +182,18 @@ impl Proxy {
             &["secret", "create", name],
             value,
         ))
+    }
+
+    /// Changes a role's password, puts it into the secret `app` and waits until that
+    /// version is in force, which it returns.
+    pub async fn rotate(&self, cluster: &Cluster, role: &str) -> String {
+        let password = new_password();
+        cluster.alter_password(role, &password).await;
+        let version = self
+            .secret_put("app", &cluster.secret(role, &password))
+            .await;
+        self.wait_in_force("app", &version).await;
+        version
     }
 
     /// A new version of a secret with AWSCURRENT; its id.
