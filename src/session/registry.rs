@@ -40,10 +40,11 @@ pub struct Sessions {
 #[derive(Default)]
 struct State {
     by_pid: HashMap<FrontendPid, Arc<Handle>>,
-    /// By the name of the rule that let them in.
+    /// Sessions counted by the name of the rule that let them in.
     of_rules: Tally,
+    /// Sessions counted by the name of the database.
     of_databases: Tally,
-    /// What all of them were asked last, and what a new one therefore begins with.
+    /// The signal that all sessions got last; a new one begins with it.
     signal: Option<Signal>,
 }
 
@@ -120,10 +121,12 @@ impl Sessions {
         }
     }
 
+    /// Every session, in no order.
     pub fn all(&self) -> Vec<Arc<Handle>> {
         self.state.lock().by_pid.values().cloned().collect()
     }
 
+    /// The number of sessions.
     pub fn len(&self) -> usize {
         self.state.lock().by_pid.len()
     }

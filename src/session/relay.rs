@@ -51,9 +51,11 @@ pub(super) enum Halt {
     Goodbye,
     /// The client cannot be reached any more.
     ClientGone,
+    /// The connection to the server is lost.
     ServerGone,
     /// The server refused settings that pgvalet made for the client.
     SettingsRefused(message::ErrorFields),
+    /// The client did something that pgvalet cannot allow.
     Violation(ClientError),
     /// A signal is due.
     Asked(Signal),
@@ -93,7 +95,9 @@ pub(super) struct Relay {
     discarding: bool,
     leaving: Leaving,
     probe: Option<flow::Probe>,
+    /// Bytes read from the client.
     pub received: u64,
+    /// Bytes sent to the client.
     pub sent: u64,
     counted: Totals,
     /// The memory of the client's named statements, as the pool has counted it, in bytes.
@@ -111,7 +115,7 @@ enum Awaits {
     Bytes,
     /// The server's answers to what was sent.
     Answers,
-    /// They can be dealt with now.
+    /// Nothing: the bytes can be dealt with now.
     Nothing,
 }
 
@@ -120,9 +124,9 @@ enum Awaits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaving {
     No,
-    /// It has closed its side, and may still read what it is answered.
+    /// The client has closed its side, and may still read what it is answered.
     Silent,
-    /// It has said goodbye, and reads nothing.
+    /// The client has said goodbye, and reads nothing.
     Goodbye,
 }
 

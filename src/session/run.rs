@@ -34,6 +34,7 @@ impl Session {
         self.say_goodbye(&mut relay, end).await;
     }
 
+    /// The relay of a session that has been greeted.
     fn relay(&self, stream: Stream, greeted: Greeted) -> Relay {
         let (profile, told, lease) = match greeted {
             Greeted::Pooled(profile, told) => (profile, told, None),
@@ -109,6 +110,7 @@ impl Session {
         } // else it is as it was lent
     }
 
+    /// Tells the client why its session ends, where it does not know, and records the end.
     async fn say_goodbye(&self, relay: &mut Relay, end: End) {
         let why = end.err().map(Failed::Client);
         if let Some(why) = &why {

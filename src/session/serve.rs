@@ -113,6 +113,7 @@ impl Session {
         }
     }
 
+    /// The pool its server connections come from.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.handle.pool
     }

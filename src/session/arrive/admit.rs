@@ -34,7 +34,7 @@ pub struct Admission {
 /// Why a client is not let in.
 pub enum NotAdmitted {
     Denied(Box<Denied>),
-    /// It has left, and cannot be told.
+    /// The client has left, and cannot be told.
     Gone(Denial),
 }
 

@@ -67,8 +67,8 @@ struct Account {
     counted: HashMap<&'static str, u64>,
 }
 
-/// As many records at once as fit into a second, and then one for each interval. A denial
-/// that finds the budget empty leaves no debt.
+/// Allows as many records at once as fit into a second, and then one for each interval. A
+/// denial that finds the budget empty leaves no debt.
 #[derive(Default)]
 struct Budget {
     /// When the next record is due; the further in the past, the more are.
@@ -199,7 +199,7 @@ mod tests {
         let summaries = ledger.summaries();
         assert!(summaries.len() <= SUMMARIES + 1, "{}", summaries.len());
         assert_eq!(total(&summaries), u64::from(all) - 101);
-        // Those who were quiet since are forgotten.
+        // Origins that were quiet since are forgotten.
         ledger.note(origin(all), "malformed", now + Duration::from_secs(2));
         assert_eq!(ledger.accounts.len(), 1);
     }

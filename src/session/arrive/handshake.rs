@@ -119,7 +119,7 @@ pub async fn handshake(
         };
         match packet {
             Err(StartupError::Cancel) => return Err(Broken::Cancel),
-            // This is no start-up packet: Postgres, too, closes the connection without a word
+            // Not a start-up packet: Postgres, too, closes the connection without a word
             // (COMMERROR in ProcessStartupPacket).
             Err(StartupError::Length) => return Err(Broken::Nonsense),
             Err(e) => return Ok(Handshake::Refused(stream, Denial::Startup(e))),

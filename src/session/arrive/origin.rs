@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::access::Evidence;
 use crate::net::Peer;
 
+/// The origin of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
     /// An address; of an IPv6 address, its /64.
@@ -21,7 +22,7 @@ impl Origin {
         match evidence.peer {
             Peer::Unix { uid, .. } => Self::User(uid),
             Peer::Tcp(address) => Self::Address(match address.ip() {
-                // Whoever has one IPv6 address has the rest of its /64 as well.
+                // A host that has one IPv6 address mostly has the rest of its /64 as well.
                 IpAddr::V6(v6) => {
                     let network = u128::from(v6) & !u128::from(u64::MAX);
                     IpAddr::V6(Ipv6Addr::from(network))

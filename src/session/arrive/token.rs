@@ -26,9 +26,9 @@ const KVSEP: u8 = 1;
 /// The client is not there any more to be let in or refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gone {
-    /// It left when it was asked, as programs do that hold no token.
+    /// The client left when it was asked, as programs do that hold no token.
     Left,
-    /// It did not answer in time.
+    /// The client did not answer in time.
     Late,
 }
 

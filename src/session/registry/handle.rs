@@ -59,7 +59,7 @@ pub struct Held {
 }
 
 impl Handle {
-    /// `signal`: what all sessions were asked last.
+    /// A new session. `signal`: the one that all sessions got last.
     pub(super) fn new(
         id: u64,
         pid: FrontendPid,
@@ -186,10 +186,12 @@ impl Handle {
         self.revoked.get().copied()
     }
 
+    /// The rule that let it in.
     pub(in crate::session) fn rule(&self) -> Arc<Rule> {
         self.rule.load_full()
     }
 
+    /// Replaces the rule by the same one as it reads now.
     pub(in crate::session) fn set_rule(&self, rule: Arc<Rule>) {
         self.rule.store(rule);
     }

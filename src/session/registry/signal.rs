@@ -43,10 +43,12 @@ pub(in crate::session) enum Urgency {
     Silent,
     /// Between transactions.
     AtRest,
+    /// At once.
     Now,
 }
 
 impl Signal {
+    /// All signals in the order of their bits.
     const ALL: [Self; 11] = [
         Self::Move,
         Self::Cancel,
@@ -61,6 +63,7 @@ impl Signal {
         Self::Kill,
     ];
 
+    /// When a session acts on it.
     pub(in crate::session) fn urgency(self) -> Urgency {
         match self {
             Self::Cancel => Urgency::Waiting,

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What one sweep remembers for the next.
 #[derive(Default)]
 pub struct Sweep {
-    /// By the session's id.
+    /// The sessions of the last sweep by their ids.
     seen: HashMap<u64, Seen>,
 }
 
@@ -40,7 +40,7 @@ struct Seen {
 pub enum Overdue {
     /// Its query is to be cancelled; the session may go on.
     Query(Arc<Handle>, QueryMark),
-    /// It was told to end.
+    /// The session was told to end.
     Ended(Arc<Handle>, Signal),
 }
 

@@ -14,7 +14,7 @@ pub(super) enum Finding {
     SettingsRefused(ErrorFields),
     /// What the client brought at start-up has been reset, and is to be set anew.
     Reset,
-    /// That has been done.
+    /// What the client brought at start-up has been set anew.
     Restored,
     /// A role or a database was altered: the defaults of a login may have changed.
     DefaultsAltered,
@@ -62,6 +62,10 @@ impl IntoIterator for Findings {
 }
 
 impl Relay {
+    /// Acts on what a scan has found.
+    ///
+    /// # Errors
+    /// The relay comes to a halt.
     pub(super) fn act_on(&mut self, findings: Findings) -> Result<(), Halt> {
         findings.into_iter().try_for_each(|f| self.act_on_one(f))
     }

@@ -124,17 +124,17 @@ pub(super) enum Verdict {
 
 /// What becomes of a frame.
 enum Step {
-    /// Goes on as it is.
+    /// The frame goes on as it is.
     Pass,
-    /// Is not sent; what takes its place has been written.
+    /// The frame is not sent; what takes its place has been written.
     Replaced,
-    /// Replaced before it fully arrived; its remaining bytes are skipped.
+    /// The frame was replaced before it fully arrived; its remaining bytes are skipped.
     Refused,
-    /// This many bytes at its beginning were written anew; the rest goes on as it is.
+    /// The first bytes of the frame, this many, were written anew; the rest goes on as it is.
     Rewritten(usize),
-    /// More of it has to arrive first.
+    /// More of the frame has to arrive first.
     More,
-    /// It has to wait for answers.
+    /// The frame has to wait for answers.
     Wait,
 }
 
@@ -161,7 +161,7 @@ fn is_too_long(frame: &Frame) -> bool {
 }
 
 impl FromClient {
-    /// In the middle of a message that is being sent on.
+    /// Whether a message is being sent on and the rest of it is still to come.
     pub fn is_in_message(&self) -> bool {
         self.passing.is_in_message()
     }

@@ -79,7 +79,7 @@ pub(super) struct Progress {
 enum Fate {
     Pass,
     Drop,
-    /// It is left out, and nothing behind it is dealt with.
+    /// The message is left out, and nothing behind it is dealt with.
     End,
     /// The stream can no longer be understood.
     Broken,
@@ -103,6 +103,7 @@ struct Scan<'a> {
 }
 
 impl FromServer {
+    /// Whether no message is under way.
     pub fn is_at_boundary(&self) -> bool {
         self.passing.is_done()
     }

@@ -75,7 +75,7 @@ fn statements(sql: &str) -> usize {
         match byte {
             b';' => count += 1,
             b'"' => while bytes.next().is_some_and(|b| b != b'"') {},
-            // In front of a literal with backslashes there is an E.
+            // A literal with backslashes has an E in front of it.
             b'E' if bytes.next_if_eq(&b'\'').is_some() => {
                 while let Some(b) = bytes.next() {
                     match b {

@@ -31,7 +31,7 @@ enum Moving {
     Nothing,
     /// The listening connection was asked to listen on these channels.
     Asked(BTreeSet<Box<str>>, oneshot::Receiver<bool>),
-    /// It listens on them.
+    /// The listening connection listens on these channels.
     Ready(BTreeSet<Box<str>>),
     /// The server refused that.
     Refused(BTreeSet<Box<str>>),

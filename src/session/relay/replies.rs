@@ -222,7 +222,7 @@ impl Replies {
 
     /// Handles ReadyForQuery: takes off what it answers. `false` if nothing waited for it, which
     /// happens when a COPY was broken off before the server had read a Sync.
-    pub fn ready(&mut self) -> bool {
+    pub fn take_ready(&mut self) -> bool {
         self.copying_in = false;
         let answers = self.queue.front().is_some_and(Reply::ends_at_ready);
         if answers {

@@ -29,7 +29,7 @@ impl Session {
     pub(super) async fn migrate(&self, relay: &mut Relay) -> Result<(), End> {
         self.handle.forget(Signal::Move);
         let limit = self.pool().database.upstream.connect_timeout;
-        // As in `settle`: no cancel of the client may hit what is asked now.
+        // No cancel of the client may hit what is asked now, as in `settle`.
         let held = self.handle.held();
         self.handle.hold(None);
         let Some(left) = self.look_at(relay, limit).await? else {

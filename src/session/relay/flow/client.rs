@@ -103,7 +103,7 @@ impl Relay {
             }
             match progress.verdict {
                 Verdict::More => {
-                    // This may have been the end of a message that the server had given up on.
+                    // The message that ends here may be one that the server had given up on.
                     // (Where another message has begun, the end of that one will do.)
                     if at == input.len() && self.lease.is_some() && self.at_rest() {
                         self.rest()?;

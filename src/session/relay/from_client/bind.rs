@@ -31,11 +31,11 @@ impl Multiplex<'_, '_> {
             return Step::Wait;
         }
         let Some(named) = self.client.names.get(name).cloned() else {
-            // It was made by SQL's PREPARE, or is unknown: the server knows which.
+            // The statement was made by SQL's PREPARE, or is unknown: the server knows which.
             return Step::Pass;
         };
         let statement = &named.statement;
-        if self.must_wait_to_listen(statement.suspicion.as_deref()) {
+        if self.listen_before_unlisten(statement.suspicion.as_deref()) {
             return Step::Wait;
         }
         if portal.is_empty() {
@@ -58,7 +58,7 @@ impl Multiplex<'_, '_> {
         if portal.is_empty() {
             self.client.portal_sets = self.client.unnamed_sets;
         }
-        // This may be another lease than that in which it was parsed.
+        // The lease may be another than the one in which the statement was parsed.
         if let Some(unnamed) = &self.client.unnamed
             && let Some(suspicion) = &unnamed.suspicion
         {

@@ -122,7 +122,7 @@ impl Multiplex<'_, '_> {
     /// The statements that put the wanted settings in force, and those that undo it; `None`
     /// where they are in force, or not known.
     fn other_settings(&self, wanted: Option<ParseSettings>) -> Option<[Vec<String>; 2]> {
-        // In a failed transaction nothing can be set, nor parsed.
+        // Nothing can be set or parsed in a failed transaction.
         if self.status == status::FAILED {
             return None;
         }

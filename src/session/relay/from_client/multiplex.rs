@@ -56,7 +56,7 @@ impl Multiplex<'_, '_> {
             return Step::More;
         }
         let suspicion = suspect(&bytes[HEADER..bytes.len().min(frame.len)]);
-        if self.must_wait_to_listen(suspicion.as_deref()) {
+        if self.listen_before_unlisten(suspicion.as_deref()) {
             return Step::Wait;
         }
         if let Some(suspicion) = &suspicion
@@ -109,9 +109,9 @@ impl Multiplex<'_, '_> {
     /// connection, so that the server can execute an UNLISTEN. `true`: the message has to wait
     /// until earlier batches are answered.
     ///
-    /// In the middle of a batch nothing can be put in, and an UNLISTEN there has no effect.
+    /// Nothing can be put into the middle of a batch, and an UNLISTEN there has no effect.
     /// Drivers send it by itself.
-    pub(super) fn must_wait_to_listen(&mut self, suspicion: Option<&Suspicion>) -> bool {
+    pub(super) fn listen_before_unlisten(&mut self, suspicion: Option<&Suspicion>) -> bool {
         let listens = &self.client.listens;
         if !suspicion.is_some_and(|s| s.listen)
             || listens.shared.is_empty()

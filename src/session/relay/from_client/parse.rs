@@ -100,7 +100,7 @@ impl Multiplex<'_, '_> {
         }
         let body = &bytes[HEADER + 1..bytes.len().min(frame.len)];
         let suspicion = suspect(cstr(body).unwrap_or(body));
-        if self.must_wait_to_listen(suspicion.as_deref()) {
+        if self.listen_before_unlisten(suspicion.as_deref()) {
             return Step::Wait;
         }
         self.client.watch.note(suspicion.as_deref(), complete);

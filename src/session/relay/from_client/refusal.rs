@@ -19,7 +19,7 @@ const WRONG: &[u8] = b")\0\0\0";
 
 /// program_limit_exceeded
 const LIMIT: &str = "54000";
-/// As Postgres has it (RevalidateCachedQuery, plancache.c).
+/// The error of Postgres for a plan that is outdated (RevalidateCachedQuery, plancache.c).
 pub(super) static RESULT_CHANGED: Refusal = Refusal {
     sqlstate: "0A000",
     text: "cached plan must not change result type",

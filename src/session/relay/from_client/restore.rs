@@ -45,10 +45,11 @@ enum Stage {
 /// What becomes of a ReadyForQuery.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::session::relay) enum AtReady {
+    /// The message passes.
     Pass,
-    /// It waits until the values are set.
+    /// The message waits until the values are set.
     HoldBack,
-    /// It passes, and the reports of what has changed go before it.
+    /// The message passes, and the reports of what has changed go before it.
     Tell,
 }
 
@@ -162,7 +163,7 @@ impl FromClient {
 
     /// Handles ParameterStatus; `before`: what was reported last. `true`: the message is held
     /// back until the values are set.
-    pub(in crate::session::relay) fn keeps_report(
+    pub(in crate::session::relay) fn hold_report(
         &mut self,
         name: &str,
         before: Option<&str>,

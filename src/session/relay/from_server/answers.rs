@@ -12,7 +12,7 @@ use crate::wire::tag::{backend as tag, status};
 use crate::wire::{Frame, HEADER};
 
 impl Scan<'_> {
-    /// `message`: its bytes, where it is inspected.
+    /// Handles an answer. `message`: its bytes, if it is inspected.
     pub(super) fn answer(&mut self, frame: &Frame, message: &[u8]) -> Fate {
         // Everything up to ReadyForQuery answers a query of pgvalet's own.
         let own = self.replies.front_is_own();
@@ -58,25 +58,25 @@ impl Scan<'_> {
         }
     }
 
-    /// Whether the next answer belongs to such an entry.
-    fn awaits(&self, such: impl Fn(&Reply) -> bool) -> bool {
-        self.replies.front().is_some_and(such)
+    /// Whether the next answer belongs to an entry that satisfies `predicate`.
+    fn awaits(&self, predicate: impl Fn(&Reply) -> bool) -> bool {
+        self.replies.front().is_some_and(predicate)
     }
 
     /// Notes an answer that nobody waits for.
-    fn expect(&mut self, such: impl Fn(&Reply) -> bool) {
-        if !self.awaits(such) {
+    fn expect(&mut self, predicate: impl Fn(&Reply) -> bool) {
+        if !self.awaits(predicate) {
             self.state.certainty = Certainty::Doubtful;
         }
     }
 
-    fn pop_if(&mut self, such: impl Fn(&Reply) -> bool) {
-        if self.awaits(such) {
+    fn pop_if(&mut self, predicate: impl Fn(&Reply) -> bool) {
+        if self.awaits(predicate) {
             self.replies.pop();
         }
     }
 
-    /// ReadyForQuery.
+    /// Handles ReadyForQuery.
     fn ready(&mut self, message: &[u8], own: bool) -> Fate {
         let at_ready = self.note_ready(message);
         // Settings were brought up to date: the client is told what differs from the
@@ -110,11 +110,11 @@ impl Scan<'_> {
         }
     }
 
-    /// Notes the status; `None` if the client does not get to see the message.
+    /// Notes the transaction status; `None` if the client does not get to see the message.
     fn note_ready(&mut self, message: &[u8]) -> Option<AtReady> {
         let own = self.awaits(|r| matches!(r, Reply::HiddenQuery));
         let restored = self.awaits(|r| matches!(r, Reply::Restore));
-        if !self.replies.ready() {
+        if !self.replies.take_ready() {
             self.state.certainty = Certainty::Doubtful;
             self.from_client.resume(self.replies.is_empty());
         }
@@ -132,7 +132,7 @@ impl Scan<'_> {
         let mut kept_back = false;
         if let Some((name, value)) = read_parameter_status(message) {
             let before = self.view.reported.set(name, value);
-            kept_back = self.from_client.keeps_report(name, before.as_deref());
+            kept_back = self.from_client.hold_report(name, before.as_deref());
         }
         Fate::pass_if(!own && !kept_back)
     }
@@ -243,10 +243,10 @@ impl Scan<'_> {
         self.view.prepared.is_of(number, parsed.id, same.id);
     }
 
-    /// CopyInResponse.
+    /// Handles CopyInResponse.
     fn copy_in(&mut self) -> Fate {
         if self.replies.is_empty() {
-            // It is of a COPY that was taken for the data of an earlier one.
+            // The COPY was taken for the data of an earlier one.
             self.state.certainty = Certainty::Doubtful;
             self.replies.push(Reply::Query(Sets::Maybe));
         }
@@ -254,8 +254,8 @@ impl Scan<'_> {
         Fate::Pass
     }
 
-    /// NotificationResponse: asynchronous, and never an answer to anything of pgvalet's; but
-    /// the listening connection may have received it too.
+    /// Handles NotificationResponse, which is asynchronous and never an answer to anything of
+    /// pgvalet's; but the listening connection may have received it, too.
     fn notification(&mut self, message: &[u8]) -> Fate {
         let shared = &self.from_client.listens.shared;
         let known = read_notification(message).is_some_and(|(channel, _)| shared.contains(channel));

@@ -7,11 +7,12 @@ use crate::wire::Frame;
 use crate::wire::message::{self, ErrorFields};
 
 impl Scan<'_> {
+    /// Handles ErrorResponse.
     pub(super) fn error(&mut self, frame: &Frame, message: &[u8], own: bool) -> Fate {
         if self.replies.is_empty() {
             self.state.certainty = Certainty::Doubtful;
         }
-        match self.replies.aftermath() {
+        match self.replies.take_aftermath() {
             Aftermath::Known => {}
             Aftermath::Doubtful => self.state.certainty = Certainty::Doubtful,
             Aftermath::Lost => return Fate::Broken,

@@ -6,8 +6,8 @@ use crate::wire::message::{ErrorFields, read_parameter_status};
 use crate::wire::tag::{backend as tag, status};
 
 impl Scan<'_> {
-    /// What comes before the answer is the client's. The stream is broken where the fence
-    /// cannot be answered any more.
+    /// Handles a message before or in the answer; what comes before it is the client's. The
+    /// stream is broken where the fence cannot be answered any more.
     pub(super) fn at_fence(&mut self, tag: u8, message: &[u8]) -> Fate {
         let Some(fencing) = self.replies.fencing() else {
             return Fate::Pass;

@@ -5,11 +5,12 @@ use super::{Replies, Reply};
 /// What is known of the answers behind an error.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::session::relay) enum Aftermath {
+    /// All answers behind the error are known.
     Known,
     /// A COPY failed with Sync behind it: the server has read that as part of the COPY and
     /// ignored it, or will still answer it.
     Doubtful,
-    /// As `Doubtful`, and it decides which answer belongs to which message.
+    /// The same doubt, where it decides which answer belongs to which message.
     Lost,
 }
 
@@ -50,7 +51,7 @@ impl Replies {
     /// How much is known of the answers behind an error; to be called before
     /// [`fail`](Self::fail). What was sent while a COPY took data, and counted as passed over,
     /// may still be answered.
-    pub fn aftermath(&mut self) -> Aftermath {
+    pub fn take_aftermath(&mut self) -> Aftermath {
         if std::mem::take(&mut self.ignored) == 0 {
             return Aftermath::Known;
         }

@@ -124,7 +124,7 @@ pub(in crate::session::relay) struct Deallocate {
     pub change: Change,
     /// The number of the statement that is deallocated on the server in its place.
     pub stand_in: u64,
-    /// It was sent in a simple query.
+    /// The DEALLOCATE was sent in a simple query.
     pub simple: bool,
 }
 

@@ -22,7 +22,7 @@ fn a_failed_batch_is_passed_over_up_to_its_sync() {
     let (failed, open) = r.fail();
     assert_eq!((failed.len(), open), (3, false));
     assert!(matches!(failed[0], Reply::Query(_)));
-    assert!(r.ready());
+    assert!(r.take_ready());
     assert!(matches!(r.front(), Some(Reply::Execute(_))));
     let (failed, open) = r.fail();
     assert_eq!((failed.len(), open), (1, true));
@@ -32,11 +32,11 @@ fn a_failed_batch_is_passed_over_up_to_its_sync() {
 fn the_error_of_a_simple_query_ends_with_its_ready() {
     let mut r = replies(vec![Reply::Query(Sets::Maybe), Reply::Query(Sets::Maybe)]);
     assert!(r.fail().0.is_empty());
-    assert!(r.ready());
+    assert!(r.take_ready());
     assert!(!r.is_empty());
-    assert!(r.ready());
+    assert!(r.take_ready());
     assert!(r.is_empty());
-    assert!(!r.ready());
+    assert!(!r.take_ready());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_sync_inside_copy_data_has_no_answer() {
     r.push(Reply::CopyEnd);
     r.push(Reply::Sync);
     assert!(matches!(r.pop(), Some(Reply::Execute(_))));
-    assert!(r.ready());
+    assert!(r.take_ready());
     assert!(r.is_empty());
 }
 
@@ -77,14 +77,14 @@ fn one_query_copies_twice() {
     assert!(r.is_copying_in());
     r.push(Reply::Sync);
     r.push(Reply::CopyEnd);
-    assert!(r.ready() && r.is_empty());
+    assert!(r.take_ready() && r.is_empty());
 }
 
 #[test]
 fn a_pipelined_copy_keeps_the_sync_behind_its_data() {
     let mut r = replies(vec![Reply::Query(Sets::Maybe), Reply::CopyEnd, Reply::Sync]);
     r.copy_in();
-    assert!(r.ready());
-    assert!(r.ready());
+    assert!(r.take_ready());
+    assert!(r.take_ready());
     assert!(r.is_empty());
 }
