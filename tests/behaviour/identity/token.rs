@@ -202,7 +202,10 @@ async fn explain_looks_at_a_token() {
     let other = issuer.token(|c| c["sub"] = json!("system:serviceaccount:bank:api"));
     for (token, why) in [
         (old, "the token is not accepted: the token has expired"),
-        (Issuer::new().good(), "token_"),
+        (
+            Issuer::new().good(),
+            "the token is not accepted: the signature of the token is wrong",
+        ),
         (other, "system:serviceaccount:bank:api"),
     ] {
         let (code, said) = ask(&token);
