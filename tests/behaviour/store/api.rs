@@ -327,7 +327,7 @@ async fn who_may_not_read_awspending_is_told_so() {
         "{said}"
     );
     assert!(
-        said.contains("cost     1 secret looked at every 1m: about 43800 calls a month"),
+        said.contains("cost     1 secret looked up every 1m: about 43800 calls a month"),
         "{said}"
     );
     proxy.assert_no_leak().await;
