@@ -32,6 +32,6 @@ pub use options::Rotation;
 pub(crate) use password::Stated;
 pub use plan::{Plan, Strategy};
 pub use preview::Preview;
-pub use report::{Listener, Step, StepOutcome, StepReport};
+pub use report::{Observer, Step, StepOutcome, StepReport};
 pub use rotations::{Job, Rotated, Rotations};
 pub use terminate::{Adopted, Emergency};

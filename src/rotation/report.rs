@@ -97,7 +97,7 @@ impl StepReport {
 }
 
 /// Receives the reports of steps.
-pub trait Listener: Send + Sync {
+pub trait Observer: Send + Sync {
     /// Called when a step has ended, before the next one begins.
     fn step(&self, report: &StepReport);
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::scheduler::{Next, Scheduler};
-use super::{AdminSecrets, Listener, PATIENCE, Plan, Rotation};
+use super::{AdminSecrets, Observer, PATIENCE, Plan, Rotation};
 use crate::secret::{SecretId, SecretStore};
 use crate::upstream::Options;
 
@@ -34,7 +34,7 @@ pub type Rotated = Arc<dyn Fn() + Send + Sync>;
 /// The schedulers of a proxy.
 pub struct Rotations {
     store: Arc<dyn SecretStore>,
-    listener: Arc<dyn Listener>,
+    observer: Arc<dyn Observer>,
     tasks: Mutex<HashMap<SecretId, Task>>,
 }
 
@@ -52,11 +52,11 @@ impl Drop for Task {
 }
 
 impl Rotations {
-    /// No rotation yet. Steps are reported to `listener`.
-    pub fn new(store: Arc<dyn SecretStore>, listener: Arc<dyn Listener>) -> Self {
+    /// No rotation yet. Steps are reported to `observer`.
+    pub fn new(store: Arc<dyn SecretStore>, observer: Arc<dyn Observer>) -> Self {
         Self {
             store,
-            listener,
+            observer,
             tasks: Mutex::default(),
         }
     }
@@ -96,7 +96,7 @@ impl Rotations {
         let next = Next::default();
         let scheduler = Scheduler {
             store: self.store.clone(),
-            listener: self.listener.clone(),
+            observer: self.observer.clone(),
             schedule: rotation.schedule,
             configured,
             refresh: job.refresh,

@@ -22,7 +22,7 @@ use crate::pool::Pool;
 use crate::rotation::Rotations;
 use crate::secret::{Follower, SecretId, SecretStore};
 use crate::session::{Context, Denials, Limiter, Routes, SessionMetrics, Sessions};
-use crate::vault::api::{Api, Door, Trail};
+use crate::vault::api::{Api, StoreListener, Trail};
 
 /// All parts of a running proxy.
 pub struct Built {
@@ -67,7 +67,7 @@ impl Built {
         };
         let tls = client_tls(&config.listen, client_trust.as_ref())?;
         let door = match &config.store.listen {
-            Some(listen) => Some(Door::bind(listen).await?),
+            Some(listen) => Some(StoreListener::bind(listen).await?),
             None => None,
         };
         let audit = Audit::open(&config.audit, &metrics)?;

@@ -9,7 +9,7 @@ use super::build::Built;
 use crate::audit::Audit;
 use crate::metrics::{Counter, Family, Metrics};
 use crate::pool::Database;
-use crate::rotation::{Job, Listener, Rotated, StepOutcome, StepReport};
+use crate::rotation::{Job, Observer, Rotated, StepOutcome, StepReport};
 use crate::secret::{Depth, SecretId};
 
 /// Brings the rotations in line with the configuration in force.
@@ -62,7 +62,7 @@ pub struct Journal {
     pub metrics: Arc<Metrics>,
 }
 
-impl Listener for Journal {
+impl Observer for Journal {
     fn step(&self, report: &StepReport) {
         self.audit.record(report.record());
         let (secret, step) = (report.secret.as_str(), report.step.name());

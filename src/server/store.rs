@@ -7,7 +7,7 @@ use tracing::info;
 
 use crate::config::{self, StoreKind};
 use crate::secret::{AwsStore, SecretStore, StoreError, batch_window};
-use crate::vault::api::{Api, Door, Trail};
+use crate::vault::api::{Api, StoreListener, Trail};
 use crate::vault::{EmbeddedStore, Vault};
 
 /// Opens the secret store that the configuration names. Makes an embedded store if there is
@@ -54,7 +54,7 @@ pub async fn open_store_with(
 
 /// The bound listener of the embedded store's API, and the API it serves.
 pub struct StoreDoor {
-    pub(super) door: Door,
+    pub(super) door: StoreListener,
     pub(super) api: Arc<Api>,
 }
 

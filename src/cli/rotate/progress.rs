@@ -7,7 +7,7 @@ use chrono::{SecondsFormat, Utc};
 use serde_json::json;
 
 use crate::audit::Audit;
-use crate::rotation::{Ending, Listener, StepReport};
+use crate::rotation::{Ending, Observer, StepReport};
 
 pub struct Progress {
     json: bool,
@@ -42,7 +42,7 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-impl Listener for Progress {
+impl Observer for Progress {
     fn step(&self, report: &StepReport) {
         if let Some(audit) = &self.audit {
             audit.record(report.record());

@@ -35,7 +35,7 @@ use super::error::RotationError;
 use super::ground::Version;
 use super::password::Form;
 use super::plan::Plan;
-use super::report::{Listener, Step, StepOutcome, StepReport};
+use super::report::{Observer, Step, StepOutcome, StepReport};
 use super::rights::Rights;
 use super::sql::Session;
 use crate::secret::{Rotatable, VersionId};
@@ -74,7 +74,7 @@ impl Ending {
 /// Carries out one plan.
 pub struct Rotator<'a> {
     store: &'a dyn Rotatable,
-    listener: &'a dyn Listener,
+    observer: &'a dyn Observer,
     plan: &'a Plan,
     /// Set by the first look at the secret.
     arn: OnceLock<Arc<str>>,
@@ -147,10 +147,10 @@ impl State {
 }
 
 impl<'a> Rotator<'a> {
-    pub fn new(store: &'a dyn Rotatable, listener: &'a dyn Listener, plan: &'a Plan) -> Self {
+    pub fn new(store: &'a dyn Rotatable, observer: &'a dyn Observer, plan: &'a Plan) -> Self {
         Self {
             store,
-            listener,
+            observer,
             plan,
             arn: OnceLock::new(),
         }
@@ -233,7 +233,7 @@ impl<'a> Rotator<'a> {
         user: Option<&String>,
         detail: String,
     ) {
-        self.listener.step(&StepReport {
+        self.observer.step(&StepReport {
             secret: self.plan.secret.clone(),
             version: version.cloned(),
             arn: self.arn.get().cloned(),

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::report::Listener;
+use super::report::Observer;
 use super::{Ending, Plan, RotationError, Rotator};
 use crate::base::jitter::{Backoff, jittered};
 use crate::secret::schedule::{Schedule, timing};
@@ -40,7 +40,7 @@ pub struct Scheduler {
     pub configured: bool,
     /// How often a store that does not tell of changes is looked at.
     pub refresh: Duration,
-    pub listener: Arc<dyn Listener>,
+    pub observer: Arc<dyn Observer>,
     pub next: Next,
     /// Called after a rotation, so that the proxy looks at the secret at once.
     pub rotated: Arc<dyn Fn() + Send + Sync>,
@@ -132,7 +132,7 @@ impl Scheduler {
             instead_of: Some(version),
             ..self.plan.clone()
         };
-        let ending = Rotator::new(self.store.rotatable()?, &*self.listener, &plan)
+        let ending = Rotator::new(self.store.rotatable()?, &*self.observer, &plan)
             .rotate()
             .await?;
         match &ending {

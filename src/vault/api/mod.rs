@@ -49,7 +49,7 @@ pub(super) mod versions;
 pub(super) use call::Operation;
 pub use error::ApiError;
 pub use options::{StoreListen, StoreTls};
-pub use serve::{Door, ServeError};
+pub use serve::{ServeError, StoreListener};
 pub use simulate::{Simulated, Simulation};
 pub use trail::Trail;
 

@@ -40,13 +40,13 @@ pub enum ServeError {
     Tls(#[from] TlsError),
 }
 
-/// A bound listener that accepts nobody yet.
-pub struct Door {
+/// The bound listener of a store's API, which accepts nobody yet.
+pub struct StoreListener {
     listener: TcpListener,
     tls: Option<Arc<ServerCertificate>>,
 }
 
-impl Door {
+impl StoreListener {
     /// Binds the address, and reads the certificate where there is one.
     ///
     /// # Errors

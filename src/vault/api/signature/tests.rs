@@ -1,6 +1,7 @@
 use axum::http::Request;
 use proptest::prelude::*;
 
+use super::canonical::{decode, encode};
 use super::*;
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";

@@ -5,16 +5,20 @@
 //! [`Signed::verify`] computes the signature again. The hash of the body is always
 //! computed from the body that arrived, never taken from the request.
 
+mod canonical;
+#[cfg(test)]
+mod tests;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use super::ApiError;
 use crate::base::hex;
+use canonical::pairs;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "secretsmanager";
@@ -24,13 +28,6 @@ const SKEW: TimeDelta = TimeDelta::minutes(5);
 /// The largest X-Amz-Expires of presigned requests, in seconds: a week, as in AWS.
 const LONGEST_LIFE: i64 = 604_800;
 const DATE: &str = "%Y%m%dT%H%M%SZ";
-/// Everything but the unreserved characters of RFC 3986 (UriEncode in AWS's "Create a
-/// signed request").
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 /// What a request says about its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -254,39 +251,6 @@ impl Signed {
             )
         })
     }
-
-    fn canonical(&self, head: &Parts, body: &[u8]) -> String {
-        let mut query: Vec<(String, String)> = pairs(head.uri.query().unwrap_or_default())
-            .into_iter()
-            .filter(|(name, _)| name != "X-Amz-Signature")
-            .map(|(name, value)| (encode(&name), encode(&value)))
-            .collect();
-        query.sort();
-        let query: Vec<String> = query.into_iter().map(|(n, v)| format!("{n}={v}")).collect();
-        let mut text = format!(
-            "{}\n{}\n{}\n",
-            head.method,
-            head.uri.path(),
-            query.join("&")
-        );
-        for name in &self.headers {
-            let values: Vec<String> = head
-                .headers
-                .get_all(name.as_str())
-                .iter()
-                .map(|value| {
-                    let value = String::from_utf8_lossy(value.as_bytes());
-                    value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
-                })
-                .collect();
-            text += &format!("{name}:{}\n", values.join(","));
-        }
-        text + &format!(
-            "\n{}\n{}",
-            self.headers.join(";"),
-            hex::encode(digest(&SHA256, body).as_ref())
-        )
-    }
 }
 
 /// The error for a key that does not exist or is not accepted. It does not tell
@@ -302,27 +266,3 @@ pub fn unrecognised() -> ApiError {
 /// `Debug`.
 #[derive(Clone)]
 pub struct SigningKey(hmac::Key);
-
-/// Names and values of a query, decoded.
-fn pairs(query: &str) -> Vec<(String, String)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name), decode(value))
-        })
-        .collect()
-}
-
-fn decode(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
-}
-
-fn encode(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
-}
-
-#[cfg(test)]
-#[path = "signature_tests.rs"]
-mod tests;
