@@ -237,9 +237,21 @@ pub fn cases() -> Vec<Case> {
             ],
         ),
         case(
-            "unnamed, large",
+            "unnamed, long",
             [
                 p("", &format!("select length('{}')", "u".repeat(100_000))),
+                s(),
+                b("", "", &[]),
+                e("", 0),
+                s(),
+                ds(""),
+                s(),
+            ],
+        ),
+        case(
+            "unnamed, large",
+            [
+                p("", &format!("select length('{}')", "u".repeat(1_100_000))),
                 s(),
                 b("", "", &[]),
                 e("", 0),

@@ -52,7 +52,7 @@ const SHARED: &str = "plans, sequences and unnamed statements belong to a server
      and the next transaction may run on another one";
 const UNNAMED: &str = "a message about the unnamed statement counts as carried out, although \
      the server skipped it after an error";
-const LARGE: &str = "an unnamed statement of more than 64 KiB is not remembered beyond its \
+const LARGE: &str = "an unnamed statement of more than 1 MiB is not remembered beyond its \
      transaction";
 const NAMELESS: &str = "pgvalet sends its own application_name if the client sends none";
 const RESET: &str = "after a RESET, pgvalet sets what the client brought at start-up again, \

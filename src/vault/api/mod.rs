@@ -63,6 +63,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use zeroize::Zeroizing;
 
 use super::{Vault, VaultError};
+use crate::audit::Record;
 use crate::secret::SecretId;
 use authenticate::Authenticator;
 use authorize::Authorizer;
@@ -101,6 +102,23 @@ struct Done<T> {
     request_id: String,
     recognised: bool,
     result: Result<T, ApiError>,
+}
+
+/// A call that ended, and whose records are not yet written.
+struct Judged<T> {
+    recognised: bool,
+    result: Result<T, ApiError>,
+    records: Vec<Record>,
+}
+
+impl<T> Done<T> {
+    fn unfinished(request_id: String, error: &JoinError) -> Self {
+        Self {
+            request_id,
+            recognised: false,
+            result: Err(unfinished(error)),
+        }
+    }
 }
 
 impl From<Done<Reply>> for Answer {
@@ -169,17 +187,19 @@ impl Api {
             },
             Err(error) => (None, error),
         };
-        let (target, peer) = (target(head).to_owned(), peer.clone());
-        let done: Done<Reply> = self
-            .run(move |_, draft| {
-                draft.peer = peer;
-                draft.operation(&target);
-                let (access_key, error) = refused;
-                draft.access_key = access_key;
-                Err(error)
-            })
-            .await;
-        Err(done.into())
+        // No thread is taken for a stranger: a storm of them would otherwise have hundreds.
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let judged: Judged<Reply> = self.judge(&request_id, |_, draft| {
+            draft.peer = peer.clone();
+            draft.operation(target(head));
+            let (access_key, error) = refused;
+            draft.access_key = access_key;
+            Err(error)
+        });
+        let recorded = tokio::spawn(self.record(request_id.clone(), judged)).await;
+        Err(recorded
+            .unwrap_or_else(|e| Done::unfinished(request_id, &e))
+            .into())
     }
 
     /// Whether the key exists and the time may be right. Only a few are looked
@@ -204,11 +224,7 @@ impl Api {
         let request_id = uuid::Uuid::new_v4().to_string();
         match tokio::spawn(self.complete(request_id.clone(), operation)).await {
             Ok(done) => done,
-            Err(error) => Done {
-                request_id,
-                recognised: false,
-                result: Err(unfinished(&error)),
-            },
+            Err(error) => Done::unfinished(request_id, &error),
         }
     }
 
@@ -220,31 +236,43 @@ impl Api {
         operation: impl FnOnce(&Self, &mut Draft) -> Result<T, ApiError> + Send + 'static,
     ) -> Done<T> {
         let (api, id) = (self.clone(), request_id.clone());
-        let done = spawn_blocking(move || {
-            let mut draft = Draft::default();
-            let result = operation(&api, &mut draft);
-            let recognised = draft.caller.is_some();
-            let records = match api.trail.is_kept() {
-                true => api.trail.records(&draft, &id, result.as_ref().err()),
-                false => Vec::new(),
-            };
-            (result, recognised, records)
-        });
-        let (result, recognised) = match done.await {
-            Ok((result, recognised, records)) => match self.trail.keep(records).await {
-                Ok(()) => (result, recognised),
-                // Without a record there is no answer. A change that was made
-                // stays made.
-                Err(error) => {
-                    let error = VaultError::Internal(error.to_string());
-                    (Err(error.into()), recognised)
-                }
-            },
-            Err(error) => (Err(unfinished(&error)), false),
+        match spawn_blocking(move || api.judge(&id, operation)).await {
+            Ok(judged) => self.record(request_id, judged).await,
+            Err(error) => Done::unfinished(request_id, &error),
+        }
+    }
+
+    /// Carries out a call, and drafts its records.
+    fn judge<T>(
+        &self,
+        request_id: &str,
+        operation: impl FnOnce(&Self, &mut Draft) -> Result<T, ApiError>,
+    ) -> Judged<T> {
+        let mut draft = Draft::default();
+        let result = operation(self, &mut draft);
+        let records = match self.trail.is_kept() {
+            true => self
+                .trail
+                .records(&draft, request_id, result.as_ref().err()),
+            false => Vec::new(),
+        };
+        Judged {
+            recognised: draft.caller.is_some(),
+            result,
+            records,
+        }
+    }
+
+    /// Waits until the records of a call are kept. Without a record there is no answer; a
+    /// change that was made stays made.
+    async fn record<T>(self: Arc<Self>, request_id: String, judged: Judged<T>) -> Done<T> {
+        let result = match self.trail.keep(judged.records).await {
+            Ok(()) => judged.result,
+            Err(error) => Err(VaultError::Internal(error.to_string()).into()),
         };
         Done {
             request_id,
-            recognised,
+            recognised: judged.recognised,
             result,
         }
     }

@@ -9,7 +9,7 @@ use crate::wire::frame::{Frame, HEADER};
 use crate::wire::sql::{Suspicion, Tail, suspect};
 use crate::wire::tag::{frontend as tag, status};
 
-/// A text is inspected, and an unnamed statement remembered, up to this size.
+/// A text is inspected up to this size; a longer one is scanned piece by piece.
 pub(super) const MAX_TEXT: usize = 64 * 1024;
 
 /// Where messages are written anew, behind the run of messages before them.

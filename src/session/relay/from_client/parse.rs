@@ -12,6 +12,10 @@ use crate::wire::sql::{Tail, suspect};
 /// of them has it, so that there has to be a limit.
 const MAX_NAMED: usize = 16 << 20;
 
+/// An unnamed statement is remembered beyond its transaction up to this size. The longest list
+/// of parameters that the protocol allows, `$1` to `$65535`, takes half of it.
+const MAX_UNNAMED: usize = 1 << 20;
+
 impl Multiplex<'_, '_> {
     pub(super) fn parse(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         let Some(name) = cstr(&bytes[HEADER..bytes.len().min(frame.len)]) else {
@@ -95,7 +99,7 @@ impl Multiplex<'_, '_> {
     /// client may bind it again in another lease.
     fn parse_unnamed(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         let complete = bytes.len() >= frame.len;
-        if !complete && frame.len <= MAX_TEXT {
+        if !complete && frame.len <= MAX_UNNAMED {
             return Step::More;
         }
         let body = &bytes[HEADER + 1..bytes.len().min(frame.len)];
@@ -111,10 +115,12 @@ impl Multiplex<'_, '_> {
         self.client.suspect_unnamed(suspicion);
         self.client.unnamed_in_batch = true;
         self.prepared.set_unnamed(self.unnamed());
-        if complete {
+        let has_room = || self.view.statements.has_room(body.len() as u64);
+        if complete && (body.len() <= MAX_TEXT || has_room()) {
             let settings = self.parse_settings();
             let kept = self.client.unnamed.get_or_insert_default();
             kept.body.clear();
+            kept.body.shrink_to(body.len().max(MAX_TEXT));
             kept.body.extend_from_slice(body);
             kept.settings = settings;
             kept.suspicion = raised;

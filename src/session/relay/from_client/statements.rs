@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::FromClient;
 use super::deallocate::Bound;
+use super::multiplex::MAX_TEXT;
 use crate::pool::{ParseSettings, Prepared, Statement};
 use crate::session::relay::replies::{Named, Replies, Reply};
 use crate::wire::sql::{Resets, Suspicion};
@@ -80,9 +81,15 @@ impl FromClient {
         }
     }
 
-    /// The memory that the client's named statements take, in bytes.
+    /// The memory that the client's statements take, in bytes: those with a name, and a long
+    /// unnamed one. (A short one is not worth a count after each transaction.)
     pub fn kept(&self) -> u64 {
-        self.names.bytes()
+        let unnamed = self
+            .unnamed
+            .as_ref()
+            .map_or(0, |unnamed| unnamed.body.len());
+        let long = if unnamed > MAX_TEXT { unnamed } else { 0 };
+        self.names.bytes() + long as u64
     }
 
     /// Notes the settings that were in force when statements were parsed, for those of which
