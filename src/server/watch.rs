@@ -1,6 +1,6 @@
-//! Now and then: sessions that hold a connection of a generation past its drain
-//! deadline, where the database is configured so, sessions that can move to the
-//! generation in force, and sessions that have reached one of their limits.
+//! Regular checks: of sessions that have reached a time limit, of sessions that hold a
+//! connection past the drain deadline (if the database terminates them), of sessions that
+//! can move to the generation in force, and of the certificate's files.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,8 +12,12 @@ use super::build::Built;
 use crate::pool::{DrainDeadlineAction, Generation, Pool, SessionMigration};
 use crate::session::{Context, Handle, Held, Overdue, Signal, Sweep};
 
+/// How often limits, drain deadlines and the certificate are checked.
+const CHECK: Duration = Duration::from_millis(500);
+
+/// Checks limits, drain deadlines and the certificate until the proxy is gone.
 pub async fn watch(built: Weak<Built>) {
-    let mut tick = interval(Duration::from_millis(500));
+    let mut tick = interval(CHECK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut limits = Sweep::default();
     loop {
@@ -31,14 +35,14 @@ pub async fn watch(built: Weak<Built>) {
     }
 }
 
-/// How often sessions are looked at that could move, and how often it is asked
-/// whether any pool lets them.
+/// How often sessions are asked to move, if a pool lets sessions move.
 const MOVE: Duration = Duration::from_millis(100);
+/// How often it is checked whether a pool lets sessions move, while none does.
 const NOBODY: Duration = Duration::from_secs(1);
 
-/// Sessions of session mode that hold an older generation move, the oldest
-/// first; and one of them makes room where a version cannot be proved, because
-/// all is held.
+/// Moves sessions of session mode that hold an older generation, the oldest generation
+/// first. Also moves one session if a new version cannot be proved because sessions hold
+/// all connections of the pool.
 pub async fn migrate(built: Weak<Built>) {
     loop {
         let pause = {
@@ -56,7 +60,8 @@ pub async fn migrate(built: Weak<Built>) {
 
 fn move_sessions(pool: &Arc<Pool>, context: &Context) {
     let wants_slot = pool.wants_slot();
-    // To ask a session what it holds costs a query: not for nothing.
+    // Asking a session whether it can move costs a query, so only sessions of a draining
+    // generation are asked.
     let draining = match pool.lets_sessions_move() {
         true => pool.overdue(Duration::ZERO),
         false => Vec::new(),
@@ -70,7 +75,7 @@ fn move_sessions(pool: &Arc<Pool>, context: &Context) {
         .collect();
     holders.sort_by_key(|(generation, _)| *generation);
     if wants_slot {
-        // Whoever it is: it gets the next one.
+        // Any session will do; it gets the next connection.
         holders
             .iter()
             .any(|(_, session)| session.signal_move(|_| true));
@@ -81,6 +86,7 @@ fn move_sessions(pool: &Arc<Pool>, context: &Context) {
     }
 }
 
+/// Asks sessions that hold a generation past its drain deadline to end.
 fn end_overdue<'a>(pool: &Pool, sessions: &mut impl Iterator<Item = &'a Arc<Handle>>) {
     let database = &pool.database;
     if database.drain_deadline_action != DrainDeadlineAction::Terminate {
@@ -101,12 +107,12 @@ fn end_overdue<'a>(pool: &Pool, sessions: &mut impl Iterator<Item = &'a Arc<Hand
         if session.signal_if_holding(Signal::DrainNow, |held| is_one(held, &long_overdue)) {
             warn!(session = id, %client, "drain_hard_timeout: the session ends, whatever it is doing");
         } else if session.signal_if_holding(Signal::DrainDeadline, |held| is_one(held, &overdue)) {
-            warn!(session = id, %client, "drain deadline: the session ends between transactions, unless it lets go before");
+            warn!(session = id, %client, "drain deadline: the session ends between transactions, unless it gives its connection back first");
         }
     }
 }
 
-/// Files are read elsewhere: a disk may take its time.
+/// Reads the files on a thread for blocking work, because a disk may be slow.
 async fn refresh_certificate(context: &Context) {
     let Some(certificate) = context.tls.certificate().cloned() else {
         return;
@@ -118,6 +124,7 @@ async fn refresh_certificate(context: &Context) {
     }
 }
 
+/// Cancels the query, or logs the end, of a session that has reached a limit.
 fn act_on(overdue: Overdue) {
     match overdue {
         Overdue::Query(session, mark) => {
