@@ -120,7 +120,7 @@ pub struct Holder {
     pub client: Arc<str>,
     pub source: Arc<str>,
     pub since: String,
-    /// In words: `in a transaction`, `holds advisory locks`, …
+    /// Words for people: `in a transaction`, `holds advisory locks`, …
     pub reason: String,
 }
 

@@ -3,7 +3,7 @@
 //! It is written here because it is shorter than the declaration of a crate, and secrets
 //! pass through it.
 
-/// In lower case. The text is allocated once, so that a secret leaves no copies behind.
+/// Encodes in lower case. The text is allocated once, so that a secret leaves no copies behind.
 pub fn encode(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);

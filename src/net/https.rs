@@ -18,7 +18,7 @@ use super::tls::{self, TlsError};
 
 /// For the whole request, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// In bytes; a set of keys has a few kilobytes.
+/// The longest body in bytes; a set of keys has a few kilobytes.
 const LARGEST: usize = 1024 * 1024;
 
 /// Why there is no document.

@@ -15,7 +15,7 @@ pub struct SqlState(pub &'static str);
 /// An error for a client: its text, SQLSTATE and hint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The same answer for an unknown database, an unknown user and no rule, so that
+    /// An unknown database, an unknown user and no rule get the same answer, so that
     /// nobody can find out which of them exist.
     #[error("access denied")]
     Denied,
