@@ -183,7 +183,7 @@ fn database(d: &Database) -> Vec<String> {
         Some(UpstreamTls::VerifyFull) => "verify-full",
     };
     vec![
-        d.name.to_string(),
+        d.name().to_string(),
         d.secret.to_string(),
         format!("{host}{port}{dbname}"),
         tls.to_owned(),

@@ -246,7 +246,7 @@ fn as_json(decision: &Decision, request: &Request<'_>, note: Option<&str>) -> se
             "decision": "granted",
             "client": &*grant.client.name,
             "rule": grant.client.number,
-            "database": &*grant.database.name,
+            "database": &**grant.database.name(),
             "secret": grant.secret.as_str(),
         }),
         Err(denial) => json!({ "decision": "denied", "reason": denial.code() }),

@@ -10,7 +10,7 @@ use crate::config::{Config, StoreKind};
 use crate::pool::Database;
 use crate::secret::{AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
 use crate::server;
-use crate::upstream::{self, KeyCache, Target};
+use crate::upstream::{self, LoginCache, Target};
 
 /// Tries every (database, secret) that a rule can lead to. Changes nothing.
 pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
@@ -50,20 +50,20 @@ async fn ask(
             writeln!(
                 out,
                 "FAILED   {}: rotation is configured, but {why}",
-                database.name
+                database.name()
             )?;
         }
         match login(store, &database, &secret).await {
             Ok(how) => {
-                writeln!(out, "ok       {}: {how}", database.name)?;
+                writeln!(out, "ok       {}: {how}", database.name())?;
                 if let Some(why) = pending_denied(store, &secret).await {
-                    let name = &database.name;
+                    let name = database.name();
                     writeln!(out, "warning  {name}: {why}")?;
                 }
             }
             Err(why) => {
                 failed = true;
-                writeln!(out, "FAILED   {}: {why}", database.name)?;
+                writeln!(out, "FAILED   {}: {why}", database.name())?;
             }
         }
     }
@@ -100,7 +100,7 @@ async fn login(
     let server = upstream::connect(
         &target,
         &credential,
-        &KeyCache::default(),
+        &LoginCache::default(),
         database.upstream.connect_timeout,
     )
     .await

@@ -34,7 +34,7 @@ pub(super) fn database(name: Arc<str>, mut s: Section<'_, '_>) -> (Database, Opt
 
 fn pool(s: &mut Section<'_, '_>, name: Arc<str>) -> Database {
     let secret = secret_of(s);
-    let upstream = Arc::new(server(s, name.clone()));
+    let upstream = Arc::new(server(s, name));
     let modes = [
         ("transaction", PoolMode::Transaction),
         ("session", PoolMode::Session),
@@ -44,7 +44,6 @@ fn pool(s: &mut Section<'_, '_>, name: Arc<str>) -> Database {
     let (pool_size, min_pool_size) = sizes(s);
     let drain = drain(s, pool_mode);
     Database {
-        name,
         secret,
         upstream,
         pool_mode,

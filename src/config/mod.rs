@@ -86,7 +86,7 @@ impl Config {
 
     /// How the secret of a database is rotated; `None`: pgvalet only follows it.
     pub fn rotation(&self, database: &Database) -> Option<&Rotation> {
-        self.rotations.get(&database.name)
+        self.rotations.get(database.name())
     }
 
     /// Every database with every secret that a rule can lead to.
@@ -107,7 +107,7 @@ impl Config {
             {
                 if !uses
                     .iter()
-                    .any(|(d, s)| d.name == database.name && s == secret)
+                    .any(|(d, s)| d.name() == database.name() && s == secret)
                 {
                     uses.push((database.clone(), secret.clone()));
                 }

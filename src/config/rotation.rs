@@ -52,13 +52,13 @@ pub(super) fn once(
     at: &Range<usize>,
     problems: &Problems<'_>,
 ) {
-    let (secret, name) = (database.secret.clone(), database.name.clone());
+    let (secret, name) = (database.secret.clone(), database.name().clone());
     if let Some(other) = rotated.insert(secret, name) {
         problems.add(
             at,
             format!(
                 "[database.{}]: rotation of secret {:?} stands in [database.{other}] already; keep one of them",
-                database.name,
+                database.name(),
                 database.secret.as_str()
             ),
         );

@@ -104,7 +104,6 @@ fn a_minimal_file_has_every_default() {
     assert_eq!(
         **orders,
         Database {
-            name: "orders".into(),
             secret: SecretId::new("prod/orders"),
             upstream: Arc::new(upstream::Options {
                 name: "orders".into(),
@@ -147,7 +146,7 @@ fn a_minimal_file_has_every_default() {
     );
     let client = &config.clients[0];
     assert_eq!((&*client.name, client.number), ("orders-api", 1));
-    assert_eq!(client.databases, std::slice::from_ref(&orders.name));
+    assert_eq!(client.databases, std::slice::from_ref(orders.name()));
     assert!(
         client.users.is_none() && client.identity.unix_user.is_none() && client.secret.is_none()
     );

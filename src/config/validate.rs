@@ -76,9 +76,9 @@ fn databases(document: &mut Section<'_, '_>) -> (Databases, BTreeMap<Arc<str>, R
         let (database, rotation) = database(name.into(), section);
         if let Some(rotation) = rotation {
             rotation::once(&database, &mut rotated, &at, document.problems);
-            rotations.insert(database.name.clone(), rotation);
+            rotations.insert(database.name().clone(), rotation);
         }
-        databases.insert(database.name.clone(), Arc::new(database));
+        databases.insert(database.name().clone(), Arc::new(database));
     }
     (databases, rotations)
 }

@@ -1,10 +1,10 @@
-//! Logins that were given up, and that the server may not know of yet.
+//! Logins that were given up, while the server may not know of it yet.
 //!
-//! When a login takes too long, Postgres goes on with it: it is in its tables,
-//! and counts, until it has read that nobody is there any more. So whatever is
-//! left of such a login keeps a slot until the server has hung up as well. A
-//! host that has vanished in the middle of a login never does; it is waited for
-//! as long again as the login was, which is `connect_timeout`.
+//! Postgres goes on with a login that takes too long for us: the login is in its
+//! tables, and counts, until Postgres has read that nobody is there any more. So
+//! whatever is left of such a login keeps a slot until the server has hung up as
+//! well. A host that has vanished in the middle of a login never hangs up: it is
+//! waited for during another `connect_timeout`.
 
 use std::sync::Arc;
 
@@ -12,11 +12,13 @@ use tokio::spawn;
 
 use super::Pool;
 use super::generation::Generation;
-use super::open::Arriving;
+use super::login::Arriving;
+use super::slots::Use;
 use crate::upstream::Abandoned;
 
 impl Pool {
-    /// Each takes a slot of its own: that of the login is its caller's.
+    /// Takes a slot for each abandoned login until it is gone. The slot of the
+    /// login itself stays with its caller.
     pub(super) fn keep_slots(
         self: &Arc<Self>,
         generation: &Arc<Generation>,
@@ -26,21 +28,16 @@ impl Pool {
             return;
         }
         let mut state = self.state();
-        state.open += abandoned.len();
-        state.abandoned += abandoned.len();
         for connection in abandoned {
             let pool = self.clone();
-            // Nor has its generation drained before.
+            let slot = state.slots.take(Use::Abandoned);
+            // Its generation has not drained before, either.
             let arriving = Arriving::new(self, generation);
             spawn(async move {
                 connection
                     .gone(pool.database.upstream.connect_timeout)
                     .await;
-                {
-                    let mut state = pool.state();
-                    state.abandoned -= 1;
-                    pool.release_slot(&mut state);
-                }
+                pool.release_slot(&mut pool.state(), slot);
                 drop(arriving); // which may take the lock
             });
         }

@@ -1,5 +1,5 @@
 //! A connection of the generation in force for a session that holds an older
-//! one: the new one first where the ceiling has room for both.
+//! one. The session gets the new one first, where the ceiling has room for both.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use super::{Lease, Pool};
 /// Whether there is room for another connection beside the one that is held.
 pub enum Room {
     Free(Lease),
-    /// A login for it is under way.
+    /// A login is under way, and its connection will be delivered here.
     Coming(oneshot::Receiver<Delivery>),
     /// Not unless one of an older generation is given up.
     Full,
@@ -27,11 +27,13 @@ impl Pool {
         self.state().slot_wanted.is_some()
     }
 
-    /// Whether there is any point in asking for another connection.
+    /// Whether a session may change its connection now.
     pub fn lets_sessions_move(&self) -> bool {
         self.state().lets_sessions_move()
     }
 
+    /// A connection of the generation in force, if it can be had without taking one
+    /// from anybody. `client`: the identity it is for.
     pub fn room_for_another(self: &Arc<Self>, client: &Arc<str>) -> Room {
         let mut state = self.state();
         if !state.lets_sessions_move() {
@@ -42,18 +44,17 @@ impl Pool {
         if let Some(at) = idle.rposition(usable) {
             let mut connection = state.idle.remove(at);
             if connection.is_alive() {
-                state.leased += 1;
                 connection
                     .owner
                     .get_or_insert_with(|| state.shares.own(client));
-                return Room::Free(Lease::new(self.clone(), connection));
+                return Room::Free(state.lease(self, connection));
             }
             self.retire(&mut state, connection);
         }
-        if state.open >= self.database.pool_size {
+        if state.slots.taken() >= self.database.pool_size {
             return Room::Full;
         }
-        // Who waits has nothing; this session has what works.
+        // A client that waits has nothing, and this session has what works.
         if state.waiting() > 0 || !self.may_open(&state) {
             return Room::NotNow;
         }
@@ -69,8 +70,8 @@ impl Pool {
         Room::Coming(coming)
     }
 
-    /// A place at the head of the queue, for a session that gives up what it
-    /// holds so that others get on.
+    /// Puts a session at the head of the queue that gives up the connection it
+    /// holds, so that its pool can move on.
     pub fn queue_first(&self, client: &Arc<str>) -> oneshot::Receiver<Delivery> {
         let (delivery, coming) = oneshot::channel();
         let since = Instant::now();

@@ -1,8 +1,8 @@
-//! How Postgres shows a setting that a client has written in its own way, for
-//! those that it reports and that can be told without asking it.
+//! How Postgres shows a setting that a client has written in another way. Only
+//! settings that it reports, and whose form is known without asking it.
 
-/// `None`: only the server knows. `now`: what is reported of this setting where
-/// nobody has set it; `server_version` as it is reported.
+/// How the server shows `value`; `None` where only the server knows. `now`: what it
+/// reports of this setting where nobody has set it; `server_version` as reported.
 pub(super) fn shown(name: &str, value: &str, now: &str, server_version: &str) -> Option<String> {
     match name {
         "application_name" => Some(application_name(value, server_version)),
@@ -18,7 +18,7 @@ pub(super) fn shown(name: &str, value: &str, now: &str, server_version: &str) ->
     }
 }
 
-/// `pg_clean_ascii`: other bytes than printable ASCII are escaped, and became
+/// As `pg_clean_ascii`: bytes that are no printable ASCII are escaped, and became
 /// question marks before version 16.
 fn application_name(value: &str, server_version: &str) -> String {
     let digits = server_version.find(|c: char| !c.is_ascii_digit());
@@ -35,7 +35,7 @@ fn application_name(value: &str, server_version: &str) -> String {
     shown
 }
 
-/// `parse_bool`: any beginning that only one of the words has.
+/// As `parse_bool`: any beginning that only one of the words has.
 fn boolean(value: &str) -> Option<String> {
     let value = value.to_ascii_lowercase();
     let begins = |word: &str, least: usize| value.len() >= least && word.starts_with(&*value);
@@ -48,7 +48,7 @@ fn boolean(value: &str) -> Option<String> {
     }
 }
 
-/// `check_datestyle`.
+/// As `check_datestyle`.
 fn date_style(value: &str, now: &str) -> Option<String> {
     let (mut style, mut order) = now.split_once(", ")?;
     let mut ordered = false;
@@ -75,8 +75,8 @@ fn date_style(value: &str, now: &str) -> Option<String> {
     Some(format!("{style}, {order}"))
 }
 
-/// `pg_char_to_encoding`: of the names, letters and digits count. Those that
-/// clients use.
+/// As `pg_char_to_encoding`, for the encodings that clients use: only letters and
+/// digits of a name count.
 fn encoding(value: &str) -> Option<String> {
     let clean: String = value
         .chars()

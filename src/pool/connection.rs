@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::queue::Owner;
+use super::slots::Slot;
 use super::{Generation, Prepared, Profile, Profiles};
 use crate::net::Stream;
 use crate::upstream::{Backend, QueryError, Quiet, Reported, Rows, Server};
@@ -13,6 +14,8 @@ use crate::upstream::{Backend, QueryError, Quiet, Reported, Rows, Server};
 /// A logged-in server connection, and what the pool knows of its state.
 pub struct Connection {
     server: Server,
+    /// What it counts as in the pool.
+    pub(super) slot: Slot,
     /// The version it logged in with.
     pub generation: Arc<Generation>,
     /// What is set on it: the profile of whoever used it last.
@@ -23,7 +26,7 @@ pub struct Connection {
     /// A digest of the defaults of role and database that this login found.
     pub defaults: u64,
     /// The epoch of the pool's defaults at which `defaults` was last compared
-    /// (see [`State`](super::state::State)).
+    /// (see [`Defaults`](super::defaults::Defaults)).
     pub(super) epoch: u64,
     /// It holds something that nobody keeps account of: it is cleaned before it
     /// is lent again.
@@ -35,10 +38,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(server: Server, generation: Arc<Generation>) -> Self {
+    pub(super) fn new(server: Server, generation: Arc<Generation>, slot: Slot) -> Self {
         generation.established.fetch_add(1, Ordering::AcqRel);
         Self {
             server,
+            slot,
             generation,
             profile: Profile::initial(),
             prepared: Prepared::default(),
@@ -113,8 +117,8 @@ impl Connection {
     }
 
     /// Takes the connection apart, to close it.
-    pub(super) fn into_parts(self) -> (Server, Arc<Generation>) {
-        (self.server, self.generation)
+    pub(super) fn into_parts(self) -> (Server, Arc<Generation>, Slot) {
+        (self.server, self.generation, self.slot)
     }
 
     /// Asks questions of pgvalet's own: the rows of each, and the proof that

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::generation::Generation;
+use super::login::FailedLogin;
 use super::replication::{Known, Turn};
-use super::state::Health;
+use super::slots::{Slot, Use};
 use super::{CheckoutError, Lease, Pool, Quota};
 use crate::upstream::{ConnectError, Wishes};
 
@@ -36,21 +37,23 @@ impl From<Known> for DedicatedError {
     }
 }
 
-/// Before a refusal from memory.
+/// The pause before a refusal that is known without asking the server.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// What is known is said after a pause: whoever tries again at once is not to be quicker
-/// for it.
+/// Refuses after a pause, so that a client that tries again at once is not faster than
+/// one that waits.
 async fn refused_again(known: Known) -> DedicatedError {
     sleep(PAUSE).await;
     known.into()
 }
 
-/// A credential may be replaced between a checkout and the login; and once more.
+/// Logins with a password: a credential may be replaced between a checkout and the
+/// login, and once more.
 const ATTEMPTS: usize = 3;
 
 impl Pool {
-    /// Logs in with the version in force, and with what this client wishes for.
+    /// Logs in with the version in force, and with the start-up parameters that this
+    /// client asks for. `quota`: that of its rule.
     ///
     /// # Errors
     /// [`DedicatedError`]; after three times `pool_wait_timeout` and
@@ -69,7 +72,7 @@ impl Pool {
         let turn = timeout(limit, self.starts.turn(client)).await;
         let turn = turn.map_err(|_| CheckoutError::Timeout)?;
         let turn = turn.ok_or(CheckoutError::Shut)?;
-        // The one before may have been refused meanwhile.
+        // The start before this one may have been refused meanwhile.
         if let Some(known) = self.known(client, &wishes) {
             drop(turn);
             return Err(refused_again(known).await);
@@ -106,46 +109,45 @@ impl Pool {
     ) -> Result<Lease, DedicatedError> {
         let mut attempt = 1;
         loop {
-            let generation = match self.free_slot() {
-                Some(generation) => generation,
+            let (generation, slot) = match self.free_slot() {
+                Some(free) => free,
                 None => self.empty_slot().await?,
             };
             if has_left() {
-                let mut state = self.state();
-                state.opening -= 1;
-                self.release_slot(&mut state);
+                self.release_slot(&mut self.state(), slot);
                 return Err(CheckoutError::Shut.into());
             }
-            let error = match self.login_with(&generation, wishes).await {
+            let FailedLogin { error, slot } = match self.login_with(&generation, wishes, slot).await
+            {
                 Ok(connection) => {
-                    let mut state = self.state();
-                    state.opening -= 1;
-                    state.leased += 1;
-                    return Ok(Lease::dedicated(self.clone(), connection));
+                    let lease = self.state().lease(self, connection);
+                    return Ok(lease.dedicated());
                 }
-                Err(error) => error,
+                Err(failed) => failed,
             };
-            // A password that is wrong is likely to be so for everybody, and a rotation
-            // the cause; only an ordinary login can tell, since pg_hba.conf has lines
-            // for replication alone. Whatever else is refused is refused to replication,
-            // and a credential that is no good shows with the next ordinary login.
-            let ordinary = match error.sqlstate() {
-                "28P01" => Some(self.login(&generation).await),
-                _ => None,
-            };
-            let mut state = self.state();
-            state.opening -= 1;
-            match ordinary {
-                Some(Err(other)) if attempt < ATTEMPTS => {
-                    self.login_failed(&mut state, &generation, &other);
-                    self.release_slot(&mut state);
-                    attempt += 1;
-                    continue;
+            // A wrong password is likely to be wrong for everybody, because of a rotation.
+            // Only an ordinary login can tell, since pg_hba.conf may have lines for
+            // replication alone. Any other refusal concerns replication only; if the
+            // credential is no good, the next ordinary login shows it.
+            if error.sqlstate() == "28P01" {
+                let ordinary = self.login(&generation, slot).await;
+                let mut state = self.state();
+                match ordinary {
+                    Ok(connection) => self.put(&mut state, connection),
+                    Err(ordinary) => {
+                        if attempt < ATTEMPTS {
+                            self.login_failed(&mut state, &generation, &ordinary.error);
+                        }
+                        self.release_slot(&mut state, ordinary.slot);
+                        if attempt < ATTEMPTS {
+                            attempt += 1;
+                            continue;
+                        }
+                    }
                 }
-                Some(Ok(connection)) => self.put(&mut state, connection),
-                _ => self.release_slot(&mut state),
+            } else {
+                self.release_slot(&mut self.state(), slot);
             }
-            drop(state);
             if matches!(error, ConnectError::Refused { .. }) {
                 let (kind, number) = (wishes.replication, generation.number);
                 self.starts
@@ -155,40 +157,32 @@ impl Pool {
         }
     }
 
-    /// A slot that nobody has, while logins work and nobody waits; counted among those
-    /// that are being opened. No connection has to make room then.
-    fn free_slot(self: &Arc<Self>) -> Option<Arc<Generation>> {
+    /// A slot that is free, while logins work and nobody waits: no connection has to
+    /// make room then.
+    fn free_slot(self: &Arc<Self>) -> Option<(Arc<Generation>, Slot)> {
         let mut state = self.state();
-        let calm = matches!(state.health, Health::Good)
+        let calm = state.search.is_good()
             && !state.lingering
             && state.slot_wanted.is_none()
             && state.waiting() == 0;
-        if !calm || state.open >= self.database.pool_size || !self.may_open(&state) {
+        if !calm || state.slots.taken() >= self.database.pool_size || !self.may_open(&state) {
             return None;
         }
         let generation = state.current.clone()?;
-        state.open += 1;
-        state.opening += 1;
-        Some(generation)
+        Some((generation, state.slots.take(Use::Opening)))
     }
 
-    /// A slot in which to log in, come by like any other lease; counted among
-    /// those that are being opened.
-    async fn empty_slot(self: &Arc<Self>) -> Result<Arc<Generation>, CheckoutError> {
+    /// The slot of a connection that is leased like any other, and closed.
+    async fn empty_slot(self: &Arc<Self>) -> Result<(Arc<Generation>, Slot), CheckoutError> {
         let lease = self.checkout(None).await?;
         let leased_of = lease.generation.clone();
-        let Some(connection) = lease.into_connection() else {
+        let Some(mut connection) = lease.into_connection() else {
             return Err(CheckoutError::Shut);
         };
-        {
-            let mut state = self.state();
-            state.leased -= 1;
-            state.closing += 1;
-        }
-        self.close(connection, "replaced").await;
+        self.state().slots.turn(&mut connection.slot, Use::Closing);
+        let mut slot = self.close(connection, "replaced").await;
         let mut state = self.state();
-        state.closing -= 1;
-        state.opening += 1;
-        Ok(state.current.clone().unwrap_or(leased_of))
+        state.slots.turn(&mut slot, Use::Opening);
+        Ok((state.current.clone().unwrap_or(leased_of), slot))
     }
 }

@@ -1,19 +1,20 @@
-//! What new logins find in force (ALTER ROLE … SET, ALTER DATABASE … SET), and
-//! connections that logged in before that changed: they go when they come back,
-//! as those of an older generation do.
+//! The defaults that new logins find in force (ALTER ROLE … SET, ALTER DATABASE …
+//! SET). Connections that logged in before they changed are closed when they come
+//! back, as those of an older generation are.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::connection::Proven;
 use super::state::State;
 use super::{Connection, Pool};
-use crate::upstream::{QueryError, Rows};
+use crate::upstream::{QueryError, Quiet, Rows};
 
-/// Every role may read these.
+/// Asks for the defaults that hold for this role in this database. Every role may
+/// read them.
 const QUESTION: &str = "\
 SELECT s.setdatabase, s.setrole, s.setconfig FROM pg_catalog.pg_db_role_setting s \
 WHERE s.setdatabase OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid, \
@@ -24,88 +25,111 @@ AND s.setrole OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid, \
 WHERE r.rolname OPERATOR(pg_catalog.=) SESSION_USER)]) \
 ORDER BY s.setdatabase USING OPERATOR(pg_catalog.<), s.setrole USING OPERATOR(pg_catalog.<)";
 
-/// Seconds between two looks at the defaults of a pool that is in use.
+/// Time between two looks at the defaults of a pool that is in use, in seconds.
 const LOOK: u64 = 5;
 
-/// Hosts that are remembered.
-const HOSTS: usize = 64;
+/// Secrets that lead to ever new places must not fill the memory.
+const MOST: usize = 64;
+
+/// What is in force for new logins (ALTER ROLE … SET, ALTER DATABASE … SET), as
+/// far as it is known.
+#[derive(Default)]
+pub(super) struct Defaults {
+    /// A digest of it at each place.
+    by_place: BTreeMap<Arc<str>, u64>,
+    /// Counts up when that of any place changes.
+    epoch: u64,
+    /// It may have changed: it is to be looked at soon.
+    recheck: bool,
+}
+
+impl Defaults {
+    /// Notes what is in force at a place; `true` if something else was before.
+    fn note(&mut self, place: &Arc<str>, digest: u64) -> bool {
+        if self.by_place.len() >= MOST && !self.by_place.contains_key(place) {
+            self.by_place.clear();
+        }
+        let before = self.by_place.insert(place.clone(), digest);
+        let changed = before.is_some_and(|before| before != digest);
+        self.epoch += u64::from(changed);
+        changed
+    }
+}
 
 fn digest(rows: &Result<Vec<Rows>, QueryError>) -> u64 {
     let mut hasher = DefaultHasher::new();
     if let Ok(rows) = rows {
         rows.hash(&mut hasher);
-    } // else it is no Postgres that has them, and they never change
+    } // else the server is no Postgres that has them, and they never change
     hasher.finish()
 }
 
 impl Pool {
-    /// Asks a connection that has just logged in what it has found.
+    /// Asks a connection that has just logged in which defaults it has found.
+    ///
+    /// # Errors
+    /// [`QueryError`]: the connection is to be closed.
     pub(super) async fn learn_defaults(
         &self,
-        connection: Proven,
+        connection: &mut Connection,
         place: &Arc<str>,
-    ) -> Result<Proven, QueryError> {
+    ) -> Result<Quiet, QueryError> {
         self.facts.logged_in(connection.reported());
-        let (mut connection, _) = connection.into_parts();
         let (rows, quiet) = connection.ask(&[QUESTION]).await?;
         connection.defaults = digest(&rows);
         connection.seen = connection.reported().digest();
         connection.epoch = self.note_defaults(place, connection.defaults);
-        Ok(Proven::new(connection, quiet))
+        Ok(quiet)
     }
 
-    /// What is in force for logins at a host; the number of that.
+    /// Notes the defaults at a place; the epoch to which they belong.
     fn note_defaults(&self, place: &Arc<str>, defaults: u64) -> u64 {
         let mut state = self.state();
-        if state.defaults.len() >= HOSTS && !state.defaults.contains_key(place) {
-            state.defaults.clear();
-        }
-        let before = state.defaults.insert(place.clone(), defaults);
-        if before.is_some_and(|before| before != defaults) {
-            state.epoch += 1;
+        if state.defaults.note(place, defaults) {
             info!(
-                database = %self.database.name,
-                "the defaults of the role or the database have changed: older server connections are replaced"
+                database = %self.database.name(),
+                "the defaults of the role or the database have changed; replacing older server connections"
             );
         }
-        state.epoch
+        state.defaults.epoch
     }
 
-    /// Whether a connection logged in under defaults that are no longer those
-    /// of its host.
+    /// Whether a connection logged in under defaults that are no longer those of its
+    /// place.
     pub(super) fn is_outdated(&self, state: &State, connection: &mut Connection) -> bool {
-        if connection.epoch == state.epoch {
+        if connection.epoch == state.defaults.epoch {
             return false;
         }
         let place = connection.backend().target.to_string();
-        let now = state.defaults.get(&*place);
+        let now = state.defaults.by_place.get(&*place);
         if now.is_some_and(|now| *now != connection.defaults) {
             return true;
         }
-        connection.epoch = state.epoch;
+        connection.epoch = state.defaults.epoch;
         false
     }
 
-    /// A client has changed a role or a database, for all that is known the one
-    /// that this pool uses.
+    /// Looks at the defaults: a client has changed a role or a database, which may
+    /// be the one of this pool.
     pub fn defaults_may_have_changed(self: &Arc<Self>) {
-        self.state().recheck = true;
+        self.state().defaults.recheck = true;
         self.look_at_defaults();
     }
 
-    /// Every second.
+    /// Looks at the defaults if that is due; called every second. `now`: in the
+    /// pool's seconds.
     pub(super) fn sweep_defaults(self: &Arc<Self>, now: u64) {
         let due = {
             let state = self.state();
-            state.recheck || now.is_multiple_of(LOOK) && state.leased > 0
+            state.defaults.recheck || now.is_multiple_of(LOOK) && state.slots.leased() > 0
         };
         if due {
             self.look_at_defaults();
         }
     }
 
-    /// Asks what is in force, on a connection that is idle now; else another
-    /// time.
+    /// Asks for the defaults on an idle connection. Without one, they are asked for
+    /// another time.
     fn look_at_defaults(self: &Arc<Self>) {
         let lease = {
             let mut state = self.state();
@@ -115,9 +139,8 @@ impl Pool {
             let Some(connection) = state.idle.pop() else {
                 return;
             };
-            state.recheck = false;
-            state.leased += 1;
-            super::Lease::new(self.clone(), connection)
+            state.defaults.recheck = false;
+            state.lease(self, connection)
         };
         let pool = self.clone();
         tokio::spawn(async move {
@@ -128,7 +151,7 @@ impl Pool {
                     let place: Arc<str> = lease.backend().target.to_string().into();
                     pool.note_defaults(&place, digest(&rows));
                 }
-                _ => debug!(database = %pool.database.name, "no answer about the defaults"),
+                _ => debug!(database = %pool.database.name(), "no answer about the defaults"),
             }
             drop(lease);
             pool.retire_outdated();

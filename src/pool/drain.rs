@@ -1,5 +1,5 @@
-//! Retiring an older generation: idle connections are replaced one for one,
-//! busy ones close when they come back, and nobody notices.
+//! Retiring an older generation: its idle connections are replaced one by one, and
+//! those in use are closed when they come back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,20 +9,22 @@ use tracing::info;
 
 use super::Pool;
 use super::generation::{Draining, Generation};
-use super::state::{Health, State};
+use super::slots::Use;
+use super::state::State;
 use crate::audit::Record;
 use crate::base::jitter::scattered;
 
-/// Between two idle connections that are replaced, and for all of a pool.
+/// The longest pause between two idle connections that are replaced.
 const PAUSE: Duration = Duration::from_millis(20);
-const SWEEP: Duration = Duration::from_secs(1);
+/// The pauses of a whole pool together.
+const PAUSES: Duration = Duration::from_secs(1);
 
 impl Pool {
-    /// Recorded under the lock under which the end is noticed, so that there is
-    /// one record of each, in this order.
+    /// Begins to retire a generation. That is recorded under the lock under which
+    /// the end is noticed, so that there is one record of each, in this order.
     pub(super) fn start_draining(&self, state: &mut State, old: &Arc<Generation>) {
         let credential = self.credential_ref(&old.credential);
-        let database = self.database.name.clone();
+        let database = self.database.name().clone();
         self.audit.record(Record::drain_start(database, credential));
         if old.is_gone() {
             return self.drain_ended(old, Duration::ZERO);
@@ -34,7 +36,7 @@ impl Pool {
         });
     }
 
-    /// The last connection of a generation is gone.
+    /// Ends the drain of a generation if its last connection is gone.
     pub(super) fn drained(&self, generation: &Arc<Generation>) {
         let mut state = self.state();
         let mut draining = state.draining.iter();
@@ -50,12 +52,12 @@ impl Pool {
     fn drain_ended(&self, generation: &Arc<Generation>, took: Duration) {
         self.metrics.drain.record(took.as_secs_f64());
         info!(
-            database = %self.database.name, secret = %self.secret,
+            database = %self.database.name(), secret = %self.secret,
             version = %generation.credential.version, generation = generation.number,
             "generation drained in {} ms", took.as_millis()
         );
         let credential = self.credential_ref(&generation.credential);
-        let database = self.database.name.clone();
+        let database = self.database.name().clone();
         self.audit
             .record(Record::drain_end(database, credential, took));
     }
@@ -70,17 +72,17 @@ impl Pool {
     }
 
     async fn replace_idle(self: Arc<Self>) {
-        // Many proxies adopt at the same moment; their logins need not come at it.
-        let pause = SWEEP / u32::try_from(self.database.pool_size).unwrap_or(u32::MAX);
+        // Several proxies adopt at the same moment: their logins are scattered.
+        let pause = PAUSES / u32::try_from(self.database.pool_size).unwrap_or(u32::MAX);
         let pause = pause.min(PAUSE);
-        // The probe's connection stands for the first one.
+        // The probe's connection takes the place of the first one.
         let mut stands_in = true;
         loop {
             sleep(scattered(pause)).await;
             let (mut old, current, room, replace) = {
                 let mut state = self.state();
                 // With logins failing, what still works is worth keeping.
-                let good = matches!(state.health, Health::Good);
+                let good = state.search.is_good();
                 let next = state.current.clone().filter(|_| good).and_then(|current| {
                     let mut idle = state.idle.iter().map(|c| &c.generation);
                     Some((idle.position(|g| !Arc::ptr_eq(g, &current))?, current))
@@ -90,47 +92,41 @@ impl Pool {
                     return;
                 };
                 let replace = !std::mem::take(&mut stands_in);
-                let room = replace && self.may_open(&state);
-                if room {
-                    state.open += 1;
-                    state.opening += 1;
-                }
-                state.closing += 1;
-                (state.idle.remove(at), current, room, replace)
+                let room =
+                    (replace && self.may_open(&state)).then(|| state.slots.take(Use::Opening));
+                let mut old = state.idle.remove(at);
+                state.slots.turn(&mut old.slot, Use::Closing);
+                (old, current, room, replace)
             };
-            if room && !self.clone().open_and_put(current.clone()).await {
+            let new_first = room.is_some();
+            if let Some(slot) = room
+                && !self.clone().open_and_put(current.clone(), slot).await
+            {
                 // What works is kept; the sweep begins again.
                 let mut state = self.state();
-                state.closing -= 1;
                 state.replacing = false;
                 old.idle_since = self.seconds();
                 return self.put(&mut state, old);
             }
-            self.close(old, "replaced").await;
-            let reuse_slot = replace && !room;
-            {
-                let mut state = self.state();
-                state.closing -= 1;
-                if reuse_slot {
-                    state.opening += 1;
-                } else {
-                    self.release_slot(&mut state);
-                }
-            }
-            if reuse_slot {
-                self.clone().open_and_put(current).await;
+            let mut slot = self.close(old, "replaced").await;
+            if replace && !new_first {
+                self.state().slots.turn(&mut slot, Use::Opening);
+                self.clone().open_and_put(current, slot).await;
+            } else {
+                self.release_slot(&mut self.state(), slot);
             }
         }
     }
 
-    /// The generations that have been draining for longer than so long.
+    /// The generations that have been draining for longer than `limit`.
     pub fn overdue(&self, limit: Duration) -> Vec<Arc<Generation>> {
         let state = self.state();
         let overdue = state.draining.iter().filter(|d| d.since.elapsed() > limit);
         overdue.map(|d| d.generation.clone()).collect()
     }
 
-    /// The proxy is going down: no new lease, idle connections closed.
+    /// Ends the pool, because the proxy is going down: there is no new lease, and
+    /// idle connections are closed.
     pub fn shut(self: &Arc<Self>) {
         let mut state = self.state();
         state.shut = true;
@@ -140,8 +136,8 @@ impl Pool {
         }
     }
 
-    /// The configuration has another pool in its place, or none: it serves the
-    /// sessions it has and keeps nothing for later.
+    /// Keeps nothing for later, because the configuration has another pool in this
+    /// one's place, or none: only the sessions that are there are served.
     pub fn linger(self: &Arc<Self>) {
         let mut state = self.state();
         state.lingering = true;
@@ -150,10 +146,10 @@ impl Pool {
         }
     }
 
-    /// Whether every connection is closed, but for those that only the server
-    /// can close.
+    /// Whether every connection is closed, except those that only the server can
+    /// close.
     pub fn is_empty(&self) -> bool {
         let state = self.state();
-        state.open == state.abandoned
+        state.slots.taken() == state.slots.abandoned()
     }
 }

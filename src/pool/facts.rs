@@ -1,5 +1,6 @@
-//! What clients are told about their server by ParameterStatus: at their login
-//! without asking it, and later when it has changed by itself.
+//! What clients are told about their server by ParameterStatus: at their login,
+//! without asking the server, and later when the server has changed a value by
+//! itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -13,7 +14,7 @@ use crate::wire::message;
 /// What a client was told last.
 pub struct Told {
     reported: Reported,
-    /// As messages.
+    /// These values as ParameterStatus messages.
     pub greeting: Box<[u8]>,
 }
 
@@ -29,12 +30,12 @@ impl Told {
         }
     }
 
-    /// Whether this is what is reported now.
+    /// Whether the server still reports the same.
     pub fn is(&self, reported: &Reported) -> bool {
         self.reported.digest() == reported.digest()
     }
 
-    /// Writes one of the values again.
+    /// Writes one of the values again, whichever.
     pub fn write_one(&self, out: &mut Vec<u8>) {
         if let Some((name, value)) = self.reported.iter().next() {
             message::parameter_status(out, name, value);
@@ -51,11 +52,12 @@ impl Told {
     }
 }
 
-/// Clients choose values, so that the number of those that are remembered has
-/// an end.
+/// Clients choose the values, so the number of those that are remembered is
+/// limited.
 const MAX_VALUES: usize = 1024;
 const MAX_GREETINGS: usize = 256;
 
+/// What the server connections of a pool report.
 #[derive(Default)]
 pub struct Facts {
     inner: Mutex<Inner>,
@@ -65,17 +67,18 @@ pub struct Facts {
 struct Inner {
     /// What server connections report now where nobody has set anything.
     base: Reported,
+    /// A connection has logged in, so that `base` holds.
     known: bool,
     told: HashMap<u64, Weak<Told>>,
-    /// What clients with these settings are told; forgotten when anything above
-    /// or below changes.
+    /// What clients with these settings are told, and whether that is exact;
+    /// forgotten when `base` or `values` change.
     greetings: HashMap<Settings, (Arc<Told>, bool)>,
-    /// What the server reports of a value that was set: `utc` becomes `UTC`.
+    /// What the server reports of a setting with this value: `utc` becomes `UTC`.
     values: HashMap<(Box<str>, Box<str>), Box<str>>,
 }
 
 impl Inner {
-    /// The server shows a value so that was set.
+    /// Notes how the server shows a value that was set.
     fn shows(&mut self, name: &str, set: &str, shown: &str) {
         let key = (name.into(), set.into());
         if self.values.get(&key).is_some_and(|known| **known == *shown) {
@@ -106,7 +109,7 @@ fn reported_name<'a>(reported: &'a Reported, setting: &str) -> Option<&'a str> {
 }
 
 impl Facts {
-    /// A connection has just logged in.
+    /// Notes what a connection reports that has just logged in.
     pub fn logged_in(&self, reported: &Reported) {
         let mut inner = self.inner.lock();
         if !inner.known || inner.base.digest() != reported.digest() {
@@ -116,8 +119,8 @@ impl Facts {
         }
     }
 
-    /// What a connection reports, on which `profile` is set: where that says
-    /// nothing about a value, the server itself has changed it.
+    /// Notes what a connection reports on which `profile` is set. A value about
+    /// which the profile says nothing was changed by the server itself.
     pub fn reports(&self, profile: &Profile, reported: &Reported) {
         let mut inner = self.inner.lock();
         for (name, value) in reported {
@@ -133,13 +136,13 @@ impl Facts {
         }
     }
 
-    /// The one object for what is reported.
+    /// The one object that stands for what is reported.
     pub fn told(&self, reported: &Reported) -> Arc<Told> {
         self.inner.lock().told(reported)
     }
 
-    /// What a client with these settings is told at its login; whether that is
-    /// exact. `None`: no server connection was there yet.
+    /// What a client with these settings is told at its login, and whether that is
+    /// exact. `None`: there was no server connection yet.
     pub fn greeting(&self, profile: &Profile) -> Option<(Arc<Told>, bool)> {
         let mut inner = self.inner.lock();
         if !inner.known {
@@ -149,12 +152,12 @@ impl Facts {
             return Some(known.clone());
         }
         let mut reported = inner.base.clone();
-        // A standby may have been promoted, which it says when it is asked.
+        // A standby may have been promoted, which it only says when it is asked.
         let mut exact = inner.base.get("in_hot_standby") != Some("on");
         for (setting, value) in profile.settings() {
             match reported_name(&inner.base, setting) {
                 None => {
-                    // Whether the server takes it, nobody knows.
+                    // It is not known whether the server takes it.
                     exact &= inner.values.contains_key(&(setting.clone(), value.clone()));
                 }
                 Some(name) => {
@@ -179,7 +182,7 @@ impl Facts {
         Some(greeting)
     }
 
-    /// The server has taken these settings.
+    /// Notes what the server reports once it has taken these settings.
     pub fn accepted(&self, settings: &Settings, reported: &Reported) {
         let mut inner = self.inner.lock();
         for (setting, value) in settings {

@@ -5,17 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use crate::secret::{Credential, Standing};
-use crate::upstream::{KeyCache, OldServers, Target};
+use crate::upstream::{LoginCache, OldServers, Target};
 
-/// A connection belongs to the generation of the credential it *logged in*
-/// with, from before its login until it is closed: no clock and no counter is
-/// asked afterwards, so a login that races an adoption is never mistaken.
+/// The server connections of a pool that logged in with one version.
+///
+/// A connection belongs to the generation of the credential it *logged in* with,
+/// from before its login until it is closed. No clock and no counter decides that
+/// afterwards, so a login that races an adoption is never mistaken.
 pub struct Generation {
     /// Counts up within a pool, from 1.
     pub number: u64,
     pub credential: Arc<Credential>,
     pub target: Arc<Target>,
-    pub(super) keys: KeyCache,
+    /// What its logins keep for the next one.
+    pub(super) logins: LoginCache,
     pub proven_at: SystemTime,
     /// What made the version worth trying when it was adopted.
     pub standing: Standing,
@@ -37,7 +40,7 @@ impl Generation {
             number,
             credential,
             target,
-            keys: KeyCache::knowing(old_servers),
+            logins: LoginCache::with_old_servers(old_servers),
             proven_at: SystemTime::now(),
             standing,
             established: AtomicUsize::new(0),
@@ -45,14 +48,15 @@ impl Generation {
         }
     }
 
+    /// How many connections there are.
     pub fn established(&self) -> usize {
         self.established.load(Ordering::Acquire)
     }
 
-    /// No connection is left, and none will come.
+    /// Whether no connection is left, and none will come.
     pub(super) fn is_gone(&self) -> bool {
-        // In the order in which a login moves from one to the other, so that it
-        // is never seen in neither.
+        // A login moves from `arriving` to `established`: read in this order, it is
+        // seen in at least one of them.
         self.arriving.load(Ordering::Acquire) == 0 && self.established() == 0
     }
 }

@@ -7,13 +7,13 @@ use super::connection::Proven;
 use super::{Connection, Permit, Pool};
 use crate::upstream::{QueryError, Quiet, Rows};
 
-/// A held connection. Dropping it is always safe: a connection that is not
-/// proven to be quiet is closed, never handed on.
+/// A connection that is held. Dropping a lease is always safe: a connection that is
+/// not proven to be quiet is closed, never handed on.
 pub struct Lease {
     pool: Arc<Pool>,
     // `None` only once it was given back.
     connection: Option<Box<Connection>>,
-    /// That nothing was sent since the connection was last known to be quiet.
+    /// The proof that the connection is quiet; `None` once something was sent.
     quiet: Option<Quiet>,
     /// Nobody else can use the connection.
     dedicated: bool,
@@ -33,10 +33,10 @@ impl Lease {
         }
     }
 
-    pub(super) fn dedicated(pool: Arc<Pool>, proven: Proven) -> Self {
-        let mut lease = Self::new(pool, proven);
-        lease.dedicated = true;
-        lease
+    /// Nobody else will use the connection.
+    pub(super) fn dedicated(mut self) -> Self {
+        self.dedicated = true;
+        self
     }
 
     /// Counts it in a quota, until it ends.
@@ -54,19 +54,19 @@ impl Lease {
         self.pool.state().is_current(&self.generation)
     }
 
-    /// Something was sent, or is about to be: whoever drops the lease from now
-    /// on without a new proof closes the connection.
+    /// Gives the proof up, because something was sent or is about to be: unless
+    /// there is a new one, dropping the lease closes the connection.
     pub fn speaks(&mut self) {
         self.quiet = None;
     }
 
-    /// The connection is known to be quiet again.
+    /// Takes a new proof: the connection is known to be quiet again.
     pub fn is_proven(&mut self, quiet: Quiet) {
         self.quiet = Some(quiet);
     }
 
-    /// Asks questions of pgvalet's own, each a simple query; their rows. A lease
-    /// that was dropped meanwhile closes the connection.
+    /// Asks questions of pgvalet's own, each a simple query; their rows. If the lease
+    /// is dropped meanwhile, the connection is closed.
     ///
     /// # Errors
     /// [`QueryError`]; after `Refused` the connection is quiet all the same.
@@ -87,7 +87,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives a connection back that is as clean as the pool's clients may find it.
+    /// Gives back a connection that other clients may use as it is, apart from what
+    /// the pool knows of it: that is cleaned first, in the background.
     pub fn check_in(mut self, quiet: Quiet) {
         if self.untidy {
             self.check_in_after_cleaning(false);
@@ -98,13 +99,13 @@ impl Lease {
         }
     }
 
-    /// Nothing was sent since it was last proven quiet.
+    /// Whether nothing was sent since the connection was last proven quiet.
     pub fn is_quiet(&self) -> bool {
         self.quiet.is_some()
     }
 
-    /// Gives back a connection that is at ReadyForQuery, but holds whatever
-    /// its client left there: it is cleaned first, in the background.
+    /// Gives back a connection that is at ReadyForQuery, but holds whatever its
+    /// client left there: it is cleaned first, in the background.
     pub fn check_in_after_cleaning(mut self, in_transaction: bool) {
         if self.dedicated {
             self.quiet = None;
@@ -130,7 +131,7 @@ impl Drop for Lease {
             return;
         };
         match self.quiet.take() {
-            _ if self.dedicated => self.pool.retire_leased(connection),
+            _ if self.dedicated => self.pool.retire(&mut self.pool.state(), connection),
             Some(_) if connection.untidy => {
                 Pool::clean_and_return(self.pool.clone(), connection, false);
             }
@@ -162,12 +163,12 @@ impl DerefMut for Lease {
 }
 
 impl Lease {
-    /// Takes the connection out without giving it back.
+    /// Takes the connection out, to close it.
     pub(super) fn into_connection(mut self) -> Option<Box<Connection>> {
         self.connection.take()
     }
 
-    /// The same, with its proof; `None` if it was spoken to.
+    /// Takes the connection out with its proof; `None` if something was sent.
     pub(super) fn into_proven(mut self) -> Option<Proven> {
         let quiet = self.quiet.take()?;
         Some(Proven::new(self.connection.take()?, quiet))

@@ -1,5 +1,5 @@
 //! The task of a pool that follows its secret: it does what `search` says, with
-//! one probe login at a time, and adopts what works.
+//! one probe login at a time.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -8,11 +8,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant as Deadline, sleep_until};
 use tracing::warn;
 
-use super::Pool;
-use super::search::{Action, Candidate, Event as Step, Search, Verdict};
-use super::state::Health;
+use super::search::{Action, Candidate, Health, Input};
+use super::{Database, Pool};
 use crate::base::jitter::Backoff;
-use crate::pool::Database;
 use crate::secret::{Credential, Depth, Found, Known, Labels, Standing, VersionId};
 use crate::upstream::Target;
 
@@ -21,44 +19,40 @@ use crate::upstream::Target;
 const LOOK: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(pool: Weak<Pool>, mut secret: watch::Receiver<Known>) {
-    let Some((wake, grace)) = pool
-        .upgrade()
-        .map(|p| (p.wake.clone(), p.database.rotation_grace))
-    else {
+    let Some(wake) = pool.upgrade().map(|p| p.wake.clone()) else {
         return;
     };
     let mut manager = Manager {
-        search: Search::new(grace),
         down: Backoff::new(Duration::from_millis(100), Duration::from_secs(2)),
         offers: Vec::new(),
-        failure: "no login yet".into(),
         announced: None,
     };
     let mut seen = Seen::default();
-    let mut step = None;
+    let mut input = None;
     loop {
         // Held only while something is done: a pool that nobody uses ends.
-        let pause = {
+        let (pause, stuck) = {
             let Some(pool) = pool.upgrade() else { return };
-            manager.work(&pool, step.take()).await
+            let pause = manager.work(&pool, input.take()).await;
+            (pause, pool.state().search.is_stuck(Instant::now()))
         };
         let until = pause.map(|pause| Deadline::now() + pause);
         let mut look = Deadline::now() + LOOK;
-        step = loop {
+        input = loop {
             tokio::select! {
                 changed = secret.changed() => {
                     if changed.is_err() { return }
                     // Every look is published, also those that were asked for
                     // here: only what is new is a reason to try again.
                     if seen.is_news(&secret.borrow_and_update()) {
-                        break Some(Step::News);
+                        break Some(Input::News);
                     }
                 }
                 () = wake.notified() => break None,
                 () = sleep_until(until.unwrap_or(look)), if until.is_some() => {
-                    break Some(Step::PauseOver);
+                    break Some(Input::PauseOver);
                 }
-                () = sleep_until(look), if manager.search.is_stuck(Instant::now()) => {
+                () = sleep_until(look), if stuck => {
                     let Some(pool) = pool.upgrade() else { return };
                     pool.follower.look(Depth::Current).await;
                     look = Deadline::now() + LOOK;
@@ -91,13 +85,10 @@ impl Seen {
 }
 
 struct Manager {
-    search: Search,
     /// For a server that cannot be reached.
     down: Backoff,
     /// What the last look at the store found, for the round of a search.
     offers: Vec<Arc<Credential>>,
-    /// Why the last attempt failed.
-    failure: Arc<str>,
     /// A version that was refused is announced once, not at every attempt.
     announced: Option<VersionId>,
 }
@@ -105,46 +96,43 @@ struct Manager {
 impl Manager {
     /// Does what there is to do; how long to wait then, if not until something
     /// happens.
-    async fn work(&mut self, pool: &Arc<Pool>, step: Option<Step>) -> Option<Duration> {
+    async fn work(&mut self, pool: &Arc<Pool>, input: Option<Input>) -> Option<Duration> {
         // What happened, and then how things stand.
-        let mut action = match step {
-            Some(step) => self.search.step(step, Instant::now()),
-            None => Action::Rest,
-        };
+        let mut action = input.map_or(Action::Rest, |input| pool.step(input));
         if action == Action::Rest {
-            action = self.observe(pool)?;
+            action = observe(pool)?;
         }
         loop {
             action = match action {
                 Action::LookUp(depth) => {
                     let found = pool.follower.look(depth).await;
-                    let candidates = self.candidates(pool, &found);
-                    let step = Step::LookedUp(depth, candidates);
-                    self.search.step(step, Instant::now())
+                    pool.step(self.looked_up(pool, depth, &found))
                 }
                 Action::Probe(version, standing) => {
-                    let verdict = self.probe(pool, &version, standing).await;
-                    match self.search.step(Step::Judged(verdict), Instant::now()) {
+                    match self.probe(pool, &version, standing).await {
+                        Some(input) => match pool.step(input) {
+                            Action::Rest => observe(pool)?,
+                            action => action,
+                        },
                         // Adopted: is there something newer already?
-                        Action::Rest => self.observe(pool)?,
-                        action => action,
+                        None => observe(pool)?,
                     }
                 }
                 Action::Rest | Action::Pause(_) => break,
             };
         }
-        let health = pool.state().health.clone();
-        match health {
-            Health::Good => self.down.reset(),
-            Health::Down { .. } => {
-                let current = pool.state().current.clone();
-                if pool.retry_down(current.as_ref()).await {
-                    self.down.reset();
-                } else {
-                    return Some(self.down.wait());
-                }
-            }
-            Health::Seeking { .. } => pool.found_none(&self.failure),
+        let (down, seeking) = {
+            let state = pool.state();
+            let health = state.search.health();
+            (matches!(health, Health::Down(_)), state.search.is_seeking())
+        };
+        if down && !pool.retry_down().await {
+            return Some(self.down.wait());
+        }
+        if seeking {
+            pool.found_none();
+        } else {
+            self.down.reset();
         }
         match action {
             Action::Pause(pause) => Some(pause),
@@ -152,36 +140,17 @@ impl Manager {
         }
     }
 
-    /// `None`: the pool is shut.
-    fn observe(&mut self, pool: &Arc<Pool>) -> Option<Action> {
-        let current = pool.follower.known().current;
-        let state = pool.state();
-        if state.shut {
-            return None;
-        }
-        let version = |c: &Arc<Credential>| c.version.clone();
-        let observed = Step::Observed {
-            in_force: state.current.as_ref().map(|g| version(&g.credential)),
-            current: current.as_ref().map(version),
-            seeking: matches!(state.health, Health::Seeking { .. }),
-        };
-        drop(state);
-        Some(self.search.step(observed, Instant::now()))
-    }
-
     /// The versions that a look found, with what makes each worth trying.
-    fn candidates(&mut self, pool: &Pool, found: &Found) -> Vec<Candidate> {
+    fn looked_up(&mut self, pool: &Pool, depth: Depth, found: &Found) -> Input {
         let (in_force, remembered) = {
             let state = pool.state();
             let in_force = state.current.as_ref().map(|g| g.credential.clone());
-            let place = state.refused_at.as_ref();
-            (in_force, place.and_then(|p| state.worked.get(p)).cloned())
+            (in_force, state.places.remembered().cloned())
         };
         let current = found.known.current.clone();
-        let error = found.known.error.clone();
-        self.failure = error.unwrap_or_else(|| match current {
-            Some(_) => self.failure.clone(),
-            None => "the secret has no AWSCURRENT version".into(),
+        let failure = found.known.error.clone().or_else(|| match current {
+            Some(_) => None,
+            None => Some("the secret has no AWSCURRENT version".into()),
         });
         let reference = current.clone().or(in_force.clone());
         let last_good = in_force.map(|c| (Standing::LastGood, c));
@@ -211,7 +180,11 @@ impl Manager {
             });
             self.offers.push(credential);
         }
-        candidates
+        Input::LookedUp {
+            depth,
+            candidates,
+            failure,
+        }
     }
 
     /// `true` the first time.
@@ -221,39 +194,58 @@ impl Manager {
         new
     }
 
-    /// One login with a version. If it works, it is adopted, and its connection
-    /// is the first of the new generation.
+    /// One login with a version; what the search is to be told if it fails.
     async fn probe(
         &mut self,
         pool: &Arc<Pool>,
         version: &VersionId,
         standing: Standing,
-    ) -> Verdict {
+    ) -> Option<Input> {
         let mut offers = self.offers.iter();
         let offered = offers.find(|c| c.version == *version).cloned();
         let current = pool.follower.known().current;
         let Some(credential) = offered.or(current.filter(|c| c.version == *version)) else {
-            return Verdict::Untried; // another one by now
+            return Some(Input::Untried { why: None }); // another one by now
         };
-        let (verdict, why) = match pool.probe(&credential, standing).await {
-            Ok(()) => {
-                self.announced = None;
-                self.offers.clear();
-                return Verdict::Works;
-            }
-            Err(failed) => failed,
+        let Err(failed) = pool.probe(&credential, standing).await else {
+            self.announced = None;
+            self.offers.clear();
+            return None;
         };
         // With a version in force that logs in, nobody else says so.
-        let proving = matches!(pool.state().health, Health::Good | Health::Down { .. });
-        if proving && self.announce(version) {
-            pool.adoption_failed(&credential, &why);
+        let seeking = pool.state().search.is_seeking();
+        if let Some(why) = failed.why()
+            && !seeking
+            && self.announce(version)
+        {
+            pool.adoption_failed(&credential, why);
             warn!(
-                database = %pool.database.name, secret = %pool.secret, %version,
+                database = %pool.database.name(), secret = %pool.secret, %version,
                 "AWSCURRENT does not log in yet: {why}; the last good version stays in force"
             );
         }
-        self.failure = why;
-        verdict
+        Some(failed)
+    }
+}
+
+/// Tells the search how things stand. `None`: the pool is shut.
+fn observe(pool: &Pool) -> Option<Action> {
+    let current = pool.follower.known().current;
+    let mut state = pool.state();
+    if state.shut {
+        return None;
+    }
+    let version = |c: &Arc<Credential>| c.version.clone();
+    let observed = Input::Observed {
+        in_force: state.current.as_ref().map(|g| version(&g.credential)),
+        current: current.as_ref().map(version),
+    };
+    Some(state.search.step(observed, Instant::now()))
+}
+
+impl Pool {
+    fn step(&self, input: Input) -> Action {
+        self.state().search.step(input, Instant::now())
     }
 }
 
@@ -264,11 +256,9 @@ fn is_akin(database: &Database, trusted: &Credential, other: &Credential) -> boo
     const CLONE: &str = "_clone";
     let base = |name: &str| name.strip_suffix(CLONE).unwrap_or(name).to_owned();
     let same = |configured: bool, equal: bool| configured || equal;
-    same(database.upstream.host.is_some(), trusted.host == other.host)
-        && same(database.upstream.port.is_some(), trusted.port == other.port)
-        && same(
-            database.upstream.dbname.is_some(),
-            trusted.dbname == other.dbname,
-        )
+    let upstream = &database.upstream;
+    same(upstream.host.is_some(), trusted.host == other.host)
+        && same(upstream.port.is_some(), trusted.port == other.port)
+        && same(upstream.dbname.is_some(), trusted.dbname == other.dbname)
         && base(&trusted.username) == base(&other.username)
 }

@@ -1,37 +1,55 @@
 //! The server connections of one (database, secret): who may use one, with
 //! which version it logged in, and how many there are.
 //!
-//! * `abandoned`  logins that took too long, and their slots
-//! * `state`      what the lock protects: idle connections, waiters, slots
-//! * `queue`      who waits, and whose turn it is
-//! * `lease`      the interval in which a client holds a connection
-//! * `canonical`  a setting as the server shows it
-//! * `checkout`   getting one, giving one back
-//! * `ahead`      the next one for a session that holds an older one
-//! * `dedicated`  one for a client alone, with start-up parameters of its own
-//! * `defaults`   what new logins find, and connections that have not
-//! * `facts`      what clients are told of their server
-//! * `generation` the connections that logged in with one version
-//! * `listener`   one connection that listens for all clients
-//! * `search`     which version is tried next, and when: a state machine
-//! * `manager`    the task that does so
-//! * `metrics`    what it measures
-//! * `adopt`      a probe login, and what follows if it works
-//! * `sweep`      the clock, outworn connections, the minimum
-//! * `open`       logins and goodbyes
-//! * `drain`      retiring an older generation
-//! * `options`    how a pool is used
-//! * `replication` how often a server is asked for that kind of session
-//! * `quota`      how many the clients of one rule may hold
-//! * `profile`    what clients set at start-up, kept true on every lease
-//! * `statements` prepared statements that outlive a lease
-//! * `prepared`   those that lie on one connection
+//! Lending them:
+//! * `checkout`    getting a connection, `checkin` giving it back
+//! * `queue`       who waits, and whose turn it is
+//! * `lease`       the interval in which a client holds one
+//! * `quota`       how many the clients of one rule may hold
+//! * `ahead`       a second one for a session that holds an older one
+//! * `dedicated`   one for a client alone, with start-up parameters of its own
+//! * `replication` how often a server is asked for such a one
+//! * `clean`       making one fit for the next client
+//! * `sweep`       the clock, outworn connections, the minimum
+//!
+//! Opening and closing them:
+//! * `open`        how many, and when
+//! * `login`       one login, `close` one goodbye
+//! * `slots`       what counts against `pool_size`
+//! * `abandoned`   logins that took too long, and their slots
+//!
+//! The version in force:
+//! * `search`      which version is tried next, and when: a state machine
+//! * `manager`     the task that does so
+//! * `probe`       one login with a candidate
+//! * `adopt`       what follows if it works, `outage` if logins fail
+//! * `places`      which version logs in where
+//! * `generation`  the connections that logged in with one version
+//! * `drain`       retiring an older generation
+//!
+//! What is known of a connection:
+//! * `connection`  the connection itself
+//! * `profile`     what clients set, kept true on every lease
+//! * `prepared`    the statements on one connection
+//! * `statements`  the statements of all clients, which outlive a lease
+//! * `defaults`    what new logins find in force
+//! * `facts`       what clients are told of their server
+//! * `canonical`   a setting as the server shows it
+//! * `listener`    one connection that listens for all clients
+//!
+//! * `state`       what the pool's lock protects
+//! * `options`     how a pool is used
+//! * `status`      what there is to see of a pool
+//! * `metrics`     what it measures
 
 mod abandoned;
 mod adopt;
 mod ahead;
 mod canonical;
+mod checkin;
 mod checkout;
+mod clean;
+mod close;
 mod connection;
 mod dedicated;
 mod defaults;
@@ -42,16 +60,21 @@ pub mod fake;
 mod generation;
 mod lease;
 mod listener;
+mod login;
 mod manager;
 mod metrics;
 mod open;
 mod options;
+mod outage;
+mod places;
 mod prepared;
+mod probe;
 mod profile;
 mod queue;
 mod quota;
 mod replication;
 mod search;
+mod slots;
 mod state;
 mod statements;
 mod status;
@@ -66,13 +89,13 @@ pub use dedicated::DedicatedError;
 pub use facts::{Facts, Told};
 pub use generation::Generation;
 pub use lease::Lease;
-pub use listener::{End, Listener, ListenerCounts, Subscription, for_each_channel};
+pub use listener::{End, ListenerCounts, SharedListener, Subscription, for_each_channel};
 pub use options::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
 pub use prepared::{Evicted, Prepared, Unnamed};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use queue::Delivery;
 pub use quota::{Permit, Quota};
-pub use state::Tried;
+pub use search::Tried;
 pub use statements::{Described, Statement, Statements};
 pub use status::{GenerationCounts, PoolCounts};
 
@@ -91,6 +114,7 @@ use crate::upstream::OldServers;
 use replication::Starts;
 use state::State;
 
+/// The server connections of one (database, secret).
 pub struct Pool {
     pub database: Arc<Database>,
     pub secret: SecretId,
@@ -99,35 +123,37 @@ pub struct Pool {
     pub facts: Facts,
     pub statements: Statements,
     pub stats: Stats,
-    pub listener: Listener,
+    pub listener: SharedListener,
     state: Mutex<State>,
-    /// Of sessions that replicate.
+    /// Starts of sessions that replicate.
     starts: Starts,
-    /// Which of its hosts have to be asked in protocol 3.0.
+    /// Its servers that only speak protocol 3.0.
     old_servers: Arc<OldServers>,
     /// Wakes the manager.
     wake: Arc<Notify>,
-    /// Whole seconds since the pool began, moved by the manager: a clock that
-    /// costs nothing to read.
+    /// Whole seconds since the pool began, moved by the sweep: a clock that costs
+    /// nothing to read.
     seconds: AtomicU64,
     metrics: PoolMetrics,
     audit: Audit,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
-/// What sessions add up, once a transaction.
+/// What sessions add up, once in a transaction.
 #[derive(Default)]
 pub struct Stats {
     pub transactions: AtomicU64,
     pub queries: AtomicU64,
+    /// Bytes received from clients.
     pub received: AtomicU64,
+    /// Bytes sent to clients.
     pub sent: AtomicU64,
-    /// Checkouts that did not wait: samples of zero for the histogram.
+    /// Checkouts that did not wait. They are samples of zero for the histogram.
     pub immediate: AtomicU64,
 }
 
 impl Pool {
-    /// Starts with no connection; the manager proves the secret's current
+    /// Starts a pool without connections. Its manager proves the secret's current
     /// version with a first login at once.
     pub fn start(
         database: Arc<Database>,
@@ -136,10 +162,11 @@ impl Pool {
         registry: Arc<Metrics>,
         audit: Audit,
     ) -> Arc<Self> {
-        let (listener, commands) = Listener::new();
+        let (listener, commands) = SharedListener::new();
         let pool = Arc::new(Self {
             listener,
-            metrics: PoolMetrics::new(registry, &database.name, secret.as_str()),
+            metrics: PoolMetrics::new(registry, database.name(), secret.as_str()),
+            state: Mutex::new(State::new(database.rotation_grace)),
             database,
             secret,
             follower,
@@ -147,7 +174,6 @@ impl Pool {
             facts: Facts::default(),
             statements: Statements::default(),
             stats: Stats::default(),
-            state: Mutex::new(State::new()),
             starts: Starts::default(),
             old_servers: Arc::default(),
             wake: Arc::default(),
@@ -155,7 +181,7 @@ impl Pool {
             audit,
             tasks: Mutex::default(),
         });
-        tokio::spawn(Listener::run(Arc::downgrade(&pool), commands));
+        tokio::spawn(SharedListener::run(Arc::downgrade(&pool), commands));
         let weak = || Arc::downgrade(&pool);
         let manager = tokio::spawn(manager::run(weak(), pool.follower.subscribe()));
         let sweeper = tokio::spawn(sweep::run(weak()));
@@ -164,14 +190,12 @@ impl Pool {
         pool
     }
 
-    /// No code that can panic runs under this lock; should it happen all the
-    /// same, the state is still the best there is.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// A credential for a record, with the labels that its version carries now:
-    /// it may have got or lost some since it was read.
+    /// A credential as it is recorded, with the labels that its version has now: it
+    /// may have gained or lost some since it was read.
     pub fn credential_ref(&self, credential: &Credential) -> CredentialRef {
         CredentialRef {
             secret: credential.secret.as_str().into(),
@@ -186,7 +210,8 @@ impl Pool {
         self.seconds.load(Relaxed)
     }
 
-    /// Adds what a lease did to the metrics.
+    /// Adds up what a session did since it last counted; `received` and `sent` in
+    /// bytes.
     pub fn count(&self, transactions: u64, queries: u64, received: u64, sent: u64) {
         self.stats.transactions.fetch_add(transactions, Relaxed);
         self.stats.queries.fetch_add(queries, Relaxed);

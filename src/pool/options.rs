@@ -9,26 +9,26 @@ use crate::upstream;
 /// `[database.NAME]`: what clients ask for, and where it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Database {
-    pub name: Arc<str>,
     pub secret: SecretId,
-    /// How its server is reached.
+    /// How its server is reached, and the database's name.
     pub upstream: Arc<upstream::Options>,
     pub pool_mode: PoolMode,
-    /// What Postgres is shown as application_name: a text with
+    /// The application_name that Postgres is shown: a text with the placeholders
     /// `{application_name}` and `{client}`.
     pub application_name: Option<Arc<str>>,
     /// The ceiling of server connections, old and new generations together.
     pub pool_size: usize,
     pub min_pool_size: usize,
-    /// More of them, for as long as a client has waited longer than
+    /// So many more may be opened while a client has waited longer than
     /// `reserve_pool_timeout`.
     pub reserve_pool_size: usize,
     pub reserve_pool_timeout: Duration,
-    /// `None`: as many as `[listen] max_clients` lets in.
+    /// How many clients there may be; `None`: as many as `[listen] max_clients`
+    /// lets in.
     pub max_clients: Option<usize>,
     pub pool_wait_timeout: Duration,
-    /// An idle connection is tried before it is handed out, when it was idle
-    /// for longer. This and the three below: zero is off.
+    /// A connection that was idle for longer is tried before it is handed out. This
+    /// and the timeouts down to `server_lifetime` are off where they are zero.
     pub server_check_delay: Duration,
     /// A server connection that one `[[client]]` has used is cleaned before
     /// another one gets it.
@@ -40,7 +40,8 @@ pub struct Database {
     pub server_lifetime: Duration,
     pub drain_timeout: Duration,
     pub drain_deadline_action: DrainDeadlineAction,
-    /// When a session that is due ends even inside a transaction; zero: never.
+    /// After this time, a session of an older generation ends even inside a
+    /// transaction; zero: never.
     pub drain_hard_timeout: Duration,
     pub session_migration: SessionMigration,
     /// Logins under way at the same time in one pool. A SCRAM login costs
@@ -50,11 +51,19 @@ pub struct Database {
     pub rotation_grace: Duration,
 }
 
+impl Database {
+    /// The NAME of `[database.NAME]`.
+    pub fn name(&self) -> &Arc<str> {
+        &self.upstream.name
+    }
+}
+
+/// For how long a client keeps a server connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolMode {
     Session,
     Transaction,
-    /// As `Transaction`, and a transaction is one statement (or one query of
+    /// Like `Transaction`, but a transaction is one statement (or one query of
     /// several).
     Statement,
 }
@@ -70,14 +79,16 @@ impl PoolMode {
     }
 }
 
+/// Whether sessions of session mode move to a new generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionMigration {
     Off,
-    /// To a connection of the generation in force, where everything that the
-    /// session holds can be had there again.
+    /// A session moves to a connection of the generation in force if everything that
+    /// it holds can be had there again.
     Safe,
 }
 
+/// What happens to sessions that keep an older generation after `drain_timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainDeadlineAction {
     Wait,

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 
 use crate::wire::message;
 
-/// Statements kept on one server connection.
+/// How many statements are kept on one server connection.
 const MAX_PREPARED: usize = 200;
 
-/// What is prepared on one server connection; the least recently used goes
-/// when there are too many.
+/// What is prepared on one server connection. When there are too many statements,
+/// the least recently used is closed.
 #[cfg_attr(test, derive(Clone))]
 pub struct Prepared {
     copies: HashMap<u64, Copy>,
-    /// Copies that others have taken the place of; still to be closed.
+    /// Copies that were replaced by others, and are still to be closed.
     outdated: Vec<Evicted>,
     clock: u64,
     limit: usize,
@@ -23,7 +23,7 @@ pub struct Prepared {
 /// A statement as it was parsed on one server connection.
 #[derive(Debug, Clone, Copy)]
 struct Copy {
-    /// That of its name; a copy with a higher one was parsed later.
+    /// The number in its name: a copy with a higher one was parsed later.
     number: u64,
     used: u64,
 }
@@ -43,7 +43,7 @@ impl Default for Prepared {
 }
 
 impl Prepared {
-    /// Nothing yet, and never more than `limit` statements.
+    /// Begins with nothing, and never keeps more than `limit` statements.
     pub fn with_limit(limit: usize) -> Self {
         Self {
             copies: HashMap::new(),
@@ -81,8 +81,7 @@ impl Prepared {
         self.simple_query();
     }
 
-    /// The number of a statement's copy, if it was parsed at `since` or later;
-    /// it has just been used.
+    /// Uses a statement's copy: its number, if it was parsed at `since` or later.
     pub fn touch(&mut self, id: u64, since: u64) -> Option<u64> {
         let copy = self.copies.get_mut(&id)?;
         if copy.number < since {
@@ -93,8 +92,8 @@ impl Prepared {
         Some(copy.number)
     }
 
-    /// The copy that has to be closed before another one is made, if one has to;
-    /// to be asked until none is left.
+    /// A copy that has to be closed before another one is made, if there is one. To
+    /// be called until there is none.
     pub fn evict(&mut self) -> Option<Evicted> {
         if let Some(outdated) = self.outdated.pop() {
             return Some(outdated);
@@ -106,8 +105,7 @@ impl Prepared {
         self.remove(id)
     }
 
-    /// Notes a copy, which has just been used. One that it replaces is evicted
-    /// next.
+    /// Notes a new copy, as just used. One that it replaces is evicted next.
     pub fn insert(&mut self, id: u64, number: u64) {
         self.clock += 1;
         let used = self.clock;
@@ -118,7 +116,7 @@ impl Prepared {
         }
     }
 
-    /// What was to be evicted is still there.
+    /// Takes an eviction back: the copy is still there.
     pub fn restore(&mut self, evicted: Evicted) {
         if self.copies.contains_key(&evicted.id) {
             self.outdated.push(evicted);
@@ -127,12 +125,13 @@ impl Prepared {
         }
     }
 
+    /// Forgets the copy of a statement.
     pub fn remove(&mut self, id: u64) -> Option<Evicted> {
         let number = self.copies.remove(&id)?.number;
         Some(Evicted { id, number })
     }
 
-    /// A copy is not what it should be: it is evicted next.
+    /// Evicts the copy of a statement next, because it is not what it should be.
     pub fn outdate(&mut self, id: u64) {
         let evicted = self.remove(id);
         self.outdated.extend(evicted);
@@ -144,7 +143,8 @@ impl Prepared {
         self.outdated.retain(|copy| copy.number != number);
     }
 
-    /// A copy is that of another statement, which was found to mean the same.
+    /// Takes the copy with this number as one of statement `to`, which was found to
+    /// mean the same as `from`.
     pub fn is_of(&mut self, number: u64, from: u64, to: u64) {
         if self.copies.get(&from).is_some_and(|c| c.number == number) {
             self.copies.remove(&from);
@@ -152,13 +152,14 @@ impl Prepared {
         } // else it is gone
     }
 
-    /// After DISCARD ALL or DEALLOCATE ALL, which leave the unnamed statement.
+    /// Forgets all copies, after DISCARD ALL or DEALLOCATE ALL. These leave the
+    /// unnamed statement.
     pub fn clear(&mut self) {
         self.copies.clear();
         self.outdated.clear();
     }
 
-    /// How many there are on the server.
+    /// How many copies there are on the server.
     pub fn len(&self) -> usize {
         self.copies.len() + self.outdated.len()
     }

@@ -1,10 +1,10 @@
 //! How often, and by how many at once, a server is asked for a replication connection.
 //!
 //! Each is a login of its own, which costs a server more than many transactions do. A
-//! client that may not replicate, or asks wrongly, and tries again at once must not cost
-//! everybody else's time: one start at a time for each client and two in a pool, at a pace,
-//! a refusal that holds for everybody is remembered for a moment, and for who was refused
-//! often the server is not asked.
+//! client that may not replicate, or asks wrongly, and tries again at once must not take
+//! everybody else's time. So there is one start at a time for each client and two in a
+//! pool, with a limited rate; a refusal that holds for everybody is remembered for a
+//! moment; and the server is not asked for a client that was refused often.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,34 +16,37 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::upstream::ConnectError;
 use crate::wire::startup::Replication;
 
-/// Starts under way at the same time, in a pool and of one client.
-const AT_ONCE: usize = 2;
-const OF_ONE: usize = 1;
+/// Starts under way at the same time in a pool.
+const IN_POOL: usize = 2;
+/// Starts of one client under way at the same time.
+const OF_CLIENT: usize = 1;
 
-/// How long a refusal is the answer for everybody who asks the same: as long as it takes
-/// to notice that a right was granted.
+/// How long a refusal is the answer for everybody who asks the same. It is short, so that
+/// a right that was granted is soon noticed.
 const REMEMBERED: Duration = Duration::from_secs(3);
 
-/// So many refusals of one client within [`WHILE`]; then the server is not asked.
+/// After so many refusals of one client within [`WINDOW`], the server is not asked.
 const REFUSALS: usize = 3;
-const WHILE: Duration = Duration::from_secs(5);
+const WINDOW: Duration = Duration::from_secs(5);
 
-/// So many starts of one client at once, and then one in a tenth of a second: also who
-/// may replicate, and comes and goes.
+/// A client may start so many at once, and then one in each `PACE`: this limits also
+/// clients that may replicate, and come and go.
 const BURST: u32 = 20;
 const PACE: Duration = Duration::from_millis(100);
 
+/// The starts of replication in one pool.
 pub(super) struct Starts {
     together: Arc<Semaphore>,
-    state: Mutex<State>,
+    memory: Mutex<Memory>,
 }
 
+/// What is remembered of earlier starts.
 #[derive(Default)]
-struct State {
-    /// By kind, and of which generation that was.
+struct Memory {
+    /// Refusals that hold for everybody, by the kind of replication.
     refusals: HashMap<Option<Replication>, Refusal>,
-    /// By the name of the rule; there are as many as the configuration has.
-    clients: HashMap<Arc<str>, Client>,
+    /// By the name of the rule: there are as many as the configuration has.
+    clients: HashMap<Arc<str>, Asker>,
 }
 
 struct Refusal {
@@ -52,15 +55,16 @@ struct Refusal {
     error: ConnectError,
 }
 
-struct Client {
+/// The clients of one rule.
+struct Asker {
     turns: Arc<Semaphore>,
     refused: VecDeque<Instant>,
-    /// When its next start is due; in the past, more than one is.
+    /// When its next start is due. If that is in the past, several are.
     due: Option<Instant>,
 }
 
-impl Client {
-    /// How long the next start waits, which is taken by asking.
+impl Asker {
+    /// Takes the next start; how long it has to wait.
     fn pace(&mut self, now: Instant) -> Duration {
         let earliest = now.checked_sub(PACE * (BURST - 1)).unwrap_or(now);
         let due = self.due.map_or(earliest, |due| due.max(earliest));
@@ -84,24 +88,24 @@ pub(super) enum Known {
 impl Default for Starts {
     fn default() -> Self {
         Self {
-            together: Arc::new(Semaphore::new(AT_ONCE)),
-            state: Mutex::default(),
+            together: Arc::new(Semaphore::new(IN_POOL)),
+            memory: Mutex::default(),
         }
     }
 }
 
 impl Starts {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock()
     }
 
     /// Waits for a turn; `None` at the end of the pool.
     pub async fn turn(&self, client: &Arc<str>) -> Option<Turn> {
-        let turns = self.state().client(client).turns.clone();
+        let turns = self.memory().client(client).turns.clone();
         let own = turns.acquire_owned().await.ok()?;
-        // Nobody else of this client comes past meanwhile, so that whoever gives up
-        // leaves no debt beyond one.
-        let wait = self.state().client(client).pace(Instant::now());
+        // No other start of this client can pass meanwhile, so that one that gives up
+        // costs the others no more than one place.
+        let wait = self.memory().client(client).pace(Instant::now());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -120,19 +124,19 @@ impl Starts {
         generation: Option<u64>,
         now: Instant,
     ) -> Option<Known> {
-        let mut state = self.state();
-        if let Some(refusal) = state.refusals.get(&kind)
+        let mut memory = self.memory();
+        if let Some(refusal) = memory.refusals.get(&kind)
             && refusal.generation == generation
             && now < refusal.until
         {
             return Some(Known::Refused(refusal.error.clone()));
         }
-        let refused = &mut state.client(client).refused;
-        refused.retain(|at| now.saturating_duration_since(*at) < WHILE);
+        let refused = &mut memory.client(client).refused;
+        refused.retain(|at| now.saturating_duration_since(*at) < WINDOW);
         (refused.len() >= REFUSALS).then_some(Known::TooOften)
     }
 
-    /// The server has refused a start.
+    /// Notes that the server has refused a start.
     pub fn refused(
         &self,
         client: &Arc<str>,
@@ -141,28 +145,28 @@ impl Starts {
         error: &ConnectError,
         now: Instant,
     ) {
-        let mut state = self.state();
-        let refused = &mut state.client(client).refused;
+        let mut memory = self.memory();
+        let refused = &mut memory.client(client).refused;
         refused.push_back(now);
         while refused.len() > REFUSALS {
             refused.pop_front();
         }
-        // The role's rights, or a line of pg_hba.conf: the same for everybody.
+        // The role's rights, or a line of pg_hba.conf, are the same for everybody.
         if matches!(error.sqlstate(), "42501" | "28000") {
             let refusal = Refusal {
                 generation: Some(generation),
                 until: now + REMEMBERED,
                 error: error.clone(),
             };
-            state.refusals.insert(kind, refusal);
+            memory.refusals.insert(kind, refusal);
         }
     }
 }
 
-impl State {
-    fn client(&mut self, name: &Arc<str>) -> &mut Client {
-        self.clients.entry(name.clone()).or_insert_with(|| Client {
-            turns: Arc::new(Semaphore::new(OF_ONE)),
+impl Memory {
+    fn client(&mut self, name: &Arc<str>) -> &mut Asker {
+        self.clients.entry(name.clone()).or_insert_with(|| Asker {
+            turns: Arc::new(Semaphore::new(OF_CLIENT)),
             refused: VecDeque::new(),
             due: None,
         })
@@ -215,14 +219,14 @@ mod tests {
         let often = starts.known(&a, PHYSICAL, Some(1), now);
         assert!(matches!(often, Some(Known::TooOften)));
         assert!(starts.known(&b, LOGICAL, Some(1), now).is_none());
-        assert!(starts.known(&a, LOGICAL, Some(1), now + WHILE).is_none());
+        assert!(starts.known(&a, LOGICAL, Some(1), now + WINDOW).is_none());
     }
 
     #[test]
     fn starts_of_a_client_have_a_pace() {
         let starts = Starts::default();
-        let mut state = starts.state();
-        let client = state.client(&"a".into());
+        let mut memory = starts.memory();
+        let client = memory.client(&"a".into());
         let now = Instant::now() + Duration::from_secs(60);
         let waits: Vec<Duration> = (0..BURST + 2).map(|_| client.pace(now)).collect();
         assert!(waits[..BURST as usize].iter().all(Duration::is_zero));

@@ -1,68 +1,67 @@
 //! Which version of a secret a pool tries, in which order, and when it tries
 //! again: one state machine, without clock, store or server of its own. Drawn
-//! in docs/ROTATION.md; `manager` does what it says.
+//! in docs/ROTATION.md. It lies under the pool's lock: `manager` does what it
+//! says, failed logins are reported to it, and [`Health`] is what it says about
+//! logins.
 //!
-//! Two things never happen: a version is never tried for being AWSPENDING or
+//! Two things never happen. A version is never tried for being AWSPENDING or
 //! unlabelled before the server has refused one that ranks above it, nor if it
-//! leads elsewhere; and nothing here ever makes a pool give up a connection
+//! leads elsewhere. And nothing here ever makes a pool give up a connection
 //! that works.
+
+mod health;
+mod pace;
+mod round;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::jitter::{Backoff, jittered};
 use crate::secret::{Depth, Standing, VersionId};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
-/// Between attempts once the breaker is open: refusals are logged by the
-/// server, and count where roles are locked after a number of them.
-const OPEN_PAUSE: Duration = Duration::from_secs(30);
+pub(super) use health::{Down, Health};
+use pace::{FIRST_PAUSE, Pace};
+use round::Round;
+pub use round::Tried;
+pub(super) use round::{Candidate, Verdict};
 
-/// A version that may be tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Candidate {
-    pub standing: Standing,
-    pub version: VersionId,
-    /// Host, port and database it leads to.
-    pub place: Arc<str>,
-    /// Whether it leads where the trusted versions lead, as the same user or
-    /// its alternate.
-    pub akin: bool,
-}
-
-/// What a login with a version said about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Works,
-    /// The server judged the credential, and it was wrong.
-    Refused,
-    /// The version does not say where to log in.
-    Useless,
-    /// Nobody answered at its place, or for a reason of the host's own.
-    Silent,
-    /// No login was made, because the pool is full.
-    Untried,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Event {
+/// What the manager tells the search.
+#[derive(Debug)]
+pub(super) enum Input {
     /// How things stand: on every wake-up.
     Observed {
         in_force: Option<VersionId>,
         current: Option<VersionId>,
-        /// The version in force no longer logs in, or there is none.
-        seeking: bool,
     },
-    /// The store was asked.
-    LookedUp(Depth, Vec<Candidate>),
-    /// The login that was asked for has ended.
-    Judged(Verdict),
+    /// The store was asked. `failure`: why it has no version to offer.
+    LookedUp {
+        depth: Depth,
+        candidates: Vec<Candidate>,
+        failure: Option<Arc<str>>,
+    },
+    /// The login that was asked for has failed.
+    Failed(Tried),
+    /// No login was made: the pool is full, which `why` says, or the version is
+    /// not on offer any more.
+    Untried {
+        why: Option<Arc<str>>,
+    },
     /// A version or a label is new, or somebody asks to try now.
     News,
     PauseOver,
 }
 
+impl Input {
+    /// Why there was no login, where that is worth telling.
+    pub fn why(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Failed(tried) => Some(&tried.why),
+            Self::Untried { why } => why.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// What the manager is to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     /// Nothing to do until something happens.
@@ -79,62 +78,53 @@ enum Phase {
     Steady,
     /// AWSCURRENT is another version than the one in force, which logs in.
     Proving { version: VersionId, pace: Pace },
-    /// No version is known to log in.
-    Seeking { pace: Pace, round: Round },
-}
-
-/// One way through the candidates.
-#[derive(Debug, Default)]
-struct Round {
-    candidates: Vec<Candidate>,
-    depth: Option<Depth>,
-    tried: Vec<(Candidate, Verdict)>,
-    trying: Option<Candidate>,
-}
-
-/// How fast attempts follow each other: from 100 ms to 2 s, and slowly once
-/// none has succeeded for `grace`: then the breaker is open.
-#[derive(Debug)]
-struct Pace {
-    since: Instant,
-    grace: Duration,
-    backoff: Backoff,
-}
-
-impl Pace {
-    fn new(grace: Duration, now: Instant) -> Self {
-        Self {
-            since: now,
-            grace,
-            backoff: Backoff::new(FIRST_PAUSE, LAST_PAUSE),
-        }
-    }
-
-    fn is_open(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= self.grace
-    }
-
-    fn pause(&mut self, now: Instant) -> Duration {
-        match self.is_open(now) {
-            true => jittered(OPEN_PAUSE),
-            false => self.backoff.wait(),
-        }
-    }
+    /// No version is known to log in: at the start, or since the one in force
+    /// was refused. One probe at a time; everybody else waits for it.
+    Seeking {
+        since: Instant,
+        pace: Pace,
+        round: Round,
+        /// The failure that was recorded and logged last.
+        announced: Arc<str>,
+    },
 }
 
 pub(super) struct Search {
     phase: Phase,
+    /// The server of the version in force cannot be reached.
+    down: Option<Down>,
     grace: Duration,
+    /// Why the last attempt failed.
+    failure: Arc<str>,
+    /// Rounds of the search so far.
+    rounds: u64,
+    /// Versions that were tried in vain since one last worked, each once, the
+    /// latest last.
+    tried: Vec<Tried>,
+    /// What was tried in vain before the version in force was adopted.
+    tried_before: Vec<Tried>,
     /// Versions that were refused on the way to the one in force: while labels
     /// stay as they are, there is no hurry to try them again.
     passed_over: Vec<VersionId>,
 }
 
 impl Search {
-    pub fn new(grace: Duration) -> Self {
+    /// `grace`: after this time without success, attempts become few.
+    pub fn new(grace: Duration, now: Instant) -> Self {
+        let failure: Arc<str> = "no login yet".into();
         Self {
-            phase: Phase::Steady,
+            phase: Phase::Seeking {
+                since: now,
+                pace: Pace::new(grace, now),
+                round: Round::new(1, None),
+                announced: failure.clone(), // there is nothing to announce
+            },
+            down: None,
             grace,
+            failure,
+            rounds: 1,
+            tried: Vec::new(),
+            tried_before: Vec::new(),
             passed_over: Vec::new(),
         }
     }
@@ -144,80 +134,91 @@ impl Search {
         matches!(&self.phase, Phase::Seeking { pace, .. } if pace.is_open(now))
     }
 
-    pub fn step(&mut self, event: Event, now: Instant) -> Action {
-        match event {
-            Event::Observed {
-                in_force,
-                seeking: true,
-                ..
-            } => self.seek(in_force, now),
-            Event::Observed {
-                in_force, current, ..
-            } => self.prove(in_force, current, now),
-            Event::News => {
-                self.passed_over.clear();
-                let pace = Pace::new(self.grace, now);
-                match &mut self.phase {
-                    Phase::Steady => Action::Rest,
-                    // It may be another version by now that has to be proved:
-                    // what is observed next says which.
-                    Phase::Proving { .. } => {
-                        self.phase = Phase::Steady;
-                        Action::Rest
-                    }
-                    Phase::Seeking { .. } => self.new_round(pace),
+    pub fn tried(&self) -> &[Tried] {
+        &self.tried
+    }
+
+    pub fn tried_before(&self) -> &[Tried] {
+        &self.tried_before
+    }
+
+    /// Takes in what has happened; what is to be done now.
+    pub fn step(&mut self, input: Input, now: Instant) -> Action {
+        match input {
+            Input::Observed { in_force, current } => self.observed(in_force, current, now),
+            Input::News => self.news(now),
+            Input::PauseOver => self.pause_over(),
+            Input::LookedUp {
+                depth,
+                candidates,
+                failure,
+            } => {
+                if let Some(failure) = failure {
+                    self.failure = failure;
                 }
+                let Phase::Seeking { round, .. } = &mut self.phase else {
+                    return Action::Rest;
+                };
+                round.looked_up(depth, candidates);
+                self.next_of_round(now)
             }
-            Event::PauseOver => match &mut self.phase {
-                Phase::Steady => Action::Rest,
-                Phase::Proving { version, .. } => Action::Probe(version.clone(), Standing::Current),
-                Phase::Seeking { round, .. } => {
-                    *round = Round::default();
-                    Action::LookUp(Depth::Labelled)
+            Input::Failed(tried) => self.failed(tried, now),
+            Input::Untried { why } => {
+                if let Some(why) = why {
+                    self.failure = why;
                 }
-            },
-            Event::LookedUp(depth, candidates) => match &mut self.phase {
-                Phase::Seeking { round, .. } => {
-                    round.depth = Some(depth);
-                    round.candidates = candidates;
-                    self.next_of_round(now)
+                match &mut self.phase {
+                    Phase::Steady => return Action::Rest,
+                    // Nothing was learnt, so that nothing counts.
+                    Phase::Proving { pace, .. } => pace.start_again(now),
+                    Phase::Seeking { .. } => {}
                 }
-                Phase::Steady | Phase::Proving { .. } => Action::Rest,
-            },
-            Event::Judged(verdict) => self.judged(verdict, now),
+                Action::Pause(FIRST_PAUSE)
+            }
         }
     }
 
-    /// The version in force does not log in, or there is none.
-    fn seek(&mut self, in_force: Option<VersionId>, now: Instant) -> Action {
-        if let Phase::Seeking { .. } = self.phase {
-            return self.next_of_round(now);
-        }
-        let mut round = Round::default();
-        // Its refusal is why we are here; it need not be asked twice.
-        if let Some(version) = in_force {
-            let candidate = Candidate {
-                standing: Standing::LastGood,
-                version,
-                place: "".into(),
-                akin: true,
-            };
-            round.tried.push((candidate, Verdict::Refused));
-        }
-        self.phase = Phase::Seeking {
-            pace: Pace::new(self.grace, now),
-            round,
+    /// A probe has worked. `new`: its version was not in force before.
+    pub fn worked(&mut self, new: bool) {
+        self.passed_over = match &self.phase {
+            Phase::Seeking { round, .. } => round.refused(&self.tried),
+            Phase::Steady | Phase::Proving { .. } => Vec::new(),
         };
-        Action::LookUp(Depth::Labelled)
+        let tried = std::mem::take(&mut self.tried);
+        if new {
+            self.tried_before = tried;
+        }
+        self.phase = Phase::Steady;
+        self.down = None;
     }
 
-    /// The version in force logs in; is it the right one?
-    fn prove(
+    /// The version in force does not log in any more. `true`: that is new.
+    pub fn refused(&mut self, in_force: VersionId, why: Arc<str>, now: Instant) -> bool {
+        if self.is_seeking() {
+            return false;
+        }
+        self.failure = why;
+        self.down = None;
+        self.rounds += 1;
+        self.phase = Phase::Seeking {
+            since: now,
+            pace: Pace::new(self.grace, now),
+            round: Round::new(self.rounds, Some(in_force)),
+            announced: "".into(),
+        };
+        true
+    }
+
+    fn observed(
         &mut self,
         in_force: Option<VersionId>,
         current: Option<VersionId>,
         now: Instant,
     ) -> Action {
+        if self.is_seeking() {
+            return self.next_of_round(now);
+        }
+        // The version in force logs in; is it the right one?
         let Some(version) = current.filter(|c| in_force.as_ref() != Some(c)) else {
             self.phase = Phase::Steady;
             self.passed_over.clear();
@@ -233,95 +234,74 @@ impl Search {
             return Action::Pause(pace.pause(now));
         }
         let slow = self.passed_over.contains(&version);
-        self.phase = Phase::Proving {
-            version: version.clone(),
-            pace: Pace::new(if slow { Duration::ZERO } else { self.grace }, now),
+        let mut pace = Pace::new(if slow { Duration::ZERO } else { self.grace }, now);
+        let action = match slow {
+            true => Action::Pause(pace.pause(now)),
+            false => Action::Probe(version.clone(), Standing::Current),
         };
+        self.phase = Phase::Proving { version, pace };
+        action
+    }
+
+    fn news(&mut self, now: Instant) -> Action {
+        self.passed_over.clear();
+        self.rounds += 1;
         match &mut self.phase {
-            Phase::Proving { pace, .. } if slow => Action::Pause(pace.pause(now)),
-            _ => Action::Probe(version, Standing::Current),
+            Phase::Steady => Action::Rest,
+            // It may be another version by now that has to be proved: what is
+            // observed next says which.
+            Phase::Proving { .. } => {
+                self.phase = Phase::Steady;
+                Action::Rest
+            }
+            Phase::Seeking { pace, round, .. } => {
+                *pace = Pace::new(self.grace, now);
+                *round = Round::new(self.rounds, None);
+                Action::LookUp(Depth::Labelled)
+            }
         }
     }
 
-    fn new_round(&mut self, pace: Pace) -> Action {
-        self.phase = Phase::Seeking {
-            pace,
-            round: Round::default(),
-        };
-        Action::LookUp(Depth::Labelled)
+    fn pause_over(&mut self) -> Action {
+        self.rounds += 1;
+        match &mut self.phase {
+            Phase::Steady => Action::Rest,
+            Phase::Proving { version, .. } => Action::Probe(version.clone(), Standing::Current),
+            Phase::Seeking { round, .. } => {
+                *round = Round::new(self.rounds, None);
+                Action::LookUp(Depth::Labelled)
+            }
+        }
     }
 
-    fn judged(&mut self, verdict: Verdict, now: Instant) -> Action {
-        match (&mut self.phase, verdict) {
-            (Phase::Steady, _) => Action::Rest,
-            (Phase::Proving { .. }, Verdict::Works) => {
-                self.phase = Phase::Steady;
-                self.passed_over.clear();
-                Action::Rest
-            }
-            (Phase::Proving { pace, .. }, Verdict::Untried) => {
-                // Nothing was learnt, so that nothing counts.
-                pace.since = now;
-                Action::Pause(FIRST_PAUSE)
-            }
-            (Phase::Proving { pace, .. }, _) => Action::Pause(pace.pause(now)),
-            (Phase::Seeking { .. }, Verdict::Untried) => Action::Pause(FIRST_PAUSE),
-            (Phase::Seeking { round, .. }, Verdict::Works) => {
-                let refused = round
-                    .tried
-                    .drain(..)
-                    .filter(|(_, v)| *v == Verdict::Refused);
-                self.passed_over = refused.map(|(c, _)| c.version).collect();
-                self.phase = Phase::Steady;
-                Action::Rest
-            }
-            (Phase::Seeking { round, .. }, verdict) => {
-                if let Some(candidate) = round.trying.take() {
-                    round.tried.push((candidate, verdict));
-                }
-                self.next_of_round(now)
-            }
+    fn failed(&mut self, mut tried: Tried, now: Instant) -> Action {
+        self.failure = tried.why.clone();
+        if let Phase::Seeking { round, .. } = &self.phase {
+            tried.round = round.number();
+        }
+        self.tried.retain(|t| t.version != tried.version);
+        self.tried.push(tried);
+        match &mut self.phase {
+            Phase::Steady => Action::Rest,
+            Phase::Proving { pace, .. } => Action::Pause(pace.pause(now)),
+            Phase::Seeking { .. } => self.next_of_round(now),
         }
     }
 
     fn next_of_round(&mut self, now: Instant) -> Action {
-        let Phase::Seeking { pace, round } = &mut self.phase else {
+        let Phase::Seeking { pace, round, .. } = &mut self.phase else {
             return Action::Rest;
         };
-        if let Some(next) = round.next() {
-            let next = next.clone();
-            round.trying = Some(next.clone());
-            return Action::Probe(next.version, next.standing);
+        if let Some(next) = round.next(&self.tried) {
+            return Action::Probe(next.version.clone(), next.standing);
         }
-        match round.depth {
+        match round.depth() {
             None => Action::LookUp(Depth::Labelled),
-            Some(depth) if depth < Depth::All && round.was_refused() => Action::LookUp(Depth::All),
+            Some(depth) if depth < Depth::All && round.has_refusal(&self.tried) => {
+                Action::LookUp(Depth::All)
+            }
             Some(_) => Action::Pause(pace.pause(now)),
         }
-    }
-}
-
-impl Round {
-    fn was_refused(&self) -> bool {
-        self.tried.iter().any(|(_, v)| *v == Verdict::Refused)
-    }
-
-    /// The best candidate that was not tried yet and may be.
-    fn next(&self) -> Option<&Candidate> {
-        let refused = self.was_refused();
-        let silent = |place: &Arc<str>| {
-            (self.tried.iter()).any(|(c, v)| *v == Verdict::Silent && c.place == *place)
-        };
-        self.candidates
-            .iter()
-            .filter(|c| !self.tried.iter().any(|(t, _)| t.version == c.version))
-            .filter(|c| match c.standing {
-                Standing::Pending | Standing::Unlabelled => refused && c.akin,
-                _ => true,
-            })
-            // A place that did not answer is not asked twice in a round.
-            .filter(|c| !silent(&c.place))
-            .min_by_key(|c| c.standing)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Prepared statements that outlive a lease.
 //!
 //! A client's statement name is its own. Each of its Parse messages reaches the
-//! server, under a fresh name of pgvalet's, so that a text means what it means
-//! at that moment: to the settings in force, and after whatever DDL anybody has
-//! run. What came of it (parameter types, columns) is compared with what others
-//! got for the same text under the same settings; where all of it is equal they
-//! share one [`Statement`], and its copies on server connections.
+//! server, under a fresh name of pgvalet's, so that a text means what it means at
+//! that moment: under the settings in force, and after any DDL that was run. What
+//! the server makes of it (parameter types, columns) is compared with what other
+//! clients got for the same text under the same settings; where all of it is equal,
+//! they share one [`Statement`], and its copies on server connections.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -23,7 +23,7 @@ pub struct Statement {
     pub id: u64,
     /// The body of its Parse message behind the name: text, NUL, parameter types.
     pub body: Arc<[u8]>,
-    /// What running it gives reason to suspect.
+    /// What may stay on a connection that runs it.
     pub suspicion: Option<Box<Suspicion>>,
     /// The settings under which it was parsed, where they are known.
     pub settings: OnceLock<ParseSettings>,
@@ -50,9 +50,9 @@ impl Statement {
         }
     }
 
-    /// The body to parse it anew with: with the parameter types that it was
-    /// found to have, as Postgres itself does when it analyses a statement again
-    /// (RevalidateCachedQuery, plancache.c).
+    /// The body with which it is parsed again: the parameter types are those that
+    /// it was found to have, as Postgres itself does when it analyses a statement
+    /// again (RevalidateCachedQuery, plancache.c).
     pub fn body_again(&self) -> Vec<u8> {
         let Some(described) = self.described.get() else {
             return self.body.to_vec();
@@ -66,7 +66,7 @@ impl Statement {
     }
 }
 
-/// What makes two clients' statements one.
+/// Statements of two clients are one where all of this is equal.
 #[derive(PartialEq, Eq, Hash)]
 struct Identity {
     body: Arc<[u8]>,
@@ -76,13 +76,13 @@ struct Identity {
 
 /// The statements of a pool's clients.
 pub struct Statements {
-    /// No client can guess another one's statement: SQL (EXECUTE, DEALLOCATE)
-    /// reaches them by their names on the server.
+    /// A random prefix of the names on the server: SQL (EXECUTE, DEALLOCATE) reaches
+    /// statements by these names, so no client may guess another one's.
     prefix: String,
     known: Mutex<HashMap<Identity, Weak<Statement>>>,
-    /// Digests are not to be foretold.
+    /// The key is random, so that no client can choose texts whose digests collide.
     hasher: RandomState,
-    /// Numbers of statements and of names; what is parsed later has a higher one.
+    /// Gives numbers to statements and names: what is parsed later has a higher one.
     next: AtomicU64,
     /// What clients keep by name, in bytes.
     kept: AtomicU64,
@@ -96,7 +96,7 @@ impl Default for Statements {
 }
 
 impl Statements {
-    /// With names that a test can foretell.
+    /// Statements whose names a test can foretell.
     pub(crate) fn named(word: &str) -> Self {
         Self {
             prefix: format!("pgvalet_{word}_"),
@@ -139,9 +139,9 @@ impl Statements {
         Arc::new(Statement::new(self.number(), body, settings))
     }
 
-    /// The digest of what a RowDescription, or NoData, says of the columns, as far
-    /// as Postgres compares it before it uses a plan again (equalTupleDescs,
-    /// tupdesc.c): not the table that they are of.
+    /// A digest of what a RowDescription, or NoData, says of the columns. It covers
+    /// what Postgres compares before it uses a plan again (equalTupleDescs,
+    /// tupdesc.c), which does not include the table of a column.
     pub fn digest(&self, message: &[u8]) -> u64 {
         let mut columns = Vec::new();
         let mut rest = message.get(HEADER + 2..).unwrap_or_default();
@@ -158,18 +158,19 @@ impl Statements {
         self.hasher.hash_one((message.first(), columns))
     }
 
-    /// Whether a statement that was parsed again is what its client knows.
+    /// Whether a statement that was parsed again still has the columns that its
+    /// client knows.
     pub fn is_still(&self, statement: &Statement, described: &Described) -> bool {
         let known = statement.described.get_or_init(|| described.clone());
         known.columns == described.columns
     }
 
-    /// The server has said what a statement is. The one that stands for it: an
-    /// earlier one of the same text, settings and meaning, or itself.
+    /// Notes what the server has said about a statement. Returns the one that stands
+    /// for it: an earlier one of the same text, settings and meaning, or itself.
     pub fn described(&self, statement: &Arc<Statement>, described: Described) -> Arc<Statement> {
         let _ = statement.described.set(described.clone());
         let Some(settings) = statement.settings.get() else {
-            return statement.clone(); // nobody can say for whom it would be the same
+            return statement.clone(); // its settings are unknown, so nobody may share it
         };
         let identity = Identity {
             body: statement.body.clone(),
@@ -194,15 +195,15 @@ impl Statements {
         self.kept.load(Relaxed).saturating_add(bytes) <= MAX_KEPT
     }
 
-    /// What clients keep has grown or shrunk.
+    /// Counts what clients keep by name: so many bytes `more`, and so many `less`.
     pub fn keeps(&self, more: u64, less: u64) {
         self.kept.fetch_add(more, Relaxed);
         self.kept.fetch_sub(less, Relaxed);
     }
 }
 
-/// What all clients of a pool may keep by name, in bytes. (Each has a limit of
-/// its own; this one holds against many clients of few bytes less.)
+/// What all clients of a pool together may keep by name, in bytes. (A client also
+/// has a limit of its own; this one holds against many clients just below theirs.)
 pub const MAX_KEPT: u64 = 256 << 20;
 
 #[cfg(test)]

@@ -4,24 +4,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use super::state::{Health, Tried};
-use super::{Generation, Pool};
+use super::{Generation, Pool, Tried};
 use crate::metrics::Gauge;
 
+/// A pool at one moment.
 pub struct PoolCounts {
+    /// Clients that wait for a connection.
     pub waiting: usize,
     pub active: usize,
     pub idle: usize,
     pub opening: usize,
     /// The generation in force first, then those that drain.
     pub generations: Vec<GenerationCounts>,
+    /// Why logins do not work, if so.
     pub problem: Option<Arc<str>>,
     /// Versions that were tried in vain since one last worked.
     pub tried: Vec<Tried>,
-    /// Those that were tried before the one in force.
+    /// Versions that were tried in vain before the one in force was adopted.
     pub tried_before: Vec<Tried>,
 }
 
+/// The connections of one generation.
 pub struct GenerationCounts {
     pub generation: Arc<Generation>,
     pub draining_since: Option<SystemTime>,
@@ -55,19 +58,15 @@ impl Pool {
                 }
             })
             .collect();
-        let problem = match &state.health {
-            Health::Good => None,
-            Health::Down { message, .. } | Health::Seeking { message, .. } => Some(message.clone()),
-        };
         PoolCounts {
             waiting: state.waiting(),
-            active: state.leased,
+            active: state.slots.leased(),
             idle: state.idle.len(),
-            opening: state.opening,
+            opening: state.slots.opening(),
             generations,
-            tried: state.tried.clone(),
-            tried_before: state.tried_before.clone(),
-            problem,
+            tried: state.search.tried().to_vec(),
+            tried_before: state.search.tried_before().to_vec(),
+            problem: state.search.problem(),
         }
     }
 

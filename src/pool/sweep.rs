@@ -1,6 +1,5 @@
-//! Keeping house, once a second: the clock, dead and outworn connections, the
-//! minimum. A task of its own, so that a login that takes its time stops none
-//! of it.
+//! Housekeeping once a second: the clock, dead and outworn connections, the
+//! minimum. It has a task of its own, so that a slow login does not hold it up.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
@@ -9,7 +8,6 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Pool;
-use super::state::Health;
 
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -26,7 +24,7 @@ pub(super) async fn run(pool: Weak<Pool>) {
 }
 
 impl Pool {
-    /// Once a second: the clock, dead and outworn connections, the minimum.
+    /// Moves the clock, closes dead and outworn connections, keeps the minimum.
     fn sweep(self: &Arc<Self>) {
         let now = self.seconds.fetch_add(SWEEP.as_secs(), Relaxed) + SWEEP.as_secs();
         self.sweep_defaults(now);
@@ -34,8 +32,11 @@ impl Pool {
         let idle_timeout = self.database.server_idle_timeout.as_secs();
         let lifetime = self.database.server_lifetime;
         // With logins failing, what still works is worth keeping.
-        let good = matches!(state.health, Health::Good);
-        let mut spare = state.open.saturating_sub(self.database.min_pool_size);
+        let good = state.search.is_good();
+        let mut spare = state
+            .slots
+            .taken()
+            .saturating_sub(self.database.min_pool_size);
         let mut kept = Vec::with_capacity(state.idle.len());
         for mut connection in std::mem::take(&mut state.idle) {
             let dead = !connection.is_alive();
@@ -51,20 +52,23 @@ impl Pool {
             }
         }
         state.idle = kept;
-        if matches!(state.health, Health::Good)
+        if state.search.is_good()
             && !state.lingering
             && let Some(current) = state.current.clone()
         {
-            let wanted = self.database.min_pool_size.saturating_sub(state.open);
+            let wanted = self
+                .database
+                .min_pool_size
+                .saturating_sub(state.slots.taken());
             for _ in 0..wanted.min(self.database.login_concurrency) {
                 if self.may_open(&state) {
                     self.start_opening(&mut state, current.clone());
                 }
             }
         }
-        // What a failed login broke off goes on.
+        // A failed login may have interrupted the replacement.
         let old = state.idle.iter().any(|c| !state.is_current(&c.generation));
-        if matches!(state.health, Health::Good) && old {
+        if state.search.is_good() && old {
             self.start_replacing(&mut state);
         }
         state.waiting();

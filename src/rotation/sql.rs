@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::error::SqlError;
 use crate::secret::Credential;
-use crate::upstream::{self, ConnectError, KeyCache, Server, SessionAttrs, Target};
+use crate::upstream::{self, ConnectError, LoginCache, Server, SessionAttrs, Target};
 
 /// When a connection counts as lost. The statement_timeout of the session ends a
 /// statement long before.
@@ -72,7 +72,7 @@ impl Session {
         let mut alone = Target::clone(place);
         alone.attrs = SessionAttrs::Any;
         let place = Arc::new(alone);
-        let cache = KeyCache::default();
+        let cache = LoginCache::default();
         let server = upstream::connect(&place, credential, &cache, limit).await?;
         let mut session = Self { server, place };
         let doing = "asking whether this is a standby";

@@ -154,7 +154,7 @@ pub fn pools(
 ) -> HashMap<(Arc<str>, SecretId), Arc<Pool>> {
     let mut pools = HashMap::new();
     for (database, secret) in config.uses() {
-        let key = (database.name.clone(), secret.clone());
+        let key = (database.name().clone(), secret.clone());
         let pool = match kept.get(&key) {
             Some(pool) if pool.database == database => pool.clone(),
             _ => {

@@ -21,7 +21,7 @@ impl StatusSource for Built {
         let sessions = self.context.sessions.all();
         let routes = self.context.routes.load();
         let mut pools: Vec<_> = routes.pools.values().map(|p| (p, p.counts())).collect();
-        pools.sort_by_key(|(p, _)| (p.database.name.clone(), p.secret.clone()));
+        pools.sort_by_key(|(p, _)| (p.database.name().clone(), p.secret.clone()));
         let state = self.state.lock();
         let mut followers: Vec<_> = state.followers.values().collect();
         followers.sort_by_key(|f| f.secret.clone());
@@ -55,7 +55,7 @@ impl StatusSource for Built {
                 return Ok(());
             }
             if let Some(why) = counts.problem {
-                problem = format!("database {}: {why}", pool.database.name);
+                problem = format!("database {}: {why}", pool.database.name());
             }
         }
         Err(problem)
@@ -79,7 +79,7 @@ impl StatusSource for Built {
             for reason in Pin::ALL.map(Pin::as_str) {
                 let clients = pinned.get(reason).copied().unwrap_or(0);
                 let metrics = &self.context.metrics;
-                metrics.pinned(&pool.database.name, pool.secret.as_str(), reason, clients);
+                metrics.pinned(pool.database.name(), pool.secret.as_str(), reason, clients);
             }
         }
     }
@@ -134,7 +134,7 @@ fn tried(tried: &Tried) -> Candidate {
 
 fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> DatabaseStatus {
     DatabaseStatus {
-        name: pool.database.name.clone(),
+        name: pool.database.name().clone(),
         secret: pool.secret.as_str().into(),
         pool_mode: pool.database.pool_mode.as_str().to_owned(),
         pool_size: pool.database.pool_size,

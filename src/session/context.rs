@@ -64,7 +64,7 @@ impl Routes {
     /// The pool that a grant leads to.
     pub fn pool(&self, grant: &Grant) -> Option<Arc<Pool>> {
         self.pools
-            .get(&(grant.database.name.clone(), grant.secret.clone()))
+            .get(&(grant.database.name().clone(), grant.secret.clone()))
             .cloned()
     }
 }

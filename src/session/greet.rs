@@ -185,7 +185,7 @@ async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), F
 }
 
 pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
-    let database = || pool.database.name.clone();
+    let database = || pool.database.name().clone();
     match error {
         CheckoutError::Timeout => ClientError::PoolWaitTimeout(database()),
         CheckoutError::Down => ClientError::UpstreamDown(database()),

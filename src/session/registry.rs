@@ -83,7 +83,10 @@ impl Sessions {
         if state.of_rules.has(&rule.name, rule.max_clients) {
             return Err(NotAdded::TooManyOfRule);
         }
-        if state.of_databases.has(&database.name, database.max_clients) {
+        if state
+            .of_databases
+            .has(database.name(), database.max_clients)
+        {
             return Err(NotAdded::TooManyOfDatabase);
         }
         let (pid, key) = loop {

@@ -1,8 +1,8 @@
 //! The authentication exchange, as strict as the configuration.
 //!
-//! A server that asks for less than SCRAM may be an impostor who wants the
-//! password; one that says AuthenticationOk before it proved that it knows the
-//! password may be one who wants the queries. Both are refused.
+//! A server that asks for less than SCRAM may be an impostor that wants the
+//! password. A server that says AuthenticationOk before it has proved that it knows
+//! the password may be an impostor that wants the queries. Both are refused.
 
 use std::io;
 
@@ -13,16 +13,16 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::login::Login;
 use super::scram::{ChannelBinding, ClientFirst, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
-use super::{ConnectError, KeyCache, Target, rds_iam};
+use super::{ConnectError, LoginCache, Target, rds_iam};
 use crate::net::Stream;
 use crate::secret::{Credential, UpstreamAuth};
 
-/// Runs the exchange up to AuthenticationOk; the mechanism that was used.
+/// Runs the exchange up to AuthenticationOk; the name of the mechanism that was used.
 pub(super) async fn authenticate(
     login: &mut Login,
     target: &Target,
     credential: &Credential,
-    cache: &KeyCache,
+    cache: &LoginCache,
 ) -> Result<&'static str, ConnectError> {
     match login.receive().await? {
         backend::Message::AuthenticationSasl(body) => {
@@ -66,10 +66,10 @@ pub(super) async fn authenticate(
                 "; set tls = \"verify-full\" and tls_ca to the certificates of RDS",
             ))
         }
-        // Anything else would be asked for a password that there is not.
+        // Any other method would need a password, and there is none.
         _ if target.auth == UpstreamAuth::RdsIam => Err(refuse(
             login,
-            "something else than the token of RDS IAM authentication",
+            "something other than the token of RDS IAM authentication",
             "; grant rds_iam to the role, and enable IAM authentication for the instance",
         )),
         backend::Message::AuthenticationCleartextPassword if target.allow_cleartext => {
@@ -83,7 +83,8 @@ pub(super) async fn authenticate(
         // pg_hba.conf says `trust` or `peer`: nothing was proved, and nothing
         // would tell when the password is wrong. Only a local server may.
         backend::Message::AuthenticationOk if target.allow_cleartext => Ok("trust"),
-        // It is who it says (verify-full), and it asked for our certificate.
+        // TLS has proved the server's name (verify-full), and the server asked for our
+        // certificate.
         backend::Message::AuthenticationOk if target.by_certificate && target.verified => {
             Ok("certificate")
         }
@@ -100,6 +101,7 @@ pub(super) async fn authenticate(
     }
 }
 
+/// Breaks the login off: `what` was asked for, `remedy` says what to do.
 fn refuse(login: &Login, what: &'static str, remedy: &'static str) -> ConnectError {
     ConnectError::Unsafe {
         address: login.address.clone(),
@@ -131,7 +133,7 @@ async fn scram(
     offered: &[String],
     target: &Target,
     credential: &Credential,
-    cache: &KeyCache,
+    cache: &LoginCache,
 ) -> Result<&'static str, ConnectError> {
     let offers = |name: &str| offered.iter().any(|o| o == name);
     if !offers(SCRAM_SHA_256) && !offers(SCRAM_SHA_256_PLUS) {

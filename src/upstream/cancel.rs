@@ -11,15 +11,18 @@ use crate::wire::login;
 
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends the cancel and waits until the server has closed the connection,
-/// which it does after it signalled the backend.
+/// Sends a cancel and waits until the server has closed the connection, which it
+/// does after it has signalled the backend.
+///
+/// # Errors
+/// The server cannot be reached, or does not close within ten seconds.
 pub async fn cancel(backend: &Backend) -> io::Result<()> {
-    // A server without cancel keys cannot be cancelled; that is all.
+    // A server that gave no cancel key cannot be cancelled.
     if backend.key.is_empty() {
         return Ok(());
     }
     let send = async {
-        // Where the backend is, which is not always where its name leads now.
+        // The address of the backend: the host's name may lead elsewhere by now.
         let mut stream = connect::reach(&backend.target, backend.address)
             .await
             .map_err(io::Error::other)?;

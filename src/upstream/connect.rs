@@ -12,9 +12,9 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::login::{Login, Wishes};
+use super::login::Login;
 use super::role;
-use super::{ConnectError, KeyCache, Quiet, Server, Target};
+use super::{ConnectError, LoginCache, Quiet, Server, Target, Wishes};
 use crate::net::{Socket, Stream};
 use crate::secret::Credential;
 use crate::upstream::SessionAttrs;
@@ -28,7 +28,7 @@ use crate::wire::Version;
 pub async fn connect(
     target: &Arc<Target>,
     credential: &Credential,
-    cache: &KeyCache,
+    cache: &LoginCache,
     limit: Duration,
 ) -> Result<Server, ConnectError> {
     let wishes = Wishes::default();
@@ -36,15 +36,15 @@ pub async fn connect(
     connected.map(|(server, _)| server)
 }
 
-/// The same, for who asks for more than a session. What the server may still count
-/// goes to `abandoned`.
+/// [`connect`] for a client that asks for more than a session. Logins that were given
+/// up, and that the server may still count, go to `abandoned`.
 ///
 /// # Errors
 /// As [`connect`].
 pub async fn connect_with(
     target: &Arc<Target>,
     credential: &Credential,
-    cache: &KeyCache,
+    cache: &LoginCache,
     limit: Duration,
     wishes: &Wishes,
     abandoned: &mut Vec<Abandoned>,
@@ -75,7 +75,7 @@ pub async fn connect_with(
             if !error.is_of_the_place() {
                 return Err(error);
             }
-            // That one is no standby says less than that another is down.
+            // That one server is no standby matters less than that another is down.
             if !matches!(failure, Some(ref f) if !matches!(f, ConnectError::NotWanted { .. })) {
                 failure = Some(error);
             }
@@ -98,7 +98,7 @@ impl Attempt<'_> {
     async fn run(
         &mut self,
         credential: &Credential,
-        cache: &KeyCache,
+        cache: &LoginCache,
         wishes: &Wishes,
         wanted: SessionAttrs,
     ) -> Result<Server, ConnectError> {
@@ -115,11 +115,11 @@ impl Attempt<'_> {
         })
     }
 
-    /// In the newest version of the protocol, or else in 3.0.
+    /// Logs in, in the newest version of the protocol or else in 3.0.
     async fn log_in(
         &mut self,
         credential: &Credential,
-        cache: &KeyCache,
+        cache: &LoginCache,
         wishes: &Wishes,
     ) -> Result<Server, ConnectError> {
         let place = self.place;
@@ -149,7 +149,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// It has failed: whatever the server may still count of it.
+    /// Ends a failed attempt: what the server may still count of it.
     async fn end(self, error: &ConnectError) -> Option<Abandoned> {
         match (self.server, self.login) {
             (Some(server), _) if matches!(error, ConnectError::NotWanted { .. }) => {
@@ -168,15 +168,15 @@ impl Attempt<'_> {
     }
 }
 
-/// A connection of a login that was given up, while the server was still busy
-/// with it. Until it has read that we are gone, its backend counts.
+/// A login that was given up while the server was still busy with it. Its backend
+/// counts until the server has read that we are gone.
 pub struct Abandoned(Stream);
 
 impl Abandoned {
-    /// Nothing of a login is longer.
+    /// More bytes than a server sends after a login.
     const MOST: usize = 1 << 20;
 
-    /// Hangs up, and waits until the server has done so too, but no longer than
+    /// Hangs up, and waits until the server has hung up too, but no longer than
     /// `limit`: a host that is gone will never do it.
     pub async fn gone(mut self, limit: Duration) {
         let gone = async {
@@ -193,13 +193,13 @@ impl Abandoned {
                 }
             }
         };
-        // An error means that it is gone.
+        // An error means that the server is gone.
         let _ = timeout(limit, gone).await;
     }
 }
 
-/// Opens the socket and, where configured, TLS: at this address, or else at
-/// whichever the host's name leads to now.
+/// Opens the socket and, where configured, TLS. `at`: the address, if it is not the
+/// one that the host's name leads to now.
 pub(super) async fn reach(target: &Target, at: Option<SocketAddr>) -> Result<Stream, ConnectError> {
     let address = target.to_string();
     let io = |e: std::io::Error| ConnectError::io(&address, &e);
@@ -225,7 +225,8 @@ pub(super) async fn reach(target: &Target, at: Option<SocketAddr>) -> Result<Str
     let mut answer = [0; 1];
     socket.read_exact(&mut answer).await.map_err(io)?;
     if answer != *b"S" {
-        return Err(ConnectError::NoTls { address });
+        let database = target.database.clone();
+        return Err(ConnectError::NoTls { address, database });
     }
     let tls = |reason: String| ConnectError::Tls {
         address: address.clone(),

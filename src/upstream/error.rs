@@ -1,7 +1,9 @@
 //! Why a server connection could not be made.
 
 use std::io;
+use std::sync::Arc;
 
+/// Why a server connection could not be made. Addresses are `host:port/dbname`.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
     #[error("cannot reach {address}: {reason}")]
@@ -9,9 +11,9 @@ pub enum ConnectError {
     #[error("{address} did not finish the login in time (connect_timeout)")]
     Timeout { address: String },
     #[error(
-        "{address} does not speak TLS, which [database] tls demands; enable ssl on the server, or set tls = \"disable\" if the path is private"
+        "{address} does not speak TLS, which [database.{database}] tls demands; enable ssl on the server, or set tls = \"disable\" if the path is private"
     )]
-    NoTls { address: String },
+    NoTls { address: String, database: Arc<str> },
     #[error("TLS with {address} failed: {reason}")]
     Tls { address: String, reason: String },
     #[error("{address}: RDS IAM authentication: {reason}")]
@@ -30,7 +32,7 @@ pub enum ConnectError {
         what: &'static str,
         remedy: &'static str,
     },
-    /// It works, but is not what is wanted of several servers.
+    /// The login works, but another one of several servers is wanted.
     #[error("{address} is not {wanted}, as target_session_attrs demands")]
     NotWanted {
         address: String,
@@ -48,20 +50,21 @@ impl ConnectError {
         }
     }
 
-    /// Whether the server judged the *credential*: invalid_password, or
-    /// invalid_authorization_specification (also pg_hba.conf and RDS IAM).
-    /// Never confused with the health of the host.
+    /// Whether the server judged the *credential*: invalid_password (28P01), or
+    /// invalid_authorization_specification (28000, also pg_hba.conf and RDS IAM).
+    /// That says nothing about the health of the host.
     pub fn is_authentication(&self) -> bool {
         matches!(self, Self::Refused { sqlstate, .. } if sqlstate == "28P01" || sqlstate == "28000")
     }
 
-    /// Whether another server may do better. What judges the credential, or
-    /// what looks like an impostor, is not asked of the next one as well.
+    /// Whether another server may let us in. After a refusal of the credential, or
+    /// what looks like an impostor, the next server is not asked.
     pub(super) fn is_of_the_place(&self) -> bool {
         !self.is_authentication() && !matches!(self, Self::Unsafe { .. })
     }
 
-    /// cannot_connect_now: the server is starting up or shutting down.
+    /// Whether the server is starting up or shutting down (57P03,
+    /// cannot_connect_now).
     pub fn is_starting(&self) -> bool {
         matches!(self, Self::Refused { sqlstate, .. } if sqlstate == "57P03")
     }

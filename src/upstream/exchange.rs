@@ -1,80 +1,22 @@
 //! Questions of pgvalet's own on a server connection that is at rest, and the
 //! proof that it owes nobody an answer afterwards.
 //!
-//! Every exchange ends with a fence: a query for a value that nobody can
-//! foresee. Only if that value comes back as the next and only answer behind
-//! the questions', the connection is known to be quiet. A connection on which
-//! something else is still running, or on which answers were miscounted, fails
-//! that test whoever arranged it.
+//! Every exchange ends with a fence: a query for a value that nobody can foresee.
+//! The connection is known to be quiet only if that value comes back as the next
+//! and only answer behind those to the questions. A connection on which something
+//! else is still running, or on which answers were miscounted, fails that test,
+//! whoever brought that about.
+
+mod reading;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::Server;
+use super::{Fence, Quiet, Server};
+use crate::wire::Frame;
 use crate::wire::message::{self, ErrorFields};
 use crate::wire::sql::LIMITS;
-use crate::wire::tag::{backend as tag, status};
-use crate::wire::{Frame, HEADER};
-
-/// Proof that a server connection is idle, outside a transaction, and owes
-/// nobody an answer. Nothing but a proof lets a connection reach another client.
-#[derive(Debug)]
-#[must_use = "a connection without its proof is closed"]
-pub struct Quiet(());
-
-impl Quiet {
-    /// A login has reached its first ReadyForQuery: nothing was asked yet.
-    pub(super) fn after_login() -> Self {
-        Self(())
-    }
-
-    /// By the accounts of a conversation. `owed`: an answer is awaited, or a
-    /// message is not complete. `certain`: no answer has come that was not
-    /// expected, and nothing happened that leaves doubt which are still to come.
-    pub fn by_accounts(owed: bool, certain: bool, status: u8) -> Option<Self> {
-        (!owed && certain && status == status::IDLE).then_some(Self(()))
-    }
-
-    /// For connections that a test has made up.
-    #[cfg(any(test, feature = "bench"))]
-    pub fn for_tests() -> Self {
-        Self(())
-    }
-}
-
-/// A query for a value that nobody can foresee.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fence {
-    column: String,
-}
-
-impl Fence {
-    pub fn new() -> Self {
-        let nonce = uuid::Uuid::new_v4().simple();
-        let column = format!("pgvalet_{nonce}");
-        Self { column }
-    }
-
-    /// The value stands in the name of the column, so that it comes before
-    /// anything else of the answer.
-    pub fn sql(&self) -> String {
-        format!("SELECT 1 AS {}", self.column)
-    }
-
-    /// Whether a RowDescription, header included, is the beginning of the answer.
-    pub fn is_answered_by(&self, message: &[u8]) -> bool {
-        message.first() == Some(&tag::ROW_DESCRIPTION)
-            && message
-                .get(HEADER + 2..)
-                .and_then(crate::wire::frame::cstr)
-                .is_some_and(|name| name == self.column.as_bytes())
-    }
-}
-
-impl Default for Fence {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+use crate::wire::tag::backend as tag;
+use reading::Reading;
 
 /// The rows that one query has answered, as text.
 pub type Rows = Vec<Vec<String>>;
@@ -89,6 +31,7 @@ pub struct Answers {
     pub quiet: Quiet,
 }
 
+/// Why a question of pgvalet's own has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     #[error("{0}")]
@@ -102,13 +45,13 @@ pub enum QueryError {
     Refused(ErrorFields),
 }
 
-/// A message in answer to a question of pgvalet's is no larger: the value of a
-/// setting may be long (a `search_path`, what an application keeps in one of
+/// The largest message that answers a question of pgvalet's, in bytes: the value
+/// of a setting may be long (a `search_path`, what an application keeps in one of
 /// its own), but not without bound.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Stands in front of whatever reads: a client may have asked for transactions
-/// that wait for a safe snapshot, which takes as long as it takes.
+/// Stands in front of every question: a client may have asked for transactions
+/// that wait for a safe snapshot, which may take any time.
 const AT_ONCE: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; ";
 
 impl Server {
@@ -129,8 +72,8 @@ impl Server {
         self.stream.flush().await?;
         let mut reading = Reading::new(queries.len(), fence);
         let mut buffer = Vec::with_capacity(1024);
-        // Behind the last answer there may be what the server says at any time,
-        // and that is read to its end.
+        // Behind the last answer there may be messages that a server sends at any
+        // time: they are read to their end.
         while !reading.done() || !buffer.is_empty() {
             let mut chunk = [0; 1024];
             let n = self.stream.read(&mut chunk).await?;
@@ -167,7 +110,7 @@ impl Server {
         Ok(Answers {
             rows: reading.rows,
             failed: reading.failed,
-            quiet: Quiet(()),
+            quiet: Quiet::after_fence(),
         })
     }
 
@@ -179,8 +122,8 @@ impl Server {
     /// [`QueryError`]; the connection is to be closed.
     pub async fn clean(&mut self, in_transaction: bool) -> Result<Quiet, QueryError> {
         let no_limits = self.no_limits();
-        // Not among what DISCARD ALL discards: whoever has set the seed could
-        // foretell what random() gives to the next.
+        // DISCARD ALL leaves the seed: a client that has set it could foretell what
+        // random() gives to the next client.
         let seed = format!("SELECT pg_catalog.setseed({})", random_seed());
         let queries = [
             in_transaction.then_some("ROLLBACK"),
@@ -190,16 +133,15 @@ impl Server {
         ];
         let queries: Vec<&str> = queries.into_iter().flatten().collect();
         let answers = self.exchange(&queries).await?;
-        self.heard = Vec::new(); // whom they were for has gone
+        self.heard = Vec::new(); // the client that they were for has gone
         match answers.failed {
             None => Ok(answers.quiet),
             Some(fields) => Err(QueryError::Refused(fields)),
         }
     }
 
-    /// The time limits under which a client may have put the session, and that
-    /// would end what pgvalet itself asks: none of them is a second old before
-    /// this server's version.
+    /// Names of the time limits that this server's version has. A client may have
+    /// set them, and they would end what pgvalet itself asks.
     pub fn limits(&self) -> &'static [&'static str] {
         match self.major_version() {
             ..14 => &LIMITS[..2],
@@ -208,7 +150,7 @@ impl Server {
         }
     }
 
-    /// Takes the limits out of force, for good.
+    /// SQL that takes these limits out of force, for good.
     pub fn no_limits(&self) -> String {
         let set = |name: &&str| format!("SET {name} = 0");
         let all: Vec<String> = self.limits().iter().map(set).collect();
@@ -225,7 +167,7 @@ impl Server {
     }
 }
 
-/// From -1 to 1, as `setseed` wants it.
+/// A random number from -1 to 1, as `setseed` wants it.
 fn random_seed() -> f64 {
     let (_, low) = uuid::Uuid::new_v4().as_u64_pair();
     // 53 bits, which a number of this kind holds exactly.
@@ -233,83 +175,5 @@ fn random_seed() -> f64 {
     unit * 2.0 - 1.0
 }
 
-/// The answers of an exchange as they come in.
-struct Reading {
-    rows: Vec<Rows>,
-    failed: Option<ErrorFields>,
-    /// Queries whose ReadyForQuery has come.
-    ready: usize,
-    fence: Fence,
-    stage: Stage,
-}
-
-#[derive(PartialEq, Eq)]
-enum Stage {
-    Questions,
-    /// The fence is next.
-    Fence,
-    /// Its answer has begun.
-    Fenced,
-    Done,
-}
-
-impl Reading {
-    fn new(queries: usize, fence: Fence) -> Self {
-        Self {
-            rows: vec![Rows::new(); queries],
-            failed: None,
-            ready: 0,
-            fence,
-            stage: match queries {
-                0 => Stage::Fence,
-                _ => Stage::Questions,
-            },
-        }
-    }
-
-    fn done(&self) -> bool {
-        self.stage == Stage::Done
-    }
-
-    fn message(&mut self, tag: u8, bytes: &[u8]) -> Result<(), QueryError> {
-        let idle = bytes.get(HEADER) == Some(&status::IDLE);
-        self.stage = match (&self.stage, tag) {
-            (Stage::Questions, tag::READY_FOR_QUERY) => {
-                self.ready += 1;
-                match self.ready == self.rows.len() {
-                    true => Stage::Fence,
-                    false => Stage::Questions,
-                }
-            }
-            (
-                Stage::Questions,
-                tag::ROW_DESCRIPTION | tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE,
-            ) => Stage::Questions,
-            (Stage::Questions, tag::DATA_ROW) => {
-                if let Some(rows) = self.rows.get_mut(self.ready) {
-                    rows.push(message::read_row(bytes));
-                }
-                Stage::Questions
-            }
-            (Stage::Questions, tag::ERROR_RESPONSE) => {
-                let fields = ErrorFields::read(bytes);
-                if fields.is_fatal() {
-                    return Err(QueryError::Refused(fields));
-                }
-                self.failed.get_or_insert(fields);
-                Stage::Questions
-            }
-            // Of the SET in front of it.
-            (Stage::Fence, tag::COMMAND_COMPLETE) if message::read_command_tag(bytes) == b"SET" => {
-                Stage::Fence
-            }
-            (Stage::Fence, tag::ROW_DESCRIPTION) if self.fence.is_answered_by(bytes) => {
-                Stage::Fenced
-            }
-            (Stage::Fenced, tag::DATA_ROW | tag::COMMAND_COMPLETE) => Stage::Fenced,
-            (Stage::Fenced, tag::READY_FOR_QUERY) if idle => Stage::Done,
-            _ => return Err(QueryError::Protocol),
-        };
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

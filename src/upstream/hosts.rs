@@ -1,25 +1,25 @@
-//! The servers of a database: one, or several of which the first that is what
-//! is wanted is used.
+//! The servers of a database: one, or several, of which the first suitable one is
+//! used.
 
 use std::fmt;
 
 use crate::base::nonempty;
 use crate::net::is_local;
 
-/// A name, an address, or (with a leading `/`) the directory of a unix socket;
-/// and its port, where it has one of its own.
+/// One server: a name, an address, or (with a leading `/`) the directory of a unix
+/// socket; and its port, where it has one of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     pub name: String,
     pub port: Option<u16>,
 }
 
-/// At least one.
+/// The servers of a database, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hosts(Vec<Host>);
 
 impl Hosts {
-    /// `a`, `a:5432,b`, `[::1]:5432`, `/run/postgresql`.
+    /// Reads a list like `a`, `a:5432,b`, `[::1]:5432` or `/run/postgresql`.
     ///
     /// # Errors
     /// A sentence that says what is wrong.
@@ -28,6 +28,7 @@ impl Hosts {
         text.split(',').map(|one| host(one.trim())).collect()
     }
 
+    /// The hosts in the order in which they are tried.
     pub fn iter(&self) -> impl Iterator<Item = &Host> {
         self.0.iter()
     }
@@ -37,7 +38,7 @@ impl Hosts {
         self.0.iter().all(|host| is_local(&host.name))
     }
 
-    /// Several lists as one; `None` where there is no host.
+    /// Joins several lists; `None` where there is no host.
     pub fn from_list(lists: Vec<Self>) -> Option<Self> {
         let all: Vec<Host> = lists.into_iter().flat_map(|hosts| hosts.0).collect();
         (!all.is_empty()).then_some(Self(all))

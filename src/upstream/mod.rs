@@ -1,6 +1,21 @@
-//! One connection to a Postgres server: reach it, encrypt, log in, cancel, close.
+//! One connection to a Postgres server: reach it, encrypt, log in, ask, cancel,
+//! close.
+//!
+//! * `options`   how a server is reached, `hosts` which servers there are
+//! * `target`    where a login goes: the options, completed by the secret
+//! * `connect`   from the places of a target to a server that has let us in
+//! * `role`      primary or standby
+//! * `login`     one login, `wishes` what it asks for
+//! * `auth`      the authentication exchange, with `scram` and `rds_iam`
+//! * `cache`     what logins with one version keep for the next one
+//! * `version`   which version of the protocol a server is asked for
+//! * `server`    an established connection, `reported` what it says of itself
+//! * `exchange`  questions of pgvalet's own, `quiet` the proof they end with
+//! * `backend`   what it takes to cancel, `cancel` doing so
 
 mod auth;
+mod backend;
+mod cache;
 mod cancel;
 mod connect;
 mod error;
@@ -8,6 +23,7 @@ mod exchange;
 mod hosts;
 mod login;
 mod options;
+mod quiet;
 mod rds_iam;
 mod reported;
 mod role;
@@ -17,16 +33,20 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod version;
+mod wishes;
 
+pub use backend::{Backend, BackendPid};
+pub use cache::LoginCache;
 pub use cancel::cancel;
 pub use connect::{Abandoned, connect, connect_with};
 pub use error::ConnectError;
-pub use exchange::{Answers, Fence, QueryError, Quiet, Rows};
+pub use exchange::{Answers, QueryError, Rows};
 pub use hosts::{Host, Hosts, SessionAttrs};
-pub use login::Wishes;
 pub use options::Options;
+pub use quiet::{Fence, Quiet};
 pub use reported::Reported;
-pub use scram::{KeyCache, MAX_ITERATIONS, ScramError, verifier};
-pub use server::{Backend, BackendPid, Server};
+pub use scram::{MAX_ITERATIONS, ScramError, verifier};
+pub use server::Server;
 pub use target::{Target, TargetError};
 pub use version::OldServers;
+pub use wishes::Wishes;

@@ -8,21 +8,23 @@ use super::{Hosts, SessionAttrs};
 use crate::net::UpstreamTls;
 use crate::secret::UpstreamAuth;
 
+/// How the server of a database is reached, and what a login there may be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// What messages call it: the name of its `[database.NAME]`.
+    /// The NAME of `[database.NAME]`.
     pub name: Arc<str>,
-    /// What is given of place and name wins over the secret's own; the client never chooses them.
-    /// A host that starts with `/` is the directory of a unix socket.
+    /// Host, port and database given here win over those of the secret; the client
+    /// never chooses them. A host that starts with `/` is the directory of a unix
+    /// socket.
     pub host: Option<Hosts>,
-    /// Of the hosts that name none of their own.
+    /// The port of hosts that name none of their own.
     pub port: Option<u16>,
     pub target_session_attrs: SessionAttrs,
     pub dbname: Option<String>,
     /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
     pub tls: Option<UpstreamTls>,
     pub tls_ca: Option<PathBuf>,
-    /// What pgvalet shows of itself: certificate and key, PEM.
+    /// Certificate and key, PEM, that pgvalet shows to the server.
     pub tls_identity: Option<(PathBuf, PathBuf)>,
     /// Refuse a login that is not bound to its TLS connection
     /// (SCRAM-SHA-256-PLUS).

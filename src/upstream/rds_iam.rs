@@ -15,22 +15,22 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::{KeyCache, Target};
+use super::{LoginCache, Target};
 
-/// What AWS allows, and what is asked for.
+/// How long a token is good for: the most that AWS allows.
 const VALID: Duration = Duration::from_secs(15 * 60);
-/// When a new one is made: a login must not race the end of an old one.
+/// How long a token is used again: a login must not race its end.
 const REUSED: Duration = Duration::from_secs(10 * 60);
 
-/// The token made last. Held while one is made: many logins are one question to
-/// whoever gives out the AWS credentials.
+/// The token that was made last. The lock is held while one is made, so that many
+/// logins are one question to the provider of the AWS credentials.
 #[derive(Default)]
 pub(super) struct IamToken(Mutex<Option<Made>>);
 
 struct Made {
     token: Zeroizing<String>,
     at: Instant,
-    /// A token is for one server.
+    /// Host and port of the one server that it is for.
     place: String,
 }
 
@@ -50,7 +50,7 @@ pub(super) enum IamError {
 pub(super) async fn token(
     target: &Target,
     user: &str,
-    cache: &KeyCache,
+    cache: &LoginCache,
 ) -> Result<Zeroizing<String>, IamError> {
     let mut last = cache.iam.0.lock().await;
     let place = format!("{}:{}", target.host, target.port);
@@ -138,7 +138,8 @@ fn presign(
 mod tests {
     use super::*;
 
-    /// By botocore, `generate_db_auth_token`, at the same moment.
+    /// The signature is that of botocore's `generate_db_auth_token` at the same
+    /// moment.
     #[test]
     fn a_token_is_what_the_sdk_of_aws_makes() {
         let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");

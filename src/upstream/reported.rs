@@ -23,11 +23,12 @@ fn digest(name: &str, value: &str) -> u64 {
 }
 
 impl Reported {
+    /// The value that was reported under this name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|value| &**value)
     }
 
-    /// Notes a value; the one before it.
+    /// Notes a value; returns the one before it.
     pub fn set(&mut self, name: &str, value: &str) -> Option<Box<str>> {
         let before = match self.values.get_mut(name) {
             Some(known) if **known == *value => return Some(value.into()),
@@ -41,7 +42,7 @@ impl Reported {
         before
     }
 
-    /// Equal for equal values, and practically for no others.
+    /// A digest, which is equal for equal values and practically for no others.
     pub fn digest(&self) -> u64 {
         self.digest
     }

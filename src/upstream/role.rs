@@ -1,4 +1,4 @@
-//! Primary or standby: which of several servers a login ends at.
+//! Primary or standby: at which of several servers a login ends.
 
 use super::Server;
 use crate::upstream::SessionAttrs;
@@ -13,11 +13,11 @@ pub(super) fn passes(attrs: SessionAttrs) -> &'static [SessionAttrs] {
     }
 }
 
-/// Servers before 14 do not say what they are.
+/// Asks a server what it is; before 14 it does not say so by itself.
 const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
      pg_catalog.current_setting('default_transaction_read_only')";
 
-/// Whether a server that has just let us in is what is wanted.
+/// Whether a server that has just let us in is of the wanted kind.
 pub(super) async fn suits(server: &mut Server, wanted: SessionAttrs) -> bool {
     if wanted == SessionAttrs::Any {
         return true;

@@ -5,92 +5,43 @@
 //! per version of a secret, the key derivation runs off the reactor, and a
 //! hostile server's parameters are refused before anything is computed.
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
+mod keys;
+mod messages;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::{digest, hmac, pbkdf2, rand};
+use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use parking_lot::Mutex;
-use zeroize::Zeroizing;
 
-use super::OldServers;
-use super::rds_iam::IamToken;
-use crate::base::crew::Crew;
+use super::LoginCache;
 use crate::secret::Password;
+
+pub(super) use keys::KeyCache;
+pub use keys::verifier;
+use keys::{derive_off_reactor, hmac_sha256};
+pub use messages::{MAX_ITERATIONS, ServerFirst, server_signature};
 
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 pub const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
-/// Above this a server is not careful but hostile (pgjdbc CVE-2026-42198);
-/// Postgres' default is 4096.
-pub const MAX_ITERATIONS: u32 = 100_000;
-const MAX_SALT: usize = 1024;
-const MAX_SERVER_NONCE: usize = 1024;
-
+/// Why an exchange was broken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScramError {
     Malformed,
+    /// The server's nonce does not continue ours.
     Nonce,
+    /// More iterations than [`MAX_ITERATIONS`], or none.
     Iterations,
     /// Fewer iterations than are accepted.
     TooFew,
+    /// Too long, or not base64.
     Salt,
     /// The server does not know the password either.
     Signature,
+    /// The server says that it does not accept ours.
     Refused,
+    /// The system gives no random numbers.
     Random,
-}
-
-/// What a login needs of the password. As good as the password itself for
-/// logging in with this salt, hence wiped.
-struct Keys {
-    client: Zeroizing<[u8; 32]>,
-    server: Zeroizing<[u8; 32]>,
-}
-
-/// The keys of one version's password for the salt last seen. A server keeps
-/// its salt until the password changes, so every login after the first skips
-/// the key derivation, milliseconds of CPU.
-#[derive(Default)]
-pub struct KeyCache {
-    derived: Mutex<Option<Derived>>,
-    /// The token of RDS IAM authentication that was made last.
-    pub(super) iam: IamToken,
-    pub(super) old_servers: Arc<OldServers>,
-}
-
-struct Derived {
-    salt: Vec<u8>,
-    iterations: u32,
-    keys: Arc<Keys>,
-}
-
-impl KeyCache {
-    /// Of a version whose servers others know already.
-    pub fn knowing(old_servers: Arc<OldServers>) -> Self {
-        Self {
-            old_servers,
-            ..Self::default()
-        }
-    }
-
-    fn get(&self, salt: &[u8], iterations: u32) -> Option<Arc<Keys>> {
-        let cache = self.derived.lock();
-        let hit = cache
-            .as_ref()
-            .filter(|d| d.salt == salt && d.iterations == iterations);
-        hit.map(|d| d.keys.clone())
-    }
-
-    fn put(&self, salt: Vec<u8>, iterations: u32, keys: Arc<Keys>) {
-        *self.derived.lock() = Some(Derived {
-            salt,
-            iterations,
-            keys,
-        });
-    }
 }
 
 /// How the exchange is bound to the TLS channel under it.
@@ -120,64 +71,6 @@ impl ChannelBinding {
         }
         BASE64_STANDARD.encode(bytes)
     }
-}
-
-/// The server's first message.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ServerFirst<'a> {
-    pub text: &'a str,
-    /// Begins with the client's.
-    pub nonce: &'a str,
-    pub salt: Vec<u8>,
-    pub iterations: u32,
-}
-
-impl<'a> ServerFirst<'a> {
-    /// Of a server that may be hostile: nothing is computed yet.
-    pub fn read(bytes: &'a [u8], own_nonce: &str) -> Result<Self, ScramError> {
-        let text = std::str::from_utf8(bytes).map_err(|_| ScramError::Malformed)?;
-        let mut parts = text.split(',');
-        let mut field = |prefix| {
-            parts
-                .next()
-                .and_then(|p| p.strip_prefix(prefix))
-                .ok_or(ScramError::Malformed)
-        };
-        let nonce = field("r=")?;
-        if !nonce.starts_with(own_nonce)
-            || nonce.len() == own_nonce.len()
-            || nonce.len() > MAX_SERVER_NONCE
-        {
-            return Err(ScramError::Nonce);
-        }
-        let salt = field("s=")?;
-        if salt.len() > MAX_SALT {
-            return Err(ScramError::Salt);
-        }
-        let salt = BASE64_STANDARD.decode(salt).map_err(|_| ScramError::Salt)?;
-        let iterations: u32 = field("i=")?.parse().map_err(|_| ScramError::Iterations)?;
-        if !(1..=MAX_ITERATIONS).contains(&iterations) {
-            return Err(ScramError::Iterations);
-        }
-        Ok(Self {
-            text,
-            nonce,
-            salt,
-            iterations,
-        })
-    }
-}
-
-/// The signature in the server's last message.
-pub fn server_signature(server_final: &[u8]) -> Result<Vec<u8>, ScramError> {
-    let text = std::str::from_utf8(server_final).map_err(|_| ScramError::Malformed)?;
-    if text.starts_with("e=") {
-        return Err(ScramError::Refused);
-    }
-    let signature = text.split(',').next().and_then(|p| p.strip_prefix("v="));
-    BASE64_STANDARD
-        .decode(signature.ok_or(ScramError::Malformed)?)
-        .map_err(|_| ScramError::Malformed)
 }
 
 /// First state: the client's first message has been made.
@@ -213,13 +106,16 @@ impl ClientFirst {
         message
     }
 
-    /// Answers the server's first message.
+    /// Answers the server's first message. `least`: fewer iterations are refused.
+    ///
+    /// # Errors
+    /// [`ScramError`]; nothing was computed from the password then.
     pub async fn answer(
         self,
         server_first: &[u8],
         password: &Password,
         least: u32,
-        cache: &KeyCache,
+        cache: &LoginCache,
     ) -> Result<ClientFinal, ScramError> {
         let ServerFirst {
             text: server_first,
@@ -231,11 +127,11 @@ impl ClientFirst {
             return Err(ScramError::TooFew);
         }
 
-        let keys = match cache.get(&salt, iterations) {
+        let keys = match cache.keys.get(&salt, iterations) {
             Some(keys) => keys,
             None => {
                 let keys = derive_off_reactor(password.clone(), salt.clone(), iterations).await?;
-                cache.put(salt, iterations, keys.clone());
+                cache.keys.put(salt, iterations, keys.clone());
                 keys
             }
         };
@@ -256,6 +152,9 @@ impl ClientFirst {
 
 impl ClientFinal {
     /// Checks that the server knows the password too.
+    ///
+    /// # Errors
+    /// [`ScramError`]: it does not, or refuses ours.
     pub fn verify(self, server_final: &[u8]) -> Result<(), ScramError> {
         let signature = server_signature(server_final)?;
         verify_slices_are_equal(&signature, &self.server_signature)
@@ -263,143 +162,5 @@ impl ClientFinal {
     }
 }
 
-/// What a server keeps of a password, in the form in which `ALTER ROLE …
-/// PASSWORD` takes it: a password sent as this never reaches the server, its
-/// log or its statistics. Salt and form are those of Postgres' own
-/// `scram_build_secret`.
-pub async fn verifier(password: Password, iterations: u32) -> Result<String, ScramError> {
-    let mut salt = vec![0; 16];
-    rand::fill(&mut salt).map_err(|_| ScramError::Random)?;
-    let encoded_salt = BASE64_STANDARD.encode(&salt);
-    let keys = derive_off_reactor(password, salt, iterations).await?;
-    let stored_key = digest::digest(&digest::SHA256, &keys.client[..]);
-    Ok(format!(
-        "{SCRAM_SHA_256}${iterations}:{encoded_salt}${}:{}",
-        BASE64_STANDARD.encode(stored_key),
-        BASE64_STANDARD.encode(&keys.server[..])
-    ))
-}
-
-/// Milliseconds of a processor each: two at a time, so that a burst of logins leaves
-/// some to those who move bytes.
-static DERIVATION: Crew = Crew::new("scram", 2);
-
-async fn derive_off_reactor(
-    password: Password,
-    salt: Vec<u8>,
-    iterations: u32,
-) -> Result<Arc<Keys>, ScramError> {
-    DERIVATION
-        .run(move || derive(password.reveal(), &salt, iterations))
-        .await
-        .map_err(|_| ScramError::Malformed)?
-        .map(Into::into)
-}
-
-fn derive(password: &str, salt: &[u8], iterations: u32) -> Result<Keys, ScramError> {
-    // A password that SASLprep refuses is used as it is, as Postgres does.
-    let prepared: Zeroizing<String> = Zeroizing::new(
-        stringprep::saslprep(password)
-            .map_or_else(|_| password.to_owned(), std::borrow::Cow::into_owned),
-    );
-    let mut salted = Zeroizing::new([0u8; 32]);
-    let iterations = NonZeroU32::new(iterations).ok_or(ScramError::Iterations)?;
-    pbkdf2::derive(
-        pbkdf2::PBKDF2_HMAC_SHA256,
-        iterations,
-        salt,
-        prepared.as_bytes(),
-        &mut salted[..],
-    );
-    Ok(Keys {
-        client: Zeroizing::new(hmac_sha256(&salted[..], b"Client Key")),
-        server: Zeroizing::new(hmac_sha256(&salted[..], b"Server Key")),
-    })
-}
-
-fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data);
-    let mut out = [0; 32];
-    out.copy_from_slice(tag.as_ref());
-    out
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn first(nonce: &str) -> ClientFirst {
-        ClientFirst {
-            binding: ChannelBinding::None,
-            nonce: nonce.to_owned(),
-        }
-    }
-
-    const SERVER_FIRST: &str =
-        "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
-
-    /// RFC 7677, section 3, but for the user name, which Postgres leaves empty:
-    /// the vector's keys are checked through its signature.
-    #[tokio::test]
-    async fn the_vector_of_rfc_7677() {
-        let keys = derive(
-            "pencil",
-            &BASE64_STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap(),
-            4096,
-        )
-        .unwrap();
-        let signed = format!(
-            "n=user,r=rOprNGfwEbeRWgbNEkqO,{SERVER_FIRST},c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
-        );
-        assert_eq!(
-            BASE64_STANDARD.encode(hmac_sha256(&keys.server[..], signed.as_bytes())),
-            "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
-        );
-    }
-
-    #[tokio::test]
-    async fn a_cached_key_gives_the_same_answer() {
-        let cache = KeyCache::default();
-        let password = Password::new("pencil".into());
-        let one = first("rOprNGfwEbeRWgbNEkqO")
-            .answer(SERVER_FIRST.as_bytes(), &password, 1, &cache)
-            .await
-            .unwrap();
-        // A wrong password would show here if the cache were not used.
-        let other = Password::new("wrong".into());
-        let two = first("rOprNGfwEbeRWgbNEkqO")
-            .answer(SERVER_FIRST.as_bytes(), &other, 1, &cache)
-            .await
-            .unwrap();
-        assert_eq!(one.message, two.message);
-        assert_eq!(
-            one.verify(b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
-            Err(ScramError::Signature)
-        );
-    }
-
-    #[tokio::test]
-    async fn hostile_parameters_are_refused_before_anything_is_computed() {
-        let password = Password::new("p".into());
-        let cases: [(&str, ScramError); 7] = [
-            ("r=other,s=AAAA,i=4096", ScramError::Nonce),
-            ("r=abc,s=AAAA,i=4096", ScramError::Nonce),
-            ("r=abcd,s=AAAA,i=2147483648", ScramError::Iterations),
-            ("r=abcd,s=AAAA,i=100001", ScramError::Iterations),
-            ("r=abcd,s=AAAA,i=0", ScramError::Iterations),
-            ("r=abcd,s=!,i=4096", ScramError::Salt),
-            ("s=AAAA,r=abcd,i=4096", ScramError::Malformed),
-        ];
-        for (server_first, expected) in cases {
-            let answer = first("abc")
-                .answer(server_first.as_bytes(), &password, 1, &KeyCache::default())
-                .await;
-            assert_eq!(answer.err(), Some(expected), "{server_first}");
-        }
-        let long = format!("r=abcd,s={},i=4096", "A".repeat(2048));
-        let answer = first("abc")
-            .answer(long.as_bytes(), &password, 1, &KeyCache::default())
-            .await;
-        assert_eq!(answer.err(), Some(ScramError::Salt));
-    }
-}
+mod tests;

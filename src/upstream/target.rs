@@ -13,6 +13,8 @@ use crate::secret::{Credential, UpstreamAuth};
 /// The place of a login. It never depends on anything a client said.
 #[derive(Clone)]
 pub struct Target {
+    /// The NAME of `[database.NAME]`, for messages.
+    pub database: Arc<str>,
     /// A name, an address, or (with a leading `/`) the directory of a socket.
     pub host: Arc<str>,
     pub port: u16,
@@ -20,10 +22,10 @@ pub struct Target {
     pub tls: Option<Arc<ClientConfig>>,
     pub allow_md5: bool,
     pub allow_cleartext: bool,
-    /// Who answers is who it should be (verify-full).
+    /// TLS proves that the server is the one it should be (verify-full).
     pub verified: bool,
-    /// It is shown a certificate: verified, it may let us in without asking for
-    /// more.
+    /// The server is shown a certificate of ours: if it is verified, it may let us
+    /// in without asking for more.
     pub by_certificate: bool,
     pub require_channel_binding: bool,
     pub min_scram_iterations: u32,
@@ -50,8 +52,11 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// The configuration wins over the secret; Postgres' own defaults fill the
-    /// rest (port 5432, the database named like the user).
+    /// Completes the configuration by the secret. The configuration wins; Postgres'
+    /// own defaults fill the rest (port 5432, the database named like the user).
+    ///
+    /// # Errors
+    /// [`TargetError`]: neither names a host, or the TLS files cannot be used.
     pub fn resolve(options: &Options, credential: &Credential) -> Result<Self, TargetError> {
         let secret = || credential.secret.to_string();
         let of_secret = match (&options.host, &credential.host) {
@@ -101,6 +106,7 @@ impl Target {
         };
         let dbname = options.dbname.as_ref().or(credential.dbname.as_ref());
         Ok(Self {
+            database: options.name.clone(),
             host: host.as_str().into(),
             port: port.or(options.port).or(credential.port).unwrap_or(5432),
             dbname: dbname.unwrap_or(&credential.username).as_str().into(),
@@ -120,11 +126,10 @@ impl Target {
         })
     }
 
-    /// The one of its places that has the host and port of another target; what
-    /// it leads to instead where there is none.
+    /// The one of its places that has the host and port of another target.
     ///
     /// # Errors
-    /// Its places, in words.
+    /// Where there is none: its places, as `host:port,host:port`.
     pub fn place_like(&self, other: &Self) -> Result<Arc<Self>, String> {
         let alone = [Arc::new(Self {
             places: Vec::new(),
@@ -146,7 +151,7 @@ impl Target {
         })
     }
 
-    /// The same place, another database.
+    /// This place, with another database.
     pub fn in_database(&self, dbname: &str) -> Arc<Self> {
         Arc::new(Self {
             dbname: dbname.into(),

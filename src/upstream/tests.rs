@@ -5,6 +5,7 @@ use crate::secret::{Credential, Password, SecretId, UpstreamAuth, VersionId};
 
 pub fn target(port: u16) -> Target {
     Target {
+        database: "d".into(),
         host: "127.0.0.1".into(),
         port,
         dbname: "d".into(),

@@ -1,8 +1,8 @@
 //! Which version of the protocol a server is asked for.
 //!
-//! Postgres since 2018 answers a version that it does not know with the one
-//! that it does. Older ones, and programs that stand in front of a server,
-//! refuse it: those are asked again in 3.0, and then at once.
+//! Postgres since 2018 answers a version that it does not know with the newest one
+//! that it knows. Older servers, and programs that stand in front of a server,
+//! refuse an unknown version: they are asked again in 3.0, and later at once.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,13 +12,15 @@ use parking_lot::{Mutex, MutexGuard};
 use super::Target;
 use crate::wire::Version;
 
-/// It may have been replaced by a newer one.
+/// How long a server is asked in 3.0 at once: it may have been replaced by a newer
+/// one.
 const ASKED_AGAIN: Duration = Duration::from_secs(60 * 60);
 
-/// Secrets that lead to ever new hosts must not fill the memory.
+/// How many servers are remembered: secrets that lead to ever new hosts must not
+/// fill the memory.
 const MOST: usize = 64;
 
-/// Servers that refused 3.2, and when.
+/// The servers that refused 3.2, by host and port, and when they did.
 #[derive(Default)]
 pub struct OldServers(Mutex<HashMap<(Box<str>, u16), Instant>>);
 
@@ -27,6 +29,7 @@ impl OldServers {
         self.0.lock()
     }
 
+    /// The version in which a server is asked first.
     pub(super) fn version_for(&self, target: &Target) -> Version {
         let known = self.known();
         let since = known.get(&(target.host[..].into(), target.port));
@@ -36,6 +39,7 @@ impl OldServers {
         }
     }
 
+    /// Notes that a server refused 3.2 and answered in 3.0.
     pub(super) fn note(&self, target: &Target) {
         let mut known = self.known();
         if known.len() >= MOST {

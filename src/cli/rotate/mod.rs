@@ -171,7 +171,8 @@ async fn database(
         None => Ok(first),
         Some(other) => Err(Failure::Usage(format!(
             "[database.{}] and [database.{}] use secret \"{secret}\" on different servers; a password can be rotated on one server only",
-            first.name, other.name
+            first.name(),
+            other.name()
         ))),
     }
 }

@@ -1,16 +1,16 @@
-//! The task of the listening connection: who listens on what, and who gets
-//! what it hears.
+//! The task of the shared connection: which clients listen on which channels, and
+//! who gets what the connection hears.
+
+mod handover;
 
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
-use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::line::Line;
@@ -21,11 +21,6 @@ use crate::upstream::QueryError;
 use crate::wire::message;
 use crate::wire::tag::backend as tag;
 
-/// How long the old connection may take to deliver what came before the mark.
-const HANDOVER: Duration = Duration::from_secs(30);
-/// Between two attempts to get a connection of the generation in force.
-const RETRY: Duration = Duration::from_millis(500);
-
 type Routes = BTreeMap<Box<str>, Vec<Arc<Subscriber>>>;
 type Successor = Pin<Box<dyn Future<Output = Lease> + Send>>;
 
@@ -33,6 +28,7 @@ struct Hub {
     pool: Weak<Pool>,
     shared: Arc<Shared>,
     routes: Routes,
+    /// The shared connection.
     line: Option<Line>,
     /// A connection of the generation in force, to move to.
     successor: Option<Successor>,
@@ -80,6 +76,7 @@ pub(super) async fn run(
     }
 }
 
+/// The next message of the shared connection, once there is one.
 async fn hear(line: &mut Option<Line>) -> Result<bytes::BytesMut, QueryError> {
     match line {
         Some(line) => line.next().await,
@@ -87,6 +84,7 @@ async fn hear(line: &mut Option<Line>) -> Result<bytes::BytesMut, QueryError> {
     }
 }
 
+/// The connection that takes over, once it is asked for and there.
 async fn arrival(successor: &mut Option<Successor>) -> Lease {
     match successor {
         Some(lease) => lease.await,
@@ -94,7 +92,7 @@ async fn arrival(successor: &mut Option<Successor>) -> Lease {
     }
 }
 
-/// A message of the listening connection, to whom it concerns.
+/// Hands a message of the shared connection to the clients that it is for.
 fn deliver(shared: &Shared, routes: &Routes, message: &[u8]) {
     if message.first() != Some(&tag::NOTIFICATION_RESPONSE) {
         return;
@@ -141,7 +139,7 @@ impl Hub {
         }
     }
 
-    /// A client's connection becomes the listening one.
+    /// Makes a client's connection the shared one.
     async fn begin(&mut self, lease: Lease, who: &Arc<Subscriber>, channels: Vec<Box<str>>) {
         for channel in channels {
             self.routes.entry(channel).or_default().push(who.clone());
@@ -152,7 +150,7 @@ impl Hub {
                 let listen = for_each_channel("LISTEN", [&shared.channel]);
                 match line.run(&listen, |m| deliver(shared, routes, m)).await {
                     Ok(()) => {
-                        info!(pid = %line.lease.backend().pid, "this connection listens for its clients");
+                        info!(pid = %line.lease.backend().pid, "listening for clients on this connection");
                         let current = line.lease.is_current();
                         self.line = Some(line);
                         if !current {
@@ -166,7 +164,8 @@ impl Hub {
         }
     }
 
-    /// `None` where nothing listens.
+    /// Listens on more channels for a client; whether the server took it. `None`:
+    /// there is no shared connection.
     async fn prepare(&mut self, who: &Arc<Subscriber>, channels: Vec<Box<str>>) -> Option<bool> {
         let line = self.line.as_mut()?;
         let new = channels.iter().filter(|c| !self.routes.contains_key(*c));
@@ -194,6 +193,7 @@ impl Hub {
         Some(true)
     }
 
+    /// Delivers nothing more of these channels to a client.
     async fn leave(&mut self, who: &Arc<Subscriber>, channels: Option<&[Box<str>]>) {
         let mut unheard = Vec::new();
         self.routes.retain(|channel, subscribers| {
@@ -219,7 +219,7 @@ impl Hub {
         }
     }
 
-    /// Nobody listens any more: the connection goes back to the others.
+    /// Gives the connection back to the pool, because nobody listens any more.
     fn release(&mut self) {
         self.successor = None;
         if let Some(line) = self.line.take() {
@@ -228,10 +228,10 @@ impl Hub {
         self.shared.claimed.store(false, Ordering::Release);
     }
 
-    /// The connection broke. Whoever listened has to be told, because what was
-    /// notified since is gone.
+    /// Tells all clients that listen that the connection broke, because what was
+    /// notified since is lost.
     fn lost(&mut self, error: &QueryError) {
-        warn!("the listening connection was lost: {error}");
+        warn!("the shared listening connection was lost: {error}");
         for subscriber in std::mem::take(&mut self.routes).values().flatten() {
             subscriber.end(End::Lost);
         }
@@ -240,93 +240,7 @@ impl Hub {
         self.shared.claimed.store(false, Ordering::Release);
     }
 
-    /// Where the connection is of an older generation, gets another one, in
-    /// the pool's queue.
-    fn look_for_successor(&mut self, after: Duration) {
-        if self.line.as_ref().is_none_or(|l| l.lease.is_current()) {
-            return;
-        }
-        let pool = self.pool.clone();
-        self.successor = Some(Box::pin(async move {
-            sleep(after).await;
-            loop {
-                let lease = match pool.upgrade() {
-                    Some(pool) => pool.checkout(None).await,
-                    None => pending().await,
-                };
-                match lease {
-                    Ok(lease) if lease.is_current() => return lease,
-                    Ok(_) | Err(_) => sleep(RETRY).await,
-                }
-            }
-        }));
-    }
-
-    /// The new connection listens before the old one stops; a mark tells what
-    /// is whose to deliver.
-    async fn move_to(&mut self, lease: Lease) {
-        self.successor = None;
-        let Some(mut old) = self.line.take() else {
-            return;
-        };
-        let (shared, routes) = (self.shared.clone(), &self.routes);
-        let mark = shared.mark(None);
-        let mut behind: Vec<Box<[u8]>> = Vec::new();
-        let opened = async {
-            let mut new = Line::open(lease, |_| {}).await?;
-            let listen = for_each_channel("LISTEN", routes.keys());
-            let mut passed = false;
-            let sql = format!("{listen}{}", shared.send_mark(mark));
-            let hear = |m: &[u8]| {
-                if passed {
-                    behind.push(m.into());
-                } else {
-                    passed = shared.read_mark(m) == Some(mark);
-                }
-            };
-            new.run(&sql, hear).await?;
-            if passed {
-                Ok::<Line, QueryError>(new)
-            } else {
-                Err(QueryError::Protocol) // the mark went missing
-            }
-        };
-        let new = match opened.await {
-            Ok(new) => new,
-            Err(error) => {
-                warn!("the new listening connection failed: {error}");
-                self.line = Some(old);
-                self.look_for_successor(RETRY);
-                return;
-            }
-        };
-        let rest = async {
-            loop {
-                let message = old.next().await?;
-                if shared.read_mark(&message) == Some(mark) {
-                    return Ok::<(), QueryError>(());
-                }
-                deliver(&shared, routes, &message);
-            }
-        };
-        let rest = timeout(HANDOVER, rest).await;
-        match rest.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
-            Ok(()) => {}
-            Err(error) => {
-                self.line = Some(new);
-                return self.lost(&error);
-            }
-        }
-        old.lease.check_in_after_cleaning(false);
-        for message in behind {
-            deliver(&shared, routes, &message);
-        }
-        info!(pid = %new.lease.backend().pid, "this connection listens for the clients from now on");
-        self.line = Some(new);
-        // Another version may have come in between.
-        self.look_for_successor(Duration::ZERO);
-    }
-
+    /// Brings up to date what others see.
     fn publish(&self) {
         let mut clients: Vec<_> = self.routes.values().flatten().map(Arc::as_ptr).collect();
         clients.sort_unstable();

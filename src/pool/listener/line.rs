@@ -1,4 +1,4 @@
-//! The listening connection as a stream of messages.
+//! The shared connection as a stream of messages.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,16 +9,17 @@ use crate::wire::message::ErrorFields;
 use crate::wire::tag::{backend as tag, status};
 use crate::wire::{Frame, HEADER};
 
-/// A payload is below 8000 bytes; nothing larger is expected here.
+/// The largest message that is expected, in bytes: a payload is below 8000.
 const MAX_MESSAGE: usize = 1 << 16;
 
-/// No time limit may end it, and payloads are not converted: they are for
-/// clients who are not converted to either.
+/// Switches off time limits, which would end the connection, and the conversion of
+/// payloads: they are for clients for whom nothing is converted either.
 const UNLIMITED: &str = "SELECT pg_catalog.set_config(name, CASE name \
 WHEN 'client_encoding' THEN pg_catalog.current_setting('server_encoding') ELSE '0' END, false) \
 FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) ANY (ARRAY['client_encoding', \
 'statement_timeout', 'transaction_timeout', 'idle_session_timeout'])";
 
+/// A connection that listens.
 pub(super) struct Line {
     pub lease: Lease,
     input: BytesMut,
@@ -26,6 +27,9 @@ pub(super) struct Line {
 
 impl Line {
     /// Makes a connection fit to listen; what it hears meanwhile goes to `heard`.
+    ///
+    /// # Errors
+    /// [`QueryError`]: the connection is closed.
     pub async fn open(lease: Lease, heard: impl FnMut(&[u8])) -> Result<Self, QueryError> {
         let mut line = Self {
             lease,
@@ -42,7 +46,7 @@ impl Line {
         Ok(line)
     }
 
-    /// The next message. Nothing is lost when this is dropped.
+    /// Waits for the next message. Nothing is lost when this is dropped.
     pub async fn next(&mut self) -> Result<BytesMut, QueryError> {
         loop {
             match Frame::read(&self.input) {
@@ -60,7 +64,10 @@ impl Line {
         }
     }
 
-    /// Runs a query; notifications on the way go to `heard`.
+    /// Runs a query; notifications that come meanwhile go to `heard`.
+    ///
+    /// # Errors
+    /// [`QueryError`]; after `Refused` the connection can be used all the same.
     pub async fn run(&mut self, sql: &str, mut heard: impl FnMut(&[u8])) -> Result<(), QueryError> {
         let mut out = Vec::new();
         self.lease.prepared.query(sql, &mut out);

@@ -3,11 +3,12 @@
 //! A client's LISTEN runs on its own server connection, so that the server
 //! decides about it (at commit, or not at all). Then it moves:
 //!
-//! * the first client's connection becomes the listening one;
-//! * for the others, that one listens as well, and a *mark* is notified on a
-//!   channel that both listen on. Notifications have one order for everybody:
-//!   what comes before the mark is delivered by the client's connection, what
-//!   comes behind it by the shared one, and nothing twice or not at all.
+//! * The first client's connection becomes the shared one.
+//! * For a later client, the shared connection listens as well, and a *mark* is
+//!   notified on a channel that both connections listen on. Notifications have one
+//!   order for everybody: the client's connection delivers what comes before the
+//!   mark, the shared one what comes behind it, so that nothing comes twice and
+//!   nothing is lost.
 //!
 //! A connection of a newer generation takes over in the same way.
 
@@ -29,22 +30,23 @@ use super::{Generation, Lease, Pool};
 use crate::wire::message;
 use subscriber::Subscriber;
 
-/// What sessions, and the pool, ask of the task.
+/// What sessions and the pool ask of the task.
 pub(super) enum Command {
-    /// The first client's connection, to listen from now on. It listens on the
-    /// subscriber's channels already.
+    /// Use this connection, the first client's, to listen from now on. It listens on
+    /// the subscriber's channels already.
     Donate {
         lease: Box<Lease>,
         subscriber: Arc<Subscriber>,
         channels: Vec<Box<str>>,
     },
-    /// Listen on these as well. `done` is dropped where nothing listens.
+    /// Listen on these channels as well. `done`: whether the server took it; dropped
+    /// where there is no shared connection.
     Prepare {
         subscriber: Arc<Subscriber>,
         channels: Vec<Box<str>>,
         done: oneshot::Sender<bool>,
     },
-    /// Nothing more for this client of these channels, or of any.
+    /// Deliver nothing more of these channels to this client; `None`: of any.
     Leave {
         subscriber: Arc<Subscriber>,
         channels: Option<Vec<Box<str>>>,
@@ -53,19 +55,19 @@ pub(super) enum Command {
     Adopted,
 }
 
-/// The listening connection as others see it.
-pub struct Listener {
+/// The shared connection as the rest of the proxy sees it.
+pub struct SharedListener {
     commands: UnboundedSender<Command>,
     shared: Arc<Shared>,
 }
 
 /// What sessions and the task both look at.
 pub(super) struct Shared {
-    /// The channel of the marks: nobody else knows its name.
+    /// The channel of the marks, whose name nobody else knows.
     channel: Box<str>,
     marks: Mutex<HashMap<u64, Arc<Subscriber>>>,
     next: AtomicU64,
-    /// There is a listening connection, or one is on its way to the task.
+    /// There is a shared connection, or one is on its way to the task.
     claimed: AtomicBool,
     channels: AtomicUsize,
     clients: AtomicUsize,
@@ -73,7 +75,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// A mark that means something to one subscriber, or to the caller alone.
+    /// A new mark, for one subscriber or for the caller alone.
     fn mark(&self, subscriber: Option<&Arc<Subscriber>>) -> u64 {
         let mark = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(subscriber) = subscriber {
@@ -83,11 +85,13 @@ impl Shared {
         mark
     }
 
+    /// Takes out the subscriber that a mark is for.
     fn marked(&self, mark: u64) -> Option<Arc<Subscriber>> {
         let mut marks = self.marks.lock();
         marks.remove(&mark)
     }
 
+    /// Forgets the marks of a subscriber.
     fn forget(&self, subscriber: &Arc<Subscriber>) {
         let mut marks = self.marks.lock();
         marks.retain(|_, s| !Arc::ptr_eq(s, subscriber));
@@ -107,14 +111,14 @@ impl Shared {
     }
 }
 
-/// What there is to see of a listening connection.
+/// A shared connection at one moment.
 pub struct ListenerCounts {
     pub channels: usize,
     pub clients: usize,
     pub generation: Arc<Generation>,
 }
 
-impl Listener {
+impl SharedListener {
     pub(super) fn new() -> (Self, UnboundedReceiver<Command>) {
         let (commands, receiver) = unbounded_channel();
         let shared = Arc::new(Shared {
@@ -137,15 +141,17 @@ impl Listener {
         hub::run(pool, shared, commands).await;
     }
 
+    /// Tells the task that another version is in force.
     pub(super) fn adopted(&self) {
         let _ = self.commands.send(Command::Adopted);
     }
 
-    /// A place for a client; it ends when it is dropped.
+    /// A place for a client, which it gives up by dropping it.
     pub fn subscribe(&self) -> Subscription {
         Subscription::new(self.commands.clone(), self.shared.clone())
     }
 
+    /// `None`: no client listens.
     pub fn counts(&self) -> Option<ListenerCounts> {
         let generation = self.shared.generation.lock().clone()?;
         Some(ListenerCounts {
@@ -156,7 +162,7 @@ impl Listener {
     }
 }
 
-/// Statements for each of the channels, for one query.
+/// The SQL of one query that says `verb` for each channel.
 pub fn for_each_channel<'a>(
     verb: &str,
     channels: impl IntoIterator<Item = &'a Box<str>>,

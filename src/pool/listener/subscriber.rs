@@ -1,5 +1,5 @@
-//! One client's place among those that listen: what waits for it, and what it
-//! asks for.
+//! One client that listens: the notifications that wait for it, and what it asks
+//! of the task.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,19 +14,20 @@ use tokio::sync::oneshot;
 use super::{Command, Shared};
 use crate::pool::Lease;
 
-/// Notifications that may wait for one client, in bytes. Postgres itself keeps
+/// How many bytes of notifications may wait for one client. Postgres itself keeps
 /// up to 8 GB for all; but there, a client that does not read harms all others.
 const MAX_WAITING: usize = 4 << 20;
 
-/// Why a client cannot be told what it listens for any more.
+/// Why a client gets no more notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The listening connection broke: something may have been missed.
+    /// The shared connection broke: something may have been missed.
     Lost,
     /// The client does not read.
     TooSlow,
 }
 
+/// A client's end of the queue between the task and its session.
 #[derive(Default)]
 pub(in crate::pool) struct Subscriber {
     queue: Mutex<Queue>,
@@ -37,9 +38,9 @@ pub(in crate::pool) struct Subscriber {
 
 #[derive(Default)]
 struct Queue {
-    /// What is delivered.
+    /// Channels that are delivered.
     channels: BTreeSet<Box<str>>,
-    /// What is delivered from its mark on.
+    /// Channels that are delivered once the mark has come.
     behind_mark: Vec<Box<str>>,
     waiting: VecDeque<(Box<str>, Arc<[u8]>)>,
     bytes: usize,
@@ -51,19 +52,20 @@ impl Subscriber {
         self.queue.lock()
     }
 
+    /// Wakes the session.
     fn tell(&self) {
         self.news.store(true, Ordering::Release);
         self.waker.wake();
     }
 
-    /// The mark went by.
+    /// Delivers from here on the channels that waited for the mark.
     pub(super) fn arm(&self) {
         let mut queue = self.queue();
         let channels = std::mem::take(&mut queue.behind_mark);
         queue.channels.extend(channels);
     }
 
-    /// A whole NotificationResponse.
+    /// Queues a whole NotificationResponse, if the client listens on its channel.
     pub(super) fn push(&self, channel: &str, notification: &Arc<[u8]>) {
         let mut queue = self.queue();
         if queue.end.is_some() || !queue.channels.contains(channel) {
@@ -82,13 +84,14 @@ impl Subscriber {
         self.tell();
     }
 
+    /// Delivers nothing more.
     pub(super) fn end(&self, end: End) {
         self.queue().end.get_or_insert(end);
         self.tell();
     }
 }
 
-/// A client's place; given up when it is dropped.
+/// A client's place among those that listen, which it gives up by dropping it.
 pub struct Subscription {
     subscriber: Arc<Subscriber>,
     commands: UnboundedSender<Command>,
@@ -104,7 +107,7 @@ impl Subscription {
         }
     }
 
-    /// Whoever gets a `true` has to donate its connection.
+    /// Claims to be the first. A client that gets `true` has to donate its connection.
     pub fn claim(&self) -> bool {
         !self.shared.claimed.swap(true, Ordering::AcqRel)
     }
@@ -124,8 +127,9 @@ impl Subscription {
         });
     }
 
-    /// Asks the shared connection to listen on these as well. `true`: it does;
-    /// `false`: the server refused; an error: there is none.
+    /// Asks the shared connection to listen on these channels as well. The answer is
+    /// `true` if it does, `false` if the server refused, and an error if there is no
+    /// shared connection.
     pub fn prepare(&self, channels: &BTreeSet<Box<str>>) -> oneshot::Receiver<bool> {
         let (done, receiver) = oneshot::channel();
         let _ = self.commands.send(Command::Prepare {
@@ -136,20 +140,20 @@ impl Subscription {
         receiver
     }
 
-    /// From a mark on, these channels are delivered: the mark, and the SQL that
-    /// sends it.
+    /// Has these channels delivered from a mark on: the mark, and the SQL that sends
+    /// it.
     pub fn mark(&self, channels: &BTreeSet<Box<str>>) -> (u64, String) {
         self.subscriber.queue().behind_mark = channels.iter().cloned().collect();
         let mark = self.shared.mark(Some(&self.subscriber));
         (mark, self.shared.send_mark(mark))
     }
 
-    /// The mark that a notification is, if it is one, be it another client's.
+    /// The mark in a notification, if it is one, also where it is for another client.
     pub fn read_mark(&self, notification: &[u8]) -> Option<u64> {
         self.shared.read_mark(notification)
     }
 
-    /// Nothing more of these channels, also of what waits already.
+    /// Stops the delivery of these channels, also of notifications that wait already.
     pub fn leave(&self, channels: &[Box<str>]) {
         let mut queue = self.subscriber.queue();
         for channel in channels {
@@ -166,20 +170,22 @@ impl Subscription {
         });
     }
 
+    /// Registers who is woken when there is news.
     pub fn register(&self, waker: &Waker) {
         self.subscriber.waker.register(waker);
     }
 
+    /// Whether anything waits, or delivery has ended; takes no lock.
     pub fn has_news(&self) -> bool {
         self.subscriber.news.load(Ordering::Acquire)
     }
 
-    /// Why there is nothing more to come, if so.
+    /// Why nothing more is delivered, if so.
     pub fn ended(&self) -> Option<End> {
         self.subscriber.queue().end
     }
 
-    /// Appends what waits, up to about `room` bytes.
+    /// Appends the notifications that wait, up to about `room` bytes.
     pub fn take(&self, out: &mut Vec<u8>, room: usize) {
         let mut queue = self.subscriber.queue();
         let before = out.len();
@@ -214,7 +220,7 @@ mod tests {
 
     fn queued(subscriber: &Arc<Subscriber>) -> Vec<u8> {
         let (commands, _) = tokio::sync::mpsc::unbounded_channel();
-        let (listener, _) = super::super::Listener::new();
+        let (listener, _) = super::super::SharedListener::new();
         let mut subscription = Subscription::new(commands, listener.shared);
         subscription.subscriber = subscriber.clone();
         let mut out = Vec::new();

@@ -1,4 +1,6 @@
+use super::pace::{LAST_PAUSE, OPEN_PAUSE};
 use super::*;
+use crate::pool::CheckoutError;
 use proptest::prelude::*;
 
 const GRACE: Duration = Duration::from_secs(120);
@@ -16,12 +18,43 @@ fn candidate(standing: Standing, name: &str) -> Candidate {
     }
 }
 
-fn observed(in_force: Option<&str>, current: Option<&str>, seeking: bool) -> Event {
-    Event::Observed {
+fn observed(in_force: Option<&str>, current: Option<&str>) -> Input {
+    Input::Observed {
         in_force: in_force.map(version),
         current: current.map(version),
-        seeking,
     }
+}
+
+/// A version is in force and logs in.
+fn steady() -> (Search, Instant) {
+    let now = Instant::now();
+    let mut search = Search::new(GRACE, now);
+    search.worked(true);
+    (search, now)
+}
+
+/// The version in force has been refused, or there never was one.
+fn seeking(in_force: Option<&str>) -> (Search, Instant) {
+    let (mut search, now) = steady();
+    match in_force {
+        Some(name) => assert!(search.refused(version(name), "no".into(), now)),
+        None => search = Search::new(GRACE, now),
+    }
+    (search, now)
+}
+
+fn looked_up(depth: Depth, candidates: Vec<Candidate>) -> Input {
+    Input::LookedUp {
+        depth,
+        candidates,
+        failure: None,
+    }
+}
+
+fn failed(candidate: &Candidate, verdict: Verdict) -> Input {
+    let place = candidate.place.clone();
+    let (version, standing) = (candidate.version.clone(), candidate.standing);
+    Input::Failed(Tried::now(version, standing, place, verdict, "no".into()))
 }
 
 fn probe(name: &str, standing: Standing) -> Action {
@@ -34,79 +67,85 @@ fn is_pause(action: &Action, least: Duration, most: Duration) -> bool {
 
 #[test]
 fn the_window_of_a_single_user_rotation() {
-    let (mut search, now) = (Search::new(GRACE), Instant::now());
-    let mut step = |event| search.step(event, now);
-    assert_eq!(step(observed(Some("1"), Some("1"), false)), Action::Rest);
+    let (mut search, now) = steady();
+    let as_it_was = observed(Some("1"), Some("1"));
+    assert_eq!(search.step(as_it_was, now), Action::Rest);
     // The password has changed, and only AWSPENDING knows it.
-    let refused = observed(Some("1"), Some("1"), true);
-    assert_eq!(step(refused), Action::LookUp(Depth::Labelled));
+    assert!(search.refused(version("1"), "no".into(), now));
+    assert!(search.is_seeking());
+    let refused = observed(Some("1"), Some("1"));
+    let action = search.step(refused, now);
+    assert_eq!(action, Action::LookUp(Depth::Labelled));
     let offers = vec![
         candidate(Standing::LastGood, "1"),
         candidate(Standing::Current, "1"),
         candidate(Standing::Previous, "0"),
         candidate(Standing::Pending, "2"),
     ];
-    let looked = Event::LookedUp(Depth::Labelled, offers);
-    assert_eq!(step(looked), probe("2", Standing::Pending));
-    assert_eq!(step(Event::Judged(Verdict::Works)), Action::Rest);
+    let looked = looked_up(Depth::Labelled, offers);
+    let action = search.step(looked, now);
+    assert_eq!(action, probe("2", Standing::Pending));
+    search.worked(true);
+    assert!(search.is_good());
     // AWSCURRENT was just refused: no hurry, until its label moves.
-    let still = step(observed(Some("2"), Some("1"), false));
+    let still = search.step(observed(Some("2"), Some("1")), now);
     assert!(
         is_pause(&still, OPEN_PAUSE / 2, OPEN_PAUSE * 2),
         "{still:?}"
     );
-    assert_eq!(step(observed(Some("2"), Some("2"), false)), Action::Rest);
+    let moved = observed(Some("2"), Some("2"));
+    assert_eq!(search.step(moved, now), Action::Rest);
 }
 
 #[test]
 fn a_new_current_version_is_proved_beside_the_one_in_force() {
-    let (mut search, now) = (Search::new(GRACE), Instant::now());
-    let new = observed(Some("1"), Some("2"), false);
+    let (mut search, now) = steady();
+    let new = observed(Some("1"), Some("2"));
     assert_eq!(search.step(new, now), probe("2", Standing::Current));
-    let refused = Event::Judged(Verdict::Refused);
-    let pause = search.step(refused.clone(), now);
+    let refused = |name| failed(&candidate(Standing::Current, name), Verdict::Refused);
+    let pause = search.step(refused("2"), now);
     assert!(is_pause(&pause, Duration::ZERO, FIRST_PAUSE), "{pause:?}");
-    let again = search.step(Event::PauseOver, now);
+    let again = search.step(Input::PauseOver, now);
     assert_eq!(again, probe("2", Standing::Current));
     // Nobody hammers a role for ever: but whoever corrects it is heard.
-    let pause = search.step(refused, now + GRACE);
+    let pause = search.step(refused("2"), now + GRACE);
     assert!(
         is_pause(&pause, OPEN_PAUSE / 2, OPEN_PAUSE * 2),
         "{pause:?}"
     );
     // Of the same version, or by another one that takes its place.
     for version in ["2", "3"] {
-        assert_eq!(search.step(Event::News, now + GRACE), Action::Rest);
-        let now_current = observed(Some("1"), Some(version), false);
+        assert_eq!(search.step(Input::News, now + GRACE), Action::Rest);
+        let now_current = observed(Some("1"), Some(version));
         let news = search.step(now_current, now + GRACE);
         assert_eq!(news, probe(version, Standing::Current));
-        let pause = search.step(Event::Judged(Verdict::Refused), now + GRACE);
+        let pause = search.step(refused(version), now + GRACE);
         assert!(is_pause(&pause, Duration::ZERO, FIRST_PAUSE), "{pause:?}");
     }
 }
 
 #[test]
 fn the_password_of_a_cancelled_rotation_is_found() {
-    let (mut search, now) = (Search::new(GRACE), Instant::now());
-    search.step(observed(Some("1"), Some("1"), true), now);
+    let (mut search, now) = seeking(Some("1"));
+    search.step(observed(Some("1"), Some("1")), now);
     let current = candidate(Standing::Current, "1");
-    let looked = Event::LookedUp(Depth::Labelled, vec![current.clone()]);
+    let looked = looked_up(Depth::Labelled, vec![current.clone()]);
     assert_eq!(search.step(looked, now), Action::LookUp(Depth::All));
     let stray = candidate(Standing::Unlabelled, "2");
-    let looked = Event::LookedUp(Depth::All, vec![current, stray]);
+    let looked = looked_up(Depth::All, vec![current, stray]);
     assert_eq!(search.step(looked, now), probe("2", Standing::Unlabelled));
 }
 
 #[test]
 fn who_leads_elsewhere_is_not_tried() {
-    let (mut search, now) = (Search::new(GRACE), Instant::now());
-    search.step(observed(Some("1"), Some("1"), true), now);
+    let (mut search, now) = seeking(Some("1"));
+    search.step(observed(Some("1"), Some("1")), now);
     let mut pending = candidate(Standing::Pending, "2");
     pending.akin = false;
-    let looked = Event::LookedUp(Depth::Labelled, vec![pending.clone()]);
+    let looked = looked_up(Depth::Labelled, vec![pending.clone()]);
     assert_eq!(search.step(looked, now), Action::LookUp(Depth::All));
     pending.standing = Standing::Unlabelled;
-    let looked = Event::LookedUp(Depth::All, vec![pending]);
+    let looked = looked_up(Depth::All, vec![pending]);
     assert!(matches!(search.step(looked, now), Action::Pause(_)));
 }
 
@@ -142,17 +181,19 @@ proptest! {
         all in offers(),
         in_force in prop::option::of(0..6u8),
         verdicts in prop::collection::vec(
-            prop::sample::select(vec![Verdict::Refused, Verdict::Silent, Verdict::Useless]), 16),
+            prop::sample::select(vec![
+                Verdict::Refused, Verdict::Silent, Verdict::Busy, Verdict::Useless,
+            ]), 16),
     ) {
-        let (mut search, now) = (Search::new(GRACE), Instant::now());
         let in_force = in_force.map(|v| v.to_string());
+        let (mut search, now) = seeking(in_force.as_deref());
         let mut refused = in_force.is_some();
         let mut tried: Vec<VersionId> = in_force.iter().map(|v| version(v)).collect();
         let mut silent = Vec::new();
         let mut verdicts = verdicts.into_iter();
         let mut offered: &[Candidate] = &[];
         let mut last = None;
-        let mut action = search.step(observed(in_force.as_deref(), None, true), now);
+        let mut action = search.step(observed(in_force.as_deref(), None), now);
         let mut looks = 0;
         loop {
             action = match action {
@@ -162,7 +203,7 @@ proptest! {
                     prop_assert!(depth == Depth::Labelled || refused);
                     offered = if depth == Depth::All { &all } else { &labelled };
                     last = None;
-                    search.step(Event::LookedUp(depth, offered.to_vec()), now)
+                    search.step(looked_up(depth, offered.to_vec()), now)
                 }
                 Action::Probe(v, standing) => {
                     prop_assert!(!tried.contains(&v), "twice");
@@ -172,7 +213,9 @@ proptest! {
                     let mut same = offered.iter();
                     let c = same.find(|c| c.version == v && c.standing == standing
                         && !silent.contains(&c.place));
-                    prop_assert!(c.is_some(), "not on offer");
+                    let Some(c) = c else {
+                        return Err(TestCaseError::fail("not on offer"));
+                    };
                     if matches!(standing, Standing::Pending | Standing::Unlabelled) {
                         prop_assert!(refused, "nothing was refused before");
                         let mut same = offered.iter().filter(|c| c.version == v);
@@ -180,13 +223,13 @@ proptest! {
                     }
                     let verdict = verdicts.next().unwrap_or(Verdict::Refused);
                     refused |= verdict == Verdict::Refused;
-                    if verdict == Verdict::Silent && offered.iter()
+                    if matches!(verdict, Verdict::Silent | Verdict::Busy) && offered.iter()
                         .filter(|o| o.version == v && o.standing == standing).count() == 1 {
-                        silent.extend(c.map(|c| c.place.clone()));
+                        silent.push(c.place.clone());
                     }
                     last = Some(standing);
                     tried.push(v);
-                    search.step(Event::Judged(verdict), now)
+                    search.step(failed(c, verdict), now)
                 }
                 Action::Pause(pause) => {
                     prop_assert!(pause <= LAST_PAUSE);
@@ -204,28 +247,75 @@ proptest! {
     /// never faster than the backoff once nothing works.
     #[test]
     fn no_sequence_of_events_confuses_it(events in prop::collection::vec(0..9u8, 1..60), all in offers()) {
-        let (mut search, mut now) = (Search::new(GRACE), Instant::now());
-        let mut probing = false;
+        let (mut search, mut now) = steady();
+        let mut probing = None;
         for event in events {
             now += Duration::from_secs(7);
-            let event = match event {
-                0 => observed(Some("1"), Some("1"), false),
-                1 => observed(Some("1"), Some("2"), false),
-                2 => observed(Some("1"), Some("2"), true),
-                3 => observed(None, None, true),
-                4 => Event::News,
-                5 => Event::PauseOver,
-                6 => Event::LookedUp(Depth::All, all.clone()),
-                7 if probing => Event::Judged(Verdict::Works),
-                8 if probing => Event::Judged(Verdict::Refused),
+            let event = match (event, probing.take()) {
+                (0, _) => observed(Some("1"), Some("1")),
+                (1, _) => observed(Some("1"), Some("2")),
+                (2, _) => {
+                    search.refused(version("1"), "no".into(), now);
+                    observed(Some("1"), Some("2"))
+                }
+                (3, _) => {
+                    search = Search::new(GRACE, now);
+                    observed(None, None)
+                }
+                (4, _) => Input::News,
+                (5, _) => Input::PauseOver,
+                (6, _) => looked_up(Depth::All, all.clone()),
+                (7, Some(_)) => {
+                    search.worked(true);
+                    prop_assert!(search.is_good());
+                    prop_assert!(search.tried().is_empty());
+                    continue;
+                }
+                (8, Some((version, standing))) => {
+                    let mut tried = candidate(standing, "");
+                    tried.version = version;
+                    failed(&tried, Verdict::Refused)
+                }
                 _ => continue,
             };
-            let worked = event == Event::Judged(Verdict::Works);
             let action = search.step(event, now);
-            probing = matches!(action, Action::Probe(..));
-            if worked {
-                prop_assert_eq!(action, Action::Rest);
+            if let Action::Probe(version, standing) = action {
+                probing = Some((version, standing));
             }
         }
     }
+}
+
+#[test]
+fn what_was_tried_before_a_search_is_tried_again_in_it() {
+    let (mut search, now) = steady();
+    let new = candidate(Standing::Current, "2");
+    let action = search.step(observed(Some("1"), Some("2")), now);
+    assert_eq!(action, probe("2", Standing::Current));
+    search.step(failed(&new, Verdict::Refused), now);
+    search.refused(version("1"), "no".into(), now);
+    search.step(observed(Some("1"), Some("2")), now);
+    let looked = looked_up(Depth::Labelled, vec![new.clone()]);
+    assert_eq!(search.step(looked, now), probe("2", Standing::Current));
+    search.step(failed(&new, Verdict::Silent), now);
+    let tried: Vec<_> = search.tried().iter().map(|t| t.verdict).collect();
+    assert_eq!(tried, [Verdict::Silent], "each once");
+    search.worked(true);
+    assert_eq!(search.tried_before().len(), 1);
+}
+
+#[test]
+fn a_server_that_is_down_is_no_reason_to_search() {
+    let (mut search, now) = steady();
+    search.is_down(Down::new("away".into(), CheckoutError::Down, now));
+    assert!(matches!(search.health(), Health::Down(_)));
+    let as_it_was = observed(Some("1"), Some("1"));
+    assert_eq!(search.step(as_it_was, now), Action::Rest);
+    // But a refusal is, and what a straggler meets does not end the search.
+    assert!(search.refused(version("1"), "wrong".into(), now));
+    search.is_down(Down::new("away".into(), CheckoutError::Down, now));
+    assert!(search.is_seeking());
+    assert_eq!(search.problem().as_deref(), Some("wrong"));
+    assert_eq!(search.announce().as_deref(), Some("wrong"));
+    assert_eq!(search.announce(), None);
 }

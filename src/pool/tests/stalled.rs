@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::fake::{Setup, setup, until};
-use crate::pool::state::Health;
 
 /// One connection is leased, one login stalls and has been given up.
 async fn given_up(keys: &str) -> (Setup, crate::pool::Lease) {
@@ -14,7 +13,10 @@ async fn given_up(keys: &str) -> (Setup, crate::pool::Lease) {
     s.server.stalled.send_replace(true);
     let pool = s.pool.clone();
     tokio::spawn(async move { pool.checkout(None).await });
-    until("a login was given up", || s.pool.state().abandoned == 1).await;
+    until("a login was given up", || {
+        s.pool.state().slots.abandoned() == 1
+    })
+    .await;
     (s, lease)
 }
 
@@ -24,7 +26,7 @@ async fn a_login_that_was_given_up_keeps_its_slot() {
     assert_eq!(s.server.logins.load(Relaxed), 2);
     // Five times what it takes until a server that is down is tried again.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(s.pool.state().abandoned, 1);
+    assert_eq!(s.pool.state().slots.abandoned(), 1);
     assert_eq!(
         s.server.logins.load(Relaxed),
         2,
@@ -35,14 +37,14 @@ async fn a_login_that_was_given_up_keeps_its_slot() {
     assert_eq!(generation.arriving.load(Relaxed), 1);
     // It reads that we are gone, and hangs up too.
     s.server.stalled.send_replace(false);
-    until("it is let go of", || s.pool.state().abandoned == 0).await;
+    until("it is let go of", || s.pool.state().slots.abandoned() == 0).await;
     until("and done with", || generation.arriving.load(Relaxed) == 0).await;
     let second = s.pool.checkout(None).await.expect("the slot is free");
     assert_eq!(s.server.most.load(Relaxed), 2);
     drop((lease, second));
     until("nothing is lost", || {
         let state = s.pool.state();
-        (state.open, state.idle.len(), state.closing) == (2, 2, 0)
+        (state.slots.taken(), state.idle.len(), state.slots.closing()) == (2, 2, 0)
     })
     .await;
 }
@@ -58,11 +60,11 @@ async fn what_works_is_kept() {
     let mut seen = 0;
     until("the server is given another try", || {
         let state = s.pool.state();
-        if state.abandoned > 0 {
+        if state.slots.abandoned() > 0 {
             seen += 1;
             assert_eq!(state.idle.len(), 1);
         }
-        state.abandoned == 0
+        state.slots.abandoned() == 0
     })
     .await;
     assert!(seen > 10);
@@ -76,8 +78,9 @@ async fn but_not_for_ever() {
     let (s, _lease) = given_up("connect_timeout = \"300ms\"").await;
     until("others are tried", || s.server.logins.load(Relaxed) > 4).await;
     let state = s.pool.state();
-    let all = state.leased + state.opening + state.abandoned + state.closing;
-    assert_eq!(state.open, all);
+    let slots = &state.slots;
+    let all = slots.leased() + slots.opening() + slots.abandoned() + slots.closing();
+    assert_eq!(slots.taken(), all + state.idle.len());
 }
 
 /// A pool that is full of such logins is not full of connections.
@@ -92,11 +95,11 @@ async fn a_stalled_server_stays_down() {
     let mut seen = 0;
     until("the slot is free again", || {
         let state = s.pool.state();
-        if state.abandoned > 0 {
+        if state.slots.abandoned() > 0 {
             seen += 1;
-            assert!(!matches!(state.health, Health::Good));
+            assert!(!state.search.is_good());
         }
-        seen > 0 && state.abandoned == 0
+        seen > 0 && state.slots.abandoned() == 0
     })
     .await;
     // Clients were told all the time, and are served when it is back.

@@ -192,7 +192,7 @@ fn register(
             let denial = match why {
                 NotAdded::TooManyOfRule => Denial::TooManyClients,
                 NotAdded::TooManyOfDatabase => {
-                    Denial::TooManyClientsOf(grant.database.name.clone())
+                    Denial::TooManyClientsOf(grant.database.name().clone())
                 }
                 NotAdded::NoRandomNumbers => Denial::NoRandomNumbers,
             };

@@ -91,13 +91,13 @@ impl Handle {
 
     /// The name of the database that the client is connected to.
     pub fn database(&self) -> &Arc<str> {
-        &self.pool.database.name
+        self.pool.database.name()
     }
 
     /// Whether its client is one of `pool`, or of the pool that `pool` has replaced in a
     /// reload.
     pub fn is_client_of(&self, pool: &Pool) -> bool {
-        self.pool.database.name == pool.database.name && self.pool.secret == pool.secret
+        *self.pool.database.name() == *pool.database.name() && self.pool.secret == pool.secret
     }
 
     /// The session as audit records name it.

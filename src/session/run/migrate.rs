@@ -188,7 +188,7 @@ impl Session {
     }
 
     fn count_migration(&self) {
-        let database = &self.pool().database.name;
+        let database = self.pool().database.name();
         self.context.metrics.migration(database);
     }
 }

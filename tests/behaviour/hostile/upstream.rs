@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use pgvalet::secret::{Credential, Password, SecretId, UpstreamAuth, VersionId};
-use pgvalet::upstream::{ConnectError, KeyCache, Target, connect};
+use pgvalet::upstream::{ConnectError, LoginCache, Target, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -139,6 +139,7 @@ async fn play(listener: TcpListener, trick: Trick) -> Vec<u8> {
 async fn login(trick: Trick, allow: bool) -> (Option<ConnectError>, Vec<u8>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let target = Arc::new(Target {
+        database: "d".into(),
         host: "127.0.0.1".into(),
         port: listener.local_addr().expect("bound").port(),
         dbname: "app".into(),
@@ -155,7 +156,7 @@ async fn login(trick: Trick, allow: bool) -> (Option<ConnectError>, Vec<u8>) {
     });
     let server = tokio::spawn(play(listener, trick));
     let limit = Duration::from_secs(10);
-    let error = connect(&target, &credential(), &KeyCache::default(), limit)
+    let error = connect(&target, &credential(), &LoginCache::default(), limit)
         .await
         .err();
     (error, server.await.expect("the server played its part"))

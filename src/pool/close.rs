@@ -1,0 +1,86 @@
+//! Goodbyes of a pool's connections, and what becomes of their slots.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tracing::debug;
+
+use super::login::server_ref;
+use super::slots::{Slot, Use};
+use super::state::State;
+use super::{Connection, Pool};
+use crate::audit::Record;
+use crate::upstream;
+
+impl Pool {
+    /// Takes a connection out of service; its slot is free once Postgres has let
+    /// go of it.
+    pub(super) fn retire(
+        self: &Arc<Self>,
+        state: &mut State,
+        connection: impl Into<Box<Connection>>,
+    ) {
+        let mut connection = connection.into();
+        state.slots.turn(&mut connection.slot, Use::Closing);
+        let pool = self.clone();
+        tokio::spawn(async move {
+            let slot = pool.close(connection, "retired").await;
+            pool.release_slot(&mut pool.state(), slot);
+        });
+    }
+
+    /// Takes a connection out of service whose client left in the middle of
+    /// something: what runs there is cancelled, so that it neither goes on nor
+    /// holds its slot.
+    pub(super) fn discard(self: &Arc<Self>, mut connection: Box<Connection>) {
+        self.state().slots.turn(&mut connection.slot, Use::Closing);
+        let pool = self.clone();
+        tokio::spawn(async move {
+            let backend = connection.backend().clone();
+            if let Err(e) = upstream::cancel(&backend).await {
+                debug!(pid = %backend.pid, "cancel of an abandoned query: {e}");
+            }
+            let slot = pool.close(connection, "discarded").await;
+            pool.release_slot(&mut pool.state(), slot);
+        });
+    }
+
+    /// Says goodbye and waits until the server is gone; the slot, which may be
+    /// used again. `why` stands in the record.
+    pub(super) async fn close(
+        &self,
+        connection: impl Into<Box<Connection>>,
+        why: &'static str,
+    ) -> Slot {
+        let connection: Box<Connection> = connection.into();
+        let (server, generation, slot) = connection.into_parts();
+        let whose = server_ref(&server.backend);
+        server.close().await;
+        self.audit.record(Record::server_close(
+            self.database.name().clone(),
+            self.credential_ref(&generation.credential),
+            whose,
+            why,
+        ));
+        if generation.established.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.drained(&generation);
+        }
+        slot
+    }
+
+    /// Ends the use of a slot: the prober gets it, or else it is free for whoever
+    /// waits.
+    pub(super) fn release_slot(self: &Arc<Self>, state: &mut State, mut slot: Slot) {
+        // Where a login that was given up keeps one, there may be one too many.
+        let spare = state.slots.abandoned() == 0 || state.slots.taken() <= self.database.pool_size;
+        if spare && let Some(prober) = state.slot_wanted.take() {
+            state.slots.turn(&mut slot, Use::Opening);
+            match prober.send(slot) {
+                Ok(()) => return,
+                Err(back) => slot = back, // it has given up
+            }
+        }
+        state.slots.free(slot);
+        self.open_for_waiters(state);
+    }
+}

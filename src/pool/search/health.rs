@@ -1,0 +1,96 @@
+//! Whether logins work, as the search knows it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Phase, Search, Verdict};
+use crate::pool::CheckoutError;
+
+/// Whether logins work.
+pub(in crate::pool) enum Health<'a> {
+    /// The version in force logged in the last time it was tried.
+    Good,
+    /// The server cannot be reached, or refuses for a reason that has nothing to
+    /// do with the credential. One attempt at a time, with backoff.
+    Down(&'a Down),
+    /// No version is known that logs in.
+    Seeking { since: Instant },
+}
+
+/// A server that cannot be reached.
+#[derive(Debug)]
+pub(in crate::pool) struct Down {
+    message: Arc<str>,
+    /// What clients are told.
+    pub cause: CheckoutError,
+    /// A server that is starting up is waited for, but no longer than this.
+    pub waits_until: Instant,
+}
+
+impl Down {
+    pub fn new(message: Arc<str>, cause: CheckoutError, waits_until: Instant) -> Self {
+        Self {
+            message,
+            cause,
+            waits_until,
+        }
+    }
+}
+
+impl Search {
+    pub fn health(&self) -> Health<'_> {
+        match (&self.phase, &self.down) {
+            (Phase::Seeking { since, .. }, _) => Health::Seeking { since: *since },
+            (_, Some(down)) => Health::Down(down),
+            (_, None) => Health::Good,
+        }
+    }
+
+    pub fn is_good(&self) -> bool {
+        matches!(self.health(), Health::Good)
+    }
+
+    pub fn is_seeking(&self) -> bool {
+        matches!(self.phase, Phase::Seeking { .. })
+    }
+
+    /// Why logins do not work, if so.
+    pub fn problem(&self) -> Option<Arc<str>> {
+        match self.health() {
+            Health::Good => None,
+            Health::Down(down) => Some(down.message.clone()),
+            Health::Seeking { .. } => Some(self.failure.clone()),
+        }
+    }
+
+    /// The server of the version in force cannot be reached.
+    pub fn is_down(&mut self, down: Down) {
+        // While no version logs in, that is looked for first.
+        if !self.is_seeking() {
+            self.down = Some(down);
+        }
+    }
+
+    /// The server of the version in force is there.
+    pub fn is_reached(&mut self) {
+        self.down = None;
+    }
+
+    /// Whether nobody answers, and there is no reason to expect that to pass.
+    pub fn is_unreachable(&self) -> bool {
+        let last = self.tried.last();
+        last.is_some_and(|t| t.verdict == Verdict::Silent)
+    }
+
+    /// Why no version logs in, if that was not announced yet.
+    pub fn announce(&mut self) -> Option<Arc<str>> {
+        let Phase::Seeking { announced, .. } = &mut self.phase else {
+            return None;
+        };
+        if *announced == self.failure {
+            return None;
+        }
+        announced.clone_from(&self.failure);
+        Some(self.failure.clone())
+    }
+}

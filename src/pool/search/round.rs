@@ -1,0 +1,153 @@
+//! One way through the versions that may log in.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::secret::{Depth, Standing, VersionId};
+
+/// A version that may be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::pool) struct Candidate {
+    pub standing: Standing,
+    pub version: VersionId,
+    /// Host, port and database it leads to.
+    pub place: Arc<str>,
+    /// Whether it leads where the trusted versions lead, as the same user or
+    /// its alternate.
+    pub akin: bool,
+}
+
+/// A version that was tried and does not log in.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    pub version: VersionId,
+    pub standing: Standing,
+    pub why: Arc<str>,
+    pub at: SystemTime,
+    /// Host, port and database it leads to.
+    pub(in crate::pool) place: Arc<str>,
+    pub(in crate::pool) verdict: Verdict,
+    /// The number of the round it was tried in; 0 outside of one.
+    pub(super) round: u64,
+}
+
+impl Tried {
+    /// A failed login of this moment.
+    pub(in crate::pool) fn now(
+        version: VersionId,
+        standing: Standing,
+        place: Arc<str>,
+        verdict: Verdict,
+        why: Arc<str>,
+    ) -> Self {
+        Self {
+            version,
+            standing,
+            why,
+            at: SystemTime::now(),
+            place,
+            verdict,
+            round: 0,
+        }
+    }
+}
+
+/// What a failed login said about a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pool) enum Verdict {
+    /// The server judged the credential, and it was wrong.
+    Refused,
+    /// The version does not say where to log in.
+    Useless,
+    /// Nobody answered at its place, or for a reason of the host's own.
+    Silent,
+    /// As `Silent`, but the server is there and will soon let somebody in: it
+    /// is starting, or has no room this moment.
+    Busy,
+}
+
+impl Verdict {
+    /// Whether it says nothing about the credential, only about the place.
+    fn is_of_the_place(self) -> bool {
+        matches!(self, Self::Silent | Self::Busy)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Round {
+    /// Counts up from 1, so that what was tried in this round is told from the
+    /// rest.
+    number: u64,
+    candidates: Vec<Candidate>,
+    /// How far the store was looked through, if it was.
+    depth: Option<Depth>,
+    /// The version in force, whose refusal is why there is a search: it need not
+    /// be asked twice.
+    in_force: Option<VersionId>,
+}
+
+impl Round {
+    /// `in_force`: that version, if it has just been refused.
+    pub fn new(number: u64, in_force: Option<VersionId>) -> Self {
+        Self {
+            number,
+            candidates: Vec::new(),
+            depth: None,
+            in_force,
+        }
+    }
+
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub fn depth(&self) -> Option<Depth> {
+        self.depth
+    }
+
+    pub fn looked_up(&mut self, depth: Depth, candidates: Vec<Candidate>) {
+        self.depth = Some(depth);
+        self.candidates = candidates;
+    }
+
+    fn own<'a>(&self, tried: &'a [Tried]) -> impl Iterator<Item = &'a Tried> + use<'a> {
+        let number = self.number;
+        tried.iter().filter(move |t| t.round == number)
+    }
+
+    /// Whether a server has judged a credential in this round.
+    pub fn has_refusal(&self, tried: &[Tried]) -> bool {
+        let mut own = self.own(tried);
+        self.in_force.is_some() || own.any(|t| t.verdict == Verdict::Refused)
+    }
+
+    /// The versions that were refused in this round.
+    pub fn refused(&self, tried: &[Tried]) -> Vec<VersionId> {
+        let own = self.own(tried).filter(|t| t.verdict == Verdict::Refused);
+        let own = own.map(|t| t.version.clone());
+        self.in_force.iter().cloned().chain(own).collect()
+    }
+
+    /// The best candidate that was not tried yet and may be.
+    pub fn next(&self, tried: &[Tried]) -> Option<&Candidate> {
+        let refused = self.has_refusal(tried);
+        let was_tried = |version: &VersionId| {
+            self.in_force.as_ref() == Some(version)
+                || self.own(tried).any(|t| t.version == *version)
+        };
+        // A place that did not answer is not asked twice in a round.
+        let is_silent = |place: &Arc<str>| {
+            let mut own = self.own(tried);
+            own.any(|t| t.verdict.is_of_the_place() && t.place == *place)
+        };
+        self.candidates
+            .iter()
+            .filter(|c| !was_tried(&c.version))
+            .filter(|c| match c.standing {
+                Standing::Pending | Standing::Unlabelled => refused && c.akin,
+                _ => true,
+            })
+            .filter(|c| !is_silent(&c.place))
+            .min_by_key(|c| c.standing)
+    }
+}

@@ -1,0 +1,39 @@
+//! What a login asks for beyond what target and credential say.
+
+use crate::wire::SettingName;
+use crate::wire::startup::Replication;
+
+/// What a login asks for beyond what target and credential say. It cannot ask for
+/// another user or database.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    pub replication: Option<Replication>,
+    pub(super) settings: Vec<(SettingName, Box<str>)>,
+}
+
+impl Default for Wishes {
+    /// What every ordinary connection of a pool asks for.
+    fn default() -> Self {
+        Self::new(None, Vec::new())
+    }
+}
+
+impl Wishes {
+    /// Start-up parameters of a client. Without an application_name among them, it is
+    /// pgvalet's.
+    pub fn new(
+        replication: Option<Replication>,
+        mut settings: Vec<(SettingName, Box<str>)>,
+    ) -> Self {
+        const NAME: &str = "application_name";
+        if !settings.iter().any(|(name, _)| name.as_str() == NAME)
+            && let Ok(name) = SettingName::new(NAME)
+        {
+            settings.push((name, "pgvalet".into()));
+        }
+        Self {
+            replication,
+            settings,
+        }
+    }
+}
