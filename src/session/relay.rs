@@ -95,6 +95,7 @@ pub(super) struct Relay {
     discarding: bool,
     leaving: Leaving,
     probe: Option<flow::Probe>,
+    parting: Option<Box<flow::Parting>>,
     /// Bytes read from the client.
     pub received: u64,
     /// Bytes sent to the client.
@@ -181,6 +182,7 @@ impl Relay {
             discarding: false,
             leaving: Leaving::No,
             probe: None,
+            parting: None,
             received: 0,
             sent: 0,
             counted: Totals::default(),

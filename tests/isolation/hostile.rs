@@ -270,6 +270,10 @@ async fn bouts(bursts: u64) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let bursts: u64 = number("BURSTS").unwrap_or(bursts);
     let seed = number("SEED").unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
+    bouts_from(seed, bursts).await;
+}
+
+async fn bouts_from(seed: u64, bursts: u64) {
     println!("SEED={seed} BURSTS={bursts} (in each mode, on each Postgres)");
     let mut failed = Vec::new();
     let mut clusters = Cluster::all();
@@ -310,6 +314,13 @@ async fn bouts(bursts: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_clients_are_answered_beside_a_hostile_one() {
     bouts(125).await;
+}
+
+/// Two of these bursts end with a server that skips everything up to a Sync, which the client
+/// has left without sending: each held a connection of the pool for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_left_holds_no_connection() {
+    bouts_from(2_231_390_924, 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

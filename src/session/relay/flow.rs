@@ -6,6 +6,7 @@
 //! message mostly costs one read and one write.
 
 mod client;
+mod parting;
 mod probe;
 mod server;
 
@@ -19,6 +20,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Awaits, Halt, Leaving, Relay};
 use crate::session::registry::{Signal, Urgency};
+pub(super) use parting::Parting;
 pub(super) use probe::Probe;
 
 /// Bytes that a read may return. Large enough that a big result costs few system calls, small
@@ -71,7 +73,7 @@ impl Relay {
                 if self.leaving != Leaving::No && self.to_client.is_empty() && self.is_done() {
                     return Poll::Ready(Halt::Goodbye);
                 }
-                if self.probes(cx) {
+                if self.probes(cx) || self.parts(cx) {
                     continue;
                 }
                 self.report();

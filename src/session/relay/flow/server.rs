@@ -19,6 +19,7 @@ impl Relay {
             return Poll::Pending;
         };
         let n = match ready!(read(cx, lease.stream(), &mut scratch.input)) {
+            Ok(0) | Err(_) if self.has_parted() => return Poll::Ready(Err(Halt::Goodbye)),
             Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ServerGone)),
             Ok(n) => n,
         };
