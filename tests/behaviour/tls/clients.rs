@@ -38,7 +38,10 @@ async fn a_new_certificate_is_shown_and_nobody_is_dropped() {
     // The key comes later: for a while the two do not fit each other.
     fs::copy(others.join("server.crt"), files.join("server.crt")).expect("copied");
     eventually("the pair does not fit", Duration::from_secs(10), || async {
-        proxy.log().contains("keeping the current certificate").then_some(())
+        proxy
+            .log()
+            .contains("keeping the current certificate")
+            .then_some(())
     })
     .await;
     let mut meanwhile = handshake(&proxy, &old_ca, &[], false)
