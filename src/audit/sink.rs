@@ -189,11 +189,14 @@ fn open(path: &Path) -> Result<(File, Tail), AuditError> {
         .mode(0o600)
         .open(path)
         .map_err(failed)?;
-    // The chains of two writers would mix in one file.
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(AuditError::Locked(display(path))),
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    // The chains of two writers would mix in one file. A device keeps no chain, and several
+    // programs may write to it.
+    if file.metadata().map_err(failed)?.is_file() {
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(AuditError::Locked(display(path))),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
     let tail = tail::read(&file)
         .map_err(failed)?

@@ -174,7 +174,7 @@ async fn nobody_runs_another_clients_unnamed_statement() {
     assert_eq!(sqlstate(&answer).as_deref(), Some("26000"), "{answer:?}");
 
     // And one that is too long to be remembered.
-    let long = format!("select 'mine' -- {}", "x".repeat(300_000));
+    let long = format!("select 'mine' -- {}", "x".repeat(1_100_000));
     client.ask(&[parse("", &long), sync()].concat()).await;
     other.ask(&theirs).await;
     let answer = client.ask(&mine).await;
