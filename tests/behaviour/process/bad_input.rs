@@ -214,15 +214,12 @@ async fn postgres_comes_up_after_the_proxy() {
     // It goes on trying, but with restraint.
     let before = proxy.audit_of("server.fail").len();
     let began = Instant::now();
-    eventually("twelve attempts", Duration::from_secs(60), || async {
-        (proxy.audit_of("server.fail").len() >= before + 12).then_some(())
+    eventually("seven attempts", Duration::from_secs(60), || async {
+        (proxy.audit_of("server.fail").len() >= before + 7).then_some(())
     })
     .await;
     let took = began.elapsed();
-    assert!(
-        took >= Duration::from_secs(2),
-        "twelve attempts in {took:?}"
-    );
+    assert!(took >= Duration::from_secs(1), "seven attempts in {took:?}");
     cluster.run().await;
     heals(&proxy).await;
 }
