@@ -145,9 +145,11 @@ impl Queue {
         let poorest = lines()
             .filter_map(|(at, line)| Some((held(line)?, line.number(), at)))
             .min();
-        let next = own.map_or(line, |(_, own)| own);
+        // A connection that is nobody's yet goes to the poorest at once; one that would have to
+        // be cleaned only if that makes the shares more even, or it would go to and fro.
+        let (next, margin) = own.map_or((line, 0), |(_, own)| (own, 1));
         if let (Some((least, _, at)), Some(held)) = (poorest, held(next))
-            && least + 1 < held
+            && least + margin < held
         {
             return Some(at);
         }
@@ -276,6 +278,17 @@ mod tests {
         let line = waiting.turn(None, &shares).expect("somebody waits");
         let first = waiting.first_of(line).expect("a waiter");
         assert_eq!(first.client.as_deref(), Some("honest"));
+    }
+
+    /// What was cleaned for an identity must not go back to the one it came from.
+    #[test]
+    fn a_cleaned_connection_goes_to_whom_it_was_cleaned_for() {
+        let waiting = queue(&[("a", 20), ("b", 10)]);
+        let (shares, _owners) = shares(&[("a", 10), ("b", 9)]);
+        let line = waiting.turn(None, &shares).expect("somebody waits");
+        let first = waiting.first_of(line).expect("a waiter");
+        assert_eq!(first.client.as_deref(), Some("b"));
+        assert_eq!(turn(&waiting, &[("a", 10), ("b", 9)]), "a");
     }
 
     #[test]
