@@ -229,8 +229,8 @@ async fn times_out(place: Place, n: usize, limit: &'static str) -> Verdict {
     let mut b = place.peer().await?;
     for _ in 0..5 {
         let mut a = place.peer().await?;
-        // At a millisecond Postgres itself may end what follows.
-        a.ask(&query(&set)).await?;
+        // At a millisecond Postgres itself may end this statement, or the connection.
+        let _ = a.ask(&query(&set)).await;
         if place.is_session() {
             a.leave().await;
         }
@@ -263,6 +263,23 @@ async fn survives(place: Place, n: usize) -> Verdict {
     if place.direct().await?.run(&set).await.is_err() {
         return Ok(());
     }
+    // transaction_timeout ends the connection, and on a busy machine Postgres ends one whose
+    // own statement took a millisecond. Questions of pgvalet's would end every connection.
+    let attempts = match timeout {
+        "transaction_timeout" => 10,
+        _ => 1,
+    };
+    let mut seen = Ok(());
+    for _ in 0..attempts {
+        seen = outlives(&place, timeout, &set).await;
+        if seen.is_ok() {
+            break;
+        }
+    }
+    seen
+}
+
+async fn outlives(place: &Place, timeout: &str, set: &str) -> Verdict {
     let mut a = place.peer().await?;
     for n in 0..30 {
         // Each may be too slow by itself; that is an error, and no more. What

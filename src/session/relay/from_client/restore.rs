@@ -204,7 +204,12 @@ impl FromClient {
             Stage::Due | Stage::Later if must_wait => {
                 restore.stage = Stage::Later;
                 restore.what = Resets::Some;
-                AtReady::Pass
+                // A failed transaction has undone its settings, the reset among them: what the
+                // server reports then is what the client has to know.
+                match status == status::FAILED {
+                    true => AtReady::Tell,
+                    false => AtReady::Pass,
+                }
             }
             Stage::Due | Stage::Later | Stage::UnderWay => {
                 // In a transaction a query could come too early (SET TRANSACTION has to come
