@@ -42,7 +42,7 @@ impl FromClient {
                 self.ran_in_batch = false;
                 self.skipping = false;
                 // What a Bind of the next batch does to the portal shows when it is answered.
-                self.portal_sets = Sets::Maybe;
+                self.portal_sets = Sets::MAYBE;
                 replies.push(Reply::Sync);
             }
             tag::COPY_DONE | tag::COPY_FAIL => replies.push(Reply::CopyEnd),

@@ -67,7 +67,7 @@ impl Multiplex<'_, '_> {
         self.client.watch.note(suspicion.as_deref(), whole);
         self.may_reset(suspicion.as_deref());
         self.client.text = (!whole).then(|| Box::new(Tail::behind(HEADER)));
-        self.client.sets = Sets::of(suspicion.as_deref());
+        self.client.sets = Sets::of(suspicion.as_deref(), whole);
         self.prepared.simple_query();
         Step::Pass
     }

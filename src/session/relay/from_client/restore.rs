@@ -23,6 +23,8 @@ const MAX_STATEMENTS: usize = 64;
 pub(in crate::session::relay) struct Restore {
     what: Resets,
     stage: Stage,
+    /// A text with a reset was sent while the values could not be set.
+    again: bool,
     /// Settings that the server has reported since, with the values that the client knows.
     told: Vec<(Box<str>, Option<Box<str>>)>,
 }
@@ -55,8 +57,12 @@ pub(in crate::session::relay) enum AtReady {
 
 impl Restore {
     fn new(what: Resets, stage: Stage) -> Box<Self> {
-        let told = Vec::new();
-        Box::new(Self { what, stage, told })
+        Box::new(Self {
+            what,
+            stage,
+            again: false,
+            told: Vec::new(),
+        })
     }
 }
 
@@ -70,6 +76,7 @@ impl FromClient {
                 if restore.what != *resets {
                     restore.what = Resets::Some;
                 }
+                restore.again = restore.stage == Stage::Later;
             }
             _ => {
                 let stage = if touched { Stage::Sent } else { Stage::Foreign };
@@ -118,7 +125,9 @@ impl FromClient {
         };
         let body = &seen[HEADER.min(seen.len())..];
         if frame.tag == tag::QUERY {
-            if let Some(resets) = resets(body) {
+            let resets = resets(body);
+            self.sets.may_reset = resets.is_some() || seen.len() < frame.len;
+            if let Some(resets) = resets {
                 self.may_reset(&resets, own);
             }
             return Step::Pass;
@@ -143,7 +152,8 @@ impl FromClient {
             return false;
         };
         let needed = self.batch_open || replies.is_copying_in();
-        !needed && !matches!(restore.stage, Stage::Foreign | Stage::Later)
+        let awaited = restore.again || !matches!(restore.stage, Stage::Foreign | Stage::Later);
+        awaited && !needed
     }
 
     /// Notes a command tag that says that the reset has happened.
@@ -193,6 +203,7 @@ impl FromClient {
         let Some(restore) = &mut self.restore else {
             return AtReady::Pass;
         };
+        restore.again &= !last;
         match restore.stage {
             _ if own => AtReady::Tell,
             // The tag may have been that of an earlier statement.

@@ -248,7 +248,7 @@ impl Scan<'_> {
         if self.replies.is_empty() {
             // The COPY was taken for the data of an earlier one.
             self.state.certainty = Certainty::Doubtful;
-            self.replies.push(Reply::Query(Sets::Maybe));
+            self.replies.push(Reply::Query(Sets::MAYBE));
         }
         self.from_client.batch_open |= self.replies.copy_in();
         Fate::Pass

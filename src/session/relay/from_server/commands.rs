@@ -18,10 +18,13 @@ impl Scan<'_> {
         }
         if matches!(tag, b"SET" | b"RESET" | b"DISCARD ALL") {
             self.from_client.watch.touched = true;
-            self.from_client.note_reset(tag, self.view.initial);
+            // A SET of a text that resets nothing is no reset.
+            if tag != b"SET" || self.sets().may_reset {
+                self.from_client.note_reset(tag, self.view.initial);
+            }
         }
         match tag {
-            b"SET" if self.sets_locally() => {}
+            b"SET" if self.sets().locally => {}
             b"SET" | b"RESET" | b"LISTEN" | b"PREPARE" | b"DO" | b"CALL" => {
                 self.findings.add(Finding::MayStay);
             }
@@ -54,11 +57,11 @@ impl Scan<'_> {
             .forget_statements(self.replies, self.view.prepared);
     }
 
-    /// Whether no SET of the text that is being answered outlasts its transaction.
-    fn sets_locally(&self) -> bool {
-        matches!(
-            self.replies.front(),
-            Some(Reply::Query(Sets::Locally) | Reply::Execute(Sets::Locally))
-        )
+    /// What is known of each SET of the text that is being answered.
+    fn sets(&self) -> Sets {
+        match self.replies.front() {
+            Some(Reply::Query(sets) | Reply::Execute(sets)) => *sets,
+            _ => Sets::MAYBE,
+        }
     }
 }

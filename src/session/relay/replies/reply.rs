@@ -57,21 +57,33 @@ pub(in crate::session::relay) enum Reply {
 }
 
 /// What a command tag `SET` in the answer means for the session.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(in crate::session::relay) enum Sets {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session::relay) struct Sets {
     /// Each SET of the text ends with its transaction.
-    Locally,
-    /// At least one may outlast it, as far as is known.
-    #[default]
-    Maybe,
+    pub locally: bool,
+    /// A SET of the text may be one to the default.
+    pub may_reset: bool,
 }
 
 impl Sets {
-    pub fn of(suspicion: Option<&Suspicion>) -> Self {
-        match suspicion {
-            Some(suspicion) if suspicion.local_set => Self::Locally,
-            _ => Self::Maybe,
+    /// What is assumed of a text that is not known.
+    pub const MAYBE: Self = Self {
+        locally: false,
+        may_reset: true,
+    };
+
+    /// `whole`: all of the text was inspected.
+    pub fn of(suspicion: Option<&Suspicion>, whole: bool) -> Self {
+        Self {
+            locally: suspicion.is_some_and(|s| s.local_set),
+            may_reset: !whole || suspicion.is_some_and(|s| s.resets.is_some()),
         }
+    }
+}
+
+impl Default for Sets {
+    fn default() -> Self {
+        Self::MAYBE
     }
 }
 

@@ -14,10 +14,10 @@ fn replies(entries: Vec<Reply>) -> Replies {
 fn a_failed_batch_is_passed_over_up_to_its_sync() {
     let mut r = replies(vec![
         Reply::Bind(None),
-        Reply::Execute(Sets::Maybe),
-        Reply::Query(Sets::Maybe),
+        Reply::Execute(Sets::MAYBE),
+        Reply::Query(Sets::MAYBE),
         Reply::Sync,
-        Reply::Execute(Sets::Maybe),
+        Reply::Execute(Sets::MAYBE),
     ]);
     let (failed, open) = r.fail();
     assert_eq!((failed.len(), open), (3, false));
@@ -30,7 +30,7 @@ fn a_failed_batch_is_passed_over_up_to_its_sync() {
 
 #[test]
 fn the_error_of_a_simple_query_ends_with_its_ready() {
-    let mut r = replies(vec![Reply::Query(Sets::Maybe), Reply::Query(Sets::Maybe)]);
+    let mut r = replies(vec![Reply::Query(Sets::MAYBE), Reply::Query(Sets::MAYBE)]);
     assert!(r.fail().0.is_empty());
     assert!(r.take_ready());
     assert!(!r.is_empty());
@@ -42,7 +42,7 @@ fn the_error_of_a_simple_query_ends_with_its_ready() {
 #[test]
 fn what_is_forgotten_is_still_counted() {
     let mut r = replies(vec![
-        Reply::Query(Sets::Maybe),
+        Reply::Query(Sets::MAYBE),
         Reply::HiddenClose(Some(Evicted { id: 7, number: 7 })),
         Reply::Sync,
     ]);
@@ -56,7 +56,7 @@ fn what_is_forgotten_is_still_counted() {
 #[test]
 fn a_sync_inside_copy_data_has_no_answer() {
     // libpq: Parse Bind Execute Sync, then data, CopyDone, Sync.
-    let mut r = replies(vec![Reply::Execute(Sets::Maybe), Reply::Sync]);
+    let mut r = replies(vec![Reply::Execute(Sets::MAYBE), Reply::Sync]);
     r.copy_in();
     r.push(Reply::Sync);
     r.push(Reply::CopyEnd);
@@ -69,7 +69,7 @@ fn a_sync_inside_copy_data_has_no_answer() {
 /// The second one takes data as the first did, and a Sync in them is ignored.
 #[test]
 fn one_query_copies_twice() {
-    let mut r = replies(vec![Reply::Query(Sets::Maybe)]);
+    let mut r = replies(vec![Reply::Query(Sets::MAYBE)]);
     r.copy_in();
     r.push(Reply::CopyEnd);
     r.push(Reply::Sync);
@@ -82,7 +82,7 @@ fn one_query_copies_twice() {
 
 #[test]
 fn a_pipelined_copy_keeps_the_sync_behind_its_data() {
-    let mut r = replies(vec![Reply::Query(Sets::Maybe), Reply::CopyEnd, Reply::Sync]);
+    let mut r = replies(vec![Reply::Query(Sets::MAYBE), Reply::CopyEnd, Reply::Sync]);
     r.copy_in();
     assert!(r.take_ready());
     assert!(r.take_ready());

@@ -114,7 +114,38 @@ proptest! {
     }
 }
 
-/// Found by the test above, each once; kept because they are short.
+/// What sets, resets, fails and ends a transaction, and nothing else.
+fn setting() -> impl Strategy<Value = Op> {
+    let size = || prop_oneof![1..12usize, 12..200usize, Just(usize::MAX)];
+    let say = || {
+        prop_oneof![
+            4 => select(vec!["BEGIN", "ROLLBACK", "COMMIT", "FAIL"]).prop_map(Say::Query),
+            4 => select(vec!["SET zone a", "SET zone b", "SHOW zone"]).prop_map(Say::Query),
+            3 => select(RESET.to_vec()).prop_map(Say::Query),
+            2 => Just(Say::Bind("", "", 0)),
+            2 => Just(Say::Sync),
+        ]
+    };
+    prop_oneof![
+        4 => proptest::collection::vec(say(), 1..4).prop_map(|s| Op::Say(0, s)),
+        3 => size().prop_map(|n| Op::Hear(0, n)),
+        3 => size().prop_map(|n| Op::Answer(0, n)),
+        1 => Just(Op::Settle),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2048) })]
+
+    #[test]
+    fn settings_are_told_as_a_postgres_of_its_own_would_tell_them(
+        ops in proptest::collection::vec(setting(), 1..20),
+    ) {
+        run(1, &ops);
+    }
+}
+
+/// Found by the tests above, each once; kept because they are short.
 #[test]
 fn what_went_wrong_before() {
     use Op::{Answer, Hear, Say as S, Settle};
