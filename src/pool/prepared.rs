@@ -137,6 +137,13 @@ impl Prepared {
         self.outdated.extend(evicted);
     }
 
+    /// The statement of which the copy with this number is.
+    pub fn statement_of(&self, number: u64) -> Option<u64> {
+        let mut copies = self.copies.iter();
+        let (id, _) = copies.find(|(_, copy)| copy.number == number)?;
+        Some(*id)
+    }
+
     /// Forgets the copy with this number, whichever statement it is of.
     pub fn remove_number(&mut self, number: u64) {
         self.copies.retain(|_, copy| copy.number != number);

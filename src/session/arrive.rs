@@ -83,6 +83,8 @@ pub(super) async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<
     };
     let ticket = context.limiter.enter(origin);
     let arrival = tokio::select! {
+        // What has arrived is read before the connection gives way to others.
+        biased;
         arrival = timeout_at(deadline, receive(&context, accepted.socket, &mut evidence, &ticket)) => {
             arrival.unwrap_or(Arrival::Broken(Denial::HandshakeTimeout))
         }
@@ -126,11 +128,12 @@ async fn receive(
             return broken.denial().map_or(Arrival::Over, Arrival::Broken);
         }
     };
+    ticket.mark_heard(Origin::of(evidence));
     let began = Instant::now();
     if startup.asks_for_more() && negotiate(&mut stream, &startup).await.is_err() {
         return Arrival::Over;
     }
-    match admit(context, evidence, &startup, &mut stream).await {
+    match admit(context, evidence, &startup, &mut stream, ticket).await {
         Ok(admission) => Arrival::Admitted(Box::new(Arrived {
             admission,
             stream,

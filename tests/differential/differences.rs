@@ -114,7 +114,6 @@ const DIFFERENCES: &[(&str, &[&str], Shown, &str)] = &[
     ("statement of a dropped table", TRANSACTION, SOMETIMES, SHARED),
     ("terminate after an error", BOTH, SOMETIMES, TERMINATED),
     ("terminate in copy data", BOTH, ALWAYS, TERMINATED),
-    ("too few parameters", TRANSACTION, ALWAYS, NAMES),
     ("unknown message in a batch", BOTH, ALWAYS, VIOLATION),
     ("unknown message in a transaction", BOTH, ALWAYS, VIOLATION),
     ("unknown message in copy data", BOTH, ALWAYS, VIOLATION),

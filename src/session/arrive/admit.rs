@@ -6,6 +6,7 @@ use chrono::Utc;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::debug;
 
+use super::limiter::Ticket;
 use super::refuse::client_ref;
 use super::settings::settings;
 use super::token;
@@ -59,10 +60,11 @@ pub async fn admit(
     evidence: &mut Evidence,
     startup: &Startup,
     stream: &mut Stream,
+    ticket: &Ticket,
 ) -> Result<Admission, NotAdmitted> {
     let mut client = attempt(evidence, startup, stream);
     let routes = context.routes.load_full();
-    let rejected = identify(context, &routes.policy, evidence, startup, stream).await?;
+    let rejected = identify(context, &routes.policy, evidence, startup, stream, ticket).await?;
     match authorise(&routes.policy, evidence, startup, rejected, &mut client) {
         Ok(grant) => register(context, &routes, grant, evidence, startup, client),
         Err(denial) => Err(NotAdmitted::denied(client, denial)),
@@ -98,11 +100,12 @@ async fn identify(
     evidence: &mut Evidence,
     startup: &Startup,
     stream: &mut Stream,
+    ticket: &Ticket,
 ) -> Result<Option<Rejected>, NotAdmitted> {
     if policy.asks_for_account(evidence) {
         ask_for_account(evidence).await;
     }
-    token::gather(context, stream, policy, evidence, startup)
+    token::gather(context, stream, policy, evidence, startup, ticket)
         .await
         .map_err(|gone| NotAdmitted::Gone(gone.denial()))
 }

@@ -3,9 +3,13 @@
 //! A client that says nothing holds a socket and a task until the deadline, so the number of
 //! such connections is limited, in all and for each address. When there is no more room one
 //! is evicted: of those that were denied and are only still listening the oldest, or else
-//! the *oldest*, not the newest, because a client that means it is through in milliseconds,
-//! also from an address that is being abused. Where there are too many in all, the address
-//! with the most connections loses one.
+//! the *oldest* that is silent, not the newest, because a client that means it is through in
+//! milliseconds, also from an address that is being abused.
+//!
+//! An application that opens hundreds of connections at once means it as well: a connection
+//! whose start-up packet is here is not counted for its address any more, and a silent one has
+//! [`GRACE`] before the number of its address matters. Where there are too many in all, neither
+//! helps, and the address with the most connections loses one.
 //!
 //! A denial is answered at once, however many there were; `denials` limits what they write
 //! into the log.
@@ -14,11 +18,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::origin::Origin;
+
+/// A connection may be silent for so long, however many its address has.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The connections whose client is not identified yet.
 pub struct Limiter {
@@ -38,22 +46,38 @@ struct State {
     by_size: BTreeSet<(usize, Reverse<Rank>, Origin)>,
 }
 
+#[derive(Clone)]
 struct Entry {
     origin: Origin,
     rank: Rank,
+    since: Instant,
     evicted: Arc<Notify>,
 }
 
 /// The order in which the connections of a crowd are evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    /// The client may be let in yet; `false` goes first.
-    undecided: bool,
+    standing: Standing,
     id: u64,
 }
 
+/// How far a client has come. The first of these are evicted first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// It is not let in, and only listens.
+    Denied,
+    /// Something is awaited of it.
+    Silent,
+    /// All that was asked of it is here.
+    Heard,
+}
+
 /// The connections of one origin.
-type Crowd = BTreeSet<Rank>;
+#[derive(Default)]
+struct Crowd {
+    members: BTreeSet<Rank>,
+    heard: usize,
+}
 
 /// A connection that the limiter counts, until this is dropped.
 pub struct Ticket {
@@ -61,6 +85,8 @@ pub struct Ticket {
     id: u64,
     evicted: Arc<Notify>,
     denied: AtomicBool,
+    /// The connection was evicted for the number of its address when its packet was here.
+    kept: AtomicBool,
 }
 
 impl Limiter {
@@ -73,22 +99,24 @@ impl Limiter {
         }
     }
 
-    /// Counts a connection, and evicts another one where there is no more room.
+    /// Counts a connection, and evicts others where there is no more room.
     pub fn enter(self: &Arc<Self>, origin: Origin) -> Ticket {
+        self.enter_at(origin, Instant::now())
+    }
+
+    fn enter_at(self: &Arc<Self>, origin: Origin, now: Instant) -> Ticket {
         let evicted = Arc::new(Notify::new());
         let mut state = self.state.lock();
         let id = state.next_id;
         state.next_id += 1;
-        let rank = Rank {
-            undecided: true,
-            id,
-        };
+        let standing = Standing::Silent;
         state.insert(Entry {
             origin,
-            rank,
+            rank: Rank { standing, id },
+            since: now,
             evicted: evicted.clone(),
         });
-        self.make_room(&mut state, origin);
+        self.make_room(&mut state, origin, now);
         if state.entries.len() > self.max_total
             && let Some(&(_, Reverse(first), _)) = state.by_size.last()
         {
@@ -100,21 +128,37 @@ impl Limiter {
             id,
             evicted,
             denied: AtomicBool::new(false),
+            kept: AtomicBool::new(false),
         }
     }
 
-    /// Evicts a connection of `origin` where it has too many.
-    fn make_room(&self, state: &mut State, origin: Origin) {
-        let Some(crowd) = state.by_origin.get(&origin) else {
-            return;
-        };
+    /// Evicts connections of `origin` while it has too many.
+    fn make_room(&self, state: &mut State, origin: Origin, now: Instant) {
         // A load balancer has many clients, and says soon whom each connection is for.
-        if origin != Origin::Proxy
-            && crowd.len() > self.max_per_address
-            && let Some(&first) = crowd.first()
-        {
-            state.evict(first.id);
+        if origin == Origin::Proxy {
+            return;
         }
+        while let Some(crowd) = state.by_origin.get(&origin)
+            && crowd.members.len() - crowd.heard > self.max_per_address
+            && let Some(first) = crowd.members.first()
+            && let Some(entry) = state.entries.get(&first.id)
+            && (first.standing == Standing::Denied || now.duration_since(entry.since) >= GRACE)
+        {
+            let id = first.id;
+            state.evict(id);
+        }
+    }
+}
+
+impl Crowd {
+    fn add(&mut self, rank: Rank) {
+        self.members.insert(rank);
+        self.heard += usize::from(rank.standing == Standing::Heard);
+    }
+
+    fn remove(&mut self, rank: Rank) {
+        self.members.remove(&rank);
+        self.heard -= usize::from(rank.standing == Standing::Heard);
     }
 }
 
@@ -122,19 +166,22 @@ impl State {
     fn insert(&mut self, entry: Entry) {
         let (origin, rank) = (entry.origin, entry.rank);
         self.entries.insert(rank.id, entry);
-        self.change(origin, |crowd| crowd.insert(rank));
+        self.change(origin, |crowd| crowd.add(rank));
     }
 
     fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
-        self.change(entry.origin, |crowd| crowd.remove(&entry.rank));
+        self.change(entry.origin, |crowd| crowd.remove(entry.rank));
         Some(entry)
     }
 
     /// Changes a crowd, and its place among the others.
-    fn change(&mut self, origin: Origin, how: impl FnOnce(&mut Crowd) -> bool) {
+    fn change(&mut self, origin: Origin, how: impl FnOnce(&mut Crowd)) {
         let crowd = self.by_origin.entry(origin).or_default();
-        let place = |crowd: &Crowd| Some((crowd.len(), Reverse(*crowd.first()?), origin));
+        let place = |crowd: &Crowd| {
+            let first = Reverse(*crowd.members.first()?);
+            Some((crowd.members.len(), first, origin))
+        };
         if let Some(before) = place(crowd) {
             self.by_size.remove(&before);
         }
@@ -159,19 +206,55 @@ impl Ticket {
         let mut state = self.limiter.state.lock();
         if let Some(entry) = state.remove(self.id) {
             state.insert(Entry { origin, ..entry });
-            self.limiter.make_room(&mut state, origin);
+            self.limiter.make_room(&mut state, origin, Instant::now());
         }
+    }
+
+    /// Notes that all that was asked of the client is here. A connection that gave way to others
+    /// of its address at this very moment stays, if there is room.
+    pub fn mark_heard(&self, origin: Origin) {
+        if self.mark(Standing::Heard) {
+            return;
+        }
+        let mut state = self.limiter.state.lock();
+        if state.entries.len() < self.limiter.max_total {
+            let standing = Standing::Heard;
+            self.kept.store(true, Ordering::Relaxed);
+            state.insert(Entry {
+                origin,
+                rank: Rank {
+                    standing,
+                    id: self.id,
+                },
+                since: Instant::now(),
+                evicted: self.evicted.clone(),
+            });
+        }
+    }
+
+    /// Notes that something more is asked of the client.
+    pub fn mark_asked(&self) {
+        self.mark(Standing::Silent);
     }
 
     /// Notes that the client is not let in, and that this has been recorded: its connection
     /// is now the first to be evicted.
     pub fn mark_denied(&self) {
         self.denied.store(true, Ordering::Relaxed);
+        self.mark(Standing::Denied);
+    }
+
+    /// `false`: the connection has been evicted.
+    fn mark(&self, standing: Standing) -> bool {
         let mut state = self.limiter.state.lock();
-        if let Some(mut entry) = state.remove(self.id) {
-            entry.rank.undecided = false;
-            state.insert(entry);
-        }
+        let Some(mut entry) = state.remove(self.id) else {
+            return false;
+        };
+        entry.rank.standing = standing;
+        // What was asked only now is not awaited for long yet.
+        entry.since = Instant::now();
+        state.insert(entry);
+        true
     }
 
     /// Whether [`mark_denied`](Self::mark_denied) was called.
@@ -181,7 +264,12 @@ impl Ticket {
 
     /// Resolves when the connection has to give way to others.
     pub async fn evicted(&self) {
-        self.evicted.notified().await;
+        loop {
+            self.evicted.notified().await;
+            if !self.kept.swap(false, Ordering::Relaxed) {
+                return;
+            }
+        }
     }
 }
 
@@ -205,6 +293,10 @@ mod tests {
         Origin::Address([10, 0, 0, last].into())
     }
 
+    fn old(limiter: &Arc<Limiter>, origin: Origin) -> Ticket {
+        limiter.enter_at(origin, Instant::now() - GRACE)
+    }
+
     fn gone(ticket: &Ticket) -> bool {
         ticket.evicted().now_or_never().is_some()
     }
@@ -212,9 +304,9 @@ mod tests {
     #[test]
     fn the_oldest_of_an_address_gives_way_to_the_newest() {
         let limiter = limiter(100, 2);
-        let first = limiter.enter(origin(1));
-        let other = limiter.enter(origin(2));
-        let second = limiter.enter(origin(1));
+        let first = old(&limiter, origin(1));
+        let other = old(&limiter, origin(2));
+        let second = old(&limiter, origin(1));
         assert!(!gone(&first));
         let third = limiter.enter(origin(1));
         assert!(gone(&first) && !gone(&second) && !gone(&third) && !gone(&other));
@@ -236,7 +328,7 @@ mod tests {
     #[test]
     fn a_load_balancer_is_counted_for_its_clients() {
         let limiter = limiter(100, 1);
-        let (a, b) = (limiter.enter(Origin::Proxy), limiter.enter(Origin::Proxy));
+        let (a, b) = (old(&limiter, Origin::Proxy), old(&limiter, Origin::Proxy));
         assert!(!gone(&a) && !gone(&b));
         a.set_origin(origin(1));
         b.set_origin(origin(2));
@@ -253,6 +345,37 @@ mod tests {
         denied.mark_denied();
         let third = limiter.enter(origin(1));
         assert!(gone(&denied) && !gone(&honest) && !gone(&third));
+    }
+
+    #[test]
+    fn a_burst_of_one_address_is_let_through() {
+        let limiter = limiter(100, 2);
+        let burst: Vec<Ticket> = (0..50).map(|_| limiter.enter(origin(1))).collect();
+        assert!(!burst.iter().any(gone), "none has had its time");
+        let heard = old(&limiter, origin(2));
+        heard.mark_heard(origin(2));
+        let silent = [old(&limiter, origin(2)), old(&limiter, origin(2))];
+        let newest = limiter.enter(origin(2));
+        assert!(gone(&silent[0]) && !gone(&silent[1]) && !gone(&newest) && !gone(&heard));
+        // What is asked anew has to be answered.
+        heard.mark_asked();
+        assert!(!gone(&heard));
+    }
+
+    #[test]
+    fn whose_packet_came_at_the_last_moment_stays() {
+        let limiter = limiter(3, 1);
+        let late = old(&limiter, origin(1));
+        let next = old(&limiter, origin(1));
+        late.mark_heard(origin(1));
+        assert!(!gone(&late) && !gone(&next));
+        // If there is room.
+        let full: Vec<Ticket> = (2..=5).map(|n| limiter.enter(origin(n))).collect();
+        assert!(gone(&next), "the crowd of two is the largest");
+        next.mark_heard(origin(1));
+        assert!(limiter.state.lock().entries.len() <= 3);
+        drop((late, next, full));
+        assert!(limiter.state.lock().entries.is_empty());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::limiter::Ticket;
+use super::origin::Origin;
 use crate::access::token::{LONGEST, Rejected};
 use crate::access::{Denial, Evidence, Policy, Request, TokenMethod};
 use crate::net::{Peer, Stream};
@@ -52,6 +54,7 @@ pub(super) async fn gather(
     policy: &Policy,
     evidence: &mut Evidence,
     startup: &Startup,
+    ticket: &Ticket,
 ) -> Result<Option<Rejected>, Gone> {
     let request = Request {
         evidence,
@@ -68,6 +71,7 @@ pub(super) async fn gather(
         return Ok(None);
     }
     let limit = context.handshake_timeout;
+    ticket.mark_asked();
     let token = match timeout(limit, ask(stream, wanted.method)).await {
         Err(_) => return Err(Gone::Late),
         Ok(Ok(token)) => token,
@@ -76,6 +80,7 @@ pub(super) async fn gather(
         }
         Ok(Err(_)) => return Err(Gone::Left),
     };
+    ticket.mark_heard(Origin::of(evidence));
     let examined = match token.as_str() {
         "" => Err(Rejected::Missing),
         token => policy.examine(token, evidence).await,

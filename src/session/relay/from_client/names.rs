@@ -11,6 +11,8 @@ const MOST_BYTES: u32 = 64 << 20;
 /// The number of statements that one client may have: also a client that closes none is
 /// limited.
 const MOST: usize = 1 << 16;
+/// The number of statements among which the name of one is looked for.
+const LOOKED_AT: usize = 1000;
 /// The memory that one statement takes beside its name and its text.
 const AROUND: usize = 256;
 
@@ -82,6 +84,14 @@ impl Names {
     /// The statements without their names.
     pub fn statements(&self) -> impl Iterator<Item = &Arc<Statement>> {
         self.by_name.values().map(|named| &named.statement)
+    }
+
+    /// The client's name for a statement, or one of several. It is looked for among the first
+    /// thousand: a client with more must not make every error a long search.
+    pub fn name_of(&self, id: u64) -> Option<&[u8]> {
+        let mut few = self.by_name.iter().take(LOOKED_AT);
+        let (name, _) = few.find(|(_, named)| named.statement.id == id)?;
+        Some(name)
     }
 
     /// The memory that they take, in bytes.

@@ -71,6 +71,11 @@ impl FromClient {
         self.names.replace_statement(name, parsed, same);
     }
 
+    /// The client's name for a statement, if it is still known and easily found.
+    pub fn name_of(&self, id: u64) -> Option<&[u8]> {
+        self.names.name_of(id)
+    }
+
     /// Notes that a copy was made. `same`: it has the columns that the client knows.
     pub fn note_verified(&mut self, same: bool) {
         if let Copying::Asked(id) = self.copying {

@@ -83,14 +83,30 @@ impl Scan<'_> {
                 message::error_response(&mut error, "ERROR", refusal.sqlstate, refusal.text, hint);
                 Some(error)
             }
-            // The statement was deallocated by something that pgvalet does not see (DO, a
-            // function). It is prepared again when it is needed next.
-            Reply::Bind(Some(number)) | Reply::Describe(number) if fields.sqlstate == "26000" => {
-                self.view.prepared.remove_number(*number);
-                self.findings.add(Finding::StatementLost);
-                None
+            Reply::Bind(Some(number)) | Reply::Describe(number) => {
+                let replacement = self.with_clients_name(*number, message);
+                // The statement was deallocated by something that pgvalet does not see (DO, a
+                // function). It is prepared again when it is needed next.
+                if fields.sqlstate == "26000" {
+                    self.view.prepared.remove_number(*number);
+                    self.findings.add(Finding::StatementLost);
+                }
+                replacement
             }
             _ => None,
         }
+    }
+
+    /// An error about a copy, with the client's name for its statement. `None`: the error names
+    /// no statement, or the client's name is not known any more.
+    fn with_clients_name(&self, number: u64, message: &[u8]) -> Option<Vec<u8>> {
+        let server_name = self.view.statements.server_name(number);
+        let named = |w: &[u8]| w == server_name.as_bytes();
+        if !message.windows(server_name.len()).any(named) {
+            return None;
+        }
+        let id = self.view.prepared.statement_of(number)?;
+        let name = self.from_client.name_of(id)?;
+        Some(message::rename(message, server_name.as_bytes(), name))
     }
 }
