@@ -1,5 +1,6 @@
 //! `[database.NAME]`: a server, how to log in there, and the pool of connections to it.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -108,12 +109,24 @@ fn server(s: &mut Section<'_, '_>, name: Arc<str>) -> upstream::Options {
         tls_identity: tls_identity(s, tls),
         require_channel_binding: s
             .choice("channel_binding", [("prefer", false), ("require", true)]),
-        min_scram_iterations: s.number("min_scram_iterations").unwrap_or_default(),
+        scram_iterations: scram_iterations(s),
         auth: auth(s, tls),
         allow_md5: s.boolean("allow_md5"),
         allow_cleartext: s.boolean("allow_cleartext"),
         connect_timeout: s.duration("connect_timeout"),
     }
+}
+
+/// `min_scram_iterations` and `scram_max_iterations`.
+fn scram_iterations(s: &mut Section<'_, '_>) -> RangeInclusive<u32> {
+    let least = s.number("min_scram_iterations").unwrap_or_default();
+    let most = s.number("scram_max_iterations").unwrap_or_default();
+    if least > most {
+        s.wrong(format!(
+            "min_scram_iterations {least} is above scram_max_iterations {most}; lower it"
+        ));
+    }
+    least..=most
 }
 
 fn upstream_tls(text: &str) -> Result<UpstreamTls, String> {

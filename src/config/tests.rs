@@ -115,7 +115,7 @@ fn a_minimal_file_has_every_default() {
                 tls_ca: None,
                 tls_identity: None,
                 require_channel_binding: false,
-                min_scram_iterations: 4096,
+                scram_iterations: 4096..=100_000,
                 auth: UpstreamAuth::Password,
                 allow_md5: false,
                 allow_cleartext: false,

@@ -12,7 +12,7 @@ use crate::access::aws_iam::presigned::Presigned;
 use crate::access::token::keys::KeySet;
 use crate::access::token::verify::{LONGEST, peek, verify};
 use crate::access::{Certificate, CertificateName, Sts, TokenIssuer, TokenKeys, aws_iam};
-use crate::upstream::scram::{MAX_ITERATIONS, ServerFirst, server_signature};
+use crate::upstream::scram::{ServerFirst, server_signature};
 
 /// The public keys of RFC 7515, A.2 and A.3, and of RFC 8037, A.2: their
 /// examples are signed, and long expired.
@@ -110,7 +110,7 @@ pub fn certificate(data: &[u8]) {
 pub fn scram(data: &[u8]) {
     if let Ok(first) = ServerFirst::read(data, "own") {
         assert!(first.nonce.starts_with("own") && first.nonce.len() > "own".len());
-        assert!((1..=MAX_ITERATIONS).contains(&first.iterations));
+        assert!(first.iterations > 0);
         let (salt, iterations) = (BASE64_STANDARD.encode(&first.salt), first.iterations);
         let printed = format!("r={},s={salt},i={iterations}", first.nonce);
         let again = ServerFirst::read(printed.as_bytes(), "own").expect("the same");

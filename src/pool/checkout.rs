@@ -13,19 +13,19 @@ use super::queue::Waiter;
 use super::state::State;
 use super::{Connection, Lease, Permit, Pool, Quota};
 use crate::secret::SecretId;
+use crate::wire::LoginFailure;
 
 /// Why a client got no connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckoutError {
     #[error("no server connection became free within pool_wait_timeout")]
     Timeout,
-    #[error("the database server cannot be reached")]
-    Down,
-    /// SQLSTATE of a refusal that has nothing to do with the credential.
-    #[error("the database server refused the connection ({0})")]
-    Refused(Arc<str>),
+    /// No login works, for a reason that has nothing to do with the credential.
+    #[error("the database server {0}")]
+    Login(LoginFailure),
+    /// With the reason why the version that was tried last does not log in.
     #[error("no version of secret \"{0}\" logs in")]
-    NoWorkingVersion(SecretId),
+    NoWorkingVersion(SecretId, Option<LoginFailure>),
     #[error("secret \"{0}\" cannot be read or is no credential")]
     SecretUnusable(SecretId),
     #[error("the pool is shutting down")]

@@ -11,6 +11,7 @@ use super::search::{Down, Health};
 use super::state::State;
 use super::{CheckoutError, Pool};
 use crate::upstream::ConnectError;
+use crate::wire::LoginFailure;
 
 /// How long clients are kept waiting for a server that says that it is
 /// starting up: a restart takes no longer, a recovery may take hours.
@@ -38,7 +39,8 @@ impl Pool {
         if error.is_authentication() {
             let version = &generation.credential.version;
             let why = error.to_string().into();
-            if state.search.refused(version.clone(), why, Instant::now()) {
+            let (failure, now) = (error.failure(), Instant::now());
+            if state.search.refused(version.clone(), why, failure, now) {
                 warn!(
                     database = %self.database.name(), secret = %self.secret, %version,
                     "the version in force no longer logs in: {error}; looking for one that does"
@@ -55,12 +57,7 @@ impl Pool {
     }
 
     fn server_is_down(&self, state: &mut State, error: &ConnectError) {
-        let cause = match error {
-            ConnectError::Refused { sqlstate, .. } => {
-                CheckoutError::Refused(sqlstate.as_str().into())
-            }
-            _ => CheckoutError::Down,
-        };
+        let cause = CheckoutError::Login(error.failure());
         let now = Instant::now();
         let start_up = match state.search.health() {
             Health::Down(down) => down.waits_until,
@@ -140,10 +137,12 @@ impl Pool {
             }
         }
         if since.elapsed() > self.database.rotation_grace {
-            let error = self.seek_error();
+            let error = self.seek_error(&state);
             state.fail_waiters(&error);
         } else if unreachable && state.slots.leased() == 0 {
-            state.fail_waiters(&CheckoutError::Down);
+            let failure = state.search.last_failure();
+            let failure = failure.unwrap_or(LoginFailure::Unreachable);
+            state.fail_waiters(&CheckoutError::Login(failure));
         }
     }
 
@@ -155,18 +154,19 @@ impl Pool {
         }
         match state.search.health() {
             Health::Seeking { since } if since.elapsed() > self.database.rotation_grace => {
-                Some(self.seek_error())
+                Some(self.seek_error(state))
             }
             Health::Down(down) if down.waits_until <= Instant::now() => Some(down.cause.clone()),
             _ => None,
         }
     }
 
-    fn seek_error(&self) -> CheckoutError {
+    fn seek_error(&self, state: &State) -> CheckoutError {
         if self.follower.known().current.is_none() {
             CheckoutError::SecretUnusable(self.secret.clone())
         } else {
-            CheckoutError::NoWorkingVersion(self.secret.clone())
+            let failure = state.search.last_failure();
+            CheckoutError::NoWorkingVersion(self.secret.clone(), failure)
         }
     }
 }

@@ -28,13 +28,18 @@ impl Pool {
         candidate: &Arc<Credential>,
         standing: Standing,
     ) -> Result<(), Input> {
-        let tried = |place, verdict, why| {
+        let tried = |place, verdict, why, failure| {
             let version = candidate.version.clone();
-            Input::Failed(Tried::now(version, standing, place, verdict, why))
+            let mut tried = Tried::now(version, standing, place, verdict, why);
+            tried.failure = failure;
+            Input::Failed(tried)
         };
         let target = match Target::resolve(&self.database.upstream, candidate) {
             Ok(target) => Arc::new(target),
-            Err(e) => return Err(tried("".into(), Verdict::Useless, e.to_string().into())),
+            Err(e) => {
+                let why = e.to_string().into();
+                return Err(tried("".into(), Verdict::Useless, why, None));
+            }
         };
         let place = target.to_string().into();
         let Some(slot) = self.take_slot().await else {
@@ -56,7 +61,7 @@ impl Pool {
                 state.places.note_failure(&error);
                 self.release_slot(&mut state, slot);
                 let (verdict, why) = judge(&error);
-                Err(tried(place, verdict, why))
+                Err(tried(place, verdict, why, Some(error.failure())))
             }
         }
     }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::secret::{Depth, Standing, VersionId};
+use crate::wire::LoginFailure;
 
 pub(super) use health::{Down, Health};
 use pace::{FIRST_PAUSE, Pace};
@@ -96,6 +97,8 @@ pub(super) struct Search {
     grace: Duration,
     /// Why the last attempt failed.
     failure: Arc<str>,
+    /// How the version in force was refused, if it was.
+    refusal: Option<LoginFailure>,
     /// Rounds of the search so far.
     rounds: u64,
     /// Versions that were tried in vain since one last worked, each once, the
@@ -122,6 +125,7 @@ impl Search {
             down: None,
             grace,
             failure,
+            refusal: None,
             rounds: 1,
             tried: Vec::new(),
             tried_before: Vec::new(),
@@ -190,14 +194,22 @@ impl Search {
         }
         self.phase = Phase::Steady;
         self.down = None;
+        self.refusal = None;
     }
 
     /// The version in force does not log in any more. `true`: that is new.
-    pub fn refused(&mut self, in_force: VersionId, why: Arc<str>, now: Instant) -> bool {
+    pub fn refused(
+        &mut self,
+        in_force: VersionId,
+        why: Arc<str>,
+        failure: LoginFailure,
+        now: Instant,
+    ) -> bool {
         if self.is_seeking() {
             return false;
         }
         self.failure = why;
+        self.refusal = Some(failure);
         self.down = None;
         self.rounds += 1;
         self.phase = Phase::Seeking {

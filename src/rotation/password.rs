@@ -9,7 +9,7 @@
 use super::error::{RotationError, SqlError};
 use super::sql::{Session, identifier, literal};
 use crate::secret::Password;
-use crate::upstream::{MAX_ITERATIONS, Target, verifier};
+use crate::upstream::{Target, verifier};
 
 /// The fewest iterations that Postgres itself uses.
 const ITERATIONS: u32 = 4096;
@@ -82,7 +82,8 @@ pub async fn state(
         .parse()
         .unwrap_or(ITERATIONS);
     // pgvalet itself refuses to log in with more iterations.
-    let iterations = wished.clamp(ITERATIONS, MAX_ITERATIONS);
+    let most = *session.place.scram_iterations.end();
+    let iterations = wished.clamp(ITERATIONS.min(most), most);
     let verifier = verifier(password.clone(), iterations).await;
     verifier.map(Stated).map_err(|_| RotationError::Random)
 }

@@ -188,12 +188,14 @@ pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
     let database = || pool.database.name().clone();
     match error {
         CheckoutError::Timeout => ClientError::PoolWaitTimeout(database()),
-        CheckoutError::Down => ClientError::UpstreamDown(database()),
-        CheckoutError::Refused(sqlstate) => ClientError::UpstreamRefused {
+        CheckoutError::Login(failure) => ClientError::Login {
             database: database(),
-            sqlstate,
+            failure,
         },
-        CheckoutError::NoWorkingVersion(s) => ClientError::NoWorkingVersion(s.as_str().into()),
+        CheckoutError::NoWorkingVersion(secret, failure) => ClientError::NoWorkingVersion {
+            secret: secret.as_str().into(),
+            failure,
+        },
         CheckoutError::SecretUnusable(s) => ClientError::SecretUnusable(s.as_str().into()),
         CheckoutError::Shut => ClientError::ShuttingDown,
     }

@@ -181,11 +181,18 @@ async fn scram(
         .answer(
             body.data(),
             &credential.password,
-            target.min_scram_iterations,
+            &target.scram_iterations,
             cache,
         )
         .await
-        .map_err(|e| scram_error(login, e))?;
+        .map_err(|e| match e {
+            ScramError::TooMany(asked) => ConnectError::Iterations {
+                address: login.address.clone(),
+                asked,
+                allowed: *target.scram_iterations.end(),
+            },
+            e => scram_error(login, e),
+        })?;
     let encoded = frontend::sasl_response(&last.message, &mut login.output);
     encode(encoded, login)?;
     login.send().await?;
@@ -205,15 +212,16 @@ fn scram_error(login: &Login, error: ScramError) -> ConnectError {
             "trust without knowing the password (its SCRAM signature is wrong)",
             "; look for an impostor on the way",
         ),
-        ScramError::Iterations => refuse(login, "more than 100,000 SCRAM iterations", ""),
-        ScramError::TooFew => refuse(
+        ScramError::TooFew(_) => refuse(
             login,
             "fewer SCRAM iterations than min_scram_iterations",
             "; set the role's password again with scram_iterations = 4096 or more, or lower min_scram_iterations",
         ),
         ScramError::Salt => refuse(login, "a SCRAM salt of unreasonable size", ""),
         ScramError::Nonce => login.protocol("a SCRAM nonce that is not ours"),
-        ScramError::Malformed | ScramError::Refused => login.protocol("a malformed SCRAM message"),
+        ScramError::Malformed | ScramError::Refused | ScramError::TooMany(_) => {
+            login.protocol("a malformed SCRAM message")
+        }
         ScramError::Random => login.protocol("no random numbers"),
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::wire::LoginFailure;
+
 /// Why a server connection could not be made. Addresses are `host:port/dbname`.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
@@ -32,6 +34,15 @@ pub enum ConnectError {
         what: &'static str,
         remedy: &'static str,
     },
+    /// The password's verifier was made with more iterations than are allowed.
+    #[error(
+        "{address} asks for {asked} SCRAM iterations, and {allowed} are allowed (scram_max_iterations); set the role's password again with fewer scram_iterations, or raise scram_max_iterations"
+    )]
+    Iterations {
+        address: String,
+        asked: u32,
+        allowed: u32,
+    },
     /// The login works, but another one of several servers is wanted.
     #[error("{address} is not {wanted}, as target_session_attrs demands")]
     NotWanted {
@@ -60,13 +71,27 @@ impl ConnectError {
     /// Whether another server may let us in. After a refusal of the credential, or
     /// what looks like an impostor, the next server is not asked.
     pub(super) fn is_of_the_place(&self) -> bool {
-        !self.is_authentication() && !matches!(self, Self::Unsafe { .. })
+        !self.is_authentication() && !matches!(self, Self::Unsafe { .. } | Self::Iterations { .. })
     }
 
     /// Whether the server is starting up or shutting down (57P03,
     /// cannot_connect_now).
     pub fn is_starting(&self) -> bool {
         matches!(self, Self::Refused { sqlstate, .. } if sqlstate == "57P03")
+    }
+
+    /// What a client may know of it.
+    pub fn failure(&self) -> LoginFailure {
+        match self {
+            Self::Unreachable { .. } => LoginFailure::Unreachable,
+            Self::Timeout { .. } => LoginFailure::Slow,
+            Self::NoTls { .. } => LoginFailure::NoTls,
+            Self::Tls { .. } => LoginFailure::Tls,
+            Self::Iam { .. } | Self::Unsafe { .. } | Self::Protocol { .. } => LoginFailure::Unsafe,
+            Self::Refused { sqlstate, .. } => LoginFailure::from_sqlstate(sqlstate),
+            &Self::Iterations { asked, allowed, .. } => LoginFailure::Iterations { asked, allowed },
+            Self::NotWanted { .. } => LoginFailure::NotWanted,
+        }
     }
 
     /// The server's SQLSTATE, or 08006 (connection_failure) where it gave none.

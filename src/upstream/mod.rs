@@ -45,7 +45,7 @@ pub use hosts::{Host, Hosts, SessionAttrs};
 pub use options::Options;
 pub use quiet::{Fence, Quiet};
 pub use reported::Reported;
-pub use scram::{MAX_ITERATIONS, ScramError, verifier};
+pub use scram::{ScramError, verifier};
 pub use server::Server;
 pub use target::{Target, TargetError};
 pub use version::OldServers;

@@ -1,5 +1,6 @@
 //! How the server of a database is reached, and what a login there may be.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +30,9 @@ pub struct Options {
     /// Refuse a login that is not bound to its TLS connection
     /// (SCRAM-SHA-256-PLUS).
     pub require_channel_binding: bool,
-    /// Fewer SCRAM iterations than this are refused.
-    pub min_scram_iterations: u32,
+    /// Servers that ask for other numbers of SCRAM iterations are refused: fewer protect
+    /// the password too little, and many more cost a hostile server nothing.
+    pub scram_iterations: RangeInclusive<u32>,
     pub auth: UpstreamAuth,
     /// Authentication methods beyond SCRAM-SHA-256 that this server may ask for.
     pub allow_md5: bool,

@@ -7,6 +7,9 @@
 
 mod keys;
 mod messages;
+mod prepare;
+
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, rand};
@@ -19,7 +22,7 @@ use crate::secret::Password;
 pub(super) use keys::KeyCache;
 pub use keys::verifier;
 use keys::{derive_off_reactor, hmac_sha256};
-pub use messages::{MAX_ITERATIONS, ServerFirst, server_signature};
+pub use messages::{ServerFirst, server_signature};
 
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 pub const SCRAM_SHA_256_PLUS: &str = "SCRAM-SHA-256-PLUS";
@@ -30,10 +33,10 @@ pub enum ScramError {
     Malformed,
     /// The server's nonce does not continue ours.
     Nonce,
-    /// More iterations than [`MAX_ITERATIONS`], or none.
-    Iterations,
-    /// Fewer iterations than are accepted.
-    TooFew,
+    /// More iterations than are accepted: so many.
+    TooMany(u32),
+    /// Fewer iterations than are accepted: so many.
+    TooFew(u32),
     /// Too long, or not base64.
     Salt,
     /// The server does not know the password either.
@@ -106,7 +109,8 @@ impl ClientFirst {
         message
     }
 
-    /// Answers the server's first message. `least`: fewer iterations are refused.
+    /// Answers the server's first message. `accepted`: other numbers of iterations are
+    /// refused.
     ///
     /// # Errors
     /// [`ScramError`]; nothing was computed from the password then.
@@ -114,7 +118,7 @@ impl ClientFirst {
         self,
         server_first: &[u8],
         password: &Password,
-        least: u32,
+        accepted: &RangeInclusive<u32>,
         cache: &LoginCache,
     ) -> Result<ClientFinal, ScramError> {
         let ServerFirst {
@@ -123,8 +127,11 @@ impl ClientFirst {
             salt,
             iterations,
         } = ServerFirst::read(server_first, &self.nonce)?;
-        if iterations < least {
-            return Err(ScramError::TooFew);
+        if iterations < *accepted.start() {
+            return Err(ScramError::TooFew(iterations));
+        }
+        if iterations > *accepted.end() {
+            return Err(ScramError::TooMany(iterations));
         }
 
         let keys = match cache.keys.get(&salt, iterations) {

@@ -1,5 +1,6 @@
 //! Where a login goes: what the configuration says, completed by the secret.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub struct Target {
     /// in without asking for more.
     pub by_certificate: bool,
     pub require_channel_binding: bool,
-    pub min_scram_iterations: u32,
+    pub scram_iterations: RangeInclusive<u32>,
     pub auth: UpstreamAuth,
     /// Which servers are wanted.
     pub attrs: SessionAttrs,
@@ -119,7 +120,7 @@ impl Target {
             verified: mode == UpstreamTls::VerifyFull,
             by_certificate: identity.is_some(),
             require_channel_binding: options.require_channel_binding,
-            min_scram_iterations: options.min_scram_iterations,
+            scram_iterations: options.scram_iterations.clone(),
             auth,
             attrs: options.target_session_attrs,
             places: Vec::new(),

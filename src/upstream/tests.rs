@@ -15,7 +15,7 @@ pub fn target(port: u16) -> Target {
         verified: false,
         by_certificate: false,
         require_channel_binding: false,
-        min_scram_iterations: 4096,
+        scram_iterations: 4096..=100_000,
         auth: UpstreamAuth::Password,
         attrs: Default::default(),
         places: Vec::new(),

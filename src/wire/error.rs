@@ -5,12 +5,17 @@
 
 use std::sync::Arc;
 
-use super::message;
 use super::startup::StartupError;
+use super::{LoginFailure, message};
 
 /// A five-character SQLSTATE (PostgreSQL documentation, appendix A).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SqlState(pub &'static str);
+
+/// Why no version logs in, where that is known.
+fn because(failure: &Option<LoginFailure>) -> String {
+    failure.map_or_else(String::new, |failure| format!(": {}", failure.of_version()))
+}
 
 /// An error for a client: its text, SQLSTATE and hint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,15 +38,17 @@ pub enum ClientError {
     TooManyClientsOf(Arc<str>),
     #[error("no server connection to database \"{0}\" became free in time")]
     PoolWaitTimeout(Arc<str>),
-    #[error("the server of database \"{0}\" cannot be reached")]
-    UpstreamDown(Arc<str>),
-    #[error("the server of database \"{database}\" refused the connection (SQLSTATE {sqlstate})")]
-    UpstreamRefused {
+    #[error("the server of database \"{database}\" {failure}")]
+    Login {
         database: Arc<str>,
-        sqlstate: Arc<str>,
+        failure: LoginFailure,
     },
-    #[error("no version of secret \"{0}\" logs in to the database")]
-    NoWorkingVersion(Arc<str>),
+    #[error("no version of secret \"{secret}\" logs in to the database{}", because(.failure))]
+    NoWorkingVersion {
+        secret: Arc<str>,
+        /// Why the one that was tried last does not.
+        failure: Option<LoginFailure>,
+    },
     #[error("secret \"{0}\" cannot be used")]
     SecretUnusable(Arc<str>),
     #[error("the connection to the database server was lost")]
@@ -93,9 +100,9 @@ impl ClientError {
             Self::ReplicationHba(_) => "28000",
             Self::Startup(_) | Self::Protocol(_) | Self::UnknownMessage(_) => "08P01",
             Self::TooManyClients | Self::TooManyClientsOf(_) | Self::PoolWaitTimeout(_) => "53300",
-            Self::UpstreamDown(_) | Self::UpstreamLost | Self::ListenerLost => "08006",
-            Self::UpstreamRefused { .. }
-            | Self::NoWorkingVersion(_)
+            Self::Login { failure, .. } => failure.sqlstate(),
+            Self::UpstreamLost | Self::ListenerLost => "08006",
+            Self::NoWorkingVersion { .. }
             | Self::SecretUnusable(_)
             | Self::AuditUnavailable
             | Self::ReplicationTooOften(_) => "57P03",
@@ -121,12 +128,9 @@ impl ClientError {
             Self::PoolWaitTimeout(_) => {
                 "All server connections are busy; raise pool_size or look for long transactions."
             }
-            Self::UpstreamDown(_) => {
-                "pgvalet keeps trying; look at its log and /status for the cause."
-            }
-            Self::UpstreamRefused { .. } => "The log and /status of pgvalet name the cause.",
-            Self::NoWorkingVersion(_) => {
-                "Set the role's password to that of the secret, or store the right one; pgvalet follows without a restart."
+            Self::Login { failure, .. } => failure.hint(),
+            Self::NoWorkingVersion { failure, .. } => {
+                failure.unwrap_or(LoginFailure::Password).hint()
             }
             Self::SecretUnusable(_) => "Run `pgvalet check` for the cause.",
             Self::ReplicationRole(_) => {

@@ -257,18 +257,23 @@ pub fn read_command_tag(message: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{ClientError, Frame};
+    use crate::wire::{ClientError, Frame, LoginFailure};
     use proptest::prelude::*;
 
     #[test]
     fn an_error_can_be_read_back() {
         let mut out = Vec::new();
-        ClientError::NoWorkingVersion("prod/orders".into()).fatal(&mut out);
+        let error = ClientError::NoWorkingVersion {
+            secret: "prod/orders".into(),
+            failure: Some(LoginFailure::Password),
+        };
+        error.fatal(&mut out);
         assert_eq!(Frame::read(&out).unwrap().unwrap().len, out.len());
         let fields = ErrorFields::read(&out);
         assert!(fields.is_fatal());
         assert_eq!(fields.sqlstate, "57P03");
         assert!(fields.message.contains("prod/orders"));
+        assert!(fields.message.contains("the server refuses the password"));
     }
 
     #[test]

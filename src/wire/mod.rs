@@ -6,7 +6,8 @@
 //!
 //! * `error`    what a client may read when pgvalet refuses or fails it
 //! * `frame`    headers of messages
-//! * `login`    versions of the protocol, cancel keys
+//! * `login`    versions of the protocol, cancel keys, `login_failure` what a client may
+//!   know of a failed one
 //! * `message`  messages that pgvalet writes or reads itself
 //! * `setting`  names of settings in a start-up packet
 //! * `sql`      the words of SQL texts
@@ -18,6 +19,7 @@
 pub mod error;
 pub mod frame;
 pub mod login;
+mod login_failure;
 pub mod message;
 pub mod setting;
 pub mod sql;
@@ -27,4 +29,5 @@ pub mod tag;
 pub use error::{ClientError, SqlState};
 pub use frame::{Frame, FrameError, HEADER};
 pub use login::Version;
+pub use login_failure::LoginFailure;
 pub use setting::{NotASetting, SettingName};

@@ -11,6 +11,7 @@ mod drivers;
 mod helpers;
 mod hostile;
 mod identity;
+mod login;
 mod memory;
 mod pool;
 mod process;

@@ -83,9 +83,15 @@ The names of users and passwords belong in the secret.",
         ),
         Key::new(
             "min_scram_iterations",
-            Number(1, 100_000),
+            Number(1, 10_000_000),
             Value("4096"),
             "Servers that ask for fewer iterations are refused.",
+        ),
+        Key::new(
+            "scram_max_iterations",
+            Number(1, 10_000_000),
+            Value("100000"),
+            "Servers that ask for more iterations are refused: each login of a new version costs a processor about 0.3 s for a million of them.",
         ),
         Key::new(
             "auth",

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Phase, Search, Verdict};
 use crate::pool::CheckoutError;
+use crate::wire::LoginFailure;
 
 /// Whether logins work.
 pub(in crate::pool) enum Health<'a> {
@@ -80,6 +81,12 @@ impl Search {
     pub fn is_unreachable(&self) -> bool {
         let last = self.tried.last();
         last.is_some_and(|t| t.verdict == Verdict::Silent)
+    }
+
+    /// What clients may know of the last login that failed: where the version in force
+    /// was refused and nothing else was tried since, that is its refusal.
+    pub fn last_failure(&self) -> Option<LoginFailure> {
+        self.tried.last().map_or(self.refusal, |t| t.failure)
     }
 
     /// Why no version logs in, if that was not announced yet.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::secret::{Depth, Standing, VersionId};
+use crate::wire::LoginFailure;
 
 /// A version that may be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Tried {
     /// Host, port and database it leads to.
     pub(in crate::pool) place: Arc<str>,
     pub(in crate::pool) verdict: Verdict,
+    /// What clients may know of it.
+    pub(in crate::pool) failure: Option<LoginFailure>,
     /// The number of the round it was tried in; 0 outside of one.
     pub(super) round: u64,
 }
@@ -47,6 +50,7 @@ impl Tried {
             at: SystemTime::now(),
             place,
             verdict,
+            failure: None,
             round: 0,
         }
     }

@@ -37,7 +37,9 @@ fn steady() -> (Search, Instant) {
 fn seeking(in_force: Option<&str>) -> (Search, Instant) {
     let (mut search, now) = steady();
     match in_force {
-        Some(name) => assert!(search.refused(version(name), "no".into(), now)),
+        Some(name) => {
+            assert!(search.refused(version(name), "no".into(), LoginFailure::Password, now))
+        }
         None => search = Search::new(GRACE, now),
     }
     (search, now)
@@ -71,7 +73,7 @@ fn the_window_of_a_single_user_rotation() {
     let as_it_was = observed(Some("1"), Some("1"));
     assert_eq!(search.step(as_it_was, now), Action::Rest);
     // The password has changed, and only AWSPENDING knows it.
-    assert!(search.refused(version("1"), "no".into(), now));
+    assert!(search.refused(version("1"), "no".into(), LoginFailure::Password, now));
     assert!(search.is_seeking());
     let refused = observed(Some("1"), Some("1"));
     let action = search.step(refused, now);
@@ -255,7 +257,7 @@ proptest! {
                 (0, _) => observed(Some("1"), Some("1")),
                 (1, _) => observed(Some("1"), Some("2")),
                 (2, _) => {
-                    search.refused(version("1"), "no".into(), now);
+                    search.refused(version("1"), "no".into(), LoginFailure::Password, now);
                     observed(Some("1"), Some("2"))
                 }
                 (3, _) => {
@@ -293,7 +295,7 @@ fn what_was_tried_before_a_search_is_tried_again_in_it() {
     let action = search.step(observed(Some("1"), Some("2")), now);
     assert_eq!(action, probe("2", Standing::Current));
     search.step(failed(&new, Verdict::Refused), now);
-    search.refused(version("1"), "no".into(), now);
+    search.refused(version("1"), "no".into(), LoginFailure::Password, now);
     search.step(observed(Some("1"), Some("2")), now);
     let looked = looked_up(Depth::Labelled, vec![new.clone()]);
     assert_eq!(search.step(looked, now), probe("2", Standing::Current));
@@ -307,13 +309,21 @@ fn what_was_tried_before_a_search_is_tried_again_in_it() {
 #[test]
 fn a_server_that_is_down_is_no_reason_to_search() {
     let (mut search, now) = steady();
-    search.is_down(Down::new("away".into(), CheckoutError::Down, now));
+    search.is_down(Down::new(
+        "away".into(),
+        CheckoutError::Login(LoginFailure::Unreachable),
+        now,
+    ));
     assert!(matches!(search.health(), Health::Down(_)));
     let as_it_was = observed(Some("1"), Some("1"));
     assert_eq!(search.step(as_it_was, now), Action::Rest);
     // But a refusal is, and what a straggler meets does not end the search.
-    assert!(search.refused(version("1"), "wrong".into(), now));
-    search.is_down(Down::new("away".into(), CheckoutError::Down, now));
+    assert!(search.refused(version("1"), "wrong".into(), LoginFailure::Password, now));
+    search.is_down(Down::new(
+        "away".into(),
+        CheckoutError::Login(LoginFailure::Unreachable),
+        now,
+    ));
     assert!(search.is_seeking());
     assert_eq!(search.problem().as_deref(), Some("wrong"));
     assert_eq!(search.announce().as_deref(), Some("wrong"));

@@ -284,7 +284,9 @@ async fn nobody_waits_for_a_server_that_is_down() {
         let refused = s.pool.checkout(None).await.err();
         assert_eq!(
             refused,
-            Some(crate::pool::CheckoutError::Refused("53300".into()))
+            Some(crate::pool::CheckoutError::Login(
+                crate::wire::LoginFailure::Full
+            ))
         );
     }
     assert!(

@@ -34,6 +34,7 @@ pub async fn replicate(
         Err(DedicatedError::Login(error)) => error,
     };
     let database = pool.database.name().clone();
+    let failure = error.failure();
     Err(match error {
         ConnectError::Refused {
             sqlstate, message, ..
@@ -46,12 +47,8 @@ pub async fn replicate(
                 message,
                 ..Default::default()
             }),
-            _ => ClientError::UpstreamRefused {
-                database,
-                sqlstate: sqlstate.into(),
-            }
-            .into(),
+            _ => ClientError::Login { database, failure }.into(),
         },
-        _ => ClientError::UpstreamDown(database).into(),
+        _ => ClientError::Login { database, failure }.into(),
     })
 }

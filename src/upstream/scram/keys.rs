@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
+use super::prepare::prepare;
 use super::{SCRAM_SHA_256, ScramError};
 use crate::base::crew::Crew;
 use crate::secret::Password;
@@ -87,13 +88,9 @@ pub(super) async fn derive_off_reactor(
 }
 
 pub(super) fn derive(password: &str, salt: &[u8], iterations: u32) -> Result<Keys, ScramError> {
-    // A password that SASLprep refuses is used as it is, as Postgres does.
-    let prepared: Zeroizing<String> = Zeroizing::new(
-        stringprep::saslprep(password)
-            .map_or_else(|_| password.to_owned(), std::borrow::Cow::into_owned),
-    );
+    let prepared = prepare(password);
     let mut salted = Zeroizing::new([0u8; 32]);
-    let iterations = NonZeroU32::new(iterations).ok_or(ScramError::Iterations)?;
+    let iterations = NonZeroU32::new(iterations).ok_or(ScramError::Malformed)?;
     pbkdf2::derive(
         pbkdf2::PBKDF2_HMAC_SHA256,
         iterations,

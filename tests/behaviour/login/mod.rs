@@ -1,0 +1,4 @@
+//! Logins to the server: passwords, and what a client reads when there is none.
+
+mod failures;
+mod passwords;
