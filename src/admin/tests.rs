@@ -1,5 +1,7 @@
 //! Requests to the listener over real sockets.
 
+mod watching;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +22,14 @@ struct Source(Result<(), String>);
 impl StatusSource for Source {
     fn status(&self) -> Status {
         rotating()
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        Vec::new()
+    }
+
+    fn rotation_steps(&self) -> Vec<RotationStep> {
+        Vec::new()
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -17,7 +17,7 @@ use crate::access::Policy;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::net::{ClientTrust, Listener, PassedSockets};
+use crate::net::{ClientTrust, Listener};
 use crate::pool::Pool;
 use crate::rotation::Rotations;
 use crate::secret::{Follower, SecretId, SecretStore};
@@ -33,6 +33,7 @@ pub struct Built {
     /// The configuration in force, and the followers of its secrets.
     pub state: Mutex<State>,
     pub rotations: Rotations,
+    pub journal: Arc<Journal>,
     /// The API of the embedded store, if that is the secret store.
     pub api: Option<Arc<Api>>,
 }
@@ -52,16 +53,14 @@ impl Built {
     /// [`ServerError`]
     pub async fn new(
         config: Config,
-        mut passed: PassedSockets,
     ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>, Option<StoreDoor>), ServerError> {
         let metrics = Metrics::new();
         // Addresses come first: a second proxy started by mistake must not touch the log.
         let mut listeners = Vec::new();
         let sockets = socket_access(&config.listen)?;
         for address in &config.listen.addresses {
-            listeners.extend(Listener::bind(address, sockets, &mut passed).await?);
+            listeners.extend(Listener::bind(address, sockets).await?);
         }
-        passed.all_used()?;
         let admin = bind_admin(&config).await?;
         let client_trust = match &config.listen.client_ca {
             Some(files) => Some(ClientTrust::load(files)?),
@@ -112,11 +111,8 @@ impl Built {
             handshake_timeout: config.listen.handshake_timeout,
             clients: Arc::new(Semaphore::new(config.listen.max_clients)),
         });
-        let journal = Journal {
-            audit: context.audit.clone(),
-            metrics: metrics.clone(),
-        };
-        let rotations = Rotations::new(store.clone(), Arc::new(journal));
+        let journal = Journal::new(context.audit.clone(), metrics.clone());
+        let rotations = Rotations::new(store.clone(), journal.clone());
         let built = Arc::new(Self {
             context,
             metrics,
@@ -128,6 +124,7 @@ impl Built {
                 lingering: Vec::new(),
             }),
             rotations,
+            journal,
             api,
         });
         Ok((built, listeners, admin, door))

@@ -1,11 +1,15 @@
 //! The rotations of a configuration, and where their steps are reported.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use tracing::info;
 
 use super::build::Built;
+use super::status::rfc3339;
+use crate::admin::RotationStep;
 use crate::audit::Audit;
 use crate::metrics::{Counter, Family, Metrics};
 use crate::pool::Database;
@@ -56,15 +60,52 @@ const STEPS: Family<Counter, 3> = Family::new(
     ["secret", "step", "outcome"],
 );
 
-/// Steps go to the audit log, the metrics and the log.
+/// How many steps are remembered: those of some thirty rotations.
+const REMEMBERED: usize = 200;
+
+/// Steps go to the audit log, the metrics and the log, and the newest are remembered.
 pub struct Journal {
-    pub audit: Audit,
-    pub metrics: Arc<Metrics>,
+    audit: Audit,
+    metrics: Arc<Metrics>,
+    steps: Mutex<VecDeque<RotationStep>>,
+}
+
+impl Journal {
+    pub fn new(audit: Audit, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            audit,
+            metrics,
+            steps: Mutex::default(),
+        })
+    }
+
+    /// The newest steps, the newest last.
+    pub fn steps(&self) -> Vec<RotationStep> {
+        self.steps.lock().iter().cloned().collect()
+    }
+
+    fn remember(&self, report: &StepReport) {
+        let step = RotationStep {
+            secret: report.secret.as_str().into(),
+            version: report.version.as_ref().map(|v| v.as_str().into()),
+            user: report.user.as_deref().map(Into::into),
+            step: report.step.name(),
+            outcome: report.outcome.name(),
+            detail: report.detail.as_str().into(),
+            at: rfc3339(SystemTime::now()),
+        };
+        let mut steps = self.steps.lock();
+        if steps.len() >= REMEMBERED {
+            steps.pop_front();
+        }
+        steps.push_back(step);
+    }
 }
 
 impl Observer for Journal {
     fn step(&self, report: &StepReport) {
         self.audit.record(report.record());
+        self.remember(report);
         let (secret, step) = (report.secret.as_str(), report.step.name());
         let labels = [secret, step, report.outcome.name()];
         self.metrics.series(&STEPS, labels).increment(1);

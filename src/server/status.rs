@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -9,8 +10,8 @@ use futures_util::future::join_all;
 
 use super::build::Built;
 use crate::admin::{
-    Candidate, DatabaseStatus, GenerationStatus, Holder, ListenerStatus, RefreshFuture, Refreshed,
-    SecretStatus, ServerCounts, Status, StatusSource,
+    Candidate, DatabaseStatus, GenerationStatus, Holder, InForce, ListenerStatus, Load,
+    RefreshFuture, Refreshed, RotationStep, SecretStatus, ServerCounts, Status, StatusSource,
 };
 use crate::pool::{GenerationCounts, Pool, PoolCounts, PoolMode, Tried};
 use crate::secret::{Follower, Known};
@@ -42,6 +43,15 @@ impl StatusSource for Built {
                 .map(|(p, counts)| database(p, counts, &sessions))
                 .collect(),
         }
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        let routes = self.context.routes.load();
+        routes.pools.values().map(|p| load(p)).collect()
+    }
+
+    fn rotation_steps(&self) -> Vec<RotationStep> {
+        self.journal.steps()
     }
 
     /// Ready if one database can be served, so that one secret that does not work does not
@@ -82,6 +92,27 @@ impl StatusSource for Built {
                 metrics.pinned(pool.database.name(), pool.secret.as_str(), reason, clients);
             }
         }
+    }
+}
+
+fn load(pool: &Pool) -> Load {
+    let counts = pool.counts();
+    let in_force = (counts.generations.first()).filter(|g| g.draining_since.is_none());
+    let in_force = in_force.map(|g| {
+        let credential = &g.generation.credential;
+        InForce {
+            version: credential.version.as_str().into(),
+            user: credential.username.as_str().into(),
+            adopted_at: g.generation.proven_at,
+        }
+    });
+    Load {
+        database: pool.database.name().clone(),
+        secret: pool.secret.as_str().into(),
+        transactions: pool.stats.transactions.load(Relaxed),
+        active: counts.active,
+        waiting: counts.waiting,
+        in_force,
     }
 }
 
@@ -225,6 +256,6 @@ fn holder(pool: &Pool, session: &Handle) -> Holder {
     }
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -6,7 +6,6 @@
 mod common;
 
 mod admin;
-mod deploy;
 mod drivers;
 mod helpers;
 mod hostile;

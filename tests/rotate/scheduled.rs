@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::common::{Cluster, eventually};
 use super::crash::Load;
 use super::scene::Scene;
@@ -43,5 +45,10 @@ async fn the_proxy_rotates_on_its_schedule() {
         .metric("pgvalet_rotation_steps_total", &labels)
         .await;
     assert!(counted >= Some(3.0), "{counted:?}");
+    let (code, steps) = scene.proxy.get("/rotations").await;
+    let steps: Vec<Value> = serde_json::from_str(&steps).expect("JSON");
+    let done = |s: &&Value| s["step"] == "finishSecret" && s["outcome"] == "done";
+    assert_eq!((code, steps.iter().filter(done).count() >= 3), (200, true));
+    assert_eq!(steps[0]["secret"], "app");
     assert!(!scene.logs_in(&first).await);
 }

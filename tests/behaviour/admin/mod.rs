@@ -3,3 +3,4 @@
 mod changes;
 mod dashboard;
 mod logging;
+mod page;

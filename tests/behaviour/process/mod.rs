@@ -6,4 +6,3 @@ mod ending;
 mod hardening;
 mod lifecycle;
 mod refusals;
-mod socket_unit;

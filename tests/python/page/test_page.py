@@ -1,0 +1,206 @@
+"""The status page in a real browser, in every state that it is made for."""
+
+import pytest
+import states
+from browser import Browser
+from stand_in import TOKEN, StandIn
+
+VIEWS = ["databases", "secrets", "rotations"]
+SCREENS = {"desktop": (1280, 800), "phone": (360, 740)}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def proxy(browser):
+    with StandIn() as proxy:
+        browser.show(*SCREENS["desktop"])
+        browser.problems.clear()
+        yield proxy
+    browser.call("Page.navigate", url="about:blank")
+
+
+def shown(browser, proxy, state, view=""):
+    proxy.set(states.ALL[state]())
+    browser.open(proxy.url + view)
+    browser.wait("!document.querySelector('#verdict-words').innerText.startsWith('Connecting')")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("state", ["rest", "rotation", "trouble", "hostile", "nothing"])
+def test_nobody_is_kept_out(browser, proxy, state, screen, dark):
+    browser.show(*SCREENS[screen], dark)
+    # What the other views show depends on the state no more than on the time of day.
+    for view in VIEWS if state == "rotation" else ["databases", "secrets"]:
+        shown(browser, proxy, state, f"#{view}")
+        browser.wait("document.querySelector('#view table, #view .rows')")
+        browser.js("document.querySelector('.toggle')?.click()")
+        assert browser.violations() == []
+        assert not browser.overflows()
+    assert browser.problems == []
+
+
+def test_the_verdict_is_in_words(browser, proxy):
+    shown(browser, proxy, "rest")
+    browser.reads("All is well.")
+    assert browser.js("document.title") == "pgvalet: well"
+    proxy.set(states.rotation())
+    browser.reads("All is well. prod/orders moves to a new version.")
+    browser.reads("5 connections left, kept by orders-api and settlement")
+    browser.reads("2 waiting, longest 340 ms")
+    proxy.set(states.trouble())
+    browser.reads("2 things are wrong.")
+    browser.reads("AWSCURRENT of prod/orders does not log in: 28P01; version 1a4f9c02 stays in force")
+    browser.reads("pgvalet secret put prod/orders, with the password that Postgres has")
+    assert browser.js("document.title") == "pgvalet: 2 wrong"
+    proxy.set(states.nothing())
+    browser.reads("This proxy cannot serve clients yet.")
+
+
+def test_what_wants_attention_comes_first(browser, proxy):
+    first = "document.querySelector('.pools h2').innerText.trim()"
+    shown(browser, proxy, "rotation")
+    browser.wait(f"{first} === 'orders'")
+    proxy.set(states.trouble())
+    browser.wait(f"{first} === 'billing'")
+
+
+def test_the_old_colour_drains_into_the_new(browser, proxy):
+    def cells(kind):
+        return browser.js(f"document.querySelectorAll('.pools li:first-child .cells .{kind}').length")
+
+    shown(browser, proxy, "rotation")
+    assert (cells("g1.held"), cells("g1.idle"), cells("g0.old")) == (6, 2, 5)
+    assert (cells("opening"), cells("free")) == (2, 5)
+    words = browser.js("document.querySelector('.cells').getAttribute('aria-label')")
+    assert words == (
+        "13 of 20 server connections: version 9be2d7f1: 6 in use, 2 idle;"
+        " version 1a4f9c02 (drains): 4 in use, 1 idle; 2 logging in"
+    )
+    after = states.rotation()
+    after["databases"][1]["generations"].pop()
+    proxy.set(after)
+    browser.wait("!document.querySelector('.cells .old')")
+
+
+def test_names_are_text(browser, proxy):
+    shown(browser, proxy, "hostile")
+    browser.js("document.querySelector('.toggle').click()")
+    browser.wait("document.querySelector('.details')")
+    browser.reads(states.HOSTILE)
+    for view in VIEWS:
+        browser.js(f"location.hash = '{view}'")
+        browser.wait(f"document.querySelector('[aria-current]').hash === '#{view}'")
+        browser.wait("document.querySelector('#view table, #view .rows')")
+        assert "onerror" in browser.text() or view == "rotations"
+        assert browser.js("document.images.length") == 0
+        assert not browser.js("!!window.hacked")
+    # And if a name became markup nevertheless, the browser would refuse it.
+    assert browser.js("(() => { try { document.body.innerHTML = '<b>'; } catch { return true } })()")
+
+
+def test_two_hundred_databases_are_searched_and_drawn_in_no_time(browser, proxy):
+    shown(browser, proxy, "many")
+    browser.wait("document.querySelectorAll('.pools > li').length === 200")
+    assert browser.js("document.querySelector('.pools h2').innerText").strip() == "tenant_003"
+    browser.js("document.querySelector('input[type=search]').focus()")
+    browser.type("tenant_19")
+    browser.wait("document.querySelectorAll('.pools > li').length === 10")
+    assert browser.violations() == []
+    # A new status does not disturb whoever types.
+    proxy.set(states.many())
+    browser.type("7")
+    browser.wait("document.querySelectorAll('.pools > li').length === 1")
+    assert browser.js("document.activeElement.value") == "tenant_197"
+    browser.type("x")
+    browser.reads("No database or secret is called that.")
+
+
+def test_the_keyboard_reaches_everything(browser, proxy):
+    shown(browser, proxy, "rotation")
+    reached = []
+    for _ in range(12):
+        browser.key("Tab", 9)
+        reached.append(browser.js("document.activeElement.innerText?.trim() || document.activeElement.type"))
+    assert reached[0] == "Skip to the view"
+    assert "Give the token …" in reached and "search" in reached
+    browser.js("document.querySelector('.toggle').focus()")
+    browser.key("Enter", 13, "\r")
+    browser.wait("document.querySelector('.toggle').ariaExpanded === 'true'")
+    browser.reads("Who keeps an old version")
+    # It is still where it was, after a new status.
+    proxy.set(states.rotation())
+    browser.key("Enter", 13, "\r")
+    browser.wait("document.querySelector('.toggle').ariaExpanded === 'false'")
+
+
+def column(browser, number):
+    tables = "[...document.querySelectorAll('#view table')]"
+    cells = f"[...{tables}.at(-1).querySelectorAll('td:nth-child({number})')]"
+    return browser.js(f"{cells}.map(cell => cell.innerText)")
+
+
+def test_steps_are_listed_newest_first(browser, proxy):
+    shown(browser, proxy, "rest", "#rotations")
+    browser.wait("document.querySelectorAll('#view tbody tr').length === 6")
+    assert column(browser, 3) == ["testSecret", "setSecret", "createSecret", "begin"]
+    browser.press("Step")
+    browser.wait("document.querySelector('[aria-sort=ascending]')")
+    assert column(browser, 3) == ["begin", "createSecret", "setSecret", "testSecret"]
+    browser.js("document.querySelector('input[type=search]').focus()")
+    browser.type("28P01")
+    browser.wait("document.querySelectorAll('#view tbody tr').length === 3")
+
+
+def give_token(browser, token):
+    browser.press("Give the token")
+    browser.wait("document.activeElement.type === 'password'")
+    browser.type(token)
+    browser.key("Enter", 13, "\r")
+    browser.wait("!document.querySelector('dialog[open]')")
+
+
+def test_nothing_is_offered_without_the_token(browser, proxy):
+    shown(browser, proxy, "rest", "#secrets")
+    assert "Look for" not in browser.text()
+    give_token(browser, TOKEN)
+    browser.press("Look for a new version")
+    browser.reads("prod/billing has no new version.")
+    assert proxy.asked == ["/refresh?secret=prod%2Fbilling"]
+    # Another tab does not have it.
+    assert browser.js("localStorage.length + document.cookie.length") == 0
+    browser.press("Forget the token")
+    browser.wait("!document.body.innerText.includes('Look for')")
+    assert browser.js("sessionStorage.length") == 0
+
+
+def test_a_proxy_that_wants_a_token_says_so(browser, proxy):
+    proxy.locked = True
+    browser.open(proxy.url)
+    browser.reads("shows its state only to those who have its token")
+    assert browser.violations() == []
+    give_token(browser, "wrong")
+    browser.reads("This token is not the one of this proxy.")
+    browser.press("Forget the token")
+    give_token(browser, TOKEN)
+    browser.reads("All is well.")
+
+
+def test_a_proxy_that_goes_away_is_said_to_be_gone(browser, proxy):
+    shown(browser, proxy, "rest")
+    proxy.leave()
+    browser.reads("The proxy does not answer")
+    browser.reads("What you see is from")
+    assert browser.js("document.title") == "pgvalet: no answer"
+    for dark in [False, True]:
+        browser.show(*SCREENS["phone"], dark)
+        assert browser.violations() == []
+    proxy.come_back()
+    browser.press("Try now")
+    browser.wait("document.querySelector('.link.live')")
+    assert "does not answer" not in browser.text()
