@@ -228,14 +228,12 @@ fn session_end(client: &str) -> Record {
 }
 
 fn audit(path: &Path) -> Audit {
-    let config = Options {
-        sink: AuditSink::File(path.to_owned()),
-        on_failure: OnAuditFailure::Deny,
-    };
+    let config = Options::of(AuditSink::File(path.to_owned()), OnAuditFailure::Deny);
     Audit::open(&config, &Metrics::new()).expect("opens")
 }
 
-/// A log of four records where the configuration has it.
+/// A log of four records where the configuration has it. The log itself has written one before
+/// them, and two behind.
 async fn with_log() -> (tempfile::TempDir, PathBuf) {
     let directory = with_config(VALID);
     let path = directory.path().join("data/audit.jsonl");
@@ -253,7 +251,8 @@ async fn a_good_log_verifies() {
     let (directory, _) = with_log().await;
     let (code, out, err) = run(directory.path(), &["audit", "verify"]);
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("4 records are whole: 1 to 4"), "{out}");
+    assert!(out.contains("7 records are whole: 1 to 7"), "{out}");
+    assert!(out.contains("all of them are signed"), "{out}");
     let (code, out, _) = run(
         directory.path(),
         &["audit", "verify", "--json", "data/audit.jsonl"],
@@ -261,7 +260,7 @@ async fn a_good_log_verifies() {
     let report: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(
         (code, &report["records"], &report["last"]["seq"]),
-        (Some(0), &4.into(), &4.into())
+        (Some(0), &7.into(), &7.into())
     );
 }
 
@@ -273,7 +272,7 @@ async fn a_tampered_log_does_not() {
     let (code, out, err) = run(directory.path(), &["audit", "verify"]);
     assert_eq!((code, err.as_str()), (Some(1), ""));
     assert!(
-        out.contains("BROKEN data/audit.jsonl:3: this record was changed"),
+        out.contains("BROKEN data/audit.jsonl:4: record 4 was changed"),
         "{out}"
     );
     let lines: Vec<&str> = text.lines().collect();
@@ -311,12 +310,15 @@ async fn the_log_can_be_asked() {
         "v2",
         "--json",
     ]);
-    assert_eq!(found, [written[2].clone()]);
+    assert_eq!(found, [written[3].clone()]);
     let found = lines(&["audit", "query", "--client", "orders-api", "--since", "1h"]);
     assert_eq!(found.len(), 4, "{found:#?}");
     assert!(found[0].starts_with("TIME") && found[3].contains("session.end"));
     assert_eq!(lines(&["audit", "query", "--until", "1h"]).len(), 1);
-    assert_eq!(lines(&["audit", "tail", "-n", "2", "--json"]), written[2..]);
+    assert_eq!(
+        lines(&["audit", "tail", "-n", "2", "--json"]),
+        written[3..5]
+    );
     // Whoever reads only the beginning is not punished.
     let mut child = pgvalet(directory.path())
         .args(["audit", "query"])
@@ -341,30 +343,25 @@ async fn what_is_written_can_be_followed_over_a_rotation() {
         let record: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         record["seq"].as_u64()
     };
-    assert_eq!(seq(), Some(4));
+    assert_eq!(seq(), Some(5));
     let audit = self::audit(&path);
     audit
         .record_durably(Record::reload())
         .await
         .expect("written");
-    assert_eq!(seq(), Some(5));
+    assert_eq!(seq(), Some(8));
     fs::rename(&path, directory.path().join("data/audit.jsonl.1")).expect("renamed");
     // The log is looked for at its path once a second: until then it goes on
     // in the old file, and nothing is lost either way.
-    let mut written = 5;
+    let mut written = 8;
     while !path.exists() {
         audit
             .record_durably(Record::reload())
             .await
             .expect("written");
-        written += 1;
+        written += 1 + u64::from(path.exists()); // the new file begins with a record of its own
         assert_eq!(seq(), Some(written));
     }
-    audit
-        .record_durably(Record::reload())
-        .await
-        .expect("written");
-    assert_eq!(seq(), Some(written + 1));
     child.kill().expect("killed");
     child.wait().expect("ended");
 }
@@ -455,15 +452,56 @@ fn check_says_which_secret_and_version_failed() {
     );
 }
 
-/// One of anything is not several.
+/// A checkpoint that was kept elsewhere shows that a log was cut, and that it is another one.
 #[tokio::test]
-async fn one_record_is_told_in_the_singular() {
-    let directory = with_config(VALID);
-    let audit = audit(&directory.path().join("data/audit.jsonl"));
-    audit.record(session_start("orders-api"));
-    audit.close().await;
-    let (_, out, _) = run(directory.path(), &["audit", "verify"]);
-    assert!(out.contains("1 record is whole: 1 to 1, "), "{out}");
+async fn a_log_is_compared_with_what_was_kept_of_it() {
+    let (directory, path) = with_log().await;
+    let at = |end: &str| directory.path().join(format!("data/audit.jsonl{end}"));
+    fs::copy(at(".pub"), directory.path().join("kept.pub")).expect("copied");
+    let older = fs::read(&path).expect("read");
+    let beside = [".checkpoint", ".edge"].map(|end| (at(end), fs::read(at(end)).expect("read")));
+    let more = audit(&path);
+    more.record(session_start("reports"));
+    more.close().await;
+    fs::copy(at(".checkpoint"), directory.path().join("kept")).expect("copied");
+    let verify = |arguments: &[&str]| {
+        let arguments = [&["audit", "verify"], arguments].concat();
+        let (code, out, err) = run(directory.path(), &arguments);
+        assert_eq!(err, "", "{out}");
+        (code, out)
+    };
+    let (code, out) = verify(&["--key", "kept.pub", "--checkpoint", "kept"]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(!out.contains("found with the log"), "{out}");
+    // A proof names the record, and is one of the newest checkpoint.
+    let (code, out, err) = run(directory.path(), &["audit", "prove", "3"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.starts_with("c2sp.org/tlog-proof@v1\nextra "), "{out}");
+    let note = fs::read_to_string(at(".checkpoint")).expect("read");
+    assert!(
+        out.contains("\nindex 2\n") && out.ends_with(&format!("\n\n{note}")),
+        "{out}"
+    );
+    // As it was before: whole by itself, and too short.
+    fs::write(&path, older).expect("written");
+    for (path, content) in beside {
+        fs::write(path, content).expect("written");
+    }
+    let (code, out) = verify(&[]);
+    assert_eq!(code, Some(0), "{out}");
+    let (code, out) = verify(&["--key", "kept.pub", "--checkpoint", "kept"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(
+        out.contains("records 8 to 10 are missing after this one"),
+        "{out}"
+    );
+    // Written anew, with another key.
+    fs::remove_dir_all(directory.path().join("data")).expect("removed");
+    let forged = audit(&path);
+    forged.record(session_start("nobody"));
+    forged.close().await;
+    assert_eq!(verify(&[]).0, Some(0));
+    assert_eq!(verify(&["--key", "kept.pub"]).0, Some(1));
 }
 
 /// Help says what a command does.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::queue::{Receiver, Sender};
+use super::seal::{Sealed, Stop};
 use super::writer::Writer;
 
 /// Two writes in a row that take longer show a disk that blocks. For [`A_WHILE`]
@@ -27,6 +28,7 @@ pub(super) struct Desk {
     state: Mutex<State>,
     /// Whether anybody but the thread may write.
     shared: bool,
+    stop: Stop,
 }
 
 struct State {
@@ -64,6 +66,7 @@ impl Desk {
                 disk: Disk::default(),
             }),
             shared,
+            stop: Stop::default(),
         }
     }
 
@@ -79,12 +82,27 @@ impl Desk {
             }
         }
         let writer = self.state().writer.take();
+        self.stop.stop();
         if let Some(writer) = writer {
             writer.finish();
         }
         // Tells those who wait for the log to be closed; the file's lock is free by
         // now.
         drop(records);
+    }
+
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// How many records nothing has signed yet.
+    pub fn unsealed(&self) -> u64 {
+        self.state().writer.as_ref().map_or(0, Writer::unsealed)
+    }
+
+    /// Signs what is in the log; see [`Writer::seal`].
+    pub fn seal(&self, anyway: bool) -> Option<Sealed> {
+        self.state().writer.as_mut()?.seal(false, anyway)
     }
 
     /// Writes what is queued, on the caller's thread, unless only the writer's thread
@@ -105,8 +123,7 @@ impl Desk {
         let Some(writer) = &mut state.writer else {
             return;
         };
-        // Only the thread looks whether the log was rotated, or recovers from a failed
-        // write.
+        // Only the thread looks whether the log was rotated.
         if writer.does_more() {
             return;
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 #[cfg(test)]
 mod tests;
 
+use super::checkpoint::TreeRef;
 use super::record::{CredentialRef, Event, IdentityRef, Outcome, Record, ServerRef};
 
 /// What is known of a client when it is let in or denied.
@@ -241,6 +242,24 @@ impl Record {
             reason: failure.map(Into::into),
             call: Some(Box::new(call)),
             ..Self::new(Event::StoreCall)
+        }
+    }
+
+    /// What the log has signed; `why` a file begins here, if it was not pgvalet that began it.
+    pub(super) fn checkpoint(tree: TreeRef, why: Option<&str>) -> Self {
+        Self {
+            reason: why.map(Into::into),
+            tree: Some(Box::new(tree)),
+            ..Self::new(Event::Checkpoint)
+        }
+    }
+
+    /// Records may be missing before this one.
+    pub(super) fn gap(reason: &str) -> Self {
+        Self {
+            outcome: Some(Outcome::Failure),
+            reason: Some(reason.into()),
+            ..Self::new(Event::Gap)
         }
     }
 

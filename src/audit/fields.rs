@@ -27,6 +27,11 @@ fn first<'a>(record: &'a Value, pointers: &[&str]) -> &'a str {
     texts.find(|text| !text.is_empty()).unwrap_or("")
 }
 
+/// Whether the log tells of itself, and not of anybody who used it.
+pub fn is_of_the_log(record: &Value) -> bool {
+    text(record, "/event") == "checkpoint"
+}
+
 /// The client, or the principal that called the store.
 pub(super) fn client(record: &Value) -> &str {
     first(record, &["/client", CALLER])

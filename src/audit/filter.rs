@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::fields::{client, is_about_secret, text, version};
+use super::fields::{client, is_about_secret, is_of_the_log, text, version};
 
-/// Conditions on records. All that are given must hold.
+/// Conditions on records. All that are given must hold. What the log has signed of itself is
+/// wanted only where it is asked for.
 #[derive(Debug, Default, Clone)]
 pub struct Filter {
     /// The name of a client, or of a principal of the store.
@@ -30,7 +31,10 @@ impl Filter {
         let begins = self.version.as_deref();
         is(&self.client, client(record))
             && is(&self.database, text(record, "/database"))
-            && is(&self.event, text(record, "/event"))
+            && match self.event.as_deref() {
+                Some(wanted) => text(record, "/event") == wanted,
+                None => !is_of_the_log(record),
+            }
             && secret.is_none_or(|wanted| is_about_secret(record, wanted))
             && begins.is_none_or(|begin| version(record).starts_with(begin))
             && self.in_time(record)

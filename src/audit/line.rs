@@ -1,46 +1,68 @@
-//! A line of the log, and the chain that makes a change to it visible.
-//!
-//! A line is one JSON object whose last two members are `prev` and `hash`,
-//! each 64 hexadecimal digits. The canonical form of a record is its line
-//! without `,"hash":"…"`, byte for byte as written, and
+//! One line of the log: a record in JSON, with its place in the tree.
 //!
 //! ```text
-//! hash = SHA-256(prev ‖ canonical)        prev as the 64 digits
+//! {"v":2,"seq":1,"time":"…","proxy":"…","event":"…",…,"prev":"1a2b3c4d"}
 //! ```
 //!
-//! where `prev` is the `hash` of the line before, or 64 zeros in the first line
-//! of a chain. A check needs the bytes of the line alone and serialises nothing
-//! again, so that `sed` and `sha256sum` are enough for it.
+//! The bytes of the line without its line end are a leaf of the tree, so that `sha256sum` is
+//! enough to check one. `prev` is the beginning of the hash of the record before: it tells
+//! which record was changed, where the tree by itself tells only that one was.
 
 use std::io::Write;
 
-use aws_lc_rs::digest;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 
 use super::Record;
+use super::checkpoint::TreeRef;
+use super::tree::{Hash, Tree, leaf};
 use crate::base::hex;
 
-/// `prev` of the first line of a chain.
-pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-
 /// The version of the format.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
-/// Where the chain stands: what the next line continues.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The first bytes of every record.
+pub(super) const START: &[u8] = b"{\"v\":2,\"seq\":";
+
+/// How many bytes of a hash `prev` has.
+const PREV: usize = 4;
+
+/// Where the log stands: what the next line continues.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Chain {
-    /// The number of the last line; 0 before the first.
-    pub(super) seq: u64,
-    pub(super) hash: String,
+    tree: Tree,
+    /// The hash of the last record; unknown before the first.
+    last: Option<Hash>,
 }
 
 impl Chain {
-    pub(super) fn new() -> Self {
-        Self {
-            seq: 0,
-            hash: GENESIS.to_owned(),
-        }
+    pub(super) fn new(tree: Tree, last: Option<Hash>) -> Self {
+        Self { tree, last }
+    }
+
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The number of the last record; 0 before the first.
+    pub(super) fn seq(&self) -> u64 {
+        self.tree.size()
+    }
+
+    pub(super) fn last(&self) -> Option<&Hash> {
+        self.last.as_ref()
+    }
+
+    /// `prev` of the next record.
+    pub(super) fn prev(&self) -> String {
+        hex::encode(&self.last.unwrap_or_default()[..PREV])
+    }
+
+    /// Adds a record, given as its line without the line end.
+    pub(super) fn push(&mut self, line: &[u8]) {
+        let hash = leaf(line);
+        self.tree.push(hash);
+        self.last = Some(hash);
     }
 }
 
@@ -63,23 +85,18 @@ pub(super) fn append(
     record: &Record,
 ) -> Result<(), serde_json::Error> {
     let start = out.len();
-    if let Err(e) = canonical(out, chain, proxy, time, notes, record) {
+    if let Err(e) = write(out, chain, proxy, time, notes, record) {
         out.truncate(start);
         return Err(e);
     }
-    let hash = hash(&chain.hash, &[&out[start..]]);
-    out.pop(); // the closing brace
-    for part in [",\"hash\":\"", &hash, "\"}\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
-    chain.seq += 1;
-    chain.hash = hash;
+    chain.push(&out[start..]);
+    out.push(b'\n');
     Ok(())
 }
 
-/// Appends a line without its hash. The record's members stand between the log's,
-/// which are written by hand: serde's flattening costs as much as all the rest.
-fn canonical(
+/// Appends a line without its end. The record's members stand between the log's, which are
+/// written by hand: serde's flattening costs as much as all the rest.
+fn write(
     out: &mut Vec<u8>,
     chain: &Chain,
     proxy: &str,
@@ -88,12 +105,9 @@ fn canonical(
     record: &Record,
 ) -> Result<(), serde_json::Error> {
     let time = time.to_rfc3339_opts(SecondsFormat::Micros, true);
-    let seq = chain.seq + 1;
-    write!(
-        out,
-        "{{\"v\":{VERSION},\"seq\":{seq},\"time\":\"{time}\",\"proxy\":"
-    )
-    .map_err(serde_json::Error::io)?;
+    out.extend_from_slice(START);
+    let seq = chain.seq() + 1;
+    write!(out, "{seq},\"time\":\"{time}\",\"proxy\":").map_err(serde_json::Error::io)?;
     serde_json::to_writer(&mut *out, proxy)?;
     let brace = out.len();
     serde_json::to_writer(&mut *out, record)?;
@@ -104,59 +118,45 @@ fn canonical(
             write!(out, ",\"{name}\":{number}").map_err(serde_json::Error::io)?;
         }
     }
-    for part in [",\"prev\":\"", &chain.hash, "\"}"] {
-        out.extend_from_slice(part.as_bytes());
-    }
-    Ok(())
+    write!(out, ",\"prev\":\"{}\"}}", chain.prev()).map_err(serde_json::Error::io)
 }
 
-fn hash(prev: &str, canonical: &[&[u8]]) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(prev.as_bytes());
-    for part in canonical {
-        context.update(part);
-    }
-    hex::encode(context.finish().as_ref())
-}
-
-/// The members of a line that the chain is checked by.
+/// The members of a line that a check needs.
 #[derive(Debug, Deserialize)]
 pub(super) struct Link {
     pub(super) v: u32,
     pub(super) seq: u64,
     pub(super) time: String,
+    pub(super) event: String,
     pub(super) prev: String,
-    pub(super) hash: String,
+    #[serde(default)]
+    pub(super) reason: Option<String>,
     #[serde(default)]
     pub(super) lost: u64,
     #[serde(default)]
     pub(super) torn: u64,
+    #[serde(default)]
+    pub(super) tree: Option<TreeRef>,
+    #[serde(default)]
+    pub(super) removed: Option<u64>,
 }
 
 impl Link {
-    /// Reads a line, which is given without its line end. `None` for what is no line
-    /// of a log, such as a torn one.
+    /// Reads a line, which is given without its line end. `None` for what is no line of a log,
+    /// such as a torn one.
     pub(super) fn read(line: &[u8]) -> Option<Self> {
         let link: Self = serde_json::from_slice(line).ok()?;
-        let digits = |s: &str| {
-            s.len() == GENESIS.len() && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        };
-        (digits(&link.prev) && digits(&link.hash)).then_some(link)
+        let digits = |s: &str| s.len() == 2 * PREV && s.bytes().all(|b| b.is_ascii_hexdigit());
+        digits(&link.prev).then_some(link)
     }
+}
 
-    /// Whether the hash is that of the line.
-    pub(super) fn is_intact(&self, line: &[u8]) -> bool {
-        let end = format!(",\"hash\":\"{}\"}}", self.hash);
-        line.strip_suffix(end.as_bytes())
-            .is_some_and(|body| hash(&self.prev, &[body, b"}"]) == self.hash)
-    }
-
-    pub(super) fn chain(&self) -> Chain {
-        Chain {
-            seq: self.seq,
-            hash: self.hash.clone(),
-        }
-    }
+/// The number of a record, as far as its first bytes tell. Most of a long log need not be read
+/// closer.
+pub(super) fn number(line: &[u8]) -> Option<u64> {
+    let rest = line.strip_prefix(START)?;
+    let digits = rest.iter().position(|b| !b.is_ascii_digit())?;
+    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -165,21 +165,14 @@ mod tests {
     use crate::audit::Event;
 
     fn lines(n: usize) -> Vec<Vec<u8>> {
-        let mut chain = Chain::new();
+        let mut chain = Chain::default();
         (0..n)
             .map(|_| {
                 let mut out = Vec::new();
                 let record = Record::new(Event::SessionStart);
                 let notes = Notes::default();
-                append(
-                    &mut out,
-                    &mut chain,
-                    "h:1",
-                    DateTime::UNIX_EPOCH,
-                    notes,
-                    &record,
-                )
-                .expect("serialises");
+                let time = DateTime::UNIX_EPOCH;
+                append(&mut out, &mut chain, "h:1", time, notes, &record).expect("serialises");
                 assert_eq!(out.pop(), Some(b'\n'));
                 out
             })
@@ -189,36 +182,20 @@ mod tests {
     #[test]
     fn a_line_is_what_the_contract_says() {
         let line = String::from_utf8(lines(1).remove(0)).expect("UTF-8");
-        let start = format!(
-            r#"{{"v":1,"seq":1,"time":"1970-01-01T00:00:00.000000Z","proxy":"h:1","event":"session.start","prev":"{GENESIS}","hash":""#
+        assert_eq!(
+            line,
+            r#"{"v":2,"seq":1,"time":"1970-01-01T00:00:00.000000Z","proxy":"h:1","event":"session.start","prev":"00000000"}"#
         );
-        assert!(line.starts_with(&start), "{line}");
-        assert!(line.ends_with("\"}"));
     }
 
     #[test]
-    fn each_line_holds_the_hash_of_the_one_before() {
+    fn each_line_says_what_is_before_it() {
         let lines = lines(3);
-        let links: Vec<Link> = lines
-            .iter()
-            .map(|l| Link::read(l).expect("a line"))
-            .collect();
-        for (line, link) in lines.iter().zip(&links) {
-            assert!(link.is_intact(line));
-        }
-        assert_eq!(links[1].prev, links[0].hash);
-        assert_eq!(links[2].prev, links[1].hash);
-        assert_eq!(links[2].seq, 3);
-    }
-
-    #[test]
-    fn any_changed_byte_is_seen() {
-        let line = lines(1).remove(0);
-        for i in 0..line.len() {
-            let mut changed = line.clone();
-            changed[i] ^= 1;
-            let intact = Link::read(&changed).is_some_and(|link| link.is_intact(&changed));
-            assert!(!intact, "byte {i}");
+        for (n, pair) in lines.windows(2).enumerate() {
+            let link = Link::read(&pair[1]).expect("a line");
+            assert_eq!(link.prev, hex::encode(&leaf(&pair[0])[..PREV]));
+            assert_eq!(link.seq, n as u64 + 2);
+            assert_eq!(number(&pair[1]), Some(link.seq));
         }
     }
 }

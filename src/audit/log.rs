@@ -13,9 +13,11 @@ use tokio::sync::oneshot;
 use super::desk::Desk;
 use super::metrics::{FAILURES, RECORDS};
 use super::queue::{ROOM, Sender, queue};
+use super::seal::{self, Seals};
 use super::sink::Sink;
+use super::standing::{self, Standing};
 use super::writer::Writer;
-use super::{AuditSink, OnAuditFailure, Options, Record};
+use super::{AuditSink, OnAuditFailure, Options, Record, key};
 use crate::metrics::{Counter, Metrics};
 
 /// How often at most the writer looks whether the log file is still at its path.
@@ -31,7 +33,11 @@ pub enum AuditError {
         "the audit log {path} cannot be opened: {error}; check [audit] path and who may write there"
     )]
     Open { path: String, error: String },
-    #[error("{0} is not an audit log of pgvalet; move it away or change [audit] path")]
+    #[error("the key of the audit log, {path}, cannot be used: {error}")]
+    Key { path: String, error: String },
+    #[error(
+        "{0} is not an audit log of this version of pgvalet; move it away or change [audit] path"
+    )]
     Foreign(String),
     #[error(
         "another process writes the audit log {0}; stop it or give each proxy its own [audit] path"
@@ -113,24 +119,28 @@ impl Audit {
         metrics: &Metrics,
         rotation_check: Duration,
     ) -> Result<Self, AuditError> {
-        let (sink, chain) = match &config.sink {
-            AuditSink::Stdout => Sink::stdout(),
+        let sink = match &config.sink {
+            AuditSink::Stdout => Sink::Stdout,
             AuditSink::File(path) => Sink::open(path, rotation_check)?,
         };
+        let (standing, seals) = begin(&sink)?;
         let counts = Arc::new(Counts::new(metrics));
         let (queue, records) = queue();
         // A session may write to a file itself, which takes microseconds. A pipe
         // takes as long as its reader likes.
         let shared = matches!(config.sink, AuditSink::File(_));
-        let desk = Arc::new(Desk::new(Writer::new(sink, chain, counts.clone()), shared));
-        let of_thread = desk.clone();
-        std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || of_thread.run(records))
-            .map_err(|error| AuditError::Open {
-                path: name(&config.sink),
-                error: format!("no thread for its writer: {error}"),
-            })?;
+        let mut writer = Writer::new(sink, standing, seals.clone(), counts.clone());
+        // What the process before has left unsigned is signed at once.
+        if let Some(sealed) = writer.seal(false, false) {
+            seals.keep(&sealed, &counts);
+        }
+        let desk = Arc::new(Desk::new(writer, shared));
+        let writes = desk.clone();
+        thread("audit", config, move || writes.run(records))?;
+        let (signs, counted, every) = (desk.clone(), counts.clone(), config.checkpoint);
+        thread("audit-seal", config, move || {
+            seal::run(&signs, &seals, &counted, every);
+        })?;
         Ok(Self {
             queue,
             desk,
@@ -187,6 +197,43 @@ impl Audit {
     pub async fn close(self) {
         self.queue.close().await;
     }
+}
+
+/// Where the log stands, and the key that signs it.
+fn begin(sink: &Sink) -> Result<(Standing, Arc<Seals>), AuditError> {
+    let Some(path) = sink.path() else {
+        let standing = Standing {
+            fresh: true,
+            ..Standing::default()
+        };
+        return Ok((standing, Arc::new(Seals::new(key::of_process()?, None, 0))));
+    };
+    let signer = key::of_log(path)?;
+    let standing = standing::read(path, signer.public())
+        .map_err(|error| AuditError::Open {
+            path: display(path),
+            error: error.to_string(),
+        })?
+        .ok_or_else(|| AuditError::Foreign(display(path)))?;
+    if let Some(gap) = &standing.gap {
+        tracing::warn!(path = %path.display(), "audit log: {gap}");
+    }
+    let seals = Seals::new(signer, Some(path.to_owned()), standing.noted);
+    Ok((standing, Arc::new(seals)))
+}
+
+fn thread(
+    name: &str,
+    config: &Options,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<(), AuditError> {
+    let started = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work);
+    started.map(drop).map_err(|error| AuditError::Open {
+        path: self::name(&config.sink),
+        error: format!("no thread for it: {error}"),
+    })
 }
 
 fn entry(record: Box<Record>, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {

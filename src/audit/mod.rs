@@ -1,46 +1,66 @@
 //! The audit log: who used which version of which secret, when, from where.
 //!
-//! [`Audit`] is the handle to record with. Every line holds the hash of the
-//! line before it, so that a changed, missing or moved line shows. A chain cannot
-//! show that its end was cut off: to see that, keep the last hash somewhere else
-//! from time to time, or write to a collector through standard output.
+//! [`Audit`] is the handle to record with. The records are the leaves of a Merkle tree, whose
+//! root is signed every few seconds: whoever has the public key sees that a record was changed,
+//! removed, inserted or moved, and whoever has kept a checkpoint, that the end was cut off.
 //!
 //! Writing:
 //!
 //! * `record` the fields of a record; `events` a constructor for each event
 //! * `log`    the handle; `queue` the records on their way to the writer
 //! * `desk`   who writes: a thread, or whoever waits for a line
-//! * `writer` all that is queued becomes one write; `line` a line and its hash
-//! * `sink`   the file or standard output; `tail` where a file's chain stands
+//! * `writer` all that is queued becomes one write; `line` a line and its place in the tree
+//! * `sink`   the file or standard output; `standing` where a log stands when it is opened
+//! * `seal`   signs the tree from time to time; `key` the key for that
+//!
+//! What is signed:
+//!
+//! * `tree`   the Merkle tree; `note` signed texts; `checkpoint` what is signed of the tree
 //!
 //! Reading:
 //!
-//! * `verify` whether a log is as it was written
+//! * `files`  the files of a log
+//! * `verify` whether a log is as it was written; `report` what that found
+//! * `prove`  that a record is in the log
 //! * `filter` which records are wanted; `fields` where a record has what
 //! * `table`  records as people see them
 
+mod checkpoint;
 mod desk;
 mod events;
 mod fields;
+mod files;
 mod filter;
+mod key;
 mod line;
 mod log;
 mod metrics;
+mod note;
 mod options;
+mod prove;
 mod queue;
 mod record;
+mod report;
+mod seal;
 mod sink;
+mod standing;
 mod table;
-mod tail;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod verify;
 mod writer;
 
+pub use checkpoint::TreeRef;
 pub use events::{Cause, ClientRef, SessionRef, SessionTotals};
+pub use fields::is_of_the_log;
+pub use files::{Lines, body, segments};
 pub use filter::Filter;
 pub use log::{Audit, AuditError};
+pub use note::PublicKey;
 pub use options::{AuditSink, OnAuditFailure, Options};
+pub use prove::prove;
 pub use record::{CredentialRef, Event, IdentityRef, Outcome, Record, ServerRef};
+pub use report::{Against, Broken, Place, Report, Source};
 pub use table::{printable, table_head, table_row};
-pub use verify::{Broken, Place, Report, verify};
+pub use verify::verify;

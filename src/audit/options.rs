@@ -2,12 +2,26 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The options of `[audit]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     pub sink: AuditSink,
     pub on_failure: OnAuditFailure,
+    /// How often the log is signed.
+    pub checkpoint: Duration,
+}
+
+impl Options {
+    /// A log as it is where nothing else is configured.
+    pub fn of(sink: AuditSink, on_failure: OnAuditFailure) -> Self {
+        Self {
+            sink,
+            on_failure,
+            checkpoint: Duration::from_secs(10),
+        }
+    }
 }
 
 /// Where records go.

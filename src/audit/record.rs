@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::TreeRef;
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Event {
@@ -40,6 +42,12 @@ pub enum Event {
     /// A call of the embedded store's API.
     #[serde(rename = "store.call")]
     StoreCall,
+    /// What the log has signed of itself.
+    #[serde(rename = "checkpoint")]
+    Checkpoint,
+    /// Records may be missing before this one.
+    #[serde(rename = "gap")]
+    Gap,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,8 +103,8 @@ pub struct ServerRef {
     pub pid: Option<i32>,
 }
 
-/// What happened, as whoever records it knows it. The log adds `v`, `seq`, `time`, `proxy`,
-/// `prev` and `hash`.
+/// What happened, as whoever records it knows it. The log adds `v`, `seq`, `time`, `proxy`
+/// and `prev`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub event: Event,
@@ -152,6 +160,9 @@ pub struct Record {
     /// The call in a `store.call`, in the shape of a CloudTrail event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub call: Option<Box<serde_json::Value>>,
+    /// The state of the log, in a `checkpoint`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tree: Option<Box<TreeRef>>,
 }
 
 impl Record {
@@ -181,6 +192,7 @@ impl Record {
             bytes_out: None,
             duration_ms: None,
             call: None,
+            tree: None,
         }
     }
 }

@@ -6,9 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::line::Chain;
 use super::log::{AuditError, display};
-use super::tail::{self, Tail};
 
 pub(super) enum Sink {
     Stdout,
@@ -21,6 +19,10 @@ pub(super) struct LogFile {
     file: File,
     /// What the next write has to begin with.
     start: Start,
+    /// How long the file is, as far as this process has written it.
+    length: u64,
+    /// A device has no length, and no files beside it.
+    regular: bool,
     checked: Instant,
     check_every: Duration,
 }
@@ -34,43 +36,29 @@ pub(super) struct Start {
     pub(super) torn: u64,
 }
 
-impl From<&Tail> for Start {
-    fn from(tail: &Tail) -> Self {
-        let newline = tail.unfinished;
-        // Where only the line end of a record is missing, nothing is torn.
-        let own = u64::from(newline && tail.torn > 0);
-        Self {
-            newline,
-            torn: tail.torn + own,
-        }
-    }
+/// What another program did to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It was renamed or removed; a new one has been begun.
+    Renamed,
+    /// It was cut.
+    Truncated,
 }
 
 impl Sink {
-    /// Standard output, where each start of pgvalet begins a chain: its reader sees
-    /// the chain from the first line.
-    pub(super) fn stdout() -> (Self, Chain) {
-        (Self::Stdout, Chain::new())
-    }
-
-    /// The file at `path`, and where its chain stands.
-    pub(super) fn open(path: &Path, check_every: Duration) -> Result<(Self, Chain), AuditError> {
-        let (file, tail) = open(path)?;
-        if tail.torn > 0 {
-            tracing::warn!(
-                path = %path.display(),
-                bytes = tail.torn,
-                "the audit log ends in the middle of a record, which the next record will report"
-            );
-        }
-        let file = LogFile {
+    /// Opens the file at `path`, or makes one that only its owner may read and write.
+    pub(super) fn open(path: &Path, check_every: Duration) -> Result<Self, AuditError> {
+        let file = open(path).map_err(|e| e.of(path))?;
+        let data = file.metadata().map_err(|e| Failed::from(e).of(path))?;
+        Ok(Self::File(LogFile {
             path: path.to_owned(),
             file,
-            start: Start::from(&tail),
+            start: Start::default(),
+            length: data.len(),
+            regular: data.is_file(),
             checked: Instant::now(),
             check_every,
-        };
-        Ok((Self::File(file), tail.chain))
+        }))
     }
 
     pub(super) fn name(&self) -> String {
@@ -80,41 +68,39 @@ impl Sink {
         }
     }
 
+    /// The path of a file that has others beside it.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(log) if log.regular => Some(&log.path),
+            Self::File(_) | Self::Stdout => None,
+        }
+    }
+
     /// Whether it is time to look for a rotation, which may open and read another
     /// file.
     pub(super) fn is_due(&self) -> bool {
         matches!(self, Self::File(log) if log.is_due())
     }
 
-    /// Follows a rotation: if the file is no longer the one at its path, a new one is
-    /// begun there. If that fails, lines go on into the old file.
-    pub(super) fn follow(&mut self) -> Result<(), AuditError> {
-        let Self::File(log) = self else {
-            return Ok(());
-        };
-        if !log.is_due() {
-            return Ok(());
+    /// Follows what another program did: if the file is no longer the one at its path, a new
+    /// one is begun there. If that fails, lines go on into the old file.
+    pub(super) fn follow(&mut self) -> Result<Option<Moved>, AuditError> {
+        match self {
+            Self::File(log) if log.is_due() => log.follow(),
+            Self::File(_) | Self::Stdout => Ok(None),
         }
-        log.checked = Instant::now();
-        if log.is_at_its_path() {
-            return Ok(());
-        }
-        let (file, tail) = open(&log.path)?;
-        let old = std::mem::replace(&mut log.file, file);
-        // On a thread of its own, so that nobody waits for the disk. If there is no
-        // thread, the lines are written but perhaps not synchronised.
-        let _ = std::thread::Builder::new()
-            .name("audit-sync".to_owned())
-            .spawn(move || old.sync_data());
-        log.start = Start::from(&tail);
-        tracing::info!(path = %log.path.display(), "the audit log was rotated; its chain continues in a new file");
-        Ok(())
     }
 
     pub(super) fn start(&self) -> Start {
         match self {
             Self::Stdout => Start::default(),
             Self::File(log) => log.start,
+        }
+    }
+
+    pub(super) fn begin_with(&mut self, start: Start) {
+        if let Self::File(log) = self {
+            log.start = start;
         }
     }
 
@@ -128,20 +114,29 @@ impl Sink {
             Self::File(log) => {
                 log.file.write_all(bytes)?;
                 log.start = Start::default();
+                log.length += bytes.len() as u64;
                 Ok(())
             }
         }
     }
 
-    /// Where the chain stands in the file after a failed write; `None` if that cannot
-    /// be told.
-    pub(super) fn recover(&mut self) -> Option<Chain> {
-        let Self::File(log) = self else {
-            return None;
+    /// How many bytes of a write that failed are in the file.
+    pub(super) fn written(&mut self) -> u64 {
+        let Self::File(log) = self else { return 0 };
+        let Ok(data) = log.file.metadata() else {
+            return 0;
         };
-        let tail = tail::read(&log.file).ok().flatten()?;
-        log.start = Start::from(&tail);
-        Some(tail.chain)
+        let written = data.len().saturating_sub(log.length);
+        log.length += written;
+        written
+    }
+
+    /// The file, to be synchronised by somebody else.
+    pub(super) fn handle(&self) -> Option<File> {
+        match self {
+            Self::Stdout => None,
+            Self::File(log) => log.file.try_clone().ok(),
+        }
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
@@ -157,6 +152,35 @@ impl LogFile {
         self.checked.elapsed() >= self.check_every
     }
 
+    fn follow(&mut self) -> Result<Option<Moved>, AuditError> {
+        self.checked = Instant::now();
+        if !self.is_at_its_path() {
+            self.begin_anew()?;
+            return Ok(Some(Moved::Renamed));
+        }
+        let length = self.file.metadata().map_or(self.length, |data| data.len());
+        if self.regular && length < self.length {
+            self.length = length;
+            self.start = Start::default();
+            return Ok(Some(Moved::Truncated));
+        }
+        Ok(None)
+    }
+
+    /// Goes on in a new file at the path.
+    fn begin_anew(&mut self) -> Result<(), AuditError> {
+        let file = open(&self.path).map_err(|e| e.of(&self.path))?;
+        self.length = file.metadata().map_or(0, |data| data.len());
+        let old = std::mem::replace(&mut self.file, file);
+        // On a thread of its own, so that nobody waits for the disk. If there is no
+        // thread, the lines are written but perhaps not synchronised.
+        let _ = std::thread::Builder::new()
+            .name("audit-sync".to_owned())
+            .spawn(move || old.sync_data());
+        self.start = Start::default();
+        Ok(())
+    }
+
     fn is_at_its_path(&self) -> bool {
         let same = |here: std::fs::Metadata, there: std::fs::Metadata| {
             (here.dev(), here.ino()) == (there.dev(), there.ino())
@@ -169,37 +193,51 @@ impl LogFile {
     }
 }
 
-/// Opens a log, or makes one that only its owner may read and write.
-fn open(path: &Path) -> Result<(File, Tail), AuditError> {
-    let failed = |error: io::Error| AuditError::Open {
-        path: display(path),
-        error: error.to_string(),
-    };
+enum Failed {
+    Locked,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Failed {
+    fn of(self, path: &Path) -> AuditError {
+        let path = display(path);
+        match self {
+            Self::Locked => AuditError::Locked(path),
+            Self::Io(error) => AuditError::Open {
+                path,
+                error: error.to_string(),
+            },
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, Failed> {
     if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(directory)
-            .map_err(failed)?;
+            .create(directory)?;
     }
     let file = OpenOptions::new()
         .read(true)
         .append(true)
         .create(true)
         .mode(0o600)
-        .open(path)
-        .map_err(failed)?;
+        .open(path)?;
     // The chains of two writers would mix in one file. A device keeps no chain, and several
     // programs may write to it.
-    if file.metadata().map_err(failed)?.is_file() {
+    if file.metadata()?.is_file() {
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(AuditError::Locked(display(path))),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) => return Err(Failed::Locked),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
     }
-    let tail = tail::read(&file)
-        .map_err(failed)?
-        .ok_or_else(|| AuditError::Foreign(display(path)))?;
-    Ok((file, tail))
+    Ok(file)
 }

@@ -1,4 +1,7 @@
-//! The log as a whole: what is recorded is written, chained, and verified.
+//! The log as a whole: what is recorded is written, signed, and verified.
+
+mod broken;
+mod tamper;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,14 +12,19 @@ use super::*;
 use crate::metrics::Metrics;
 
 fn open(path: &Path, metrics: &Metrics) -> Result<Audit, AuditError> {
-    let config = Options {
-        sink: AuditSink::File(path.to_owned()),
-        on_failure: OnAuditFailure::Deny,
-    };
-    Audit::open_checking(&config, metrics, Duration::ZERO)
+    Audit::open_checking(&options(path), metrics, Duration::ZERO)
 }
 
-/// A directory with a log of `records` records.
+/// A log that is signed only where a test wants it.
+fn options(path: &Path) -> Options {
+    Options {
+        checkpoint: Duration::from_secs(3600),
+        ..Options::of(AuditSink::File(path.to_owned()), OnAuditFailure::Deny)
+    }
+}
+
+/// A directory with a log of `records` records. Before them, the log has written its heading,
+/// and behind them two checkpoints.
 async fn written(records: usize) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("audit.jsonl");
@@ -51,7 +59,7 @@ fn write(path: &Path, lines: &[String]) {
 }
 
 fn check(path: &Path) -> Report {
-    verify(&[path.to_owned()]).expect("read")
+    verify(&Source::Log(path.to_owned()), &Against::default()).expect("read")
 }
 
 #[track_caller]
@@ -70,24 +78,27 @@ fn breaks(path: &Path, line: u64, reason: &str) {
 async fn what_is_recorded_is_there_and_verifies() {
     let (_directory, path) = written(1000).await;
     let report = check(&path);
-    whole(&report, 1000);
+    whole(&report, 1003);
     assert!(report.notes.is_empty());
-    assert_eq!(report.last.map(|last| last.seq), Some(1000));
-    let first: serde_json::Value = serde_json::from_str(&lines(&path)[0]).expect("JSON");
+    assert_eq!(report.last.map(|last| last.seq), Some(1003));
+    assert_eq!(report.signed, 1003);
+    let first: serde_json::Value = serde_json::from_str(&lines(&path)[1]).expect("JSON");
     assert_eq!(first["event"], "session.start");
     assert_eq!(first["client"], "orders-api");
     let id = first["proxy"].as_str().expect("proxy");
     assert!(id.ends_with(&format!(":{}", std::process::id())));
-    let mode = fs::metadata(&path).expect("there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    for secret in [path.clone(), files::beside(&path, ".key")] {
+        let mode = fs::metadata(&secret).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 }
 
 #[tokio::test]
-async fn the_chain_goes_on_over_restarts() {
+async fn the_tree_goes_on_over_restarts() {
     let (_directory, path) = written(2).await;
     more(&path, 3).await;
     let report = check(&path);
-    whole(&report, 5);
+    whole(&report, 10);
     assert!(report.notes.is_empty());
 }
 
@@ -98,18 +109,18 @@ async fn a_durable_record_is_in_the_file_when_its_future_resolves() {
     let metrics = Metrics::new();
     let audit = open(&path, &metrics).expect("opens");
     audit.record_durably(record(1)).await.expect("written");
-    assert_eq!(lines(&path).len(), 1);
+    assert_eq!(lines(&path).len(), 2);
     assert!(metrics.render().contains("pgvalet_audit_records_total 1"));
 }
 
 #[tokio::test]
-async fn records_of_many_tasks_are_one_chain() {
+async fn records_of_many_tasks_are_one_log() {
     many_tasks().await;
 }
 
 /// With several threads, whoever waits for a line may write it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_of_many_threads_are_one_chain() {
+async fn records_of_many_threads_are_one_log() {
     many_tasks().await;
 }
 
@@ -135,7 +146,7 @@ async fn many_tasks() {
         task.await.expect("done");
     }
     audit.close().await;
-    whole(&check(&path), 800);
+    whole(&check(&path), 803);
 }
 
 #[tokio::test]
@@ -157,8 +168,8 @@ async fn what_waits_for_its_record_goes_on_without_where_the_configuration_says_
         (OnAuditFailure::Continue, true),
     ] {
         let config = Options {
-            sink: AuditSink::File("/dev/full".into()),
             on_failure,
+            ..options(Path::new("/dev/full"))
         };
         let audit = Audit::open(&config, &Metrics::new()).expect("opens");
         assert_eq!(audit.admit(record(1)).await.is_ok(), admitted);
@@ -171,7 +182,7 @@ async fn what_is_admitted_has_its_record_already() {
     let path = directory.path().join("audit.jsonl");
     let audit = open(&path, &Metrics::new()).expect("opens");
     audit.admit(record(1)).await.expect("written");
-    assert_eq!(lines(&path).len(), 1);
+    assert_eq!(lines(&path).len(), 2);
 }
 
 /// `/dev/full` is a disk without room.
@@ -206,7 +217,7 @@ async fn another_file_is_not_appended_to() {
 }
 
 #[tokio::test]
-async fn a_rotated_log_goes_on_in_a_new_file() {
+async fn a_renamed_log_goes_on_in_a_new_file() {
     let (directory, path) = written(2).await;
     let old = directory.path().join("audit.jsonl.1");
     let audit = open(&path, &Metrics::new()).expect("opens");
@@ -214,143 +225,85 @@ async fn a_rotated_log_goes_on_in_a_new_file() {
     fs::rename(&path, &old).expect("renamed");
     audit.record_durably(record(4)).await.expect("written");
     audit.record_durably(record(5)).await.expect("written");
-    assert_eq!((lines(&old).len(), lines(&path).len()), (3, 2));
-    let report = verify(&[path.clone(), old.clone()]).expect("read");
-    whole(&report, 5);
-    assert!(report.notes.is_empty());
-    // The new one alone is whole too; a note says that its beginning is missing.
-    let report = check(&path);
-    whole(&report, 2);
-    assert!(report.notes[0].contains("begins with record 4"));
-    // A restart goes on where the new file ends.
+    assert_eq!((lines(&old).len(), lines(&path).len()), (6, 3));
+    assert!(lines(&path)[0].contains("renamed by another program"));
     audit.close().await;
-    more(&path, 1).await;
-    whole(&verify(&[old, path]).expect("read"), 6);
-}
-
-#[tokio::test]
-async fn a_torn_line_stays_and_the_next_record_reports_it() {
-    let (_directory, path) = written(3).await;
-    let bytes = fs::read(&path).expect("read");
-    for cut in [2, 10, 200] {
-        fs::write(&path, &bytes[..bytes.len() - cut]).expect("written");
-        let report = check(&path);
-        whole(&report, 2);
-        assert!(report.notes[0].contains("in the middle"), "{report:?}");
-        more(&path, 2).await;
-        let report = check(&path);
-        whole(&report, 4);
-        assert!(report.notes[0].contains("broken off"), "{report:?}");
-        assert_eq!(lines(&path).len(), 5);
-        // The report does not hold for a byte more or less.
-        let mut changed = lines(&path);
-        changed[2].push('x');
-        write(&path, &changed);
-        breaks(&path, 3, "no record");
-        changed.remove(2);
-        write(&path, &changed);
-        breaks(&path, 3, "missing");
-    }
-    // Torn just before its line end, a record is still whole.
-    fs::write(&path, &bytes[..bytes.len() - 1]).expect("written");
-    more(&path, 1).await;
     let report = check(&path);
-    whole(&report, 4);
+    whole(&report, 11);
     assert!(report.notes.is_empty());
-}
-
-#[tokio::test]
-async fn a_changed_line_shows() {
-    let (_directory, path) = written(5).await;
-    let original = lines(&path);
-    let change = |from: &str, to: &str| {
-        let mut lines = original.clone();
-        lines[2] = lines[2].replace(from, to);
-        assert_ne!(lines, original);
-        write(&path, &lines);
+    // The new one alone begins in the middle, and is whole if that is meant.
+    let alone = Source::Files(vec![path.clone()]);
+    let broken = verify(&alone, &Against::default()).expect("read").broken;
+    let broken = broken.expect("broken");
+    assert!(
+        broken.reason.contains("records 1 to 6 are missing"),
+        "{broken}"
+    );
+    let against = Against {
+        partial: true,
+        ..Against::default()
     };
-    change("10.0.0.1:2", "10.0.0.1:9");
-    breaks(&path, 3, "was changed");
-    change("orders-api", "billing");
-    breaks(&path, 3, "was changed");
-    change("{", "x");
-    breaks(&path, 3, "no record");
+    whole(&verify(&alone, &against).expect("read"), 5);
+    // The old one alone ends too early: the checkpoint is beside the new one.
+    let both = Source::Files(vec![path.clone(), old]);
+    whole(&verify(&both, &Against::default()).expect("read"), 11);
+    // A restart goes on where the new file ends.
+    more(&path, 1).await;
+    whole(&check(&path), 14);
 }
 
-/// A record that was changed before a restart is found after it.
+/// logrotate's `copytruncate`.
 #[tokio::test]
-async fn a_changed_last_line_shows_after_more_was_written() {
-    let (_directory, path) = written(3).await;
-    let mut changed = lines(&path);
-    changed[2] = changed[2].replace("orders-api", "billing");
-    write(&path, &changed);
-    more(&path, 2).await;
-    breaks(&path, 3, "was changed");
-}
-
-/// With the hash made right again, the chain breaks one line later.
-#[tokio::test]
-async fn a_forged_line_shows() {
-    let (_directory, path) = written(3).await;
-    let mut forged = lines(&path);
-    let (mut out, mut chain) = (Vec::new(), line::Chain::new());
-    for i in 0..2 {
-        out.clear();
-        let now = chrono::Utc::now();
-        let notes = line::Notes::default();
-        line::append(&mut out, &mut chain, "h:1", now, notes, &record(i)).expect("serialises");
-    }
-    let link = line::Link::read(out.trim_ascii_end()).expect("a line");
-    assert_eq!(link.seq, 2);
-    forged[1] = String::from_utf8(out).expect("UTF-8").trim_end().to_owned();
-    write(&path, &forged);
-    breaks(&path, 2, "does not follow");
-}
-
-#[tokio::test]
-async fn a_missing_a_moved_and_a_copied_line_show() {
-    let (_directory, path) = written(5).await;
-    let original = lines(&path);
-    let arrange = |order: &[usize]| {
-        let lines: Vec<String> = order.iter().map(|i| original[*i].clone()).collect();
-        write(&path, &lines);
-    };
-    arrange(&[0, 1, 3, 4]);
-    breaks(&path, 3, "record 3 is missing");
-    arrange(&[0, 4]);
-    breaks(&path, 2, "records 2 to 4 are missing");
-    arrange(&[0, 1, 1, 2]);
-    breaks(&path, 3, "moved or copied");
-    arrange(&[0, 2, 1, 3]);
-    breaks(&path, 2, "record 2 is missing");
-    // A new beginning in the middle of a file is none.
-    arrange(&[0, 1, 0, 1]);
-    breaks(&path, 3, "moved or copied");
-    // A note tells of a missing beginning; a missing end cannot be known.
-    arrange(&[2, 3, 4]);
-    let report = check(&path);
-    whole(&report, 3);
-    assert!(report.notes[0].contains("begins with record 3"));
-    arrange(&[0, 1]);
-    whole(&check(&path), 2);
+async fn a_log_that_is_copied_and_cut_goes_on() {
+    let (directory, path) = written(2).await;
+    let audit = open(&path, &Metrics::new()).expect("opens");
+    audit.record_durably(record(3)).await.expect("written");
+    fs::copy(&path, directory.path().join("audit.jsonl.1")).expect("copied");
+    fs::write(&path, "").expect("cut");
+    audit.record_durably(record(4)).await.expect("written");
+    assert!(lines(&path)[0].contains("cut by another program"));
+    audit.close().await;
+    whole(&check(&path), 10);
 }
 
 #[tokio::test]
 async fn the_next_record_reports_lost_ones() {
-    let (_directory, path) = written(0).await;
+    let (_directory, path) = written(1).await;
     let config = Options {
-        sink: AuditSink::File(path.clone()),
         on_failure: OnAuditFailure::Continue,
+        ..options(&path)
     };
     let audit = Audit::open(&config, &Metrics::new()).expect("opens");
     audit.counts.lose(3, &AuditError::Full);
     audit.record_durably(record(1)).await.expect("written");
     audit.record_durably(record(2)).await.expect("written");
+    audit.close().await;
     let report = check(&path);
-    whole(&report, 2);
+    whole(&report, 8);
     assert_eq!(report.notes.len(), 1);
     assert!(
-        report.notes[0].contains(":1: 3 records before this one"),
+        report.notes[0].contains(":5: 3 records before this one"),
         "{report:?}"
+    );
+}
+
+#[tokio::test]
+async fn every_record_has_its_proof() {
+    let (_directory, path) = written(5).await;
+    for seq in 1..=8 {
+        let proof = prove(&path, seq).expect("there is one");
+        let line = lines(&path)[usize::try_from(seq).expect("small") - 1].clone();
+        use base64::prelude::{BASE64_STANDARD, Engine};
+        let extra = format!("\nextra {}\n", BASE64_STANDARD.encode(line));
+        assert!(proof.contains(&extra), "{proof}");
+    }
+    let later = prove(&path, 9).expect_err("there is no such record");
+    assert!(later.to_string().contains("is not signed yet"), "{later}");
+    let text = fs::read_to_string(&path).expect("read");
+    fs::write(&path, text.replacen("10.0.0.1:2", "10.0.0.1:9", 1)).expect("written");
+    let broken = prove(&path, 1).expect_err("the log was changed");
+    assert!(
+        broken.to_string().contains("not what was signed"),
+        "{broken}"
     );
 }

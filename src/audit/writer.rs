@@ -3,56 +3,88 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use chrono::Utc;
+
+use super::checkpoint::TreeRef;
 use super::line::{Chain, Notes, append};
 use super::log::{AuditError, Counts, Entry};
-use super::sink::Sink;
+use super::seal::{Sealed, Seals};
+use super::sink::{Moved, Sink, Start};
+use super::standing::Standing;
+use super::{Record, record::Event};
+
+/// The memory of a write that is kept for the next one.
+const KEPT: usize = 256 * 1024;
 
 pub(super) struct Writer {
     sink: Sink,
-    /// Where the chain stood after the last write that succeeded.
+    /// Where the chain stood after the last write.
     chain: Chain,
-    state: State,
     counts: Arc<Counts>,
+    seals: Arc<Seals>,
+    /// The size of the tree when it was signed last, with the record that says so.
+    sealed: u64,
+    /// Why the next record begins a file, if it does.
+    heading: Option<Option<&'static str>>,
+    /// What the next record but the heading reports.
+    gap: Option<String>,
+    /// Whether this process has written anything.
+    used: bool,
     /// Empty between writes; kept to reuse its memory.
     batch: Vec<Entry>,
+    bytes: Vec<u8>,
     /// Host name and process id, which tell apart the proxies in a collected log.
     proxy: String,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// The sink ends where the chain stands.
-    Whole,
-    /// A write failed, after an unknown number of bytes.
-    Unknown,
-}
-
 impl Writer {
-    pub(super) fn new(sink: Sink, chain: Chain, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(
+        mut sink: Sink,
+        standing: Standing,
+        seals: Arc<Seals>,
+        counts: Arc<Counts>,
+    ) -> Self {
         let host = nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_else(|_| "unknown".to_owned());
+        sink.begin_with(standing.start);
         Self {
             sink,
-            chain,
-            state: State::Whole,
+            chain: standing.chain,
             counts,
+            seals,
+            sealed: standing.noted,
+            heading: standing.fresh.then_some(None),
+            gap: standing.gap,
+            used: false,
             batch: Vec::new(),
+            bytes: Vec::new(),
             proxy: format!("{host}:{}", std::process::id()),
         }
     }
 
     /// Ends the log: its lines are on the disk then, or a warning says why not.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(mut self) {
+        // Signed twice: the second checkpoint proves which one before it was the newest.
+        for closed in [false, true] {
+            let sealed = self.seal(closed, closed && self.used);
+            if let Some(sealed) = sealed {
+                self.seals.keep(&sealed, &self.counts);
+            }
+        }
         if let Err(error) = self.sink.sync() {
             tracing::warn!(%error, "the audit log could not be synchronised to disk");
         }
     }
 
-    /// Whether the next write has more to do than write: recover from a failed one, or
-    /// look for a rotation.
+    /// Whether the next write has more to do than write: look for a rotation.
     pub(super) fn does_more(&self) -> bool {
-        self.state == State::Unknown || self.sink.is_due()
+        self.sink.is_due()
+    }
+
+    /// How many records nothing has signed yet.
+    pub(super) fn unsealed(&self) -> u64 {
+        self.chain.seq().saturating_sub(self.sealed)
     }
 
     /// Writes the records that `take` moves to a batch.
@@ -67,10 +99,11 @@ impl Writer {
 
     fn write_batch(&mut self, batch: &mut Vec<Entry>) {
         let records = batch.len() as u64;
-        let result = self.write_lines(batch);
-        match &result {
-            Ok(()) => self.counts.records.increment(records),
-            Err(error) => self.counts.lose(records, error),
+        self.follow();
+        let (written, result) = self.write_lines(batch);
+        self.counts.records.increment(written);
+        if let Err(error) = &result {
+            self.counts.lose(records - written, error);
         }
         for entry in batch.drain(..) {
             if let Some(done) = entry.done {
@@ -79,76 +112,179 @@ impl Writer {
         }
     }
 
-    fn write_lines(&mut self, batch: &[Entry]) -> Result<(), AuditError> {
-        if let Err(error) = self.sink.follow() {
-            self.counts.warn(&error);
+    /// Notices what another program did to the file.
+    fn follow(&mut self) {
+        match self.sink.follow() {
+            Ok(None) => {}
+            Ok(Some(Moved::Renamed)) => {
+                tracing::info!(path = %self.sink.name(), "the audit log was renamed; it goes on in a new file");
+                self.heading = Some(Some("the file was renamed by another program"));
+            }
+            Ok(Some(Moved::Truncated)) => {
+                tracing::warn!(path = %self.sink.name(), "the audit log was cut by another program; what it did not copy before is gone");
+                self.heading = Some(Some("the file was cut by another program"));
+            }
+            Err(error) => self.counts.warn(&error),
         }
-        if self.state == State::Unknown {
-            self.recover();
-        }
-        let start = self.sink.start();
-        let lost = self.counts.lost.load(Ordering::Relaxed);
-        let mut notes = Notes {
-            lost,
-            torn: start.torn,
-        };
+    }
+
+    /// Writes the entries, behind what the log itself has to say. Returns how many of the
+    /// entries are in the log.
+    fn write_lines(&mut self, entries: &[Entry]) -> (u64, Result<(), AuditError>) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
         let mut chain = self.chain.clone();
-        let mut bytes = Vec::with_capacity(batch.len() * 512);
-        if start.newline {
-            bytes.push(b'\n');
-        }
+        let lost = self.counts.lost.load(Ordering::Relaxed);
+        let composed = self.compose(&mut bytes, &mut chain, lost, entries);
         let failed = |sink: &Sink, error: String| AuditError::Write {
             path: sink.name(),
             error,
         };
-        for entry in batch {
-            append(
-                &mut bytes,
-                &mut chain,
-                &self.proxy,
-                entry.time,
-                std::mem::take(&mut notes),
-                &entry.record,
-            )
-            .map_err(|e| failed(&self.sink, e.to_string()))?;
+        let result = match composed {
+            Err(e) => (0, Err(failed(&self.sink, e.to_string()))),
+            Ok(own) => match self.sink.write(&bytes) {
+                Ok(()) => {
+                    self.chain = chain;
+                    self.reported(own, lost);
+                    (entries.len() as u64, Ok(()))
+                }
+                Err(e) => {
+                    let lines = self.broke_off(&bytes);
+                    self.reported(own.min(lines), if lines > 0 { lost } else { 0 });
+                    let written = lines.saturating_sub(own);
+                    (written, Err(failed(&self.sink, e.to_string())))
+                }
+            },
+        };
+        if bytes.capacity() <= KEPT {
+            self.bytes = bytes;
         }
-        if let Err(e) = self.sink.write(&bytes) {
-            self.state = State::Unknown;
-            return Err(failed(&self.sink, e.to_string()));
-        }
-        self.chain = chain;
-        self.counts.lost.fetch_sub(lost, Ordering::Relaxed);
-        Ok(())
+        result
     }
 
-    /// Finds out how much of the failed write is in the file.
-    fn recover(&mut self) {
-        if let Some(chain) = self.sink.recover()
-            // If somebody cut the file, it holds less than was written. The chain
-            // continues from what was written, so that the cut shows.
-            && chain.seq > self.chain.seq
-        {
-            let written = chain.seq - self.chain.seq;
-            let lost = &self.counts.lost;
-            let _ = lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |lost| {
-                Some(lost.saturating_sub(written))
-            });
-            self.chain = chain;
+    /// Appends the lines to `bytes`. Returns how many are the log's own, which come first.
+    fn compose(
+        &self,
+        bytes: &mut Vec<u8>,
+        chain: &mut Chain,
+        lost: u64,
+        entries: &[Entry],
+    ) -> Result<u64, serde_json::Error> {
+        let start = self.sink.start();
+        let mut notes = Notes {
+            lost,
+            torn: start.torn,
+        };
+        if start.newline {
+            bytes.push(b'\n');
         }
-        self.state = State::Whole;
+        let mut own = Vec::new();
+        if let Some(why) = self.heading {
+            own.push(Record::checkpoint(self.tree_ref(true), why));
+        }
+        own.extend(self.gap.as_deref().map(Record::gap));
+        for record in &own {
+            let notes = std::mem::take(&mut notes);
+            append(bytes, chain, &self.proxy, Utc::now(), notes, record)?;
+        }
+        for entry in entries {
+            let notes = std::mem::take(&mut notes);
+            append(bytes, chain, &self.proxy, entry.time, notes, &entry.record)?;
+        }
+        Ok(own.len() as u64)
+    }
+
+    /// What a checkpoint record says now.
+    fn tree_ref(&self, heading: bool) -> TreeRef {
+        let (tree, signer) = (self.chain.tree(), self.seals.signer());
+        let now = TreeRef::new(tree, signer, self.seals.noted());
+        match heading {
+            true => now.heading(tree, signer.public()),
+            false => now,
+        }
+    }
+
+    /// Notes that the log's first `own` lines are written, and the number of lost records.
+    fn reported(&mut self, own: u64, lost: u64) {
+        self.used = true;
+        for _ in 0..own {
+            if self.heading.take().is_none() {
+                self.gap = None;
+            }
+        }
+        self.counts.lost.fetch_sub(lost, Ordering::Relaxed);
+    }
+
+    /// Finds out how much of a failed write is in the file, and goes on behind that. Returns the
+    /// number of lines that are there.
+    fn broke_off(&mut self, bytes: &[u8]) -> u64 {
+        let written = usize::try_from(self.sink.written()).unwrap_or(usize::MAX);
+        let written = &bytes[..written.min(bytes.len())];
+        if written.is_empty() {
+            return 0;
+        }
+        let before = self.sink.start();
+        let begin = usize::from(before.newline);
+        let mut lines = 0;
+        let mut at = begin;
+        while let Some(length) = bytes[at..].iter().position(|b| *b == b'\n')
+            // Only its line end may be missing.
+            && at + length <= written.len()
+        {
+            self.chain.push(&bytes[at..at + length]);
+            lines += 1;
+            at = (at + length + 1).min(bytes.len());
+        }
+        let torn = written.len().saturating_sub(at) as u64;
+        let unfinished = torn > 0 || written.len() + 1 == at;
+        let earlier = if lines > 0 { 0 } else { before.torn };
+        self.sink.begin_with(Start {
+            newline: unfinished,
+            torn: earlier + torn + u64::from(torn > 0),
+        });
+        lines
+    }
+
+    /// Signs what is in the log, and records that. `None`: there is nothing new to sign, unless
+    /// it is wanted anyway, or the record could not be written.
+    pub(super) fn seal(&mut self, closed: bool, anyway: bool) -> Option<Sealed> {
+        if self.chain.seq() == 0 || (self.unsealed() == 0 && !anyway) {
+            return None;
+        }
+        // What is still to be said stands before it.
+        if (self.heading.is_some() || self.gap.is_some()) && self.write_lines(&[]).1.is_err() {
+            return None;
+        }
+        let tree = TreeRef {
+            closed,
+            ..self.tree_ref(false)
+        };
+        let entry = Entry {
+            time: Utc::now(),
+            record: Record::checkpoint(tree, None).into(),
+            done: None,
+        };
+        debug_assert_eq!(entry.record.event, Event::Checkpoint);
+        let (written, result) = self.write_lines(std::slice::from_ref(&entry));
+        if let Err(error) = result {
+            self.counts.warn(&error);
+            return None;
+        }
+        self.counts.records.increment(written);
+        self.sealed = self.chain.seq();
+        Some(Sealed {
+            chain: self.chain.clone(),
+            file: self.sink.handle(),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::OpenOptions;
-    use std::io::Write;
     use std::time::Duration;
 
-    use chrono::Utc;
-
     use super::*;
-    use crate::audit::{Record, verify};
+    use crate::audit::{Against, Source, key, verify};
     use crate::metrics::Metrics;
 
     fn entry() -> Entry {
@@ -161,38 +297,48 @@ mod tests {
 
     /// A disk that fills up in the middle of a batch, and has room again.
     #[test]
-    fn after_a_broken_off_write_the_chain_goes_on_from_what_got_in() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("audit.jsonl");
-        let (sink, chain) = Sink::open(&path, Duration::MAX).expect("opens");
-        let counts = Arc::new(Counts::new(&Metrics::new()));
-        let mut writer = Writer::new(sink, chain, counts.clone());
-        writer.write_batch(&mut vec![entry(), entry()]);
+    fn after_a_broken_off_write_the_log_goes_on_behind_what_got_in() {
+        // As it would be written; wherever it breaks off, the rest fits.
+        for cut in (1..1200).step_by(13) {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("audit.jsonl");
+            let sink = Sink::open(&path, Duration::MAX).expect("opens");
+            let signer = key::of_log(&path).expect("a key");
+            let seals = Arc::new(Seals::new(signer, Some(path.clone()), 0));
+            let counts = Arc::new(Counts::new(&Metrics::new()));
+            let standing = Standing {
+                fresh: true,
+                ..Standing::default()
+            };
+            let mut writer = Writer::new(sink, standing, seals, counts.clone());
+            if cut % 2 == 0 {
+                writer.write_batch(&mut vec![entry(), entry()]);
+            }
+            let batch = [entry(), entry(), entry()];
+            let (mut bytes, mut chain) = (Vec::new(), writer.chain.clone());
+            let own = writer.compose(&mut bytes, &mut chain, 0, &batch);
+            let own = own.expect("serialises");
+            let cut = cut.min(bytes.len() - 1);
+            std::fs::OpenOptions::new()
+                .append(true)
+                .open(&path)
+                .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes[..cut]))
+                .expect("written");
+            let lines = writer.broke_off(&bytes);
+            writer.reported(own.min(lines), 0);
+            let whole = bytes[..=cut].iter().filter(|b| **b == b'\n').count() as u64;
+            assert_eq!(lines, whole, "cut at {cut}");
 
-        // Of three records, one gets in, and half of the second.
-        let (mut bytes, mut chain) = (Vec::new(), writer.chain.clone());
-        let mut ends = Vec::new();
-        for _ in 0..3 {
-            let (notes, record) = (Notes::default(), entry().record);
-            append(&mut bytes, &mut chain, "h:1", Utc::now(), notes, &record).expect("serialises");
-            ends.push(bytes.len());
+            writer.write_batch(&mut vec![entry()]);
+            writer.finish();
+            let report = verify(&Source::Log(path), &Against::default()).expect("read");
+            assert_eq!(report.broken, None, "cut at {cut}: {report:?}");
+            let torn = cut > 0 && bytes[cut - 1] != b'\n' && bytes[cut] != b'\n';
+            assert_eq!(
+                report.notes.len(),
+                usize::from(torn),
+                "cut at {cut}: {report:?}"
+            );
         }
-        let cut = (ends[0] + ends[1]) / 2;
-        OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .and_then(|mut file| file.write_all(&bytes[..cut]))
-            .expect("written");
-        counts.lose(3, &AuditError::Full);
-        writer.state = State::Unknown;
-
-        writer.write_batch(&mut vec![entry()]);
-        let report = verify(&[path]).expect("read");
-        assert_eq!((report.broken, report.records), (None, 4));
-        let notes = report.notes.join("\n");
-        assert!(notes.contains("2 records before this one"), "{notes}");
-        let torn = format!("{} bytes of it remain", cut - ends[0] + 1);
-        assert!(notes.contains(&torn), "{notes}");
-        assert_eq!(counts.lost.load(Ordering::Relaxed), 0);
     }
 }

@@ -185,9 +185,11 @@ pub(super) fn audit(mut s: Section<'_, '_>) -> audit::Options {
         ("continue", OnAuditFailure::Continue),
     ];
     let on_failure = s.choice("on_failure", words);
+    let checkpoint = s.duration("checkpoint");
     s.finish();
     audit::Options {
         sink: AuditSink::parse(&path),
         on_failure,
+        checkpoint,
     }
 }

@@ -97,7 +97,8 @@ fn a_minimal_file_has_every_default() {
         config.audit,
         audit::Options {
             sink: AuditSink::File("data/audit.jsonl".into()),
-            on_failure: OnAuditFailure::Deny
+            on_failure: OnAuditFailure::Deny,
+            checkpoint: Duration::from_secs(10),
         }
     );
     let orders = &config.databases["orders"];

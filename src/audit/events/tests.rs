@@ -105,6 +105,8 @@ fn each_event_has_its_fields() {
             Record::store_call(None, None, None, serde_json::Value::Null),
             "call event outcome",
         ),
+        (Record::checkpoint(TreeRef::default(), None), "event tree"),
+        (Record::gap("why"), "event outcome reason"),
     ] {
         assert_eq!(fields(&record), expected, "{:?}", record.event);
     }

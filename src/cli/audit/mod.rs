@@ -2,6 +2,7 @@
 
 mod query;
 mod tail;
+mod verify;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::{Failure, words};
-use crate::audit::{Report, table_row, verify};
+use super::Failure;
+use crate::audit::{Source, segments, table_row};
 use crate::config::Config;
 
 #[derive(Subcommand)]
@@ -23,15 +24,18 @@ pub(super) enum Command {
         pgvalet audit query --secret prod/orders --version 0a1b2c3d --event credential.use --json")]
     Query(query::Query),
     /// Check that no record was changed, removed or moved
-    #[command(after_help = "Example:\n  pgvalet audit verify data/audit.jsonl*\n\n\
-        A log that was cut off at its end shows only by comparison with a hash kept elsewhere.")]
-    Verify {
-        /// Files of one log, in any order [default: that of the configuration]
-        files: Vec<PathBuf>,
-        /// Print the result as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(
+        after_help = "Example:\n  pgvalet audit verify --key audit.pub --checkpoint yesterday.checkpoint\n\n\
+        The key and the checkpoint beside the log can be replaced together with it. To see that, keep\n\
+        the key, and a checkpoint from time to time, somewhere else."
+    )]
+    Verify(verify::Verify),
+    /// Write a proof that a record is in the log, for somebody who has only its public key
+    #[command(
+        after_help = "Example:\n  pgvalet audit prove 4711 >4711.tlog-proof\n\n\
+        The proof has the form of C2SP's tlog-proof; its extra data is the record."
+    )]
+    Prove(verify::Prove),
     /// Show the last records
     #[command(after_help = "Example:\n  pgvalet audit tail --follow")]
     Tail(tail::Tail),
@@ -44,71 +48,38 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     match command {
-        Command::Verify { files, json } => {
-            let files = or_configured(files, config)?;
-            let report = verify(&files).map_err(|e| Failure::Failed(e.to_string()))?;
-            report_on(&report, *json, out)
+        Command::Verify(v) => {
+            let source = match v.files.is_empty() {
+                true => Source::Log(configured(config)?),
+                false => Source::Files(v.files.clone()),
+            };
+            verify::run(v, &source, out)
         }
-        Command::Query(q) => {
-            let files = or_configured(&q.files, config)?;
-            query::run(q, files, out)
+        Command::Prove(p) => {
+            let log = p.log.clone().map_or_else(|| configured(config), Ok)?;
+            verify::run_prove(p, &log, out)
         }
+        Command::Query(q) if q.files.is_empty() => {
+            let log = configured(config)?;
+            let files = segments(&log)?;
+            query::run(q, files, Some(&log), out)
+        }
+        Command::Query(q) => query::run(q, q.files.clone(), None, out),
         Command::Tail(t) => {
-            let named: Vec<PathBuf> = t.file.iter().cloned().collect();
-            let files = or_configured(&named, config)?;
-            files.iter().try_for_each(|path| tail::run(t, path, out))
+            let path = t.file.clone().map_or_else(|| configured(config), Ok)?;
+            tail::run(t, &path, out)
         }
     }
 }
 
-fn or_configured(
-    named: &[PathBuf],
-    config: impl FnOnce() -> Result<Config, Failure>,
-) -> Result<Vec<PathBuf>, Failure> {
-    if !named.is_empty() {
-        return Ok(named.to_vec());
-    }
+/// The log that the configuration names.
+fn configured(config: impl FnOnce() -> Result<Config, Failure>) -> Result<PathBuf, Failure> {
     let sink = config()?.audit.sink;
     match sink.file() {
-        Some(path) => Ok(vec![path.to_owned()]),
+        Some(path) => Ok(path.to_owned()),
         None => Err(Failure::Usage(format!(
             "the configuration writes the audit log to {sink}; name the file that collects it"
         ))),
-    }
-}
-
-fn report_on(report: &Report, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    if json {
-        serde_json::to_writer(&mut *out, report).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        for note in &report.notes {
-            writeln!(out, "note: {note}")?;
-        }
-        if let (Some(first), Some(last)) = (&report.first, &report.last) {
-            let are = if report.records == 1 { "is" } else { "are" };
-            writeln!(
-                out,
-                "{} {are} whole: {} to {}, {} to {}",
-                words::count(report.records, "record"),
-                first.seq,
-                last.seq,
-                first.time,
-                last.time
-            )?;
-        } else {
-            writeln!(out, "0 records are whole")?;
-        }
-        if let Some(hash) = &report.last_hash {
-            writeln!(out, "the hash of the last record is {hash}")?;
-        }
-        if let Some(broken) = &report.broken {
-            writeln!(out, "BROKEN {broken}")?;
-        }
-    }
-    match report.broken {
-        None => Ok(()),
-        Some(_) => Err(Failure::Shown),
     }
 }
 

@@ -1,18 +1,18 @@
 //! `pgvalet audit query`.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 
 use super::{Failure, open, show};
-use crate::audit::{Filter, table_head};
+use crate::audit::{Filter, Lines, body, table_head};
 use crate::base::duration;
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Query {
-    /// Files to read [default: that of the configuration]
+    /// Files to read, which may be compressed [default: all of the configured log]
     pub(super) files: Vec<PathBuf>,
     /// Only records of this [[client]]
     #[arg(long)]
@@ -40,15 +40,20 @@ pub(in crate::cli) struct Query {
     json: bool,
 }
 
-/// Searches `files`, and where they are those of the configuration, the logs of commands too.
-pub(super) fn run(q: &Query, mut files: Vec<PathBuf>, out: &mut dyn Write) -> Result<(), Failure> {
-    let beside = match (&files[..], q.files.is_empty()) {
-        ([log], true) => beside(log),
-        _ => Vec::new(),
-    };
+/// Searches `files`, and beside the configured log those of commands too.
+pub(super) fn run(
+    q: &Query,
+    files: Vec<PathBuf>,
+    log: Option<&Path>,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let beside = log.map(beside).unwrap_or_default();
     // Before a proxy has run there are logs of commands only.
-    if !beside.is_empty() {
-        files.retain(|log| log.exists());
+    if let Some(log) = log
+        && files.is_empty()
+        && beside.is_empty()
+    {
+        open(log)?;
     }
     let filter = Filter {
         client: q.client.clone(),
@@ -155,10 +160,13 @@ fn search(
     mut with: impl FnMut(Found) -> io::Result<()>,
 ) -> Result<u64, Failure> {
     let mut unread = 0;
-    for line in BufReader::new(open(path)?).split(b'\n') {
-        let line = line?;
-        match serde_json::from_slice::<Value>(&line) {
-            Ok(record) if filter.matches(&record) => with((line, record))?,
+    let mut lines = Lines::open(path)
+        .map_err(|e| Failure::Failed(format!("the audit log cannot be read: {e}")))?;
+    let mut line = Vec::new();
+    while lines.next(&mut line)? {
+        let line = body(&line);
+        match serde_json::from_slice::<Value>(line) {
+            Ok(record) if filter.matches(&record) => with((line.to_vec(), record))?,
             Ok(_) => {}
             Err(_) => unread += 1,
         }

@@ -7,8 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Failure, open, show};
-use crate::audit::table_head;
+use crate::audit::{is_of_the_log, table_head};
 
 /// How often `tail --follow` looks for more.
 const POLL: Duration = Duration::from_millis(200);
@@ -34,14 +36,14 @@ pub(super) fn run(t: &Tail, path: &Path, out: &mut dyn Write) -> Result<(), Fail
     }
     let mut file = Followed::open(path)?;
     let mut last = VecDeque::new();
-    while let Some(line) = file.line()? {
+    while let Some(line) = file.record()? {
         last.push_back(line);
         if last.len() > t.lines {
             last.pop_front();
         }
     }
-    for line in last {
-        show_line(&line, t.json, out)?;
+    for (line, record) in last {
+        show(&line, &record, t.json, out)?;
     }
     out.flush()?;
     match t.follow {
@@ -56,21 +58,14 @@ fn follow(t: &Tail, mut file: Followed, path: &Path, out: &mut dyn Write) -> Res
         // The successor is looked for before the rest is read: a proxy that writes
         // to a new file writes no more to the old one.
         let successor = file.successor(path)?;
-        while let Some(line) = file.line()? {
-            show_line(&line, t.json, out)?;
+        while let Some((line, record)) = file.record()? {
+            show(&line, &record, t.json, out)?;
         }
         out.flush()?;
         match successor {
             Some(next) => file = next,
             None => std::thread::sleep(POLL),
         }
-    }
-}
-
-fn show_line(line: &[u8], json: bool, out: &mut dyn Write) -> io::Result<()> {
-    match serde_json::from_slice(line) {
-        Ok(record) => show(line, &record, json, out),
-        Err(_) => Ok(()),
     }
 }
 
@@ -87,6 +82,17 @@ impl Followed {
             reader: BufReader::new(open(path)?),
             partial: Vec::new(),
         })
+    }
+
+    /// The next record that is not of the log itself, and its line.
+    fn record(&mut self) -> io::Result<Option<(Vec<u8>, Value)>> {
+        while let Some(line) = self.line()? {
+            match serde_json::from_slice(&line) {
+                Ok(record) if !is_of_the_log(&record) => return Ok(Some((line, record))),
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     /// The next whole line, without its line end.

@@ -104,6 +104,12 @@ pub(super) static AUDIT: Table = Table {
             Value(r#""deny""#),
             "What happens when a record cannot be written: no session without a record, or sessions go on.",
         ),
+        Key::new(
+            "checkpoint",
+            SECONDS,
+            Value(r#""10s""#),
+            "How often the log is signed ([AUDIT.md](AUDIT.md)). What was not signed yet could be changed without a trace; 4096 records are signed without waiting.",
+        ),
     ],
     elsewhere: &[],
 };

@@ -1,0 +1,200 @@
+//! The files of a log: the one that is written, those before it, and what stands beside them.
+//!
+//! ```text
+//! audit.jsonl                   what is written now
+//! audit.jsonl.000000000001.zst  a closed segment, by the number of its first record
+//! audit.jsonl.1                 likewise, where another program has renamed the file
+//! audit.jsonl.checkpoint        the newest signed checkpoint
+//! audit.jsonl.edge              what the tree is continued from after a restart
+//! audit.jsonl.key, .pub         the key pair
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use super::line::{Link, START};
+
+/// The name of a compressed segment ends so.
+const COMPRESSED: &str = ".zst";
+
+/// The path with something appended to the name.
+pub(super) fn beside(log: &Path, end: &str) -> PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+pub(super) fn checkpoint(log: &Path) -> PathBuf {
+    beside(log, ".checkpoint")
+}
+
+pub(super) fn edge(log: &Path) -> PathBuf {
+    beside(log, ".edge")
+}
+
+pub(super) fn public_key(log: &Path) -> PathBuf {
+    beside(log, ".pub")
+}
+
+/// The lines of a file of a log, which may be compressed.
+pub struct Lines(Box<dyn BufRead>);
+
+impl Lines {
+    /// # Errors
+    /// The file cannot be read; the text names it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+        let compressed = beside(path, COMPRESSED);
+        match File::open(path) {
+            // It has been compressed since somebody found it here.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && compressed.exists() => {
+                Self::open(&compressed)
+            }
+            opened => Self::of(path, opened.map_err(named)?).map_err(named),
+        }
+    }
+
+    fn of(path: &Path, file: File) -> io::Result<Self> {
+        if path.extension().is_some_and(|e| e == "zst") {
+            let decoder = zstd::Decoder::new(file)?;
+            return Ok(Self(Box::new(BufReader::new(decoder))));
+        }
+        Ok(Self(Box::new(BufReader::with_capacity(1 << 17, file))))
+    }
+
+    /// Replaces `line` by the next line, with its line end. `false`: there is none.
+    pub fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
+        line.clear();
+        Ok(self.0.read_until(b'\n', line)? > 0)
+    }
+}
+
+/// A line without its end.
+pub fn body(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\n").unwrap_or(line)
+}
+
+/// A file of a log, and where it begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    /// Number and time of its first record.
+    pub(super) first: u64,
+    pub(super) time: String,
+}
+
+impl Segment {
+    /// Its lines. If the log has gone on in a new file since, it has another name by now.
+    pub(super) fn lines(&self) -> io::Result<Lines> {
+        Lines::open(&self.path)
+    }
+
+    pub(super) fn is_compressed(&self) -> bool {
+        self.path.extension().is_some_and(|e| e == "zst")
+    }
+
+    /// `None`: the file has no record.
+    pub(super) fn of(path: &Path) -> io::Result<Option<Self>> {
+        let mut lines = Lines::open(path)?;
+        let mut line = Vec::new();
+        while lines.next(&mut line)? {
+            if let Some(link) = Link::read(body(&line)) {
+                return Ok(Some(Self {
+                    path: path.to_owned(),
+                    first: link.seq,
+                    time: link.time,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The files of a log that have records, in their order.
+///
+/// # Errors
+/// The directory, or one of the files, cannot be read.
+pub fn segments(log: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(paths(list(log)?))
+}
+
+fn paths(segments: Vec<Segment>) -> Vec<PathBuf> {
+    segments.into_iter().map(|segment| segment.path).collect()
+}
+
+pub(super) fn list(log: &Path) -> io::Result<Vec<Segment>> {
+    let mut found = Vec::new();
+    for path in closed(log)? {
+        if begins_like_a_log(&path) {
+            found.extend(Segment::of(&path)?);
+        }
+    }
+    if log.exists() {
+        found.extend(Segment::of(log)?);
+    }
+    sort(&mut found);
+    // One that was closed while its directory was read is there under two names.
+    found.dedup_by(|a, b| a.first == b.first && a.time == b.time);
+    Ok(found)
+}
+
+/// In the order of their records. Where several logs begin, as on standard output each start
+/// begins one, time tells which is first.
+pub(super) fn sort(segments: &mut [Segment]) {
+    if segments.iter().filter(|s| s.first == 1).count() > 1 {
+        segments.sort_by(|a, b| (&a.time, a.first).cmp(&(&b.time, b.first)));
+    } else {
+        segments.sort_by_key(|s| s.first);
+    }
+}
+
+/// What stands beside a log under a name that begins like the log's. Of a segment that is just
+/// being compressed, both forms are there.
+pub(super) fn closed(log: &Path) -> io::Result<Vec<PathBuf>> {
+    let directory = match log.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let name = log.file_name().unwrap_or_default().to_string_lossy();
+    let entries = match fs::read_dir(directory) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?.file_name();
+        let entry = entry.to_string_lossy();
+        if let Some(end) = entry.strip_prefix(&*name)
+            && end.starts_with(['.', '-'])
+            && !OTHERS.contains(&end)
+            && !end.ends_with(".tmp")
+        {
+            found.push(log.with_file_name(&*entry));
+        }
+    }
+    found.sort();
+    let all = found.clone();
+    found.retain(|path| all.binary_search(&beside(path, COMPRESSED)).is_err());
+    Ok(found)
+}
+
+/// What stands beside a log and is no part of it.
+const OTHERS: [&str; 4] = [".checkpoint", ".edge", ".key", ".pub"];
+
+fn begins_like_a_log(path: &Path) -> bool {
+    let mut line = Vec::new();
+    Lines::open(path)
+        .and_then(|mut lines| lines.next(&mut line))
+        .is_ok_and(|any| any && line.starts_with(&START[..5]))
+}
+
+/// Replaces a file at once, so that a reader sees the old content or the new.
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    let new = beside(path, ".tmp");
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_data()?;
+    fs::rename(new, path)
+}

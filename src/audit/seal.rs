@@ -1,0 +1,129 @@
+//! Signs the tree from time to time, and keeps what is signed beside the log.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::checkpoint::Checkpoint;
+use super::desk::Desk;
+use super::files;
+use super::line::Chain;
+use super::log::{AuditError, Counts, display};
+use super::note::Signer;
+use super::standing::edge_text;
+
+/// So many records are signed without waiting for the time.
+const RECORDS: u64 = 4096;
+
+/// How often an idle log is signed, to show that nothing happened.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// How often at least it is looked whether so many records are there.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A tree that was signed.
+pub(super) struct Sealed {
+    pub(super) chain: Chain,
+    /// The file with its last records, which have to be on the disk before others rely on it.
+    pub(super) file: Option<File>,
+}
+
+/// The key, and the newest checkpoint beside the log.
+pub(super) struct Seals {
+    signer: Signer,
+    /// The log, if anything is beside it.
+    log: Option<PathBuf>,
+    /// The size of the newest checkpoint beside the log.
+    noted: AtomicU64,
+    keeping: Mutex<()>,
+}
+
+impl Seals {
+    pub(super) fn new(signer: Signer, log: Option<PathBuf>, noted: u64) -> Self {
+        Self {
+            signer,
+            log,
+            noted: AtomicU64::new(noted),
+            keeping: Mutex::new(()),
+        }
+    }
+
+    pub(super) fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    pub(super) fn noted(&self) -> u64 {
+        self.noted.load(Ordering::Acquire)
+    }
+
+    /// Makes a checkpoint the newest one beside the log, unless there is a newer one.
+    pub(super) fn keep(&self, sealed: &Sealed, counts: &Counts) {
+        let Some(log) = &self.log else { return };
+        let _keeping = self.keeping.lock();
+        if sealed.chain.seq() <= self.noted() {
+            return;
+        }
+        if let Err(error) = self.write(log, sealed) {
+            counts.warn(&AuditError::Write {
+                path: display(&files::checkpoint(log)),
+                error: error.to_string(),
+            });
+        }
+    }
+
+    fn write(&self, log: &std::path::Path, sealed: &Sealed) -> io::Result<()> {
+        if let Some(file) = &sealed.file {
+            file.sync_data()?;
+        }
+        let note = Checkpoint::from(sealed.chain.tree()).note(&self.signer);
+        files::replace(&files::edge(log), edge_text(&sealed.chain).as_bytes())?;
+        files::replace(&files::checkpoint(log), note.as_bytes())?;
+        self.noted.store(sealed.chain.seq(), Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Ends the thread that signs.
+#[derive(Default)]
+pub(super) struct Stop {
+    stopped: Mutex<bool>,
+    woken: Condvar,
+}
+
+impl Stop {
+    pub(super) fn stop(&self) {
+        *self.stopped.lock() = true;
+        self.woken.notify_all();
+    }
+
+    /// Waits so long; `true`: the log is closed.
+    fn wait(&self, time: Duration) -> bool {
+        let mut stopped = self.stopped.lock();
+        if !*stopped {
+            self.woken.wait_for(&mut stopped, time);
+        }
+        *stopped
+    }
+}
+
+/// What the thread does that signs, until the log is closed.
+pub(super) fn run(desk: &Desk, seals: &Seals, counts: &Counts, every: Duration) {
+    let mut last = Instant::now();
+    loop {
+        let new = desk.unsealed();
+        let idle = last.elapsed() >= IDLE;
+        if (new > 0 && last.elapsed() >= every) || new >= RECORDS || idle {
+            if let Some(sealed) = desk.seal(idle) {
+                seals.keep(&sealed, counts);
+            }
+            last = Instant::now();
+        }
+        if desk.stop().wait(every.min(LOOK)) {
+            return;
+        }
+    }
+}
