@@ -150,6 +150,28 @@ install_sqlx() {
     cargo build --quiet --locked --manifest-path "$directory/Cargo.toml" --target-dir "$cache/sqlx"
 }
 
+# What checks the files of deploy/ (tests/python/deploy). Helm's engine comes as a
+# library, the schemas of custom resources from npm.
+install_deploy() {
+    local home=$cache/deploy wanted=tests/python/deploy
+    cmp -s "$wanted/requirements.txt" "$home/requirements.txt" &&
+        cmp -s "$wanted/package-lock.json" "$home/node/package-lock.json" && return
+    if ! have npm; then
+        say 'npm is missing: deploy/ will not be tested'
+        return
+    fi
+    say "making .cache/deploy: Helm, Kubernetes' schemas, a linter of Dockerfiles"
+    python3 -m venv --clear "$home" &&
+        "$home/bin/python" -m pip install --quiet --disable-pip-version-check -r "$wanted/requirements.txt" &&
+        mkdir -p "$home/node" && cp "$wanted"/package*.json "$home/node" &&
+        (cd "$home/node" && npm ci --silent --ignore-scripts --no-audit --no-fund) || {
+        rm -f "$home/node/package-lock.json"
+        say 'not to be had on this machine: deploy/ will not be tested'
+        return
+    }
+    cp "$wanted/requirements.txt" "$home/requirements.txt"
+}
+
 # A second major version of Postgres. Where the repository lies in a directory
 # that the user `postgres` cannot enter, the server lives in /var/tmp, and
 # .cache/postgres18 only points at it.
@@ -244,3 +266,4 @@ install_browser
 install_jdbc
 install_pgx
 install_sqlx
+install_deploy

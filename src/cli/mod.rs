@@ -2,12 +2,14 @@
 
 mod audit;
 mod check;
+mod config;
 mod cost;
 pub mod demo;
 mod explain;
 mod files;
 mod harden;
 mod logging;
+mod manual;
 mod online;
 mod record;
 mod refresh;
@@ -27,7 +29,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::base::log;
-use crate::config::{self, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 
 /// A PostgreSQL proxy and pooler that keeps database credentials out of applications
 #[derive(Parser)]
@@ -88,6 +90,16 @@ enum Command {
         after_help = "Example:\n  pgvalet store backup /backup/store.db"
     )]
     Store(store::StoreCommand),
+    /// Print what editors need to know about the configuration file
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet config schema > pgvalet.schema.json"
+    )]
+    Config(config::Command),
+    /// Print completions of the command line for a shell
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands
+    Man(manual::ManArgs),
 }
 
 /// Why a command did not do what it was asked; decides the exit code.
@@ -174,6 +186,12 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
         Command::Refresh(args) => block_on(refresh::run(args, &load(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),
+        Command::Config(command) => config::run(command, out),
+        Command::Completions(args) => {
+            manual::completions(args, out);
+            Ok(())
+        }
+        Command::Man(args) => manual::man(args, out),
     }
 }
 
@@ -197,7 +215,7 @@ async fn secret(command: &secret::SecretCommand, config: &Config) -> Result<(), 
 }
 
 fn load(cli: &Cli) -> Result<Config, Failure> {
-    Ok(config::load(&cli.config)?)
+    Ok(crate::config::load(&cli.config)?)
 }
 
 /// Runs a command that waits for the network.

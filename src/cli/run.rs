@@ -10,20 +10,22 @@ use tracing::{debug, error, info, warn};
 use super::workers::runtime;
 use super::{Failure, harden, logging};
 use crate::config::{self, Config};
+use crate::net::PassedSockets;
 use crate::server::Proxy;
 
 pub(super) fn run(path: &Path, config: Config) -> Result<(), Failure> {
     harden::become_user(config.listen.user.as_ref())?;
+    let passed = PassedSockets::take().map_err(|e| Failure::Failed(e.to_string()))?;
     logging::start()?;
     harden::allow_many_sockets();
     let runtime = runtime()?;
-    let result = runtime.block_on(serve(path, config));
+    let result = runtime.block_on(serve(path, config, passed));
     // A name service or a disk that hangs must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-async fn serve(path: &Path, config: Config) -> Result<(), Failure> {
+async fn serve(path: &Path, config: Config, passed: PassedSockets) -> Result<(), Failure> {
     // Before anything is bound: a signal that arrives early must not be lost.
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -32,7 +34,7 @@ async fn serve(path: &Path, config: Config) -> Result<(), Failure> {
     for warning in config::warnings(&config) {
         warn!("{warning}");
     }
-    let proxy = Proxy::start(config)
+    let proxy = Proxy::start_with(config, passed)
         .await
         .map_err(|e| Failure::Failed(e.to_string()))?;
     info!(

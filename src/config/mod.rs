@@ -6,6 +6,7 @@
 //! * `validate`   turns a `section` into a [`Config`], with a file for each table
 //! * `warnings`   what a file may say, but is seldom meant
 //! * `reference`  docs/CONFIGURATION.md
+//! * `schema`     the JSON Schema of the file
 //!
 //! Relative paths stay as written: they are relative to the directory pgvalet
 //! is started in, not to that of the file.
@@ -24,6 +25,7 @@ mod read;
 mod reference;
 mod rotation;
 mod rules;
+mod schema;
 mod section;
 mod store;
 #[cfg(test)]
@@ -37,6 +39,7 @@ mod warnings;
 
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use reference::reference;
+pub use schema::schema;
 pub use store::{Store, StoreKind};
 pub use validate::{load, parse};
 pub use warnings::warnings;

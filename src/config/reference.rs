@@ -29,6 +29,8 @@ databases = [\"orders\"]
 * [config/full.toml](../config/full.toml) is a file with every key, to start from; [EXAMPLES.md](EXAMPLES.md) has
   shorter ones for common cases.
 * A duration is written `\"100ms\"`, `\"30s\"`, `\"5m\"`, `\"1h\"`, `\"7 days\"` or `\"1h30m\"`; the longest is a year.
+* Editors that know JSON Schema complete and check the file: begin it with `#:schema ` and the path of what
+  `pgvalet config schema` prints ([config/schema.json](../config/schema.json)).
 * A list with one element may be written without its brackets.
 * A user is a name in quotes or a number without: `\"pgvalet\"` or `1000`.
 * A relative path is relative to the directory that pgvalet is started in.
@@ -65,6 +67,7 @@ fn value(key: &Key) -> String {
     let form = match key.kind {
         Kind::Text(what) => what.to_owned(),
         Kind::List(what) => format!("list of {what}"),
+        Kind::Texts(what) => format!("table of texts; {what}"),
         Kind::Boolean => "`true` or `false`".to_owned(),
         Kind::Number(least, most) => format!("{least} to {most}"),
         Kind::Duration(least) if least.as_secs() > 0 => {

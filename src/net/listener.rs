@@ -3,14 +3,16 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::PathBuf;
 
 use socket2::SockRef;
-use tokio::net::{TcpListener, UnixListener, UnixStream, lookup_host};
+use tokio::net::{TcpListener, UnixListener, lookup_host};
 
 use super::address::canonical;
+use super::passed::PassedSockets;
 use super::socket::tune;
+use super::socket_file::{SocketFile, remove_stale};
 use super::{ListenAddress, Peer, Socket};
 
 /// Why an address cannot be listened on.
@@ -26,6 +28,12 @@ pub enum ListenError {
         "cannot listen on {0}: a file that is no socket is in the way; move it or choose another directory"
     )]
     NotASocket(PathBuf),
+    #[error("socket {index} that systemd passed on is no listening stream socket: {source}")]
+    Passed { index: usize, source: io::Error },
+    #[error(
+        "systemd passed on a socket for {0}, which is no [listen] address; add it there, or remove it from the socket unit"
+    )]
+    PassedElsewhere(String),
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -63,15 +71,6 @@ pub enum Listener {
 
 /// Connections that may wait to be accepted; net.core.somaxconn may say less.
 const BACKLOG: i32 = 4096;
-
-/// The file of a unix socket, which is removed when the listener is dropped.
-pub struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
 
 /// An accepted connection, and who the kernel says it is from.
 pub struct Accepted {
@@ -112,13 +111,15 @@ mod defer {
 }
 
 impl Listener {
-    /// Binds an address, and all of the addresses that a host name stands for.
+    /// Binds an address, and all of the addresses that a host name stands for, unless systemd
+    /// has passed on a socket that is bound to it.
     ///
     /// # Errors
     /// [`ListenError`]
     pub async fn bind(
         address: &ListenAddress,
         sockets: SocketAccess,
+        passed: &mut PassedSockets,
     ) -> Result<Vec<Self>, ListenError> {
         match address {
             ListenAddress::Tcp { host, port } => {
@@ -128,7 +129,10 @@ impl Listener {
                 };
                 let mut listeners = Vec::new();
                 for address in lookup_host((host.as_str(), *port)).await.map_err(fail)? {
-                    let listener = TcpListener::bind(address).await.map_err(fail)?;
+                    let listener = match passed.tcp(address) {
+                        Some(socket) => TcpListener::from_std(socket).map_err(fail)?,
+                        None => TcpListener::bind(address).await.map_err(fail)?,
+                    };
                     // tokio's own backlog, 128, is too short for a burst of clients.
                     SockRef::from(&listener).listen(BACKLOG).map_err(fail)?;
                     if OPTIONS_ARE_INHERITED {
@@ -144,7 +148,14 @@ impl Listener {
             }
             ListenAddress::Unix { directory, port } => {
                 let path = directory.join(format!(".s.PGSQL.{port}"));
-                Ok(vec![Self::bind_unix(path, sockets).await?])
+                let Some(socket) = passed.unix(&path) else {
+                    return Ok(vec![Self::bind_unix(path, sockets).await?]);
+                };
+                let listener = UnixListener::from_std(socket).map_err(|source| {
+                    let address = path.display().to_string();
+                    ListenError::Bind { address, source }
+                })?;
+                Ok(vec![Self::Unix(listener, SocketFile::Passed(path))])
             }
         }
     }
@@ -160,7 +171,7 @@ impl Listener {
         };
         remove_stale(&path).await?;
         let listener = UnixListener::bind(&path).map_err(fail)?;
-        let listener = Self::Unix(listener, SocketFile(path.clone()));
+        let listener = Self::Unix(listener, SocketFile::Made(path.clone()));
         if access.uid.is_some() || access.gid.is_some() {
             chown(&path, access.uid, access.gid).map_err(fail)?;
         }
@@ -203,25 +214,7 @@ impl Listener {
             Self::Tcp(listener, _) => listener
                 .local_addr()
                 .map_or_else(|e| e.to_string(), |a| a.to_string()),
-            Self::Unix(_, file) => file.0.display().to_string(),
-        }
-    }
-}
-
-/// Removes a socket file that a killed process left behind. It is left alone if
-/// another process answers on it.
-async fn remove_stale(path: &Path) -> Result<(), ListenError> {
-    let Ok(metadata) = fs::symlink_metadata(path) else {
-        return Ok(());
-    };
-    if !metadata.file_type().is_socket() {
-        return Err(ListenError::NotASocket(path.to_owned()));
-    }
-    match UnixStream::connect(path).await {
-        Ok(_) => Err(ListenError::SocketInUse(path.to_owned())),
-        Err(_) => {
-            let _ = fs::remove_file(path);
-            Ok(())
+            Self::Unix(_, file) => file.path().display().to_string(),
         }
     }
 }
@@ -239,10 +232,14 @@ mod tests {
                 host: host.into(),
                 port: 0,
             };
-            let listener = Listener::bind(&address, SocketAccess::default())
-                .await
-                .expect("bound")
-                .remove(0);
+            let listener = Listener::bind(
+                &address,
+                SocketAccess::default(),
+                &mut PassedSockets::default(),
+            )
+            .await
+            .expect("bound")
+            .remove(0);
             let Listener::Tcp(socket, _) = &listener else {
                 panic!("it listens on TCP");
             };
@@ -261,10 +258,14 @@ mod tests {
             host: "127.0.0.1".into(),
             port: 0,
         };
-        let listener = Listener::bind(&address, SocketAccess::default())
-            .await
-            .expect("bound")
-            .remove(0);
+        let listener = Listener::bind(
+            &address,
+            SocketAccess::default(),
+            &mut PassedSockets::default(),
+        )
+        .await
+        .expect("bound")
+        .remove(0);
         let client = tokio::net::TcpStream::connect(listener.address())
             .await
             .expect("connected");

@@ -1,7 +1,8 @@
 //! Connections: listeners, and one stream type for TCP, unix sockets and TLS over either.
 //!
 //! * `address`            where listeners are; which hosts are this machine
-//! * `listener`           bind and accept
+//! * `listener`           bind and accept; `socket_file` is the file of a unix socket
+//! * `passed`             sockets that systemd has opened
 //! * `peer`               who is at the other end, as the kernel says
 //! * `socket`             a plain socket
 //! * `stream`             a socket, or TLS over one; `forward` reads and writes it
@@ -20,10 +21,12 @@ pub mod http;
 pub mod https;
 mod linger;
 pub mod listener;
+mod passed;
 mod peer;
 pub mod proxy_protocol;
 mod server_certificate;
 mod socket;
+mod socket_file;
 mod stream;
 pub mod tls;
 
@@ -31,6 +34,7 @@ pub use address::{ListenAddress, is_local, is_loopback};
 pub use client_certificate::{ClientCa, ClientTrust, Distrust};
 pub use linger::hang_up;
 pub use listener::{Accepted, Listener, SocketAccess};
+pub use passed::PassedSockets;
 pub use peer::Peer;
 pub use server_certificate::ServerCertificate;
 pub use socket::Socket;

@@ -17,7 +17,7 @@ use crate::access::Policy;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::net::{ClientTrust, Listener};
+use crate::net::{ClientTrust, Listener, PassedSockets};
 use crate::pool::Pool;
 use crate::rotation::Rotations;
 use crate::secret::{Follower, SecretId, SecretStore};
@@ -53,14 +53,16 @@ impl Built {
     /// [`ServerError`]
     pub async fn new(
         config: Config,
+        mut passed: PassedSockets,
     ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>, Option<StoreDoor>), ServerError> {
         let metrics = Metrics::new();
         // Addresses come first: a second proxy started by mistake must not touch the log.
         let mut listeners = Vec::new();
         let sockets = socket_access(&config.listen)?;
         for address in &config.listen.addresses {
-            listeners.extend(Listener::bind(address, sockets).await?);
+            listeners.extend(Listener::bind(address, sockets, &mut passed).await?);
         }
+        passed.all_used()?;
         let admin = bind_admin(&config).await?;
         let client_trust = match &config.listen.client_ca {
             Some(files) => Some(ClientTrust::load(files)?),

@@ -36,6 +36,7 @@ use tracing::{info, warn};
 
 use crate::admin::{Status, StatusSource};
 use crate::config::Config;
+use crate::net::PassedSockets;
 use crate::session::{Context, Signal};
 use build::Built;
 
@@ -57,9 +58,17 @@ impl Proxy {
     /// # Errors
     /// [`ServerError`]: one sentence that names the place and the remedy.
     pub async fn start(config: Config) -> Result<Self, ServerError> {
+        Self::start_with(config, PassedSockets::default()).await
+    }
+
+    /// As [`start`](Self::start), with sockets that systemd has opened for some addresses.
+    ///
+    /// # Errors
+    /// As `start`, and for a socket that no address of the configuration uses.
+    pub async fn start_with(config: Config, passed: PassedSockets) -> Result<Self, ServerError> {
         let shutdown_timeout = config.listen.shutdown_timeout;
         let (closing, closed) = tokio_watch::channel(false);
-        let (built, listeners, admin, door) = Built::new(config).await?;
+        let (built, listeners, admin, door) = Built::new(config, passed).await?;
         for listener in listeners {
             info!("listening on {}", listener.address());
             tokio::spawn(accept::accept(

@@ -6,6 +6,7 @@
 mod common;
 
 mod admin;
+mod deploy;
 mod drivers;
 mod helpers;
 mod hostile;

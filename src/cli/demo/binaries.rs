@@ -72,6 +72,26 @@ impl Binaries {
     }
 }
 
+/// The one command that brings a Postgres server to this machine.
+pub(super) fn how_to_install() -> &'static str {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has = |program: &str| std::env::split_paths(&path).any(|bin| bin.join(program).exists());
+    INSTALLERS
+        .iter()
+        .find(|(program, _)| has(program))
+        .map_or("install PostgreSQL", |(_, command)| command)
+}
+
+/// Package managers, and how each installs a server.
+const INSTALLERS: &[(&str, &str)] = &[
+    ("apt-get", "apt-get install postgresql"),
+    ("dnf", "dnf install postgresql-server"),
+    ("zypper", "zypper install postgresql-server"),
+    ("apk", "apk add postgresql"),
+    ("pacman", "pacman -S postgresql"),
+    ("brew", "brew install postgresql@18"),
+];
+
 fn unprivileged() -> Result<Option<User>, DemoError> {
     if !geteuid().is_root() {
         return Ok(None);
@@ -89,19 +109,21 @@ fn candidates() -> Vec<PathBuf> {
     if let Some(list) = std::env::var_os("PGVALET_PG_BIN") {
         return std::env::split_paths(&list).collect();
     }
-    let mut candidates = versions("/usr/lib/postgresql");
+    let mut candidates = versions("/usr/lib/postgresql", ""); // Debian
+    candidates.extend(versions("/usr", "pgsql-")); // the RPM packages of PostgreSQL
     candidates.extend(std::env::split_paths(
         &std::env::var_os("PATH").unwrap_or_default(),
     ));
     candidates.push(PathBuf::from(".cache/postgres18/bin"));
     for homebrew in ["/opt/homebrew/opt", "/usr/local/opt"] {
-        candidates.extend(versions(homebrew));
+        candidates.extend(versions(homebrew, "postgresql@"));
     }
+    candidates.extend(versions("/Applications/Postgres.app/Contents/Versions", ""));
     candidates
 }
 
-/// The directories `PARENT/…15/bin`, the newest version first.
-fn versions(parent: &str) -> Vec<PathBuf> {
+/// The directories `PARENT/PREFIX15/bin`, the newest version first.
+fn versions(parent: &str, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(parent) else {
         return Vec::new();
     };
@@ -109,7 +131,8 @@ fn versions(parent: &str) -> Vec<PathBuf> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let major = name.rsplit('@').next()?.split('.').next()?.parse().ok()?;
+            let version = name.strip_prefix(prefix)?;
+            let major = version.split('.').next()?.parse().ok()?;
             Some((major, entry.path().join("bin")))
         })
         .collect();
@@ -127,11 +150,14 @@ mod tests {
         for name in ["9.6", "postgresql@17", "18", "15", "postgresql-common"] {
             std::fs::create_dir(parent.path().join(name)).unwrap();
         }
-        let found: Vec<_> = versions(parent.path().to_str().unwrap())
-            .iter()
-            .map(|bin| bin.parent().unwrap().file_name().unwrap().to_owned())
-            .collect();
-        assert_eq!(found, ["18", "postgresql@17", "15", "9.6"]);
+        let found = |prefix| -> Vec<_> {
+            versions(parent.path().to_str().unwrap(), prefix)
+                .iter()
+                .map(|bin| bin.parent().unwrap().file_name().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(found(""), ["18", "15", "9.6"]);
+        assert_eq!(found("postgresql@"), ["postgresql@17"]);
     }
 
     #[test]

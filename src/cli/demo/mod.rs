@@ -57,8 +57,9 @@ pub struct DemoArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     #[error(
-        "the demo found no Postgres server: `make demo` or `apt install postgresql` installs one, \
-         and PGVALET_PG_BIN can name the directory of another's initdb and postgres"
+        "the demo found no Postgres server. This installs one: {}\n\
+         Or name the directory of initdb and postgres in PGVALET_PG_BIN",
+        binaries::how_to_install()
     )]
     NoPostgres,
     #[error(

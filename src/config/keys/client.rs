@@ -1,7 +1,7 @@
 //! The keys of `[[client]]`, and of the tables inside it.
 
 use super::Default::{Absent, Required, Value};
-use super::Kind::{Boolean, List, Text, User, Words};
+use super::Kind::{Boolean, List, Text, Texts, User, Words};
 use super::{CONNECTIONS, COUNT, FILE, Key, PATTERN, Table};
 
 const CONDITION: super::Default = Absent("no condition");
@@ -137,7 +137,7 @@ static TOKEN: Table = Table {
         .like(r#""system:serviceaccount:shop:*""#),
         Key::new(
             "claims",
-            Text("table of texts; `*` stands for any characters"),
+            Texts("`*` stands for any characters"),
             Absent("none"),
             "What else the token must say; of a list, one element.",
         )

@@ -2,8 +2,8 @@
 //! what it means, and an example.
 //!
 //! Reading takes the defaults and the limits from here ([`Section`](super::section::Section)),
-//! an unknown key is compared with these names, and docs/CONFIGURATION.md is printed from them
-//! ([`reference`](super::reference)).
+//! an unknown key is compared with these names, and docs/CONFIGURATION.md and the JSON Schema of
+//! the file are printed from them ([`reference`](super::reference), [`schema`](super::schema)).
 
 mod client;
 mod database;
@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Text(&'static str),
     /// One text or a list of texts; the words say what the texts are.
     List(&'static str),
+    /// A table whose values are texts; the words say what the texts are.
+    Texts(&'static str),
     Boolean,
     /// A whole number, both ends included.
     Number(u64, u64),

@@ -6,3 +6,4 @@ mod ending;
 mod hardening;
 mod lifecycle;
 mod refusals;
+mod socket_unit;
