@@ -1,12 +1,14 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential attacks bench bench-store release scaling identities instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
+.PHONY: help demo test differential attacks bench bench-store release packages packages-test reproduce scaling identities instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: ## show pgvalet: a throwaway Postgres, clients without passwords, a rotation every few seconds
 	@scripts/setup.sh postgres
-	cargo run --quiet -- demo
+	@[ -e target/debug/pgvalet ] || echo 'demo: compiling pgvalet, about three minutes the first time'
+	cargo build
+	target/debug/pgvalet demo
 
 build: ## build target/release/pgvalet, optimised; `make release` takes longer, and its program is faster
 	cargo build --release
@@ -28,6 +30,18 @@ differential: setup ## send the same bytes to Postgres and to pgvalet, and compa
 release: ## build target/pgo/pgvalet as it is released, optimised with a profile of its everyday work
 	@scripts/setup.sh bench
 	scripts/release.sh
+
+packages: ## pack it in target/packages: .deb, .rpm, tarball, formula, bill of materials; BINARY=target/pgo/pgvalet
+	@scripts/setup.sh packages
+	$(if $(BINARY),,scripts/reproducible.sh . target/reproducible)
+	BINARY=$(or $(BINARY),target/reproducible/release/pgvalet) scripts/package.sh
+
+reproduce: ## build what is committed twice, in two places, and compare the programs, byte by byte
+	scripts/reproduce.sh
+
+packages-test: ## install, use, upgrade and purge the package in a fresh Debian, which needs root; two minutes
+	@scripts/setup.sh packages
+	scripts/packages_test.sh
 
 bench: release ## measure it beside PgBouncer, a TCP relay and Postgres alone; QUICK=1: in 90 seconds
 	python3 scripts/bench $(if $(QUICK),--quick)

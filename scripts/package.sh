@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Packs a program that is built already: .deb, .rpm, a tarball, the formula of Homebrew, and what
+# belongs to them (bill of materials, licences, checksums) in target/packages.
+#
+#   BINARY=target/pgo/pgvalet scripts/package.sh      default: target/reproducible/release/pgvalet
+#   REVISION=2                                        of the packages; default: 1
+#
+# The same commit and the same program make the same files: every time in them is that of the
+# commit.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly binary=${BINARY:-target/reproducible/release/pgvalet} revision=${REVISION:-1}
+readonly packages=$PWD/target/packages stage=$PWD/target/stage
+PATH=$PWD/.cache/tools/bin:$PATH
+version=$(sed -n 's/^version = "\(.*\)"/\1/p;T;q' Cargo.toml)
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH
+umask 022
+
+say() { printf 'package: %s\n' "$*"; }
+
+[ -x "$binary" ] || {
+    say "there is no $binary: make packages builds one, or name another in BINARY" >&2
+    exit 1
+}
+
+# What all packages have in common, in the order of Cargo.toml's assets.
+stage() {
+    rm -rf "$stage" "$packages"
+    mkdir -p "$packages" "$stage"/{bin,man,completions,systemd,examples,doc}
+    install -m 755 "$binary" "$stage/bin/pgvalet"
+    strip --strip-debug "$stage/bin/pgvalet"
+    local pgvalet=$stage/bin/pgvalet
+    "$pgvalet" man --directory "$stage/man"
+    gzip --no-name --best "$stage"/man/*.1
+    "$pgvalet" completions bash >"$stage/completions/pgvalet.bash"
+    "$pgvalet" completions fish >"$stage/completions/pgvalet.fish"
+    "$pgvalet" completions zsh >"$stage/completions/_pgvalet"
+    "$pgvalet" config schema >"$stage/schema.json"
+    for unit in deploy/pgvalet.service deploy/pgvalet@.service deploy/pgvalet.socket; do
+        sed 's#/usr/local/bin/pgvalet#/usr/bin/pgvalet#' "$unit" >"$stage/systemd/${unit##*/}"
+    done
+    cp deploy/packages/sysusers.conf deploy/packages/pgvalet.toml "$stage"
+    for example in config/*.toml; do
+        sed '1s#^\#:schema .*#\#:schema file:///usr/share/pgvalet/schema.json#' "$example" \
+            >"$stage/examples/${example##*/}"
+    done
+    cp LICENSE-APACHE LICENSE-MIT README.md "$stage/doc"
+    python3 scripts/bill.py "$packages/pgvalet-$version.cdx.json" "$stage/doc/THIRD-PARTY-LICENSES.txt"
+    cp "$stage/doc/THIRD-PARTY-LICENSES.txt" "$packages"
+}
+
+debian() {
+    cargo deb --quiet --no-build --no-strip --deb-revision "$revision" --output "$packages/"
+}
+
+rpm() {
+    cargo generate-rpm --set-metadata "release = \"$revision\"" --output "$packages/" \
+        --source-date "$SOURCE_DATE_EPOCH"
+}
+
+# tar with the same order, owners and times each time.
+archive() {
+    local file=$1
+    shift
+    tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" \
+        --create "$@" | gzip --no-name --best >"$file"
+}
+
+tarball() {
+    local triple name
+    triple=$(rustc -vV | sed -n 's/^host: //p')
+    # A static program runs on any Linux; another needs a C library that is not older.
+    if ! ldd "$stage/bin/pgvalet" >/dev/null 2>&1; then triple=${triple/-gnu/-musl}; fi
+    name=pgvalet-$version-$triple
+    archive "$packages/$name.tar.gz" --directory "$stage" --transform "s#^\.#$name#" .
+}
+
+homebrew() {
+    local source=$packages/pgvalet-$version-source.tar.gz checksum
+    git archive --format=tar --prefix="pgvalet-$version/" HEAD | gzip --no-name --best >"$source"
+    checksum=$(sha256sum "$source" | cut -d' ' -f1)
+    sed "s/@VERSION@/$version/g; s/@SHA256@/$checksum/" \
+        deploy/packages/pgvalet.rb.in >"$packages/pgvalet.rb"
+}
+
+stage
+debian
+rpm
+tarball
+homebrew
+(cd "$packages" && sha256sum -- * >SHA256SUMS)
+say "target/packages:"
+(cd "$packages" && ls -sh1 -- *)
