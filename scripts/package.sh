@@ -16,6 +16,7 @@ PATH=$PWD/.cache/tools/bin:$PATH
 version=$(sed -n 's/^version = "\(.*\)"/\1/p;T;q' Cargo.toml)
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
+host=$(rustc -vV | sed -n 's/^host: //p')
 umask 022
 
 say() { printf 'package: %s\n' "$*"; }
@@ -68,13 +69,23 @@ archive() {
         --create "$@" | gzip --no-name --best >"$file"
 }
 
+# The files of the stage, with this program, under a name that says for which machines it is.
 tarball() {
-    local triple name
-    triple=$(rustc -vV | sed -n 's/^host: //p')
-    # A static program runs on any Linux; another needs a C library that is not older.
-    if ! ldd "$stage/bin/pgvalet" >/dev/null 2>&1; then triple=${triple/-gnu/-musl}; fi
-    name=pgvalet-$version-$triple
+    local name=pgvalet-$version-$1
     archive "$packages/$name.tar.gz" --directory "$stage" --transform "s#^\.#$name#" .
+}
+
+# A static program runs on any Linux. It comes last: it takes the place of the other in the stage.
+static() {
+    local triple=${host/-gnu/-musl}
+    if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$triple" ]; then
+        say "no static tarball: \`rustup target add $triple\` and a musl-gcc bring it"
+        return
+    fi
+    TRIPLE=$triple scripts/reproducible.sh . target/reproducible
+    install -m 755 "target/reproducible/$triple/release/pgvalet" "$stage/bin/pgvalet"
+    strip --strip-debug "$stage/bin/pgvalet"
+    tarball "$triple"
 }
 
 homebrew() {
@@ -88,8 +99,9 @@ homebrew() {
 stage
 debian
 rpm
-tarball
+tarball "$host"
 homebrew
+static
 (cd "$packages" && sha256sum -- * >SHA256SUMS)
 say "target/packages:"
 (cd "$packages" && ls -sh1 -- *)

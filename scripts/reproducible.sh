@@ -3,6 +3,7 @@
 # this one is in the program.
 #
 #   reproducible.sh SOURCE TARGET       PROFILE=dev: not optimised, in TARGET/debug
+#                                       TRIPLE=…-musl: for another target, in TARGET/TRIPLE
 set -euo pipefail
 source=$(realpath "$1")
 mkdir -p "$2"
@@ -19,4 +20,4 @@ export RUSTFLAGS="${RUSTFLAGS:-} $remap" CFLAGS="${CFLAGS:-} $map" CXXFLAGS="${C
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$source" log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH
 cd "$source"
-exec cargo build --locked --bin pgvalet --profile "$profile" --target-dir "$target"
+exec cargo build --locked --bin pgvalet --profile "$profile" --target-dir "$target" ${TRIPLE:+--target "$TRIPLE"}

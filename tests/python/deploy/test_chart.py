@@ -176,7 +176,16 @@ CONFIG = AWS["config"]
         ({**AWS, "image": {"digest": "latest"}}, "digest"),
         ({**AWS, "service": {"port": 70000}}, "port"),
         ({**AWS, "shutdownTimeout": "30s"}, "shutdownTimeout"),
-        ({"config": {**CONFIG, "databases": {}}}, "databases"),
+        ({"config": {**CONFIG, "databases": {}}}, "config has no key databases"),
+        ({"config": {**CONFIG, "listen": {"adress": []}}}, "config.listen has no key adress"),
+        (
+            {"config": {**CONFIG, "database": {"orders": {"secret": "s", "pool_sise": 5}}}},
+            "config.database.orders has no key pool_sise",
+        ),
+        (
+            {"config": {**CONFIG, "client": [{**CONFIG["client"][0], "netwrok": "::1"}]}},
+            "config.client has no key netwrok",
+        ),
         ({"config": {**CONFIG, "client": [{"name": "a"}]}}, "databases"),
     ],
 )

@@ -62,7 +62,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* A value of YAML in TOML: what stands behind the equals sign. YAML's whole numbers arrive as fractions. */}}
 {{- define "pgvalet.toml.value" -}}
 {{- if kindIs "map" . -}}
-{ {{ range $i, $key := keys . | sortAlpha }}{{ if $i }}, {{ end }}{{ include "pgvalet.toml.key" $key }} = {{ include "pgvalet.toml.value" (get $ $key) }}{{ end }} }
+{{- $entries := list -}}
+{{- range $key, $value := . -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $entries = append $entries (printf "%s = %s" (include "pgvalet.toml.key" $key) (include "pgvalet.toml.value" $value)) -}}
+{{- end -}}
+{{- end -}}
+{ {{ join ", " $entries }} }
 {{- else if kindIs "slice" . -}}
 [{{ range $i, $item := . }}{{ if $i }}, {{ end }}{{ include "pgvalet.toml.value" $item }}{{ end }}]
 {{- else if kindIs "string" . -}}
@@ -135,9 +141,33 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* Fails at a key that pgvalet does not know: dict "at" its place, "value" what is written, "schema". */}}
+{{- define "pgvalet.known" -}}
+{{- $schema := .schema -}}
+{{- $at := .at -}}
+{{- if kindIs "map" .value -}}
+{{- range $key, $value := .value -}}
+{{- $below := get (default dict $schema.properties) $key -}}
+{{- if and (not $below) (kindIs "map" $schema.additionalProperties) -}}
+{{- $below = $schema.additionalProperties -}}
+{{- end -}}
+{{- if $below -}}
+{{- include "pgvalet.known" (dict "at" (printf "%s.%s" $at $key) "value" $value "schema" $below) -}}
+{{- else if $schema.properties -}}
+{{- fail (printf "%s has no key %s; there are %s" $at $key (keys $schema.properties | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end -}}
+{{- else if and (kindIs "slice" .value) $schema.items -}}
+{{- range .value -}}
+{{- include "pgvalet.known" (dict "at" $at "value" . "schema" $schema.items) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What would start, and not work. */}}
 {{- define "pgvalet.check" -}}
 {{- if not .Values.existingConfigMap -}}
+{{- include "pgvalet.known" (dict "at" "config" "value" .Values.config "schema" (.Files.Get "files/schema.json" | fromJson)) -}}
 {{- if not .Values.config.database -}}
 {{- fail "config.database is empty: name a database that clients may ask for, such as --set config.database.orders.secret=prod/orders" -}}
 {{- end -}}
