@@ -48,3 +48,8 @@ fn the_image() {
 fn the_bill_of_materials() {
     pytest("test_bill.py");
 }
+
+#[test]
+fn the_compose_file() {
+    pytest("test_compose_schema.py");
+}
