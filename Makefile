@@ -7,8 +7,7 @@ help: ## show this list
 demo: ## show pgvalet: a throwaway Postgres, clients without passwords, a rotation every few seconds
 	@scripts/setup.sh postgres
 	@[ -e target/debug/pgvalet ] || echo 'demo: compiling pgvalet, about three minutes the first time'
-	cargo build
-	target/debug/pgvalet demo
+	cargo run -- demo
 
 build: ## build target/release/pgvalet, optimised; `make release` takes longer, and its program is faster
 	cargo build --release
