@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Packs a program that is built already: .deb, .rpm, a tarball, the formula of Homebrew, and what
-# belongs to them (bill of materials, licences, checksums) in target/packages.
+# Packs a program that is built already: .deb, .rpm, tarballs, the formula of Homebrew, the chart,
+# and what belongs to them (bill of materials, licences, checksums) in target/packages.
 #
 #   BINARY=target/pgo/pgvalet scripts/package.sh      default: target/reproducible/release/pgvalet
 #   REVISION=2                                        of the packages; default: 1
@@ -75,6 +75,12 @@ tarball() {
     archive "$packages/$name.tar.gz" --directory "$stage" --transform "s#^\.#$name#" .
 }
 
+# Helm's archive, with the files that the chart links to.
+chart() {
+    archive "$packages/pgvalet-chart-$version.tgz" --dereference --exclude=pgvalet/ci \
+        --exclude=provisioning --directory deploy/helm pgvalet
+}
+
 # A static program runs on any Linux. It comes last: it takes the place of the other in the stage.
 static() {
     local triple=${host/-gnu/-musl}
@@ -101,6 +107,7 @@ debian
 rpm
 tarball "$host"
 homebrew
+chart
 static
 (cd "$packages" && sha256sum -- * >SHA256SUMS)
 say "target/packages:"

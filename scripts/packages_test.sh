@@ -146,4 +146,17 @@ grep -q "sha256 \"$(sha256sum "$packages"/*-source.tar.gz | cut -d' ' -f1)\"" "$
     fail "the formula has another checksum"
 if command -v ruby >/dev/null; then ruby -c "$packages/pgvalet.rb" >/dev/null || fail "the formula"; fi
 
+if [ -x .cache/deploy/bin/python ]; then
+    say "the chart renders from its archive"
+    .cache/deploy/bin/python - "$packages"/pgvalet-chart-*.tgz 2>/dev/null <<'PYTHON' || fail "the chart"
+import sys, yaml
+from helm_python import chart
+values = yaml.safe_load(open("deploy/helm/pgvalet/ci/monitored-values.yaml"))
+rendered = chart.Chart.load(sys.argv[1]).render(values, name="pgvalet", namespace="db")
+assert "PgvaletDown" in rendered["pgvalet/templates/monitoring.yaml"]
+PYTHON
+else
+    say "NOT TESTED: the archive of the chart; scripts/setup.sh makes .cache/deploy"
+fi
+
 say "passed"
