@@ -151,7 +151,7 @@ install_pgx() {
         }
     fi
     say 'building tests/drivers/go'
-    GO111MODULE=off GOPATH=$gopath GOFLAGS= GOCACHE=$cache/go/build go build -o "$program" "$source"
+    GO111MODULE=off GOPATH=$gopath GOFLAGS='' GOCACHE=$cache/go/build go build -o "$program" "$source"
 }
 
 install_sqlx() {

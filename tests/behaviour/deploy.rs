@@ -53,3 +53,8 @@ fn the_bill_of_materials() {
 fn the_compose_file() {
     pytest("test_compose_schema.py");
 }
+
+#[test]
+fn the_shell_scripts() {
+    pytest("test_scripts.py");
+}

@@ -1,3 +1,4 @@
+#!/bin/sh
 # The files of the package belong to root, so this may also happen after they are there.
 getent group pgvalet >/dev/null || groupadd --system pgvalet
 getent passwd pgvalet >/dev/null ||
