@@ -61,7 +61,7 @@ async fn ask(
                     writeln!(out, "warning  {name}: {why}")?;
                 }
             }
-            Err(why) => {
+            Err(NoLogin::Refused(why) | NoLogin::Unknown(why)) => {
                 failed = true;
                 writeln!(out, "FAILED   {}: {why}", database.name())?;
             }
@@ -83,17 +83,50 @@ async fn pending_denied(store: &Arc<dyn SecretStore>, secret: &SecretId) -> Opti
     }
 }
 
+/// What became of the credentials that are tried, each with its database.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// The server judged these, and refused them.
+    pub refused: Vec<String>,
+    /// These could not be tried.
+    pub unknown: Vec<String>,
+}
+
+/// Tries which credentials the servers refuse, of every (database, secret) that a rule
+/// can lead to.
+pub(super) async fn refused(config: &Config) -> Result<Asked, Failure> {
+    let opened = server::open_store_with(&config.store, record::trail(None)).await;
+    let (store, _) = opened.map_err(|e| Failure::Failed(e.to_string()))?;
+    let mut asked = Asked::default();
+    for (database, secret) in config.uses() {
+        let (list, why) = match login(&store, &database, &secret).await {
+            Ok(_) => continue,
+            Err(NoLogin::Refused(why)) => (&mut asked.refused, why),
+            Err(NoLogin::Unknown(why)) => (&mut asked.unknown, why),
+        };
+        list.push(format!("{}: {why}", database.name()));
+    }
+    Ok(asked)
+}
+
+/// Why a credential does not log in.
+enum NoLogin {
+    /// The server judged it.
+    Refused(String),
+    Unknown(String),
+}
+
 /// Logs in with AWSCURRENT of a secret, and says how that went. Both answers begin with the
 /// secret and its version.
 async fn login(
     store: &Arc<dyn SecretStore>,
     database: &Database,
     secret: &SecretId,
-) -> Result<String, String> {
+) -> Result<String, NoLogin> {
     let found = store.get(secret, &Which::current()).await;
-    let value = found.map_err(|e| format!("secret \"{secret}\": {e}"))?;
+    let value = found.map_err(|e| NoLogin::Unknown(format!("secret \"{secret}\": {e}")))?;
     let version = format!("secret \"{secret}\", version {}", value.version);
-    let failed = |e: &dyn Display| format!("{version}: {e}");
+    let failed = |e: &dyn Display| NoLogin::Unknown(format!("{version}: {e}"));
     let credential = Credential::parse(secret, &value).map_err(|e| failed(&e))?;
     let target = Target::resolve(&database.upstream, &credential).map_err(|e| failed(&e))?;
     let target = Arc::new(target);
@@ -104,7 +137,10 @@ async fn login(
         database.upstream.connect_timeout,
     )
     .await
-    .map_err(|e| failed(&e))?;
+    .map_err(|e| match e.is_authentication() {
+        true => NoLogin::Refused(format!("{version}: {e}")),
+        false => failed(&e),
+    })?;
     let said = format!(
         "{version}, logs in to {target} as \"{}\" ({}, {})",
         credential.username,

@@ -2,18 +2,33 @@
 
 use std::sync::Arc;
 
-use crate::secret::{MalformedSecret, SecretId, StoreError, VersionId};
+use crate::secret::{AWSCURRENT, MalformedSecret, SecretId, StoreError, VersionId};
 use crate::upstream::{ConnectError, TargetError};
+
+/// What to do about a labelled version that is no credential.
+fn way_out(secret: &SecretId, version: &VersionId, label: &Option<&str>) -> String {
+    match label {
+        Some(AWSCURRENT) => format!(
+            "; store the right value with: pgvalet secret put {secret}, or give AWSCURRENT back to a version that is a credential: pgvalet secret stage {secret} AWSCURRENT --to VERSION --from {version}"
+        ),
+        Some(label) => format!(
+            "; remove the label, and the next rotation begins anew: pgvalet secret stage {secret} {label} --from {version}"
+        ),
+        None => String::new(),
+    }
+}
 
 /// Why a rotation did not finish. No variant holds a password or a verifier.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("version {version} of secret \"{secret}\": {error}")]
+    #[error("version {version} of secret \"{secret}\": {error}{}", way_out(.secret, .version, .label))]
     Malformed {
         secret: SecretId,
         version: VersionId,
+        /// The label of the version, where the rotation needs it.
+        label: Option<&'static str>,
         error: MalformedSecret,
     },
     #[error("{0}")]
@@ -54,7 +69,7 @@ pub enum RotationError {
     )]
     Superseded(SecretId),
     #[error(
-        "AWSPENDING (version {version}) of secret \"{secret}\" names another {what} than AWSCURRENT; remove that label or correct the version"
+        "AWSPENDING (version {version}) of secret \"{secret}\" names another {what} than AWSCURRENT; correct the version, or remove the label with: pgvalet secret stage {secret} AWSPENDING --from {version}"
     )]
     Foreign {
         secret: SecretId,
@@ -166,6 +181,14 @@ impl RotationError {
             | Self::OtherServer(_) => true,
             _ => false,
         }
+    }
+
+    /// This error, of the version that has a label.
+    pub(super) fn of_version_with(mut self, with: &'static str) -> Self {
+        if let Self::Malformed { label, .. } = &mut self {
+            *label = Some(with);
+        }
+        self
     }
 
     /// A short word for metrics and audit records.

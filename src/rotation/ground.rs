@@ -48,7 +48,9 @@ impl Ground {
     /// Asks the store for the labels, and for the versions that matter.
     pub async fn look(store: &dyn Source, secret: &SecretId) -> Result<Self, RotationError> {
         let description = store.describe(secret).await?;
-        let current = fetch(store, secret, &Which::current()).await?;
+        let labelled = |label| move |e: RotationError| e.of_version_with(label);
+        let current = fetch(store, secret, &Which::current()).await;
+        let current = current.map_err(labelled(AWSCURRENT))?;
         let pending = match description.version_with(AWSPENDING) {
             Some(version) if *version != current.credential.version => {
                 match fetch(store, secret, &Which::Version(version.clone())).await {
@@ -56,7 +58,7 @@ impl Ground {
                     Err(RotationError::Store(StoreError::NotFound(_))) => {
                         Pending::Reserved(version.clone())
                     }
-                    Err(e) => return Err(e),
+                    Err(e) => return Err(labelled(AWSPENDING)(e)),
                 }
             }
             _ => Pending::None,
@@ -184,6 +186,7 @@ pub fn parse(secret: &SecretId, value: &SecretValue) -> Result<Version, Rotation
     let malformed = |error| RotationError::Malformed {
         secret: secret.clone(),
         version: value.version.clone(),
+        label: None,
         error,
     };
     Ok(Version {

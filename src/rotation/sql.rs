@@ -12,11 +12,19 @@ use tokio::time::timeout;
 
 use super::error::SqlError;
 use crate::secret::Credential;
-use crate::upstream::{self, ConnectError, LoginCache, Server, SessionAttrs, Target};
+use crate::upstream::{self, ConnectError, LoginCache, Server, SessionAttrs, Target, Wishes};
+use crate::wire::SettingName;
 
 /// When a connection counts as lost. The statement_timeout of the session ends a
 /// statement long before.
 const LOST: Duration = Duration::from_secs(90);
+
+/// The time limits of a rotator's session, from its first query on.
+const LIMITS: [(&str, &str); 3] = [
+    ("statement_timeout", "30s"),
+    ("lock_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "0"),
+];
 
 pub fn identifier(name: &str) -> String {
     escape_identifier(name)
@@ -73,10 +81,15 @@ impl Session {
         alone.attrs = SessionAttrs::Any;
         let place = Arc::new(alone);
         let cache = LoginCache::default();
-        let server = upstream::connect(&place, credential, &cache, limit).await?;
+        let server = Self::log_in(&place, credential, &cache, limit).await?;
         let mut session = Self { server, place };
         let doing = "asking whether this is a standby";
-        let sql = "SELECT pg_catalog.pg_is_in_recovery()";
+        // Time limits of the role that a start-up packet cannot name, because older
+        // versions have none of them, are switched off in the same breath.
+        let sql = "SELECT pg_catalog.pg_is_in_recovery(), (SELECT pg_catalog.count(\
+                   pg_catalog.set_config(name, '0', false)) FROM pg_catalog.pg_settings \
+                   WHERE name OPERATOR(pg_catalog.=) ANY \
+                   (ARRAY['idle_session_timeout', 'transaction_timeout']))";
         match session.value(doing, sql).await {
             Ok(answer) if answer == "t" => {
                 let address = session.place.to_string();
@@ -86,6 +99,31 @@ impl Session {
             }
             // If anything is wrong with it, the next statement shows that.
             _ => Ok(session),
+        }
+    }
+
+    /// Logs in with time limits of its own: those of the role are for clients, and may
+    /// be too short for a rotation.
+    async fn log_in(
+        place: &Arc<Target>,
+        credential: &Credential,
+        cache: &LoginCache,
+        limit: Duration,
+    ) -> Result<Server, ConnectError> {
+        let settings = LIMITS.iter().filter_map(|(name, value)| {
+            let name = SettingName::new(name).ok()?;
+            Some((name, (*value).into()))
+        });
+        let wishes = Wishes::new(None, settings.collect());
+        let mut abandoned = Vec::new();
+        let login =
+            upstream::connect_with(place, credential, cache, limit, &wishes, &mut abandoned);
+        match login.await {
+            // Something on the way lets no settings pass.
+            Err(ConnectError::Refused { sqlstate, .. }) if sqlstate == "08P01" => {
+                upstream::connect(place, credential, cache, limit).await
+            }
+            login => login.map(|(server, _)| server),
         }
     }
 

@@ -4,6 +4,7 @@
 //! A backup is a store file like any other. It is sealed under the same key, which
 //! is not in it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::draft::{Draft, make_parent, sync_parent};
 use super::{KeySource, OpenError, keyring, schema, sealed};
+use crate::secret::AWSCURRENT;
 
 /// How long a process that has the store open may take to close it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,6 +27,18 @@ pub struct Copied {
     pub sealed: usize,
     /// The name that a store which was there before has now.
     pub replaced: Option<PathBuf>,
+    /// Secrets whose current version is older than the one in that store.
+    pub older: Vec<Older>,
+}
+
+/// A secret of a backup, and its current version in the store that the backup replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Older {
+    pub secret: String,
+    pub version: String,
+    pub made: SystemTime,
+    pub newer: String,
+    pub newer_made: SystemTime,
 }
 
 /// Copies the store at `path` into `to`, as it is at one moment, and checks the
@@ -77,6 +91,7 @@ pub fn restore(
     copy(from, &draft.path).map_err(io_error("read", from))?;
     let mut copied = check(&draft.path, source, from)?;
     sync(&draft.path)?;
+    copied.older = older(&draft.path, path);
     // The lock is held until the new file has the name of the old one.
     let mut locked = None;
     if path.exists() {
@@ -127,7 +142,43 @@ fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenErr
         secrets,
         sealed,
         replaced: None,
+        older: Vec::new(),
     })
+}
+
+/// The secrets that are older in `backup` than in the store at `path`, as far as that
+/// can be read.
+fn older(backup: &Path, path: &Path) -> Vec<Older> {
+    let (Ok(then), Ok(now)) = (current(backup), current(path)) else {
+        return Vec::new();
+    };
+    let newer = |(secret, (version, made)): (String, (String, u64))| {
+        let (newer, newer_made) = now.get(&secret)?;
+        let at = |ms: u64| UNIX_EPOCH + Duration::from_millis(ms);
+        (*newer != version && *newer_made > made).then(|| Older {
+            secret,
+            version,
+            made: at(made),
+            newer: newer.clone(),
+            newer_made: at(*newer_made),
+        })
+    };
+    then.into_iter().filter_map(newer).collect()
+}
+
+/// The current version of each secret, and when it was made.
+fn current(path: &Path) -> rusqlite::Result<BTreeMap<String, (String, u64)>> {
+    let connection = schema::connect_reader(path)?;
+    let mut statement = connection.prepare(
+        "SELECT secret.name, version.token, version.created FROM label \
+         JOIN version ON version.id = label.version \
+         JOIN secret ON secret.id = label.secret WHERE label.name = ?1",
+    )?;
+    let row = |row: &rusqlite::Row<'_>| {
+        let made: i64 = row.get(2)?;
+        Ok((row.get(0)?, (row.get(1)?, u64::try_from(made).unwrap_or(0))))
+    };
+    statement.query_map([AWSCURRENT], row)?.collect()
 }
 
 /// Gives the store a second name. The first one stays until the new file takes it,

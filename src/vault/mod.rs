@@ -56,7 +56,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
 
-pub use backup::{Copied, backup, restore};
+pub use backup::{Copied, Older, backup, restore};
 pub use embedded::EmbeddedStore;
 pub use error::{OpenError, VaultError};
 pub use key_source::KeySource;

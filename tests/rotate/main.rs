@@ -20,3 +20,4 @@ mod scene;
 mod scheduled;
 mod served;
 mod single;
+mod ways_out;

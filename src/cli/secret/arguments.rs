@@ -41,7 +41,8 @@ pub enum SecretCommand {
     },
     /// Move a staging label to another version (UpdateSecretVersionStage)
     #[command(after_help = "Example:\n  \
-        pgvalet secret stage prod/orders AWSCURRENT --to NEW-VERSION --from OLD-VERSION")]
+        pgvalet secret stage prod/orders AWSCURRENT --to NEW-VERSION --from OLD-VERSION\n  \
+        pgvalet secret stage prod/orders AWSPENDING --from VERSION")]
     Stage(Stage),
     /// Print a random password
     #[command(after_help = "Example:\n  \
@@ -114,9 +115,9 @@ pub struct Stage {
     pub(super) name: String,
     /// The label, such as AWSCURRENT
     pub(super) label: String,
-    /// VersionId that gets the label
-    #[arg(long, value_name = "VERSION")]
-    pub(super) to: String,
+    /// VersionId that gets the label; without it, the label is removed
+    #[arg(long, value_name = "VERSION", required_unless_present = "from")]
+    pub(super) to: Option<String>,
     /// VersionId that has the label now; required where another version has it
     #[arg(long, value_name = "VERSION")]
     pub(super) from: Option<String>,

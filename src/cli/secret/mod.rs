@@ -16,6 +16,7 @@ use std::io::{self, IsTerminal, Read, Write};
 
 pub use arguments::SecretCommand;
 pub use error::SecretCommandError;
+pub(super) use output::time;
 
 use crate::secret::SecretStore;
 

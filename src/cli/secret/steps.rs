@@ -65,11 +65,16 @@ pub(super) async fn stage(
     args: Stage,
     store: &dyn Rotatable,
 ) -> Result<String, SecretCommandError> {
-    let (id, to) = (SecretId::new(args.name), VersionId::new(args.to));
+    let id = SecretId::new(args.name);
+    let to = args.to.map(VersionId::new);
     let from = args.from.map(VersionId::new);
-    let moved = store.move_label(&id, &args.label, Some(to.clone()), from);
+    let moved = store.move_label(&id, &args.label, to.clone(), from.clone());
     moved.await?;
-    Ok(format!("{id}: {} is on {to}\n", args.label))
+    Ok(match (to, from) {
+        (Some(to), _) => format!("{id}: {} is on {to}\n", args.label),
+        (None, Some(from)) => format!("{id}: {} is removed from {from}\n", args.label),
+        (None, None) => String::new(),
+    })
 }
 
 pub(super) async fn delete(args: Delete, store: &dyn Manage) -> Result<String, SecretCommandError> {

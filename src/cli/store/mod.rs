@@ -46,7 +46,8 @@ pub enum StoreCommand {
     #[command(
         after_help = "Example:\n  pgvalet store restore /backup/store-2026-01-31.db\n\n\
         Every value of the backup is checked first. Replacing an existing store needs --force;\n\
-        that store must not be in use, and is kept under another name"
+        that store must not be in use, and is kept under another name.\n\
+        Then each credential logs in, to find passwords that have changed since the backup"
     )]
     Restore(restore::Args),
     /// Give the store a new master key, while it is in use
@@ -70,7 +71,7 @@ pub fn run(command: &StoreCommand, config: &Config, out: &mut dyn Write) -> Resu
             policy::run(command, &vault, out).await
         }),
         StoreCommand::Backup(args) => backup::run(args, &place, out),
-        StoreCommand::Restore(args) => restore::run(args, &place, out),
+        StoreCommand::Restore(args) => restore::run(args, config, &place, out),
         StoreCommand::Rekey(args) => rekey::run(args, &place, out),
     }
 }
