@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use crate::admin::Token;
 use crate::audit::AuditSink;
 use crate::config::{Config, ListenTls, StoreKind};
-use crate::net::{ClientTrust, ListenAddress, tls};
+use crate::net::{ClientTrust, ListenAddress, UpstreamTls, tls};
 use crate::vault::KeySource;
 
 /// One sentence for each file that cannot be used.
@@ -34,8 +34,13 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         list.check("[audit] path", can_be_written(path));
     }
     for (name, database) in &config.databases {
-        if let Some(path) = &database.upstream.tls_ca {
-            list.check(&format!("[database.{name}] tls_ca"), certificates(path));
+        let options = &database.upstream.tls_options;
+        let ca = options.ca.as_deref().map_or(Ok(()), certificates);
+        if let Err(e) = ca {
+            list.0.push(format!("[database.{name}] tls_ca: {e}"));
+        } else if !options.crl.is_empty() || options.identity.is_some() {
+            let all = tls::for_upstream(UpstreamTls::VerifyFull, options);
+            list.check(&format!("[database.{name}]"), all);
         }
     }
     list.0

@@ -10,7 +10,8 @@ use super::rotation::rotation;
 use super::section::Section;
 use super::values::secret;
 use crate::base::nonempty;
-use crate::net::UpstreamTls;
+use crate::net::tls::{Identity, TlsOptions, TlsVersion};
+use crate::net::{Keepalives, TcpOptions, UpstreamTls};
 use crate::pool::{Database, PoolMode};
 use crate::rotation::Rotation;
 use crate::secret::{SecretId, UpstreamAuth};
@@ -105,8 +106,8 @@ fn server(s: &mut Section<'_, '_>, name: Arc<str>) -> upstream::Options {
         port: s.number("port"),
         dbname: s.text("dbname", nonempty),
         tls,
-        tls_ca: tls_ca(s, tls),
-        tls_identity: tls_identity(s, tls),
+        tls_options: tls_options(s, tls),
+        tcp: tcp(s),
         require_channel_binding: s
             .choice("channel_binding", [("prefer", false), ("require", true)]),
         scram_iterations: scram_iterations(s),
@@ -152,12 +153,49 @@ fn tls_ca(s: &mut Section<'_, '_>, tls: Option<UpstreamTls>) -> Option<PathBuf> 
     ca
 }
 
-fn tls_identity(s: &mut Section<'_, '_>, tls: Option<UpstreamTls>) -> Option<(PathBuf, PathBuf)> {
-    let identity = s.pair("tls_certificate", "tls_key");
-    if identity.is_some() && tls == Some(UpstreamTls::Disable) {
+fn tls_identity(s: &mut Section<'_, '_>, tls: Option<UpstreamTls>) -> Option<Identity> {
+    let pair = s.pair("tls_certificate", "tls_key");
+    let password = s.path("tls_key_password_file");
+    if pair.is_some() && tls == Some(UpstreamTls::Disable) {
         s.wrong("a certificate is shown over TLS only; remove tls = \"disable\"");
     }
-    identity
+    if pair.is_none() && password.is_some() {
+        s.wrong("tls_key_password_file is the password of tls_key; add tls_key or remove it");
+    }
+    let (certificate, key) = pair?;
+    Some(Identity {
+        certificate,
+        key,
+        password,
+    })
+}
+
+fn tls_options(s: &mut Section<'_, '_>, tls: Option<UpstreamTls>) -> TlsOptions {
+    let ca = tls_ca(s, tls);
+    let crl = s.list("tls_crl", |text| nonempty(text).map(PathBuf::from));
+    let crl = crl.unwrap_or_default();
+    if !crl.is_empty() && matches!(tls, Some(UpstreamTls::Disable | UpstreamTls::Require)) {
+        s.wrong("tls_crl is not looked at with this tls; write tls = \"verify-full\" or remove it");
+    }
+    let versions = [("TLSv1.2", TlsVersion::V1_2), ("TLSv1.3", TlsVersion::V1_3)];
+    TlsOptions {
+        ca,
+        crl,
+        identity: tls_identity(s, tls),
+        min_version: s.choice("tls_min_version", versions),
+    }
+}
+
+fn tcp(s: &mut Section<'_, '_>) -> TcpOptions {
+    let keepalives = Keepalives {
+        idle: s.duration("keepalives_idle"),
+        interval: s.duration("keepalives_interval"),
+        count: s.number("keepalives_count").unwrap_or_default(),
+    };
+    TcpOptions {
+        keepalives: s.boolean("keepalives").then_some(keepalives),
+        user_timeout: s.duration("tcp_user_timeout"),
+    }
 }
 
 fn auth(s: &mut Section<'_, '_>, tls: Option<UpstreamTls>) -> UpstreamAuth {

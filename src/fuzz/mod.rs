@@ -11,6 +11,7 @@ mod store;
 mod tests;
 mod wire;
 
+pub use crate::net::tls::fuzz::server_certificate;
 pub use crate::session::fuzz::{client, server};
 pub(crate) use input::Input;
 pub use proof::{answer, certificate, presigned, scram, token};

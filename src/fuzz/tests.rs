@@ -135,6 +135,7 @@ targets! {
     scram: 4000,
     secret: 4000,
     server: 2000,
+    server_certificate: 1000,
     sql: 2000,
     startup: 4000,
     token: 2000,

@@ -5,15 +5,14 @@
 //! may do.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
@@ -21,7 +20,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::tls::{TlsError, certificates, provider, read};
+use super::tls::{TlsError, certificates, provider, revocation_lists};
 
 /// `[listen] client_ca` and `client_crl`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,20 +183,6 @@ fn verifier(files: &ClientCa) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
         .allow_unauthenticated()
         .build()
         .map_err(unusable)
-}
-
-fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
-    let none = || TlsError::Pem {
-        path: path.to_owned(),
-        what: "revocation list",
-    };
-    let lists = CertificateRevocationListDer::pem_slice_iter(&read(path)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| none())?;
-    if lists.is_empty() {
-        return Err(none());
-    }
-    Ok(lists)
 }
 
 impl ClientCertVerifier for ClientTrust {

@@ -13,7 +13,7 @@ use super::address::canonical;
 use super::passed::PassedSockets;
 use super::socket::tune;
 use super::socket_file::{SocketFile, remove_stale};
-use super::{ListenAddress, Peer, Socket};
+use super::{ListenAddress, Peer, Socket, TcpOptions};
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +136,7 @@ impl Listener {
                     // tokio's own backlog, 128, is too short for a burst of clients.
                     SockRef::from(&listener).listen(BACKLOG).map_err(fail)?;
                     if OPTIONS_ARE_INHERITED {
-                        tune(SockRef::from(&listener)).map_err(fail)?;
+                        tune(SockRef::from(&listener), &TcpOptions::default()).map_err(fail)?;
                     }
                     #[cfg(target_os = "linux")]
                     defer::until_data_arrives(&listener);

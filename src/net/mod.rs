@@ -37,6 +37,6 @@ pub use listener::{Accepted, Listener, SocketAccess};
 pub use passed::PassedSockets;
 pub use peer::Peer;
 pub use server_certificate::ServerCertificate;
-pub use socket::Socket;
+pub use socket::{Keepalives, Socket, TcpOptions};
 pub use stream::Stream;
 pub use tls::UpstreamTls;

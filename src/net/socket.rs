@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::socket::{MsgFlags, recv, send};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
-use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::address::canonical;
 use super::forward::forward_io;
@@ -21,26 +21,68 @@ pub enum Socket {
 
 forward_io!(Socket: Tcp, Unix);
 
-/// Sends small messages at once (TCP_NODELAY), and notices a peer that vanished
-/// (keepalive).
-pub(super) fn tune(socket: SockRef<'_>) -> io::Result<()> {
+/// How a TCP connection notices that its other end has vanished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// `None`: an idle connection does not notice it.
+    pub keepalives: Option<Keepalives>,
+    /// How long sent bytes may stay unacknowledged; zero: as long as the system says.
+    pub user_timeout: Duration,
+}
+
+/// Probes that are sent while a connection is idle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalives {
+    pub idle: Duration,
+    pub interval: Duration,
+    /// How many may stay unanswered.
+    pub count: u32,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            keepalives: Some(Keepalives {
+                idle: Duration::from_secs(60),
+                interval: Duration::from_secs(15),
+                count: 4,
+            }),
+            user_timeout: Duration::ZERO,
+        }
+    }
+}
+
+/// Sends small messages at once (TCP_NODELAY), and notices a peer that vanished.
+pub(super) fn tune(socket: SockRef<'_>, options: &TcpOptions) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15));
-    socket.set_tcp_keepalive(&keepalive)
+    if let Some(keepalives) = options.keepalives {
+        let probes = TcpKeepalive::new()
+            .with_time(keepalives.idle)
+            .with_interval(keepalives.interval)
+            .with_retries(keepalives.count);
+        socket.set_tcp_keepalive(&probes)?;
+    }
+    #[cfg(target_os = "linux")]
+    if !options.user_timeout.is_zero() {
+        socket.set_tcp_user_timeout(Some(options.user_timeout))?;
+    }
+    Ok(())
 }
 
 impl Socket {
     /// Takes over a TCP stream and sets its options.
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
-        tune(SockRef::from(&stream))?;
+        Self::with_options(stream, &TcpOptions::default())
+    }
+
+    fn with_options(stream: TcpStream, options: &TcpOptions) -> io::Result<Self> {
+        tune(SockRef::from(&stream), options)?;
         Ok(Self::Tcp(stream))
     }
 
     /// Connects, and sets the options of the socket.
-    pub async fn connect_tcp(to: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::tcp(TcpStream::connect(to).await?)
+    pub async fn connect_tcp(to: SocketAddr, options: &TcpOptions) -> io::Result<Self> {
+        Self::with_options(TcpStream::connect(to).await?, options)
     }
 
     /// The address of this end of a TCP connection.
@@ -166,5 +208,40 @@ mod tests {
         assert_eq!(read(&mut socket, 5).await, b"Query");
         drop(client);
         assert_eq!(socket.read(&mut buffer).await.expect("an end"), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_socket_has_the_options_that_it_is_given() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("an address");
+        let seconds = Duration::from_secs;
+        let mut options = TcpOptions {
+            keepalives: Some(Keepalives {
+                idle: seconds(7),
+                interval: seconds(3),
+                count: 5,
+            }),
+            user_timeout: seconds(11),
+        };
+        for probes in [true, false] {
+            if !probes {
+                options.keepalives = None;
+            }
+            let socket = Socket::connect_tcp(address, &options).await;
+            let Ok(Socket::Tcp(stream)) = socket else {
+                panic!("no TCP connection");
+            };
+            let socket = SockRef::from(&stream);
+            assert!(socket.tcp_nodelay().expect("a flag"));
+            assert_eq!(socket.keepalive().expect("a flag"), probes);
+            if probes {
+                assert_eq!(socket.tcp_keepalive_time().expect("a time"), seconds(7));
+                assert_eq!(socket.tcp_keepalive_interval().expect("a time"), seconds(3));
+                assert_eq!(socket.tcp_keepalive_retries().expect("a number"), 5);
+            }
+            let timeout = socket.tcp_user_timeout().expect("a time");
+            assert_eq!(timeout, Some(seconds(11)));
+        }
     }
 }

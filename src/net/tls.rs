@@ -1,4 +1,10 @@
 //! TLS configurations for clients, upstream servers and web addresses, all by rustls.
+//!
+//! * `upstream`      that for upstream servers, `key` also with encrypted private keys
+//! * `server_trust`  which certificates of servers are accepted: those that libpq accepts
+//! * `direct`        those of them that webpki does not judge, `signed` their signatures
+//! * `names`         whether a certificate is for a host
+//! * `reread`        files that are read again when they change
 
 use std::fs;
 use std::io;
@@ -6,18 +12,25 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::ClientTrust;
+
+mod direct;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+mod key;
+mod names;
+mod reread;
+mod server_trust;
+mod signed;
+mod upstream;
+
+pub use upstream::{Identity, TlsOptions, TlsVersion, fault, for_upstream};
 
 /// `[database.NAME] tls`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +55,23 @@ pub enum TlsError {
         source: rustls::Error,
     },
     #[error(
-        "{path} has mode {mode:04o}, so that everybody can read the private key in it; chmod 640 {path}",
+        "{path} has mode {mode:04o}, so that everybody can read the secret in it; chmod 640 {path}",
         path = path.display()
     )]
     Exposed { path: PathBuf, mode: u32 },
+    #[error("{path} is encrypted; name the file of its password (tls_key_password_file), or decrypt it", path = .0.display())]
+    KeyEncrypted(PathBuf),
+    #[error(
+        "{path} cannot be decrypted with the password in {password}",
+        path = path.display(),
+        password = password.display()
+    )]
+    KeyPassword { path: PathBuf, password: PathBuf },
+    #[error(
+        "{path} is encrypted in a form that pgvalet does not read; convert it with: openssl pkcs8 -topk8 -v2 aes-256-cbc -in {path} -out NEW.key",
+        path = .0.display()
+    )]
+    KeyForm(PathBuf),
     #[error("the system has no usable root certificates; set tls_ca")]
     NoRoots,
     #[error("TLS cannot be configured: {0}")]
@@ -81,12 +107,33 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// Reads a private key in PEM.
+pub(super) fn revocation_lists(
+    path: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let none = || TlsError::Pem {
+        path: path.to_owned(),
+        what: "revocation list",
+    };
+    let lists = CertificateRevocationListDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| none())?;
+    if lists.is_empty() {
+        return Err(none());
+    }
+    Ok(lists)
+}
+
+/// Reads a private key in PEM, which is not encrypted.
 ///
 /// # Errors
 /// [`TlsError`], also if everybody on the machine can read the file: such a key proves
 /// nothing.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    key::read(path, None)
+}
+
+/// Reads a file that not everybody on the machine may read.
+fn read_private(path: &Path) -> Result<Vec<u8>, TlsError> {
     let text = read(path)?;
     let mode = fs::metadata(path).map_or(0, |m| m.permissions().mode() & 0o777);
     if mode & 0o004 != 0 {
@@ -95,10 +142,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
             mode,
         });
     }
-    PrivateKeyDer::from_pem_slice(&text).map_err(|_| TlsError::Pem {
-        path: path.to_owned(),
-        what: "private key",
-    })
+    Ok(text)
 }
 
 /// The configuration for clients: the certificate they see, and the client certificates
@@ -129,49 +173,6 @@ pub fn for_clients(
     // a web server must not be taken for those of a client (ALPACA).
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
-}
-
-/// The configuration for an upstream server; `None` for [`UpstreamTls::Disable`].
-///
-/// # Errors
-/// [`TlsError`]
-pub fn for_upstream(
-    mode: UpstreamTls,
-    ca: Option<&Path>,
-    identity: Option<&(PathBuf, PathBuf)>,
-) -> Result<Option<Arc<ClientConfig>>, TlsError> {
-    let provider = provider();
-    let algorithms = provider.signature_verification_algorithms;
-    let verifier: Arc<dyn ServerCertVerifier> = match mode {
-        UpstreamTls::Disable => return Ok(None),
-        UpstreamTls::Require => Arc::new(Unverified { algorithms }),
-        UpstreamTls::VerifyCa | UpstreamTls::VerifyFull => {
-            let web =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca)?), provider.clone())
-                    .build()
-                    .map_err(|e| TlsError::Config(e.to_string()))?;
-            if mode == UpstreamTls::VerifyCa {
-                Arc::new(AnyName(web))
-            } else {
-                web
-            }
-        }
-    };
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| TlsError::Config(e.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier);
-    let config = match identity {
-        None => config.with_no_client_auth(),
-        Some((certificate, key)) => config
-            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(|source| TlsError::Unusable {
-                path: certificate.clone(),
-                source,
-            })?,
-    };
-    Ok(Some(Arc::new(config)))
 }
 
 /// The configuration for web addresses: trusts the roots of the system, or only those of
@@ -208,94 +209,5 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
         Err(TlsError::NoRoots)
     } else {
         Ok(roots)
-    }
-}
-
-/// `verify-ca`: the chain must be valid, the name may be any.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-/// `require`: encrypted, without checking the certificate. The signature of the handshake
-/// is checked nevertheless, so that the channel binding of SCRAM stays meaningful.
-#[derive(Debug)]
-struct Unverified {
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self
-            .0
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now)
-        {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }

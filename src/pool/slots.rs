@@ -56,7 +56,8 @@ impl Slots {
     }
 
     /// All that are taken. That is no more than `pool_size` and what the reserve
-    /// adds, but for abandoned logins at another of several hosts.
+    /// adds, but for abandoned logins at another of several hosts or
+    /// addresses.
     pub fn taken(&self) -> usize {
         self.opening + self.idle + self.leased + self.closing + self.abandoned
     }

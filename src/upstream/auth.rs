@@ -9,12 +9,11 @@ use std::io;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::message::{backend, frontend};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::binding::end_point_hash;
 use super::login::Login;
 use super::scram::{ChannelBinding, ClientFirst, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
 use super::{ConnectError, LoginCache, Target, rds_iam};
-use crate::net::Stream;
 use crate::secret::{Credential, UpstreamAuth};
 
 /// Runs the exchange up to AuthenticationOk; the name of the mechanism that was used.
@@ -224,30 +223,4 @@ fn scram_error(login: &Login, error: ScramError) -> ConnectError {
         }
         ScramError::Random => login.protocol("no random numbers"),
     }
-}
-
-/// tls-server-end-point (RFC 5929, section 4.1): the hash of the server's
-/// certificate, by the hash of its signature, MD5 and SHA-1 raised to SHA-256.
-/// `None` without TLS, and for signatures that have no single hash (Ed25519),
-/// for which the RFC defines nothing.
-fn end_point_hash(stream: &Stream) -> Option<Vec<u8>> {
-    use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
-
-    let Stream::ToServer(tls) = stream else {
-        return None;
-    };
-    let certificate = tls.get_ref().1.peer_certificates()?.first()?;
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    let algorithm = match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
-        // sha256/sha1/md5WithRSAEncryption, ecdsa-with-SHA256, ecdsa-with-SHA1
-        "1.2.840.113549.1.1.11"
-        | "1.2.840.113549.1.1.5"
-        | "1.2.840.113549.1.1.4"
-        | "1.2.840.10045.4.3.2"
-        | "1.2.840.10045.4.1" => &SHA256,
-        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => &SHA384,
-        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => &SHA512,
-        _ => return None,
-    };
-    Some(digest(algorithm, certificate).as_ref().to_vec())
 }

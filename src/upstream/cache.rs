@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::OldServers;
+use super::knock::Answered;
 use super::rds_iam::IamToken;
 use super::scram::KeyCache;
 
@@ -13,6 +14,7 @@ pub struct LoginCache {
     /// The token of RDS IAM authentication that was made last.
     pub(super) iam: IamToken,
     pub(super) old_servers: Arc<OldServers>,
+    pub(super) answered: Answered,
 }
 
 impl LoginCache {

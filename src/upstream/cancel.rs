@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::{Backend, connect};
+use super::Backend;
+use super::reach::reach;
 use crate::wire::login;
 
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,7 +24,7 @@ pub async fn cancel(backend: &Backend) -> io::Result<()> {
     }
     let send = async {
         // The address of the backend: the host's name may lead elsewhere by now.
-        let mut stream = connect::reach(&backend.target, backend.address)
+        let mut stream = reach(&backend.target, backend.address.into())
             .await
             .map_err(io::Error::other)?;
         let mut out = Vec::with_capacity(64);

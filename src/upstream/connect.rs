@@ -1,24 +1,19 @@
 //! From the places of a target to a server that has let us in.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use postgres_protocol::message::frontend;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::knock::{Doors, With};
 use super::login::Login;
+use super::reach::{Address, addresses};
 use super::role;
 use super::{ConnectError, LoginCache, Quiet, Server, Target, Wishes};
-use crate::net::{Socket, Stream};
+use crate::net::Stream;
 use crate::secret::Credential;
 use crate::upstream::SessionAttrs;
-use crate::wire::Version;
 
 /// Logs in with a credential, at the first place that is what the target wants.
 /// `limit` holds for each place.
@@ -55,39 +50,137 @@ pub async fn connect_with(
     } else {
         &target.places
     };
-    let mut failure: Option<ConnectError> = None;
+    let mut failures = Failures::default();
     for &wanted in role::passes(target.attrs) {
         for place in places {
-            let mut attempt = Attempt {
-                place,
-                login: None,
-                server: None,
+            let with = With {
+                target: place,
+                credential,
+                cache,
+                wishes,
             };
-            let run = attempt.run(credential, cache, wishes, wanted);
-            let error = match timeout(limit, run).await {
-                Ok(Ok(server)) => return Ok((server, Quiet::after_login())),
-                Ok(Err(error)) => error,
-                Err(_) => ConnectError::Timeout {
-                    address: place.to_string(),
-                },
+            let deadline = Instant::now() + limit;
+            let found = timeout_at(deadline, addresses(place)).await;
+            let error = match found.unwrap_or_else(|_| Err(late(place))) {
+                Ok(found) => {
+                    let doors = Doors::new(with, found, deadline);
+                    match at_place(place, with, doors, wanted, abandoned).await {
+                        Ok(server) => return Ok((server, Quiet::after_login())),
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
             };
-            abandoned.extend(attempt.end(&error).await);
             if !error.is_of_the_place() {
                 return Err(error);
             }
-            // That one server is no standby matters less than that another is down.
-            if !matches!(failure, Some(ref f) if !matches!(f, ConnectError::NotWanted { .. })) {
-                failure = Some(error);
-            }
+            failures.add(error);
         }
     }
-    Err(failure.unwrap_or_else(|| ConnectError::Unreachable {
+    Err(failures.first.unwrap_or_else(|| ConnectError::Unreachable {
         address: target.to_string(),
         reason: "there is no host".to_owned(),
     }))
 }
 
-/// A login at one place, and what there is of it when its time is up.
+fn late(place: &Target) -> ConnectError {
+    ConnectError::Timeout {
+        address: place.to_string(),
+    }
+}
+
+/// Logs in at one place, at the first of its addresses that is what is wanted.
+async fn at_place(
+    place: &Arc<Target>,
+    with: With<'_>,
+    mut doors: Doors<'_>,
+    wanted: SessionAttrs,
+    abandoned: &mut Vec<Abandoned>,
+) -> Result<Server, ConnectError> {
+    let mut failures = Failures::default();
+    while let Some(knocked) = doors.next().await {
+        let mut attempt = Attempt {
+            place,
+            login: knocked.login,
+            server: None,
+        };
+        let error = match knocked.answer {
+            Ok(()) => match timeout_at(doors.share(), attempt.run(with, wanted)).await {
+                Ok(Ok(server)) => {
+                    with.cache.answered.note(place, knocked.address);
+                    doors.stop(abandoned).await;
+                    return Ok(server);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => late(place),
+            },
+            Err(error) => error,
+        };
+        abandoned.extend(attempt.end(&error).await);
+        if !error.is_of_the_place() {
+            doors.stop(abandoned).await;
+            return Err(error);
+        }
+        failures.add_at(knocked.address, error);
+    }
+    Err(failures.into_error(place))
+}
+
+/// What failed, at several places or addresses.
+#[derive(Default)]
+struct Failures {
+    /// The one that tells most.
+    first: Option<ConnectError>,
+    /// What happened at each address.
+    each: Vec<String>,
+}
+
+impl Failures {
+    fn add(&mut self, error: ConnectError) {
+        // That one server is no standby matters less than that another is down.
+        if !matches!(self.first, Some(ref f) if !matches!(f, ConnectError::NotWanted { .. })) {
+            self.first = Some(error);
+        }
+    }
+
+    fn add_at(&mut self, address: Address, error: ConnectError) {
+        let why = match &error {
+            ConnectError::Unreachable { reason, .. } => reason.clone(),
+            ConnectError::Timeout { .. } => "no answer in time".to_owned(),
+            other => other.to_string(),
+        };
+        self.each.push(format!("{address}: {why}"));
+        // A server that said something tells more than one that said nothing.
+        let silent = |e: &ConnectError| {
+            matches!(
+                e,
+                ConnectError::Unreachable { .. } | ConnectError::Timeout { .. }
+            )
+        };
+        match &self.first {
+            Some(first) if silent(first) && !silent(&error) => self.first = Some(error),
+            _ => self.add(error),
+        }
+    }
+
+    /// One error for all addresses of a place.
+    fn into_error(self, place: &Target) -> ConnectError {
+        match self.first {
+            Some(ConnectError::Unreachable { .. } | ConnectError::Timeout { .. })
+                if self.each.len() > 1 =>
+            {
+                ConnectError::Unreachable {
+                    address: place.to_string(),
+                    reason: self.each.join("; "),
+                }
+            }
+            Some(error) => error,
+            None => late(place),
+        }
+    }
+}
+
+/// A login at a server that has answered, and what there is of it when its time is up.
 struct Attempt<'a> {
     place: &'a Arc<Target>,
     login: Option<Login>,
@@ -95,58 +188,23 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run(
-        &mut self,
-        credential: &Credential,
-        cache: &LoginCache,
-        wishes: &Wishes,
-        wanted: SessionAttrs,
-    ) -> Result<Server, ConnectError> {
-        let server = self.log_in(credential, cache, wishes).await?;
-        let server = self.server.insert(server);
-        if role::suits(server, wanted).await
-            && let Some(server) = self.server.take()
-        {
-            return Ok(server);
+    async fn run(&mut self, with: With<'_>, wanted: SessionAttrs) -> Result<Server, ConnectError> {
+        let place = self.place;
+        let lost = || ConnectError::Protocol {
+            address: place.to_string(),
+            what: "no login to go on with",
+        };
+        let login = self.login.as_mut().ok_or_else(lost)?;
+        let welcome = login.run(place, with.credential, with.cache).await?;
+        let login = self.login.take().ok_or_else(lost)?;
+        let server = self.server.insert(login.into_server(place, welcome));
+        if role::suits(server, wanted).await {
+            return self.server.take().ok_or_else(lost);
         }
         Err(ConnectError::NotWanted {
-            address: self.place.to_string(),
+            address: place.to_string(),
             wanted: wanted.as_str(),
         })
-    }
-
-    /// Logs in, in the newest version of the protocol or else in 3.0.
-    async fn log_in(
-        &mut self,
-        credential: &Credential,
-        cache: &LoginCache,
-        wishes: &Wishes,
-    ) -> Result<Server, ConnectError> {
-        let place = self.place;
-        let mut version = cache.old_servers.version_for(place);
-        let mut refused = false;
-        loop {
-            let stream = reach(place, None).await?;
-            let login = self.login.insert(Login::new(stream, place, version));
-            let result = login.run(place, credential, cache, wishes).await;
-            if refused && login.was_answered() {
-                cache.old_servers.note(place);
-            }
-            match result {
-                Err(error) if version > Version::V3_0 && login.version_is_refused(&error) => {
-                    tracing::debug!("{error}; asking again in protocol 3.0");
-                    login.until_gone().await;
-                    self.login = None;
-                    (version, refused) = (Version::V3_0, true);
-                }
-                Err(error) => return Err(error),
-                Ok(welcome) => {
-                    if let Some(login) = self.login.take() {
-                        return Ok(login.into_server(place, welcome));
-                    }
-                }
-            }
-        }
     }
 
     /// Ends a failed attempt: what the server may still count of it.
@@ -170,7 +228,7 @@ impl Attempt<'_> {
 
 /// A login that was given up while the server was still busy with it. Its backend
 /// counts until the server has read that we are gone.
-pub struct Abandoned(Stream);
+pub struct Abandoned(pub(super) Stream);
 
 impl Abandoned {
     /// More bytes than a server sends after a login.
@@ -198,44 +256,5 @@ impl Abandoned {
     }
 }
 
-/// Opens the socket and, where configured, TLS. `at`: the address, if it is not the
-/// one that the host's name leads to now.
-pub(super) async fn reach(target: &Target, at: Option<SocketAddr>) -> Result<Stream, ConnectError> {
-    let address = target.to_string();
-    let io = |e: std::io::Error| ConnectError::io(&address, &e);
-    if let Some(path) = target.socket() {
-        return Ok(Stream::Plain(Socket::Unix(
-            UnixStream::connect(path).await.map_err(io)?,
-        )));
-    }
-    let socket = match at {
-        Some(at) => Socket::connect_tcp(at).await,
-        None => Socket::connect_tcp((&*target.host, target.port)).await,
-    };
-    let mut socket = socket.map_err(io)?;
-    let Some(config) = &target.tls else {
-        return Ok(Stream::Plain(socket));
-    };
-
-    let mut request = BytesMut::new();
-    frontend::ssl_request(&mut request);
-    socket.write_all(&request).await.map_err(io)?;
-    // Exactly one byte is read: anything a man in the middle stuffed behind it
-    // becomes part of the TLS handshake and breaks it (CVE-2021-23222).
-    let mut answer = [0; 1];
-    socket.read_exact(&mut answer).await.map_err(io)?;
-    if answer != *b"S" {
-        let database = target.database.clone();
-        return Err(ConnectError::NoTls { address, database });
-    }
-    let tls = |reason: String| ConnectError::Tls {
-        address: address.clone(),
-        reason,
-    };
-    let name = ServerName::try_from(target.host.to_string()).map_err(|e| tls(e.to_string()))?;
-    let stream = TlsConnector::from(config.clone())
-        .connect(name, socket)
-        .await
-        .map_err(|e| tls(e.to_string()))?;
-    Ok(Stream::ToServer(Box::new(stream)))
-}
+#[cfg(test)]
+mod tests;

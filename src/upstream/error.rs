@@ -17,7 +17,12 @@ pub enum ConnectError {
     )]
     NoTls { address: String, database: Arc<str> },
     #[error("TLS with {address} failed: {reason}")]
-    Tls { address: String, reason: String },
+    Tls {
+        address: String,
+        reason: String,
+        /// What is wrong with the server's certificate, if that is the cause.
+        certificate: Option<&'static str>,
+    },
     #[error("{address}: RDS IAM authentication: {reason}")]
     Iam { address: String, reason: String },
     /// The server's own ErrorResponse.
@@ -86,7 +91,9 @@ impl ConnectError {
             Self::Unreachable { .. } => LoginFailure::Unreachable,
             Self::Timeout { .. } => LoginFailure::Slow,
             Self::NoTls { .. } => LoginFailure::NoTls,
-            Self::Tls { .. } => LoginFailure::Tls,
+            Self::Tls { certificate, .. } => {
+                certificate.map_or(LoginFailure::Tls, LoginFailure::Certificate)
+            }
             Self::Iam { .. } | Self::Unsafe { .. } | Self::Protocol { .. } => LoginFailure::Unsafe,
             Self::Refused { sqlstate, .. } => LoginFailure::from_sqlstate(sqlstate),
             &Self::Iterations { asked, allowed, .. } => LoginFailure::Iterations { asked, allowed },

@@ -60,13 +60,13 @@ impl Login {
         }
     }
 
-    pub async fn run(
+    /// Sends the start-up packet, and waits until the server has answered it.
+    pub async fn begin(
         &mut self,
         target: &Target,
         credential: &Credential,
-        cache: &LoginCache,
         wishes: &Wishes,
-    ) -> Result<Welcome, ConnectError> {
+    ) -> Result<(), ConnectError> {
         let message = login::StartupMessage {
             version: self.version,
             user: &credential.username,
@@ -80,6 +80,18 @@ impl Login {
             .map_err(|_| self.protocol("a NUL in a start-up parameter"))?;
         self.output.extend_from_slice(&packet);
         self.send().await?;
+        self.next().await?;
+        self.answered = true;
+        Ok(())
+    }
+
+    /// Authenticates, at a server that has answered.
+    pub async fn run(
+        &mut self,
+        target: &Target,
+        credential: &Credential,
+        cache: &LoginCache,
+    ) -> Result<Welcome, ConnectError> {
         let mechanism = authenticate(self, target, credential, cache).await?;
         self.finish(mechanism).await
     }
@@ -147,7 +159,6 @@ impl Login {
     /// Waits for the next message of the authentication.
     pub async fn receive(&mut self) -> Result<backend::Message, ConnectError> {
         self.next().await?;
-        self.answered = true;
         backend::Message::parse(&mut self.input)
             .ok()
             .flatten()

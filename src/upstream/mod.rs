@@ -4,9 +4,10 @@
 //! * `options`   how a server is reached, `hosts` which servers there are
 //! * `target`    where a login goes: the options, completed by the secret
 //! * `connect`   from the places of a target to a server that has let us in
+//! * `knock`     the addresses of one place, tried one by one, `reach` each of them
 //! * `role`      primary or standby
 //! * `login`     one login, `wishes` what it asks for
-//! * `auth`      the authentication exchange, with `scram` and `rds_iam`
+//! * `auth`      the authentication exchange, with `scram`, `binding` and `rds_iam`
 //! * `cache`     what logins with one version keep for the next one
 //! * `version`   which version of the protocol a server is asked for
 //! * `server`    an established connection, `reported` what it says of itself
@@ -15,16 +16,19 @@
 
 mod auth;
 mod backend;
+mod binding;
 mod cache;
 mod cancel;
 mod connect;
 mod error;
 mod exchange;
 mod hosts;
+mod knock;
 mod login;
 mod options;
 mod quiet;
 mod rds_iam;
+mod reach;
 mod reported;
 mod role;
 pub(crate) mod scram;

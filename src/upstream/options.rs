@@ -1,12 +1,12 @@
 //! How the server of a database is reached, and what a login there may be.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Hosts, SessionAttrs};
-use crate::net::UpstreamTls;
+use crate::net::tls::TlsOptions;
+use crate::net::{TcpOptions, UpstreamTls};
 use crate::secret::UpstreamAuth;
 
 /// How the server of a database is reached, and what a login there may be.
@@ -24,9 +24,8 @@ pub struct Options {
     pub dbname: Option<String>,
     /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
     pub tls: Option<UpstreamTls>,
-    pub tls_ca: Option<PathBuf>,
-    /// Certificate and key, PEM, that pgvalet shows to the server.
-    pub tls_identity: Option<(PathBuf, PathBuf)>,
+    pub tls_options: TlsOptions,
+    pub tcp: TcpOptions,
     /// Refuse a login that is not bound to its TLS connection
     /// (SCRAM-SHA-256-PLUS).
     pub require_channel_binding: bool,
@@ -38,5 +37,6 @@ pub struct Options {
     pub allow_md5: bool,
     /// Only ever over TLS with a verified name, or on a unix socket or loopback.
     pub allow_cleartext: bool,
+    /// For each host.
     pub connect_timeout: Duration,
 }

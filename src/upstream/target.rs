@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 
 use super::{Host, Hosts, Options, SessionAttrs};
 use crate::net::tls::{self, TlsError};
-use crate::net::{UpstreamTls, is_local};
+use crate::net::{TcpOptions, UpstreamTls, is_local};
 use crate::secret::{Credential, UpstreamAuth};
 
 /// The place of a login. It never depends on anything a client said.
@@ -21,6 +21,7 @@ pub struct Target {
     pub port: u16,
     pub dbname: Arc<str>,
     pub tls: Option<Arc<ClientConfig>>,
+    pub tcp: TcpOptions,
     pub allow_md5: bool,
     pub allow_cleartext: bool,
     /// TLS proves that the server is the one it should be (verify-full).
@@ -95,12 +96,11 @@ impl Target {
                 UpstreamTls::VerifyFull
             })
         };
-        let identity = options.tls_identity.as_ref();
-        let ca = options.tls_ca.as_deref();
-        let tls = tls::for_upstream(mode, ca, identity).map_err(|source| TargetError::Tls {
-            database: options.name.clone(),
-            source,
-        })?;
+        let tls =
+            tls::for_upstream(mode, &options.tls_options).map_err(|source| TargetError::Tls {
+                database: options.name.clone(),
+                source,
+            })?;
         let auth = match (options.auth, credential.auth) {
             (UpstreamAuth::Password, UpstreamAuth::Password) => UpstreamAuth::Password,
             _ => UpstreamAuth::RdsIam,
@@ -112,13 +112,14 @@ impl Target {
             port: port.or(options.port).or(credential.port).unwrap_or(5432),
             dbname: dbname.unwrap_or(&credential.username).as_str().into(),
             tls,
+            tcp: options.tcp,
             allow_md5: options.allow_md5,
             // A password in clear may only go where nobody can listen: a local
             // server, or one whose certificate has been verified.
             allow_cleartext: options.allow_cleartext
                 && (is_local(host) || mode == UpstreamTls::VerifyFull),
             verified: mode == UpstreamTls::VerifyFull,
-            by_certificate: identity.is_some(),
+            by_certificate: options.tls_options.identity.is_some(),
             require_channel_binding: options.require_channel_binding,
             scram_iterations: options.scram_iterations.clone(),
             auth,

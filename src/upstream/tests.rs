@@ -10,6 +10,7 @@ pub fn target(port: u16) -> Target {
         port,
         dbname: "d".into(),
         tls: None,
+        tcp: Default::default(),
         allow_md5: false,
         allow_cleartext: false,
         verified: false,

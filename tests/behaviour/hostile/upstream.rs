@@ -144,6 +144,7 @@ async fn login(trick: Trick, allow: bool) -> (Option<ConnectError>, Vec<u8>) {
         port: listener.local_addr().expect("bound").port(),
         dbname: "app".into(),
         tls: None,
+        tcp: Default::default(),
         allow_md5: allow,
         allow_cleartext: allow,
         verified: false,

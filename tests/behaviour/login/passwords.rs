@@ -1,16 +1,14 @@
 //! Passwords are prepared as Postgres prepares them, and so are numbers of iterations.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use pgvalet::secret::{Credential, Password, SecretId, UpstreamAuth, VersionId};
-use pgvalet::upstream::{LoginCache, Target, connect, verifier};
+use pgvalet::secret::Password;
+use pgvalet::upstream::{Options, verifier};
 use postgres_protocol::escape::escape_literal;
 
+use super::{log_in, options};
 use crate::common::client::told;
-use crate::common::{Cluster, Proxy, connect as client, new_password};
+use crate::common::{Cluster, Proxy, connect, new_password};
 
 /// Ranges of characters that SASLprep treats in different ways.
 const KINDS: &[(u32, u32)] = &[
@@ -96,29 +94,9 @@ fn passwords(many: usize) -> Vec<String> {
     known.chain(generated).take(many).collect()
 }
 
-fn credential(cluster: &Cluster, user: &str, password: &str) -> Credential {
-    Credential {
-        secret: SecretId::new("s"),
-        arn: "arn:s".into(),
-        version: VersionId::new("v"),
-        stages: Vec::new(),
-        host: Some("127.0.0.1".to_owned()),
-        port: Some(cluster.port),
-        dbname: Some("postgres".to_owned()),
-        username: user.to_owned(),
-        password: Password::new(password.to_owned()),
-        auth: UpstreamAuth::Password,
-        fetched_at: std::time::SystemTime::now(),
-    }
-}
-
 /// Whether one role logs in with the password that it was made with.
-async fn logs_in(target: &Target, cluster: &Cluster, number: usize, password: &str) -> bool {
-    let credential = credential(cluster, &format!("p{number}"), password);
-    let limit = Duration::from_secs(30);
-    let target = Arc::new(target.clone());
-    let server = connect(&target, &credential, &LoginCache::default(), limit).await;
-    match server {
+async fn logs_in(options: &Options, cluster: &Cluster, number: usize, password: &str) -> bool {
+    match log_in(cluster, options, &format!("p{number}"), password).await {
         Ok(server) => {
             server.close().await;
             true
@@ -146,17 +124,14 @@ async fn prove(many: usize) {
             let roles: String = roles.collect();
             superuser.batch_execute(&roles).await.expect("roles");
         }
-        let options = upstream_options();
-        let anybody = credential(&cluster, "p0", "");
-        let target = &Target::resolve(&options, &anybody).expect("a target");
+        let options = &options("");
         let cluster = &cluster;
-        let logins =
-            passwords
-                .iter()
-                .enumerate()
-                .map(|(i, password)| async move {
-                    (password, logs_in(target, cluster, i, password).await)
-                });
+        let logins = passwords
+            .iter()
+            .enumerate()
+            .map(|(i, password)| async move {
+                (password, logs_in(options, cluster, i, password).await)
+            });
         let done: Vec<_> = iter(logins).buffer_unordered(4).collect().await;
         let refused: Vec<_> = done.iter().filter(|(_, in_)| !in_).collect();
         let (major, of) = (&cluster.binaries.major, done.len());
@@ -166,12 +141,6 @@ async fn prove(many: usize) {
             refused.len()
         );
     }
-}
-
-fn upstream_options() -> pgvalet::upstream::Options {
-    let text = "[database.d]\nsecret = \"s\"\n[[client]]\nname = \"c\"\nnetwork = \"::1\"\ndatabases = \"d\"\n";
-    let config = pgvalet::config::parse(text, "f".as_ref()).expect("a configuration");
-    pgvalet::upstream::Options::clone(&config.databases["d"].upstream)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,7 +167,7 @@ async fn many_iterations_are_a_matter_of_configuration() {
     let proxy = Proxy::with_one_database(&secret, "pool_wait_timeout = \"3s\"")
         .start_unready()
         .await;
-    let refused = client(&proxy.dsn("app")).await.map(|_| ());
+    let refused = connect(&proxy.dsn("app")).await.map(|_| ());
     let (sqlstate, message, _, hint) = told(&refused.expect_err("too many"));
     assert_eq!(sqlstate, "08006");
     assert!(

@@ -1,4 +1,5 @@
 //! TLS to clients and to Postgres.
 
+mod certificates;
 mod clients;
 mod upstream;

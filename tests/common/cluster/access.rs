@@ -1,8 +1,9 @@
 //! Access to a cluster: its pg_hba.conf.
 
 use std::fs;
+use std::path::Path;
 
-use super::Cluster;
+use super::{Cluster, files};
 
 const EVERYBODY: &str = "host all all 127.0.0.1/32 scram-sha-256\n";
 
@@ -31,6 +32,17 @@ impl Cluster {
     pub async fn permit_certificate(&self, role: &str) {
         let first = format!("hostssl all {role} 127.0.0.1/32 cert\n");
         self.set_hba(&(first + EVERYBODY)).await;
+    }
+
+    /// Restarts the server with another certificate and key.
+    pub async fn show(&mut self, certificate: &Path, key: &Path) {
+        self.stop();
+        let tls = self.ca().parent().expect("a directory").to_owned();
+        for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+            fs::write(tls.join(to), fs::read(from).expect("a file")).expect("written");
+        }
+        files::give_to_postgres(&tls);
+        self.run().await;
     }
 
     async fn set_hba(&self, rules: &str) {
