@@ -31,12 +31,11 @@ impl Pool {
         for connection in abandoned {
             let pool = self.clone();
             let slot = state.slots.take(Use::Abandoned);
+            let limit = self.database().upstream.connect_timeout;
             // Its generation has not drained before, either.
             let arriving = Arriving::new(self, generation);
             spawn(async move {
-                connection
-                    .gone(pool.database.upstream.connect_timeout)
-                    .await;
+                connection.gone(limit).await;
                 pool.release_slot(&mut pool.state(), slot);
                 drop(arriving); // which may take the lock
             });

@@ -42,14 +42,14 @@ impl Pool {
     fn announce_adoption(&self, generation: &Arc<Generation>, old: Option<&Arc<Generation>>) {
         let version = &generation.credential.version;
         info!(
-            database = %self.database.name(), secret = %self.secret, %version,
+            database = %self.name, secret = %self.secret, %version,
             user = generation.credential.username, generation = generation.number,
             "version adopted ({})", generation.standing
         );
         let old = old.map(|o| o.credential.version.as_str());
         self.metrics.adopted(old, version.as_str());
         let credential = self.credential_ref(&generation.credential);
-        let database = self.database.name().clone();
+        let database = self.name.clone();
         self.audit
             .record(Record::secret_adopt(database, credential));
     }
@@ -62,7 +62,7 @@ impl Pool {
 
     pub(super) fn record_secret_failure(&self, credential: Option<&Credential>, why: &str) {
         let credential = credential.map(|c| self.credential_ref(c));
-        let database = self.database.name().clone();
+        let database = self.name.clone();
         self.audit
             .record(Record::secret_fail(database, credential, why));
     }

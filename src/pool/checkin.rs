@@ -37,7 +37,9 @@ impl Pool {
         if state.shut {
             return self.retire(state, connection);
         }
-        if let Some(prober) = state.slot_wanted.take() {
+        if !self.has_too_many(state)
+            && let Some(prober) = state.slot_wanted.take()
+        {
             return self.hand_over_slot(state, connection, prober);
         }
         if self.is_done_with(state, &mut connection) {
@@ -68,7 +70,7 @@ impl Pool {
     /// Whether a connection is to be closed rather than used again.
     fn is_done_with(&self, state: &State, connection: &mut Connection) -> bool {
         let dead = !connection.is_alive();
-        let lifetime = self.database.server_lifetime;
+        let lifetime = self.database().server_lifetime;
         let worn = Self::may_replace(state) && !lifetime.is_zero() && connection.age() > lifetime;
         // While a new generation takes over, few connections are away at a
         // time, and the others work on.
@@ -76,13 +78,13 @@ impl Pool {
             && state.slots.closing() + state.slots.opening() < self.at_once(state);
         // It belongs to the reserve, or to a pool that keeps nothing.
         let surplus = state.waiters.is_empty()
-            && (state.lingering || state.slots.taken() > self.database.pool_size);
+            && (state.lingering || state.slots.taken() > self.database().pool_size);
         // Where clients asked for a primary or a standby, it must still be one.
         let changed = connection.generation.target.attrs != SessionAttrs::Any
             && connection.has_changed_role();
         // New logins find other defaults now.
         let outdated = Self::may_replace(state) && self.is_outdated(state, connection);
-        dead || worn || replaced || surplus || changed || outdated
+        dead || worn || replaced || surplus || changed || outdated || self.has_too_many(state)
     }
 
     /// Hands a connection to a client that waits, or cleans it for one; `None` then.
@@ -132,14 +134,14 @@ impl Pool {
     /// identities, there is one for all.
     pub(super) fn line_of(&self, client: Option<&Arc<str>>) -> Option<Arc<str>> {
         client
-            .filter(|_| self.database.reset_between_clients)
+            .filter(|_| self.database().reset_between_clients)
             .cloned()
     }
 
     /// The identity for which a connection need not be cleaned.
     fn owner_of<'a>(&self, connection: &'a Connection) -> Option<&'a Owner> {
         let owner = connection.owner.as_ref();
-        owner.filter(|_| self.database.reset_between_clients)
+        owner.filter(|_| self.database().reset_between_clients)
     }
 
     /// How many connections may be closing or opening at a time because a new
@@ -152,7 +154,7 @@ impl Pool {
         let since = current.and_then(|g| g.proven_at.elapsed().ok());
         match since {
             Some(since) if since < GENTLE => 1,
-            _ => self.database.login_concurrency,
+            _ => self.database().login_concurrency,
         }
     }
 

@@ -64,7 +64,7 @@ impl Pool {
     /// Whether a client may use a connection as it is.
     pub(super) fn suits(&self, connection: &Connection, client: &Arc<str>) -> bool {
         match &connection.owner {
-            Some(owner) if self.database.reset_between_clients => owner.is(client),
+            Some(owner) if self.database().reset_between_clients => owner.is(client),
             _ => true,
         }
     }
@@ -121,7 +121,7 @@ impl Pool {
     /// Whether a connection was idle for so long that it has to be tried before it
     /// is used: a network that drops packets in silence gives no sign.
     pub(super) fn is_stale(&self, connection: &Connection) -> bool {
-        let delay = self.database.server_check_delay.as_secs();
+        let delay = self.database().server_check_delay.as_secs();
         delay > 0 && self.seconds().saturating_sub(connection.idle_since) > delay
     }
 
@@ -131,7 +131,7 @@ impl Pool {
         if connection.is_alive() {
             return Some(connection);
         }
-        debug!(database = %self.database.name(), pid = %connection.backend().pid, "the server closed an idle connection");
+        debug!(database = %self.name, pid = %connection.backend().pid, "the server closed an idle connection");
         self.retire(state, connection);
         None
     }
@@ -155,9 +155,9 @@ impl Pool {
 
     /// Waits for a place in a quota, no longer than `pool_wait_timeout`.
     pub(super) async fn permit(&self, quota: &Quota) -> Result<Permit, CheckoutError> {
-        timeout(self.database.pool_wait_timeout, quota.acquire())
-            .await
-            .map_err(|_| CheckoutError::Timeout)
+        let limit = self.database().pool_wait_timeout;
+        let permit = timeout(limit, quota.acquire()).await;
+        permit.map_err(|_| CheckoutError::Timeout)
     }
 
     /// Waits for a connection that no quota counts. `client`: the identity it is
@@ -205,7 +205,7 @@ impl Pool {
             if let Some(lent) = self.take_idle(&mut state, client) {
                 return Ok(lent);
             }
-            if state.shut {
+            if state.shut || state.lingering {
                 return Err(CheckoutError::Shut);
             }
             if let Some(error) = self.hopeless(&state) {
@@ -221,7 +221,7 @@ impl Pool {
             delivery
         };
         let rest = self
-            .database
+            .database()
             .pool_wait_timeout
             .saturating_sub(began.elapsed());
         let result = timeout(rest, delivery).await;

@@ -18,11 +18,11 @@ impl Pool {
     /// Makes a round trip on a connection that was idle for long. If there is no
     /// answer, all that were idle for long are given up.
     pub(super) async fn try_out(self: &Arc<Self>, mut lease: Lease) -> Option<Lease> {
-        let limit = CHECK_TIMEOUT.min(self.database.upstream.connect_timeout);
+        let limit = CHECK_TIMEOUT.min(self.database().upstream.connect_timeout);
         if matches!(timeout(limit, lease.ask(&[])).await, Ok(Ok(_))) {
             return Some(lease);
         }
-        debug!(database = %self.database.name(), pid = %lease.backend().pid, "an idle connection does not answer");
+        debug!(database = %self.name, pid = %lease.backend().pid, "an idle connection does not answer");
         let mut state = self.state();
         let (stale, good) = std::mem::take(&mut state.idle)
             .into_iter()
@@ -42,7 +42,7 @@ impl Pool {
         mut lease: Lease,
         client: &Option<Arc<str>>,
     ) -> Option<Lease> {
-        let limit = CHECK_TIMEOUT.min(self.database.upstream.connect_timeout);
+        let limit = CHECK_TIMEOUT.min(self.database().upstream.connect_timeout);
         let cleaned = async {
             lease.backend().cancels_landed().await;
             lease.clean().await
@@ -72,7 +72,7 @@ impl Pool {
     ) {
         tokio::spawn(async move {
             connection.backend().cancels_landed().await;
-            let limit = pool.database.upstream.connect_timeout;
+            let limit = pool.database().upstream.connect_timeout;
             let cleaned = timeout(limit, connection.clean(in_transaction)).await;
             pool.return_after(connection, cleaned);
         });
@@ -83,7 +83,7 @@ impl Pool {
     pub(super) fn lift_limits_and_return(pool: Arc<Self>, mut connection: Box<Connection>) {
         tokio::spawn(async move {
             connection.backend().cancels_landed().await;
-            let limit = pool.database.upstream.connect_timeout;
+            let limit = pool.database().upstream.connect_timeout;
             let lifted = timeout(limit, connection.lift_limits(&pool.profiles)).await;
             pool.return_after(connection, lifted);
         });

@@ -57,7 +57,7 @@ impl Pool {
         let whose = server_ref(&server.backend);
         server.close().await;
         self.audit.record(Record::server_close(
-            self.database.name().clone(),
+            self.name.clone(),
             self.credential_ref(&generation.credential),
             whose,
             why,
@@ -72,7 +72,10 @@ impl Pool {
     /// waits.
     pub(super) fn release_slot(self: &Arc<Self>, state: &mut State, mut slot: Slot) {
         // Where a login that was given up keeps one, there may be one too many.
-        let spare = state.slots.abandoned() == 0 || state.slots.taken() <= self.database.pool_size;
+        let spare = match state.slots.abandoned() {
+            0 => self.fits(state),
+            _ => state.slots.taken() <= self.database().pool_size,
+        };
         if spare && let Some(prober) = state.slot_wanted.take() {
             state.slots.turn(&mut slot, Use::Opening);
             match prober.send(slot) {

@@ -68,7 +68,7 @@ impl Pool {
         if let Some(known) = self.known(client, &wishes) {
             return Err(refused_again(known).await);
         }
-        let limit = self.database.pool_wait_timeout;
+        let limit = self.database().pool_wait_timeout;
         let turn = timeout(limit, self.starts.turn(client)).await;
         let turn = turn.map_err(|_| CheckoutError::Timeout)?;
         let turn = turn.ok_or(CheckoutError::Shut)?;
@@ -165,7 +165,7 @@ impl Pool {
             && !state.lingering
             && state.slot_wanted.is_none()
             && state.waiting() == 0;
-        if !calm || state.slots.taken() >= self.database.pool_size || !self.may_open(&state) {
+        if !calm || state.slots.taken() >= self.database().pool_size || !self.may_open(&state) {
             return None;
         }
         let generation = state.current.clone()?;

@@ -87,7 +87,7 @@ impl Pool {
         let mut state = self.state();
         if state.defaults.note(place, defaults) {
             info!(
-                database = %self.database.name(),
+                database = %self.name,
                 "the defaults of the role or the database have changed; replacing older server connections"
             );
         }
@@ -145,13 +145,13 @@ impl Pool {
         let pool = self.clone();
         tokio::spawn(async move {
             let mut lease = lease;
-            let limit = pool.database.upstream.connect_timeout;
+            let limit = pool.database().upstream.connect_timeout;
             match timeout(limit, lease.ask(&[QUESTION])).await {
                 Ok(rows @ (Ok(_) | Err(QueryError::Refused(_)))) => {
                     let place: Arc<str> = lease.backend().target.to_string().into();
                     pool.note_defaults(&place, digest(&rows));
                 }
-                _ => debug!(database = %pool.database.name(), "no answer about the defaults"),
+                _ => debug!(database = %pool.name, "no answer about the defaults"),
             }
             drop(lease);
             pool.retire_outdated();

@@ -24,7 +24,7 @@ impl Pool {
     /// the end is noticed, so that there is one record of each, in this order.
     pub(super) fn start_draining(&self, state: &mut State, old: &Arc<Generation>) {
         let credential = self.credential_ref(&old.credential);
-        let database = self.database.name().clone();
+        let database = self.name.clone();
         self.audit.record(Record::drain_start(database, credential));
         if old.is_gone() {
             return self.drain_ended(old, Duration::ZERO);
@@ -52,12 +52,12 @@ impl Pool {
     fn drain_ended(&self, generation: &Arc<Generation>, took: Duration) {
         self.metrics.drain.record(took.as_secs_f64());
         info!(
-            database = %self.database.name(), secret = %self.secret,
+            database = %self.name, secret = %self.secret,
             version = %generation.credential.version, generation = generation.number,
             "generation drained in {} ms", took.as_millis()
         );
         let credential = self.credential_ref(&generation.credential);
-        let database = self.database.name().clone();
+        let database = self.name.clone();
         self.audit
             .record(Record::drain_end(database, credential, took));
     }
@@ -73,8 +73,8 @@ impl Pool {
 
     async fn replace_idle(self: Arc<Self>) {
         // Several proxies adopt at the same moment: their logins are scattered.
-        let pause = PAUSES / u32::try_from(self.database.pool_size).unwrap_or(u32::MAX);
-        let pause = pause.min(PAUSE);
+        let most = u32::try_from(self.database().pool_size).unwrap_or(u32::MAX);
+        let pause = (PAUSES / most).min(PAUSE);
         // The probe's connection takes the place of the first one.
         let mut stands_in = true;
         loop {
@@ -109,7 +109,7 @@ impl Pool {
                 return self.put(&mut state, old);
             }
             let mut slot = self.close(old, "replaced").await;
-            if replace && !new_first {
+            if replace && !new_first && self.fits(&self.state()) {
                 self.state().slots.turn(&mut slot, Use::Opening);
                 self.clone().open_and_put(current, slot).await;
             } else {
@@ -131,16 +131,6 @@ impl Pool {
         let mut state = self.state();
         state.shut = true;
         state.fail_waiters(&super::CheckoutError::Shut);
-        for connection in std::mem::take(&mut state.idle) {
-            self.retire(&mut state, connection);
-        }
-    }
-
-    /// Keeps nothing for later, because the configuration has another pool in this
-    /// one's place, or none: only the sessions that are there are served.
-    pub fn linger(self: &Arc<Self>) {
-        let mut state = self.state();
-        state.lingering = true;
         for connection in std::mem::take(&mut state.idle) {
             self.retire(&mut state, connection);
         }

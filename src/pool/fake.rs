@@ -7,7 +7,7 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Pool;
+use super::{Pool, Remains};
 use crate::audit::Audit;
 use crate::config;
 use crate::metrics::Metrics;
@@ -45,7 +45,14 @@ pub async fn setup(keys: &str) -> Setup {
     let refresh = Duration::from_secs(60);
     let follower = Follower::start(secret.clone(), store.clone(), refresh, &metrics);
     let database = config.databases["d"].clone();
-    let pool = Pool::start(database, secret, follower, metrics, audit);
+    let pool = Pool::start(
+        database,
+        secret,
+        follower,
+        metrics,
+        audit,
+        Remains::default(),
+    );
     until("the first login", || pool.counts().idle > 0).await;
     Setup {
         pool,

@@ -1,13 +1,13 @@
-//! The server connections of a pool that logged in with one version.
+//! The server connections of a pool that logged in with one version, in one way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use crate::secret::{Credential, Standing};
-use crate::upstream::{LoginCache, OldServers, Target};
+use crate::upstream::{LoginCache, OldServers, Options, Target};
 
-/// The server connections of a pool that logged in with one version.
+/// The server connections of a pool that logged in with one version, in one way.
 ///
 /// A connection belongs to the generation of the credential it *logged in* with,
 /// from before its login until it is closed. No clock and no counter decides that
@@ -17,6 +17,8 @@ pub struct Generation {
     pub number: u64,
     pub credential: Arc<Credential>,
     pub target: Arc<Target>,
+    /// The options that the target was made of.
+    pub(super) options: Arc<Options>,
     /// What its logins keep for the next one.
     pub(super) logins: LoginCache,
     pub proven_at: SystemTime,
@@ -33,6 +35,7 @@ impl Generation {
         number: u64,
         credential: Arc<Credential>,
         target: Arc<Target>,
+        options: Arc<Options>,
         standing: Standing,
         old_servers: Arc<OldServers>,
     ) -> Self {
@@ -40,6 +43,7 @@ impl Generation {
             number,
             credential,
             target,
+            options,
             logins: LoginCache::with_old_servers(old_servers),
             proven_at: SystemTime::now(),
             standing,

@@ -37,13 +37,14 @@ impl Pool {
         slot: Slot,
     ) -> Result<Proven, FailedLogin> {
         let began = Instant::now();
+        let limit = self.database().upstream.connect_timeout;
         let arriving = Arriving::new(self, generation);
         let mut abandoned = Vec::new();
         let result = upstream::connect_with(
             &generation.target,
             &generation.credential,
             &generation.logins,
-            self.database.upstream.connect_timeout,
+            limit,
             wishes,
             &mut abandoned,
         )
@@ -80,7 +81,7 @@ impl Pool {
         if special {
             return Ok(Proven::new(connection, quiet));
         }
-        let limit = self.database.upstream.connect_timeout;
+        let limit = self.database().upstream.connect_timeout;
         let learnt = timeout(limit, self.learn_defaults(&mut connection, &place)).await;
         let reason = match learnt {
             Ok(Ok(quiet)) => return Ok(Proven::new(connection, quiet)),
@@ -95,7 +96,7 @@ impl Pool {
 
     fn record_open(&self, generation: &Generation, server: &Server) {
         self.audit.record(Record::server_open(
-            self.database.name().clone(),
+            self.name.clone(),
             self.credential_ref(&generation.credential),
             server_ref(&server.backend),
             server.mechanism,
@@ -108,7 +109,7 @@ impl Pool {
             sqlstate: error.sqlstate(),
         };
         self.audit.record(Record::server_fail(
-            self.database.name().clone(),
+            self.name.clone(),
             self.credential_ref(&generation.credential),
             first_place(&generation.target),
             cause,

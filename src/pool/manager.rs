@@ -97,6 +97,17 @@ impl Manager {
     /// Does what there is to do; how long to wait then, if not until something
     /// happens.
     async fn work(&mut self, pool: &Arc<Pool>, input: Option<Input>) -> Option<Duration> {
+        if pool.state().lingering {
+            return None;
+        }
+        let reloaded = std::mem::take(&mut pool.state().reloaded);
+        let input = match reloaded {
+            true => {
+                self.announced = None;
+                Some(Input::News)
+            }
+            false => input,
+        };
         // What happened, and then how things stand.
         let mut action = input.map_or(Action::Rest, |input| pool.step(input));
         if action == Action::Rest {
@@ -161,14 +172,14 @@ impl Manager {
         for (standing, credential) in last_good.into_iter().chain(current).chain(others) {
             let akin = reference
                 .as_ref()
-                .is_some_and(|r| is_akin(&pool.database, r, &credential));
+                .is_some_and(|r| is_akin(&pool.database(), r, &credential));
             if standing == Standing::Pending && !akin && self.announce(&credential.version) {
                 warn!(
                     secret = %pool.secret, version = %credential.version,
                     "AWSPENDING is ignored: it names another host, port, database or user than AWSCURRENT"
                 );
             }
-            let place = Target::resolve(&pool.database.upstream, &credential);
+            let place = Target::resolve(&pool.database().upstream, &credential);
             candidates.push(Candidate {
                 standing: match remembered.as_ref() == Some(&credential.version) {
                     true => standing.min(Standing::Remembered),
@@ -204,7 +215,9 @@ impl Manager {
         let mut offers = self.offers.iter();
         let offered = offers.find(|c| c.version == *version).cloned();
         let current = pool.follower.known().current;
-        let Some(credential) = offered.or(current.filter(|c| c.version == *version)) else {
+        let in_force = pool.state().current.as_ref().map(|g| g.credential.clone());
+        let mut known = offered.into_iter().chain(current).chain(in_force);
+        let Some(credential) = known.find(|c| c.version == *version) else {
             return Some(Input::Untried { why: None }); // another one by now
         };
         let Err(failed) = pool.probe(&credential, standing).await else {
@@ -213,14 +226,24 @@ impl Manager {
             return None;
         };
         // With a version in force that logs in, nobody else says so.
-        let seeking = pool.state().search.is_seeking();
+        let (seeking, moved) = {
+            let state = pool.state();
+            (state.search.is_seeking(), pool.has_moved(&state))
+        };
         if let Some(why) = failed.why()
             && !seeking
             && self.announce(version)
         {
+            if moved {
+                warn!(
+                    database = %pool.name, secret = %pool.secret, %version,
+                    "no login yet as the reloaded configuration says: {why}; server connections stay where they are"
+                );
+                return Some(failed);
+            }
             pool.adoption_failed(&credential, why);
             warn!(
-                database = %pool.database.name(), secret = %pool.secret, %version,
+                database = %pool.name, secret = %pool.secret, %version,
                 "AWSCURRENT does not log in yet: {why}; the last good version stays in force"
             );
         }
@@ -228,17 +251,22 @@ impl Manager {
     }
 }
 
-/// Tells the search how things stand. `None`: the pool is shut.
+/// Tells the search how things stand. `None`: the pool is shut, or left to end.
 fn observe(pool: &Pool) -> Option<Action> {
     let current = pool.follower.known().current;
     let mut state = pool.state();
-    if state.shut {
+    if state.shut || state.lingering {
         return None;
     }
-    let version = |c: &Arc<Credential>| c.version.clone();
-    let observed = Input::Observed {
-        in_force: state.current.as_ref().map(|g| version(&g.credential)),
-        current: current.as_ref().map(version),
+    let current = current.map(|c| c.version.clone());
+    let in_force = state.current.as_ref().map(|g| g.credential.version.clone());
+    // What is in force elsewhere has to prove itself where logins go now.
+    let observed = match pool.has_moved(&state) {
+        true => Input::Observed {
+            in_force: None,
+            current: current.or(in_force),
+        },
+        false => Input::Observed { in_force, current },
     };
     Some(state.search.step(observed, Instant::now()))
 }

@@ -1,7 +1,11 @@
 //! What a pool measures.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
+use parking_lot::Mutex;
+
+use super::Stats;
 use crate::metrics::{Counter, Family, Gauge, Histogram, Metrics};
 
 const TRANSACTIONS: Family<Counter, 1> = Family::new(
@@ -103,13 +107,16 @@ pub(super) struct PoolMetrics {
     pub checkout: Histogram,
     pub login: Histogram,
     pub drain: Histogram,
+    /// What of this pool is in the series. Those that several pools share add up.
+    published: Mutex<Levels>,
     registry: Arc<Metrics>,
     database: Arc<str>,
     secret: Box<str>,
 }
 
 impl PoolMetrics {
-    pub fn new(registry: Arc<Metrics>, database: &Arc<str>, secret: &str) -> Self {
+    /// `stats`: what an earlier pool has published already.
+    pub fn new(registry: Arc<Metrics>, database: &Arc<str>, secret: &str, stats: &Stats) -> Self {
         let of_database = [&**database];
         let state = |state| registry.series(&CONNECTIONS, [database, secret, state]);
         Self {
@@ -125,10 +132,36 @@ impl PoolMetrics {
             checkout: registry.series(&CHECKOUT, of_database),
             login: registry.series(&LOGIN, of_database),
             drain: registry.series(&DRAIN, of_database),
+            published: Mutex::new(Levels::of(stats)),
             database: database.clone(),
             secret: secret.into(),
             registry,
         }
+    }
+
+    /// Brings the series up to date.
+    pub fn publish(&self, now: Levels) {
+        let mut before = self.published.lock();
+        let gauges = [
+            (&self.waiting, before.waiting, now.waiting),
+            (&self.active, before.active, now.active),
+            (&self.idle, before.idle, now.idle),
+            (&self.opening, before.opening, now.opening),
+            (&self.draining, before.draining, now.draining),
+        ];
+        for (gauge, before, now) in gauges {
+            gauge.increment(now as f64 - before as f64);
+        }
+        let counters = [
+            (&self.transactions, before.transactions, now.transactions),
+            (&self.queries, before.queries, now.queries),
+            (&self.received_bytes, before.received, now.received),
+            (&self.sent_bytes, before.sent, now.sent),
+        ];
+        for (counter, before, now) in counters {
+            counter.increment(now.saturating_sub(before));
+        }
+        *before = now;
     }
 
     pub fn login_failed(&self, sqlstate: &str) {
@@ -161,6 +194,47 @@ impl PoolMetrics {
     }
 }
 
+/// What there is of a pool, and what it has done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Levels {
+    pub waiting: usize,
+    pub active: usize,
+    pub idle: usize,
+    pub opening: usize,
+    pub draining: usize,
+    pub transactions: u64,
+    pub queries: u64,
+    pub received: u64,
+    pub sent: u64,
+}
+
+impl Levels {
+    /// Without what there is.
+    pub fn of(stats: &Stats) -> Self {
+        Self {
+            transactions: stats.transactions.load(Relaxed),
+            queries: stats.queries.load(Relaxed),
+            received: stats.received.load(Relaxed),
+            sent: stats.sent.load(Relaxed),
+            ..Self::default()
+        }
+    }
+}
+
+impl Drop for PoolMetrics {
+    fn drop(&mut self) {
+        let done = *self.published.lock();
+        self.publish(Levels {
+            waiting: 0,
+            active: 0,
+            idle: 0,
+            opening: 0,
+            draining: 0,
+            ..done
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,9 +242,13 @@ mod tests {
     #[test]
     fn what_is_counted_is_rendered_with_its_labels() {
         let registry = Metrics::new();
-        let pool = PoolMetrics::new(registry.clone(), &"orders".into(), "prod/orders");
-        pool.transactions.increment(3);
-        pool.idle.set(2.0);
+        let stats = Stats::default();
+        let pool = PoolMetrics::new(registry.clone(), &"orders".into(), "prod/orders", &stats);
+        stats.transactions.store(3, Relaxed);
+        pool.publish(Levels {
+            idle: 2,
+            ..Levels::of(&stats)
+        });
         pool.checkout.record(0.002);
         pool.adopted(Some("v1"), "v2");
         let text = registry.render();
@@ -184,5 +262,41 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");
         }
+    }
+
+    /// Two pools of one database, one of which ends and begins anew.
+    #[test]
+    fn pools_of_one_database_add_up() {
+        let registry = Metrics::new();
+        let new = |secret: &str, stats: &Stats| {
+            PoolMetrics::new(registry.clone(), &"d".into(), secret, stats)
+        };
+        let says = |waiting: usize, transactions: usize| {
+            let text = registry.render();
+            text.contains(&format!(
+                "pgvalet_client_waiting{{database=\"d\"}} {waiting}\n"
+            )) && text.contains(&format!(
+                "pgvalet_transactions_total{{database=\"d\"}} {transactions}\n"
+            ))
+        };
+        let level = |waiting, stats: &Stats| Levels {
+            waiting,
+            ..Levels::of(stats)
+        };
+        let (one, two) = (Stats::default(), Stats::default());
+        let (a, b) = (new("a", &one), new("b", &two));
+        one.transactions.store(5, Relaxed);
+        two.transactions.store(2, Relaxed);
+        a.publish(level(3, &one));
+        b.publish(level(1, &two));
+        assert!(says(4, 7), "{}", registry.render());
+        drop(a);
+        assert!(says(1, 7), "{}", registry.render());
+        one.transactions.store(6, Relaxed);
+        new("a", &one).publish(level(0, &one));
+        let a = new("a", &one);
+        one.transactions.store(7, Relaxed);
+        a.publish(level(2, &one));
+        assert!(says(3, 8), "{}", registry.render());
     }
 }

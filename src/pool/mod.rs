@@ -38,7 +38,7 @@
 //! * `listener`    one connection that listens for all clients
 //!
 //! * `state`       what the pool's lock protects
-//! * `options`     how a pool is used
+//! * `options`     how a pool is used, `reload` puts other ones into force
 //! * `status`      what there is to see of a pool
 //! * `metrics`     what it measures
 
@@ -72,6 +72,7 @@ mod probe;
 mod profile;
 mod queue;
 mod quota;
+mod reload;
 mod replication;
 mod search;
 mod slots;
@@ -95,6 +96,7 @@ pub use prepared::{Evicted, Prepared, Unnamed};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use queue::Delivery;
 pub use quota::{Permit, Quota};
+pub use reload::Remains;
 pub use search::Tried;
 pub use statements::{Described, Statement, Statements};
 pub use status::{GenerationCounts, PoolCounts};
@@ -102,6 +104,7 @@ pub use status::{GenerationCounts, PoolCounts};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -116,13 +119,16 @@ use state::State;
 
 /// The server connections of one (database, secret).
 pub struct Pool {
-    pub database: Arc<Database>,
+    /// The NAME of `[database.NAME]`.
+    pub name: Arc<str>,
+    /// How it is used; see [`Pool::database`].
+    database: ArcSwap<Database>,
     pub secret: SecretId,
     pub follower: Arc<Follower>,
     pub profiles: Profiles,
     pub facts: Facts,
     pub statements: Statements,
-    pub stats: Stats,
+    pub stats: Arc<Stats>,
     pub listener: SharedListener,
     state: Mutex<State>,
     /// Starts of sessions that replicate.
@@ -154,26 +160,28 @@ pub struct Stats {
 
 impl Pool {
     /// Starts a pool without connections. Its manager proves the secret's current
-    /// version with a first login at once.
+    /// version with a first login at once. `remains`: of an earlier pool for the same.
     pub fn start(
         database: Arc<Database>,
         secret: SecretId,
         follower: Arc<Follower>,
         registry: Arc<Metrics>,
         audit: Audit,
+        remains: Remains,
     ) -> Arc<Self> {
         let (listener, commands) = SharedListener::new();
         let pool = Arc::new(Self {
             listener,
-            metrics: PoolMetrics::new(registry, database.name(), secret.as_str()),
-            state: Mutex::new(State::new(database.rotation_grace)),
-            database,
+            metrics: PoolMetrics::new(registry, database.name(), secret.as_str(), &remains.stats),
+            state: Mutex::new(State::new(database.rotation_grace, remains.generations)),
+            name: database.name().clone(),
+            database: ArcSwap::new(database),
             secret,
             follower,
             profiles: Profiles::default(),
             facts: Facts::default(),
             statements: Statements::default(),
-            stats: Stats::default(),
+            stats: remains.stats,
             starts: Starts::default(),
             old_servers: Arc::default(),
             wake: Arc::default(),
@@ -192,6 +200,12 @@ impl Pool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// How it is used: `[database.NAME]` as it reads since the last reload. Not to be held
+    /// across a wait.
+    pub fn database(&self) -> Guard<Arc<Database>> {
+        self.database.load()
     }
 
     /// A credential as it is recorded, with the labels that its version has now: it

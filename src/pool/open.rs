@@ -26,12 +26,12 @@ impl Pool {
     /// another login.
     pub(super) fn may_open(&self, state: &State) -> bool {
         let reserve = if state.reserve {
-            self.database.reserve_pool_size
+            self.database().reserve_pool_size
         } else {
             0
         };
-        state.slots.taken() < self.database.pool_size + reserve
-            && state.slots.opening() < self.database.login_concurrency
+        state.slots.taken() < self.database().pool_size + reserve
+            && state.slots.opening() < self.database().login_concurrency
             && !state.shut
     }
 

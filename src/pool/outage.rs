@@ -42,7 +42,7 @@ impl Pool {
             let (failure, now) = (error.failure(), Instant::now());
             if state.search.refused(version.clone(), why, failure, now) {
                 warn!(
-                    database = %self.database.name(), secret = %self.secret, %version,
+                    database = %self.name, secret = %self.secret, %version,
                     "the version in force no longer logs in: {error}; looking for one that does"
                 );
             }
@@ -63,7 +63,7 @@ impl Pool {
             Health::Down(down) => down.waits_until,
             Health::Seeking { .. } => return, // that comes first
             Health::Good => {
-                warn!(database = %self.database.name(), "{error}; trying again");
+                warn!(database = %self.name, "{error}; trying again");
                 now + START_UP
             }
         };
@@ -99,7 +99,7 @@ impl Pool {
                 let mut state = self.state();
                 state.search.is_reached();
                 // It may have been restarted with other settings, or upgraded.
-                info!(database = %self.database.name(), "the database server is back");
+                info!(database = %self.name, "the database server is back");
                 self.put(&mut state, connection);
                 self.open_for_waiters(&mut state);
                 true
@@ -129,14 +129,14 @@ impl Pool {
         let unreachable = state.search.is_unreachable();
         if let Some(failure) = state.search.announce() {
             self.record_secret_failure(None, &failure);
-            let (database, secret) = (self.database.name(), &self.secret);
+            let (database, secret) = (&self.name, &self.secret);
             if unreachable {
                 error!(%database, %secret, "{failure}; no version of the secret can be tried");
             } else {
                 error!(%database, %secret, "no version logs in: {failure}");
             }
         }
-        if since.elapsed() > self.database.rotation_grace {
+        if since.elapsed() > self.database().rotation_grace {
             let error = self.seek_error(&state);
             state.fail_waiters(&error);
         } else if unreachable && state.slots.leased() == 0 {
@@ -153,7 +153,7 @@ impl Pool {
             return None;
         }
         match state.search.health() {
-            Health::Seeking { since } if since.elapsed() > self.database.rotation_grace => {
+            Health::Seeking { since } if since.elapsed() > self.database().rotation_grace => {
                 Some(self.seek_error(state))
             }
             Health::Down(down) if down.waits_until <= Instant::now() => Some(down.cause.clone()),

@@ -12,7 +12,7 @@ use super::login::FailedLogin;
 use super::search::{Input, Tried, Verdict};
 use super::slots::{Slot, Use};
 use crate::secret::{Credential, Standing};
-use crate::upstream::{ConnectError, Target};
+use crate::upstream::{ConnectError, Options, Target};
 
 /// How long the prober waits for a slot of a pool that is full.
 const SLOT_WAIT: Duration = Duration::from_secs(2);
@@ -34,7 +34,8 @@ impl Pool {
             tried.failure = failure;
             Input::Failed(tried)
         };
-        let target = match Target::resolve(&self.database.upstream, candidate) {
+        let options = self.database().upstream.clone();
+        let target = match Target::resolve(&options, candidate) {
             Ok(target) => Arc::new(target),
             Err(e) => {
                 let why = e.to_string().into();
@@ -50,7 +51,7 @@ impl Pool {
             let why = Some(why.into());
             return Err(Input::Untried { why });
         };
-        let generation = self.generation_of(candidate, target, standing);
+        let generation = self.generation_of(candidate, target, options, standing);
         match self.login(&generation, slot).await {
             Ok(connection) => {
                 self.adopt(generation, connection);
@@ -71,15 +72,22 @@ impl Pool {
         &self,
         candidate: &Arc<Credential>,
         target: Arc<Target>,
+        options: Arc<Options>,
         standing: Standing,
     ) -> Arc<Generation> {
         let state = self.state();
         match &state.current {
-            Some(current) if current.credential.version == candidate.version => current.clone(),
+            Some(current)
+                if current.credential.version == candidate.version
+                    && current.options.logs_in_like(&options) =>
+            {
+                current.clone()
+            }
             _ => Arc::new(Generation::new(
                 state.generations + 1,
                 candidate.clone(),
                 target,
+                options,
                 standing,
                 self.old_servers.clone(),
             )),
@@ -91,7 +99,7 @@ impl Pool {
     pub(super) async fn take_slot(self: &Arc<Self>) -> Option<Slot> {
         let mut handed = {
             let mut state = self.state();
-            if state.slots.taken() < self.database.pool_size {
+            if state.slots.taken() < self.database().pool_size {
                 return Some(state.slots.take(Use::Opening));
             }
             // What works is not given up for a server that does not finish logins.

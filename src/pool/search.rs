@@ -133,6 +133,11 @@ impl Search {
         }
     }
 
+    /// Other options are in force: how long attempts are made at full pace.
+    pub fn set_grace(&mut self, grace: Duration) {
+        self.grace = grace;
+    }
+
     /// Nothing logs in, and attempts have become few and far between.
     pub fn is_stuck(&self, now: Instant) -> bool {
         matches!(&self.phase, Phase::Seeking { pace, .. } if pace.is_open(now))

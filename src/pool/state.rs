@@ -39,14 +39,17 @@ pub(super) struct State {
     /// The number of the generation that was adopted last.
     pub generations: u64,
     pub defaults: Defaults,
-    /// The pool keeps no idle connection; see [`Pool::linger`].
+    /// The configuration has no use for the pool; see [`Pool::linger`].
     pub lingering: bool,
+    /// How the server is reached may have changed, so that another attempt is due.
+    pub reloaded: bool,
     pub shut: bool,
 }
 
 impl State {
-    /// `grace`: how long versions are tried at full pace.
-    pub fn new(grace: Duration) -> Self {
+    /// `grace`: how long versions are tried at full pace; `generations`: how many there
+    /// have been already.
+    pub fn new(grace: Duration, generations: u64) -> Self {
         Self {
             idle: Vec::new(),
             waiters: Queue::default(),
@@ -59,9 +62,10 @@ impl State {
             search: Search::new(grace, Instant::now()),
             places: Places::default(),
             slot_wanted: None,
-            generations: 0,
+            generations,
             defaults: Defaults::default(),
             lingering: false,
+            reloaded: false,
             shut: false,
         }
     }

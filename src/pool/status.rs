@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
+use super::metrics::Levels;
+use super::state::State;
 use super::{Generation, Pool, Tried};
-use crate::metrics::Gauge;
 
 /// A pool at one moment.
 pub struct PoolCounts {
@@ -22,6 +23,14 @@ pub struct PoolCounts {
     pub tried: Vec<Tried>,
     /// Versions that were tried in vain before the one in force was adopted.
     pub tried_before: Vec<Tried>,
+}
+
+impl PoolCounts {
+    /// The generation in force.
+    pub fn in_force(&self) -> Option<&GenerationCounts> {
+        let first = self.generations.first();
+        first.filter(|g| g.draining_since.is_none())
+    }
 }
 
 /// The connections of one generation.
@@ -66,35 +75,39 @@ impl Pool {
             generations,
             tried: state.search.tried().to_vec(),
             tried_before: state.search.tried_before().to_vec(),
-            problem: state.search.problem(),
+            problem: state.search.problem().or_else(|| self.move_problem(&state)),
         }
+    }
+
+    /// Why logins are not made yet as a reloaded configuration says.
+    fn move_problem(&self, state: &State) -> Option<Arc<str>> {
+        let failed = state
+            .search
+            .tried()
+            .last()
+            .filter(|_| self.has_moved(state))?;
+        let why = &failed.why;
+        Some(format!("no login yet as the reloaded configuration says: {why}").into())
     }
 
     /// Brings the metrics up to date; called before they are read.
     pub fn publish(&self) {
         let counts = self.counts();
-        let set = |gauge: &Gauge, n: usize| gauge.set(n as f64);
-        set(&self.metrics.waiting, counts.waiting);
-        set(&self.metrics.active, counts.active);
-        set(&self.metrics.idle, counts.idle);
-        set(&self.metrics.opening, counts.opening);
         let draining: usize = counts
             .generations
             .iter()
             .filter(|g| g.draining_since.is_some())
             .map(|g| g.active + g.idle)
             .sum();
-        set(&self.metrics.draining, draining);
-        let s = &self.stats;
-        self.metrics
-            .transactions
-            .absolute(s.transactions.load(Relaxed));
-        self.metrics.queries.absolute(s.queries.load(Relaxed));
-        self.metrics
-            .received_bytes
-            .absolute(s.received.load(Relaxed));
-        self.metrics.sent_bytes.absolute(s.sent.load(Relaxed));
-        let immediate = s.immediate.swap(0, Relaxed);
+        self.metrics.publish(Levels {
+            waiting: counts.waiting,
+            active: counts.active,
+            idle: counts.idle,
+            opening: counts.opening,
+            draining,
+            ..Levels::of(&self.stats)
+        });
+        let immediate = self.stats.immediate.swap(0, Relaxed);
         if immediate > 0 {
             self.metrics.checkout.record_many(0.0, immediate as usize);
         }

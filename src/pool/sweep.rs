@@ -29,14 +29,14 @@ impl Pool {
         let now = self.seconds.fetch_add(SWEEP.as_secs(), Relaxed) + SWEEP.as_secs();
         self.sweep_defaults(now);
         let mut state = self.state();
-        let idle_timeout = self.database.server_idle_timeout.as_secs();
-        let lifetime = self.database.server_lifetime;
+        let idle_timeout = self.database().server_idle_timeout.as_secs();
+        let lifetime = self.database().server_lifetime;
         // With logins failing, what still works is worth keeping.
         let good = state.search.is_good();
         let mut spare = state
             .slots
             .taken()
-            .saturating_sub(self.database.min_pool_size);
+            .saturating_sub(self.database().min_pool_size);
         let mut kept = Vec::with_capacity(state.idle.len());
         for mut connection in std::mem::take(&mut state.idle) {
             let dead = !connection.is_alive();
@@ -57,10 +57,10 @@ impl Pool {
             && let Some(current) = state.current.clone()
         {
             let wanted = self
-                .database
+                .database()
                 .min_pool_size
                 .saturating_sub(state.slots.taken());
-            for _ in 0..wanted.min(self.database.login_concurrency) {
+            for _ in 0..wanted.min(self.database().login_concurrency) {
                 if self.may_open(&state) {
                     self.start_opening(&mut state, current.clone());
                 }
@@ -73,7 +73,7 @@ impl Pool {
         }
         state.waiting();
         let waited = state.waiters.since().map(|since| since.elapsed());
-        state.reserve = waited.is_some_and(|w| w >= self.database.reserve_pool_timeout);
+        state.reserve = waited.is_some_and(|w| w >= self.database().reserve_pool_timeout);
         if state.reserve {
             self.open_for_waiters(&mut state);
         }

@@ -1,7 +1,7 @@
 //! Builds all parts of a proxy from its configuration.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::ServerError;
 use super::admin::{Admin, bind_admin};
 use super::listen::{client_tls, socket_access};
+use super::pools::{Parts, Pools};
 use super::rotation::Journal;
 use super::store::{StoreDoor, open_store_with};
 use crate::access::Policy;
@@ -42,8 +43,7 @@ pub struct Built {
 pub struct State {
     pub config: Config,
     pub followers: HashMap<SecretId, Arc<Follower>>,
-    /// Pools that a reload replaced and that still have sessions.
-    pub lingering: Vec<Weak<Pool>>,
+    pub pools: Pools,
 }
 
 impl Built {
@@ -86,18 +86,17 @@ impl Built {
             .map(|(door, api)| StoreDoor { door, api });
 
         let mut followers = HashMap::new();
-        let pools = pools(
-            &config,
-            &store,
-            &metrics,
-            &audit,
-            &mut followers,
-            &HashMap::new(),
-        );
+        let mut pools = Pools::default();
+        let parts = Parts {
+            store: &store,
+            metrics: &metrics,
+            audit: &audit,
+        };
+        let in_use = pools.start(&config, &parts, &mut followers);
         let context = Arc::new(Context {
             routes: ArcSwap::from_pointee(Routes {
                 policy: Policy::new(&config.clients, &config.databases, None),
-                pools,
+                pools: in_use,
             }),
             sessions: Sessions::default(),
             audit,
@@ -123,7 +122,7 @@ impl Built {
             state: Mutex::new(State {
                 config,
                 followers,
-                lingering: Vec::new(),
+                pools,
             }),
             rotations,
             journal,
@@ -132,46 +131,8 @@ impl Built {
         Ok((built, listeners, admin, door))
     }
 
-    /// All pools that have sessions or may get one.
+    /// All pools, also those that the configuration has no use for any more.
     pub fn all_pools(&self) -> Vec<Arc<Pool>> {
-        let mut state = self.state.lock();
-        state.lingering.retain(|pool| pool.strong_count() > 0);
-        let lingering = state.lingering.iter().filter_map(Weak::upgrade);
-        let routes = self.context.routes.load();
-        routes.pools.values().cloned().chain(lingering).collect()
+        self.state.lock().pools.all()
     }
-}
-
-/// Starts a pool for every (database, secret) that a rule can lead to, so that a secret
-/// that does not work shows at the start and not with the first client. Pools in `kept`
-/// whose database is unchanged are used again.
-pub fn pools(
-    config: &Config,
-    store: &Arc<dyn SecretStore>,
-    metrics: &Arc<Metrics>,
-    audit: &Audit,
-    followers: &mut HashMap<SecretId, Arc<Follower>>,
-    kept: &HashMap<(Arc<str>, SecretId), Arc<Pool>>,
-) -> HashMap<(Arc<str>, SecretId), Arc<Pool>> {
-    let mut pools = HashMap::new();
-    for (database, secret) in config.uses() {
-        let key = (database.name().clone(), secret.clone());
-        let pool = match kept.get(&key) {
-            Some(pool) if pool.database == database => pool.clone(),
-            _ => {
-                let follower = followers.entry(secret.clone()).or_insert_with(|| {
-                    Follower::start(secret.clone(), store.clone(), config.store.refresh, metrics)
-                });
-                Pool::start(
-                    database.clone(),
-                    secret,
-                    follower.clone(),
-                    metrics.clone(),
-                    audit.clone(),
-                )
-            }
-        };
-        pools.insert(key, pool);
-    }
-    pools
 }

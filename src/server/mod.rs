@@ -5,6 +5,7 @@
 //! * `admin`     the admin listener
 //! * `build`     builds all parts
 //! * `listen`    the options of `[listen]` as the listeners need them
+//! * `pools`     the pools, whatever reloads change
 //! * `reload`    puts a new configuration into force
 //! * `revoke`    ends sessions whose access has ended
 //! * `rotation`  the rotations that the proxy does itself
@@ -17,6 +18,7 @@ mod admin;
 mod build;
 mod error;
 mod listen;
+mod pools;
 mod reload;
 mod revoke;
 mod rotation;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::build::{Built, pools};
+use super::build::{Built, State};
+use super::pools::Parts;
 use super::revoke;
 use crate::access::Policy;
 use crate::audit::Record;
@@ -21,8 +22,8 @@ fn same_listeners(old: &Listen, new: &Listen) -> bool {
     *old == comparable
 }
 
-/// Rules and databases change at once, for new sessions. A pool whose database is unchanged
-/// keeps its connections; a pool that is no longer configured ends with its last session.
+/// Rules and databases change at once. A pool goes on with the options of the new
+/// configuration; one that is no longer configured ends with its last session.
 /// Listeners, the secret store and the audit log stay as they are.
 pub fn reload(built: &Arc<Built>, config: Config) {
     let context = &built.context;
@@ -45,29 +46,23 @@ pub fn reload(built: &Arc<Built>, config: Config) {
         }
     }
     let before = context.routes.load_full();
-    let pools = pools(
-        &config,
-        &built.store,
-        &built.metrics,
-        &context.audit,
-        &mut state.followers,
-        &before.pools,
-    );
-    for (key, pool) in &before.pools {
-        if !pools.get(key).is_some_and(|p| Arc::ptr_eq(p, pool)) {
-            pool.linger();
-            state.lingering.push(Arc::downgrade(pool));
-        }
-    }
-    state
-        .followers
-        .retain(|secret, _| pools.keys().any(|(_, s)| s == secret));
+    let parts = Parts {
+        store: &built.store,
+        metrics: &built.metrics,
+        audit: &context.audit,
+    };
+    let State {
+        pools, followers, ..
+    } = &mut *state;
+    let in_use = pools.start(&config, &parts, followers);
+    followers.retain(|secret, _| in_use.keys().any(|(_, s)| s == secret));
     context.routes.store(Arc::new(Routes {
         policy: Policy::new(&config.clients, &config.databases, Some(&before.policy)),
-        pools,
+        pools: in_use.clone(),
     }));
     let running = state.config.clone();
     revoke::revoke(context, Cause::Change, config.listen.revoke);
+    state.pools.leave(&in_use);
     state.config = Config {
         listen: Listen {
             revoke: config.listen.revoke,

@@ -20,9 +20,9 @@ use crate::session::{Handle, Pin};
 impl StatusSource for Built {
     fn status(&self) -> Status {
         let sessions = self.context.sessions.all();
-        let routes = self.context.routes.load();
-        let mut pools: Vec<_> = routes.pools.values().map(|p| (p, p.counts())).collect();
-        pools.sort_by_key(|(p, _)| (p.database.name().clone(), p.secret.clone()));
+        let all = self.all_pools();
+        let mut pools: Vec<_> = all.iter().map(|p| (p, p.counts())).collect();
+        pools.sort_by_key(|(p, _)| (p.name.clone(), p.secret.clone()));
         let state = self.state.lock();
         let mut followers: Vec<_> = state.followers.values().collect();
         followers.sort_by_key(|f| f.secret.clone());
@@ -61,11 +61,11 @@ impl StatusSource for Built {
         let mut problem = "no database is configured".to_owned();
         for pool in routes.pools.values() {
             let counts = pool.counts();
-            if !counts.generations.is_empty() {
+            if counts.in_force().is_some() {
                 return Ok(());
             }
             if let Some(why) = counts.problem {
-                problem = format!("database {}: {why}", pool.database.name());
+                problem = format!("database {}: {why}", pool.name);
             }
         }
         Err(problem)
@@ -83,13 +83,13 @@ impl StatusSource for Built {
 
     fn publish(&self) {
         let sessions = self.context.sessions.all();
-        for pool in self.context.routes.load().pools.values() {
+        for pool in self.all_pools() {
             pool.publish();
-            let pinned = pinned(pool, &sessions);
+            let pinned = pinned(&pool, &sessions);
             for reason in Pin::ALL.map(Pin::as_str) {
                 let clients = pinned.get(reason).copied().unwrap_or(0);
                 let metrics = &self.context.metrics;
-                metrics.pinned(pool.database.name(), pool.secret.as_str(), reason, clients);
+                metrics.pinned(&pool.name, pool.secret.as_str(), reason, clients);
             }
         }
     }
@@ -107,7 +107,7 @@ fn load(pool: &Pool) -> Load {
         }
     });
     Load {
-        database: pool.database.name().clone(),
+        database: pool.name.clone(),
         secret: pool.secret.as_str().into(),
         transactions: pool.stats.transactions.load(Relaxed),
         active: counts.active,
@@ -136,7 +136,7 @@ fn secret(follower: &Follower, pools: &[(&Arc<Pool>, PoolCounts)]) -> SecretStat
         .clone()
         .flat_map(|(_, counts)| counts.tried.iter().chain(&counts.tried_before).map(tried))
         .collect();
-    let in_force = of_secret.find_map(|(_, counts)| counts.generations.first());
+    let in_force = of_secret.find_map(|(_, counts)| counts.in_force());
     let generation = in_force.map(|g| &g.generation);
     let credential = generation.map(|g| &g.credential);
     SecretStatus {
@@ -165,10 +165,10 @@ fn tried(tried: &Tried) -> Candidate {
 
 fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> DatabaseStatus {
     DatabaseStatus {
-        name: pool.database.name().clone(),
+        name: pool.name.clone(),
         secret: pool.secret.as_str().into(),
-        pool_mode: pool.database.pool_mode.as_str().to_owned(),
-        pool_size: pool.database.pool_size,
+        pool_mode: pool.database().pool_mode.as_str().to_owned(),
+        pool_size: pool.database().pool_size,
         clients: sessions.iter().filter(|s| s.is_client_of(pool)).count(),
         waiting: counts.waiting,
         servers: ServerCounts {
@@ -222,7 +222,7 @@ fn generation(
             s.held()
                 .is_some_and(|h| Arc::ptr_eq(&h.generation, generation))
         })
-        .map(|s| holder(pool, s))
+        .map(|s| holder(s))
         .collect();
     GenerationStatus {
         number: generation.number,
@@ -237,8 +237,8 @@ fn generation(
     }
 }
 
-fn holder(pool: &Pool, session: &Handle) -> Holder {
-    let reason = match (pool.database.pool_mode, session.pinned()) {
+fn holder(session: &Handle) -> Holder {
+    let reason = match (session.mode, session.pinned()) {
         (_, Some(Pin::Replication)) => "replicates".to_owned(),
         (PoolMode::Session, _) => match session.stays() {
             Some(why) => format!("session mode; cannot move: {}", why.as_str()),

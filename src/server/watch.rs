@@ -27,6 +27,7 @@ pub async fn watch(built: Weak<Built>) {
         for overdue in limits.look(&built.context.sessions) {
             act_on(overdue);
         }
+        built.state.lock().pools.forget_ended();
         let sessions = built.context.sessions.all();
         for pool in built.all_pools() {
             let mut of_pool = sessions.iter().filter(|s| Arc::ptr_eq(&s.pool, &pool));
@@ -48,7 +49,7 @@ pub async fn migrate(built: Weak<Built>) {
         let pause = {
             let Some(built) = built.upgrade() else { return };
             let mut pools = built.all_pools();
-            pools.retain(|p| p.database.session_migration == SessionMigration::Safe);
+            pools.retain(|p| p.database().session_migration == SessionMigration::Safe);
             for pool in &pools {
                 move_sessions(pool, &built.context);
             }
@@ -88,7 +89,7 @@ fn move_sessions(pool: &Arc<Pool>, context: &Context) {
 
 /// Asks sessions that hold a generation past its drain deadline to end.
 fn end_overdue<'a>(pool: &Pool, sessions: &mut impl Iterator<Item = &'a Arc<Handle>>) {
-    let database = &pool.database;
+    let database = &pool.database();
     if database.drain_deadline_action != DrainDeadlineAction::Terminate {
         return;
     }

@@ -78,7 +78,7 @@ impl Session {
         mut settings: Settings,
     ) -> Result<Greeted, Failed> {
         let pool = self.pool();
-        if let Some(template) = &pool.database.application_name {
+        if let Some(template) = &pool.database().application_name {
             let own = settings.get(APPLICATION_NAME).map_or("", |own| own);
             let name = application_name(template, own, &self.handle.client);
             settings.insert(APPLICATION_NAME.into(), name);
@@ -167,7 +167,7 @@ pub(super) async fn told(
 async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), Failed> {
     let set = pool.profiles.intern(profile.without_limits());
     if let Some(sql) = set.change_from(&lease.profile) {
-        let limit = pool.database.upstream.connect_timeout;
+        let limit = pool.database().upstream.connect_timeout;
         match timeout(limit, lease.ask(&[&sql])).await {
             Ok(Ok(_)) => {}
             // The query is one transaction: nothing of it was set.
@@ -185,7 +185,7 @@ async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), F
 }
 
 pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
-    let database = || pool.database.name().clone();
+    let database = || pool.name.clone();
     match error {
         CheckoutError::Timeout => ClientError::PoolWaitTimeout(database()),
         CheckoutError::Login(failure) => ClientError::Login {

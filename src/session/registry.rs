@@ -79,7 +79,7 @@ impl Sessions {
     pub(super) fn add(&self, new: NewSession) -> Result<Arc<Handle>, NotAdded> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
         let mut state = self.state.lock();
-        let (rule, database) = (&new.rule, &new.pool.database);
+        let (rule, database) = (&new.rule, &new.pool.database());
         if state.of_rules.has(&rule.name, rule.max_clients) {
             return Err(NotAdded::TooManyOfRule);
         }

@@ -159,7 +159,7 @@ impl Relay {
         told: Arc<Told>,
         on_first_use: FirstUse,
     ) -> Self {
-        let database = &handle.pool.database;
+        let database = &handle.pool.database();
         Self {
             client,
             mode: database.pool_mode,

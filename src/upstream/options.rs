@@ -40,3 +40,15 @@ pub struct Options {
     /// For each host.
     pub connect_timeout: Duration,
 }
+
+impl Options {
+    /// Whether logins go to the same place in the same way. What they may take is no part of
+    /// that.
+    pub fn logs_in_like(&self, other: &Self) -> bool {
+        let other = Self {
+            connect_timeout: self.connect_timeout,
+            ..other.clone()
+        };
+        *self == other
+    }
+}

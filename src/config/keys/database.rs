@@ -10,7 +10,8 @@ pub(super) static DATABASE: Table = Table {
     title: "[database.NAME]",
     about: "\
 A database that clients may ask for by this name, the secret to log in with, and the pool of its server \
-connections. A reload applies changes at once, to new sessions; a database that is as before keeps its connections. \
+connections, which goes on in a reload. A new `host` or `tls`, and what else belongs to a login, is proved with one login \
+before it is in force. \
 The names of users and passwords belong in the secret.",
     keys: &[
         Key::new(

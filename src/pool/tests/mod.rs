@@ -1,6 +1,7 @@
 //! Pools against a server that misbehaves on demand.
 
 mod model;
+mod reload;
 mod stalled;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -75,7 +76,7 @@ async fn an_old_generation_drains_although_a_login_failed_meanwhile() {
     .await;
 }
 
-/// A pool that a reload has replaced keeps nothing, so it has no minimum.
+/// A pool that the configuration has no use for keeps nothing, so it has no minimum.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lingering_pool_does_not_log_in_for_nobody() {
     let s = setup("pool_size = 4\nmin_pool_size = 2").await;

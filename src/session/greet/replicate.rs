@@ -29,11 +29,11 @@ pub async fn replicate(
         Ok(lease) => return Ok(lease),
         Err(DedicatedError::Checkout(e)) => return Err(checkout_error(pool, e).into()),
         Err(DedicatedError::TooOften) => {
-            return Err(ClientError::ReplicationTooOften(pool.database.name().clone()).into());
+            return Err(ClientError::ReplicationTooOften(pool.name.clone()).into());
         }
         Err(DedicatedError::Login(error)) => error,
     };
-    let database = pool.database.name().clone();
+    let database = pool.name.clone();
     let failure = error.failure();
     Err(match error {
         ConnectError::Refused {

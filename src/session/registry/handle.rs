@@ -1,6 +1,7 @@
 //! A session as others see it: who its client is, what it holds, and how to reach it.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::SystemTime;
@@ -11,14 +12,14 @@ use parking_lot::Mutex;
 use tracing::warn;
 
 use super::NewSession;
-use super::activity::{Activity, Limits, QueryMark};
+use super::activity::{Activity, Limits, Phase, QueryMark};
 use super::cancels::Cancels;
 use super::key::{CancelKey, FrontendPid};
 use super::pin::Pinned;
 use super::signal::{Signal, Signals, Urgency};
 use crate::access::{Evidence, Rule};
 use crate::audit::SessionRef;
-use crate::pool::{Generation, Pool};
+use crate::pool::{Generation, Pool, PoolMode};
 use crate::upstream::{Backend, cancel};
 
 /// A session in the registry.
@@ -29,7 +30,7 @@ pub struct Handle {
     pub key: CancelKey,
     /// The name of the rule that let it in.
     pub client: Arc<str>,
-    /// The pool its server connections come from. A reload may have replaced it since.
+    /// The pool its server connections come from.
     pub pool: Arc<Pool>,
     pub source: Arc<str>,
     /// The user name it asked for.
@@ -44,7 +45,10 @@ pub struct Handle {
     pub(super) pinned: Mutex<Option<Box<Pinned>>>,
     signals: Signals,
     pub(super) cancels: Cancels,
-    pub(in crate::session) limits: Option<Limits>,
+    /// How long it keeps a server connection.
+    pub mode: PoolMode,
+    /// Whether its database has time limits, so that what it waits for is published.
+    limited: AtomicBool,
     pub(in crate::session) activity: Activity,
     /// Why its access has ended.
     revoked: OnceLock<&'static str>,
@@ -72,7 +76,8 @@ impl Handle {
             pid,
             key,
             client: new.rule.name.clone(),
-            limits: Limits::of(&new.pool.database),
+            mode: new.pool.database().pool_mode,
+            limited: AtomicBool::new(Limits::of(&new.pool.database()).is_some()),
             pool: new.pool,
             source: new.source,
             user: new.user,
@@ -91,13 +96,28 @@ impl Handle {
 
     /// The name of the database that the client is connected to.
     pub fn database(&self) -> &Arc<str> {
-        self.pool.database.name()
+        &self.pool.name
     }
 
-    /// Whether its client is one of `pool`, or of the pool that `pool` has replaced in a
-    /// reload.
+    /// Whether its client is one of `pool`.
     pub fn is_client_of(&self, pool: &Pool) -> bool {
-        *self.pool.database.name() == *pool.database.name() && self.pool.secret == pool.secret
+        self.pool.name == pool.name && self.pool.secret == pool.secret
+    }
+
+    /// The time limits of its database; `None` where there are none.
+    pub(super) fn limits(&self) -> Option<Limits> {
+        let limits = Limits::of(&self.pool.database());
+        if limits.is_some() && !self.is_limited() {
+            // What it published last may be long over.
+            self.activity.set(Phase::Elsewhere, 0, 0);
+        }
+        self.limited.store(limits.is_some(), Relaxed);
+        limits
+    }
+
+    /// Whether its database had time limits at the last sweep.
+    pub(in crate::session) fn is_limited(&self) -> bool {
+        self.limited.load(Relaxed)
     }
 
     /// The session as audit records name it.
@@ -232,8 +252,8 @@ impl Handle {
 
 #[cfg(test)]
 impl Handle {
-    /// A session of nobody, with these limits.
-    pub(super) fn for_tests(pool: Arc<Pool>, limits: Option<Limits>) -> Self {
+    /// A session of nobody.
+    pub(super) fn for_tests(pool: Arc<Pool>, id: u64) -> Self {
         let peer = crate::net::Peer::Unix {
             uid: 0,
             gid: 0,
@@ -247,11 +267,7 @@ impl Handle {
             evidence: Arc::new(Evidence::new(peer)),
             version: crate::wire::Version::V3_0,
         };
-        let id = u64::from(limits.is_some());
         let key = CancelKey::Short([0; 4]);
-        Self {
-            limits,
-            ..Self::new(id, FrontendPid(1), key, None, new)
-        }
+        Self::new(id, FrontendPid(1), key, None, new)
     }
 }

@@ -55,7 +55,7 @@ impl Sweep {
         for seen in self.seen.values_mut() {
             seen.present = false;
         }
-        let limited = sessions.iter().filter_map(|h| Some((h, h.limits?)));
+        let limited = sessions.iter().filter_map(|h| Some((h, h.limits()?)));
         let overdue = limited
             .filter_map(|(handle, limits)| self.look_at_one(handle, limits, now))
             .collect();
@@ -107,25 +107,26 @@ impl Sweep {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
+    use crate::pool::Database;
     use crate::pool::fake::setup;
 
-    async fn handle(limits: Option<Limits>) -> Arc<Handle> {
-        Arc::new(Handle::for_tests(setup("").await.pool, limits))
-    }
+    const LIMITS: &str = "query_timeout = \"10s\"\nidle_transaction_timeout = \"5s\"\n\
+        client_idle_timeout = \"60s\"";
 
-    const LIMITS: Limits = Limits {
-        query: Some(Duration::from_secs(10)),
-        in_transaction: Some(Duration::from_secs(5)),
-        idle: Some(Duration::from_secs(60)),
-    };
+    async fn handle(keys: &str) -> Arc<Handle> {
+        let id = keys.len() as u64;
+        Arc::new(Handle::for_tests(setup(keys).await.pool, id))
+    }
 
     #[tokio::test]
     async fn what_stays_the_same_is_over_when_its_limit_is() {
         let began = Instant::now();
         let at = |s: u64| began + Duration::from_secs(s);
         let mut sweep = Sweep::default();
-        let (h, other) = (handle(Some(LIMITS)).await, handle(None).await);
+        let (h, other) = (handle(LIMITS).await, handle("").await);
         let sessions = [h.clone(), other.clone()];
         h.activity.set(Phase::Query, 1, 1);
         other.activity.set(Phase::Query, 1, 1);
@@ -152,7 +153,7 @@ mod tests {
     async fn each_statement_of_a_batch_has_its_time() {
         let began = Instant::now();
         let mut sweep = Sweep::default();
-        let sessions = [handle(Some(LIMITS)).await];
+        let sessions = [handle(LIMITS).await];
         sessions[0].activity.set(Phase::Query, 1, 3);
         let mut at = |s: u64| sweep.look_at(&sessions, began + Duration::from_secs(s));
         assert!(at(0).is_empty() && at(29).is_empty());
@@ -167,7 +168,7 @@ mod tests {
             (Phase::Idle, 60, Signal::IdleClient),
         ] {
             let mut sweep = Sweep::default();
-            let sessions = [handle(Some(LIMITS)).await];
+            let sessions = [handle(LIMITS).await];
             sessions[0].activity.set(phase, 7, 1);
             let mut at = |s: u64| sweep.look_at(&sessions, began + Duration::from_secs(s));
             assert!(at(0).is_empty());
@@ -177,10 +178,35 @@ mod tests {
         }
     }
 
+    /// What was published while there were limits before is long over.
+    #[tokio::test]
+    async fn limits_of_a_reload_hold_from_the_next_message_on() {
+        let setup = setup("").await;
+        let with = |limit: u64| {
+            let mut database = Database::clone(&setup.pool.database());
+            database.query_timeout = Duration::from_secs(limit);
+            setup.pool.reconfigure(&Arc::new(database));
+        };
+        let h = Arc::new(Handle::for_tests(setup.pool.clone(), 1));
+        h.activity.set(Phase::Query, 1, 1);
+        let began = Instant::now();
+        let mut sweep = Sweep::default();
+        let mut at = |s: u64| sweep.look_at(slice::from_ref(&h), began + Duration::from_secs(s));
+        assert!(at(0).is_empty() && !h.is_limited());
+        with(10);
+        assert!(at(1).is_empty() && h.is_limited());
+        assert!(at(100).is_empty());
+        h.activity.set(Phase::Query, 1, 1);
+        assert!(at(101).is_empty());
+        assert!(matches!(at(111)[..], [Overdue::Query(..)]));
+        with(0);
+        assert!(at(112).is_empty() && !h.is_limited());
+    }
+
     #[tokio::test]
     async fn sessions_that_left_are_forgotten() {
         let mut sweep = Sweep::default();
-        sweep.look_at(&[handle(Some(LIMITS)).await], Instant::now());
+        sweep.look_at(&[handle(LIMITS).await], Instant::now());
         assert_eq!(sweep.seen.len(), 1);
         sweep.look_at(&[], Instant::now());
         assert!(sweep.seen.is_empty());

@@ -174,7 +174,7 @@ impl Relay {
     /// Sets what the client expects from now on.
     pub fn expect(&mut self, mut settings: Settings) {
         let pool = &self.handle.pool;
-        if let Some(template) = &pool.database.application_name {
+        if let Some(template) = &pool.database().application_name {
             let own = settings.get(APPLICATION_NAME);
             // These two values have been made of the template already.
             let made = [&self.profile, &self.initial]

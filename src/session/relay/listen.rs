@@ -128,7 +128,7 @@ impl Relay {
         // The listening connection does not convert payloads; and it would take the only server
         // connection of a pool of one.
         if reported("client_encoding") != reported("server_encoding")
-            || self.handle.pool.database.pool_size < 2
+            || self.handle.pool.database().pool_size < 2
         {
             return Ok(true);
         }

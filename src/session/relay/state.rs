@@ -59,7 +59,7 @@ impl Relay {
 
     /// Publishes the current phase for the timeout sweep.
     pub(super) fn report(&self) {
-        if self.handle.limits.is_none() {
+        if !self.handle.is_limited() {
             return;
         }
         let phase = self.phase();

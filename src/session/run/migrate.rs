@@ -28,7 +28,7 @@ impl Session {
     /// How the session ends.
     pub(super) async fn migrate(&self, relay: &mut Relay) -> Result<(), End> {
         self.handle.forget(Signal::Move);
-        let limit = self.pool().database.upstream.connect_timeout;
+        let limit = self.pool().database().upstream.connect_timeout;
         // No cancel of the client may hit what is asked now, as in `settle`.
         let held = self.handle.held();
         self.handle.hold(None);
@@ -169,7 +169,7 @@ impl Session {
         mut coming: oneshot::Receiver<Delivery>,
     ) -> Result<Delivery, End> {
         self.handle.activity.set(Phase::Elsewhere, 0, 0);
-        let limit = tokio::time::sleep(self.pool().database.pool_wait_timeout);
+        let limit = tokio::time::sleep(self.pool().database().pool_wait_timeout);
         tokio::pin!(limit);
         loop {
             tokio::select! {
@@ -188,7 +188,7 @@ impl Session {
     }
 
     fn count_migration(&self) {
-        let database = self.pool().database.name();
+        let database = &self.pool().name;
         self.context.metrics.migration(database);
     }
 }

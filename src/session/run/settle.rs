@@ -41,7 +41,7 @@ impl Session {
 
     async fn ask_and_move(&self, relay: &mut Relay, asked: &mut Instant) -> Result<(), Lost> {
         let pool = self.pool();
-        let limit = pool.database.upstream.connect_timeout;
+        let limit = pool.database().upstream.connect_timeout;
         let before = relay.note_told();
         let Some((lease, watch)) = relay.lease_and_watch() else {
             return Ok(());

@@ -187,10 +187,9 @@ async fn a_server_that_is_down_is_told_at_once() {
     .await;
 }
 
-/// A pool that a reload has replaced serves the sessions it has, and what holds
-/// for the others holds for those.
+/// Sessions from before a reload have the drain deadline like others.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replaced_pool_keeps_its_drain_deadline() {
+async fn a_reload_keeps_the_drain_deadline() {
     let cluster = Cluster::start().await;
     let (old, new) = (new_password(), new_password());
     cluster.create_role("app_user", &old).await;

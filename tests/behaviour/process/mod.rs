@@ -6,4 +6,5 @@ mod ending;
 mod hardening;
 mod lifecycle;
 mod refusals;
+mod reload;
 mod socket_unit;

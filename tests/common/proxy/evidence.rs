@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::Proxy;
@@ -51,6 +52,18 @@ impl Proxy {
         let mut records = self.audit();
         records.retain(|record| record["event"] == event);
         records
+    }
+
+    /// Changes the file, and waits until it was read again.
+    pub async fn reload(&self, change: impl FnOnce(String) -> String) {
+        let text = fs::read_to_string(self.config()).expect("the configuration");
+        fs::write(self.config(), change(text)).expect("written");
+        let before = self.audit_of("reload").len();
+        self.signal(Signal::SIGHUP);
+        eventually("the reload", Duration::from_secs(10), || async {
+            (self.audit_of("reload").len() > before).then_some(())
+        })
+        .await;
     }
 
     pub async fn metrics(&self) -> String {

@@ -87,7 +87,7 @@ impl Relay {
                 initial: &self.initial,
                 profile: &self.profile,
                 defaults: self.lease.as_deref().map_or(0, |c| c.defaults),
-                limits: self.handle.limits.is_some(),
+                limits: self.handle.is_limited(),
                 pinned: self.pinned.is_some_and(Pin::decides_meaning),
             };
             let prepared = self.lease.as_deref_mut().map(|c| &mut c.prepared);

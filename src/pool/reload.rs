@@ -1,0 +1,105 @@
+//! Other options for a pool that is at work, and the end and the return of its database.
+//!
+//! A pool lives as long as there is anything of it: its ceiling, its generations and its
+//! statistics go on whatever a reload changes. Most options are read where they are used, so
+//! that they hold from their next use on. How the server is reached belongs to a login: the
+//! new way is proved with one, as a new version is, and what logged in before drains.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::search::Search;
+use super::state::State;
+use super::{CheckoutError, Database, Pool, Stats};
+
+/// What is kept of a pool that has ended, for another one for the same database and secret.
+#[derive(Clone, Default)]
+pub struct Remains {
+    pub(super) stats: Arc<Stats>,
+    pub(super) generations: u64,
+}
+
+impl Pool {
+    /// Puts other options into force, and takes a pool into use again that was left to end.
+    pub fn reconfigure(self: &Arc<Self>, database: &Arc<Database>) {
+        let mut state = self.state();
+        let before = self.database.swap(database.clone());
+        let returns = std::mem::take(&mut state.lingering);
+        if !returns && before == *database {
+            return;
+        }
+        if returns {
+            state.search = Search::new(database.rotation_grace, Instant::now());
+        }
+        state.search.set_grace(database.rotation_grace);
+        state.reloaded |= returns || before.upstream != database.upstream;
+        self.trim(&mut state);
+        self.open_for_waiters(&mut state);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Keeps nothing for later, because the configuration has no use for the pool any more:
+    /// its version drains, and sessions may finish with the connections that they hold.
+    pub fn linger(self: &Arc<Self>) {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.lingering, true) {
+            return;
+        }
+        for connection in std::mem::take(&mut state.idle) {
+            self.retire(&mut state, connection);
+        }
+        if let Some(old) = state.current.take() {
+            self.start_draining(&mut state, &old);
+        }
+        state.fail_waiters(&CheckoutError::Shut);
+    }
+
+    /// Whether the configuration has no use for it, and nothing of it is left.
+    pub fn has_ended(&self) -> bool {
+        let state = self.state();
+        state.lingering && state.slots.taken() == 0 && state.draining.is_empty()
+    }
+
+    /// What is to be kept of it when it has ended.
+    pub fn remains(&self) -> Remains {
+        Remains {
+            stats: self.stats.clone(),
+            generations: self.state().generations,
+        }
+    }
+
+    /// Whether the server is to be reached in another way than the generation in force has
+    /// logged in.
+    pub(super) fn has_moved(&self, state: &State) -> bool {
+        let current = state.current.as_ref();
+        current.is_some_and(|c| !c.options.logs_in_like(&self.database().upstream))
+    }
+
+    /// Whether all connections fit under the ceiling, which a reload may have lowered.
+    pub(super) fn fits(&self, state: &State) -> bool {
+        state.slots.taken() <= self.ceiling()
+    }
+
+    /// Whether there are more connections than the ceiling allows, those aside that are being
+    /// closed.
+    pub(super) fn has_too_many(&self, state: &State) -> bool {
+        let slots = &state.slots;
+        slots.taken() > self.ceiling() + slots.closing() + slots.abandoned()
+    }
+
+    /// The most connections there may be, those of the reserve included.
+    fn ceiling(&self) -> usize {
+        let database = self.database();
+        database.pool_size + database.reserve_pool_size
+    }
+
+    /// Closes idle connections that `pool_size` has no room for any more.
+    fn trim(self: &Arc<Self>, state: &mut State) {
+        let size = self.database().pool_size;
+        while !state.idle.is_empty() && state.slots.taken() > size + state.slots.closing() {
+            let coldest = state.idle.remove(0);
+            self.retire(state, coldest);
+        }
+    }
+}
