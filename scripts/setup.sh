@@ -154,6 +154,17 @@ install_pgx() {
     GO111MODULE=off GOPATH=$gopath GOFLAGS='' GOCACHE=$cache/go/build go build -o "$program" "$source"
 }
 
+# For the tests of deploy/prometheus. Debian's package also starts a server, which is not
+# wanted.
+install_promtool() {
+    have promtool && return
+    apt_install prometheus || {
+        say 'no promtool here: the alerts will not be tested'
+        return
+    }
+    if have systemctl; then as_root systemctl disable --now prometheus >/dev/null 2>&1 || true; fi
+}
+
 install_sqlx() {
     local program=$cache/sqlx/debug/pgvalet-test-sqlx directory=tests/drivers/sqlx
     [ "$program" -nt "$directory/src/main.rs" ] && [ "$program" -nt "$directory/Cargo.lock" ] && return
@@ -302,5 +313,6 @@ install_node_postgres
 install_browser
 install_jdbc
 install_pgx
+install_promtool
 install_sqlx
 install_deploy

@@ -9,6 +9,7 @@
 //! * `page`        the files of the status page
 //! * `status`      the JSON of `/status`
 //! * `token`       the bearer token
+//! * `trouble`     something wrong, in words
 
 mod address;
 mod doorkeeper;
@@ -21,6 +22,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trouble;
 
 pub use address::AdminAddress;
 pub use doorkeeper::Doorkeeper;
@@ -34,3 +36,4 @@ pub use status::{
     RotationStep, SecretStatus, ServerCounts, Status, StatusSource,
 };
 pub use token::{Token, TokenError};
+pub use trouble::{Place, Trouble, TroubleKind};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Load;
+use super::{Load, Trouble};
 
 /// Where the listener gets its answers.
 pub trait StatusSource: Send + Sync {
@@ -57,7 +57,11 @@ pub struct Status {
     pub version: String,
     pub pid: u32,
     pub started_at: String,
+    /// What `/readyz` says.
     pub ready: bool,
+    /// What is wrong, the worst first.
+    #[serde(default)]
+    pub troubles: Vec<Trouble>,
     pub databases: Vec<DatabaseStatus>,
     pub secrets: Vec<SecretStatus>,
 }
@@ -74,6 +78,9 @@ pub struct DatabaseStatus {
     pub clients: usize,
     /// Those of them that wait for a server connection.
     pub waiting: usize,
+    /// How long the first of those has waited.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub longest_wait_ms: Option<u64>,
     pub servers: ServerCounts,
     /// How many clients keep their server connection between transactions, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
@@ -193,6 +200,41 @@ pub struct Candidate {
 #[cfg(test)]
 pub(crate) mod examples {
     use super::*;
+    use crate::admin::{Place, TroubleKind};
+
+    /// A proxy with a database that is down, and one without trouble.
+    pub(crate) fn troubled() -> Status {
+        let orders = rotating();
+        let billing = DatabaseStatus {
+            name: "billing".into(),
+            secret: "prod/billing".into(),
+            waiting: 3,
+            generations: Vec::new(),
+            ..orders.databases[0].clone()
+        };
+        let trouble = |kind, database: Option<&str>, sentence: &str| Trouble {
+            kind,
+            place: Place {
+                database: database.map(Into::into),
+                ..Place::default()
+            },
+            since: "2026-01-02T04:00:00Z".to_owned(),
+            sentence: sentence.to_owned(),
+            remedy: "see to it".to_owned(),
+        };
+        Status {
+            troubles: vec![
+                trouble(
+                    TroubleKind::DatabaseDown,
+                    Some("billing"),
+                    "database billing is down: cannot reach db.example.org:5432/billing: Connection refused",
+                ),
+                trouble(TroubleKind::ReloadFailed, None, "the last reload failed"),
+            ],
+            databases: vec![orders.databases[0].clone(), billing],
+            ..orders
+        }
+    }
 
     /// A proxy in the middle of a rotation.
     pub(crate) fn rotating() -> Status {
@@ -229,6 +271,7 @@ pub(crate) mod examples {
             pid: 42,
             started_at: "2026-01-02T03:04:05Z".into(),
             ready: true,
+            troubles: Vec::new(),
             databases: vec![DatabaseStatus {
                 name: "orders".into(),
                 secret: "prod/orders".into(),
@@ -236,6 +279,7 @@ pub(crate) mod examples {
                 pool_size: 20,
                 clients: 7,
                 waiting: 0,
+                longest_wait_ms: None,
                 servers: ServerCounts {
                     active: 2,
                     idle: 4,

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::desk::Desk;
+use super::health::{Failing, Health};
 use super::metrics::{FAILURES, RECORDS};
 use super::queue::{ROOM, Sender, queue};
 use super::seal::{self, Seals};
@@ -66,6 +67,7 @@ pub(super) struct Counts {
     /// Records lost since the last line. The next line says how many.
     pub(super) lost: AtomicU64,
     warned: Mutex<Option<Instant>>,
+    pub(super) health: Health,
 }
 
 impl Counts {
@@ -75,11 +77,13 @@ impl Counts {
             failures: metrics.series(&FAILURES, []),
             lost: AtomicU64::new(0),
             warned: Mutex::new(None),
+            health: Health::default(),
         }
     }
 
     pub(super) fn lose(&self, records: u64, error: &AuditError) {
         self.failures.increment(records);
+        self.health.failed(error);
         self.lost.fetch_add(records, Ordering::Relaxed);
         self.warn(error);
     }
@@ -191,6 +195,17 @@ impl Audit {
                 Ok(())
             }
         }
+    }
+
+    /// Why records cannot be written at the moment, if so.
+    pub fn failing(&self) -> Option<Failing> {
+        let stuck = || self.queue.oldest().and_then(Failing::stuck_since);
+        self.counts.health.failing().or_else(stuck)
+    }
+
+    /// Whether what waits for its record is refused while records cannot be written.
+    pub fn denies(&self) -> bool {
+        self.on_failure == OnAuditFailure::Deny
     }
 
     /// Writes all that is queued and closes the log, for every clone.

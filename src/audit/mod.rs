@@ -10,6 +10,7 @@
 //! * `log`    the handle; `queue` the records on their way to the writer
 //! * `desk`   who writes: a thread, or whoever waits for a line
 //! * `writer` all that is queued becomes one write; `line` a line and its place in the tree
+//! * `health` whether records can be written
 //! * `sink`   the file or standard output; `standing` where a log stands when it is opened
 //! * `seal`   signs the tree from time to time; `key` the key for that
 //!
@@ -31,6 +32,7 @@ mod events;
 mod fields;
 mod files;
 mod filter;
+mod health;
 mod key;
 mod line;
 mod log;
@@ -56,6 +58,7 @@ pub use events::{Cause, ClientRef, SessionRef, SessionTotals};
 pub use fields::is_of_the_log;
 pub use files::{Lines, body, segments};
 pub use filter::Filter;
+pub use health::Failing;
 pub use log::{Audit, AuditError};
 pub use note::PublicKey;
 pub use options::{AuditSink, OnAuditFailure, Options};

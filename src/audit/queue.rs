@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
@@ -140,6 +141,11 @@ impl Sender {
         if state.urgent {
             self.0.0.wake(state);
         }
+    }
+
+    /// When the first of the records that wait was put in.
+    pub fn oldest(&self) -> Option<DateTime<Utc>> {
+        self.0.0.state().entries.front().map(|entry| entry.time)
     }
 
     /// Moves entries to `batch`, as [`Receiver::take`] does.

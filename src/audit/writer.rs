@@ -102,8 +102,9 @@ impl Writer {
         self.follow();
         let (written, result) = self.write_lines(batch);
         self.counts.records.increment(written);
-        if let Err(error) = &result {
-            self.counts.lose(records - written, error);
+        match &result {
+            Ok(()) => self.counts.health.written(),
+            Err(error) => self.counts.lose(records - written, error),
         }
         for entry in batch.drain(..) {
             if let Some(done) = entry.done {

@@ -68,6 +68,24 @@ pub fn format(duration: Duration) -> String {
     format!("{}{name}", ms / size)
 }
 
+/// A span of time as people read it: its two largest units, as in `1 m 22 s`.
+pub fn words(span: Duration) -> String {
+    const SIZES: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let seconds = span.as_secs();
+    if seconds == 0 {
+        return format!("{} ms", span.as_millis());
+    }
+    let at = SIZES.iter().position(|(_, size)| seconds >= *size);
+    let (name, size) = SIZES[at.unwrap_or(SIZES.len() - 1)];
+    let rest = seconds % size;
+    match at.and_then(|at| SIZES.get(at + 1)) {
+        Some((smaller, unit)) if rest >= *unit => {
+            format!("{} {name} {} {smaller}", seconds / size, rest / unit)
+        }
+        _ => format!("{} {name}", seconds / size),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -112,6 +130,22 @@ mod tests {
             (86_400_000, "1d"),
         ] {
             assert_eq!(format(Duration::from_millis(ms)), text);
+        }
+    }
+
+    #[test]
+    fn a_span_in_words() {
+        for (ms, text) in [
+            (0, "0 ms"),
+            (350, "350 ms"),
+            (9_900, "9 s"),
+            (60_000, "1 m"),
+            (82_000, "1 m 22 s"),
+            (3_600_000, "1 h"),
+            (3_659_000, "1 h"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(words(Duration::from_millis(ms)), text);
         }
     }
 

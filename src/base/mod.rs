@@ -18,6 +18,6 @@ mod nearest;
 mod pattern;
 mod text;
 
-pub use nearest::{by_nearness, nearest};
+pub use nearest::{by_nearness, nearest, suggestion};
 pub use pattern::Pattern;
 pub use text::nonempty;

@@ -8,6 +8,7 @@ pub mod demo;
 mod explain;
 mod files;
 mod harden;
+mod health;
 mod logging;
 mod manual;
 mod online;
@@ -80,8 +81,10 @@ enum Command {
     Audit(audit::Command),
     /// Say which rule decides for a client, and why the others do not
     Explain(explain::Args),
-    /// Show pools, generations and drains of a running proxy
+    /// Show what is wrong with a running proxy, and its databases
     Status(status::Args),
+    /// Say whether anything is wrong with a running proxy, and what to do about it
+    Health(health::Args),
     /// Make a running proxy look up its secrets now
     Refresh(refresh::Args),
     /// Serve the embedded store, and manage who may use it, its key and its backups
@@ -184,6 +187,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Explain(args) => block_on(explain::run(args, &load(cli)?, out)),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
+        Command::Health(args) => block_on(health::run(args, &load(cli)?, out)),
         Command::Refresh(args) => block_on(refresh::run(args, &load(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),
         Command::Config(command) => config::run(command, out),

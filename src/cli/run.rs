@@ -67,7 +67,10 @@ fn reload(path: &Path, proxy: &Proxy) {
             }
             proxy.reload(config);
         }
-        Err(e) => error!("the configuration was not reloaded, and nothing has changed: {e}"),
+        Err(e) => {
+            error!("the configuration was not reloaded, and nothing has changed: {e}");
+            proxy.reload_failed(e.to_string());
+        }
     }
 }
 

@@ -1,8 +1,19 @@
 //! Tables on a terminal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::audit::printable;
+
+/// Whether a person looks at standard output.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// How many columns there are to write in; what a program reads is never broken.
+pub(super) fn width() -> usize {
+    let size = terminal_size::terminal_size().filter(|_| is_terminal());
+    size.map_or(usize::MAX, |(width, _)| width.0.into())
+}
 
 /// Writes columns as wide as they need to be. A title that begins with `>` aligns its column to
 /// the right.

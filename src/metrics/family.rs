@@ -13,8 +13,8 @@ const METADATA: Metadata<'static> = Metadata::new("pgvalet", Level::INFO, None);
 /// docs/METRICS.md has a line for each; tests/documents/metrics.rs compares them.
 pub struct Family<K, const N: usize> {
     pub(super) name: &'static str,
-    help: &'static str,
-    labels: [&'static str; N],
+    pub(super) help: &'static str,
+    pub(super) labels: [&'static str; N],
     kind: PhantomData<fn() -> K>,
 }
 

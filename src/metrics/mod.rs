@@ -8,6 +8,8 @@
 //! only incremented: nothing on a hot path looks a metric up.
 
 mod family;
+mod process;
+mod states;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,12 +22,13 @@ use parking_lot::Mutex;
 use crate::base::log;
 pub use ::metrics::{Counter, Gauge, Histogram};
 pub use family::{Family, Kind};
+use states::States;
 
-/// The upper bounds of buckets, in seconds: from the 100 µs of a local login to longer
-/// than the two minutes that a client waits by default.
+/// The upper bounds of buckets, in seconds: from the 250 µs of a local login to the two
+/// minutes that a client waits by default.
 const SECONDS: &[f64] = &[
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+    0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+    120.0,
 ];
 
 const BUILD: Family<Gauge, 1> = Family::new(
@@ -47,6 +50,7 @@ pub struct Metrics {
     handle: PrometheusHandle,
     /// The names of families that have their help text already.
     described: Mutex<HashSet<&'static str>>,
+    states: Mutex<States>,
 }
 
 impl Metrics {
@@ -60,6 +64,7 @@ impl Metrics {
             recorder,
             handle,
             described: Mutex::default(),
+            states: Mutex::default(),
         };
         metrics.series(&BUILD, [env!("CARGO_PKG_VERSION")]).set(1.0);
         Arc::new(metrics)
@@ -74,11 +79,29 @@ impl Metrics {
         family.series(&self.recorder, values)
     }
 
-    /// The text of `/metrics`.
+    /// Replaces all series of a family by these: each has the values of its labels, in the
+    /// order of the declaration.
+    pub fn replace<'a, const N: usize>(
+        &self,
+        family: &Family<Gauge, N>,
+        rows: impl IntoIterator<Item = ([&'a str; N], f64)>,
+    ) {
+        self.states.lock().replace(family, rows);
+    }
+
+    /// The text of `/metrics`, without the empty lines between families.
     pub fn render(&self) -> String {
         self.series(&LOG_LINES_DROPPED, []).absolute(log::dropped());
         self.handle.run_upkeep();
-        self.handle.render()
+        let rendered = self.handle.render();
+        let mut text = String::with_capacity(rendered.len());
+        for line in rendered.lines().filter(|line| !line.is_empty()) {
+            text.push_str(line);
+            text.push('\n');
+        }
+        self.states.lock().render(&mut text);
+        process::render(&mut text);
+        text
     }
 
     /// Folds recorded samples into the histograms. To be called every few

@@ -5,7 +5,7 @@
 //! may do.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -38,6 +38,8 @@ pub struct ClientTrust {
     verifier: ArcSwap<Verifier>,
     /// The state of the files when they were read last.
     stamps: Mutex<Vec<Stamp>>,
+    /// Why the files could not be used when they had changed last.
+    failure: Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl ClientTrust {
             verifier: ArcSwap::from_pointee(Verifier(verifier(files)?)),
             files: files.clone(),
             stamps: Mutex::new(stamps),
+            failure: Mutex::default(),
         }))
     }
 
@@ -131,9 +134,20 @@ impl ClientTrust {
             return Ok(false);
         }
         *seen = now;
-        self.verifier
-            .store(Arc::new(Verifier(verifier(&self.files)?)));
+        let read = verifier(&self.files);
+        *self.failure.lock() = read.as_ref().err().map(|e| e.to_string().into());
+        self.verifier.store(Arc::new(Verifier(read?)));
         Ok(true)
+    }
+
+    /// The file of the CA.
+    pub fn path(&self) -> &Path {
+        &self.files.ca
+    }
+
+    /// Why the files on disk are not in force, if they are not.
+    pub fn failure(&self) -> Option<Arc<str>> {
+        self.failure.lock().clone()
     }
 
     /// Checks a chain as a handshake would now: the client's own certificate first, then

@@ -36,7 +36,7 @@ pub use linger::hang_up;
 pub use listener::{Accepted, Listener, SocketAccess};
 pub use passed::PassedSockets;
 pub use peer::Peer;
-pub use server_certificate::ServerCertificate;
+pub use server_certificate::{ServerCertificate, Validity};
 pub use socket::{Keepalives, Socket, TcpOptions};
 pub use stream::Stream;
 pub use tls::UpstreamTls;

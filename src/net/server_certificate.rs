@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use chrono::DateTime;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::ClientTrust;
-use super::tls::{TlsError, for_clients};
+use super::tls::{TlsError, certificates, for_clients};
 
 /// The certificate and key in force.
 pub struct ServerCertificate {
@@ -23,6 +25,16 @@ pub struct ServerCertificate {
     config: ArcSwap<ServerConfig>,
     /// The state of the files when they were read last.
     stamps: Mutex<[Stamp; 2]>,
+    validity: Mutex<Option<Validity>>,
+    /// Why the files could not be read when they had changed last.
+    failure: Mutex<Option<Arc<str>>>,
+}
+
+/// From when until when a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    pub begins: SystemTime,
+    pub ends: SystemTime,
 }
 
 /// What changes when a file is written or another is put in its place.
@@ -63,6 +75,8 @@ impl ServerCertificate {
         let stamps = stamps(&certificate, &key);
         let config = read(&certificate, &key, trust.clone(), protocol)?;
         Ok(Arc::new(Self {
+            validity: Mutex::new(validity(&certificate)),
+            failure: Mutex::default(),
             certificate,
             key,
             trust,
@@ -100,9 +114,26 @@ impl ServerCertificate {
     /// As [`refresh`](Self::refresh).
     pub fn reread(&self) -> Result<(), TlsError> {
         let trust = self.trust.clone();
-        let config = read(&self.certificate, &self.key, trust, self.protocol)?;
-        self.config.store(config);
+        let read = read(&self.certificate, &self.key, trust, self.protocol);
+        *self.failure.lock() = read.as_ref().err().map(|e| e.to_string().into());
+        self.config.store(read?);
+        *self.validity.lock() = validity(&self.certificate);
         Ok(())
+    }
+
+    /// The file of the certificate.
+    pub fn path(&self) -> &Path {
+        &self.certificate
+    }
+
+    /// From when until when the certificate in force is valid, if it says so.
+    pub fn validity(&self) -> Option<Validity> {
+        *self.validity.lock()
+    }
+
+    /// Why the files on disk are not in force, if they are not.
+    pub fn failure(&self) -> Option<Arc<str>> {
+        self.failure.lock().clone()
     }
 }
 
@@ -117,6 +148,19 @@ fn read(
         Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
     }
     Ok(config)
+}
+
+/// The validity of a chain: as long as each of its certificates is valid.
+fn validity(certificate: &Path) -> Option<Validity> {
+    let at = |time: ASN1Time| DateTime::from_timestamp(time.timestamp(), 0).map(SystemTime::from);
+    let chain = certificates(certificate).ok()?;
+    let parsed = chain.iter().filter_map(|der| {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        let validity = parsed.validity();
+        Some((at(validity.not_before)?, at(validity.not_after)?))
+    });
+    let (begins, ends) = parsed.reduce(|a, b| (a.0.max(b.0), a.1.min(b.1)))?;
+    Some(Validity { begins, ends })
 }
 
 fn stamps(certificate: &PathBuf, key: &PathBuf) -> [Stamp; 2] {

@@ -24,7 +24,7 @@ impl Pool {
             None
         };
         if new {
-            self.announce_adoption(&generation, old.as_ref());
+            self.announce_adoption(&generation);
         }
         if let Some(old) = &old {
             self.start_draining(&mut state, old);
@@ -39,15 +39,14 @@ impl Pool {
         }
     }
 
-    fn announce_adoption(&self, generation: &Arc<Generation>, old: Option<&Arc<Generation>>) {
+    fn announce_adoption(&self, generation: &Arc<Generation>) {
         let version = &generation.credential.version;
         info!(
             database = %self.name, secret = %self.secret, %version,
             user = generation.credential.username, generation = generation.number,
             "version adopted ({})", generation.standing
         );
-        let old = old.map(|o| o.credential.version.as_str());
-        self.metrics.adopted(old, version.as_str());
+        self.metrics.adopted();
         let credential = self.credential_ref(&generation.credential);
         let database = self.name.clone();
         self.audit

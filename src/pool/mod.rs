@@ -97,7 +97,7 @@ pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use queue::Delivery;
 pub use quota::{Permit, Quota};
 pub use reload::Remains;
-pub use search::Tried;
+pub use search::{LoginTrouble, Tried};
 pub use statements::{Described, Statement, Statements};
 pub use status::{GenerationCounts, PoolCounts};
 

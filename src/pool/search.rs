@@ -12,6 +12,7 @@
 mod health;
 mod pace;
 mod round;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use pace::{FIRST_PAUSE, Pace};
 use round::Round;
 pub use round::Tried;
 pub(super) use round::{Candidate, Verdict};
+pub use trouble::LoginTrouble;
 
 /// What the manager tells the search.
 #[derive(Debug)]
@@ -114,7 +116,7 @@ pub(super) struct Search {
 impl Search {
     /// `grace`: after this time without success, attempts become few.
     pub fn new(grace: Duration, now: Instant) -> Self {
-        let failure: Arc<str> = "no login yet".into();
+        let failure: Arc<str> = trouble::NOT_YET.into();
         Self {
             phase: Phase::Seeking {
                 since: now,

@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::metrics::Levels;
+use super::metrics::Totals;
 use super::state::State;
-use super::{Generation, Pool, Tried};
+use super::{Generation, LoginTrouble, Pool, Tried};
 
 /// A pool at one moment.
 pub struct PoolCounts {
+    /// Whether the configuration has a use for it; otherwise it only ends.
+    pub in_use: bool,
     /// Clients that wait for a connection.
     pub waiting: usize,
+    /// How long the first of them has waited.
+    pub longest_wait: Option<Duration>,
+    /// Whether `pool_size` connections are taken.
+    pub full: bool,
     pub active: usize,
     pub idle: usize,
     pub opening: usize,
@@ -19,6 +25,8 @@ pub struct PoolCounts {
     pub generations: Vec<GenerationCounts>,
     /// Why logins do not work, if so.
     pub problem: Option<Arc<str>>,
+    /// The same as far as a person should know of it.
+    pub trouble: Option<LoginTrouble>,
     /// Versions that were tried in vain since one last worked.
     pub tried: Vec<Tried>,
     /// Versions that were tried in vain before the one in force was adopted.
@@ -68,7 +76,10 @@ impl Pool {
             })
             .collect();
         PoolCounts {
+            in_use: !state.lingering,
             waiting: state.waiting(),
+            longest_wait: state.waiters.since().map(|since| since.elapsed()),
+            full: state.slots.taken() >= self.database().pool_size,
             active: state.slots.leased(),
             idle: state.idle.len(),
             opening: state.slots.opening(),
@@ -76,6 +87,10 @@ impl Pool {
             tried: state.search.tried().to_vec(),
             tried_before: state.search.tried_before().to_vec(),
             problem: state.search.problem().or_else(|| self.move_problem(&state)),
+            trouble: {
+                let moves = || self.move_problem(&state).map(LoginTrouble::NotMoved);
+                state.search.trouble().or_else(moves)
+            },
         }
     }
 
@@ -90,30 +105,12 @@ impl Pool {
         Some(format!("no login yet as the reloaded configuration says: {why}").into())
     }
 
-    /// Brings the metrics up to date; called before they are read.
+    /// Brings the counters up to date; called before they are read.
     pub fn publish(&self) {
-        let counts = self.counts();
-        let draining: usize = counts
-            .generations
-            .iter()
-            .filter(|g| g.draining_since.is_some())
-            .map(|g| g.active + g.idle)
-            .sum();
-        self.metrics.publish(Levels {
-            waiting: counts.waiting,
-            active: counts.active,
-            idle: counts.idle,
-            opening: counts.opening,
-            draining,
-            ..Levels::of(&self.stats)
-        });
+        self.metrics.add_up(Totals::of(&self.stats));
         let immediate = self.stats.immediate.swap(0, Relaxed);
         if immediate > 0 {
             self.metrics.checkout.record_many(0.0, immediate as usize);
-        }
-        let confirmed = self.follower.known().confirmed_at;
-        if let Some(age) = confirmed.and_then(|at| at.elapsed().ok()) {
-            self.metrics.age(age.as_secs_f64());
         }
     }
 }

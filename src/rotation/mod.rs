@@ -34,4 +34,5 @@ pub use plan::{Plan, Strategy};
 pub use preview::Preview;
 pub use report::{Observer, Step, StepOutcome, StepReport};
 pub use rotations::{Job, Rotated, Rotations};
+pub use scheduler::Outlook;
 pub use terminate::{Adopted, Emergency};

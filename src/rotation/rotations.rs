@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::info;
 
-use super::scheduler::{Next, Scheduler};
+use super::scheduler::{Next, Outlook, Scheduler};
 use super::{AdminSecrets, Observer, PATIENCE, Plan, Rotation};
 use crate::secret::{SecretId, SecretStore};
 use crate::upstream::Options;
@@ -74,9 +73,10 @@ impl Rotations {
         }
     }
 
-    /// When a secret is to be rotated next.
-    pub fn next(&self, secret: &SecretId) -> Option<DateTime<Utc>> {
-        self.tasks.lock().get(secret)?.next.get()
+    /// When a secret is to be rotated next, and whether that works; `None` if pgvalet
+    /// does not rotate it.
+    pub fn outlook(&self, secret: &SecretId) -> Option<Outlook> {
+        Some(self.tasks.lock().get(secret)?.next.get())
     }
 
     /// Lets no further rotation begin.

@@ -14,6 +14,7 @@ use super::listen::{client_tls, socket_access};
 use super::pools::{Parts, Pools};
 use super::rotation::Journal;
 use super::store::{StoreDoor, open_store_with};
+use super::trouble::Health;
 use crate::access::Policy;
 use crate::audit::Audit;
 use crate::config::Config;
@@ -35,6 +36,7 @@ pub struct Built {
     pub state: Mutex<State>,
     pub rotations: Rotations,
     pub journal: Arc<Journal>,
+    pub health: Health,
     /// The API of the embedded store, if that is the secret store.
     pub api: Option<Arc<Api>>,
 }
@@ -126,6 +128,7 @@ impl Built {
             }),
             rotations,
             journal,
+            health: Health::default(),
             api,
         });
         Ok((built, listeners, admin, door))

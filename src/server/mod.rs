@@ -5,12 +5,14 @@
 //! * `admin`     the admin listener
 //! * `build`     builds all parts
 //! * `listen`    the options of `[listen]` as the listeners need them
+//! * `metrics`   how things stand, for the metrics
 //! * `pools`     the pools, whatever reloads change
 //! * `reload`    puts a new configuration into force
 //! * `revoke`    ends sessions whose access has ended
 //! * `rotation`  the rotations that the proxy does itself
 //! * `status`    the answers of the admin listener
 //! * `store`     the secret store
+//! * `trouble`   what is wrong, in words
 //! * `watch`     drain deadlines, sessions that can move, limits of sessions
 
 mod accept;
@@ -18,12 +20,14 @@ mod admin;
 mod build;
 mod error;
 mod listen;
+mod metrics;
 mod pools;
 mod reload;
 mod revoke;
 mod rotation;
 mod status;
 mod store;
+mod trouble;
 mod watch;
 
 pub use error::ServerError;
@@ -88,6 +92,7 @@ impl Proxy {
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
         tokio::spawn(watch::migrate(Arc::downgrade(&built)));
         rotation::apply(&built);
+        tokio::spawn(trouble::watch(Arc::downgrade(&built)));
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));
         tokio::spawn(Context::watch_denials(Arc::downgrade(&built.context)));
         Ok(Self {
@@ -101,6 +106,12 @@ impl Proxy {
     pub fn reload(&self, config: Config) {
         reload::reload(&self.built, config);
         rotation::apply(&self.built);
+        self.built.health.reloaded(None);
+    }
+
+    /// The configuration could not be read again: the one before stays in force.
+    pub fn reload_failed(&self, why: String) {
+        self.built.health.reloaded(Some(why));
     }
 
     pub fn context(&self) -> &Arc<Context> {
@@ -118,6 +129,7 @@ impl Proxy {
     /// Stops accepting, and lets transactions finish for at most `shutdown_timeout`. Sessions
     /// between transactions end at once.
     pub async fn stop(&self) {
+        self.built.health.stops();
         self.closing.send_replace(true);
         self.built.rotations.stop();
         let deadline = Instant::now() + self.shutdown_timeout;

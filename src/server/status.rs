@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::future::join_all;
 
 use super::build::Built;
+use super::{metrics, trouble};
 use crate::admin::{
     Candidate, DatabaseStatus, GenerationStatus, Holder, InForce, ListenerStatus, Load,
     RefreshFuture, Refreshed, RotationStep, SecretStatus, ServerCounts, Status, StatusSource,
 };
 use crate::pool::{GenerationCounts, Pool, PoolCounts, PoolMode, Tried};
-use crate::secret::{Follower, Known};
+use crate::secret::{Follower, Known, SecretId};
 use crate::session::{Handle, Pin};
 
 impl StatusSource for Built {
@@ -23,18 +24,21 @@ impl StatusSource for Built {
         let all = self.all_pools();
         let mut pools: Vec<_> = all.iter().map(|p| (p, p.counts())).collect();
         pools.sort_by_key(|(p, _)| (p.name.clone(), p.secret.clone()));
-        let state = self.state.lock();
-        let mut followers: Vec<_> = state.followers.values().collect();
+        let mut followers: Vec<_> = {
+            let state = self.state.lock();
+            state.followers.values().cloned().collect()
+        };
         followers.sort_by_key(|f| f.secret.clone());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_at: rfc3339(self.started_at),
             ready: self.ready().is_ok(),
+            troubles: trouble::troubles(self),
             secrets: followers
-                .into_iter()
+                .iter()
                 .map(|f| SecretStatus {
-                    next_rotation: self.rotations.next(&f.secret).map(|at| rfc3339(at.into())),
+                    next_rotation: next_rotation(self, &f.secret),
                     ..secret(f, &pools)
                 })
                 .collect(),
@@ -55,8 +59,16 @@ impl StatusSource for Built {
     }
 
     /// Ready if one database can be served, so that one secret that does not work does not
-    /// take the other databases out of service.
+    /// take the other databases out of service. A database server that is down does not
+    /// count either: other replicas could not reach it better, and clients wait for it or
+    /// are told.
     fn ready(&self) -> Result<(), String> {
+        if self.health.is_stopping() {
+            return Err("the proxy is stopping".to_owned());
+        }
+        if let Some(why) = trouble::unready(self) {
+            return Err(why);
+        }
         let routes = self.context.routes.load();
         let mut problem = "no database is configured".to_owned();
         for pool in routes.pools.values() {
@@ -82,16 +94,7 @@ impl StatusSource for Built {
     }
 
     fn publish(&self) {
-        let sessions = self.context.sessions.all();
-        for pool in self.all_pools() {
-            pool.publish();
-            let pinned = pinned(&pool, &sessions);
-            for reason in Pin::ALL.map(Pin::as_str) {
-                let clients = pinned.get(reason).copied().unwrap_or(0);
-                let metrics = &self.context.metrics;
-                metrics.pinned(&pool.name, pool.secret.as_str(), reason, clients);
-            }
-        }
+        metrics::publish(self);
     }
 }
 
@@ -127,6 +130,11 @@ async fn look(follower: Arc<Follower>) -> Refreshed {
         current: now.map(|v| v.as_str().into()),
         error: known.error.map(|e| e.to_string()),
     }
+}
+
+fn next_rotation(built: &Built, secret: &SecretId) -> Option<String> {
+    let at = built.rotations.outlook(secret)?.at?;
+    Some(rfc3339(at.into()))
 }
 
 fn secret(follower: &Follower, pools: &[(&Arc<Pool>, PoolCounts)]) -> SecretStatus {
@@ -171,6 +179,7 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
         pool_size: pool.database().pool_size,
         clients: sessions.iter().filter(|s| s.is_client_of(pool)).count(),
         waiting: counts.waiting,
+        longest_wait_ms: counts.longest_wait.map(millis),
         servers: ServerCounts {
             active: counts.active,
             idle: counts.idle,
@@ -254,6 +263,10 @@ fn holder(session: &Handle) -> Holder {
         since: rfc3339(session.since),
         reason,
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn rfc3339(time: SystemTime) -> String {

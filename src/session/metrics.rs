@@ -25,12 +25,6 @@ const MIGRATIONS: Family<Counter, 1> = Family::new(
     ["database"],
 );
 
-const PINNED: Family<Gauge, 3> = Family::new(
-    "pgvalet_pinned_clients",
-    "Clients that keep their server connection between transactions, by database, secret and reason.",
-    ["database", "secret", "reason"],
-);
-
 /// The series of all sessions of a proxy.
 pub struct SessionMetrics {
     registry: Arc<Metrics>,
@@ -65,11 +59,5 @@ impl SessionMetrics {
 
     pub fn migration(&self, database: &str) {
         self.registry.series(&MIGRATIONS, [database]).increment(1);
-    }
-
-    /// How many clients of a pool are pinned for `reason` now.
-    pub fn pinned(&self, database: &str, secret: &str, reason: &str, clients: usize) {
-        let labels = [database, secret, reason];
-        self.registry.series(&PINNED, labels).set(clients as f64);
     }
 }

@@ -8,6 +8,7 @@ mod common;
 mod admin;
 mod deploy;
 mod drivers;
+mod health;
 mod helpers;
 mod hostile;
 mod identity;

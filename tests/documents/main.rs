@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod alerts;
 mod architecture;
 mod configuration;
 mod language;

@@ -160,7 +160,7 @@ async fn rotate_secret_is_done_by_the_proxy_until_it_is_cancelled() {
     scene.proxy.run();
     scene.proxy.wait_ready().await;
     assert_eq!(wait_due(&scene.proxy, 10).await, at);
-    let shown = cli::pgvalet_ok(&scene.proxy.config(), &["status"], "");
+    let shown = cli::pgvalet_ok(&scene.proxy.config(), &["status", "--all"], "");
     let day = at.format("%Y-%m-%dT%H:%M").to_string();
     assert!(shown.contains(&day), "{day} is missing in:\n{shown}");
 

@@ -1,31 +1,94 @@
 //! `pgvalet status`, and how commands ask the proxy that runs.
+//!
+//! * `summary`  what is wrong, and a line for each database
+//! * `show`     everything, in tables
+//! * `select`   one database of all
 
+mod select;
 mod show;
+mod summary;
 
 use std::io::{self, Write};
+use std::time::Duration;
 
-use super::Failure;
+use super::{Failure, table};
 use crate::admin::{self, AdminAddress, Status, Token};
 use crate::config::Config;
 
+/// How often `--watch` asks.
+const EVERY: Duration = Duration::from_secs(2);
+
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  pgvalet status --json | jq '.databases[].generations'")]
+#[command(
+    after_help = "Example:\n  pgvalet status --database orders\n  pgvalet status --json | jq '.databases[].generations'\n\n\
+    Exit code 1 where something is wrong: pgvalet status >/dev/null || page somebody"
+)]
 pub(super) struct Args {
+    /// Only this database, with its generations and who holds them
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
+    /// All there is to see of every database and secret
+    #[arg(long, conflicts_with = "database")]
+    all: bool,
+    /// Show it again every two seconds, until it is interrupted
+    #[arg(long)]
+    watch: bool,
     /// Print the JSON of /status
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    let status = ask(config).await?;
-    if args.json {
-        let json = serde_json::to_string_pretty(&status).map_err(io::Error::other)?;
-        writeln!(out, "{json}")?;
-    } else {
-        show::show(&status, out)?;
+    if args.watch {
+        return watch(args, config, out).await;
     }
-    Ok(())
+    let (text, well) = picture(args, config).await?;
+    write!(out, "{text}")?;
+    if well { Ok(()) } else { Err(Failure::Shown) }
 }
+
+/// Ends only if it cannot go on.
+async fn watch(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    loop {
+        let shown = picture(args, config).await;
+        // Only what was wrong with the question ends it: a proxy may come back.
+        let text = match shown {
+            Ok((text, _)) => text,
+            Err(Failure::Failed(why)) => format!("{why}\n"),
+            Err(other) => return Err(other),
+        };
+        if table::is_terminal() {
+            write!(out, "\x1b[H\x1b[J{text}")?;
+        } else {
+            writeln!(out, "{text}")?;
+        }
+        out.flush()?;
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// What is to be shown, and whether nothing is wrong.
+async fn picture(args: &Args, config: &Config) -> Result<(String, bool), Failure> {
+    let mut status = ask(config).await?;
+    if let Some(name) = &args.database {
+        select::only(&mut status, name).map_err(Failure::Usage)?;
+    }
+    let mut text = Vec::new();
+    if args.json {
+        serde_json::to_writer_pretty(&mut text, &status).map_err(io::Error::other)?;
+        text.push(b'\n');
+    } else {
+        summary::show(&status, &mut text)?;
+        if args.all || args.database.is_some() {
+            show::show(&status, &mut text)?;
+        }
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    Ok((text, status.ready && status.troubles.is_empty()))
+}
+
+/// Shows what is wrong, for `pgvalet health`.
+pub(super) use summary::troubles;
 
 /// The status of the proxy that runs with this configuration.
 pub(super) async fn ask(config: &Config) -> Result<Status, Failure> {

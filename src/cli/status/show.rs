@@ -6,12 +6,7 @@ use crate::admin::{Candidate, DatabaseStatus, GenerationStatus, SecretStatus, St
 use crate::cli::table;
 
 pub(super) fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
-    let ready = if status.ready { "ready" } else { "not ready" };
-    writeln!(
-        out,
-        "pgvalet {}, process {}, since {}: {ready}\n",
-        status.version, status.pid, status.started_at
-    )?;
+    writeln!(out)?;
     let rows: Vec<_> = status.databases.iter().map(database).collect();
     let head = [
         "DATABASE",
@@ -223,7 +218,6 @@ mod tests {
         );
         assert!(text.contains("SECRET       FAILED VERSIONS "), "{text}");
         assert!(text.contains("2026-02-01T03:17:00Z  the store did not answer"));
-        assert!(text.starts_with("pgvalet 0.1.0, process 42, since 2026-01-02T03:04:05Z: ready\n"));
     }
 
     /// What failed before a version was adopted is over with the adoption.

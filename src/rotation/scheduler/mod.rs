@@ -7,13 +7,13 @@
 //! start together. The lock lets one of them go on, and the others find that the
 //! rotation is done.
 
+mod outlook;
 mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
+use chrono::Utc;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -23,6 +23,7 @@ use super::{Ending, Plan, RotationError, Rotator};
 use crate::base::jitter::{Backoff, jittered};
 use crate::secret::schedule::{Schedule, timing};
 use crate::secret::{SecretStore, VersionId};
+pub use outlook::{Next, Outlook};
 use verdict::{Seen, Verdict};
 
 /// The pause after a first failed attempt; it grows with each.
@@ -46,21 +47,6 @@ pub struct Scheduler {
     pub rotated: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// When the next rotation starts, as a scheduler last saw it, for others to read.
-/// Empty where there is no schedule, or where somebody else rotates.
-#[derive(Clone, Default)]
-pub struct Next(Arc<Mutex<Option<DateTime<Utc>>>>);
-
-impl Next {
-    pub fn get(&self) -> Option<DateTime<Utc>> {
-        *self.0.lock()
-    }
-
-    fn set(&self, at: Option<DateTime<Utc>>) {
-        *self.0.lock() = at;
-    }
-}
-
 impl Scheduler {
     /// Runs until `stop` is set or its sender is gone. A rotation that is under way
     /// is finished first.
@@ -76,8 +62,18 @@ impl Scheduler {
                     let rest = not_before.saturating_duration_since(Instant::now());
                     self.next.set(Some(Utc::now() + rest));
                 }
-                Ok(Verdict::Wait(at)) => self.next.set(*at),
-                Ok(Verdict::NotOurs) => self.next.set(None),
+                Ok(Verdict::Wait(at)) => {
+                    self.next.set(*at);
+                    // Nothing is left to be done: somebody else did it.
+                    if !seen.has_pending() {
+                        self.next.works();
+                    }
+                }
+                Ok(Verdict::NotOurs) => {
+                    self.next.set(None);
+                    self.next.works();
+                }
+                Err(e) if self.configured => self.next.fails(e),
                 Err(_) => {}
             }
             let pause = match verdict {
@@ -87,12 +83,14 @@ impl Scheduler {
                     match self.rotate(version).await {
                         Ok(()) => {
                             backoff.reset();
+                            self.next.works();
                             Duration::ZERO
                         }
                         Err(e) => {
                             let wait = backoff.wait();
                             not_before = Instant::now() + wait;
                             self.next.set(Some(Utc::now() + wait));
+                            self.next.fails(&e);
                             warn!(
                                 secret = %self.plan.secret, kind = e.kind(),
                                 "not rotated, next attempt in {wait:.0?}: {e}"

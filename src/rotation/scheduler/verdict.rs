@@ -57,6 +57,13 @@ pub(super) struct Seen {
     left_alone: bool,
 }
 
+impl Seen {
+    /// Whether a version is under AWSPENDING that is not the current one.
+    pub(super) fn has_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+}
+
 impl Scheduler {
     /// Why pgvalet does not rotate the secret, if somebody else does or if the
     /// store cannot be written to.

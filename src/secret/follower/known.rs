@@ -27,6 +27,11 @@ pub struct Known {
 }
 
 impl Known {
+    /// Whether the last look failed for a reason that may pass by itself.
+    pub fn may_recover(&self) -> bool {
+        self.failing == Some("unavailable")
+    }
+
     /// The labels of a credential's version as the store last told them; where
     /// it does not tell, as they were when the version was read.
     pub fn stages_of(&self, credential: &Credential) -> Vec<String> {

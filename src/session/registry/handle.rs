@@ -131,6 +131,11 @@ impl Handle {
         }
     }
 
+    /// Whether the client says nothing while it is in a transaction.
+    pub fn is_idle_in_transaction(&self) -> bool {
+        self.activity.observe().phase() == Phase::Transaction
+    }
+
     /// The server connection that the session holds at this moment.
     pub fn held(&self) -> Option<Held> {
         self.held.lock().clone()

@@ -57,11 +57,8 @@ impl Relay {
         }
     }
 
-    /// Publishes the current phase for the timeout sweep.
+    /// Publishes the current phase for the timeout sweep, and for whoever looks.
     pub(super) fn report(&self) {
-        if !self.handle.is_limited() {
-            return;
-        }
         let phase = self.phase();
         let running = match phase {
             Phase::Query => self.conversation.running(),

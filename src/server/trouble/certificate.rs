@@ -1,0 +1,93 @@
+//! Certificates that clients see, and those that vouch for clients.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::Finding;
+use crate::admin::{Place, TroubleKind};
+use crate::base::duration::words;
+use crate::net::{ServerCertificate, Validity};
+use crate::session::Context;
+
+/// What is left of a certificate for a year when a person should know; of shorter ones, a
+/// fifth of their time.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+
+pub(super) fn find(context: &Context, found: &mut Vec<Finding>) {
+    if let Some(certificate) = context.tls.certificate() {
+        found.extend(expires(certificate, SystemTime::now()));
+        found.extend(certificate.failure().map(|why| Finding {
+            sentence: format!("the new certificate of [listen] cannot be used: {why}; the one before stays in force"),
+            remedy: "mend [listen] certificate and key; they are read again when they change".to_owned(),
+            ..finding(certificate.path(), TroubleKind::CertificateUnread)
+        }));
+    }
+    if let Some(trust) = &context.client_trust {
+        found.extend(trust.failure().map(|why| Finding {
+            sentence: format!("the new [listen] client_ca or client_crl cannot be used: {why}; what was read before stays in force"),
+            remedy: "mend [listen] client_ca and client_crl; they are read again when they change".to_owned(),
+            ..finding(trust.path(), TroubleKind::CertificateUnread)
+        }));
+    }
+}
+
+fn finding(file: &Path, kind: TroubleKind) -> Finding {
+    Finding {
+        kind,
+        place: Place {
+            file: Some(file.display().to_string().into()),
+            ..Place::default()
+        },
+        since: None,
+        // Two files are not replaced in one moment.
+        patience: Duration::from_secs(2),
+        sentence: String::new(),
+        remedy: String::new(),
+    }
+}
+
+fn expires(certificate: &ServerCertificate, now: SystemTime) -> Option<Finding> {
+    let validity = certificate.validity()?;
+    let begins_to_matter = soon(validity)?;
+    now.duration_since(begins_to_matter).ok()?;
+    let at = DateTime::<Utc>::from(validity.ends).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let path = certificate.path().display();
+    let sentence = match validity.ends.duration_since(now) {
+        Ok(left) => format!("the certificate {path} expires in {}, at {at}", words(left)),
+        Err(_) => format!(
+            "the certificate {path} has expired, at {at}; clients that check it are not served"
+        ),
+    };
+    Some(Finding {
+        since: Some(begins_to_matter),
+        patience: Duration::ZERO,
+        sentence,
+        remedy: "put a new certificate and its key in place; they are read again when they change"
+            .to_owned(),
+        ..finding(certificate.path(), TroubleKind::CertificateExpires)
+    })
+}
+
+/// When a certificate should have been renewed.
+fn soon(validity: Validity) -> Option<SystemTime> {
+    let lifetime = validity.ends.duration_since(validity.begins).ok()?;
+    validity.ends.checked_sub(SOON.min(lifetime / 5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_certificate_is_renewed_late() {
+        let day = Duration::from_secs(86_400);
+        let begins = SystemTime::UNIX_EPOCH;
+        for (lifetime, before) in [(365, 14), (90, 14), (50, 10), (5, 1)] {
+            let ends = begins + day * lifetime;
+            let validity = Validity { begins, ends };
+            assert_eq!(soon(validity), Some(ends - day * before), "{lifetime} days");
+        }
+    }
+}

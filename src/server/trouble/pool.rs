@@ -1,0 +1,168 @@
+//! What is wrong with a database: its logins, its waiting clients, its drains.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Finding;
+use crate::admin::{Place, TroubleKind};
+use crate::base::duration::{format, words};
+use crate::pool::{DrainDeadlineAction, GenerationCounts, LoginTrouble, Pool, PoolCounts};
+use crate::session::Handle;
+
+/// A restart, or the moment between password and label in a rotation, is no trouble.
+const BLIP: Duration = Duration::from_secs(2);
+/// A label that is set before the password is followed by it at once.
+const LABEL_FIRST: Duration = Duration::from_secs(5);
+/// A client that waits for longer shows that the pool is too small.
+const LONG_WAIT: Duration = Duration::from_secs(5);
+
+pub(super) fn find(
+    pool: &Pool,
+    counts: &PoolCounts,
+    sessions: &[Arc<Handle>],
+    found: &mut Vec<Finding>,
+) {
+    if !counts.in_use {
+        // Nobody asks for it any more.
+    } else if let Some(trouble) = &counts.trouble {
+        found.extend(login(pool, counts, trouble));
+    } else {
+        found.extend(wait(pool, counts));
+    }
+    let drains = counts.generations.iter();
+    found.extend(drains.filter_map(|g| drain(pool, g, sessions)));
+}
+
+fn finding(pool: &Pool, kind: TroubleKind, patience: Duration) -> Finding {
+    Finding {
+        kind,
+        place: Place {
+            database: Some(pool.name.clone()),
+            secret: Some(pool.secret.as_str().into()),
+            file: None,
+        },
+        since: None,
+        patience,
+        sentence: String::new(),
+        remedy: String::new(),
+    }
+}
+
+fn login(pool: &Pool, counts: &PoolCounts, trouble: &LoginTrouble) -> Option<Finding> {
+    let (name, secret) = (&pool.name, pool.secret.as_str());
+    let in_force = counts.in_force().map(|g| &g.generation);
+    let put = format!("pgvalet secret put {secret}");
+    Some(match trouble {
+        LoginTrouble::Down(why) => Finding {
+            sentence: format!("database {name} is down: {why}"),
+            remedy: "see to the database server and the way to it; pgvalet tries again by itself"
+                .to_owned(),
+            ..finding(pool, TroubleKind::DatabaseDown, BLIP)
+        },
+        // What is wrong is the secret, which says so itself.
+        LoginTrouble::NoneLogsIn(_) if pool.follower.known().current.is_none() => return None,
+        LoginTrouble::NoneLogsIn(why) => Finding {
+            sentence: format!("no version of secret {secret} logs in to database {name}: {why}"),
+            remedy: format!("put the password that Postgres has into the secret: {put}"),
+            ..finding(pool, TroubleKind::NoLogin, BLIP)
+        },
+        LoginTrouble::NotMoved(why) => Finding {
+            sentence: format!("database {name} is served as before the reload: {why}"),
+            remedy: format!(
+                "mend [database.{name}] and reload again, or see to the place that it names"
+            ),
+            ..finding(pool, TroubleKind::ReloadFailed, BLIP)
+        },
+        LoginTrouble::Refused(tried) => {
+            let stays = in_force.map_or_else(String::new, |g| {
+                format!("; version {} stays in force", g.credential.version)
+            });
+            let back = in_force.map_or_else(String::new, |g| {
+                let version = &g.credential.version;
+                format!(", or take the label back: pgvalet secret stage {secret} AWSCURRENT --to {version}")
+            });
+            Finding {
+                sentence: format!(
+                    "AWSCURRENT of secret {secret} (version {}) does not log in to database {name}: {}{stays}",
+                    tried.version, tried.why
+                ),
+                remedy: format!("put the password that Postgres has into the secret: {put}{back}"),
+                ..finding(pool, TroubleKind::VersionRefused, LABEL_FIRST)
+            }
+        }
+    })
+}
+
+fn wait(pool: &Pool, counts: &PoolCounts) -> Option<Finding> {
+    let longest = counts.longest_wait.filter(|wait| *wait >= LONG_WAIT)?;
+    let name = &pool.name;
+    let why = match counts.full {
+        true => format!("all {} of pool_size are in use", pool.database().pool_size),
+        false => "no server connection has become free".to_owned(),
+    };
+    Some(Finding {
+        sentence: format!(
+            "clients of database {name} wait for a server connection: {} now, the first for {}; {why}",
+            counts.waiting,
+            words(longest)
+        ),
+        remedy: format!(
+            "end transactions that stay open (idle_transaction_timeout), or raise [database.{name}] pool_size"
+        ),
+        ..finding(pool, TroubleKind::PoolExhausted, Duration::ZERO)
+    })
+}
+
+fn drain(pool: &Pool, counts: &GenerationCounts, sessions: &[Arc<Handle>]) -> Option<Finding> {
+    let database = pool.database();
+    let deadline = counts.draining_since? + database.drain_timeout;
+    deadline.elapsed().ok()?;
+    let name = &pool.name;
+    let version = &counts.generation.credential.version;
+    let held = counts.active + counts.idle;
+    let remedy = match database.drain_deadline_action {
+        DrainDeadlineAction::Wait => format!(
+            "pgvalet status --database {name} shows who holds them; drain_deadline_action = \"terminate\" would end them"
+        ),
+        DrainDeadlineAction::Terminate => format!(
+            "pgvalet status --database {name} shows who holds them; drain_hard_timeout would end them in their transactions"
+        ),
+    };
+    Some(Finding {
+        since: Some(deadline),
+        sentence: format!(
+            "database {name} still has {} with version {version}, longer than drain_timeout ({}){}",
+            connections(held),
+            format(database.drain_timeout),
+            holders(counts, sessions)
+        ),
+        remedy,
+        ..finding(pool, TroubleKind::DrainOverdue, Duration::ZERO)
+    })
+}
+
+fn connections(n: usize) -> String {
+    match n {
+        1 => "1 server connection".to_owned(),
+        n => format!("{n} server connections"),
+    }
+}
+
+/// Who keeps a generation in use, by the names of their rules.
+fn holders(counts: &GenerationCounts, sessions: &[Arc<Handle>]) -> String {
+    let mut clients: BTreeMap<&str, usize> = BTreeMap::new();
+    for session in sessions {
+        let holds = session
+            .held()
+            .is_some_and(|h| Arc::ptr_eq(&h.generation, &counts.generation));
+        if holds {
+            *clients.entry(&*session.client).or_default() += 1;
+        }
+    }
+    if clients.is_empty() {
+        return String::new();
+    }
+    let each = clients.iter().map(|(client, n)| format!("{client} ({n})"));
+    format!("; held by {}", each.collect::<Vec<_>>().join(", "))
+}

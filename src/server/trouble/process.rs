@@ -1,0 +1,97 @@
+//! What is wrong with the proxy as a whole: its audit log, its configuration, its limits.
+
+use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::{Finding, Health};
+use crate::admin::{Place, TroubleKind};
+use crate::server::build::Built;
+
+/// After this time without an attempt, the audit log is given another chance: a client has
+/// to be let in before it can show that records can be written again.
+const ANOTHER_CHANCE: Duration = Duration::from_secs(15);
+
+fn finding(kind: TroubleKind) -> Finding {
+    Finding {
+        kind,
+        place: Place::default(),
+        since: None,
+        patience: Duration::ZERO,
+        sentence: String::new(),
+        remedy: String::new(),
+    }
+}
+
+pub(super) fn find(built: &Built, found: &mut Vec<Finding>) {
+    found.extend(audit(built));
+    found.extend(reload(&built.health));
+    found.extend(descriptors_left(&built.health));
+    let max_clients = {
+        let state = built.state.lock();
+        state.config.listen.max_clients
+    };
+    if built.context.clients.available_permits() == 0 {
+        found.push(Finding {
+            patience: Duration::from_secs(2),
+            sentence: format!("{max_clients} clients are connected, all that [listen] max_clients allows; more are refused"),
+            remedy: "pgvalet status shows which database they are on; raise max_clients, or limit a rule by its own max_clients".to_owned(),
+            ..finding(TroubleKind::ClientsFull)
+        });
+    }
+}
+
+fn audit(built: &Built) -> Option<Finding> {
+    let audit = &built.context.audit;
+    let failing = audit.failing()?;
+    let effect = match audit.denies() {
+        true => "clients are refused until it can be ([audit] on_failure = \"deny\")",
+        false => "records are lost ([audit] on_failure = \"continue\")",
+    };
+    Some(Finding {
+        since: Some(failing.since),
+        sentence: format!("{}; {effect}", failing.why),
+        remedy: "make room or mend the place of [audit] path; pgvalet goes on by itself".to_owned(),
+        ..finding(TroubleKind::AuditFails)
+    })
+}
+
+/// Why nobody can be let in, if that is because of the audit log.
+pub(in crate::server) fn unready(built: &Built) -> Option<String> {
+    let audit = &built.context.audit;
+    let failing = audit.failing().filter(|_| audit.denies())?;
+    let tried = SystemTime::now().duration_since(failing.tried);
+    let lately = tried.is_ok_and(|ago| ago < ANOTHER_CHANCE);
+    lately.then_some(failing.why)
+}
+
+fn reload(health: &Health) -> Option<Finding> {
+    let reload = health.reload.lock();
+    let (at, failure) = reload.as_ref()?;
+    let why = failure.as_ref()?;
+    Some(Finding {
+        since: Some(*at),
+        sentence: format!(
+            "the last reload failed, and the configuration before it stays in force: {why}"
+        ),
+        remedy: "mend the file (pgvalet check) and reload again (SIGHUP)".to_owned(),
+        ..finding(TroubleKind::ReloadFailed)
+    })
+}
+
+fn descriptors_left(health: &Health) -> Option<Finding> {
+    let open = health.descriptors.load(Relaxed) as u64;
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    (open >= limit / 10 * 9).then(|| Finding {
+        sentence: format!("{open} of {limit} file descriptors are in use; without one, no client and no server connection can be accepted"),
+        remedy: "raise LimitNOFILE (systemd) or ulimit -n, or lower [listen] max_clients".to_owned(),
+        ..finding(TroubleKind::Descriptors)
+    })
+}
+
+/// How many file descriptors this process has open. Blocks for a moment.
+pub fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
