@@ -552,7 +552,7 @@ fn completions_and_manual_pages_name_every_command() {
     for command in &commands {
         let page = directory.path().join(format!("man1/pgvalet-{command}.1"));
         let page = fs::read_to_string(page).unwrap_or_else(|e| panic!("{command}: {e}"));
-        assert!(page.contains("Example"), "{command}: no example");
+        assert!(page.contains(".SH EXAMPLES"), "{command}: no example");
     }
     assert!(
         directory

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -34,15 +34,39 @@ pub(super) fn completions(args: &CompletionsArgs, out: &mut dyn Write) {
 }
 
 pub(super) fn man(args: &ManArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    // `pgvalet help`, and a help for each group, would have pages that say nothing.
+    let mut command = without_help(Cli::command());
+    // Gives the commands of groups their whole names.
+    command.build();
     let Some(directory) = &args.directory else {
-        return Ok(clap_mangen::Man::new(Cli::command()).render(&mut { out })?);
+        out.write_all(page(&command)?.as_bytes())?;
+        return Ok(());
     };
     let fail =
         |e: io::Error| Failure::Failed(format!("cannot write to {}: {e}", directory.display()));
     fs::create_dir_all(directory).map_err(fail)?;
-    // `pgvalet help`, and a help for each group, would have pages that say nothing.
-    let command = without_help(Cli::command());
-    clap_mangen::generate_to(command, directory).map_err(fail)
+    write_pages(&command, directory).map_err(fail)
+}
+
+/// Writes the page of a command, and those of the commands below it.
+fn write_pages(command: &clap::Command, directory: &Path) -> io::Result<()> {
+    let name = command
+        .get_display_name()
+        .unwrap_or_else(|| command.get_name());
+    fs::write(directory.join(format!("{name}.1")), page(command)?)?;
+    command
+        .get_subcommands()
+        .try_for_each(|below| write_pages(below, directory))
+}
+
+fn page(command: &clap::Command) -> io::Result<String> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone())
+        .source(concat!("pgvalet ", env!("CARGO_PKG_VERSION")))
+        .manual("pgvalet")
+        .render(&mut page)?;
+    // What stands below the options of `--help` begins with examples.
+    Ok(String::from_utf8_lossy(&page).replace(".SH EXTRA", ".SH EXAMPLES"))
 }
 
 fn without_help(command: clap::Command) -> clap::Command {

@@ -51,10 +51,6 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a change of root need
 def image(tmp_path_factory):
     root = tmp_path_factory.mktemp("image")
     root.chmod(0o755)
-    # Directories above are private to the one who runs the tests.
-    for parent in root.parents:
-        if parent.stat().st_uid == os.geteuid() and parent.is_relative_to("/tmp/pytest-of-root"):
-            parent.chmod(0o755)
     subprocess.run([ROOT / "scripts/image_root.sh", pgvalet(), root], check=True)
     yield root
     shutil.rmtree(root)
