@@ -26,7 +26,7 @@ WORKDIR /var/lib/pgvalet
 VOLUME /var/lib/pgvalet
 EXPOSE 6432 6433
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s \
-    CMD ["/usr/bin/pgvalet", "--config", "/etc/pgvalet/pgvalet.toml", "status"]
+    CMD ["/usr/bin/pgvalet", "--config", "/etc/pgvalet/pgvalet.toml", "health"]
 # SIGTERM, which docker sends, lets transactions finish.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/pgvalet"]

@@ -16,6 +16,8 @@ remap="--remap-path-prefix=$cargo=/cargo"
 remap+=" --remap-path-prefix=$source=/pgvalet --remap-path-prefix=$target=/target"
 map="-ffile-prefix-map=$cargo=/cargo -ffile-prefix-map=$source=/pgvalet -ffile-prefix-map=$target=/target"
 export RUSTFLAGS="${RUSTFLAGS:-} $remap" CFLAGS="${CFLAGS:-} $map" CXXFLAGS="${CXXFLAGS:-} $map"
+# What was compiled before must not show.
+export CARGO_INCREMENTAL=0
 # C has __DATE__ and __TIME__.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$source" log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH
