@@ -4,7 +4,7 @@
 import { button } from "./actions.js";
 import { fact, h } from "./dom.js";
 import { cells, rateLine, timeLine, timeline } from "./figures.js";
-import { colour, draining, key, load, model, troubles } from "./model.js";
+import { colour, draining, load, model, troubles } from "./model.js";
 import { sheet } from "./table.js";
 import { age, clock, count, finds, list, short, span, until } from "./words.js";
 
@@ -14,7 +14,7 @@ const view = { wanted: "", open: new Set() };
 export function show(database) {
   view.wanted = database;
   for (const pool of model.status?.databases ?? []) {
-    if (pool.name === database) view.open.add(key(pool));
+    if (pool.name === database) view.open.add(pool.id);
   }
 }
 
@@ -54,7 +54,7 @@ export function databases(redraw) {
 }
 
 function row(pool, redraw) {
-  const id = key(pool);
+  const { id } = pool;
   const open = view.open.has(id);
   const { rates, times } = load(pool);
   const wrong = troubles(of(pool));

@@ -10,7 +10,8 @@ const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "selected"
 export function dialog(contents) {
   const box = document.getElementById("dialog");
   render(box, contents(() => box.close()));
-  box.onclose = () => render(box);
+  // The event comes late: by then, the dialog may ask something else.
+  box.onclose = () => box.open || render(box);
   box.showModal();
 }
 

@@ -2,7 +2,7 @@
 // versions of a secret one after the other. Each says in words what it shows.
 
 import { h } from "./dom.js";
-import { colour, key } from "./model.js";
+import { colour } from "./model.js";
 import { brief, clock, count, number, short, span } from "./words.js";
 
 /// More cells than this say nothing more: then one stands for several connections.
@@ -15,11 +15,11 @@ const lines = new WeakMap();
 /// The connections of a pool: each generation in its own colour, those in use filled.
 export function cells(pool) {
   const label = `${opened(pool)} of ${count(pool.pool_size, "server connection")}: ${contents(pool)}`;
-  const before = drawn.get(key(pool));
+  const before = drawn.get(pool.id);
   if (before?.attributes["aria-label"] === label) return before;
   const now = h("span", { class: "cells", role: "img", "aria-label": label, title: label },
     kinds(pool).map((kind) => h("i", { class: kind })));
-  drawn.set(key(pool), now);
+  drawn.set(pool.id, now);
   return now;
 }
 

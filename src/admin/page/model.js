@@ -26,6 +26,13 @@ export function take(event, data) {
 
 function takeStatus(status) {
   model.status = status;
+  // A pool that a reload took away may linger beside a new one of the same name.
+  const seen = new Map();
+  for (const pool of status.databases) {
+    const n = seen.get(key(pool)) ?? 0;
+    seen.set(key(pool), n + 1);
+    pool.id = n ? `${key(pool)} ${n}` : key(pool);
+  }
   for (const secret of status.secrets) {
     const known = (model.versions[secret.secret] ??= []);
     const { version, user, adopted_at } = secret;

@@ -76,10 +76,11 @@ function sort(rows, by, down) {
   rows.sort((a, b) => (down ? compare(b, a) : compare(a, b)));
 }
 
-/// The table itself. Without `view` its headings do not sort.
+/// The table itself. Without `view` its headings do not sort. On a phone each row is a card, with
+/// the headings beside the cells; the roles say that it is a table nevertheless.
 export function sheet(caption, columns, rows, { view, redraw, key }) {
   const heading = ([words, , order]) => {
-    if (!view || order === null) return h("th", { scope: "col" }, words);
+    if (!view || order === null) return h("th", { scope: "col", role: "columnheader" }, words);
     const sorted = view.sort === words;
     const choose = () => {
       view.down = sorted && !view.down;
@@ -87,13 +88,14 @@ export function sheet(caption, columns, rows, { view, redraw, key }) {
       redraw();
     };
     const direction = view.down ? "descending" : "ascending";
-    return h("th", { scope: "col", "aria-sort": sorted ? direction : false },
+    return h("th", { scope: "col", role: "columnheader", "aria-sort": sorted ? direction : false },
       h("button", { onclick: choose }, words), sorted ? (view.down ? " ↓" : " ↑") : "");
   };
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {},
+    h("table", { role: "table" },
       h("caption", { class: "unseen" }, caption),
-      h("thead", {}, h("tr", {}, columns.map(heading))),
-      h("tbody", {}, rows.map((row, i) => h("tr", { key: String(key ? key(row) : i) },
-        columns.map(([, show]) => h("td", {}, show(row))))))));
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(heading))),
+      h("tbody", { role: "rowgroup" }, rows.map((row, i) =>
+        h("tr", { role: "row", key: String(key ? key(row) : i) },
+          columns.map(([words, show]) => h("td", { role: "cell", "data-label": words }, show(row))))))));
 }

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parents[3]
 AXE = REPOSITORY / ".cache/axe/package/axe.min.js"
 PROGRAMS = ["chromium-headless-shell", "chromium", "google-chrome"]
 MAC = "/Applications/Chromium.app/Contents/MacOS/Chromium"
-PATIENCE = 20
+PATIENCE = 40
 
 # With ordinary spaces in the place of those at which no line ends.
 TEXT = "document.body.innerText.replaceAll('\\u00a0', ' ')"

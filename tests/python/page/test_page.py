@@ -62,6 +62,16 @@ def test_the_verdict_is_in_words(browser, proxy):
     browser.reads("This proxy cannot serve clients yet.")
 
 
+def test_a_pool_that_lingers_stands_beside_the_new_one(browser, proxy):
+    twice = states.rest()
+    twice["databases"].append({**twice["databases"][1], "clients": 1})
+    shown(browser, proxy, "rest")
+    for state, rows in [(twice, 4), (twice, 4), (states.rest(), 3), (twice, 4)]:
+        proxy.set(state)
+        browser.wait(f"document.querySelectorAll('.pools > li').length === {rows}")
+    assert browser.problems == []
+
+
 def test_what_wants_attention_comes_first(browser, proxy):
     first = "document.querySelector('.pools h2').innerText.trim()"
     shown(browser, proxy, "rotation")
