@@ -12,7 +12,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 merge=$(rustc --print sysroot)/lib/rustlib/$host/bin/llvm-profdata
 [ -x "$merge" ] || rustup component add llvm-tools
 
-echo 'release: two optimised builds and a minute of observed work; about 15 minutes on two cores, 6 on eight'
+echo 'release: two optimised builds, and observed work between them; about ten minutes on two cores that have nothing else to do'
 
 # --target keeps the flags away from build scripts and macros.
 build() {
