@@ -60,7 +60,7 @@ designs: release ## measure other designs of the data path: threads, io_uring, s
 	cargo build --release --manifest-path benches/relay/Cargo.toml --target-dir target/relay
 	python3 scripts/bench/designs.py
 
-chaos: setup ## test rotations for half an hour: stopped at every point, 200 in a row, the store down; 20,000 bursts of a hostile client; BURSTS=, SEED=; then make attacks
+chaos: setup ## test rotations for half an hour: stopped at every point, 200 in a row, the store down; restarts of Postgres under load; 20,000 bursts of a hostile client; BURSTS=, SEED=; then make attacks
 	cargo nextest run --test behaviour --test isolation --run-ignored only --no-capture at_length
 	$(MAKE) attacks
 

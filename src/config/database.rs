@@ -12,7 +12,7 @@ use super::values::secret;
 use crate::base::nonempty;
 use crate::net::tls::{Identity, TlsOptions, TlsVersion};
 use crate::net::{Keepalives, TcpOptions, UpstreamTls};
-use crate::pool::{Database, PoolMode};
+use crate::pool::{Database, OnDown, PoolMode};
 use crate::rotation::Rotation;
 use crate::secret::{SecretId, UpstreamAuth};
 use crate::upstream::{self, Hosts, SessionAttrs};
@@ -61,6 +61,11 @@ fn pool(s: &mut Section<'_, '_>, name: Arc<str>) -> Database {
         idle_transaction_timeout: s.duration("idle_transaction_timeout"),
         client_idle_timeout: s.duration("client_idle_timeout"),
         pool_wait_timeout: s.duration("pool_wait_timeout"),
+        on_down: s.choice(
+            "on_down",
+            [("queue", OnDown::Queue), ("refuse", OnDown::Refuse)],
+        ),
+        max_waiting: s.number("max_waiting").unwrap_or_default(),
         server_idle_timeout: s.duration("server_idle_timeout"),
         server_lifetime: s.duration("server_lifetime"),
         drain_timeout: drain.timeout,

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::audit::AuditSink;
 use crate::audit::OnAuditFailure;
-use crate::pool::{DrainDeadlineAction, PoolMode, SessionMigration};
+use crate::pool::{DrainDeadlineAction, OnDown, PoolMode, SessionMigration};
 use crate::secret::UpstreamAuth;
 use crate::upstream;
 use crate::vault::KeySource;
@@ -135,6 +135,8 @@ fn a_minimal_file_has_every_default() {
             idle_transaction_timeout: Duration::ZERO,
             client_idle_timeout: Duration::ZERO,
             pool_wait_timeout: Duration::from_secs(120),
+            on_down: OnDown::Queue,
+            max_waiting: 10_000,
             server_idle_timeout: Duration::from_secs(600),
             server_lifetime: Duration::from_secs(3600),
             drain_timeout: Duration::from_secs(300),

@@ -6,6 +6,7 @@ use tracing::info;
 
 use super::Pool;
 use super::connection::Proven;
+use super::errand::Kept;
 use super::generation::Generation;
 use crate::audit::Record;
 use crate::secret::Credential;
@@ -13,10 +14,11 @@ use crate::secret::Credential;
 impl Pool {
     /// A version has proved itself: new logins use it from here on, and what
     /// logged in before drains.
-    pub(super) fn adopt(self: &Arc<Self>, generation: Arc<Generation>, connection: Proven) {
+    pub(super) fn adopt(self: &Arc<Self>, generation: Arc<Generation>, connection: Proven) -> Kept {
         let mut state = self.state();
         let new = !state.is_current(&generation);
         state.search.worked(new);
+        self.tell_waiters(&mut state);
         let old = if new {
             state.generations = generation.number;
             state.current.replace(generation.clone())
@@ -29,7 +31,7 @@ impl Pool {
         if let Some(old) = &old {
             self.start_draining(&mut state, old);
         }
-        self.put(&mut state, connection);
+        let kept = self.put_if_used(&mut state, connection);
         self.open_for_waiters(&mut state);
         if new {
             self.listener.adopted();
@@ -37,6 +39,7 @@ impl Pool {
         if old.is_some() {
             self.start_replacing(&mut state);
         }
+        kept
     }
 
     fn announce_adoption(&self, generation: &Arc<Generation>) {

@@ -1,7 +1,7 @@
 //! Giving a connection back: who gets it next, or whether it is closed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -42,9 +42,18 @@ impl Pool {
         {
             return self.hand_over_slot(state, connection, prober);
         }
+        if !connection.is_alive() {
+            state.hung_up = Some(Instant::now());
+            self.retire(state, connection);
+            return self.open_for_waiters(state);
+        }
         if self.is_done_with(state, &mut connection) {
             self.retire(state, connection);
             return self.open_for_waiters(state);
+        }
+        if !state.waiters.is_empty() && state.suspects(&connection) {
+            state.slots.turn(&mut connection.slot, Use::Leased);
+            return Self::try_and_return(self.clone(), connection.into_connection());
         }
         let Some(mut connection) = self.serve_waiters(state, connection) else {
             return;
@@ -69,7 +78,6 @@ impl Pool {
 
     /// Whether a connection is to be closed rather than used again.
     fn is_done_with(&self, state: &State, connection: &mut Connection) -> bool {
-        let dead = !connection.is_alive();
         let lifetime = self.database().server_lifetime;
         let worn = Self::may_replace(state) && !lifetime.is_zero() && connection.age() > lifetime;
         // While a new generation takes over, few connections are away at a
@@ -79,12 +87,15 @@ impl Pool {
         // It belongs to the reserve, or to a pool that keeps nothing.
         let surplus = state.waiters.is_empty()
             && (state.lingering || state.slots.taken() > self.database().pool_size);
+        // Somebody drops, renames or copies its database.
+        let vacant = state.vacant.as_ref();
+        let unwanted = state.waiters.is_empty() && vacant.is_some_and(|v| v.wants_gone(connection));
         // Where clients asked for a primary or a standby, it must still be one.
         let changed = connection.generation.target.attrs != SessionAttrs::Any
             && connection.has_changed_role();
         // New logins find other defaults now.
         let outdated = Self::may_replace(state) && self.is_outdated(state, connection);
-        dead || worn || replaced || surplus || changed || outdated || self.has_too_many(state)
+        worn || replaced || surplus || unwanted || changed || outdated || self.has_too_many(state)
     }
 
     /// Hands a connection to a client that waits, or cleans it for one; `None` then.

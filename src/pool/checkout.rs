@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::connection::Proven;
+use super::outage::Prospect;
 use super::queue::Waiter;
 use super::state::State;
 use super::{Connection, Lease, Permit, Pool, Quota};
@@ -20,6 +21,8 @@ use crate::wire::LoginFailure;
 pub enum CheckoutError {
     #[error("no server connection became free within pool_wait_timeout")]
     Timeout,
+    #[error("{0} clients wait for a server connection already")]
+    TooManyWaiting(usize),
     /// No login works, for a reason that has nothing to do with the credential.
     #[error("the database server {0}")]
     Login(LoginFailure),
@@ -35,8 +38,9 @@ pub enum CheckoutError {
 /// An idle connection that was taken for a client.
 enum Lent {
     Ready(Lease),
-    /// The connection was idle for longer than `server_check_delay`.
-    Stale(Lease),
+    /// It is not sure that the server still has the connection: it has to be tried
+    /// first.
+    Doubtful(Lease),
     /// Another client has used it: it has to be cleaned first.
     Foreign(Lease),
 }
@@ -52,7 +56,7 @@ impl Pool {
             return None;
         }
         let at = state.idle.iter().rposition(|c| self.suits(c, client))?;
-        if self.is_stale(&state.idle[at]) {
+        if self.is_doubtful(&state, &state.idle[at]) {
             return None; // somebody has to wait for its answer
         }
         let proven = self.remove_alive(&mut state, at)?;
@@ -98,7 +102,7 @@ impl Pool {
             let Some(proven) = self.remove_alive(state, at) else {
                 continue;
             };
-            let (stale, foreign) = (self.is_stale(&proven), own.is_none());
+            let (doubtful, foreign) = (self.is_doubtful(state, &proven), own.is_none());
             if foreign {
                 // Where there is room, each identity gets a share of its own.
                 if let Some(generation) = state.current.clone()
@@ -110,9 +114,9 @@ impl Pool {
                 }
             }
             let lease = self.lend(state, proven, client);
-            return Some(match (foreign, stale) {
+            return Some(match (foreign, doubtful) {
                 (true, _) => Lent::Foreign(lease),
-                (false, true) => Lent::Stale(lease),
+                (false, true) => Lent::Doubtful(lease),
                 (false, false) => Lent::Ready(lease),
             });
         }
@@ -125,6 +129,11 @@ impl Pool {
         delay > 0 && self.seconds().saturating_sub(connection.idle_since) > delay
     }
 
+    /// Whether an idle connection has to be tried before it is used.
+    fn is_doubtful(&self, state: &State, connection: &Connection) -> bool {
+        self.is_stale(connection) || state.suspects(connection)
+    }
+
     /// Takes an idle connection out of the list, if it is still alive.
     fn remove_alive(self: &Arc<Self>, state: &mut State, at: usize) -> Option<Proven> {
         let mut connection = state.idle.remove(at);
@@ -132,6 +141,7 @@ impl Pool {
             return Some(connection);
         }
         debug!(database = %self.name, pid = %connection.backend().pid, "the server closed an idle connection");
+        state.hung_up = Some(Instant::now());
         self.retire(state, connection);
         None
     }
@@ -184,7 +194,7 @@ impl Pool {
             // waits is to be small.
             let lease = match self.take_or_wait(began, client).await? {
                 Lent::Ready(lease) => return Ok(lease),
-                Lent::Stale(lease) => Box::pin(self.try_out(lease)).await,
+                Lent::Doubtful(lease) => Box::pin(self.try_out(lease)).await,
                 Lent::Foreign(lease) => Box::pin(self.clean_for(lease, &client.cloned())).await,
             };
             if let Some(lease) = lease {
@@ -208,8 +218,13 @@ impl Pool {
             if state.shut || state.lingering {
                 return Err(CheckoutError::Shut);
             }
-            if let Some(error) = self.hopeless(&state) {
+            self.look_again_for(&mut state);
+            if let Prospect::Hopeless(error) = self.prospect(&state) {
                 return Err(error);
+            }
+            let most = self.database().max_waiting;
+            if client.is_some() && state.waiters.len() >= most && state.waiting() >= most {
+                return Err(CheckoutError::TooManyWaiting(most));
             }
             let (sender, delivery) = oneshot::channel();
             state.waiters.push_back(Waiter {
@@ -217,6 +232,7 @@ impl Pool {
                 since: began,
                 client: self.line_of(client),
             });
+            self.asked.notify_waiters();
             self.open_for_waiters(&mut state);
             delivery
         };
@@ -229,7 +245,7 @@ impl Pool {
         match result {
             Ok(Ok(delivery)) => delivery.map(Lent::Ready),
             Ok(Err(_)) => Err(CheckoutError::Shut),
-            Err(_) => Err(CheckoutError::Timeout),
+            Err(_) => Err(self.waited_too_long()),
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::upstream::{QueryError, Quiet};
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Pool {
-    /// Makes a round trip on a connection that was idle for long. If there is no
-    /// answer, all that were idle for long are given up.
+    /// Makes a round trip on a connection that the server may have closed. If there is
+    /// no answer, all that were idle for long are given up.
     pub(super) async fn try_out(self: &Arc<Self>, mut lease: Lease) -> Option<Lease> {
         let limit = CHECK_TIMEOUT.min(self.database().upstream.connect_timeout);
         if matches!(timeout(limit, lease.ask(&[])).await, Ok(Ok(_))) {
@@ -78,6 +78,17 @@ impl Pool {
         });
     }
 
+    /// Makes a round trip on a connection that somebody waits for, and that the server
+    /// may have closed, in the background. It counts as leased meanwhile.
+    pub(super) fn try_and_return(pool: Arc<Self>, mut connection: Box<Connection>) {
+        tokio::spawn(async move {
+            let limit = CHECK_TIMEOUT.min(pool.database().upstream.connect_timeout);
+            let tried = timeout(limit, connection.ask(&[])).await;
+            let answered = tried.map(|answer| answer.map(|(_, quiet)| quiet));
+            pool.return_after(connection, answered);
+        });
+    }
+
     /// Resets the time limits that the last client has set, in the background,
     /// and hands the connection on.
     pub(super) fn lift_limits_and_return(pool: Arc<Self>, mut connection: Box<Connection>) {
@@ -104,7 +115,10 @@ impl Pool {
             }
             Err(_) => {}
         }
-        self.discard(connection);
+        match connection.closed {
+            true => self.forget(connection),
+            false => self.discard(connection),
+        }
     }
 
     /// Learns what the server reports by itself, from a connection on which

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
 use tracing::debug;
 
 use super::login::server_ref;
@@ -10,7 +12,10 @@ use super::slots::{Slot, Use};
 use super::state::State;
 use super::{Connection, Pool};
 use crate::audit::Record;
-use crate::upstream;
+use crate::upstream::{self, CLOSE_TIMEOUT};
+
+/// How long the end of a replication stream is waited for.
+const AT_ONCE: Duration = Duration::from_millis(5);
 
 impl Pool {
     /// Takes a connection out of service; its slot is free once Postgres has let
@@ -20,13 +25,29 @@ impl Pool {
         state: &mut State,
         connection: impl Into<Box<Connection>>,
     ) {
+        self.closing(state, connection);
+    }
+
+    /// [`retire`](Self::retire); the task ends when the connection is closed.
+    pub(super) fn closing(
+        self: &Arc<Self>,
+        state: &mut State,
+        connection: impl Into<Box<Connection>>,
+    ) -> JoinHandle<()> {
         let mut connection = connection.into();
         state.slots.turn(&mut connection.slot, Use::Closing);
         let pool = self.clone();
         tokio::spawn(async move {
             let slot = pool.close(connection, "retired").await;
             pool.release_slot(&mut pool.state(), slot);
-        });
+        })
+    }
+
+    /// Takes a connection out of service that the server has closed.
+    pub(super) fn forget(self: &Arc<Self>, connection: Box<Connection>) {
+        let mut state = self.state();
+        state.hung_up = Some(Instant::now());
+        self.retire(&mut state, connection);
     }
 
     /// Takes a connection out of service whose client left in the middle of
@@ -45,6 +66,18 @@ impl Pool {
         });
     }
 
+    /// Takes a connection out of service that one client had to itself. A server in the
+    /// middle of a replication stream does not read the goodbye before it has sent what it
+    /// has, and keeps the slot for so long; that nobody is there it notices at once.
+    pub(super) fn end_dedicated(self: &Arc<Self>, mut connection: Box<Connection>) {
+        self.state().slots.turn(&mut connection.slot, Use::Closing);
+        let pool = self.clone();
+        tokio::spawn(async move {
+            let slot = pool.close_within(connection, "retired", AT_ONCE).await;
+            pool.release_slot(&mut pool.state(), slot);
+        });
+    }
+
     /// Says goodbye and waits until the server is gone; the slot, which may be
     /// used again. `why` stands in the record.
     pub(super) async fn close(
@@ -52,10 +85,19 @@ impl Pool {
         connection: impl Into<Box<Connection>>,
         why: &'static str,
     ) -> Slot {
+        self.close_within(connection, why, CLOSE_TIMEOUT).await
+    }
+
+    async fn close_within(
+        &self,
+        connection: impl Into<Box<Connection>>,
+        why: &'static str,
+        limit: Duration,
+    ) -> Slot {
         let connection: Box<Connection> = connection.into();
         let (server, generation, slot) = connection.into_parts();
         let whose = server_ref(&server.backend);
-        server.close().await;
+        server.close_within(limit).await;
         self.audit.record(Record::server_close(
             self.name.clone(),
             self.credential_ref(&generation.credential),

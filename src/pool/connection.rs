@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::queue::Owner;
 use super::slots::Slot;
@@ -35,6 +35,10 @@ pub struct Connection {
     pub seen: u64,
     /// When it became idle, in the pool's seconds.
     pub(super) idle_since: u64,
+    /// When it last answered a question of pgvalet's own, or its login ended.
+    pub(super) answered: Instant,
+    /// The server has closed it.
+    pub(super) closed: bool,
 }
 
 impl Connection {
@@ -52,6 +56,8 @@ impl Connection {
             defaults: 0,
             epoch: 0,
             idle_since: 0,
+            answered: Instant::now(),
+            closed: false,
         }
     }
 
@@ -131,7 +137,10 @@ impl Connection {
         queries: &[&str],
     ) -> Result<(Result<Vec<Rows>, QueryError>, Quiet), QueryError> {
         self.prepared.simple_query();
-        let answers = self.server.exchange(queries).await?;
+        let answers = self.server.exchange(queries).await;
+        self.closed |= matches!(answers, Err(QueryError::Io(_) | QueryError::Closed));
+        let answers = answers?;
+        self.answered = Instant::now();
         let rows = match answers.failed {
             None => Ok(answers.rows),
             Some(fields) => Err(QueryError::Refused(fields)),

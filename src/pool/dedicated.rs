@@ -145,6 +145,14 @@ impl Pool {
                         }
                     }
                 }
+            } else if error.may_pass() && error.sqlstate() != "53300" && attempt < ATTEMPTS {
+                // The server lets nobody in, and is waited for in the queue. (53300 may mean
+                // that there is no room for more replication alone.)
+                let mut state = self.state();
+                self.login_failed(&mut state, &generation, &error);
+                self.release_slot(&mut state, slot);
+                attempt += 1;
+                continue;
             } else {
                 self.release_slot(&mut self.state(), slot);
             }

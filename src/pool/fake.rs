@@ -7,7 +7,7 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Pool, Remains};
+use super::{Errands, Pool, Remains};
 use crate::audit::Audit;
 use crate::config;
 use crate::metrics::Metrics;
@@ -51,9 +51,11 @@ pub async fn setup(keys: &str) -> Setup {
         follower,
         metrics,
         audit,
+        Errands::default(),
         Remains::default(),
     );
-    until("the first login", || pool.counts().idle > 0).await;
+    drop(pool.checkout(None).await.expect("the first login"));
+    until("it is idle", || pool.counts().idle > 0).await;
     Setup {
         pool,
         server,

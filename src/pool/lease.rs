@@ -60,6 +60,11 @@ impl Lease {
         self.quiet = None;
     }
 
+    /// Notes that the server has closed the connection: there is nothing to cancel.
+    pub fn is_closed(&mut self) {
+        self.closed = true;
+    }
+
     /// Takes a new proof: the connection is known to be quiet again.
     pub fn is_proven(&mut self, quiet: Quiet) {
         self.quiet = Some(quiet);
@@ -131,7 +136,8 @@ impl Drop for Lease {
             return;
         };
         match self.quiet.take() {
-            _ if self.dedicated => self.pool.retire(&mut self.pool.state(), connection),
+            _ if self.dedicated => self.pool.end_dedicated(connection),
+            None if connection.closed => self.pool.forget(connection),
             Some(_) if connection.untidy => {
                 Pool::clean_and_return(self.pool.clone(), connection, false);
             }

@@ -48,7 +48,10 @@ pub(super) async fn run(pool: Weak<Pool>, mut secret: watch::Receiver<Known>) {
                         break Some(Input::News);
                     }
                 }
-                () = wake.notified() => break None,
+                () = wake.notified() => {
+                    let Some(pool) = pool.upgrade() else { return };
+                    break pool.takes_hurry().then_some(Input::PauseOver);
+                }
                 () = sleep_until(until.unwrap_or(look)), if until.is_some() => {
                     break Some(Input::PauseOver);
                 }
@@ -138,7 +141,7 @@ impl Manager {
             (matches!(health, Health::Down(_)), state.search.is_seeking())
         };
         if down && !pool.retry_down().await {
-            return Some(self.down.wait());
+            return Some(pool.unhurried(self.down.wait()));
         }
         if seeking {
             pool.found_none();
@@ -146,7 +149,7 @@ impl Manager {
             self.down.reset();
         }
         match action {
-            Action::Pause(pause) => Some(pause),
+            Action::Pause(pause) => Some(pool.unhurried(pause)),
             _ => None,
         }
     }

@@ -15,6 +15,8 @@
 //! Opening and closing them:
 //! * `open`        how many, and when
 //! * `login`       one login, `close` one goodbye
+//! * `vacate`      leaving a database that is dropped, renamed or copied
+//! * `errand`      logins that no client waits for
 //! * `slots`       what counts against `pool_size`
 //! * `abandoned`   logins that took too long, and their slots
 //!
@@ -54,6 +56,7 @@ mod connection;
 mod dedicated;
 mod defaults;
 mod drain;
+mod errand;
 mod facts;
 #[cfg(any(test, feature = "bench"))]
 pub mod fake;
@@ -82,16 +85,18 @@ mod status;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod vacate;
 
 pub use ahead::Room;
 pub use checkout::CheckoutError;
 pub use connection::Connection;
 pub use dedicated::DedicatedError;
+pub use errand::Errands;
 pub use facts::{Facts, Told};
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, ListenerCounts, SharedListener, Subscription, for_each_channel};
-pub use options::{Database, DrainDeadlineAction, PoolMode, SessionMigration};
+pub use options::{Database, DrainDeadlineAction, OnDown, PoolMode, SessionMigration};
 pub use prepared::{Evicted, Prepared, Unnamed};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use queue::Delivery;
@@ -106,7 +111,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use self::metrics::PoolMetrics;
@@ -137,6 +142,11 @@ pub struct Pool {
     old_servers: Arc<OldServers>,
     /// Wakes the manager.
     wake: Arc<Notify>,
+    /// Wakes a login that no client has waited for.
+    asked: Notify,
+    errands: Errands,
+    /// Why clients wait for the server, while it lets nobody in.
+    outage: watch::Sender<Option<CheckoutError>>,
     /// Whole seconds since the pool began, moved by the sweep: a clock that costs
     /// nothing to read.
     seconds: AtomicU64,
@@ -160,13 +170,16 @@ pub struct Stats {
 
 impl Pool {
     /// Starts a pool without connections. Its manager proves the secret's current
-    /// version with a first login at once. `remains`: of an earlier pool for the same.
+    /// version with a first login before long, and lets that go if no client wants it.
+    /// `errands`: the same for all pools of a process; `remains`: of an earlier pool for the
+    /// same.
     pub fn start(
         database: Arc<Database>,
         secret: SecretId,
         follower: Arc<Follower>,
         registry: Arc<Metrics>,
         audit: Audit,
+        errands: Errands,
         remains: Remains,
     ) -> Arc<Self> {
         let (listener, commands) = SharedListener::new();
@@ -185,6 +198,9 @@ impl Pool {
             starts: Starts::default(),
             old_servers: Arc::default(),
             wake: Arc::default(),
+            asked: Notify::new(),
+            errands,
+            outage: watch::Sender::new(None),
             seconds: AtomicU64::new(0),
             audit,
             tasks: Mutex::default(),

@@ -27,6 +27,9 @@ pub struct Database {
     /// lets in.
     pub max_clients: Option<usize>,
     pub pool_wait_timeout: Duration,
+    pub on_down: OnDown,
+    /// How many clients may wait for a server connection at the same time.
+    pub max_waiting: usize,
     /// A connection that was idle for longer is tried before it is handed out. This
     /// and the timeouts down to `server_lifetime` are off where they are zero.
     pub server_check_delay: Duration,
@@ -77,6 +80,15 @@ impl PoolMode {
             Self::Statement => "statement",
         }
     }
+}
+
+/// What becomes of clients that need a server connection while the server lets nobody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDown {
+    /// They wait until it does, for no longer than `pool_wait_timeout`.
+    Queue,
+    /// They are told at once.
+    Refuse,
 }
 
 /// Whether sessions of session mode move to a new generation.

@@ -1,21 +1,27 @@
 //! Logins that fail: what that means for the pool, and what clients are told.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::{error, info, warn};
 
 use super::generation::Generation;
 use super::login::FailedLogin;
-use super::search::{Down, Health};
+use super::search::{Down, Health, Obstacle};
 use super::state::State;
-use super::{CheckoutError, Pool};
+use super::{CheckoutError, OnDown, Pool};
 use crate::upstream::ConnectError;
-use crate::wire::LoginFailure;
 
-/// How long clients are kept waiting for a server that says that it is
-/// starting up: a restart takes no longer, a recovery may take hours.
-const START_UP: Duration = Duration::from_secs(10);
+/// What a client may expect that finds no connection free.
+pub(super) enum Prospect {
+    /// One that is at work, or a new one.
+    Good,
+    /// One as soon as the server lets somebody in. The error is for whoever waits for
+    /// that too long.
+    Waits(CheckoutError),
+    /// None: waiting would only hide the cause.
+    Hopeless(CheckoutError),
+}
 
 impl Pool {
     /// Draws the consequences of a failed login of the generation in force.
@@ -35,6 +41,7 @@ impl Pool {
             return;
         }
         let was_good = state.search.is_good();
+        state.note_failure();
         state.places.note_failure(error);
         if error.is_authentication() {
             let version = &generation.credential.version;
@@ -46,6 +53,7 @@ impl Pool {
                     "the version in force no longer logs in: {error}; looking for one that does"
                 );
             }
+            self.tell_waiters(state);
         } else {
             self.server_is_down(state, error);
         }
@@ -57,24 +65,34 @@ impl Pool {
     }
 
     fn server_is_down(&self, state: &mut State, error: &ConnectError) {
-        let cause = CheckoutError::Login(error.failure());
-        let now = Instant::now();
-        let start_up = match state.search.health() {
-            Health::Down(down) => down.waits_until,
+        match state.search.health() {
             Health::Seeking { .. } => return, // that comes first
+            Health::Down(_) => {}
             Health::Good => {
                 warn!(database = %self.name, "{error}; trying again");
-                now + START_UP
             }
-        };
-        // A server that is starting up will soon be there.
-        let waits_until = if error.is_starting() { start_up } else { now };
-        // With other connections at work the waiters will be served.
-        if state.slots.leased() == 0 && waits_until <= now {
-            state.fail_waiters(&cause);
         }
         let message = error.to_string().into();
-        state.search.is_down(Down::new(message, cause, waits_until));
+        let down = Down::new(message, error.failure(), error.may_pass());
+        state.search.is_down(down);
+        self.tell_waiters(state);
+    }
+
+    /// Tells those who wait what they wait for, or that there is no use.
+    pub(super) fn tell_waiters(&self, state: &mut State) {
+        let outage = match self.prospect(state) {
+            Prospect::Good => None,
+            Prospect::Waits(cause) => Some(cause),
+            Prospect::Hopeless(error) => {
+                state.fail_waiters(&error);
+                None
+            }
+        };
+        self.outage.send_if_modified(|known| {
+            let changed = *known != outage;
+            *known = outage;
+            changed
+        });
     }
 
     /// Makes one attempt with the version in force at a server that could not be
@@ -83,6 +101,7 @@ impl Pool {
         let Some(generation) = self.state().current.clone() else {
             return true;
         };
+        let _turn = self.errand().await;
         let Some(slot) = self.take_slot().await else {
             let mut state = self.state();
             if state.slots.abandoned() > 0 {
@@ -91,17 +110,23 @@ impl Pool {
             // The pool is full, so the server is there after all. A slot may have
             // become free since, with nobody allowed to use it.
             state.search.is_reached();
+            self.tell_waiters(&mut state);
             self.open_for_waiters(&mut state);
             return true;
         };
         match self.login(&generation, slot).await {
             Ok(connection) => {
-                let mut state = self.state();
-                state.search.is_reached();
-                // It may have been restarted with other settings, or upgraded.
-                info!(database = %self.name, "the database server is back");
-                self.put(&mut state, connection);
-                self.open_for_waiters(&mut state);
+                let kept = {
+                    let mut state = self.state();
+                    state.search.is_reached();
+                    self.tell_waiters(&mut state);
+                    // It may have been restarted with other settings, or upgraded.
+                    info!(database = %self.name, "the database server is back");
+                    let kept = self.put_if_used(&mut state, connection);
+                    self.open_for_waiters(&mut state);
+                    kept
+                };
+                self.close_unused(kept).await;
                 true
             }
             Err(FailedLogin { error, slot }) => {
@@ -123,42 +148,73 @@ impl Pool {
     /// and clients that wait in vain are told.
     pub(super) fn found_none(&self) {
         let mut state = self.state();
-        let Health::Seeking { since } = state.search.health() else {
+        if !state.search.is_seeking() {
             return;
-        };
-        let unreachable = state.search.is_unreachable();
+        }
+        let of_server = matches!(state.search.obstacle(), Some(Obstacle::Server { .. }));
         if let Some(failure) = state.search.announce() {
             self.record_secret_failure(None, &failure);
             let (database, secret) = (&self.name, &self.secret);
-            if unreachable {
+            if of_server {
                 error!(%database, %secret, "{failure}; no version of the secret can be tried");
             } else {
                 error!(%database, %secret, "no version logs in: {failure}");
             }
         }
-        if since.elapsed() > self.database().rotation_grace {
-            let error = self.seek_error(&state);
-            state.fail_waiters(&error);
-        } else if unreachable && state.slots.leased() == 0 {
-            let failure = state.search.last_failure();
-            let failure = failure.unwrap_or(LoginFailure::Unreachable);
-            state.fail_waiters(&CheckoutError::Login(failure));
+        match state.search.obstacle() {
+            Some(Obstacle::NoVersion { since })
+                if since.elapsed() > self.database().rotation_grace =>
+            {
+                let error = self.seek_error(&state);
+                state.fail_waiters(&error);
+            }
+            _ => self.tell_waiters(&mut state),
         }
     }
 
-    /// What clients are told where there is neither a connection nor a prospect
-    /// of one: waiting would only hide the cause.
-    pub(super) fn hopeless(&self, state: &State) -> Option<CheckoutError> {
-        if state.slots.leased() > 0 {
-            return None;
-        }
-        match state.search.health() {
-            Health::Seeking { since } if since.elapsed() > self.database().rotation_grace => {
-                Some(self.seek_error(state))
+    /// What a client may expect that finds no connection free.
+    pub(super) fn prospect(&self, state: &State) -> Prospect {
+        let Some(obstacle) = state.search.obstacle() else {
+            return Prospect::Good;
+        };
+        // With other connections at work it will be served.
+        let others = state.slots.leased() > 0;
+        let queues = self.database().on_down == OnDown::Queue;
+        match obstacle {
+            Obstacle::Server { failure, passes } if passes && queues => {
+                Prospect::Waits(CheckoutError::Login(failure))
             }
-            Health::Down(down) if down.waits_until <= Instant::now() => Some(down.cause.clone()),
-            _ => None,
+            // A client waits for another attempt, unless there was one this moment.
+            Obstacle::Server { passes, .. } if state.hurry && !passes => Prospect::Good,
+            Obstacle::Server { failure, .. } if !others => {
+                Prospect::Hopeless(CheckoutError::Login(failure))
+            }
+            Obstacle::NoVersion { since }
+                if since.elapsed() > self.database().rotation_grace && !others =>
+            {
+                Prospect::Hopeless(self.seek_error(state))
+            }
+            Obstacle::Server { .. } | Obstacle::NoVersion { .. } => Prospect::Good,
         }
+    }
+
+    /// What a client is told that has waited in vain.
+    pub(super) fn waited_too_long(&self) -> CheckoutError {
+        match self.prospect(&self.state()) {
+            Prospect::Waits(cause) => cause,
+            Prospect::Good | Prospect::Hopeless(_) => CheckoutError::Timeout,
+        }
+    }
+
+    /// Waits until the server lets nobody in, and clients wait for it; what they are
+    /// told if that does not pass.
+    pub async fn lets_nobody_in(&self) -> CheckoutError {
+        let mut outage = self.outage.subscribe();
+        let cause = match outage.wait_for(Option::is_some).await {
+            Ok(cause) => cause.clone(),
+            Err(_) => None,
+        };
+        cause.unwrap_or(CheckoutError::Shut) // the sender is the pool's own
     }
 
     fn seek_error(&self, state: &State) -> CheckoutError {

@@ -43,6 +43,7 @@ impl Pool {
             }
         };
         let place = target.to_string().into();
+        let _turn = self.errand().await;
         let Some(slot) = self.take_slot().await else {
             let why = match self.state().slots.abandoned() {
                 0 => "every server connection is held by a client",
@@ -54,12 +55,14 @@ impl Pool {
         let generation = self.generation_of(candidate, target, options, standing);
         match self.login(&generation, slot).await {
             Ok(connection) => {
-                self.adopt(generation, connection);
+                let kept = self.adopt(generation, connection);
+                self.close_unused(kept).await;
                 Ok(())
             }
             Err(FailedLogin { error, slot }) => {
                 let mut state = self.state();
                 state.places.note_failure(&error);
+                state.note_failure();
                 self.release_slot(&mut state, slot);
                 let (verdict, why) = judge(&error);
                 Err(tried(place, verdict, why, Some(error.failure())))
@@ -140,8 +143,7 @@ fn judge(error: &ConnectError) -> (Verdict, Arc<str>) {
             );
             (Verdict::Refused, why.into())
         }
-        "53300" => (Verdict::Busy, error.to_string().into()),
-        _ if error.is_starting() => (Verdict::Busy, error.to_string().into()),
-        _ => (Verdict::Silent, error.to_string().into()),
+        _ if error.may_pass() => (Verdict::Later, error.to_string().into()),
+        _ => (Verdict::Unfit, error.to_string().into()),
     }
 }

@@ -34,6 +34,7 @@ impl Pool {
         state.search.set_grace(database.rotation_grace);
         state.reloaded |= returns || before.upstream != database.upstream;
         self.trim(&mut state);
+        self.tell_waiters(&mut state);
         self.open_for_waiters(&mut state);
         drop(state);
         self.wake.notify_one();

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::secret::{Depth, Standing, VersionId};
 use crate::wire::LoginFailure;
 
-pub(super) use health::{Down, Health};
+pub(super) use health::{Down, Health, Obstacle};
 use pace::{FIRST_PAUSE, Pace};
 use round::Round;
 pub use round::Tried;
@@ -318,6 +318,16 @@ impl Search {
             None => Action::LookUp(Depth::Labelled),
             Some(depth) if depth < Depth::All && round.has_refusal(&self.tried) => {
                 Action::LookUp(Depth::All)
+            }
+            // The pace is slow because servers log refusals, and count them; a server
+            // that is away does neither, and clients wait for it.
+            Some(_)
+                if self
+                    .tried
+                    .last()
+                    .is_some_and(|t| t.verdict == Verdict::Later) =>
+            {
+                Action::Pause(pace.brisk_pause())
             }
             Some(_) => Action::Pause(pace.pause(now)),
         }

@@ -62,6 +62,11 @@ impl Slots {
         self.opening + self.idle + self.leased + self.closing + self.abandoned
     }
 
+    /// Connections that are there or come, and are to stay.
+    pub fn staying(&self) -> usize {
+        self.opening + self.idle + self.leased
+    }
+
     pub fn opening(&self) -> usize {
         self.opening
     }

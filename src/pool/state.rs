@@ -13,7 +13,8 @@ use super::places::Places;
 use super::queue::{Queue, Shares};
 use super::search::Search;
 use super::slots::{Slot, Slots, Use};
-use super::{CheckoutError, Pool};
+use super::vacate::Vacant;
+use super::{CheckoutError, Connection, Pool};
 
 pub(super) struct State {
     /// Connections nobody holds; the hottest last.
@@ -39,6 +40,14 @@ pub(super) struct State {
     /// The number of the generation that was adopted last.
     pub generations: u64,
     pub defaults: Defaults,
+    /// When a login last failed.
+    pub failed: Option<Instant>,
+    /// Another attempt is to be made now, because a client waits.
+    pub hurry: bool,
+    /// When a server was last noticed to have hung up.
+    pub hung_up: Option<Instant>,
+    /// A database that a client drops, renames or copies.
+    pub vacant: Option<Vacant>,
     /// The configuration has no use for the pool; see [`Pool::linger`].
     pub lingering: bool,
     /// How the server is reached may have changed, so that another attempt is due.
@@ -64,6 +73,10 @@ impl State {
             slot_wanted: None,
             generations,
             defaults: Defaults::default(),
+            failed: None,
+            hurry: false,
+            hung_up: None,
+            vacant: None,
             lingering: false,
             reloaded: false,
             shut: false,
@@ -80,6 +93,12 @@ impl State {
     /// fail, whoever holds a connection keeps it.
     pub fn lets_sessions_move(&self) -> bool {
         self.search.is_good() && !self.shut && !self.lingering
+    }
+
+    /// Whether the server has hung up on another connection since this one last answered.
+    /// A server that goes down closes its connections one after the other.
+    pub fn suspects(&self, connection: &Connection) -> bool {
+        self.hung_up.is_some_and(|at| connection.answered < at)
     }
 
     pub fn is_current(&self, generation: &Arc<Generation>) -> bool {

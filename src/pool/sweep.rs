@@ -3,11 +3,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Pool;
+use super::vacate::Vacant;
 
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -44,6 +45,9 @@ impl Pool {
             let unused = idle_timeout > 0
                 && now.saturating_sub(connection.idle_since) > idle_timeout
                 && spare > 0;
+            if dead {
+                state.hung_up = Some(Instant::now());
+            }
             if dead || good && (worn || unused) {
                 spare = spare.saturating_sub(1);
                 self.retire(&mut state, connection);
@@ -52,8 +56,12 @@ impl Pool {
             }
         }
         state.idle = kept;
+        if state.vacant.as_ref().is_some_and(Vacant::is_over) {
+            state.vacant = None;
+        }
         if state.search.is_good()
             && !state.lingering
+            && state.vacant.is_none()
             && let Some(current) = state.current.clone()
         {
             let wanted = self

@@ -1,5 +1,6 @@
 //! What a client is told first: from AuthenticationOk to ReadyForQuery.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,11 @@ use tokio::time::timeout;
 
 use super::registry::Pin;
 use super::serve::Session;
+use super::waits::{self, Early};
 use crate::net::Stream;
 use crate::pool::{CheckoutError, Lease, Pool, Profile, Settings, Told};
 use crate::upstream::QueryError;
+use crate::wire::notice::{MIN_MESSAGES, gets_notices};
 use crate::wire::startup::Startup;
 use crate::wire::tag::status;
 use crate::wire::{ClientError, login, message};
@@ -68,6 +71,7 @@ impl Failed {
 
 impl Session {
     /// Sends AuthenticationOk up to ReadyForQuery. The client is asked for no password.
+    /// `None`: the client has left.
     ///
     /// # Errors
     /// [`Failed`]: the client has not been told yet.
@@ -76,39 +80,62 @@ impl Session {
         stream: &mut Stream,
         startup: &Startup,
         mut settings: Settings,
-    ) -> Result<Greeted, Failed> {
+    ) -> Result<Option<(Greeted, Early)>, Failed> {
         let pool = self.pool();
+        let notices = gets_notices(settings.get(MIN_MESSAGES).map(|level| &**level));
         if let Some(template) = &pool.database().application_name {
             let own = settings.get(APPLICATION_NAME).map_or("", |own| own);
             let name = application_name(template, own, &self.handle.client);
             settings.insert(APPLICATION_NAME.into(), name);
         }
-        let (greeted, told) = match startup.replication {
-            Some(kind) => {
-                let client = &self.handle.client;
-                let lease = replicate(pool, &self.quota, client, kind, &settings).await?;
-                let told = pool.facts.told(lease.reported());
-                self.handle.set_pin(Some(Pin::Replication));
-                (Greeted::Dedicated(lease), told)
-            }
-            None => {
-                let profile = pool.profiles.intern(settings);
-                let told = match pool.facts.greeting(&profile) {
-                    Some((told, true)) => told,
-                    // Boxed: rare, and large.
-                    _ => Box::pin(told(pool, &profile, &self.handle.client)).await?,
-                };
-                (Greeted::Pooled(profile, told.clone()), told)
+        let mut greeting = pin!(self.greeting(startup, settings));
+        let mut notice = pin!(waits::notice(pool));
+        let (mut early, mut noticed, mut out) = (Early::default(), !notices, Vec::new());
+        message::authentication_ok(&mut out);
+        let (greeted, told) = loop {
+            tokio::select! {
+                biased; // mostly nothing is waited for, and then nothing is read
+                greeting = &mut greeting => break greeting?,
+                notice = &mut notice, if !noticed => {
+                    noticed = true;
+                    // Clients expect no notice before they are let in.
+                    notice.write(&mut out);
+                    if stream.say(&out).await.is_err() {
+                        return Ok(None);
+                    }
+                    out.clear();
+                }
+                () = early.until_client_leaves(stream) => return Ok(None),
             }
         };
-        let mut out = Vec::with_capacity(told.greeting.len() + 96);
-        message::authentication_ok(&mut out);
         out.extend_from_slice(&told.greeting);
         login::backend_key_data(&mut out, self.handle.pid.0, self.handle.key.bytes());
         message::ready_for_query(&mut out, status::IDLE);
         let sent = stream.say(&out).await;
-        sent.map(|()| greeted)
-            .map_err(|_| ClientError::UpstreamLost.into())
+        Ok(sent.ok().map(|()| (greeted, early)))
+    }
+
+    /// What the session begins with, and what the client is told of its server.
+    async fn greeting(
+        &self,
+        startup: &Startup,
+        settings: Settings,
+    ) -> Result<(Greeted, Arc<Told>), Failed> {
+        let pool = self.pool();
+        let client = &self.handle.client;
+        if let Some(kind) = startup.replication {
+            let lease = replicate(pool, &self.quota, client, kind, &settings).await?;
+            let told = pool.facts.told(lease.reported());
+            self.handle.set_pin(Some(Pin::Replication));
+            return Ok((Greeted::Dedicated(lease), told));
+        }
+        let profile = pool.profiles.intern(settings);
+        let told = match pool.facts.greeting(&profile) {
+            Some((told, true)) => told,
+            // Boxed: rare, and large.
+            _ => Box::pin(told(pool, &profile, client)).await?,
+        };
+        Ok((Greeted::Pooled(profile, told.clone()), told))
     }
 }
 
@@ -144,39 +171,60 @@ pub(super) async fn told(
     profile: &Arc<Profile>,
     client: &Arc<str>,
 ) -> Result<Arc<Told>, Failed> {
-    let lease = match pool.facts.greeting(profile) {
-        Some((told, true)) => return Ok(told),
-        Some((told, false)) => match timeout(LEARN, pool.checkout(Some(client))).await {
-            Ok(Ok(lease)) => lease,
-            _ => return Ok(told),
-        },
-        None => {
-            let lease = pool.checkout(Some(client)).await;
-            lease.map_err(|e| checkout_error(pool, e))?
+    loop {
+        let lease = match pool.facts.greeting(profile) {
+            Some((told, true)) => return Ok(told),
+            Some((told, false)) => match timeout(LEARN, pool.checkout(Some(client))).await {
+                Ok(Ok(lease)) => lease,
+                _ => return Ok(told),
+            },
+            None => {
+                let lease = pool.checkout(Some(client)).await;
+                lease.map_err(|e| checkout_error(pool, e))?
+            }
+        };
+        match learn(pool, profile, lease).await {
+            Ok(()) => break,
+            Err(Unlearnt::Failed(failed)) => return Err(failed),
+            // Nothing of the client's is there yet: another connection will do.
+            Err(Unlearnt::Closed) => {}
         }
-    };
-    learn(pool, profile, lease).await?;
+    }
     match pool.facts.greeting(profile) {
         Some((told, _)) => Ok(told),
         None => Err(ClientError::UpstreamLost.into()),
     }
 }
 
+/// Why it is not known how the server reports what a client brings.
+enum Unlearnt {
+    /// The server has closed the connection.
+    Closed,
+    Failed(Failed),
+}
+
+impl From<QueryError> for Unlearnt {
+    fn from(error: QueryError) -> Self {
+        match error {
+            // The query is one transaction: nothing of it was set.
+            QueryError::Refused(fields) => Self::Failed(Failed::Parameter(fields)),
+            QueryError::Io(_) | QueryError::Closed => Self::Closed,
+            QueryError::Protocol => Self::Failed(ClientError::UpstreamLost.into()),
+        }
+    }
+}
+
 /// Sets what the client brings on a connection, to learn how the server reports it. Its time
 /// limits are left out, because they would limit questions of pgvalet's as well.
-async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), Failed> {
+async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), Unlearnt> {
     let set = pool.profiles.intern(profile.without_limits());
     if let Some(sql) = set.change_from(&lease.profile) {
         let limit = pool.database().upstream.connect_timeout;
-        match timeout(limit, lease.ask(&[&sql])).await {
-            Ok(Ok(_)) => {}
-            // The query is one transaction: nothing of it was set.
-            Ok(Err(QueryError::Refused(fields))) => return Err(Failed::Parameter(fields)),
-            Ok(Err(_)) | Err(_) => return Err(ClientError::UpstreamLost.into()),
-        }
+        let asked = timeout(limit, lease.ask(&[&sql])).await;
+        asked.map_err(|_| Unlearnt::Failed(ClientError::UpstreamLost.into()))??;
         lease.profile = set;
-    } else if lease.ask(&[]).await.is_err() {
-        return Err(ClientError::UpstreamLost.into());
+    } else {
+        lease.ask(&[]).await?;
     }
     pool.facts.reports(&lease.profile, lease.reported());
     let settings = profile.settings();
@@ -188,6 +236,10 @@ pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
     let database = || pool.name.clone();
     match error {
         CheckoutError::Timeout => ClientError::PoolWaitTimeout(database()),
+        CheckoutError::TooManyWaiting(limit) => ClientError::TooManyWaiting {
+            database: database(),
+            limit,
+        },
         CheckoutError::Login(failure) => ClientError::Login {
             database: database(),
             failure,

@@ -6,6 +6,7 @@
 //! * `run`      a session at work: leases, what a client leaves behind, moving along
 //! * `relay`    the data path: frames of both directions, what the server still owes
 //! * `registry` all sessions as others see them: signals, cancels, time limits
+//! * `waits`    a client that waits: what it is told, and whether it is still there
 //! * `metrics`  what sessions measure
 //! * `revoke`   sessions whose access has ended
 //! * `options`  keys of `[listen]` about sessions
@@ -21,6 +22,7 @@ mod relay;
 mod revoke;
 mod run;
 mod serve;
+mod waits;
 
 pub use self::metrics::SessionMetrics;
 pub use arrive::{Denials, Limiter};

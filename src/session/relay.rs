@@ -4,7 +4,8 @@
 //! * `conversation` what both sides have said: `from_client`, `from_server`, and the `replies`
 //!   that the server owes; `cursor` is how they walk over a read buffer
 //! * `findings`     what the relay has to act on
-//! * `lease`        when a server connection is taken into use, and when it is given back
+//! * `lease`        when a server connection is taken into use, and when it is given up
+//! * `rest`         when it goes back to the pool
 //! * `state`        where the session stands: at rest, ready, done
 //! * `listen`       notifications, by way of the pool's listening connection
 //! * `farewell`     what the client is told last
@@ -24,6 +25,7 @@ mod lease;
 mod listen;
 mod pending;
 mod replies;
+mod rest;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -44,6 +46,8 @@ use pending::Pending;
 pub(super) enum Halt {
     /// A message of the client needs a server connection.
     NeedServer,
+    /// A message of the client needs this database vacant.
+    Vacate(Box<str>),
     /// The session is at rest, but the server has to be asked what the client left there.
     Settle,
     /// The client said goodbye, or has closed its side of the connection, and what it sent

@@ -8,6 +8,7 @@ mod left;
 mod migrate;
 mod relisten;
 mod settle;
+mod vacate;
 
 use std::time::Instant;
 
@@ -25,9 +26,11 @@ use crate::wire::ClientError;
 type End = Result<(), ClientError>;
 
 impl Session {
-    /// Relays until the session ends, and says goodbye.
-    pub async fn run(&self, stream: Stream, greeted: Greeted) {
+    /// Relays until the session ends, and says goodbye. `early`: what the client said before
+    /// it was greeted.
+    pub async fn run(&self, stream: Stream, greeted: Greeted, early: Vec<u8>) {
         let mut relay = self.relay(stream, greeted);
+        relay.begin_with(early);
         let end = self.attend(&mut relay).await;
         // The server connection goes first: somebody may be waiting for it.
         self.release(&mut relay);
@@ -68,6 +71,7 @@ impl Session {
                         return Ok(());
                     }
                 }
+                Halt::Vacate(database) => Box::pin(self.vacate(relay, &database)).await,
                 Halt::Asked(Signal::Move) => {
                     if let Err(end) = Box::pin(self.migrate(relay)).await {
                         return end;
@@ -82,7 +86,8 @@ impl Session {
                 Halt::Goodbye | Halt::ClientGone => return Ok(()),
                 Halt::ServerGone if relay.saw_fatal() => {
                     // The server has said why.
-                    Box::pin(relay.farewell(&[])).await;
+                    let last = relay.last_word();
+                    Box::pin(relay.farewell(&last)).await;
                     return Ok(());
                 }
                 Halt::ServerGone => return Err(ClientError::UpstreamLost),

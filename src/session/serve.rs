@@ -50,6 +50,8 @@ struct Begun {
     session: Session,
     stream: Stream,
     greeted: Greeted,
+    /// What the client has said already.
+    early: Vec<u8>,
     gauge: Counted,
     _permit: OwnedSemaphorePermit,
 }
@@ -79,13 +81,18 @@ impl Arrived {
             signal = session.handle.signal_arrives() => Err(signal.farewell().into()),
         };
         match greeted {
-            Ok(greeted) => Some(Begun {
+            Ok(Some((greeted, early))) => Some(Begun {
                 session,
                 stream: self.stream,
                 greeted,
+                early: early.into_bytes(),
                 gauge,
                 _permit: permit,
             }),
+            Ok(None) => {
+                session.record_end(None, None);
+                None
+            }
             Err(failed) => {
                 refuse(context, self.stream, |out| failed.fatal(out)).await;
                 session.record_end(None, Some(&failed));
@@ -98,7 +105,9 @@ impl Arrived {
 impl Begun {
     async fn run(self) {
         let gauge = self.gauge;
-        self.session.run(self.stream, self.greeted).await;
+        self.session
+            .run(self.stream, self.greeted, self.early)
+            .await;
         drop(gauge);
     }
 }

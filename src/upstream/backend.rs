@@ -48,6 +48,13 @@ impl Backend {
         }
     }
 
+    /// Whether another backend is of the same server, as far as addresses tell.
+    pub fn shares_server(&self, other: &Self) -> bool {
+        let is_local = |b: &Self| b.address.is_none_or(|address| address.ip().is_loopback());
+        let same = self.address.is_some() && self.address == other.address;
+        same || is_local(self) && is_local(other) && self.target.port == other.target.port
+    }
+
     /// Counts a cancel as under way. To be called before it is sent, while the lease
     /// it is meant for still stands.
     pub fn cancel_begins(&self) {

@@ -79,10 +79,26 @@ impl ConnectError {
         !self.is_authentication() && !matches!(self, Self::Unsafe { .. } | Self::Iterations { .. })
     }
 
-    /// Whether the server is starting up or shutting down (57P03,
-    /// cannot_connect_now).
-    pub fn is_starting(&self) -> bool {
-        matches!(self, Self::Refused { sqlstate, .. } if sqlstate == "57P03")
+    /// Whether a later attempt may work although nothing is changed: the server is
+    /// away, starts, ends, or has no room. What the configuration or the server
+    /// would have to be changed for does not pass.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::NotWanted { .. } => true,
+            Self::Refused { sqlstate, .. } => {
+                // Insufficient resources, connection exceptions, and a server that
+                // shuts down, has crashed or does not accept connections yet.
+                sqlstate.starts_with("53")
+                    || sqlstate.starts_with("08")
+                    || matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03")
+            }
+            Self::NoTls { .. }
+            | Self::Tls { .. }
+            | Self::Iam { .. }
+            | Self::Unsafe { .. }
+            | Self::Iterations { .. }
+            | Self::Protocol { .. } => false,
+        }
     }
 
     /// What a client may know of it.

@@ -50,7 +50,7 @@ pub use options::Options;
 pub use quiet::{Fence, Quiet};
 pub use reported::Reported;
 pub use scram::{ScramError, verifier};
-pub use server::Server;
+pub use server::{CLOSE_TIMEOUT, Server};
 pub use target::{Target, TargetError};
 pub use version::OldServers;
 pub use wishes::Wishes;

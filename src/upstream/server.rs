@@ -29,7 +29,7 @@ pub struct Server {
 }
 
 /// How long a closing server may take to go away before it is forgotten.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether ParameterStatus says that the server is a standby.
 pub(super) fn standby(reported: &Reported) -> Option<bool> {
@@ -61,7 +61,13 @@ impl Server {
     /// Says goodbye and waits until the server has closed the socket. Postgres
     /// removes a backend from its tables before that, so that once this
     /// returns, the connection no longer counts anywhere.
-    pub async fn close(mut self) {
+    pub async fn close(self) {
+        self.close_within(CLOSE_TIMEOUT).await;
+    }
+
+    /// [`close`](Self::close) for a server that may not read the goodbye soon: it notices
+    /// that nobody is there, after `limit` at the latest.
+    pub async fn close_within(mut self, limit: Duration) {
         let mut bye = Vec::new();
         message::terminate(&mut bye);
         let gone = async {
@@ -72,6 +78,6 @@ impl Server {
             std::io::Result::Ok(())
         };
         // An error means that the server is gone already.
-        let _ = timeout(CLOSE_TIMEOUT, gone).await;
+        let _ = timeout(limit, gone).await;
     }
 }

@@ -38,6 +38,8 @@ pub enum ClientError {
     TooManyClientsOf(Arc<str>),
     #[error("no server connection to database \"{0}\" became free in time")]
     PoolWaitTimeout(Arc<str>),
+    #[error("{limit} clients wait for a server connection to database \"{database}\" already")]
+    TooManyWaiting { database: Arc<str>, limit: usize },
     #[error("the server of database \"{database}\" {failure}")]
     Login {
         database: Arc<str>,
@@ -99,7 +101,10 @@ impl ClientError {
             Self::ReplicationRole(_) => "42501",
             Self::ReplicationHba(_) => "28000",
             Self::Startup(_) | Self::Protocol(_) | Self::UnknownMessage(_) => "08P01",
-            Self::TooManyClients | Self::TooManyClientsOf(_) | Self::PoolWaitTimeout(_) => "53300",
+            Self::TooManyClients
+            | Self::TooManyClientsOf(_)
+            | Self::TooManyWaiting { .. }
+            | Self::PoolWaitTimeout(_) => "53300",
             Self::Login { failure, .. } => failure.sqlstate(),
             Self::UpstreamLost | Self::ListenerLost => "08006",
             Self::NoWorkingVersion { .. }
@@ -128,6 +133,7 @@ impl ClientError {
             Self::PoolWaitTimeout(_) => {
                 "All server connections are busy; raise pool_size or look for long transactions."
             }
+            Self::TooManyWaiting { .. } => "Try again later, or raise max_waiting of the database.",
             Self::Login { failure, .. } => failure.hint(),
             Self::NoWorkingVersion { failure, .. } => {
                 failure.unwrap_or(LoginFailure::Password).hint()

@@ -32,7 +32,24 @@ pub fn error_response(
     said: &str,
     hint: Option<&str>,
 ) {
-    message(out, backend::ERROR_RESPONSE, |out| {
+    let tag = backend::ERROR_RESPONSE;
+    response(out, tag, severity, [sqlstate, said], hint);
+}
+
+/// Appends NoticeResponse.
+pub fn notice_response(out: &mut Vec<u8>, sqlstate: &str, said: &str, hint: Option<&str>) {
+    let tag = backend::NOTICE_RESPONSE;
+    response(out, tag, "NOTICE", [sqlstate, said], hint);
+}
+
+fn response(
+    out: &mut Vec<u8>,
+    tag: u8,
+    severity: &str,
+    [sqlstate, said]: [&str; 2],
+    hint: Option<&str>,
+) {
+    message(out, tag, |out| {
         for (field, value) in [
             (field::SEVERITY, severity),
             (field::SEVERITY_NONLOCALIZED, severity),

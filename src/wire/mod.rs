@@ -9,6 +9,7 @@
 //! * `login`    versions of the protocol, cancel keys, `login_failure` what a client may
 //!   know of a failed one
 //! * `message`  messages that pgvalet writes or reads itself
+//! * `notice`   what pgvalet tells a client that waits
 //! * `setting`  names of settings in a start-up packet
 //! * `sql`      the words of SQL texts
 //! * `startup`  the first packet of a connection
@@ -21,6 +22,7 @@ pub mod frame;
 pub mod login;
 mod login_failure;
 pub mod message;
+pub mod notice;
 pub mod setting;
 pub mod sql;
 pub mod startup;
@@ -30,4 +32,5 @@ pub use error::{ClientError, SqlState};
 pub use frame::{Frame, FrameError, HEADER};
 pub use login::Version;
 pub use login_failure::LoginFailure;
+pub use notice::ClientNotice;
 pub use setting::{NotASetting, SettingName};

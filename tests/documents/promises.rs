@@ -1,4 +1,4 @@
-//! Every test that docs/SECURITY.md and docs/ISOLATION.md name exists.
+//! Every test that docs/SECURITY.md, docs/RELIABILITY.md and docs/ISOLATION.md name exists.
 
 use std::fs;
 use std::path::PathBuf;
@@ -38,6 +38,7 @@ fn places(modules: &[&str]) -> Vec<PathBuf> {
 #[test]
 fn every_test_that_is_named_exists() {
     assert!(check("docs/SECURITY.md", places) > 30);
+    assert!(check("docs/RELIABILITY.md", places) >= 14);
     let isolation = |modules: &[&str]| {
         let path = root().join("tests/isolation").join(modules[0]);
         vec![path.with_extension("rs")]

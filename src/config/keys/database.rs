@@ -219,6 +219,18 @@ The names of users and passwords belong in the secret.",
             "How long a client waits for a server connection.",
         ),
         Key::new(
+            "on_down",
+            Words(&["queue", "refuse"]),
+            Value(r#""queue""#),
+            "What happens to clients while the server cannot be reached, starts, or has no room: `queue` lets them wait for it, up to `pool_wait_timeout`, and tells them so in a NOTICE; `refuse` tells them the error at once ([RELIABILITY.md](RELIABILITY.md)).",
+        ),
+        Key::new(
+            "max_waiting",
+            COUNT,
+            Value("10000"),
+            "Clients that wait for a server connection of this database at the same time. More are refused (53300). The default is that of `max_clients` of `[listen]`.",
+        ),
+        Key::new(
             "server_check_delay",
             NONE,
             Value(r#""30s""#),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Phase, Search, Verdict};
-use crate::pool::CheckoutError;
 use crate::wire::LoginFailure;
 
 /// Whether logins work.
@@ -18,24 +17,33 @@ pub(in crate::pool) enum Health<'a> {
     Seeking { since: Instant },
 }
 
-/// A server that cannot be reached.
+/// A server that lets nobody in.
 #[derive(Debug)]
 pub(in crate::pool) struct Down {
     message: Arc<str>,
     /// What clients are told.
-    pub cause: CheckoutError,
-    /// A server that is starting up is waited for, but no longer than this.
-    pub waits_until: Instant,
+    failure: LoginFailure,
+    /// It may pass although nothing is changed.
+    passes: bool,
 }
 
 impl Down {
-    pub fn new(message: Arc<str>, cause: CheckoutError, waits_until: Instant) -> Self {
+    pub fn new(message: Arc<str>, failure: LoginFailure, passes: bool) -> Self {
         Self {
             message,
-            cause,
-            waits_until,
+            failure,
+            passes,
         }
     }
+}
+
+/// What stands between a client and a new server connection.
+pub(in crate::pool) enum Obstacle {
+    /// The server lets nobody in. `failure`: what clients are told; `passes`: it may pass
+    /// although nothing is changed.
+    Server { failure: LoginFailure, passes: bool },
+    /// No version is known that logs in.
+    NoVersion { since: Instant },
 }
 
 impl Search {
@@ -44,6 +52,27 @@ impl Search {
             (Phase::Seeking { since, .. }, _) => Health::Seeking { since: *since },
             (_, Some(down)) => Health::Down(down),
             (_, None) => Health::Good,
+        }
+    }
+
+    /// What stands in the way of a login, if anything.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self.health() {
+            Health::Good => None,
+            Health::Down(down) => Some(Obstacle::Server {
+                failure: down.failure,
+                passes: down.passes,
+            }),
+            Health::Seeking { since } => {
+                let last = self.tried.last().filter(|t| t.verdict.is_of_the_place());
+                Some(match last {
+                    Some(last) => Obstacle::Server {
+                        failure: last.failure.unwrap_or(LoginFailure::Unreachable),
+                        passes: last.verdict == Verdict::Later,
+                    },
+                    None => Obstacle::NoVersion { since },
+                })
+            }
         }
     }
 
@@ -75,12 +104,6 @@ impl Search {
     /// The server of the version in force is there.
     pub fn is_reached(&mut self) {
         self.down = None;
-    }
-
-    /// Whether nobody answers, and there is no reason to expect that to pass.
-    pub fn is_unreachable(&self) -> bool {
-        let last = self.tried.last();
-        last.is_some_and(|t| t.verdict == Verdict::Silent)
     }
 
     /// What clients may know of the last login that failed: where the version in force

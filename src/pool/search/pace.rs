@@ -41,6 +41,11 @@ impl Pace {
         now.saturating_duration_since(self.since) >= self.grace
     }
 
+    /// How long to wait before the next attempt, however long none has succeeded.
+    pub fn brisk_pause(&mut self) -> Duration {
+        self.backoff.wait()
+    }
+
     /// How long to wait before the next attempt.
     pub fn pause(&mut self, now: Instant) -> Duration {
         match self.is_open(now) {

@@ -63,17 +63,18 @@ pub(in crate::pool) enum Verdict {
     Refused,
     /// The version does not say where to log in.
     Useless,
-    /// Nobody answered at its place, or for a reason of the host's own.
-    Silent,
-    /// As `Silent`, but the server is there and will soon let somebody in: it
-    /// is starting, or has no room this moment.
-    Busy,
+    /// Its place lets nobody in, which may pass: nobody answers, the server starts, or
+    /// it has no room.
+    Later,
+    /// Its place lets nobody in, and something would have to be changed there or here:
+    /// there is no such database, or TLS fails.
+    Unfit,
 }
 
 impl Verdict {
     /// Whether it says nothing about the credential, only about the place.
-    fn is_of_the_place(self) -> bool {
-        matches!(self, Self::Silent | Self::Busy)
+    pub(super) fn is_of_the_place(self) -> bool {
+        matches!(self, Self::Later | Self::Unfit)
     }
 }
 

@@ -1,6 +1,5 @@
 use super::pace::{LAST_PAUSE, OPEN_PAUSE};
 use super::*;
-use crate::pool::CheckoutError;
 use proptest::prelude::*;
 
 const GRACE: Duration = Duration::from_secs(120);
@@ -184,7 +183,7 @@ proptest! {
         in_force in prop::option::of(0..6u8),
         verdicts in prop::collection::vec(
             prop::sample::select(vec![
-                Verdict::Refused, Verdict::Silent, Verdict::Busy, Verdict::Useless,
+                Verdict::Refused, Verdict::Later, Verdict::Unfit, Verdict::Useless,
             ]), 16),
     ) {
         let in_force = in_force.map(|v| v.to_string());
@@ -225,7 +224,7 @@ proptest! {
                     }
                     let verdict = verdicts.next().unwrap_or(Verdict::Refused);
                     refused |= verdict == Verdict::Refused;
-                    if matches!(verdict, Verdict::Silent | Verdict::Busy) && offered.iter()
+                    if matches!(verdict, Verdict::Later | Verdict::Unfit) && offered.iter()
                         .filter(|o| o.version == v && o.standing == standing).count() == 1 {
                         silent.push(c.place.clone());
                     }
@@ -299,9 +298,9 @@ fn what_was_tried_before_a_search_is_tried_again_in_it() {
     search.step(observed(Some("1"), Some("2")), now);
     let looked = looked_up(Depth::Labelled, vec![new.clone()]);
     assert_eq!(search.step(looked, now), probe("2", Standing::Current));
-    search.step(failed(&new, Verdict::Silent), now);
+    search.step(failed(&new, Verdict::Later), now);
     let tried: Vec<_> = search.tried().iter().map(|t| t.verdict).collect();
-    assert_eq!(tried, [Verdict::Silent], "each once");
+    assert_eq!(tried, [Verdict::Later], "each once");
     search.worked(true);
     assert_eq!(search.tried_before().len(), 1);
 }
@@ -309,21 +308,13 @@ fn what_was_tried_before_a_search_is_tried_again_in_it() {
 #[test]
 fn a_server_that_is_down_is_no_reason_to_search() {
     let (mut search, now) = steady();
-    search.is_down(Down::new(
-        "away".into(),
-        CheckoutError::Login(LoginFailure::Unreachable),
-        now,
-    ));
+    search.is_down(Down::new("away".into(), LoginFailure::Unreachable, true));
     assert!(matches!(search.health(), Health::Down(_)));
     let as_it_was = observed(Some("1"), Some("1"));
     assert_eq!(search.step(as_it_was, now), Action::Rest);
     // But a refusal is, and what a straggler meets does not end the search.
     assert!(search.refused(version("1"), "wrong".into(), LoginFailure::Password, now));
-    search.is_down(Down::new(
-        "away".into(),
-        CheckoutError::Login(LoginFailure::Unreachable),
-        now,
-    ));
+    search.is_down(Down::new("away".into(), LoginFailure::Unreachable, true));
     assert!(search.is_seeking());
     assert_eq!(search.problem().as_deref(), Some("wrong"));
     assert_eq!(search.announce().as_deref(), Some("wrong"));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Health, Phase, Search, Tried};
+use super::{Obstacle, Phase, Search, Tried};
 
 /// What the failure says before the first attempt has ended.
 pub(super) const NOT_YET: &str = "no login yet";
@@ -24,11 +24,9 @@ impl Search {
     /// What is wrong; `None` too before the first attempt has ended.
     pub fn trouble(&self) -> Option<LoginTrouble> {
         if let Some(why) = self.problem() {
-            return match self.health() {
+            return match self.obstacle() {
                 _ if *why == *NOT_YET => None,
-                Health::Seeking { .. } if !self.is_unreachable() => {
-                    Some(LoginTrouble::NoneLogsIn(why))
-                }
+                Some(Obstacle::NoVersion { .. }) => Some(LoginTrouble::NoneLogsIn(why)),
                 _ => Some(LoginTrouble::Down(why)),
             };
         }

@@ -37,7 +37,7 @@ async fn nobody_waits_beside_an_idle_connection() {
 /// The server has moved: the secret says where, and the old place is silent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_is_adopted_although_the_old_server_is_gone() {
-    let s = setup("pool_size = 2\nserver_idle_timeout = \"1s\"").await;
+    let s = setup("pool_size = 2\nserver_idle_timeout = \"1s\"\non_down = \"refuse\"").await;
     let moved = fake::Server::start().await;
     s.server.room.store(0, Relaxed);
     s.server.hang_up();
@@ -274,7 +274,7 @@ async fn a_connection_that_was_idle_for_long_is_tried_before_it_is_used() {
 /// What a pool knows it says at once, and goes on trying.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_for_a_server_that_is_down() {
-    let s = setup("pool_size = 2\npool_wait_timeout = \"60s\"").await;
+    let s = setup("pool_size = 2\non_down = \"refuse\"").await;
     s.server.room.store(0, Relaxed);
     s.server.hang_up();
     while s.pool.checkout(None).await.is_ok() {

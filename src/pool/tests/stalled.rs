@@ -86,7 +86,7 @@ async fn but_not_for_ever() {
 /// A pool that is full of such logins is not full of connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_server_stays_down() {
-    let s = setup("pool_size = 1\nconnect_timeout = \"1s\"").await;
+    let s = setup("pool_size = 1\nconnect_timeout = \"1s\"\non_down = \"refuse\"").await;
     s.server.stalled.send_replace(true);
     s.server.hang_up();
     while s.pool.checkout(None).await.is_ok() {

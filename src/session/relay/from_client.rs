@@ -16,6 +16,7 @@ mod refusal;
 mod restore;
 mod route;
 mod statements;
+mod vacancy;
 mod watch;
 
 pub(super) use listens::{Listens, Restored};
@@ -27,7 +28,7 @@ use super::replies::{Replies, Sets};
 use crate::pool::{Prepared, Profile, Statements};
 use crate::wire::ClientError;
 use crate::wire::frame::Frame;
-use crate::wire::sql::Tail;
+use crate::wire::sql::{Tail, Vacancy};
 use crate::wire::tag::frontend as tag;
 use multiplex::{Composer, Multiplex};
 use names::Names;
@@ -65,6 +66,8 @@ pub(super) struct FromClient {
     ran_in_batch: bool,
     /// The server passes over everything up to Sync, and so does this side.
     skipping: bool,
+    /// What the next statement needs was seen to (see [`Verdict::Vacate`]).
+    pub vacated: bool,
     /// What was refused while there was no server connection.
     refused: Refused,
     /// Syncs of refused batches, which pgvalet has to answer.
@@ -118,6 +121,9 @@ pub(super) enum Verdict {
     /// The rest depends on answers that are under way: what a name means is not known until an
     /// earlier batch has succeeded or failed.
     NeedAnswers,
+    /// The rest begins with a statement for which nobody else may be connected to this
+    /// database.
+    Vacate(Box<str>),
     Terminate,
     Violation(ClientError),
 }
@@ -280,7 +286,16 @@ impl FromClient {
             let seen = &bytes[..bytes.len().min(frame.len).min(MAX_COUNTED)];
             self.statements = memchr::memchr_iter(b';', seen).count() + 1;
         }
-        let route = self.route(&frame, leased)?;
+        let route = self.route(&frame, leased);
+        if matches!(route, Ok(Route::Forward) | Err(Verdict::NeedServer)) {
+            match self.vacancy(&frame, bytes) {
+                Vacancy::Nothing => {}
+                Vacancy::Unknown => return Ok(None),
+                Vacancy::Of(database) => return Err(Verdict::Vacate(database)),
+            }
+        }
+        let route = route?;
+        self.vacated = false;
         if matches!(route, Route::Forward) && self.restore.is_some() && self.holds_back(replies) {
             return Err(Verdict::NeedAnswers);
         }

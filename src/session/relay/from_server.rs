@@ -36,6 +36,9 @@ pub(super) struct FromServer {
     pub streaming: bool,
     /// The server has said why it is about to close the connection.
     pub fatal: bool,
+    /// What it said, if nothing was under way: whether that is the client's concern is not
+    /// known yet.
+    pub last_word: Vec<u8>,
 }
 
 /// Whether it is known which answers a server still owes.

@@ -209,6 +209,7 @@ impl Session {
                 Verdict::More => "more",
                 Verdict::NeedServer => "server",
                 Verdict::NeedAnswers => "answers",
+                Verdict::Vacate(_) => "vacate",
                 Verdict::Terminate => "terminate",
                 Verdict::Violation(_) => "violation",
             };

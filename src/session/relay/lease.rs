@@ -1,18 +1,18 @@
-//! When a server connection is taken into use, and when it is given back.
+//! When a server connection is taken into use, and when it is given up.
 
 use std::mem;
 use std::sync::Arc;
 
 use super::from_client::{FromClient, Restored};
 use super::from_server::Certainty;
-use super::replies::{Fencing, Reply};
-use super::{Awaits, Halt, Relay, Totals, Watch};
+use super::{Awaits, Relay, Totals, Watch};
 use crate::pool::{Lease, PoolMode, Settings, Told};
 use crate::session::greet::{APPLICATION_NAME, application_name};
 use crate::session::registry::Held;
-use crate::upstream::{Fence, Quiet};
+use crate::upstream::Quiet;
+use crate::wire::notice::{MIN_MESSAGES, gets_notices};
 use crate::wire::tag::status;
-use crate::wire::{ClientError, message};
+use crate::wire::{ClientError, ClientNotice, message};
 
 impl Relay {
     /// Takes a server connection into use; its settings are brought up to date in front of
@@ -114,6 +114,22 @@ impl Relay {
         self.awaits = Awaits::Nothing;
     }
 
+    /// Tells the client something while it waits for a server connection, unless it wants
+    /// no notices.
+    pub fn give_notice(&mut self, notice: &ClientNotice) {
+        let level = self.profile.settings().get(MIN_MESSAGES);
+        if gets_notices(level.map(|level| &**level)) {
+            notice.write(self.to_client.buffer());
+        }
+    }
+
+    /// Has the relay begin with what the client said before it was greeted.
+    pub fn begin_with(&mut self, early: Vec<u8>) {
+        self.received += early.len() as u64;
+        self.client_input = early;
+        self.look_again();
+    }
+
     /// Gives the lease up; the caller decides what becomes of its connection.
     pub fn end(&mut self) -> Option<Lease> {
         // Under the lock of the handle, before anybody else can have it.
@@ -148,14 +164,14 @@ impl Relay {
     }
 
     /// The proof that the server connection owes nobody an answer.
-    fn quiet(&self) -> Option<Quiet> {
+    pub(super) fn quiet(&self) -> Option<Quiet> {
         let from_server = &self.conversation.from_server;
         let certain = from_server.certainty != Certainty::Doubtful;
         Quiet::by_accounts(!self.at_rest(), certain, from_server.status)
     }
 
     /// Adds to the pool's statistics what has come since the last time.
-    fn count(&mut self) {
+    pub(super) fn count(&mut self) {
         let now = Totals {
             transactions: self.transactions(),
             queries: self.conversation.from_client.queries,
@@ -188,76 +204,19 @@ impl Relay {
         self.profile = pool.profiles.intern(settings);
     }
 
-    /// Handles coming to rest with a lease: in transaction mode the connection goes back to
-    /// the pool.
-    pub(super) fn rest(&mut self) -> Result<(), Halt> {
-        self.discarding = false;
-        let session = self.mode == PoolMode::Session;
-        let certainty = self.conversation.from_server.certainty;
-        if certainty == Certainty::Doubtful && (!session || self.moves) {
-            self.ask_fence();
-            return Ok(());
-        }
-        if session {
-            self.rest_in_session_mode();
-            return Ok(());
-        }
-        self.ask |= mem::take(&mut self.conversation.from_client.watch.ask);
-        if certainty == Certainty::Fenced {
-            self.conversation.from_server.certainty = Certainty::Certain;
-            self.ask = true;
-            if let Some(lease) = &mut self.lease {
-                // It is not known any more which statements are prepared.
-                lease.prepared.clear();
-                lease.untidy = true;
-            }
-        }
-        if let Some(lease) = &self.lease {
-            // A report that the client was not told of: it is not known who changed that.
-            self.ask |= !self.told.is(lease.reported());
-        }
-        if self.ask || self.pinned.is_some() {
-            return Err(Halt::Settle);
-        }
-        let quiet = self.quiet();
-        self.note_facts();
-        if let Some(lease) = self.end()
-            && let Some(quiet) = quiet
-        {
-            lease.check_in(quiet);
-        }
-        Ok(())
-    }
-
-    /// Asks what shows that nothing else is owed. What the client says next waits.
-    fn ask_fence(&mut self) {
-        let Some(lease) = &mut self.lease else { return };
-        let fence = Fence::new();
-        let out = self.to_server.buffer();
-        lease.prepared.query(&fence.sql(), out);
-        let begun = false;
-        let fencing = Box::new(Fencing { fence, begun });
-        self.conversation.replies.push(Reply::Fence(fencing));
-    }
-
-    fn rest_in_session_mode(&mut self) {
-        if let Some(lease) = &mut self.lease {
-            // Whatever the client left there is cleaned when it leaves.
-            lease.speaks();
-        }
-        self.count();
-        // The server is asked what the session holds when it moves.
-        self.conversation.from_client.watch.ask = false;
-        self.ask = false;
-    }
-
     /// Has the relay deal with what the client has sent while something else was waited for:
     /// it has been read, and nothing else will call for it.
     pub fn look_again(&mut self) {
         self.awaits = Awaits::Nothing;
     }
 
-    /// Notes that the server has been asked what the client left; see [`Halt::Settle`].
+    /// Has the relay send the statement for which a database had to be vacant.
+    pub fn vacated(&mut self) {
+        self.conversation.from_client.vacated = true;
+        self.look_again();
+    }
+
+    /// Notes that the server has been asked what the client left; see [`Halt::Settle`](super::Halt::Settle).
     pub fn settled(&mut self) {
         self.ask = false;
         if let Some(lease) = &self.lease {

@@ -34,6 +34,11 @@ impl Relay {
         self.conversation.from_server.fatal
     }
 
+    /// What the server has said last, if the client was not told yet.
+    pub fn last_word(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.conversation.from_server.last_word)
+    }
+
     /// A command ran that may have changed what stays on the server connection.
     pub fn must_ask(&self) -> bool {
         self.ask

@@ -1,9 +1,12 @@
 //! Waiting for a server connection.
 
+use std::pin::pin;
+
 use crate::session::greet::checkout_error;
 use crate::session::registry::{Phase, Signal};
 use crate::session::relay::Relay;
 use crate::session::serve::Session;
+use crate::session::waits;
 use crate::wire::ClientError;
 
 impl Session {
@@ -16,20 +19,29 @@ impl Session {
         self.handle.forget(Signal::Cancel);
         self.handle.activity.set(Phase::Elsewhere, 0, 0);
         let pool = self.pool();
-        tokio::select! {
-            lease = pool.checkout_within(&self.quota, &self.handle.client) => {
-                relay.begin(lease.map_err(|e| checkout_error(pool, e))?);
-                Ok(true)
-            }
-            () = relay.client_leaves() => Ok(false),
-            signal = self.handle.signal_arrives() => match signal {
-                Signal::Cancel => {
-                    self.handle.forget(Signal::Cancel);
-                    relay.refuse(&ClientError::Cancelled);
-                    Ok(true)
+        let mut lease = pin!(pool.checkout_within(&self.quota, &self.handle.client));
+        let mut notice = pin!(waits::notice(pool));
+        let mut noticed = false;
+        loop {
+            tokio::select! {
+                lease = &mut lease => {
+                    relay.begin(lease.map_err(|e| checkout_error(pool, e))?);
+                    return Ok(true);
                 }
-                signal => Err(signal.farewell()),
-            },
+                () = relay.client_leaves() => return Ok(false),
+                notice = &mut notice, if !noticed => {
+                    noticed = true;
+                    relay.give_notice(&notice);
+                }
+                signal = self.handle.signal_arrives() => return match signal {
+                    Signal::Cancel => {
+                        self.handle.forget(Signal::Cancel);
+                        relay.refuse(&ClientError::Cancelled);
+                        Ok(true)
+                    }
+                    signal => Err(signal.farewell()),
+                },
+            }
         }
     }
 }

@@ -78,14 +78,15 @@ async fn a_name_is_looked_up_at_every_login() {
     proxy.wait_ready().await;
     let old = proxy.connect("app").await;
     old.batch_execute("begin").await.expect("a lease");
-    assert_eq!((first.load(Relaxed), second.load(Relaxed)), (1, 0));
+    // A proof of the secret, and the one that was asked for.
+    assert_eq!((first.load(Relaxed), second.load(Relaxed)), (2, 0));
 
     leads_to("127.0.0.3").expect("the file");
     let new = proxy.connect("app").await;
     new.batch_execute("begin").await.expect("another login");
-    assert_eq!((first.load(Relaxed), second.load(Relaxed)), (1, 1));
+    assert_eq!((first.load(Relaxed), second.load(Relaxed)), (2, 1));
     // A cancel goes where its backend is, not where the name leads now.
-    for (session, expected) in [(&old, (2, 1)), (&new, (2, 2))] {
+    for (session, expected) in [(&old, (3, 1)), (&new, (3, 2))] {
         let cancel = async {
             sleeping(&cluster, 1).await;
             let token = session.cancel_token();
@@ -105,5 +106,5 @@ async fn a_name_is_looked_up_at_every_login() {
     .await;
     leads_to("127.0.0.3").expect("the file");
     assert_eq!(waits.await.expect("no panic"), "served");
-    assert_eq!((first.load(Relaxed), second.load(Relaxed)), (2, 3));
+    assert_eq!((first.load(Relaxed), second.load(Relaxed)), (3, 3));
 }

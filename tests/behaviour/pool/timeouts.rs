@@ -151,7 +151,7 @@ async fn the_reserve_is_for_those_who_have_waited() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_down_is_told_at_once() {
     let mut cluster = Cluster::start().await;
-    let proxy = proxy(&cluster, "").await;
+    let proxy = proxy(&cluster, "on_down = \"refuse\"").await;
     let session = proxy.connect("app").await;
     session.value("select 1").await;
     cluster.stop();

@@ -280,7 +280,8 @@ async fn who_refuses_the_version_is_asked_in_the_older_one() {
         let (first, second) = (proxy.connect("app").await, proxy.connect("app").await);
         first.batch_execute("begin").await.expect("a lease");
         second.batch_execute("begin").await.expect("another login");
-        assert_eq!(tap.versions(), [V3_2, V3_0, V3_0], "{manner:?}");
+        // A proof of the secret, and one for each.
+        assert_eq!(tap.versions(), [V3_2, V3_0, V3_0, V3_0], "{manner:?}");
         first.batch_execute("rollback").await.expect("rolled back");
         // It is no failure, and its cancels work.
         assert_eq!(proxy.audit_of("server.fail").len(), 0, "{manner:?}");

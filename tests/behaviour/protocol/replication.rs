@@ -236,7 +236,7 @@ async fn the_walsender_answers_psql() {
     );
     let alive = format!("select count(*) from pg_stat_activity where usename = '{ROLE}'");
     let alive = world.cluster.superuser().await.value(&alive).await;
-    assert_eq!(alive, "2", "one for each of the two pools");
+    assert_eq!(alive, "1", "of the pool that was asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

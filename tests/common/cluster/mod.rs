@@ -162,6 +162,15 @@ impl Cluster {
         drop(std::mem::replace(&mut self.server, Server(None)));
     }
 
+    /// Restarts the server as `pg_ctl restart -m fast` does: sessions are ended, whatever
+    /// they do.
+    pub async fn restart_fast(&mut self) {
+        if let Some(mut child) = self.server.0.take() {
+            end(&mut child, Signal::SIGINT, Duration::from_secs(20));
+        }
+        self.run().await;
+    }
+
     fn superuser_config(&self, dbname: &str) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config

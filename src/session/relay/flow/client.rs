@@ -119,6 +119,11 @@ impl Relay {
                     return Ok(input.len());
                 }
                 Verdict::Violation(error) => return Err(Halt::Violation(error)),
+                Verdict::Vacate(database) => {
+                    self.client_input.clear();
+                    self.client_input.extend_from_slice(&input[at..]);
+                    return Err(Halt::Vacate(database));
+                }
                 Verdict::NeedServer if self.begin_at_once() => {}
                 Verdict::NeedServer => {
                     self.client_input.clear();

@@ -19,8 +19,16 @@ impl Relay {
             return Poll::Pending;
         };
         let n = match ready!(read(cx, lease.stream(), &mut scratch.input)) {
-            Ok(0) | Err(_) if self.has_parted() => return Poll::Ready(Err(Halt::Goodbye)),
-            Ok(0) | Err(_) => return Poll::Ready(Err(Halt::ServerGone)),
+            Ok(0) | Err(_) => {
+                lease.is_closed();
+                let parted = self.has_parted();
+                let end = if parted {
+                    Halt::Goodbye
+                } else {
+                    Halt::ServerGone
+                };
+                return Poll::Ready(Err(end));
+            }
             Ok(n) => n,
         };
         reset(&mut scratch.output);

@@ -5,11 +5,19 @@ use crate::session::relay::findings::Finding;
 use crate::session::relay::replies::{Aftermath, Reply};
 use crate::wire::Frame;
 use crate::wire::message::{self, ErrorFields};
+use crate::wire::tag::status;
 
 impl Scan<'_> {
     /// Handles ErrorResponse.
     pub(super) fn error(&mut self, frame: &Frame, message: &[u8], own: bool) -> Fate {
         if self.replies.is_empty() {
+            let whole = message.len() == frame.len;
+            let idle = self.state.status == status::IDLE;
+            if idle && whole && ErrorFields::read(message).is_fatal() {
+                self.state.fatal = true;
+                self.state.last_word = message.to_vec();
+                return Fate::Drop;
+            }
             self.state.certainty = Certainty::Doubtful;
         }
         match self.replies.take_aftermath() {

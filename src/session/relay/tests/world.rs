@@ -222,6 +222,7 @@ impl World {
                         return;
                     }
                 }
+                Verdict::Vacate(_) => client.conversation.from_client.vacated = true,
                 Verdict::Terminate | Verdict::Violation(_) => {
                     panic!("nothing of the kind was said")
                 }
