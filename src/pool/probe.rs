@@ -13,6 +13,7 @@ use super::search::{Input, Tried, Verdict};
 use super::slots::{Slot, Use};
 use crate::secret::{Credential, Standing};
 use crate::upstream::{ConnectError, Options, Target};
+use crate::wire::LoginFailure;
 
 /// How long the prober waits for a slot of a pool that is full.
 const SLOT_WAIT: Duration = Duration::from_secs(2);
@@ -39,7 +40,8 @@ impl Pool {
             Ok(target) => Arc::new(target),
             Err(e) => {
                 let why = e.to_string().into();
-                return Err(tried("".into(), Verdict::Useless, why, None));
+                let failure = Some(LoginFailure::Unusable);
+                return Err(tried("".into(), Verdict::Useless, why, failure));
             }
         };
         let place = target.to_string().into();

@@ -8,6 +8,8 @@ use std::fmt;
 /// Why no login to a server works, as far as a client may know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginFailure {
+    /// What the configuration or the secret says of host and TLS cannot be used.
+    Unusable,
     /// Nobody answers: refused, reset, no such name, no route.
     Unreachable,
     /// The server began a login, and did not finish it in time.
@@ -85,6 +87,9 @@ impl LoginFailure {
 
     pub(super) fn hint(&self) -> &'static str {
         match self {
+            Self::Unusable => {
+                "The log and /status of pgvalet name the cause: a host that is not set, or a file of tls."
+            }
             Self::Unreachable => "pgvalet keeps trying; look at its log and /status for the cause.",
             Self::Slow => "Look at the load of the server and at connect_timeout of the database.",
             Self::NoTls => {
@@ -128,6 +133,7 @@ impl LoginFailure {
 impl fmt::Display for LoginFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Unusable => "cannot be reached with this configuration",
             Self::Unreachable => "cannot be reached",
             Self::Slow => "does not finish logins in time",
             Self::NoTls => "has no TLS, which the configuration demands",

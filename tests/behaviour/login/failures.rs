@@ -43,6 +43,14 @@ const CASES: &[Case] = &[
         hint: "LOGIN",
     },
     Case {
+        what: "a file of TLS that is not there",
+        sql: "",
+        more: "tls = \"verify-full\"\ntls_ca = \"/nowhere/ca.pem\"\nrotation_grace = \"1s\"",
+        sqlstate: "57P03",
+        says: "logs in to the database: the server cannot be reached with this configuration",
+        hint: "a file of tls",
+    },
+    Case {
         what: "a role that may not connect",
         sql: "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC",
         more: "",
