@@ -23,7 +23,11 @@ pub fn server_certificate(data: &[u8]) {
     };
     // In 2027, when the seeds are valid.
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_800_000_000));
-    if trusted.judges(&own, &certificate) && trusted.verify(&own, &certificate, now).is_ok() {
+    if trusted.judges(&own, &certificate)
+        && trusted
+            .verify(&own, &certificate, &certificates, now)
+            .is_ok()
+    {
         let issuer = X509Certificate::from_der(&certificates[0]);
         let issued = issuer
             .is_ok_and(|(_, issuer)| issuer.subject().as_raw() == certificate.issuer().as_raw());

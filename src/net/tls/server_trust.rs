@@ -123,7 +123,7 @@ impl ServerCertVerifier for ServerTrust {
             algorithms: &self.algorithms,
         };
         if !anchors.certificates.is_empty() && trusted.judges(end_entity, &certificate) {
-            trusted.verify(end_entity, &certificate, now)?;
+            trusted.verify(end_entity, &certificate, intermediates, now)?;
         } else {
             let webpki = &anchors.webpki;
             match webpki.verify_server_cert(end_entity, intermediates, name, ocsp, now) {

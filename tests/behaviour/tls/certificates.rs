@@ -1,6 +1,8 @@
 //! Certificates of servers, and of pgvalet itself, as they are made in the field: what
 //! psql accepts with the same files, pgvalet accepts, and nothing else.
 
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -32,20 +34,28 @@ fn openssl(directory: &Path, arguments: &str) {
 struct Made {
     how: &'static str,
     openssl: &'static [&'static str],
+    /// What the server shows besides its own.
+    chain: &'static [&'static str],
     ca: &'static str,
     mechanism: &'static str,
 }
 
+/// Nobody accepts it.
+const NONE: &str = "none";
+
 const SELF_SIGNED: &str =
-    "req -new -x509 -days 365 -nodes -out server.crt -keyout server.key -subj /CN=localhost";
+    "req -new -x509 -days 365 -nodes -text -out server.crt -keyout server.key -subj /CN=localhost";
 const ROOT: &str =
     "req -new -x509 -days 3650 -nodes -out root.crt -keyout root.key -subj /CN=root.example";
 const REQUEST: &str = "req -new -nodes -out server.csr -keyout server.key -subj /CN=localhost";
+
+const INTERMEDIATE: &str = "req -new -x509 -days 1825 -nodes -CA root.crt -CAkey root.key -addext basicConstraints=critical,CA:true -out intermediate.crt -keyout intermediate.key -subj /CN=intermediate.example";
 
 const MADE: &[Made] = &[
     Made {
         how: "self-signed, as in the manual",
         openssl: &[SELF_SIGNED],
+        chain: &[],
         ca: "server.crt",
         mechanism: "scram-sha-256-plus",
     },
@@ -54,16 +64,54 @@ const MADE: &[Made] = &[
         openssl: &[
             ROOT,
             REQUEST,
-            "x509 -req -in server.csr -days 365 -CA root.crt -CAkey root.key -CAcreateserial -out server.crt",
+            "x509 -req -in server.csr -text -days 365 -CA root.crt -CAkey root.key -CAcreateserial -out server.crt",
         ],
+        chain: &[],
         ca: "root.crt",
         mechanism: "scram-sha-256-plus",
+    },
+    Made {
+        how: "by an intermediate authority, as in the manual",
+        openssl: &[
+            ROOT,
+            INTERMEDIATE,
+            REQUEST,
+            "x509 -req -in server.csr -text -days 365 -CA intermediate.crt -CAkey intermediate.key -CAcreateserial -out server.crt",
+        ],
+        chain: &["intermediate.crt"],
+        ca: "root.crt",
+        mechanism: "scram-sha-256-plus",
+    },
+    Made {
+        how: "by an authority that the server does not show",
+        openssl: &[
+            ROOT,
+            INTERMEDIATE,
+            REQUEST,
+            "x509 -req -in server.csr -text -days 365 -CA intermediate.crt -CAkey intermediate.key -CAcreateserial -out server.crt",
+        ],
+        chain: &[],
+        ca: "root.crt",
+        mechanism: NONE,
+    },
+    Made {
+        how: "by somebody whose certificate is none of an authority",
+        openssl: &[
+            ROOT,
+            "req -new -x509 -days 365 -nodes -CA root.crt -CAkey root.key -addext basicConstraints=critical,CA:false -out intermediate.crt -keyout intermediate.key -subj /CN=nobody",
+            REQUEST,
+            "x509 -req -in server.csr -text -days 365 -CA intermediate.crt -CAkey intermediate.key -CAcreateserial -out server.crt",
+        ],
+        chain: &["intermediate.crt"],
+        ca: "root.crt",
+        mechanism: NONE,
     },
     Made {
         how: "RSASSA-PSS",
         openssl: &[
             "req -new -x509 -newkey rsa:2048 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:48 -sha384 -days 30 -nodes -out server.crt -keyout server.key -subj /CN=localhost",
         ],
+        chain: &[],
         ca: "server.crt",
         mechanism: "scram-sha-256-plus",
     },
@@ -73,6 +121,7 @@ const MADE: &[Made] = &[
             ROOT,
             "req -x509 -new -nodes -newkey rsa:2048 -CA root.crt -CAkey root.key -sha512 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:64 -days 30 -out server.crt -keyout server.key -subj /CN=localhost -addext basicConstraints=critical,CA:false",
         ],
+        chain: &[],
         ca: "root.crt",
         mechanism: "scram-sha-256-plus",
     },
@@ -82,6 +131,7 @@ const MADE: &[Made] = &[
         openssl: &[
             "req -new -x509 -newkey ed25519 -days 30 -nodes -out server.crt -keyout server.key -subj /CN=localhost",
         ],
+        chain: &[],
         ca: "server.crt",
         mechanism: "scram-sha-256",
     },
@@ -111,6 +161,12 @@ async fn certificates_are_accepted_as_by_psql() {
             openssl(directory.path(), arguments);
         }
         let file = |name: &str| directory.path().join(name);
+        for name in made.chain {
+            let more = fs::read(file(name)).expect("a certificate");
+            let mut shown = fs::File::options().append(true).open(file("server.crt"));
+            let shown = shown.as_mut().expect("the server's");
+            shown.write_all(&more).expect("written");
+        }
         cluster.show(&file("server.crt"), &file("server.key")).await;
         let foreign = TempDir::new().expect("a directory");
         openssl(foreign.path(), SELF_SIGNED);
@@ -126,10 +182,13 @@ async fn certificates_are_accepted_as_by_psql() {
             ("localhost", "verify-full", &foreign),
             ("localhost", "verify-ca", &foreign),
         ] {
-            let ca = ca.display();
+            let (ca, trusted) = (ca.display(), ca == &own);
             let case = format!("{}: {host}, {mode}, {ca}", made.how);
             let more = format!("sslmode={mode} sslrootcert={ca} {binding}");
             let expected = psql(&cluster, &password, host, &more);
+            if host == "localhost" {
+                assert_eq!(expected, trusted && made.mechanism != NONE, "{case}: psql");
+            }
             let lines = format!("host = \"{host}\"\ntls = \"{mode}\"\ntls_ca = \"{ca}\"");
             match log_in(&cluster, &options(&lines), "app", &password).await {
                 Ok(server) => {
@@ -243,9 +302,9 @@ async fn the_key_of_our_own_certificate_may_be_encrypted() {
     let file = |name: &str| directory.path().join(name);
     let private = |name: &str, content: &[u8]| {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::write(file(name), content).expect("written");
-        let mode = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(file(name), mode).expect("a mode");
+        fs::write(file(name), content).expect("written");
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(file(name), mode).expect("a mode");
     };
     private("right", b"open sesame\n");
     private("wrong", b"open barley\n");
@@ -272,7 +331,7 @@ async fn the_key_of_our_own_certificate_may_be_encrypted() {
     ] {
         let arguments = format!("pkcs8 -topk8 -in {from} -out {name} -passout file:right {how}");
         openssl(directory.path(), &arguments);
-        private(name, &std::fs::read(file(name)).expect("a key"));
+        private(name, &fs::read(file(name)).expect("a key"));
         assert_eq!(problem(&identity(name, Some("right"))), "", "{name}");
         let wrong = problem(&identity(name, Some("wrong")));
         assert!(wrong.contains("cannot be decrypted"), "{name}: {wrong}");
@@ -281,7 +340,7 @@ async fn the_key_of_our_own_certificate_may_be_encrypted() {
     }
     let old = format!("pkcs8 -topk8 -v1 PBE-SHA1-3DES -in {from} -out old -passout file:right");
     openssl(directory.path(), &old);
-    private("old", &std::fs::read(file("old")).expect("a key"));
+    private("old", &fs::read(file("old")).expect("a key"));
     let form = problem(&identity("old", Some("right")));
     assert!(form.contains("openssl pkcs8 -topk8"), "{form}");
 
