@@ -110,7 +110,8 @@ impl ConnectError {
             Self::Tls { certificate, .. } => {
                 certificate.map_or(LoginFailure::Tls, LoginFailure::Certificate)
             }
-            Self::Iam { .. } | Self::Unsafe { .. } | Self::Protocol { .. } => LoginFailure::Unsafe,
+            Self::Iam { .. } => LoginFailure::Unusable,
+            Self::Unsafe { .. } | Self::Protocol { .. } => LoginFailure::Unsafe,
             Self::Refused { sqlstate, .. } => LoginFailure::from_sqlstate(sqlstate),
             &Self::Iterations { asked, allowed, .. } => LoginFailure::Iterations { asked, allowed },
             Self::NotWanted { .. } => LoginFailure::NotWanted,

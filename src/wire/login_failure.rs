@@ -8,7 +8,7 @@ use std::fmt;
 /// Why no login to a server works, as far as a client may know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginFailure {
-    /// What the configuration or the secret says of host and TLS cannot be used.
+    /// What the configuration or the secret says of host, TLS or IAM cannot be used.
     Unusable,
     /// Nobody answers: refused, reset, no such name, no route.
     Unreachable,
@@ -88,7 +88,7 @@ impl LoginFailure {
     pub(super) fn hint(&self) -> &'static str {
         match self {
             Self::Unusable => {
-                "The log and /status of pgvalet name the cause: a host that is not set, or a file of tls."
+                "The log and /status of pgvalet name the cause, such as a host that is not set or a file of tls."
             }
             Self::Unreachable => "pgvalet keeps trying; look at its log and /status for the cause.",
             Self::Slow => "Look at the load of the server and at connect_timeout of the database.",
