@@ -37,6 +37,8 @@ pub enum Denial {
     TooManyClients,
     /// `max_clients` of this database.
     TooManyClientsOf(Arc<str>),
+    /// An administrator has disabled this database.
+    Disabled(Arc<str>),
     /// A parameter of the start-up packet, with what the client is told of it.
     Parameter(ClientError),
     /// The rules and the pools are not of one configuration.
@@ -63,6 +65,7 @@ impl Denial {
             Self::Certificate(distrust) => distrust.reason(),
             Self::CancelKey => "cancel_key",
             Self::TooManyClients | Self::TooManyClientsOf(_) => "too_many_clients",
+            Self::Disabled(_) => "disabled",
             Self::Parameter(_) => "parameter",
             Self::NoPool => "no_pool",
             Self::NoRandomNumbers => "no_random_numbers",
@@ -90,6 +93,7 @@ impl Denial {
             Self::CancelKey => "no session has the key of this cancel request",
             Self::TooManyClients => "max_clients of [listen] or of the rule is reached",
             Self::TooManyClientsOf(_) => "max_clients of the database is reached",
+            Self::Disabled(_) => "an administrator has disabled the database",
             Self::Parameter(_) => "a parameter of the start-up packet cannot be used",
             Self::NoPool => "there is no pool for this database and secret",
             Self::NoRandomNumbers => "the system has no random numbers for a cancel key",
@@ -105,7 +109,7 @@ impl Denial {
     pub fn answer(&self) -> Option<ClientError> {
         match self {
             Self::UnknownDatabase | Self::NoRule | Self::Token(_) | Self::NoPool => {
-                Some(ClientError::Denied)
+                Some(ClientError::Denied(None))
             }
             Self::Startup(error) => Some(ClientError::Startup(*error)),
             Self::TlsRequired => Some(ClientError::TlsRequired),
@@ -113,6 +117,7 @@ impl Denial {
             Self::TooManyClientsOf(database) => {
                 Some(ClientError::TooManyClientsOf(database.clone()))
             }
+            Self::Disabled(database) => Some(ClientError::Disabled(database.clone())),
             Self::Parameter(error) => Some(error.clone()),
             Self::NoRandomNumbers => Some(ClientError::NoRandomNumbers),
             Self::Audit => Some(ClientError::AuditUnavailable),
@@ -156,7 +161,11 @@ mod tests {
             Denial::NoPool,
             Denial::Token(Rejected::Expired),
         ] {
-            assert_eq!(denial.answer(), Some(ClientError::Denied), "{denial:?}");
+            assert_eq!(
+                denial.answer(),
+                Some(ClientError::Denied(None)),
+                "{denial:?}"
+            );
         }
     }
 
@@ -195,6 +204,7 @@ mod tests {
                 "too_many_clients",
                 Some("53300"),
             ),
+            (Denial::Disabled("orders".into()), "disabled", Some("57P03")),
             (Denial::Parameter(parameter), "parameter", Some("22023")),
             (Denial::NoPool, "no_pool", Some("28000")),
             (Denial::NoRandomNumbers, "no_random_numbers", Some("XX000")),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Ask, Evidence, IdentityKind, Rule};
+use super::{Ask, Evidence, IdentityKind, Rule, is_console};
 
 /// What is decided about: a connection, what its client asks for, and when.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +29,7 @@ pub enum Mismatch {
 pub(super) fn mismatches(rule: &Rule, request: &Request<'_>) -> Vec<Mismatch> {
     let users = rule.users.as_ref();
     let own = [
-        (
-            rule.databases.iter().any(|d| &**d == request.database),
-            Mismatch::Database,
-        ),
+        (rule.grants(request.database), Mismatch::Database),
         (
             users.is_none_or(|u| u.iter().any(|u| u == request.user)),
             Mismatch::User,
@@ -80,8 +77,15 @@ impl Mismatch {
     pub fn because(self, rule: &Rule, request: &Request<'_>) -> String {
         match self {
             Self::Database => {
-                let granted = rule.databases.join(", ");
-                format!("it grants {granted}, not {:?}", request.database)
+                let console = rule.admin.map(|_| "the console");
+                let granted: Vec<&str> = (rule.databases.iter().map(AsRef::as_ref))
+                    .chain(console)
+                    .collect();
+                let granted = granted.join(", ");
+                match is_console(request.database) {
+                    true => format!("it grants {granted}, not the console"),
+                    false => format!("it grants {granted}, not {:?}", request.database),
+                }
             }
             Self::User => {
                 let allowed = rule.users.as_deref().unwrap_or_default().join(", ");

@@ -44,7 +44,7 @@ pub use account::{Account, UserRef};
 pub use aws_iam::Sts;
 pub use certificate::Certificate;
 pub use certificate_name::CertificateName;
-pub use decision::{Decision, Grant, Weighed};
+pub use decision::{ConsoleGrant, Decision, Grant, Granted, Weighed};
 pub use denial::Denial;
 pub use evidence::Evidence;
 pub use identity::{
@@ -53,6 +53,6 @@ pub use identity::{
 };
 pub use mismatch::{Mismatch, Request};
 pub use policy::Policy;
-pub use rule::Rule;
+pub use rule::{AdminRight, CONSOLE, Rule, is_console};
 pub use token::{TokenIssuer, TokenKeys, web_address};
 pub use validity::Validity;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::aws_iam::Callers;
 use super::mismatch::{Mismatch, Request, mismatches};
 use super::token::{Issuers, Rejected};
-use super::{Ask, Decision, Denial, Evidence, Grant, Rule, Weighed};
+use super::{
+    Ask, ConsoleGrant, Decision, Denial, Evidence, Grant, Granted, Rule, Weighed, is_console,
+};
 use crate::net::Peer;
 use crate::pool::{Database, Quota};
 
@@ -47,6 +49,11 @@ impl Policy {
             issuers: Issuers::new(tokens, &issuers),
             callers: Callers::new(with_aws_iam, &callers),
         }
+    }
+
+    /// The rules in the order of the file.
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
     }
 
     /// What the client has to be asked for. Something, where a rule that wants it
@@ -115,16 +122,25 @@ impl Policy {
             })
             .collect();
         let first = rules.iter().zip(&self.quotas).find(|(r, _)| r.matches());
+        let identity = || Arc::new(request.evidence.identity());
         let grant = match (self.databases.get(request.database), first) {
-            (None, _) => Err(Denial::UnknownDatabase),
-            (Some(_), None) => Err(Denial::NoRule),
-            (Some(database), Some((Weighed { rule, .. }, quota))) => Ok(Grant {
+            (None, _) if !is_console(request.database) => Err(Denial::UnknownDatabase),
+            (_, None) => Err(Denial::NoRule),
+            (Some(database), Some((Weighed { rule, .. }, quota))) => Ok(Granted::Database(Grant {
                 quota: quota.clone(),
                 client: rule.clone(),
                 database: database.clone(),
                 secret: (rule.secret.clone()).unwrap_or_else(|| database.secret.clone()),
-                identity: Arc::new(request.evidence.identity()),
-            }),
+                identity: identity(),
+            })),
+            (None, Some((Weighed { rule, .. }, _))) => match rule.admin {
+                Some(right) => Ok(Granted::Console(ConsoleGrant {
+                    client: rule.clone(),
+                    identity: identity(),
+                    right,
+                })),
+                None => Err(Denial::NoRule),
+            },
         };
         Decision { grant, rules }
     }

@@ -7,6 +7,23 @@ use chrono::{DateTime, Utc};
 use super::{Identity, Validity};
 use crate::secret::SecretId;
 
+/// What a rule lets its clients do in the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminRight {
+    /// Look at what there is.
+    Read,
+    /// Change it, too.
+    Change,
+}
+
+/// The names under which clients ask for the console instead of a database.
+pub const CONSOLE: [&str; 2] = ["pgvalet", "pgbouncer"];
+
+/// Whether a client that asks for this database asks for the console.
+pub fn is_console(database: &str) -> bool {
+    CONSOLE.contains(&database)
+}
+
 /// A `[[client]]` rule: who its clients are, and what they may use.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rule {
@@ -17,6 +34,8 @@ pub struct Rule {
     /// The databases that its clients may use, in the order of the file. Patterns
     /// (`orders_*`) are replaced by the databases that they match.
     pub databases: Vec<Arc<str>>,
+    /// Whether its clients may use the console, and for what.
+    pub admin: Option<AdminRight>,
     /// User names that a client may ask for; `None` is any, because the upstream
     /// user comes from the secret anyway.
     pub users: Option<Vec<String>>,
@@ -36,6 +55,14 @@ impl Rule {
         self.valid.as_ref().is_none_or(|valid| valid.holds(now))
     }
 
+    /// Whether its clients may use a database, or the console under one of its names.
+    pub fn grants(&self, database: &str) -> bool {
+        match is_console(database) {
+            true => self.admin.is_some(),
+            false => self.databases.iter().any(|d| **d == *database),
+        }
+    }
+
     /// Whether its sessions end when their tokens do.
     pub fn ends_with_token(&self) -> bool {
         (self.identity.token.as_ref()).is_some_and(|token| token.end_at_expiry)
@@ -50,7 +77,8 @@ impl Rule {
             (Some(own), Some(later)) => later.iter().all(|user| own.contains(user)),
         };
         let databases = later.databases.iter().all(|d| self.databases.contains(d));
+        let console = later.admin.is_none() || self.admin.is_some();
         let valid = self.valid.is_none() || self.valid == later.valid;
-        users && databases && valid && self.identity.covers(&later.identity)
+        users && databases && console && valid && self.identity.covers(&later.identity)
     }
 }

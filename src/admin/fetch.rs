@@ -13,7 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Refreshed, Status, Token};
+use super::{Done, NotDone, Refreshed, Status, Token};
 use crate::admin::AdminAddress;
 use crate::net::Socket;
 
@@ -48,6 +48,9 @@ pub enum FetchError {
     Misnamed(String),
     #[error("the proxy at {0} follows no such secret; `pgvalet status` lists those it does")]
     NoSuchSecret(String),
+    /// What the proxy has answered.
+    #[error("{}", said(.0))]
+    NotDone(NotDone),
     #[error("the server at {address} is not pgvalet: {error}")]
     Foreign { address: String, error: String },
 }
@@ -87,6 +90,47 @@ pub async fn refresh(
         ask(address, token, Method::POST, &path),
     )
     .await
+}
+
+/// Does something, by a path like `/pause?database=orders`; waits for as long as that takes.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn act(
+    address: &AdminAddress,
+    token: Option<&Token>,
+    path: &str,
+) -> Result<Done, FetchError> {
+    ask(address, token, Method::POST, path).await
+}
+
+/// What is there, by a path like `/clients?database=orders`.
+///
+/// # Errors
+/// [`FetchError`].
+pub async fn list<T: DeserializeOwned>(
+    address: &AdminAddress,
+    token: Option<&Token>,
+    path: &str,
+) -> Result<T, FetchError> {
+    within(TIMEOUT, address, ask(address, token, Method::GET, path)).await
+}
+
+fn said(answer: &NotDone) -> String {
+    match &answer.hint {
+        Some(hint) => format!("{}; {}", answer.error, lower(hint)),
+        None => answer.error.clone(),
+    }
+}
+
+/// A sentence as it goes on behind another one.
+fn lower(hint: &str) -> String {
+    let hint = hint.trim_end_matches('.');
+    let (first, rest) = hint.split_at(hint.chars().next().map_or(0, char::len_utf8));
+    match rest.starts_with(char::is_lowercase) {
+        true => first.to_lowercase() + rest,
+        false => hint.to_owned(),
+    }
 }
 
 async fn within<T>(
@@ -143,16 +187,22 @@ async fn ask<T: DeserializeOwned>(
             .send_request(request)
             .await
             .map_err(|e| foreign(&e))?;
-        match response.status() {
+        let status = response.status();
+        let body = Limited::new(response.into_body(), LARGEST);
+        let body = body.collect().await.map_err(|e| foreign(&e))?.to_bytes();
+        if status != StatusCode::OK
+            && let Ok(answer) = serde_json::from_slice::<NotDone>(&body)
+        {
+            return Err(FetchError::NotDone(answer));
+        }
+        match status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Err(FetchError::NoSuchSecret(address.to_string())),
             StatusCode::UNAUTHORIZED => return Err(FetchError::Refused(address.to_string())),
             StatusCode::FORBIDDEN => return Err(FetchError::Misnamed(address.to_string())),
             other => return Err(foreign(&format!("it answers {other}"))),
         }
-        let body = Limited::new(response.into_body(), LARGEST);
-        let body = body.collect().await.map_err(|e| foreign(&e))?;
-        serde_json::from_slice(&body.to_bytes()).map_err(|e| foreign(&e))
+        serde_json::from_slice(&body).map_err(|e| foreign(&e))
     };
     // The connection has to be polled while the answer is awaited. It may end first, when
     // the answer has already been read.

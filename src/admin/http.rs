@@ -1,5 +1,5 @@
 //! The admin listener: `/metrics`, `/livez`, `/readyz`, `/status`, `/events`, the status page,
-//! and `POST /refresh`.
+//! `POST /refresh`, and the paths of `steer`.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,10 +19,11 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::interval;
 
-use super::StatusSource;
 use super::doorkeeper::{Action, Caller, Doorkeeper, Refusal};
 use super::events::{Watchers, events};
 use super::page;
+use super::steer::Origin;
+use super::{Operations, StatusSource, steer};
 use crate::metrics::Metrics;
 use crate::net::{Listener, Peer, Socket, http};
 
@@ -44,21 +45,23 @@ pub enum AdminListener {
 }
 
 impl http::Accept for AdminListener {
-    type Connection = (Socket, Caller);
+    type Connection = (Socket, Caller, Origin);
 
     async fn accept(&self) -> io::Result<Self::Connection> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Socket::Tcp(stream), Caller::Tcp))
+                let (stream, from) = listener.accept().await?;
+                let origin = Origin(from.to_string().into());
+                Ok((Socket::Tcp(stream), Caller::Tcp, origin))
             }
             Self::Unix(listener) => {
                 let accepted = listener.accept().await?;
-                let caller = match accepted.peer {
-                    Peer::Unix { uid, .. } => Caller::Unix { uid },
+                let caller = match &accepted.peer {
+                    Peer::Unix { uid, .. } => Caller::Unix { uid: *uid },
                     Peer::Tcp(_) => Caller::Tcp,
                 };
-                Ok((accepted.socket, caller))
+                let origin = Origin(accepted.peer.to_string().into());
+                Ok((accepted.socket, caller, origin))
             }
         }
     }
@@ -73,20 +76,23 @@ pub(super) struct Admin {
 }
 
 /// Serves until `closing` becomes true. `/livez`, `/readyz` and the page are open to everybody.
+/// `proxy`: what is steered by the listener.
 pub async fn serve(
     listener: AdminListener,
     metrics: Arc<Metrics>,
     source: Arc<dyn StatusSource>,
+    proxy: Option<Arc<dyn Operations>>,
     keeper: Doorkeeper,
     closing: watch::Receiver<bool>,
 ) {
     let watchers = Arc::new(Watchers::new(closing.clone()));
-    let router = router(Admin {
+    let admin = Admin {
         metrics: metrics.clone(),
         source: source.clone(),
         keeper: Arc::new(keeper),
         watchers: watchers.clone(),
-    });
+    };
+    let router = router(admin, proxy);
     let mut oldest = VecDeque::new();
     let closed = closing.clone();
     let served = http::serve(
@@ -94,7 +100,7 @@ pub async fn serve(
         "the admin listener",
         closing,
         |accepted, tasks| {
-            let (socket, caller) = accepted;
+            let (socket, caller, origin) = accepted;
             oldest.retain(|task: &AbortHandle| !task.is_finished());
             // The oldest is closed: a probe is answered in no time, and whoever holds
             // connections open must not keep it out.
@@ -103,7 +109,10 @@ pub async fn serve(
             {
                 task.abort();
             }
-            let router = router.clone().layer(Extension(caller));
+            let router = router
+                .clone()
+                .layer(Extension(caller))
+                .layer(Extension(origin));
             let service = TowerToHyperService::new(router);
             let task = http::connection(socket, service, PATIENCE, closed.clone());
             oldest.push_back(tasks.spawn(task));
@@ -125,7 +134,7 @@ async fn upkeep(metrics: &Metrics) {
     }
 }
 
-fn router(admin: Admin) -> Router {
+fn router(admin: Admin, proxy: Option<Arc<dyn Operations>>) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(render))
         .route("/status", get(status))
@@ -133,12 +142,16 @@ fn router(admin: Admin) -> Router {
         .route("/rotations", get(rotations))
         .route("/refresh", post(refresh))
         .route_layer(from_fn_with_state(admin.clone(), guard));
+    let steered = proxy.map_or_else(Router::new, |proxy| {
+        steer::router(proxy).route_layer(from_fn_with_state(admin.clone(), guard))
+    });
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .merge(guarded)
         .merge(page::routes())
         .with_state(admin)
+        .merge(steered)
 }
 
 /// Refuses a request that the doorkeeper does not admit. A method that may change

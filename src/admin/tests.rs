@@ -69,7 +69,7 @@ async fn server_with(ready: Result<(), String>, keeper: Doorkeeper) -> Server {
     metrics.series(&EVENTS, ["here"]).increment(1);
     let source = Arc::new(Source(ready));
     let listener = AdminListener::Tcp(listener);
-    let task = tokio::spawn(serve(listener, metrics, source, keeper, closed));
+    let task = tokio::spawn(serve(listener, metrics, source, None, keeper, closed));
     Server {
         address,
         closing,
@@ -238,7 +238,14 @@ async fn a_unix_socket_serves_its_owner() {
     let (closing, closed) = watch::channel(false);
     let source = Arc::new(Source(Ok(())));
     let keeper = Doorkeeper::new(token(SECRET).ok(), true, None);
-    let task = tokio::spawn(serve(listener, Metrics::new(), source, keeper, closed));
+    let task = tokio::spawn(serve(
+        listener,
+        Metrics::new(),
+        source,
+        None,
+        keeper,
+        closed,
+    ));
     let address = AdminAddress::Unix(path.clone());
     assert_eq!(fetch(&address, None).await.expect("a status"), rotating());
     let found = refresh(&address, None, None).await.expect("looked");

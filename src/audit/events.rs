@@ -21,6 +21,8 @@ pub struct ClientRef {
     pub requested_user: Option<Arc<str>>,
     pub application_name: Option<Arc<str>>,
     pub tls: Option<Arc<str>>,
+    /// The short name of its denial, which it was shown.
+    pub reference: Option<Arc<str>>,
     /// Name and number of the rule that let it in.
     pub rule: Option<(Arc<str>, usize)>,
 }
@@ -216,6 +218,25 @@ impl Record {
         }
     }
 
+    /// Somebody did something in the console or by the admin listener, or tried to. `database`:
+    /// the one it is about.
+    pub fn admin(
+        by: SessionRef,
+        database: Option<&str>,
+        action: &str,
+        outcome: Outcome,
+        reason: Option<&str>,
+    ) -> Self {
+        Self {
+            session: (!by.id.is_empty()).then(|| by.id.clone()),
+            database: database.map(Into::into),
+            action: Some(action.into()),
+            outcome: Some(outcome),
+            reason: reason.map(Into::into),
+            ..Self::of_session(Event::Admin, by)
+        }
+    }
+
     /// A new configuration is in force.
     pub fn reload() -> Self {
         Self {
@@ -274,6 +295,7 @@ impl Record {
             requested_user: client.requested_user,
             application_name: client.application_name,
             tls: client.tls,
+            reference: client.reference,
             rule,
             ..Self::new(event)
         }

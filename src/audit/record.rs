@@ -37,6 +37,9 @@ pub enum Event {
     DrainStart,
     #[serde(rename = "drain.end")]
     DrainEnd,
+    /// An administrator has changed something, or tried to.
+    #[serde(rename = "admin")]
+    Admin,
     #[serde(rename = "reload")]
     Reload,
     /// A call of the embedded store's API.
@@ -130,9 +133,15 @@ pub struct Record {
     /// Protocol version of the client's TLS; absent without TLS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tls: Option<Arc<str>>,
+    /// The short name of a denial, which its client was shown.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none", default)]
+    pub reference: Option<Arc<str>>,
     /// Number of the rule in the file, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rule: Option<usize>,
+    /// What an administrator did: `PAUSE orders`, …
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub action: Option<Arc<str>>,
     /// The step of a rotation: `createSecret`, `setSecret`, …
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub step: Option<Arc<str>>,
@@ -179,7 +188,9 @@ impl Record {
             requested_user: None,
             application_name: None,
             tls: None,
+            reference: None,
             rule: None,
+            action: None,
             step: None,
             outcome: None,
             reason: None,

@@ -53,9 +53,11 @@ pub fn table_row(record: &Value) -> String {
 
 fn remarks(record: &Value) -> String {
     let mut remarks = Vec::new();
-    let operation = text(record, "/call/eventName");
-    if !operation.is_empty() {
-        remarks.push(operation.to_owned());
+    for pointer in ["/call/eventName", "/action"] {
+        let done = text(record, pointer);
+        if !done.is_empty() {
+            remarks.push(done.to_owned());
+        }
     }
     if text(record, "/outcome") == "failure" {
         remarks.push("failed".to_owned());
@@ -65,6 +67,10 @@ fn remarks(record: &Value) -> String {
         if !text.is_empty() {
             remarks.push(text.to_owned());
         }
+    }
+    let reference = text(record, "/ref");
+    if !reference.is_empty() {
+        remarks.push(format!("ref {reference}"));
     }
     let number = |name: &str| record.get(name).and_then(Value::as_u64);
     if let Some(count) = number("count") {

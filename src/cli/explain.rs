@@ -13,8 +13,12 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+mod refusal;
+
 use super::{Failure, table};
-use crate::access::{Account, Certificate, Decision, Denial, Evidence, Policy, Request};
+use crate::access::{
+    Account, AdminRight, Certificate, Decision, Denial, Evidence, Granted, Policy, Request,
+};
 use crate::config::Config;
 use crate::net::{ClientTrust, Peer};
 
@@ -23,19 +27,24 @@ use crate::net::{ClientTrust, Peer};
     pgvalet explain --database orders --from 10.0.0.7 --user api\n  \
     pgvalet explain --database orders --unix-user settlement\n  \
     pgvalet explain --database orders --from 10.0.0.7 --certificate client.pem --json\n  \
-    pgvalet explain --database orders --from 10.0.0.7 --token token.jwt\n\n\
+    pgvalet explain --database orders --from 10.0.0.7 --token token.jwt\n  \
+    pgvalet explain --ref 7f3a\n\n\
     Exit codes: 0 let in, 1 denied")]
 pub(super) struct Args {
     /// The database that is asked for
-    #[arg(long)]
-    database: String,
+    #[arg(long, required_unless_present = "reference")]
+    database: Option<String>,
+
+    /// The ref that a refused client was shown: asks the running proxy why
+    #[arg(long = "ref", value_name = "REF", conflicts_with_all = ["database", "from", "unix_user", "loopback_user", "certificate", "token", "at"])]
+    reference: Option<String>,
 
     /// The user name that is asked for
     #[arg(long, default_value = "anyone")]
     user: String,
 
-    /// The address that the client comes from
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "unix_user")]
+    /// The address that the client comes from; a port may follow
+    #[arg(long, value_name = "ADDRESS", value_parser = address, conflicts_with = "unix_user")]
     from: Option<IpAddr>,
 
     /// The user at the other end of a unix socket, by name or id
@@ -64,7 +73,20 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// An address as it stands in a log, with or without its port.
+fn address(text: &str) -> Result<IpAddr, String> {
+    let address = text.parse::<IpAddr>();
+    let with_port = || text.parse::<SocketAddr>().map(|a| a.ip());
+    address
+        .or_else(|_| with_port())
+        .map_err(|_| "write an address, such as 10.0.0.7 or 10.0.0.7:5000".to_owned())
+}
+
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    if let Some(reference) = &args.reference {
+        return refusal::explain(reference, args.json, config, out).await;
+    }
+    let database = args.database.as_deref().unwrap_or_default();
     let (mut evidence, mut note) = evidence(args, config)?;
     let policy = Policy::new(&config.clients, &config.databases, None);
     if let Some(path) = &args.token {
@@ -77,7 +99,7 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
     }
     let request = Request {
         evidence: &evidence,
-        database: &args.database,
+        database,
         user: &args.user,
         now: args.at.unwrap_or_else(Utc::now),
     };
@@ -178,7 +200,7 @@ fn account(user: &str) -> Result<Account, Failure> {
 /// What becomes of a rule, in a word or two.
 fn verdict(decision: &Decision, rule: usize) -> &'static str {
     let weighed = decision.rules.iter().find(|r| r.rule.number == rule);
-    let decides = matches!(&decision.grant, Ok(grant) if grant.client.number == rule);
+    let decides = matches!(&decision.grant, Ok(granted) if granted.client().number == rule);
     match weighed {
         Some(_) if decides => "decides",
         Some(r) if r.matches() => "comes later",
@@ -193,12 +215,25 @@ fn as_text(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     match &decision.grant {
-        Ok(grant) => writeln!(
+        Ok(Granted::Database(grant)) => writeln!(
             out,
             "let in as {:?} by rule {}, with secret {}",
             &*grant.client.name, grant.client.number, grant.secret
         )?,
+        Ok(Granted::Console(grant)) => writeln!(
+            out,
+            "let in as {:?} by rule {}, to the console, {}",
+            &*grant.client.name,
+            grant.client.number,
+            match grant.right {
+                AdminRight::Read => "to look",
+                AdminRight::Change => "to look and to change",
+            }
+        )?,
         Err(denial) => writeln!(out, "denied: {}", denial.words())?,
+    }
+    if let (Err(_), Some(meant)) = (&decision.grant, decision.meant(request)) {
+        writeln!(out, "did you mean {meant}?")?;
     }
     if let Some(note) = note {
         writeln!(out, "{note}")?;
@@ -242,15 +277,28 @@ fn as_json(decision: &Decision, request: &Request<'_>, note: Option<&str>) -> se
         })
         .collect();
     let mut value = match &decision.grant {
-        Ok(grant) => json!({
+        Ok(Granted::Database(grant)) => json!({
             "decision": "granted",
             "client": &*grant.client.name,
             "rule": grant.client.number,
             "database": &**grant.database.name(),
             "secret": grant.secret.as_str(),
         }),
+        Ok(Granted::Console(grant)) => json!({
+            "decision": "granted",
+            "client": &*grant.client.name,
+            "rule": grant.client.number,
+            "database": request.database,
+            "admin": match grant.right {
+                AdminRight::Read => "read",
+                AdminRight::Change => "change",
+            },
+        }),
         Err(denial) => json!({ "decision": "denied", "reason": denial.code() }),
     };
+    if decision.grant.is_err() {
+        value["meant"] = decision.meant(request).into();
+    }
     value["note"] = note.into();
     value["rules"] = rules.into();
     value

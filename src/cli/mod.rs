@@ -1,7 +1,9 @@
 //! The command line: arguments in, exit code out. A file for each command.
 
+mod act;
 mod audit;
 mod check;
+mod clients;
 mod config;
 mod cost;
 pub mod demo;
@@ -85,6 +87,18 @@ enum Command {
     Status(status::Args),
     /// Say whether anything is wrong with a running proxy, and what to do about it
     Health(health::Args),
+    /// Show the clients of a running proxy: what they do, and which version they hold
+    Clients(clients::Args),
+    /// Show the server connections of a running proxy
+    Servers(clients::Args),
+    /// Let transactions finish, close the server connections, and have clients wait
+    Pause(act::Args),
+    /// Serve those who wait again
+    Resume(act::Args),
+    /// End clients: one, or all of a database, which is paused then
+    Kill(act::KillArgs),
+    /// Replace every server connection, each as soon as nobody holds it
+    Reconnect(act::Args),
     /// Make a running proxy look up its secrets now
     Refresh(refresh::Args),
     /// Serve the embedded store, and manage who may use it, its key and its backups
@@ -188,6 +202,12 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Explain(args) => block_on(explain::run(args, &load(cli)?, out)),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
         Command::Health(args) => block_on(health::run(args, &load(cli)?, out)),
+        Command::Clients(args) => block_on(clients::clients(args, &load(cli)?, out)),
+        Command::Servers(args) => block_on(clients::servers(args, &load(cli)?, out)),
+        Command::Pause(args) => block_on(act::run("/pause", args, &load(cli)?, out)),
+        Command::Resume(args) => block_on(act::run("/resume", args, &load(cli)?, out)),
+        Command::Reconnect(args) => block_on(act::run("/reconnect", args, &load(cli)?, out)),
+        Command::Kill(args) => block_on(act::kill(args, &load(cli)?, out)),
         Command::Refresh(args) => block_on(refresh::run(args, &load(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),
         Command::Config(command) => config::run(command, out),

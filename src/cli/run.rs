@@ -42,11 +42,13 @@ async fn serve(path: &Path, config: Config, passed: PassedSockets) -> Result<(),
         env!("CARGO_PKG_VERSION"),
         std::process::id()
     );
+    proxy.is_configured_by(path);
     notify(NotifyState::Ready);
     loop {
         tokio::select! {
-            _ = hangup.recv() => reload(path, &proxy),
+            _ = hangup.recv() => reload(&proxy),
             () = either(&mut terminate, &mut interrupt) => break,
+            () = proxy.is_to_stop() => break,
         }
     }
     info!("stopping: transactions may finish");
@@ -59,18 +61,9 @@ async fn serve(path: &Path, config: Config, passed: PassedSockets) -> Result<(),
 }
 
 /// Reads the file again. A file that is wrong changes nothing.
-fn reload(path: &Path, proxy: &Proxy) {
-    match config::load(path) {
-        Ok(config) => {
-            for warning in config::warnings(&config) {
-                warn!("{warning}");
-            }
-            proxy.reload(config);
-        }
-        Err(e) => {
-            error!("the configuration was not reloaded, and nothing has changed: {e}");
-            proxy.reload_failed(e.to_string());
-        }
+fn reload(proxy: &Proxy) {
+    if let Err(e) = proxy.reload_file() {
+        error!("the configuration was not reloaded, and nothing has changed: {e}");
     }
 }
 

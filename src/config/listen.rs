@@ -20,6 +20,7 @@ pub(super) fn listen(mut s: Section<'_, '_>) -> Listen {
         max_clients: s.number("max_clients").unwrap_or_default(),
         handshake_timeout: s.duration("handshake_timeout"),
         shutdown_timeout: s.duration("shutdown_timeout"),
+        wait_notice: s.duration("wait_notice"),
         socket_mode: s.text("socket_mode", mode).unwrap_or_default(),
         socket_owner: s.value("socket_owner", user),
         socket_group: s.value("socket_group", user),

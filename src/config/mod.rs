@@ -4,6 +4,7 @@
 //! * `keys`       every key: what may be written, its default, its meaning
 //! * `section`    the file as written; `read` takes values out of it
 //! * `validate`   turns a `section` into a [`Config`], with a file for each table
+//! * `settings`   the keys with their values, to be shown
 //! * `warnings`   what a file may say, but is seldom meant
 //! * `reference`  docs/CONFIGURATION.md
 //! * `schema`     the JSON Schema of the file
@@ -27,6 +28,7 @@ mod rotation;
 mod rules;
 mod schema;
 mod section;
+mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ mod warnings;
 pub use error::{ConfigError, ConfigErrors, Problem};
 pub use reference::reference;
 pub use schema::schema;
+pub use settings::Setting;
 pub use store::{Store, StoreKind};
 pub use validate::{load, parse};
 pub use warnings::warnings;
@@ -74,6 +77,8 @@ pub struct Config {
     pub rotations: BTreeMap<Arc<str>, Rotation>,
     /// `[[client]]`, in the order of the file: the first match decides.
     pub clients: Vec<Arc<Rule>>,
+    /// Its keys with their values, to be shown.
+    pub settings: Arc<[Setting]>,
     /// Which secrets may change the roles of others.
     pub admin_secrets: Arc<AdminSecrets>,
 }
@@ -129,6 +134,8 @@ pub struct Listen {
     /// How long everything from accept to the end of the handshake may take.
     pub handshake_timeout: Duration,
     pub shutdown_timeout: Duration,
+    /// After this wait for a server connection a client is told what it waits for; zero: never.
+    pub wait_notice: Duration,
     /// Permission bits of unix sockets.
     pub socket_mode: u32,
     /// The owner of unix sockets; `None`: that of the process.

@@ -69,6 +69,10 @@ fn value(key: &Key) -> String {
         Kind::List(what) => format!("list of {what}"),
         Kind::Texts(what) => format!("table of texts; {what}"),
         Kind::Boolean => "`true` or `false`".to_owned(),
+        Kind::BooleanOr(words) => {
+            let words: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            format!("`true`, `false`, {}", words.join(", "))
+        }
         Kind::Number(least, most) => format!("{least} to {most}"),
         Kind::Duration(least) if least.as_secs() > 0 => {
             format!("duration, at least `\"{}\"`", duration::format(least))

@@ -8,13 +8,13 @@ use toml::de::DeValue;
 use super::Listen;
 use super::aws_iam::aws_iam;
 use super::listen::is_open;
-use super::section::Section;
+use super::section::{Section, mismatch};
 use super::token::token;
 use super::validity::validity;
 use super::values::{network, secret, user};
 use crate::access::{
-    CertificateName, CertificateNames, Identity, IdentityKind, LoopbackUser, Networks, Rule,
-    UnixUser, UserRef,
+    AdminRight, CertificateName, CertificateNames, Identity, IdentityKind, LoopbackUser, Networks,
+    Rule, UnixUser, UserRef,
 };
 use crate::base::{Pattern, nearest, nonempty};
 
@@ -37,9 +37,7 @@ pub(super) fn client(
             keys.join(", ")
         ));
     }
-    if !s.has("databases") {
-        s.wrong("there are no databases; add databases = [\"…\"]");
-    }
+    let has_databases = s.has("databases");
     if s.has("certificate") && listen.client_ca.is_none() {
         s.wrong("certificate needs the CA that clients' certificates are from; add client_ca = \"FILE\" to [listen]");
     }
@@ -50,12 +48,16 @@ pub(super) fn client(
         number,
         identity: identity(&mut s),
         databases: flatten(databases.unwrap_or_default()),
+        admin: s.value("admin", admin).flatten(),
         users: s.list("users", nonempty),
         secret: s.text("secret", secret),
         pool_size: s.number("pool_size"),
         max_clients: s.number("max_clients"),
         valid: s.value("valid", validity),
     };
+    if !has_databases && client.admin.is_none() {
+        s.wrong("there are no databases; add databases = [\"…\"]");
+    }
     let networks = client.identity.network.as_ref();
     let everybody = networks.is_some_and(|n| is_everybody(&n.0));
     if only_network && everybody && is_open(&listen.addresses) && !listen.allow_untrusted_networks {
@@ -65,6 +67,17 @@ pub(super) fn client(
     }
     s.finish();
     client
+}
+
+/// What the clients of a rule may do in the console.
+fn admin(value: &DeValue<'_>) -> Result<Option<AdminRight>, String> {
+    match value {
+        DeValue::Boolean(true) => Ok(Some(AdminRight::Change)),
+        DeValue::Boolean(false) => Ok(None),
+        DeValue::String(text) if text == "read" => Ok(Some(AdminRight::Read)),
+        DeValue::String(text) => Err(format!("{text:?} is not possible; write true or \"read\"")),
+        other => Err(mismatch("true or \"read\"", other)),
+    }
 }
 
 /// Who the clients of a rule are: a key for each [`IdentityKind`].

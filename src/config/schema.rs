@@ -86,6 +86,7 @@ fn value(kind: &Kind) -> Value {
         ] }),
         Kind::Texts(_) => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::BooleanOr(words) => json!({ "anyOf": [{ "type": "boolean" }, { "enum": words }] }),
         Kind::Number(least, most) => {
             json!({ "type": "integer", "minimum": least, "maximum": most })
         }

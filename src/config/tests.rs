@@ -70,6 +70,7 @@ fn a_minimal_file_has_every_default() {
             max_clients: 10_000,
             handshake_timeout: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(30),
+            wait_notice: Duration::from_secs(1),
             socket_mode: 0o660,
             socket_owner: None,
             socket_group: None,
@@ -163,6 +164,7 @@ fn the_full_file_shows_the_defaults() {
     let mut config = valid(full);
     let minimal = valid(MINIMAL);
     config.clients = minimal.clients.clone();
+    config.settings = minimal.settings.clone();
     assert_eq!(config, minimal);
     // And with everything that is commented out, each key is a known one.
     let keys = |line: &str| {

@@ -9,8 +9,9 @@ use super::database::database;
 use super::error::{ConfigError, ConfigErrors};
 use super::problems::Problems;
 use super::section::Section;
+use super::settings::settings;
 use super::{Config, Listen, admin, listen, rotation, rules, store};
-use crate::access::Rule;
+use crate::access::{Rule, is_console};
 use crate::pool::Database;
 use crate::rotation::Rotation;
 
@@ -36,7 +37,11 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigErrors> {
     let problems = Problems::new(text);
     let config = Section::document(&problems).map(config);
-    problems.into_result(config, file)
+    let config = problems.into_result(config, file)?;
+    Ok(Config {
+        settings: settings(text).into(),
+        ..config
+    })
 }
 
 fn config(mut document: Section<'_, '_>) -> Config {
@@ -60,6 +65,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
         databases,
         rotations,
         clients,
+        settings: Arc::default(),
         admin_secrets,
     }
 }
@@ -73,6 +79,11 @@ fn databases(document: &mut Section<'_, '_>) -> (Databases, BTreeMap<Arc<str>, R
     let mut rotated = BTreeMap::new();
     for (name, section) in document.named("database") {
         let at = section.at();
+        if is_console(&name) {
+            let message =
+                format!("{name:?} is the name of the console; call the database something else");
+            document.problems.add(&at, message);
+        }
         let (database, rotation) = database(name.into(), section);
         if let Some(rotation) = rotation {
             rotation::once(&database, &mut rotated, &at, document.problems);

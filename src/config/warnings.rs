@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::{Config, ListenTls};
-use crate::access::{Rule, Transport};
+use crate::access::{AdminRight, Rule, Transport};
 use crate::net::{ListenAddress, UpstreamTls, is_loopback};
 use crate::upstream::Hosts;
 
@@ -84,6 +84,16 @@ fn rules(config: &Config, list: &mut Vec<String>) {
                 "{rule} lets in all of {net}; a source address is the weakest identity, so name the networks you know"
             ));
         }
+        let local = |net: &IpNet| is_inside_loopback(net);
+        let mut networks = client.identity.network.iter().flat_map(|n| &n.0);
+        if client.admin == Some(AdminRight::Change)
+            && client.identity.is_address_only()
+            && !networks.all(local)
+        {
+            list.push(format!(
+                "{rule} may change things in the console and is recognised by nothing but its address; ask for a certificate or a token as well"
+            ));
+        }
         if let Some(why) = impossible(client, config) {
             list.push(format!("{rule} can match nobody: {why}"));
             continue;
@@ -128,6 +138,11 @@ fn impossible(rule: &Rule, config: &Config) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Whether every address of the network is a loopback address.
+fn is_inside_loopback(net: &IpNet) -> bool {
+    net.network().is_loopback() && net.broadcast().is_loopback()
 }
 
 /// Whether some address of the network is a loopback address.

@@ -52,14 +52,22 @@ impl Stream {
 
     /// The address of the other end of a TCP connection.
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        let socket = match self {
+        match self.socket() {
+            Socket::Tcp(s) => s.peer_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    /// The address of this end of a TCP connection.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.socket().local()
+    }
+
+    fn socket(&self) -> &Socket {
+        match self {
             Self::Plain(s) => s,
             Self::FromClient(s) => s.get_ref().0,
             Self::ToServer(s) => s.get_ref().0,
-        };
-        match socket {
-            Socket::Tcp(s) => s.peer_addr().ok(),
-            Socket::Unix(_) => None,
         }
     }
 

@@ -34,7 +34,7 @@ impl Pool {
     /// waits, or the idle list; or retires it.
     pub(super) fn put(self: &Arc<Self>, state: &mut State, mut connection: Proven) {
         state.slots.turn(&mut connection.slot, Use::Idle);
-        if state.shut {
+        if state.shut || state.paused {
             return self.retire(state, connection);
         }
         if !self.has_too_many(state)
@@ -95,7 +95,15 @@ impl Pool {
             && connection.has_changed_role();
         // New logins find other defaults now.
         let outdated = Self::may_replace(state) && self.is_outdated(state, connection);
-        worn || replaced || surplus || unwanted || changed || outdated || self.has_too_many(state)
+        let reconnect = state.reconnect.is_some_and(|at| connection.was_open(at));
+        let disowned = Self::may_replace(state) && reconnect;
+        worn || replaced
+            || surplus
+            || unwanted
+            || changed
+            || outdated
+            || disowned
+            || self.has_too_many(state)
     }
 
     /// Hands a connection to a client that waits, or cleans it for one; `None` then.

@@ -31,6 +31,8 @@ pub enum CheckoutError {
     NoWorkingVersion(SecretId, Option<LoginFailure>),
     #[error("secret \"{0}\" cannot be read or is no credential")]
     SecretUnusable(SecretId),
+    #[error("an administrator has paused the database")]
+    Paused,
     #[error("the pool is shutting down")]
     Shut,
 }
@@ -241,10 +243,14 @@ impl Pool {
             .pool_wait_timeout
             .saturating_sub(began.elapsed());
         let result = timeout(rest, delivery).await;
-        self.metrics.checkout.record(began.elapsed().as_secs_f64());
+        let waited = began.elapsed();
+        self.metrics.checkout.record(waited.as_secs_f64());
+        let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        self.stats.waited.fetch_add(waited, Relaxed);
         match result {
             Ok(Ok(delivery)) => delivery.map(Lent::Ready),
             Ok(Err(_)) => Err(CheckoutError::Shut),
+            Err(_) if self.is_paused() => Err(CheckoutError::Paused),
             Err(_) => Err(self.waited_too_long()),
         }
     }

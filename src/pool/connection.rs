@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::queue::Owner;
+use super::roster::Registered;
 use super::slots::Slot;
 use super::{Generation, Prepared, Profile, Profiles};
 use crate::net::Stream;
@@ -14,6 +15,8 @@ use crate::upstream::{Backend, QueryError, Quiet, Reported, Rows, Server};
 /// A logged-in server connection, and what the pool knows of its state.
 pub struct Connection {
     server: Server,
+    /// What others see of it, for as long as it is there.
+    registered: Arc<Registered>,
     /// What it counts as in the pool.
     pub(super) slot: Slot,
     /// The version it logged in with.
@@ -44,7 +47,10 @@ pub struct Connection {
 impl Connection {
     pub(super) fn new(server: Server, generation: Arc<Generation>, slot: Slot) -> Self {
         generation.established.fetch_add(1, Ordering::AcqRel);
+        let registered = Registered::new(&server);
+        generation.roster.add(&registered);
         Self {
+            registered,
             server,
             slot,
             generation,
@@ -115,6 +121,11 @@ impl Connection {
     /// Whether the server has been promoted since the login.
     pub(super) fn has_changed_role(&self) -> bool {
         self.server.has_changed_role()
+    }
+
+    /// Whether it was there at a moment.
+    pub(super) fn was_open(&self, at: Instant) -> bool {
+        self.registered.opened_at <= at
     }
 
     /// Time since the login.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
+use super::roster::Roster;
 use crate::secret::{Credential, Standing};
 use crate::upstream::{LoginCache, OldServers, Options, Target};
 
@@ -24,6 +25,7 @@ pub struct Generation {
     pub proven_at: SystemTime,
     /// What made the version worth trying when it was adopted.
     pub standing: Standing,
+    pub(super) roster: Roster,
     /// Established connections.
     pub(super) established: AtomicUsize,
     /// Logins under way, which may yet become connections.
@@ -47,6 +49,7 @@ impl Generation {
             logins: LoginCache::with_old_servers(old_servers),
             proven_at: SystemTime::now(),
             standing,
+            roster: Roster::default(),
             established: AtomicUsize::new(0),
             arriving: AtomicUsize::new(0),
         }

@@ -3,7 +3,7 @@
 //!
 //! Lending them:
 //! * `checkout`    getting a connection, `checkin` giving it back
-//! * `queue`       who waits, and whose turn it is
+//! * `queue`       who waits, and whose turn it is; `waiting` what for
 //! * `lease`       the interval in which a client holds one
 //! * `quota`       how many the clients of one rule may hold
 //! * `ahead`       a second one for a session that holds an older one
@@ -13,6 +13,7 @@
 //! * `sweep`       the clock, outworn connections, the minimum
 //!
 //! Opening and closing them:
+//! * `hold`        pausing, and logging in anew, because somebody asks for it
 //! * `open`        how many, and when
 //! * `login`       one login, `close` one goodbye
 //! * `vacate`      leaving a database that is dropped, renamed or copied
@@ -41,6 +42,7 @@
 //!
 //! * `state`       what the pool's lock protects
 //! * `options`     how a pool is used, `reload` puts other ones into force
+//! * `roster`      its connections, each of them
 //! * `status`      what there is to see of a pool
 //! * `metrics`     what it measures
 
@@ -61,6 +63,7 @@ mod facts;
 #[cfg(any(test, feature = "bench"))]
 pub mod fake;
 mod generation;
+mod hold;
 mod lease;
 mod listener;
 mod login;
@@ -77,6 +80,7 @@ mod queue;
 mod quota;
 mod reload;
 mod replication;
+mod roster;
 mod search;
 mod slots;
 mod state;
@@ -86,6 +90,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod vacate;
+mod waiting;
 
 pub use ahead::Room;
 pub use checkout::CheckoutError;
@@ -102,9 +107,11 @@ pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use queue::Delivery;
 pub use quota::{Permit, Quota};
 pub use reload::Remains;
+pub use roster::{Registered, ServerUse, ServerView};
 pub use search::{LoginTrouble, Tried};
 pub use statements::{Described, Statement, Statements};
 pub use status::{GenerationCounts, PoolCounts};
+pub use waiting::Awaited;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -164,6 +171,8 @@ pub struct Stats {
     pub received: AtomicU64,
     /// Bytes sent to clients.
     pub sent: AtomicU64,
+    /// How long clients have waited for a connection, in microseconds.
+    pub waited: AtomicU64,
     /// Checkouts that did not wait. They are samples of zero for the histogram.
     pub immediate: AtomicU64,
 }

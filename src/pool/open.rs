@@ -33,6 +33,7 @@ impl Pool {
         state.slots.taken() < self.database().pool_size + reserve
             && state.slots.opening() < self.database().login_concurrency
             && !state.shut
+            && !state.paused
     }
 
     /// Starts one login, in a task of its own.

@@ -174,8 +174,10 @@ impl Pool {
 
     /// What a client may expect that finds no connection free.
     pub(super) fn prospect(&self, state: &State) -> Prospect {
-        let Some(obstacle) = state.search.obstacle() else {
-            return Prospect::Good;
+        let obstacle = match state.search.obstacle() {
+            Some(obstacle) if !state.paused => obstacle,
+            // Who waits for a pool to be resumed waits whatever its server does.
+            _ => return Prospect::Good,
         };
         // With other connections at work it will be served.
         let others = state.slots.leased() > 0;

@@ -52,6 +52,12 @@ pub(super) struct State {
     pub lingering: bool,
     /// How the server is reached may have changed, so that another attempt is due.
     pub reloaded: bool,
+    /// The pool lends nothing; see [`Pool::pause`].
+    pub paused: bool,
+    /// Connections that were open then are replaced; see [`Pool::reconnect`].
+    pub reconnect: Option<Instant>,
+    /// How often a connection was lent.
+    pub assigned: u64,
     pub shut: bool,
 }
 
@@ -79,6 +85,9 @@ impl State {
             vacant: None,
             lingering: false,
             reloaded: false,
+            paused: false,
+            reconnect: None,
+            assigned: 0,
             shut: false,
         }
     }
@@ -86,13 +95,14 @@ impl State {
     /// Lends a connection that nobody holds.
     pub fn lease(&mut self, pool: &Arc<Pool>, mut proven: Proven) -> Lease {
         self.slots.turn(&mut proven.slot, Use::Leased);
+        self.assigned += 1;
         Lease::new(pool.clone(), proven)
     }
 
     /// Whether a session may change its connection for another one: while logins
     /// fail, whoever holds a connection keeps it.
     pub fn lets_sessions_move(&self) -> bool {
-        self.search.is_good() && !self.shut && !self.lingering
+        self.search.is_good() && !self.shut && !self.lingering && !self.paused
     }
 
     /// Whether the server has hung up on another connection since this one last answered.
@@ -113,7 +123,11 @@ impl State {
         self.waiters.len()
     }
 
+    /// Sends everybody away who waits, unless they wait for the pool to be resumed.
     pub fn fail_waiters(&mut self, error: &CheckoutError) {
+        if self.paused && *error != CheckoutError::Shut {
+            return;
+        }
         for waiter in self.waiters.drain() {
             let _ = waiter.delivery.send(Err(error.clone()));
         }

@@ -18,6 +18,9 @@ pub struct PoolCounts {
     pub longest_wait: Option<Duration>,
     /// Whether `pool_size` connections are taken.
     pub full: bool,
+    pub paused: bool,
+    /// How often a connection was lent.
+    pub assigned: u64,
     pub active: usize,
     pub idle: usize,
     pub opening: usize,
@@ -80,6 +83,8 @@ impl Pool {
             waiting: state.waiting(),
             longest_wait: state.waiters.since().map(|since| since.elapsed()),
             full: state.slots.taken() >= self.database().pool_size,
+            paused: state.paused,
+            assigned: state.assigned,
             active: state.slots.leased(),
             idle: state.idle.len(),
             opening: state.slots.opening(),

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::scheduler::{Next, Outlook, Scheduler};
-use super::{AdminSecrets, Observer, PATIENCE, Plan, Rotation};
+use super::{AdminSecrets, Ending, Observer, PATIENCE, Plan, Rotation, RotationError, Rotator};
 use crate::secret::{SecretId, SecretStore};
 use crate::upstream::Options;
 
@@ -39,6 +39,7 @@ pub struct Rotations {
 
 struct Task {
     job: Job,
+    rotated: Rotated,
     next: Next,
     /// Set or dropped, it ends the task as soon as that waits.
     stop: watch::Sender<bool>,
@@ -73,6 +74,22 @@ impl Rotations {
         }
     }
 
+    /// Rotates a secret now, whatever its schedule says. `None`: the proxy rotates no such
+    /// secret.
+    pub async fn rotate(&self, secret: &SecretId) -> Option<Result<Ending, RotationError>> {
+        let (plan, rotated) = {
+            let tasks = self.tasks.lock();
+            let task = tasks.get(secret)?;
+            (plan(&task.job), task.rotated.clone())
+        };
+        let ended = match self.store.rotatable() {
+            Ok(store) => Rotator::new(store, &*self.observer, &plan).rotate().await,
+            Err(e) => Err(e.into()),
+        };
+        rotated();
+        Some(ended)
+    }
+
     /// When a secret is to be rotated next, and whether that works; `None` if pgvalet
     /// does not rotate it.
     pub fn outlook(&self, secret: &SecretId) -> Option<Outlook> {
@@ -100,22 +117,33 @@ impl Rotations {
             schedule: rotation.schedule,
             configured,
             refresh: job.refresh,
-            plan: Plan {
-                secret,
-                strategy: rotation.strategy,
-                admin_secret: rotation.admin_secret,
-                admin_secrets: job.admin_secrets.clone(),
-                plaintext: rotation.plaintext,
-                database: job.database.clone(),
-                insist: false,
-                instead_of: None,
-                patience: PATIENCE,
-                emergency: None,
-            },
+            plan: plan(&job),
             next: next.clone(),
-            rotated,
+            rotated: rotated.clone(),
         };
         tokio::spawn(scheduler.run(stopped));
-        Task { job, next, stop }
+        Task {
+            job,
+            rotated,
+            next,
+            stop,
+        }
+    }
+}
+
+/// How a secret is rotated.
+fn plan(job: &Job) -> Plan {
+    let rotation = job.rotation.clone().unwrap_or_default();
+    Plan {
+        secret: job.secret.clone(),
+        strategy: rotation.strategy,
+        admin_secret: rotation.admin_secret,
+        admin_secrets: job.admin_secrets.clone(),
+        plaintext: rotation.plaintext,
+        database: job.database.clone(),
+        insist: false,
+        instead_of: None,
+        patience: PATIENCE,
+        emergency: None,
     }
 }

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::ServerError;
 use super::build::Built;
-use crate::admin::{self, AdminAddress, AdminListener, Doorkeeper, StatusSource};
+use crate::admin::{self, AdminAddress, AdminListener, Doorkeeper, Operations, StatusSource};
 use crate::config::Config;
 use crate::net::{Listener, SocketAccess};
 
@@ -93,7 +93,15 @@ impl Admin {
         }
         let metrics = built.metrics.clone();
         let source: Arc<dyn StatusSource> = built.clone();
-        let served = admin::serve(self.listener, metrics, source, self.keeper, closing);
+        let proxy: Arc<dyn Operations> = built.clone();
+        let served = admin::serve(
+            self.listener,
+            metrics,
+            source,
+            Some(proxy),
+            self.keeper,
+            closing,
+        );
         tokio::spawn(served);
     }
 }

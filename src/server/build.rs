@@ -1,12 +1,14 @@
 //! Builds all parts of a proxy from its configuration.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::ServerError;
 use super::admin::{Admin, bind_admin};
@@ -16,6 +18,7 @@ use super::rotation::Journal;
 use super::store::{StoreDoor, open_store_with};
 use super::trouble::Health;
 use crate::access::Policy;
+use crate::admin::{Console, Operations, Stop};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -23,7 +26,9 @@ use crate::net::{ClientTrust, Listener, PassedSockets};
 use crate::pool::Pool;
 use crate::rotation::Rotations;
 use crate::secret::{Follower, SecretId, SecretStore};
-use crate::session::{Context, Denials, Limiter, Routes, SessionMetrics, Sessions};
+use crate::session::{
+    Context, Denials, Limiter, Refusals, Routes, SessionMetrics, Sessions, Switches,
+};
 use crate::vault::api::{Api, StoreListener, Trail};
 
 /// All parts of a running proxy.
@@ -37,6 +42,10 @@ pub struct Built {
     pub rotations: Rotations,
     pub journal: Arc<Journal>,
     pub health: Health,
+    /// The file that the configuration is read from again.
+    pub file: OnceLock<PathBuf>,
+    /// When somebody has asked for the proxy to stop.
+    pub stop: watch::Sender<Option<Stop>>,
     /// The API of the embedded store, if that is the secret store.
     pub api: Option<Arc<Api>>,
 }
@@ -110,12 +119,17 @@ impl Built {
                 config.listen.guard.max_handshakes,
                 config.listen.guard.max_handshakes_per_address,
             )),
+            refusals: Refusals::default(),
             denials: Denials::new(config.listen.guard.denials_per_second),
             handshake_timeout: config.listen.handshake_timeout,
+            wait_notice: AtomicU64::default(),
+            switches: Switches::default(),
+            console: OnceLock::new(),
             clients: Arc::new(Semaphore::new(config.listen.max_clients)),
         });
         let journal = Journal::new(context.audit.clone(), metrics.clone());
         let rotations = Rotations::new(store.clone(), journal.clone());
+        context.set_wait_notice(config.listen.wait_notice);
         let built = Arc::new(Self {
             context,
             metrics,
@@ -129,8 +143,12 @@ impl Built {
             rotations,
             journal,
             health: Health::default(),
+            file: OnceLock::new(),
+            stop: watch::Sender::new(None),
             api,
         });
+        let proxy: Weak<dyn Operations> = Arc::downgrade(&built) as _;
+        let _ = built.context.console.set(Console::start(proxy));
         Ok((built, listeners, admin, door))
     }
 

@@ -7,6 +7,7 @@
 //! * `listen`    the options of `[listen]` as the listeners need them
 //! * `metrics`   how things stand, for the metrics
 //! * `pools`     the pools, whatever reloads change
+//! * `operations` what the console asks of the proxy
 //! * `reload`    puts a new configuration into force
 //! * `revoke`    ends sessions whose access has ended
 //! * `rotation`  the rotations that the proxy does itself
@@ -21,6 +22,7 @@ mod build;
 mod error;
 mod listen;
 mod metrics;
+mod operations;
 mod pools;
 mod reload;
 mod revoke;
@@ -33,6 +35,7 @@ mod watch;
 pub use error::ServerError;
 pub use store::{open_store, open_store_with};
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +43,7 @@ use tokio::sync::watch as tokio_watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::admin::{Status, StatusSource};
+use crate::admin::{Operations, Status, StatusSource, Stop};
 use crate::config::Config;
 use crate::net::PassedSockets;
 use crate::session::{Context, Signal};
@@ -104,14 +107,36 @@ impl Proxy {
 
     /// Puts another configuration into force. The log names changes that need a restart.
     pub fn reload(&self, config: Config) {
-        reload::reload(&self.built, config);
-        rotation::apply(&self.built);
-        self.built.health.reloaded(None);
+        self.built.reload_with(config);
     }
 
-    /// The configuration could not be read again: the one before stays in force.
-    pub fn reload_failed(&self, why: String) {
-        self.built.health.reloaded(Some(why));
+    /// Reads the configuration again from this file, when somebody asks for it.
+    pub fn is_configured_by(&self, file: &Path) {
+        let _ = self.built.file.set(file.to_owned());
+    }
+
+    /// Reads the configuration file again; what is doubtful in it.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    pub fn reload_file(&self) -> Result<Vec<String>, String> {
+        self.built.clone().reload()
+    }
+
+    /// Waits until somebody asks for the proxy to stop, and, if that is what was asked for, until
+    /// its clients have left.
+    pub async fn is_to_stop(&self) {
+        let mut asked = self.built.stop.subscribe();
+        let stop = asked.wait_for(Option::is_some).await.ok();
+        let stop = stop.and_then(|stop| *stop);
+        if stop == Some(Stop::WhenClientsHaveLeft) {
+            self.closing.send_replace(true);
+            info!("no more clients are accepted; those that are there are waited for");
+            let sessions = &self.built.context.sessions;
+            while !sessions.all().is_empty() {
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
     }
 
     pub fn context(&self) -> &Arc<Context> {

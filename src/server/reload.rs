@@ -16,6 +16,7 @@ use crate::session::{Cause, Routes};
 fn same_listeners(old: &Listen, new: &Listen) -> bool {
     let comparable = Listen {
         revoke: old.revoke,
+        wait_notice: old.wait_notice,
         allow_untrusted_networks: old.allow_untrusted_networks,
         ..new.clone()
     };
@@ -60,12 +61,15 @@ pub fn reload(built: &Arc<Built>, config: Config) {
         policy: Policy::new(&config.clients, &config.databases, Some(&before.policy)),
         pools: in_use.clone(),
     }));
+    context.switches.apply(context.routes.load().pools.values());
+    context.set_wait_notice(config.listen.wait_notice);
     let running = state.config.clone();
     revoke::revoke(context, Cause::Change, config.listen.revoke);
     state.pools.leave(&in_use);
     state.config = Config {
         listen: Listen {
             revoke: config.listen.revoke,
+            wait_notice: config.listen.wait_notice,
             allow_untrusted_networks: config.listen.allow_untrusted_networks,
             ..running.listen
         },

@@ -61,4 +61,7 @@ pub fn revoke(context: &Context, cause: Cause, how: Revoke) {
         };
         warn!(session = session.id, client = %session.client, "access has ended ({reason}): the session ends {when}");
     }
+    for (console, reason) in context.revoke_consoles(cause) {
+        warn!(session = console.id, client = %console.client, "access has ended ({reason}): the console session ends");
+    }
 }

@@ -12,12 +12,14 @@
 //! * `admit`     who the client is, what the rules say, and its place among the sessions
 //! * `refuse`    what becomes of a client that is not let in
 //! * `denials`   which denials have a record of their own
+//! * `refusals`  why clients were denied, for those who run the proxy
 
 mod admit;
 mod denials;
 mod handshake;
 mod limiter;
 mod origin;
+mod refusals;
 mod refuse;
 pub(crate) mod settings;
 pub(crate) mod token;
@@ -25,6 +27,7 @@ pub(crate) mod token;
 pub(super) use admit::Admission;
 pub use denials::Denials;
 pub use limiter::Limiter;
+pub use refusals::{Refusal, Refusals, RuleSays, Why};
 pub(super) use refuse::{refuse, tell};
 
 use std::io;
@@ -35,12 +38,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{self, timeout, timeout_at};
 use tracing::debug;
 
+use super::console::{Visit, Visitor};
 use super::context::Context;
 use crate::access::{Denial, Evidence};
 use crate::net::{Accepted, Peer, Socket, Stream};
 use crate::wire::login;
 use crate::wire::startup::Startup;
-use admit::{Denied, NotAdmitted, admit};
+use admit::{Admitted, Denied, NotAdmitted, admit};
 use handshake::{Handshake, handshake};
 use limiter::Ticket;
 use origin::Origin;
@@ -57,9 +61,16 @@ pub(super) struct Arrived {
     pub startup: Startup,
 }
 
+/// Who was let in.
+pub(super) enum Guest {
+    Client(Box<Arrived>),
+    /// It asks for the console.
+    Visitor(Box<Visitor>),
+}
+
 /// What came of a connection before its client was known.
 enum Arrival {
-    Admitted(Box<Arrived>),
+    Admitted(Guest),
     Cancel {
         stream: Stream,
         pid: u32,
@@ -73,7 +84,7 @@ enum Arrival {
 
 /// Takes a connection to the point where its client is let in. `None`: it has ended, and
 /// nothing is left to do.
-pub(super) async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Box<Arrived>> {
+pub(super) async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Guest> {
     let deadline = time::Instant::now() + context.handshake_timeout;
     let mut evidence = Evidence::new(accepted.peer);
     evidence.local = accepted.local;
@@ -93,13 +104,14 @@ pub(super) async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<
     let was_denied = ticket.was_denied();
     drop(ticket);
     match arrival {
-        Arrival::Admitted(arrived) => return Some(arrived),
+        Arrival::Admitted(guest) => return Some(guest),
         Arrival::Cancel { stream, pid, key } => {
             cancel(&context, &evidence, stream, pid, &key).await
         }
         // A client that was denied has its record, whatever ended its connection then.
         Arrival::Broken(denial) if !was_denied => {
-            record_denial(&context, &evidence, client_ref(&evidence), &denial).await;
+            let client = client_ref(&evidence);
+            record_denial(&context, &evidence, client, &denial, Why::default()).await;
         }
         Arrival::Broken(_) | Arrival::Over => {}
     }
@@ -119,8 +131,8 @@ async fn receive(
         Ok(Handshake::Refused(stream, denial)) => {
             ticket.mark_denied();
             let client = client_ref(evidence);
-            record_denial(context, evidence, client, &denial).await;
-            tell(context, stream, &denial).await;
+            record_denial(context, evidence, client, &denial, Why::default()).await;
+            tell(context, stream, &denial, None).await;
             return Arrival::Over;
         }
         Err(broken) => {
@@ -134,19 +146,35 @@ async fn receive(
         return Arrival::Over;
     }
     match admit(context, evidence, &startup, &mut stream, ticket).await {
-        Ok(admission) => Arrival::Admitted(Box::new(Arrived {
-            admission,
+        Ok(Admitted::Client(admission)) => Arrival::Admitted(Guest::Client(Box::new(Arrived {
+            admission: *admission,
             stream,
             startup,
-        })),
+        }))),
+        Ok(Admitted::Console { handle, client }) => {
+            let visit = Visit {
+                stream,
+                startup,
+                handle,
+            };
+            Arrival::Admitted(Guest::Visitor(Box::new(Visitor {
+                context: context.clone(),
+                client,
+                visit,
+            })))
+        }
         Err(NotAdmitted::Gone(denial)) => Arrival::Broken(denial),
         Err(NotAdmitted::Denied(denied)) => {
-            let Denied { client, denial } = *denied;
+            let Denied {
+                client,
+                denial,
+                why,
+            } = *denied;
             ticket.mark_denied();
             // Recorded before the client is told.
-            record_denial(context, evidence, client, &denial).await;
+            let reference = record_denial(context, evidence, client, &denial, why).await;
             time::sleep_until(next_tick(began).into()).await;
-            tell(context, stream, &denial).await;
+            tell(context, stream, &denial, reference).await;
             Arrival::Over
         }
     }
@@ -171,7 +199,15 @@ async fn negotiate(stream: &mut Stream, startup: &Startup) -> io::Result<()> {
 /// Executes a cancel request.
 async fn cancel(context: &Context, evidence: &Evidence, mut stream: Stream, pid: u32, key: &[u8]) {
     if !context.sessions.cancel(pid, key).await {
-        record_denial(context, evidence, client_ref(evidence), &Denial::CancelKey).await;
+        let client = client_ref(evidence);
+        record_denial(
+            context,
+            evidence,
+            client,
+            &Denial::CancelKey,
+            Why::default(),
+        )
+        .await;
     }
     // The end of the stream is the only answer: whoever waits for it knows that the cancel
     // hits nothing that comes later. There is nothing left to read, so nothing has to be

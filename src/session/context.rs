@@ -2,16 +2,19 @@
 //! audit log.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
-use super::arrive::{Denials, Limiter};
+use super::arrive::{Denials, Limiter, Refusals};
+use super::console::Console;
 use super::metrics::SessionMetrics;
 use super::registry::Sessions;
+use super::switches::Switches;
 use crate::access::{Grant, Policy};
 use crate::audit::Audit;
 use crate::net::{ClientTrust, ServerCertificate};
@@ -32,9 +35,29 @@ pub struct Context {
     /// Connections that are in their handshake.
     pub limiter: Arc<Limiter>,
     pub denials: Denials,
+    pub refusals: Refusals,
     pub handshake_timeout: Duration,
+    /// `[listen] wait_notice` in milliseconds, which a reload and SET change.
+    pub wait_notice: AtomicU64,
+    /// What an administrator has paused or disabled.
+    pub switches: Switches,
+    /// Serves the console, once the proxy is built.
+    pub console: OnceLock<Arc<dyn Console>>,
     /// `max_clients`, a permit for each client.
     pub clients: Arc<Semaphore>,
+}
+
+impl Context {
+    /// After this wait for a server connection a client is told what it waits for, if ever.
+    pub fn wait_notice(&self) -> Option<Duration> {
+        let notice = Duration::from_millis(self.wait_notice.load(Relaxed));
+        (!notice.is_zero()).then_some(notice)
+    }
+
+    pub fn set_wait_notice(&self, notice: Duration) {
+        let notice = u64::try_from(notice.as_millis()).unwrap_or(u64::MAX);
+        self.wait_notice.store(notice, Relaxed);
+    }
 }
 
 /// `[listen] tls`.

@@ -89,7 +89,7 @@ impl Session {
             settings.insert(APPLICATION_NAME.into(), name);
         }
         let mut greeting = pin!(self.greeting(startup, settings));
-        let mut notice = pin!(waits::notice(pool));
+        let mut notice = pin!(waits::notice(pool, self.context.wait_notice()));
         let (mut early, mut noticed, mut out) = (Early::default(), !notices, Vec::new());
         message::authentication_ok(&mut out);
         let (greeted, told) = loop {
@@ -249,6 +249,7 @@ pub(super) fn checkout_error(pool: &Pool, error: CheckoutError) -> ClientError {
             failure,
         },
         CheckoutError::SecretUnusable(s) => ClientError::SecretUnusable(s.as_str().into()),
+        CheckoutError::Paused => ClientError::Paused(database()),
         CheckoutError::Shut => ClientError::ShuttingDown,
     }
 }

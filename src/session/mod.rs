@@ -11,8 +11,11 @@
 //! * `revoke`   sessions whose access has ended
 //! * `options`  keys of `[listen]` about sessions
 //! * `context`  what all sessions share
+//! * `console`  sessions of the console, up to where the console takes over
+//! * `switches` what an administrator has paused or disabled
 
 pub(crate) mod arrive;
+mod console;
 mod context;
 mod greet;
 mod metrics;
@@ -22,16 +25,21 @@ mod relay;
 mod revoke;
 mod run;
 mod serve;
+mod switches;
 mod waits;
 
 pub use self::metrics::SessionMetrics;
-pub use arrive::{Denials, Limiter};
+pub use arrive::{Denials, Limiter, Refusal, Refusals, RuleSays, Why};
+pub use console::{Console, Farewell, Visit};
 pub use context::{Context, Routes, Tls};
 pub use options::{Guard, Revoke};
-pub use registry::{FrontendPid, Handle, Held, Overdue, Pin, Sessions, Signal, Sweep};
+pub use registry::{
+    ConsoleHandle, FrontendPid, Handle, Held, Overdue, Phase, Pin, Sessions, Signal, Sweep,
+};
 #[cfg(feature = "bench")]
 pub use relay::bench;
 #[cfg(any(test, fuzzing))]
 pub(crate) use relay::fuzz;
 pub use revoke::Cause;
 pub use serve::serve;
+pub use switches::Switches;

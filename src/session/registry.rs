@@ -13,6 +13,7 @@ use crate::wire::Version;
 
 mod activity;
 mod cancels;
+mod consoles;
 mod handle;
 mod key;
 mod pin;
@@ -20,7 +21,10 @@ mod signal;
 mod sweep;
 mod tally;
 
-pub(super) use activity::Phase;
+pub use activity::Phase;
+pub use consoles::ConsoleHandle;
+use consoles::Consoles;
+pub(super) use consoles::NewConsole;
 pub use handle::{Handle, Held};
 use key::CancelKey;
 pub use key::FrontendPid;
@@ -34,6 +38,7 @@ use tally::Tally;
 #[derive(Default)]
 pub struct Sessions {
     state: Mutex<State>,
+    consoles: Consoles,
     next_id: AtomicU64,
 }
 
@@ -56,6 +61,9 @@ pub(super) struct NewSession {
     pub user: Arc<str>,
     pub source: Arc<str>,
     pub evidence: Arc<Evidence>,
+    pub application_name: Option<Arc<str>>,
+    /// The version of its TLS.
+    pub tls: Option<&'static str>,
     /// The protocol that is spoken with it.
     pub version: Version,
 }
@@ -69,6 +77,8 @@ pub(super) enum NotAdded {
     TooManyOfDatabase,
     /// The operating system has no random numbers.
     NoRandomNumbers,
+    /// There are as many sessions of the console as there may be.
+    TooManyConsoles,
 }
 
 impl Sessions {
@@ -106,6 +116,36 @@ impl Sessions {
         Ok(handle)
     }
 
+    /// Adds a session of the console.
+    ///
+    /// # Errors
+    /// [`NotAdded`].
+    pub(super) fn add_console(&self, new: NewConsole) -> Result<Arc<ConsoleHandle>, NotAdded> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut random = [0; 36];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| NotAdded::NoRandomNumbers)?;
+        let [a, b, c, d, key @ ..] = random;
+        let pid = FrontendPid(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff);
+        let handle = ConsoleHandle::new(id, pid, key, new);
+        self.consoles.add(handle).ok_or(NotAdded::TooManyConsoles)
+    }
+
+    /// Removes a session of the console that has ended.
+    pub(super) fn remove_console(&self, id: u64) {
+        self.consoles.remove(id);
+    }
+
+    /// Every session of the console, in no order.
+    pub fn consoles(&self) -> Vec<Arc<ConsoleHandle>> {
+        self.consoles.all()
+    }
+
+    /// The session with this id.
+    pub fn by_id(&self, id: u64) -> Option<Arc<Handle>> {
+        let state = self.state.lock();
+        state.by_pid.values().find(|s| s.id == id).cloned()
+    }
+
     /// Removes a session that has ended.
     pub fn remove(&self, pid: FrontendPid) {
         let mut state = self.state.lock();
@@ -122,6 +162,10 @@ impl Sessions {
         for session in state.by_pid.values() {
             session.signal(signal);
         }
+        drop(state);
+        for console in self.consoles() {
+            console.signal(signal);
+        }
     }
 
     /// Every session, in no order.
@@ -129,9 +173,10 @@ impl Sessions {
         self.state.lock().by_pid.values().cloned().collect()
     }
 
-    /// The number of sessions.
+    /// The number of sessions, those of the console included.
     pub fn len(&self) -> usize {
-        self.state.lock().by_pid.len()
+        let clients = self.state.lock().by_pid.len();
+        clients + self.consoles().len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -142,7 +187,7 @@ impl Sessions {
     /// this moment, or ends its wait for one. `false` if no session has that key.
     pub async fn cancel(&self, pid: u32, key: &[u8]) -> bool {
         let Some(handle) = self.find(pid, key) else {
-            return false;
+            return self.consoles.cancel(FrontendPid(pid), key);
         };
         let cancel = async {
             if !handle.cancel_backend(|| true).await {

@@ -10,8 +10,9 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 
 use super::context::Context;
-use super::registry::{Handle, Signal};
-use crate::access::{Evidence, Request, Rule};
+use super::registry::{ConsoleHandle, Handle, Signal};
+use crate::access::{Evidence, Granted, Request, Rule};
+use crate::secret::SecretId;
 use crate::session::Revoke;
 
 /// What has changed, which decides which sessions are checked.
@@ -37,10 +38,25 @@ impl Context {
             if cause == Cause::Time && !session.depends_on_time() {
                 continue;
             }
-            if let Some(reason) = self.lapsed(&session, cause, now)
-                && session.revoke(signal, reason)
-            {
-                asked.push((session, reason));
+            match self.lapsed(&Subject::client(&session), cause, now) {
+                // When its access ends depends on the rule as it reads now.
+                Ok(rule) => session.set_rule(rule),
+                Err(reason) if session.revoke(signal, reason) => asked.push((session, reason)),
+                Err(_) => {}
+            }
+        }
+        asked
+    }
+
+    /// Asks every session of the console to end that would not get it now; returns those that
+    /// were not asked before, each with the reason.
+    pub fn revoke_consoles(&self, cause: Cause) -> Vec<(Arc<ConsoleHandle>, &'static str)> {
+        let (now, mut asked) = (Utc::now(), Vec::new());
+        for console in self.sessions.consoles() {
+            match self.lapsed(&Subject::console(&console), cause, now) {
+                Ok(rule) => console.set_rule(rule),
+                Err(reason) if console.signal(Signal::Revoked) => asked.push((console, reason)),
+                Err(_) => {}
             }
         }
         asked
@@ -50,14 +66,25 @@ impl Context {
     /// decision, and before anybody could find the session in the registry. It ends at once,
     /// because it is in the middle of nothing.
     pub(super) fn recheck(&self, session: &Handle) {
-        if let Some(reason) = self.lapsed(session, Cause::Change, Utc::now()) {
-            session.revoke(Signal::RevokedNow, reason);
+        match self.lapsed(&Subject::client(session), Cause::Change, Utc::now()) {
+            Ok(rule) => session.set_rule(rule),
+            Err(reason) => {
+                session.revoke(Signal::RevokedNow, reason);
+            }
         }
     }
 
-    /// Why the session would not get the same access now; `None` if it would.
-    fn lapsed(&self, session: &Handle, cause: Cause, now: DateTime<Utc>) -> Option<&'static str> {
-        let mut evidence = (*session.evidence).clone();
+    /// The rule that would give a session the same access now.
+    ///
+    /// # Errors
+    /// Why none would.
+    fn lapsed(
+        &self,
+        subject: &Subject<'_>,
+        cause: Cause,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Rule>, &'static str> {
+        let mut evidence = (**subject.evidence).clone();
         let mut distrust = None;
         if let Some(certificate) = &evidence.certificate {
             distrust = match &self.client_trust {
@@ -80,13 +107,18 @@ impl Context {
         let rule = |evidence: &Evidence| -> Option<Arc<Rule>> {
             let request = Request {
                 evidence,
-                database: session.database(),
-                user: &session.user,
+                database: subject.database,
+                user: subject.user,
                 now,
             };
-            let grant = routes.policy.decide(&request).grant.ok()?;
-            let same = grant.client.name == session.client && grant.secret == session.pool.secret;
-            same.then_some(grant.client)
+            let granted = routes.policy.decide(&request).grant.ok()?;
+            let same_secret = match (&granted, subject.secret) {
+                (Granted::Database(grant), Some(secret)) => grant.secret == *secret,
+                (Granted::Console(_), None) => true,
+                _ => false,
+            };
+            let rule = granted.client();
+            (same_secret && rule.name == *subject.client).then(|| rule.clone())
         };
         let mut found = rule(&evidence);
         if found.as_ref().is_some_and(|rule| rule.ends_with_token()) {
@@ -98,16 +130,46 @@ impl Context {
                 found = rule(&evidence);
             }
         }
-        match found {
-            Some(rule) => {
-                // When its access ends depends on the rule as it reads now.
-                session.set_rule(rule);
-                None
-            }
-            None => Some(distrust.unwrap_or(match session.rule().holds(now) {
+        found.ok_or_else(|| {
+            distrust.unwrap_or(match subject.rule.holds(now) {
                 true => "rule_gone",
                 false => "rule_not_valid_now",
-            })),
+            })
+        })
+    }
+}
+
+/// Somebody who was let in, and to what.
+struct Subject<'a> {
+    client: &'a Arc<str>,
+    evidence: &'a Arc<Evidence>,
+    database: &'a str,
+    user: &'a str,
+    /// `None`: the console.
+    secret: Option<&'a SecretId>,
+    rule: Arc<Rule>,
+}
+
+impl<'a> Subject<'a> {
+    fn client(session: &'a Handle) -> Self {
+        Self {
+            client: &session.client,
+            evidence: &session.evidence,
+            database: session.database(),
+            user: &session.user,
+            secret: Some(&session.pool.secret),
+            rule: session.rule(),
+        }
+    }
+
+    fn console(console: &'a ConsoleHandle) -> Self {
+        Self {
+            client: &console.client,
+            evidence: &console.evidence,
+            database: &console.database,
+            user: &console.user,
+            secret: None,
+            rule: console.rule(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::arrive::{Admission, Arrived, arrive, refuse, tell};
+use super::arrive::{Admission, Arrived, Guest, arrive, refuse, tell};
 use super::context::Context;
 use super::greet::{Failed, Greeted};
 use super::registry::Handle;
@@ -22,8 +22,10 @@ use crate::wire::ClientError;
 pub async fn serve(context: Arc<Context>, accepted: Accepted) {
     // What is over before a session becomes idle is on the heap, and freed by then: an idle
     // session is to be small.
-    let Some(arrived) = Box::pin(arrive(context, accepted)).await else {
-        return;
+    let arrived = match Box::pin(arrive(context, accepted)).await {
+        Some(Guest::Client(arrived)) => arrived,
+        Some(Guest::Visitor(visitor)) => return Box::pin(visitor.serve()).await,
+        None => return,
     };
     if let Some(begun) = Box::pin(arrived.begin()).await {
         begun.run().await;
@@ -68,7 +70,7 @@ impl Arrived {
         let context = &session.context;
         if let Err(denial) = session.record_start(client).await {
             context.metrics.denial(denial.code());
-            tell(context, self.stream, &denial).await;
+            tell(context, self.stream, &denial, None).await;
             return None;
         }
         let gauge = Counted::new(

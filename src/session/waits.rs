@@ -5,19 +5,46 @@ use tokio::time::{Duration, sleep};
 
 use super::greet::checkout_error;
 use crate::net::Stream;
-use crate::pool::Pool;
+use crate::pool::{Awaited, Pool};
 use crate::wire::ClientNotice;
 
 /// Whoever waits for no longer is told nothing: a restart takes a moment.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Waits until there is something to tell a client that waits for a server connection.
-pub(super) async fn notice(pool: &Pool) -> ClientNotice {
+/// Waits until there is something to tell a client that waits for a server connection: that the
+/// server is down, or, after `patience`, whatever it waits for.
+pub(super) async fn notice(pool: &Pool, patience: Option<Duration>) -> ClientNotice {
+    tokio::select! {
+        notice = server_is_down(pool) => notice,
+        notice = still_waits(pool, patience) => notice,
+    }
+}
+
+async fn server_is_down(pool: &Pool) -> ClientNotice {
     sleep(PATIENCE).await;
     let cause = pool.lets_nobody_in().await;
+    if pool.is_paused() {
+        return ClientNotice::Paused(pool.name.clone());
+    }
     ClientNotice::ServerDown {
         cause: checkout_error(pool, cause),
         limit: pool.database().pool_wait_timeout,
+    }
+}
+
+async fn still_waits(pool: &Pool, patience: Option<Duration>) -> ClientNotice {
+    match patience {
+        Some(patience) => sleep(patience).await,
+        None => std::future::pending().await,
+    }
+    let database = pool.name.clone();
+    match pool.awaited() {
+        Awaited::Resume => ClientNotice::Paused(database),
+        Awaited::Version => ClientNotice::NoVersion {
+            database,
+            secret: pool.secret.as_str().into(),
+        },
+        Awaited::Connection { most } => ClientNotice::Busy { database, most },
     }
 }
 

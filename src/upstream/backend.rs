@@ -26,7 +26,7 @@ pub struct Backend {
     pub(super) key: Box<[u8]>,
     pub target: Arc<Target>,
     /// The server's address; `None` behind a unix socket.
-    pub(super) address: Option<SocketAddr>,
+    pub address: Option<SocketAddr>,
     cancels: AtomicUsize,
     landed: Notify,
 }

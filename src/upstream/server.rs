@@ -1,5 +1,6 @@
 //! An established, logged-in server connection.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,11 @@ impl Server {
     /// The version of TLS in use, as in `TLSv1.3`; `None` without TLS.
     pub fn tls_version(&self) -> Option<&'static str> {
         self.stream.tls_version()
+    }
+
+    /// This end of a TCP connection.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.stream.local_address()
     }
 
     /// Whether the server has neither hung up nor said anything unasked.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::startup::StartupError;
-use super::{LoginFailure, message};
+use super::{LoginFailure, Reference, message};
 
 /// A five-character SQLSTATE (PostgreSQL documentation, appendix A).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,9 +21,10 @@ fn because(failure: &Option<LoginFailure>) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// An unknown database, an unknown user and no rule get the same answer, so that
-    /// nobody can find out which of them exist.
-    #[error("access denied")]
-    Denied,
+    /// nobody can find out which of them exist. By the ref those who run the proxy find
+    /// out why.
+    #[error("access denied{}", ref_of(*.0))]
+    Denied(Option<Reference>),
     #[error("this server requires TLS")]
     TlsRequired,
     #[error("{0}")]
@@ -40,6 +41,10 @@ pub enum ClientError {
     PoolWaitTimeout(Arc<str>),
     #[error("{limit} clients wait for a server connection to database \"{database}\" already")]
     TooManyWaiting { database: Arc<str>, limit: usize },
+    #[error("database \"{0}\" is paused")]
+    Paused(Arc<str>),
+    #[error("database \"{0}\" is disabled")]
+    Disabled(Arc<str>),
     #[error("the server of database \"{database}\" {failure}")]
     Login {
         database: Arc<str>,
@@ -91,11 +96,15 @@ pub enum ClientError {
     BadParameter(String),
 }
 
+fn ref_of(reference: Option<Reference>) -> String {
+    reference.map_or_else(String::new, |r| format!(" (ref {r})"))
+}
+
 impl ClientError {
     /// The SQLSTATE that Postgres has for the same situation, or for the nearest.
     pub fn sqlstate(&self) -> SqlState {
         SqlState(match self {
-            Self::Denied | Self::TlsRequired => "28000",
+            Self::Denied(_) | Self::TlsRequired => "28000",
             Self::Startup(StartupError::Replication) => "22023",
             Self::Startup(StartupError::Version(_)) => "0A000",
             Self::ReplicationRole(_) => "42501",
@@ -110,6 +119,8 @@ impl ClientError {
             Self::NoWorkingVersion { .. }
             | Self::SecretUnusable(_)
             | Self::AuditUnavailable
+            | Self::Paused(_)
+            | Self::Disabled(_)
             | Self::ReplicationTooOften(_) => "57P03",
             Self::IdleInTransaction => "25P03",
             Self::IdleClient => "57P05",
@@ -134,6 +145,10 @@ impl ClientError {
                 "All server connections are busy; raise pool_size or look for long transactions."
             }
             Self::TooManyWaiting { .. } => "Try again later, or raise max_waiting of the database.",
+            Self::Paused(_) => "An administrator has paused it; RESUME in the console ends that.",
+            Self::Disabled(_) => {
+                "An administrator has disabled it; ENABLE in the console ends that."
+            }
             Self::Login { failure, .. } => failure.hint(),
             Self::NoWorkingVersion { failure, .. } => {
                 failure.unwrap_or(LoginFailure::Password).hint()

@@ -1,6 +1,7 @@
 //! What pgvalet tells a client that waits: like the errors in `error`, an allow-list.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ClientError, message};
@@ -12,6 +13,15 @@ pub enum ClientNotice {
     /// The server does not let anybody in. `cause`: what the client is told if that
     /// lasts for longer than it waits, which is `limit` at most.
     ServerDown { cause: ClientError, limit: Duration },
+    /// An administrator has paused the database.
+    Paused(Arc<str>),
+    /// No version of the secret is known that logs in.
+    NoVersion {
+        database: Arc<str>,
+        secret: Arc<str>,
+    },
+    /// It waits for others to give a connection back. `most`: how many there may be.
+    Busy { database: Arc<str>, most: usize },
 }
 
 impl fmt::Display for ClientNotice {
@@ -21,6 +31,20 @@ impl fmt::Display for ClientNotice {
                 let limit = duration::format(*limit);
                 write!(f, "{cause}; waiting for it for up to {limit}")
             }
+            Self::Paused(database) => {
+                write!(
+                    f,
+                    "database \"{database}\" is paused; waiting for it to be resumed"
+                )
+            }
+            Self::NoVersion { database, secret } => write!(
+                f,
+                "waiting for a version of secret \"{secret}\" that logs in to database \"{database}\""
+            ),
+            Self::Busy { database, most } => write!(
+                f,
+                "waiting for one of at most {most} server connections to database \"{database}\""
+            ),
         }
     }
 }
@@ -30,6 +54,7 @@ impl ClientNotice {
     pub fn write(&self, out: &mut Vec<u8>) {
         let hint = match self {
             Self::ServerDown { cause, .. } => cause.hint(),
+            Self::Paused(_) | Self::NoVersion { .. } | Self::Busy { .. } => None,
         };
         message::notice_response(out, SUCCESS, &self.to_string(), hint);
     }
@@ -54,8 +79,6 @@ pub fn gets_notices(client_min_messages: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::wire::LoginFailure;
 

@@ -69,6 +69,7 @@ pub mod status {
 /// Source: protocol chapter, "Error and Notice Message Fields".
 pub mod field {
     pub const CODE: u8 = b'C';
+    pub const DETAIL: u8 = b'D';
     pub const HINT: u8 = b'H';
     pub const MESSAGE: u8 = b'M';
     /// May be translated.

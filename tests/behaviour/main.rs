@@ -6,6 +6,7 @@
 mod common;
 
 mod admin;
+mod console;
 mod deploy;
 mod drivers;
 mod health;

@@ -100,6 +100,16 @@ fn each_event_has_its_fields() {
             Record::drain_end(database(), credential(), Duration::ZERO),
             "credential database duration_ms event",
         ),
+        (
+            Record::admin(
+                session(),
+                Some("orders"),
+                "PAUSE orders",
+                Outcome::Success,
+                None,
+            ),
+            "action client database event outcome session source",
+        ),
         (Record::reload(), "event outcome"),
         (
             Record::store_call(None, None, None, serde_json::Value::Null),
@@ -123,12 +133,13 @@ fn a_client_is_told_of_with_all_that_is_known() {
         requested_user: text(),
         application_name: text(),
         tls: text(),
+        reference: text(),
         rule: Some(("app".into(), 3)),
     };
     let record = Record::session_start("1".into(), client);
     assert_eq!(
         fields(&record),
-        "application_name client database event identity outcome requested_user rule session source tls via"
+        "application_name client database event identity outcome ref requested_user rule session source tls via"
     );
     assert_eq!(
         (record.client.as_deref(), record.rule),

@@ -11,6 +11,8 @@ mod summary;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::{Failure, table};
 use crate::admin::{self, AdminAddress, Status, Token};
 use crate::config::Config;
@@ -126,6 +128,12 @@ pub(super) fn admin_to_change(config: &Config) -> Result<(AdminAddress, Option<T
         AdminAddress::Unix(_) => token, // the kernel says who asks
     };
     Ok((address, token))
+}
+
+/// A path with a parameter.
+pub(super) fn with(path: &str, name: &str, value: &str) -> String {
+    let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+    format!("{path}?{name}={value}")
 }
 
 /// A listener on all addresses is asked on loopback.

@@ -1,7 +1,7 @@
 //! The keys of `[[client]]`, and of the tables inside it.
 
 use super::Default::{Absent, Required, Value};
-use super::Kind::{Boolean, List, Text, Texts, User, Words};
+use super::Kind::{Boolean, BooleanOr, List, Text, Texts, User, Words};
 use super::{CONNECTIONS, COUNT, FILE, Key, PATTERN, Table};
 
 const CONDITION: super::Default = Absent("no condition");
@@ -10,7 +10,7 @@ pub(super) static CLIENT: Table = Table {
     title: "[[client]]",
     about: "\
 A rule: how a client is recognised, and what it may use. The first rule, in the order of the file, whose conditions \
-all hold and that grants the database decides; nobody else gets in. A rule gives at least one condition: \
+all hold and that grants the database, or the console, decides; nobody else gets in. A rule gives at least one condition: \
 `network`, `unix_user`, `loopback_user`, `certificate`, `token` or `aws_iam`. A reload applies changes at once; \
 sessions whose rule is gone end (`[listen] revoke`). `pgvalet explain --database orders --from 10.1.2.3` says which \
 rule decides, and why the others do not.",
@@ -67,10 +67,16 @@ rule decides, and why the others do not.",
         Key::new(
             "databases",
             List("names of `[database.NAME]`; `*` stands for any characters"),
-            Required,
+            Absent("none; required without `admin`"),
             "The databases that the client may use.",
         )
         .like(r#"["orders"]"#),
+        Key::new(
+            "admin",
+            BooleanOr(&["read"]),
+            Value("false"),
+            "The client may use the console, `psql -d pgvalet` ([CONSOLE.md](CONSOLE.md)): `\"read\"` to look, `true` to change as well.",
+        ),
         Key::new(
             "users",
             List("user names"),

@@ -8,7 +8,7 @@ pub(super) static LISTEN: Table = Table {
     title: "[listen]",
     about: "\
 Where clients connect, and what is done until it is known who they are. A reload reads the certificate, \
-its key, `client_ca` and `client_crl` again, and applies `revoke` and `allow_untrusted_networks`; a change of \
+its key, `client_ca` and `client_crl` again, and applies `revoke`, `wait_notice` and `allow_untrusted_networks`; a change of \
 any other key takes effect with a restart.",
     keys: &[
         Key::new(
@@ -108,6 +108,12 @@ any other key takes effect with a restart.",
             "How long transactions may take to finish after SIGTERM.",
         ),
         Key::new(
+            "wait_notice",
+            NONE,
+            Value(r#""1s""#),
+            "A client that has waited for a server connection for so long is sent a NOTICE that says what it waits for; `\"0s\"`: never.",
+        ),
+        Key::new(
             "socket_mode",
             Text("file mode in octal"),
             Value(r#""0660""#),
@@ -141,7 +147,8 @@ any other key takes effect with a restart.",
 pub(super) static ADMIN: Table = Table {
     title: "[admin]",
     about: "\
-HTTP for people and monitoring: `/metrics`, `/livez`, `/readyz`, `/status`, `POST /refresh`. A change takes \
+HTTP for people and monitoring: `/metrics`, `/livez`, `/readyz`, `/status`, `/clients`, `/servers`, `/denial`, and `POST` \
+`/refresh`, `/rotate`, `/pause`, `/resume`, `/kill`, `/reconnect`, `/disable`, `/enable`, `/reload`. A change takes \
 effect with a restart.
 
 On loopback, any user of the machine may read these without a token, and what changes something needs the token \

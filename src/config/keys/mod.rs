@@ -23,6 +23,8 @@ pub(super) enum Kind {
     /// A table whose values are texts; the words say what the texts are.
     Texts(&'static str),
     Boolean,
+    /// `true`, `false` or one of these words.
+    BooleanOr(&'static [&'static str]),
     /// A whole number, both ends included.
     Number(u64, u64),
     /// A duration of at least this, and of at most a year.

@@ -153,7 +153,9 @@ async fn a_server_that_is_gone_does_not_hold_up_the_move() {
     })
     .await;
     let pool = s.pool.clone();
-    let _ = tokio::spawn(async move { pool.checkout(None).await.map(drop) });
+    drop(tokio::spawn(
+        async move { pool.checkout(None).await.map(drop) },
+    ));
     until("it is tried", || s.pool.counts().problem.is_some()).await;
     move_to(&s, moved.port);
     until("the move", || number_in_force(&s) == Some(2)).await;

@@ -7,17 +7,18 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::debug;
 
 use super::limiter::Ticket;
+use super::refusals::Why;
 use super::refuse::client_ref;
 use super::settings::settings;
 use super::token;
 use crate::access::token::Rejected;
-use crate::access::{Denial, Evidence, Grant, Policy, Request};
+use crate::access::{ConsoleGrant, Denial, Evidence, Grant, Granted, Policy, Request};
 use crate::audit::ClientRef;
 use crate::base::crew::Crew;
 use crate::net::Stream;
 use crate::pool::Settings;
 use crate::session::context::{Context, Routes};
-use crate::session::registry::{NewSession, NotAdded};
+use crate::session::registry::{ConsoleHandle, NewConsole, NewSession, NotAdded};
 use crate::session::serve::Session;
 use crate::wire::startup::Startup;
 
@@ -32,6 +33,16 @@ pub struct Admission {
     pub permit: OwnedSemaphorePermit,
 }
 
+/// Who was let in, and to what.
+pub enum Admitted {
+    Client(Box<Admission>),
+    /// To the console; who it is, for the record of the start.
+    Console {
+        handle: Arc<ConsoleHandle>,
+        client: ClientRef,
+    },
+}
+
 /// Why a client is not let in.
 pub enum NotAdmitted {
     Denied(Box<Denied>),
@@ -43,11 +54,17 @@ pub enum NotAdmitted {
 pub struct Denied {
     pub client: ClientRef,
     pub denial: Denial,
+    /// What the rules had to say.
+    pub why: Why,
 }
 
 impl NotAdmitted {
     fn denied(client: ClientRef, denial: Denial) -> Self {
-        Self::Denied(Box::new(Denied { client, denial }))
+        Self::Denied(Box::new(Denied {
+            client,
+            denial,
+            why: Why::default(),
+        }))
     }
 }
 
@@ -61,13 +78,22 @@ pub async fn admit(
     startup: &Startup,
     stream: &mut Stream,
     ticket: &Ticket,
-) -> Result<Admission, NotAdmitted> {
+) -> Result<Admitted, NotAdmitted> {
     let mut client = attempt(evidence, startup, stream);
     let routes = context.routes.load_full();
     let rejected = identify(context, &routes.policy, evidence, startup, stream, ticket).await?;
+    let tls = stream.tls_version();
     match authorise(&routes.policy, evidence, startup, rejected, &mut client) {
-        Ok(grant) => register(context, &routes, grant, evidence, startup, client),
-        Err(denial) => Err(NotAdmitted::denied(client, denial)),
+        Ok(Granted::Database(grant)) => {
+            let admission = register(context, &routes, grant, evidence, startup, tls, client)?;
+            Ok(Admitted::Client(Box::new(admission)))
+        }
+        Ok(Granted::Console(grant)) => register_console(context, grant, evidence, startup, client),
+        Err((denial, why)) => Err(NotAdmitted::Denied(Box::new(Denied {
+            client,
+            denial,
+            why,
+        }))),
     }
 }
 
@@ -132,14 +158,14 @@ async fn ask_for_account(evidence: &mut Evidence) {
 /// Asks the rules.
 ///
 /// # Errors
-/// The reason of the denial.
+/// The reason of the denial, and what the rules had to say.
 fn authorise(
     policy: &Policy,
     evidence: &Evidence,
     startup: &Startup,
     rejected: Option<Rejected>,
     client: &mut ClientRef,
-) -> Result<Grant, Denial> {
+) -> Result<Granted, (Denial, Why)> {
     let request = Request {
         evidence,
         database: &startup.database,
@@ -148,15 +174,20 @@ fn authorise(
     };
     let decision = policy.decide(&request);
     match decision.grant {
-        Ok(grant) => {
-            client.identity = Some(grant.identity.clone());
-            client.rule = Some((grant.client.name.clone(), grant.client.number));
-            Ok(grant)
+        Ok(granted) => {
+            let (rule, identity) = match &granted {
+                Granted::Database(grant) => (&grant.client, &grant.identity),
+                Granted::Console(grant) => (&grant.client, &grant.identity),
+            };
+            client.identity = Some(identity.clone());
+            client.rule = Some((rule.name.clone(), rule.number));
+            Ok(granted)
         }
         Err(ref denial) => {
             client.identity = Some(Arc::new(evidence.identity()));
             debug!("{}", decision.why_not(&request));
-            Err(rejected.map_or_else(|| denial.clone(), Denial::Token))
+            let denial = rejected.map_or_else(|| denial.clone(), Denial::Token);
+            Err((denial, Why::of(&decision, &request)))
         }
     }
 }
@@ -168,8 +199,14 @@ fn register(
     grant: Grant,
     evidence: &Evidence,
     startup: &Startup,
+    tls: Option<&'static str>,
     client: ClientRef,
 ) -> Result<Admission, NotAdmitted> {
+    let name = grant.database.name();
+    if context.switches.is_disabled(name) {
+        let denial = Denial::Disabled(name.clone());
+        return Err(NotAdmitted::denied(client, denial));
+    }
     let Ok(permit) = context.clients.clone().try_acquire_owned() else {
         return Err(NotAdmitted::denied(client, Denial::TooManyClients));
     };
@@ -187,13 +224,15 @@ fn register(
         user: startup.user.as_str().into(),
         source: client.source.clone(),
         evidence: Arc::new(evidence.clone()),
+        application_name: client.application_name.clone(),
+        tls,
         version: startup.version.spoken(),
     });
     let handle = match added {
         Ok(handle) => handle,
         Err(why) => {
             let denial = match why {
-                NotAdded::TooManyOfRule => Denial::TooManyClients,
+                NotAdded::TooManyOfRule | NotAdded::TooManyConsoles => Denial::TooManyClients,
                 NotAdded::TooManyOfDatabase => {
                     Denial::TooManyClientsOf(grant.database.name().clone())
                 }
@@ -211,4 +250,27 @@ fn register(
         settings,
         permit,
     })
+}
+
+/// Adds a session of the console, if there is room for it.
+fn register_console(
+    context: &Arc<Context>,
+    grant: ConsoleGrant,
+    evidence: &Evidence,
+    startup: &Startup,
+    client: ClientRef,
+) -> Result<Admitted, NotAdmitted> {
+    let added = context.sessions.add_console(NewConsole {
+        rule: grant.client,
+        user: startup.user.as_str().into(),
+        database: startup.database.as_str().into(),
+        source: client.source.clone(),
+        evidence: Arc::new(evidence.clone()),
+        version: startup.version.spoken(),
+    });
+    match added {
+        Ok(handle) => Ok(Admitted::Console { handle, client }),
+        Err(NotAdded::NoRandomNumbers) => Err(NotAdmitted::denied(client, Denial::NoRandomNumbers)),
+        Err(_) => Err(NotAdmitted::denied(client, Denial::TooManyClients)),
+    }
 }

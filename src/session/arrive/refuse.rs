@@ -1,16 +1,18 @@
 //! What becomes of a client that is not let in: counted, recorded, told.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
 use super::origin::Origin;
+use super::refusals::{Refusal, Why};
 use crate::access::{Denial, Evidence};
 use crate::audit::{ClientRef, Record};
 use crate::net::{Stream, hang_up};
 use crate::session::context::Context;
+use crate::wire::{ClientError, Reference};
 
 /// What is known of a client before it has said anything.
 pub fn client_ref(evidence: &Evidence) -> ClientRef {
@@ -21,22 +23,38 @@ pub fn client_ref(evidence: &Evidence) -> ClientRef {
     }
 }
 
-/// Counts and records a client that is not let in.
+/// Counts and records a client that is not let in. `why`: what the rules had to say. The ref
+/// that the client is to be shown; none if nothing would be found by it.
 pub async fn record_denial(
     context: &Context,
     evidence: &Evidence,
-    client: ClientRef,
+    mut client: ClientRef,
     denial: &Denial,
-) {
+    why: Why,
+) -> Option<Reference> {
     let code = denial.code();
     context.metrics.denial(code);
     if !context.denials.note(Origin::of(evidence), code) {
-        return;
+        return None;
     }
+    let shows_ref = matches!(denial.answer(), Some(ClientError::Denied(_)));
+    let reference = shows_ref.then(|| {
+        context.refusals.keep(Refusal {
+            at: SystemTime::now(),
+            client: client.clone(),
+            reason: code,
+            words: denial.words(),
+            why,
+        })
+    });
+    let reference = reference.flatten();
+    client.reference = reference.map(|r| r.to_string().into());
     info!(
         source = &*client.source,
         database = client.database.as_deref(),
+        user = client.requested_user.as_deref(),
         reason = code,
+        r#ref = client.reference.as_deref(),
         "client denied: {}",
         denial.words()
     );
@@ -44,11 +62,21 @@ pub async fn record_denial(
     let record = Box::new(Record::session_deny(client, code, sqlstate));
     // A record that cannot be written is counted by the log itself.
     let _ = context.audit.record_durably(record).await;
+    reference
 }
 
 /// Tells a client why it is not let in, as far as it may know.
-pub async fn tell(context: &Context, stream: Stream, denial: &Denial) {
-    if let Some(error) = denial.answer() {
+pub async fn tell(
+    context: &Context,
+    stream: Stream,
+    denial: &Denial,
+    reference: Option<Reference>,
+) {
+    let answer = denial.answer().map(|error| match error {
+        ClientError::Denied(_) => ClientError::Denied(reference),
+        other => other,
+    });
+    if let Some(error) = answer {
         refuse(context, stream, |out| error.fatal(out)).await;
     }
 }

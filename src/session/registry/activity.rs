@@ -1,7 +1,7 @@
 //! What a session waits for at this moment, as it publishes it for the sweep.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::handle::Handle;
 use crate::pool::Database;
@@ -40,7 +40,7 @@ impl Limits {
 
 /// What a session waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::session) enum Phase {
+pub enum Phase {
     /// Something with a limit of its own: the handshake, a server connection.
     Elsewhere = 0,
     /// The client, outside a transaction.
@@ -56,7 +56,12 @@ pub(in crate::session) enum Phase {
 /// counts the queries sent and answered before, which tells apart two activities that look
 /// alike.
 #[derive(Default)]
-pub(in crate::session) struct Activity(AtomicU64);
+pub(in crate::session) struct Activity {
+    now: AtomicU64,
+    /// What the sweep found last, and since when (in milliseconds of Unix time).
+    seen: AtomicU64,
+    since: AtomicU64,
+}
 
 /// More statements of one batch than this get no more time than this many.
 const MOST_RUNNING: u64 = 1023;
@@ -66,11 +71,26 @@ impl Activity {
     pub fn set(&self, phase: Phase, progress: u64, running: usize) {
         let running = (running as u64).min(MOST_RUNNING);
         let word = progress << 12 | running << 2 | phase as u64;
-        self.0.store(word, Relaxed);
+        self.now.store(word, Relaxed);
     }
 
     pub(super) fn observe(&self) -> Observed {
-        Observed(self.0.load(Relaxed))
+        Observed(self.now.load(Relaxed))
+    }
+
+    /// Notes when the activity has changed. The sweep does that, so that no message has to ask
+    /// for the time.
+    pub(super) fn touch(&self, now: u64) {
+        let word = self.now.load(Relaxed);
+        if self.seen.swap(word, Relaxed) != word || self.since.load(Relaxed) == 0 {
+            self.since.store(now, Relaxed);
+        }
+    }
+
+    /// Since when it has been as it is, within half a second; `None` before the first sweep.
+    pub(super) fn since(&self) -> Option<SystemTime> {
+        let since = self.since.load(Relaxed);
+        (since > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(since))
     }
 }
 

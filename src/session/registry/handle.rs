@@ -37,6 +37,9 @@ pub struct Handle {
     pub user: Arc<str>,
     /// What was known of the client when it was let in.
     pub evidence: Arc<Evidence>,
+    pub application_name: Option<Arc<str>>,
+    /// The version of the client's TLS.
+    pub tls: Option<&'static str>,
     pub since: SystemTime,
     /// The rule that let it in, as it reads since the last reload.
     rule: ArcSwap<Rule>,
@@ -82,6 +85,8 @@ impl Handle {
             source: new.source,
             user: new.user,
             evidence: new.evidence,
+            application_name: new.application_name,
+            tls: new.tls,
             since: SystemTime::now(),
             rule: ArcSwap::new(new.rule),
             held: Mutex::default(),
@@ -107,8 +112,8 @@ impl Handle {
     /// The time limits of its database; `None` where there are none.
     pub(super) fn limits(&self) -> Option<Limits> {
         let limits = Limits::of(&self.pool.database());
-        if limits.is_some() && !self.is_limited() {
-            // What it published last may be long over.
+        if limits.is_some() && !self.is_limited() && self.phase() != Phase::Idle {
+            // The limits of a reload hold from the next message on.
             self.activity.set(Phase::Elsewhere, 0, 0);
         }
         self.limited.store(limits.is_some(), Relaxed);
@@ -134,6 +139,16 @@ impl Handle {
     /// Whether the client says nothing while it is in a transaction.
     pub fn is_idle_in_transaction(&self) -> bool {
         self.activity.observe().phase() == Phase::Transaction
+    }
+
+    /// What the session waits for.
+    pub fn phase(&self) -> Phase {
+        self.activity.observe().phase()
+    }
+
+    /// Since when it has done what it does, within half a second.
+    pub fn unchanged_since(&self) -> SystemTime {
+        self.activity.since().unwrap_or(self.since)
     }
 
     /// The server connection that the session holds at this moment.
@@ -270,6 +285,8 @@ impl Handle {
             user: "u".into(),
             source: "unix".into(),
             evidence: Arc::new(Evidence::new(peer)),
+            application_name: None,
+            tls: None,
             version: crate::wire::Version::V3_0,
         };
         let key = CancelKey::Short([0; 4]);

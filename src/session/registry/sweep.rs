@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Sessions;
 use super::activity::{Limits, Observed, Phase, QueryMark};
@@ -48,7 +48,13 @@ impl Sweep {
     /// Looks at every session that has limits. A session that has reached one is told to
     /// end; where its query has to be cancelled first, that is left to the caller.
     pub fn look(&mut self, sessions: &Sessions) -> Vec<Overdue> {
-        self.look_at(&sessions.all(), Instant::now())
+        let sessions = sessions.all();
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        for session in &sessions {
+            session.activity.touch(now);
+        }
+        self.look_at(&sessions, Instant::now())
     }
 
     fn look_at(&mut self, sessions: &[Arc<Handle>], now: Instant) -> Vec<Overdue> {

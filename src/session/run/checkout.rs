@@ -20,7 +20,8 @@ impl Session {
         self.handle.activity.set(Phase::Elsewhere, 0, 0);
         let pool = self.pool();
         let mut lease = pin!(pool.checkout_within(&self.quota, &self.handle.client));
-        let mut notice = pin!(waits::notice(pool));
+        let patience = self.context.wait_notice();
+        let mut notice = pin!(waits::notice(pool, patience));
         let mut noticed = false;
         loop {
             tokio::select! {

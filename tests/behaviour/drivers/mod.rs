@@ -11,11 +11,11 @@ mod programs;
 mod rust;
 
 /// The path of the driver in Debian.
-const JDBC: &str = "/usr/share/java/postgresql.jar";
+pub const JDBC: &str = "/usr/share/java/postgresql.jar";
 
 /// The path of a driver, `None` if it is not installed. Developers' machines may
 /// lack one, and the test then says so; on CI that would be a hole.
-fn installed(driver: &str, places: &[PathBuf]) -> Option<PathBuf> {
+pub fn installed(driver: &str, places: &[PathBuf]) -> Option<PathBuf> {
     let found = places.iter().find(|place| place.exists());
     if found.is_none() {
         assert!(

@@ -221,7 +221,39 @@ func deadline(dsn, table string) {
 	same(1, value[int](next, "SELECT 1"))
 }
 
+// The console, whose commands pgx prepares like everything else.
+func console(dsn string) {
+	c := connect(dsn)
+	defer c.Close(ctx)
+	for i := 0; i < 3; i++ {
+		rows, err := c.Query(ctx, "SHOW POOLS")
+		must(err)
+		var names []string
+		for rows.Next() {
+			values, err := rows.Values()
+			must(err)
+			names = append(names, values[0].(string))
+			same(int32(0), values[3].(int32))
+		}
+		must(rows.Err())
+		same(2, len(names))
+		same("app", names[0])
+	}
+	tag, err := c.Exec(ctx, "PAUSE other")
+	must(err)
+	same("PAUSE", tag.String())
+	_, err = c.Exec(ctx, "RESUME other")
+	must(err)
+	_, err = c.Exec(ctx, "PUASE other")
+	fails("42601", err)
+	same("PgBouncer 1.25.2", value[string](c, "SHOW VERSION")[:16])
+}
+
 func main() {
+	if dsn := os.Getenv("PGVALET_TEST_DSN_CONSOLE"); dsn != "" {
+		console(dsn)
+		return
+	}
 	checks := []func(dsn, table string){
 		queries, pool, transactions, batches, copies, notifications, largeObjects, deadline,
 	}

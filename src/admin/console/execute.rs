@@ -1,0 +1,165 @@
+//! What a session does for a command, and what it answers.
+
+use std::sync::Arc;
+
+use super::command::{Command, NotUnderstood};
+use super::extended::Refused;
+use super::session::{End, Session};
+use super::show::{Show, help};
+use super::table::{Cell, Column, Row, row, text};
+use crate::access::AdminRight;
+use crate::admin::action::{self, Action, ActionError, Actor};
+use crate::session::ConsoleHandle;
+use crate::wire::ClientError;
+
+/// The columns of what REFRESH answers.
+pub(super) const REFRESHED: &[Column] = &[
+    text("secret"),
+    text("version"),
+    text("changed"),
+    text("error"),
+];
+
+/// What a command answers.
+#[derive(Default)]
+pub struct Answer {
+    pub notices: Vec<(String, Option<String>)>,
+    pub table: Option<(Vec<Column>, Vec<Row>)>,
+    pub tag: String,
+}
+
+impl Session {
+    /// Does what a command asks for.
+    pub(super) async fn execute(
+        &mut self,
+        command: &Command,
+    ) -> Result<Result<Answer, Refused>, End> {
+        self.commands += 1;
+        let tag = |tag: &str| Answer {
+            tag: tag.to_owned(),
+            ..Answer::default()
+        };
+        Ok(match command {
+            Command::Show { show, only } => self.show(show, only.as_deref()),
+            Command::Help => Ok(Answer {
+                notices: vec![("Console usage".to_owned(), Some(help()))],
+                ..tag("SHOW")
+            }),
+            Command::Driver(reply) => Ok(Answer {
+                table: (!reply.columns.is_empty())
+                    .then(|| (reply.columns(), vec![reply.row.clone()])),
+                ..tag(reply.tag)
+            }),
+            Command::Transaction { begins, tag: word } => {
+                self.in_transaction = *begins;
+                Ok(tag(word))
+            }
+            Command::Deallocate { name, tag: word } => {
+                let done = self.prepared.deallocate(name.as_deref());
+                done.map(|()| tag(word))
+            }
+            Command::Act(action) => self.act(action).await?,
+        })
+    }
+
+    fn show(&self, show: &Show, only: Option<&str>) -> Result<Answer, Refused> {
+        let right = self.visit.handle.right();
+        if right.is_none() || show.right == AdminRight::Change && right != Some(show.right) {
+            let said = format!("SHOW {} needs a rule with admin = true", show.word);
+            return Err(Refused::new("42501", said));
+        }
+        let mut rows = (show.rows)(&self.world);
+        if let Some(name) = only {
+            let name = Cell::from(name);
+            rows.retain(|row| row.contains(&name));
+        }
+        Ok(Answer {
+            table: Some((show.columns.to_vec(), rows)),
+            tag: "SHOW".to_owned(),
+            ..Answer::default()
+        })
+    }
+
+    /// Does something, and waits until it is done. The client may cancel that, or leave.
+    async fn act(&mut self, action: &Action) -> Result<Result<Answer, Refused>, End> {
+        let handle = self.visit.handle.clone();
+        let actor = Actor {
+            who: handle.session_ref(),
+            right: handle.right(),
+        };
+        let proxy = &self.world.proxy;
+        let begun = match action::begin(proxy, &actor, action).await {
+            Ok(begun) => begun,
+            Err(e) => return Ok(Err(refused(&e))),
+        };
+        let mut notices: Vec<_> = begun.notices.into_iter().map(|said| (said, None)).collect();
+        let done = tokio::select! {
+            done = begun.rest.done() => done,
+            () = handle.cancelled() => return Ok(Err(self.cancel(action, &handle).await)),
+            () = self.input.until_client_leaves(&mut self.visit.stream) => return Err(End::Gone),
+            error = handle.ends() => return Err(End::Told(error)),
+        };
+        match done {
+            Ok(more) => notices.extend(more.into_iter().map(|said| (said, None))),
+            Err(e) => return Ok(Err(refused(&e))),
+        }
+        let refreshed = begun.refreshed.into_iter().map(|r| {
+            row![
+                &*r.secret,
+                r.current.as_deref(),
+                if r.changed { "yes" } else { "no" },
+                r.error,
+            ]
+        });
+        let table =
+            matches!(action, Action::Refresh(_)).then(|| (REFRESHED.to_vec(), refreshed.collect()));
+        Ok(Ok(Answer {
+            notices,
+            table,
+            tag: action.word().to_owned(),
+        }))
+    }
+
+    /// Takes back what a cancelled command has begun.
+    async fn cancel(&self, action: &Action, handle: &Arc<ConsoleHandle>) -> Refused {
+        let error = ClientError::Cancelled;
+        let mut refused = Refused::new(error.sqlstate().0, error.to_string());
+        if let Action::Pause(database) = action {
+            let actor = Actor {
+                who: handle.session_ref(),
+                right: handle.right(),
+            };
+            let resume = Action::Resume(database.clone());
+            let resumed = action::begin(&self.world.proxy, &actor, &resume).await;
+            refused.hint = Some(match resumed {
+                Ok(_) => "What it was to pause goes on.".to_owned(),
+                Err(e) => format!("It is still paused: {e}"),
+            });
+        }
+        if let Action::Rotate(_) = action {
+            refused.hint =
+                Some("The rotation goes on; SHOW SECRETS shows what comes of it.".into());
+        }
+        refused
+    }
+}
+
+pub(super) fn unterminated() -> Refused {
+    Refused::new("42601", "the text ends inside of a quotation or a comment")
+}
+
+pub(super) fn not_understood(e: NotUnderstood) -> Refused {
+    Refused {
+        sqlstate: "42601",
+        said: e.said,
+        hint: e.hint,
+    }
+}
+
+fn refused(e: &ActionError) -> Refused {
+    Refused {
+        sqlstate: e.sqlstate().0,
+        said: e.to_string(),
+        hint: e.hint(),
+    }
+}

@@ -1,0 +1,68 @@
+//! What the console and the admin listener ask of a running proxy.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::StatusSource;
+use crate::pool::Pool;
+use crate::session::Context;
+
+/// A running proxy, for those who look at it and steer it.
+pub trait Operations: StatusSource {
+    /// Its sessions, rules and pools.
+    fn context(&self) -> &Arc<Context>;
+
+    /// All pools that have sessions or may get one.
+    fn pools(&self) -> Vec<Arc<Pool>>;
+
+    fn started_at(&self) -> SystemTime;
+
+    /// The keys of the configuration in force.
+    fn settings(&self) -> Vec<Setting>;
+
+    /// Changes a setting until the next restart or reload; what there is to say of that.
+    ///
+    /// # Errors
+    /// Why it was not changed.
+    fn set(&self, key: &str, value: &str) -> Result<String, String>;
+
+    /// Reads the configuration file again; what is doubtful in it.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    fn reload(self: Arc<Self>) -> Result<Vec<String>, String>;
+
+    /// Rotates a secret now; the version that is AWSCURRENT then.
+    ///
+    /// # Errors
+    /// Why it was not rotated.
+    fn rotate(self: Arc<Self>, secret: String) -> Rotation;
+
+    /// Stops the proxy.
+    fn stop(&self, when: Stop);
+}
+
+pub type Rotation = Pin<Box<dyn Future<Output = Result<Arc<str>, String>> + Send>>;
+
+/// When the proxy stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Transactions may finish, for `[listen] shutdown_timeout`.
+    Now,
+    /// No client is accepted any more, and those that are there are waited for.
+    WhenClientsHaveLeft,
+}
+
+/// A key of the configuration, and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// With its table: `listen.address`, `database.orders.pool_size`.
+    pub key: String,
+    pub value: String,
+    /// What holds where it is not written; empty if nothing does.
+    pub default: String,
+    /// Whether a reload changes it.
+    pub changeable: bool,
+}

@@ -1,0 +1,173 @@
+//! The paths of the admin listener by which a proxy is steered, and who and what is there.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde::{Deserialize, Serialize};
+
+use super::action::{self, Action, ActionError, Actor};
+use super::doorkeeper::Caller;
+use super::{Operations, views};
+use crate::access::AdminRight;
+use crate::audit::SessionRef;
+
+/// What was done, and what else there is to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub done: String,
+    pub notices: Vec<String>,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotDone {
+    pub error: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hint: Option<String>,
+}
+
+/// Where a request came from.
+#[derive(Clone)]
+pub struct Origin(pub Arc<str>);
+
+/// `?database=NAME`, `?id=17`, `?secret=NAME`, `?ref=7f3a`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    database: Option<String>,
+    id: Option<u64>,
+    secret: Option<String>,
+    r#ref: Option<String>,
+}
+
+type Proxy = State<Arc<dyn Operations>>;
+
+/// The paths. Whoever adds them sees to it that the doorkeeper is asked first.
+pub(super) fn router(proxy: Arc<dyn Operations>) -> Router {
+    Router::new()
+        .route("/clients", get(clients))
+        .route("/servers", get(servers))
+        .route("/denial", get(denial))
+        .route("/pause", post(pause))
+        .route("/resume", post(resume))
+        .route("/kill", post(kill))
+        .route("/reconnect", post(reconnect))
+        .route("/disable", post(disable))
+        .route("/enable", post(enable))
+        .route("/reload", post(reload))
+        .route("/rotate", post(rotate))
+        .with_state(proxy)
+}
+
+async fn clients(State(proxy): Proxy, Query(wanted): Query<Wanted>) -> Response {
+    Json(views::clients(&*proxy, wanted.database.as_deref())).into_response()
+}
+
+async fn servers(State(proxy): Proxy, Query(wanted): Query<Wanted>) -> Response {
+    Json(views::servers(&*proxy, wanted.database.as_deref())).into_response()
+}
+
+async fn denial(State(proxy): Proxy, Query(wanted): Query<Wanted>) -> Response {
+    let reference = wanted.r#ref.unwrap_or_default();
+    match proxy.context().refusals.find(&reference) {
+        Some(refusal) => Json(views::denial(&refusal)).into_response(),
+        None => {
+            let error = format!("no denial with the ref {reference:?} is kept");
+            let hint = Some("The last 500 are, since the proxy was started; its log and its audit log have all of them.".to_owned());
+            (StatusCode::NOT_FOUND, Json(NotDone { error, hint })).into_response()
+        }
+    }
+}
+
+macro_rules! handler {
+    ($name:ident, $wanted:ident => $action:expr) => {
+        async fn $name(
+            State(proxy): Proxy,
+            Extension(caller): Extension<Caller>,
+            Extension(origin): Extension<Origin>,
+            Query($wanted): Query<Wanted>,
+        ) -> Response {
+            match $action {
+                Some(action) => run(&proxy, caller, origin, &action).await,
+                None => incomplete(),
+            }
+        }
+    };
+}
+
+handler!(pause, w => Some(Action::Pause(w.database)));
+handler!(resume, w => Some(Action::Resume(w.database)));
+handler!(kill, w => Some(match w.id {
+    Some(id) => Action::KillClient(id),
+    None => Action::Kill(w.database),
+}));
+handler!(reconnect, w => Some(Action::Reconnect(w.database)));
+handler!(disable, w => w.database.map(Action::Disable));
+handler!(enable, w => w.database.map(Action::Enable));
+handler!(reload, _w => Some(Action::Reload));
+handler!(rotate, w => w.secret.map(Action::Rotate));
+
+fn incomplete() -> Response {
+    let error = "name what it is about: ?database=NAME or ?secret=NAME".to_owned();
+    let body = Json(NotDone { error, hint: None });
+    (StatusCode::BAD_REQUEST, body).into_response()
+}
+
+async fn run(
+    proxy: &Arc<dyn Operations>,
+    caller: Caller,
+    origin: Origin,
+    action: &Action,
+) -> Response {
+    // The doorkeeper has let it in: it has the token, or is the owner of the process.
+    let client = match caller {
+        Caller::Tcp => "admin token".to_owned(),
+        Caller::Unix { uid } => format!("uid {uid}"),
+    };
+    let actor = Actor {
+        who: SessionRef {
+            id: "".into(),
+            client: client.into(),
+            source: origin.0,
+            via: None,
+            database: "".into(),
+        },
+        right: Some(AdminRight::Change),
+    };
+    let done = async {
+        let begun = action::begin(proxy, &actor, action).await?;
+        let mut notices = begun.notices;
+        notices.extend(begun.rest.done().await?);
+        Ok(notices)
+    };
+    match done.await {
+        Ok(notices) => {
+            let done = action.to_string();
+            Json(Done { done, notices }).into_response()
+        }
+        Err(e) => (code(&e), Json(not_done(&e))).into_response(),
+    }
+}
+
+fn not_done(e: &ActionError) -> NotDone {
+    NotDone {
+        error: e.to_string(),
+        hint: e.hint(),
+    }
+}
+
+fn code(e: &ActionError) -> StatusCode {
+    match e {
+        ActionError::NoDatabase(..) | ActionError::NoClient(_) | ActionError::NoSecret(..) => {
+            StatusCode::NOT_FOUND
+        }
+        ActionError::NotNow(_) => StatusCode::CONFLICT,
+        ActionError::NotAllowed(_) => StatusCode::FORBIDDEN,
+        ActionError::Audit => StatusCode::SERVICE_UNAVAILABLE,
+        ActionError::Failed(_) => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}

@@ -1,0 +1,133 @@
+//! The keys of a configuration with their values, to be shown in the console.
+
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{DOCUMENT, Default, Key, Kind, Table};
+
+/// A key with its value as it stands in the file, or its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// With its table: `listen.address`, `database.orders.pool_size`, `client.1.name`.
+    pub key: String,
+    pub value: String,
+    /// Empty where there is none.
+    pub default: String,
+    /// Whether a reload changes it.
+    pub changeable: bool,
+}
+
+/// Tables whose changes a reload applies, and the keys of others of which that is true.
+const RELOADED: [&str; 4] = ["database", "client", "secret", "rotation"];
+const RELOADED_KEYS: [&str; 3] = ["revoke", "wait_notice", "allow_untrusted_networks"];
+
+/// The keys of a file without mistakes.
+pub(super) fn settings(text: &str) -> Vec<Setting> {
+    let mut all = Vec::new();
+    let Ok(document) = DeTable::parse(text) else {
+        return all;
+    };
+    let document = document.into_inner();
+    for section in DOCUMENT.keys {
+        let written = document.get(section.name).map(|v| v.get_ref());
+        match (section.kind, written) {
+            (Kind::Table(table), written) => {
+                let written = written.and_then(table_of);
+                of_table(section.name, table, written, &mut all);
+            }
+            (Kind::Named(table), Some(DeValue::Table(named))) => {
+                for (name, written) in named {
+                    let name = format!("{}.{}", section.name, name.get_ref());
+                    of_table(&name, table, table_of(written.get_ref()), &mut all);
+                }
+            }
+            (Kind::Array(table), Some(DeValue::Array(list))) => {
+                for (written, number) in list.iter().zip(1..) {
+                    let name = format!("{}.{number}", section.name);
+                    of_table(&name, table, table_of(written.get_ref()), &mut all);
+                }
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+fn table_of<'a, 'i>(value: &'a DeValue<'i>) -> Option<&'a DeTable<'i>> {
+    match value {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// The keys of one table that have a value.
+fn of_table(name: &str, table: &Table, written: Option<&DeTable<'_>>, all: &mut Vec<Setting>) {
+    for key in table.keys {
+        let value = written.and_then(|w| w.get(key.name));
+        let value = value.map(|v| shown(v.get_ref()));
+        let default = default(key);
+        let Some(value) = value.or_else(|| default.clone()) else {
+            continue;
+        };
+        let section = name.split('.').next().unwrap_or(name);
+        all.push(Setting {
+            key: format!("{name}.{}", key.name),
+            value,
+            default: default.unwrap_or_default(),
+            changeable: RELOADED.contains(&section) || RELOADED_KEYS.contains(&key.name),
+        });
+    }
+}
+
+fn default(key: &Key) -> Option<String> {
+    match key.default {
+        Default::Value(text) => DeValue::parse(text).ok().map(|v| shown(v.get_ref())),
+        Default::Required | Default::Absent(_) => None,
+    }
+}
+
+/// A value without its quotes.
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(n) => n.to_string(),
+        DeValue::Float(n) => n.to_string(),
+        DeValue::Boolean(b) => b.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(list) => {
+            let items: Vec<String> = list.iter().map(|v| shown(v.get_ref())).collect();
+            items.join(", ")
+        }
+        DeValue::Table(table) => {
+            let pairs = table.iter();
+            let pairs = pairs.map(|(k, v)| format!("{} = {}", k.get_ref(), shown(v.get_ref())));
+            pairs.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_values_and_defaults() {
+        let text = "[listen]\nmax_clients = 7\n[database.orders]\nsecret = \"s\"\n\
+            [[client]]\nname = \"a\"\nnetwork = [\"10.0.0.0/8\", \"::1\"]\ndatabases = \"orders\"\n";
+        let all = settings(text);
+        let value = |key: &str| {
+            let found = all.iter().find(|s| s.key == key);
+            let found = found.unwrap_or_else(|| panic!("{key} is missing"));
+            (
+                found.value.as_str(),
+                found.default.as_str(),
+                found.changeable,
+            )
+        };
+        assert_eq!(value("listen.max_clients"), ("7", "10000", false));
+        assert_eq!(value("listen.revoke"), ("idle", "idle", true));
+        assert_eq!(value("database.orders.secret"), ("s", "", true));
+        assert_eq!(value("database.orders.pool_size"), ("20", "20", true));
+        assert_eq!(value("client.1.network"), ("10.0.0.0/8, ::1", "", true));
+        assert_eq!(value("client.1.databases"), ("orders", "", true));
+    }
+}

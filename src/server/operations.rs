@@ -1,0 +1,106 @@
+//! What the console and the admin listener ask of the proxy.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tracing::{info, warn};
+
+use super::build::Built;
+use super::{reload, rotation};
+use crate::admin::{Operations, Rotation, Setting, Stop};
+use crate::base::duration;
+use crate::config::{self, Config};
+use crate::pool::Pool;
+use crate::session::Context;
+
+impl Built {
+    /// Puts another configuration into force.
+    pub fn reload_with(self: &Arc<Self>, config: Config) {
+        reload::reload(self, config);
+        rotation::apply(self);
+        self.health.reloaded(None);
+    }
+}
+
+impl Operations for Built {
+    fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    fn pools(&self) -> Vec<Arc<Pool>> {
+        self.all_pools()
+    }
+
+    fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        let state = self.state.lock();
+        let shown = state.config.settings.iter();
+        shown
+            .map(|s| Setting {
+                key: s.key.clone(),
+                value: s.value.clone(),
+                default: s.default.clone(),
+                changeable: s.changeable,
+            })
+            .collect()
+    }
+
+    fn reload(self: Arc<Self>) -> Result<Vec<String>, String> {
+        let file = self
+            .file
+            .get()
+            .ok_or("this proxy has no configuration file")?;
+        let config = config::load(file).map_err(|e| {
+            let why = e.to_string();
+            self.health.reloaded(Some(why.clone()));
+            why
+        })?;
+        let warnings = config::warnings(&config);
+        for warning in &warnings {
+            warn!("{warning}");
+        }
+        self.reload_with(config);
+        Ok(warnings)
+    }
+
+    fn set(&self, key: &str, value: &str) -> Result<String, String> {
+        let key = key.strip_prefix("listen.").unwrap_or(key);
+        if key != "wait_notice" {
+            return Err(format!(
+                "SET changes wait_notice alone; change {key} in the file, and RELOAD"
+            ));
+        }
+        let notice = duration::parse(value)?;
+        self.context.set_wait_notice(notice);
+        Ok("until the next reload or restart".to_owned())
+    }
+
+    fn rotate(self: Arc<Self>, secret: String) -> Rotation {
+        let found = {
+            let state = self.state.lock();
+            let mut followers = state.followers.values();
+            followers
+                .find(|f| f.is_called(&secret))
+                .map(|f| f.secret.clone())
+        };
+        Box::pin(async move {
+            let found = found.ok_or_else(|| format!("no pool uses the secret \"{secret}\""))?;
+            let ended = self.rotations.rotate(&found).await;
+            let ended = ended.ok_or_else(|| {
+                format!("nothing says that pgvalet rotates {secret}: `pgvalet rotate {secret}` does so all the same")
+            })?;
+            match ended {
+                Ok(ending) => Ok(ending.version().as_str().into()),
+                Err(e) => Err(format!("{secret} was not rotated: {e}")),
+            }
+        })
+    }
+
+    fn stop(&self, when: Stop) {
+        info!("somebody has asked for the proxy to stop");
+        self.stop.send_replace(Some(when));
+    }
+}
