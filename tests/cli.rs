@@ -16,6 +16,7 @@ fn pgvalet(directory: &Path) -> Command {
     command
         .current_dir(directory)
         .env_remove("PGVALET_LOG")
+        .env_remove("PGVALET_CONFIG")
         .env_remove("PGVALET_LOG_FORMAT");
     command
 }
@@ -450,6 +451,80 @@ fn check_says_which_secret_and_version_failed() {
         out.contains("FAILED   missing: secret \"prod/missing\": "),
         "{out}"
     );
+}
+
+#[test]
+fn the_environment_names_the_configuration_and_a_wrong_log_level_is_an_error() {
+    let directory = with_config(VALID);
+    let moved = directory.path().join("elsewhere.toml");
+    fs::rename(directory.path().join("config/pgvalet.toml"), &moved).expect("moved");
+    let check = |variable: &str, value: &Path, arguments: &[&str]| {
+        let mut command = pgvalet(directory.path());
+        let output = command.env(variable, value).args(arguments).output();
+        let output = output.expect("runs");
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), err)
+    };
+    let offline = ["check", "--offline"];
+    let (code, err) = check("PGVALET_CONFIG", &moved, &offline);
+    assert_eq!(code, Some(0), "{err}");
+    // What is said wins.
+    let other = ["-c", "nowhere.toml", "check", "--offline"];
+    let (code, err) = check("PGVALET_CONFIG", &moved, &other);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("nowhere.toml"), "{err}");
+
+    let short = ["-c", "elsewhere.toml", "check", "--offline"];
+    let (code, err) = check("PGVALET_LOG", Path::new("verbose"), &short);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(
+        err.contains("write error, warn, info, debug or trace"),
+        "{err}"
+    );
+    let (code, err) = check("PGVALET_LOG", Path::new("debug"), &short);
+    assert_eq!(code, Some(0), "{err}");
+}
+
+#[test]
+fn a_command_that_reads_makes_no_store_and_no_key() {
+    let directory = with_config(VALID);
+    for arguments in [
+        &["secret", "list"][..],
+        &["secret", "get", "prod/orders"],
+        &["secret", "describe", "prod/orders"],
+        &["rotate", "prod/orders", "--dry-run"],
+        &["check"],
+    ] {
+        let (code, _, err) = run(directory.path(), arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {err}");
+        assert!(
+            err.contains("there is no store at data/store.db yet"),
+            "{err}"
+        );
+    }
+    assert!(!directory.path().join("data").exists());
+}
+
+#[test]
+fn what_is_misspelt_is_an_error_with_the_nearest() {
+    let directory = with_config(VALID);
+    let query = ["audit", "query", "--event", "sesion.start"];
+    let (code, out, err) = run(directory.path(), &query);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    assert!(err.contains("did you mean \"session.start\""), "{err}");
+    // An address as a log line shows it.
+    let explain = |database: &str| {
+        let arguments = ["explain", "--database", database, "--user", "u"];
+        run(
+            directory.path(),
+            &[&arguments[..], &["--from", "10.0.0.1:5000"]].concat(),
+        )
+    };
+    let (code, out, err) = explain("orders");
+    assert_eq!(code, Some(0), "{out}{err}");
+    let (code, out, _) = explain("order");
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("did you mean orders"), "{out}");
 }
 
 /// A checkpoint that was kept elsewhere shows that a log was cut, and that it is another one.

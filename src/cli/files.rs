@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, access};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::Failure;
 use crate::admin::Token;
 use crate::audit::AuditSink;
 use crate::config::{Config, ListenTls, StoreKind};
@@ -44,6 +45,18 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         }
     }
     list.0
+}
+
+/// Whether there is a store to read from. Opening an embedded store would make it, and its
+/// key, which nobody wants of a command that reads.
+pub(super) fn store_exists(config: &Config) -> Result<(), Failure> {
+    match &config.store.kind {
+        StoreKind::Embedded { path, .. } if !path.exists() => Err(Failure::Failed(format!(
+            "there is no store at {} yet; `pgvalet secret create NAME` makes it",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 struct Problems(Vec<String>);

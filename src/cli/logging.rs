@@ -38,11 +38,18 @@ impl Drop for Flush {
 pub(super) fn init(level: &str) -> Result<(), Failure> {
     let filter = match std::env::var(LEVEL).as_deref() {
         Err(_) | Ok("") => EnvFilter::new(format!("{QUIET},{level}")),
-        Ok(directives) => EnvFilter::try_new(format!("{QUIET},{directives}")).map_err(|e| {
-            Failure::Usage(format!(
-                "{LEVEL}={directives:?} is no log level ({e}); write error, warn, info, debug or trace"
-            ))
-        })?,
+        Ok(directives) => {
+            let wrong = |why: String| {
+                Failure::Usage(format!(
+                    "{LEVEL}={directives:?} is no log level{why}; write error, warn, info, debug or trace"
+                ))
+            };
+            if let Some(word) = unknown_level(directives) {
+                return Err(wrong(format!(" ({word:?})")));
+            }
+            EnvFilter::try_new(format!("{QUIET},{directives}"))
+                .map_err(|e| wrong(format!(" ({e})")))?
+        }
     };
     let lines = fmt::layer().with_writer(ToLog);
     let registry = tracing_subscriber::registry().with(Own).with(filter);
@@ -57,6 +64,15 @@ pub(super) fn init(level: &str) -> Result<(), Failure> {
     };
     std::panic::set_hook(Box::new(panicked));
     done.map_err(|e| Failure::Failed(format!("logging cannot be started: {e}")))
+}
+
+/// A word that should be a level and is none. A filter would take it for the name of a
+/// module, and show nothing at all.
+fn unknown_level(directives: &str) -> Option<&str> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let level = |directive: &'_ str| -> usize { directive.rfind('=').map_or(0, |at| at + 1) };
+    let mut words = directives.split(',').map(|d| d[level(d)..].trim());
+    words.find(|word| !LEVELS.contains(&word.to_ascii_lowercase().as_str()))
 }
 
 /// Starts the thread that writes the log. Call it after root is given up: a thread that exists
@@ -89,6 +105,28 @@ fn may_say(target: &str, level: Level) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_found() {
+        for right in [
+            "info",
+            "WARN",
+            "off",
+            "debug,pgvalet::pool=trace",
+            "hyper=trace",
+        ] {
+            assert_eq!(unknown_level(right), None, "{right}");
+        }
+        for (wrong, word) in [
+            ("verbose", "verbose"),
+            ("info,loud", "loud"),
+            ("pgvalet=loud", "loud"),
+            ("pgvalet", "pgvalet"),
+            ("info,", ""),
+        ] {
+            assert_eq!(unknown_level(wrong), Some(word), "{wrong}");
+        }
+    }
 
     #[test]
     fn libraries_only_warn() {

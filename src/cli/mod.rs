@@ -47,8 +47,10 @@ use crate::config::{Config, ConfigError};
 struct Cli {
     /// The configuration file
     #[arg(
+        short,
         long,
         global = true,
+        env = "PGVALET_CONFIG",
         value_name = "FILE",
         default_value = "config/pgvalet.toml"
     )]
@@ -221,6 +223,10 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// Opens the store and the audit log for a command about secrets, and runs it.
 async fn secret(command: &secret::SecretCommand, config: &Config) -> Result<(), Failure> {
+    use secret::SecretCommand::{Create, Random};
+    if !matches!(command, Create(_) | Random(_)) {
+        files::store_exists(config)?;
+    }
     let audit = match config.store.kind.embedded() {
         Some(_) => record::open(config, "cli", "the command")?,
         // Another store keeps a trail of its own.
@@ -277,6 +283,7 @@ mod tests {
         for arguments in [
             ["pgvalet", "--config", "x.toml", "status"],
             ["pgvalet", "status", "--config", "x.toml"],
+            ["pgvalet", "status", "-c", "x.toml"],
         ] {
             let cli = Cli::try_parse_from(arguments).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(cli.config, PathBuf::from("x.toml"));

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 
-use super::{Failure, record};
-use crate::config::{Config, StoreKind};
+use super::{Failure, files, record};
+use crate::config::Config;
 use crate::pool::Database;
 use crate::secret::{AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
 use crate::server;
@@ -14,15 +14,7 @@ use crate::upstream::{self, LoginCache, Target};
 
 /// Tries every (database, secret) that a rule can lead to. Changes nothing.
 pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    if let StoreKind::Embedded { path, .. } = &config.store.kind
-        && !path.exists()
-    {
-        // Opening the store would make it.
-        return Err(Failure::Failed(format!(
-            "there is no store at {} yet; `pgvalet secret create NAME` makes it",
-            path.display()
-        )));
-    }
+    files::store_exists(config)?;
     let audit = record::open(config, "cli", "the check")?;
     let opened = server::open_store_with(&config.store, record::trail(audit.as_ref())).await;
     let (store, _) = opened.map_err(|e| Failure::Failed(e.to_string()))?;

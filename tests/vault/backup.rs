@@ -69,11 +69,11 @@ async fn a_backup_under_load_is_one_moment_of_the_store() {
 #[tokio::test]
 async fn nothing_is_replaced_unless_it_is_asked_for() {
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "one");
+    place.ok(&["secret", "create", "a", "--any"], "one");
     let file = place.path("backup.db");
     place.ok(&["store", "backup", path(&file)], "");
     let first = fs::read(&file).unwrap();
-    place.ok(&["secret", "put", "a"], "two");
+    place.ok(&["secret", "put", "a", "--any"], "two");
     let said = refused(&place, &["store", "backup", path(&file)]);
     assert!(
         said.contains("exists") && said.contains("--force"),
@@ -115,7 +115,7 @@ async fn nothing_is_replaced_unless_it_is_asked_for() {
 #[test]
 fn what_is_no_good_backup_is_not_restored() {
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "one");
+    place.ok(&["secret", "create", "a", "--any"], "one");
     let file = place.path("backup.db");
     place.ok(&["store", "backup", path(&file)], "");
     let whole = fs::read(&file).unwrap();
@@ -141,7 +141,7 @@ fn what_is_no_good_backup_is_not_restored() {
     );
     // Under another key.
     let other = Place::new();
-    other.ok(&["secret", "create", "a"], "one");
+    other.ok(&["secret", "create", "a", "--any"], "one");
     let theirs = other.path("theirs.db");
     other.ok(&["store", "backup", path(&theirs)], "");
     let said = refused(&place, &["store", "restore", path(&theirs), "--force"]);
@@ -156,7 +156,7 @@ fn what_is_no_good_backup_is_not_restored() {
 #[test]
 fn a_damaged_store_is_replaced() {
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "one");
+    place.ok(&["secret", "create", "a", "--any"], "one");
     let file = place.path("backup.db");
     place.ok(&["store", "backup", path(&file)], "");
     fs::write(place.database(), "rubbish").unwrap();
@@ -172,7 +172,7 @@ fn a_restored_store_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
 
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "one");
+    place.ok(&["secret", "create", "a", "--any"], "one");
     let file = place.path("backup.db");
     place.ok(&["store", "backup", path(&file)], "");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
@@ -188,7 +188,7 @@ fn a_restored_store_is_its_owners_alone() {
 #[test]
 fn an_old_store_is_backed_up_restored_and_given_another_key() {
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "one");
+    place.ok(&["secret", "create", "a", "--any"], "one");
     let old = rusqlite::Connection::open(place.database()).unwrap();
     old.execute_batch(
         "PRAGMA foreign_keys = off;

@@ -171,13 +171,13 @@ async fn acknowledged_writes_survive_a_kill() {
 #[test]
 fn a_command_that_said_so_has_written() {
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "first");
+    place.ok(&["secret", "create", "a", "--any"], "first");
     for round in 0..24_u64 {
         let token = format!("{round:032}");
         let mut child = Command::new(PGVALET)
             .arg("--config")
             .arg(place.config())
-            .args(["secret", "put", "a", "--token", &token, "--file"])
+            .args(["secret", "put", "a", "--any", "--token", &token, "--file"])
             .arg({
                 let file = place.path("value");
                 std::fs::write(&file, format!("value {round}")).unwrap();
@@ -203,6 +203,6 @@ fn a_command_that_said_so_has_written() {
         }
         place.ok(&["secret", "describe", "a"], "");
     }
-    place.ok(&["secret", "put", "a"], "last");
+    place.ok(&["secret", "put", "a", "--any"], "last");
     assert_eq!(place.ok(&["secret", "get", "a", "--reveal"], ""), "last\n");
 }

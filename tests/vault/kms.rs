@@ -71,7 +71,7 @@ async fn kms_wraps_the_key_of_a_store() {
     let (one, two) = (kms.new_key().await, kms.new_key().await);
     let file = kms.place.key();
     kms.configure(&format!("key = \"kms:{one}\"\nkey_file = {file:?}\n"));
-    kms.ok(&["secret", "create", "a"], "hunter2");
+    kms.ok(&["secret", "create", "a", "--any"], "hunter2");
     assert_eq!(kms.ok(&["secret", "get", "a", "--reveal"], ""), "hunter2\n");
     let wrapped = fs::read_to_string(&file).unwrap();
     assert!(wrapped.starts_with("pgvalet-kms-1 "), "{wrapped}");

@@ -47,10 +47,10 @@ fn files_hold(directory: &Path, text: &str) -> bool {
 async fn no_file_holds_a_value() {
     let place = Place::new();
     let (one, two) = (canary("one"), canary("two"));
-    place.ok(&["secret", "create", "a"], &one);
+    place.ok(&["secret", "create", "a", "--any"], &one);
     // Open while values are written: they are in the log, not in the file yet.
     let open = place.open().await.unwrap();
-    place.ok(&["secret", "put", "a"], &two);
+    place.ok(&["secret", "put", "a", "--any"], &two);
     assert!(place.path("store.db-wal").metadata().unwrap().len() > 0);
     let copy = place.path("backup.db");
     place.ok(&["store", "backup", copy.to_str().unwrap()], "");
@@ -110,13 +110,13 @@ fn a_running_proxy_holds_no_value_that_it_does_not_use() {
             "{{\"username\":\"u\",\"password\":\"{password}\",\"host\":\"127.0.0.1\",\"port\":1}}"
         )
     };
-    place.ok(&["secret", "create", "a"], &credential(&previous));
+    place.ok(&["secret", "create", "a", "--any"], &credential(&previous));
     place.ok(
-        &["secret", "put", "a"],
+        &["secret", "put", "a", "--any"],
         "{\"username\":\"u\",\"password\":\"between\"}",
     );
-    place.ok(&["secret", "put", "a"], &credential(&used));
-    place.ok(&["secret", "create", "b"], &credential(&unused));
+    place.ok(&["secret", "put", "a", "--any"], &credential(&used));
+    place.ok(&["secret", "create", "b", "--any"], &credential(&unused));
     let text = fs::read_to_string(place.config()).unwrap();
     let sockets = place.path("s");
     fs::create_dir(&sockets).unwrap();
@@ -191,7 +191,7 @@ fn reader() {
 fn a_value_is_wiped_after_its_use() {
     let place = Place::new();
     let value = canary("wiped");
-    place.ok(&["secret", "create", "a"], &value);
+    place.ok(&["secret", "create", "a", "--any"], &value);
     let reader = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "leak::reader", "--ignored", "--nocapture"])
         .env(DIRECTORY, place.directory())

@@ -19,7 +19,7 @@ fn failed(place: &Place, args: &[&str], stdin: &str) -> String {
 
 fn place() -> Place {
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "one");
+    place.ok(&["secret", "create", "a", "--any"], "one");
     let reader = place.path("reader.json");
     fs::write(&reader, READER).unwrap();
     let reader = reader.to_str().unwrap();

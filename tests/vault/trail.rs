@@ -19,7 +19,7 @@ fn names(calls: &[Value]) -> Vec<String> {
 #[test]
 fn commands_leave_records() {
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "hunter2hunter2");
+    place.ok(&["secret", "create", "a", "--any"], "hunter2hunter2");
     place.ok(&["secret", "get", "a", "--reveal"], "");
     place.ok(&["secret", "describe", "a"], "");
     let missing = pgvalet(&place.config(), &["secret", "get", "b"], "");
@@ -49,11 +49,11 @@ fn commands_leave_records() {
 #[test]
 fn the_records_of_commands_have_files_of_their_own() {
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "one");
+    place.ok(&["secret", "create", "a", "--any"], "one");
     assert!(!place.path("audit.jsonl").exists());
     let first = std::fs::File::open(place.path("audit.cli-1.jsonl")).unwrap();
     first.lock().unwrap();
-    place.ok(&["secret", "put", "a"], "two");
+    place.ok(&["secret", "put", "a", "--any"], "two");
     drop(first);
     place.ok(&["secret", "get", "a"], "");
     let expected = ["CreateSecret", "PutSecretValue", "GetSecretValue"];
@@ -68,7 +68,7 @@ fn the_records_of_commands_have_files_of_their_own() {
 #[test]
 fn what_cannot_be_recorded_is_not_done() {
     let place = Place::new();
-    place.ok(&["secret", "create", "a"], "one");
+    place.ok(&["secret", "create", "a", "--any"], "one");
     // Where the logs would be there is no directory any more, but a file.
     let text = std::fs::read_to_string(place.config()).unwrap();
     let nowhere = place.path("nowhere");
@@ -76,7 +76,7 @@ fn what_cannot_be_recorded_is_not_done() {
     let log = place.path("audit.jsonl").display().to_string();
     let changed = text.replace(&log, &format!("{}/audit.jsonl", nowhere.display()));
     std::fs::write(place.config(), changed).unwrap();
-    let refused = pgvalet(&place.config(), &["secret", "put", "a"], "two");
+    let refused = pgvalet(&place.config(), &["secret", "put", "a", "--any"], "two");
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("could not be recorded"), "{said}");

@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
 use serde_json::Value;
 
 use super::{Failure, open, show};
-use crate::audit::{Filter, Lines, body, table_head};
-use crate::base::duration;
+use crate::audit::{Event, Filter, Lines, body, table_head};
+use crate::base::{duration, suggestion};
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Query {
@@ -27,7 +29,7 @@ pub(in crate::cli) struct Query {
     #[arg(long)]
     database: Option<String>,
     /// Only records of this event, such as session.start or credential.use
-    #[arg(long)]
+    #[arg(long, value_parser = event)]
     event: Option<String>,
     /// Only records from this time on: 2026-01-31, 2026-01-31T12:00:00Z, or 30m for the last half hour
     #[arg(long, value_parser = moment)]
@@ -135,6 +137,18 @@ fn beside(log: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The name of an event. What there is, is known to the type of records alone, which names
+/// it in the error that it gives.
+fn event(text: &str) -> Result<String, String> {
+    let read: Result<Event, serde::de::value::Error> = Event::deserialize(text.into_deserializer());
+    let Err(error) = read else {
+        return Ok(text.to_owned());
+    };
+    let error = error.to_string();
+    let known = error.split('`').skip(1).step_by(2).skip(1);
+    Err(format!("there is no such event{}", suggestion(text, known)))
+}
+
 /// A point in time as people write it.
 fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
@@ -172,4 +186,18 @@ fn search(
         }
     }
     Ok(unread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_there_is_not_is_an_error_with_the_nearest() {
+        assert_eq!(event("session.start"), Ok("session.start".to_owned()));
+        let said = event("sesion.start").expect_err("no such event");
+        assert!(said.contains("did you mean \"session.start\""), "{said}");
+        let said = event("x").expect_err("no such event");
+        assert!(said.contains("session.deny"), "{said}");
+    }
 }

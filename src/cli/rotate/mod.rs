@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, record, status};
+use super::{Failure, files, record, status};
 use crate::audit::Audit;
 use crate::base::duration;
 use crate::config::Config;
@@ -50,6 +50,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    files::store_exists(config)?;
     let audit = record::open(config, "rotate", "the rotation")?;
     let done = work(args, config, audit.as_ref(), out).await;
     if let Some(audit) = audit {

@@ -31,18 +31,23 @@ pub enum SecretCommand {
         json: bool,
     },
     /// Show a secret and which version carries which label
-    #[command(after_help = "Example:\n  pgvalet secret describe prod/orders --json")]
+    #[command(after_help = "Examples:\n  \
+        pgvalet secret describe prod/orders --json\n  \
+        pgvalet secret describe prod/orders --all")]
     Describe {
         /// Name or ARN
         name: String,
+        /// The versions without a label as well
+        #[arg(long)]
+        all: bool,
         /// Print JSON, in the shape of the Secrets Manager API
         #[arg(long)]
         json: bool,
     },
     /// Move a staging label to another version (UpdateSecretVersionStage)
     #[command(after_help = "Example:\n  \
-        pgvalet secret stage prod/orders AWSCURRENT --to NEW-VERSION --from OLD-VERSION\n  \
-        pgvalet secret stage prod/orders AWSPENDING --from VERSION")]
+        pgvalet secret stage prod/orders AWSCURRENT --to 1f4e27a0\n  \
+        pgvalet secret stage prod/orders AWSPENDING --from 1f4e27a0")]
     Stage(Stage),
     /// Print a random password
     #[command(after_help = "Example:\n  \
@@ -71,6 +76,9 @@ pub enum SecretCommand {
 pub struct Create {
     /// The secret's name: letters, digits and /_+=.@-
     pub(super) name: String,
+    /// Store it even if no database could be logged in to with it
+    #[arg(long)]
+    pub(super) any: bool,
     /// Read the value from this file instead of standard input
     #[arg(long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
@@ -89,6 +97,9 @@ pub struct Put {
     /// ClientRequestToken: makes a repeated request harmless and becomes the VersionId
     #[arg(long, value_name = "TOKEN")]
     pub(super) token: Option<String>,
+    /// Store it even if no database could be logged in to with it
+    #[arg(long)]
+    pub(super) any: bool,
     /// Read the value from this file instead of standard input
     #[arg(long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
@@ -101,7 +112,7 @@ pub struct Get {
     /// The version with this staging label
     #[arg(long, value_name = "LABEL", default_value = AWSCURRENT, conflicts_with = "version")]
     pub(super) stage: String,
-    /// The version with this VersionId
+    /// The version with this VersionId, or with these first characters of it
     #[arg(long, value_name = "VERSION")]
     pub(super) version: Option<String>,
     /// Print the bare value, and nothing else
@@ -115,10 +126,10 @@ pub struct Stage {
     pub(super) name: String,
     /// The label, such as AWSCURRENT
     pub(super) label: String,
-    /// VersionId that gets the label; without it, the label is removed
+    /// VersionId that gets the label, or its first characters; without it, the label is removed
     #[arg(long, value_name = "VERSION", required_unless_present = "from")]
     pub(super) to: Option<String>,
-    /// VersionId that has the label now; required where another version has it
+    /// VersionId that has the label now [default: whichever has it]
     #[arg(long, value_name = "VERSION")]
     pub(super) from: Option<String>,
 }

@@ -16,6 +16,22 @@ pub enum SecretCommandError {
     TooLong(String),
     #[error("there is no value in {0}; give it on standard input or with --file")]
     Empty(String),
+    #[error(
+        "{id} is not stored, because no database could be logged in to with it: {problem}; --any stores it nevertheless"
+    )]
+    Useless { id: SecretId, problem: String },
+    #[error("no version of {id} begins with {prefix:?}; there are {known}")]
+    NoVersion {
+        id: SecretId,
+        prefix: String,
+        known: String,
+    },
+    #[error("{prefix:?} is the beginning of several versions of {id}: {known}")]
+    SeveralVersions {
+        id: SecretId,
+        prefix: String,
+        known: String,
+    },
     #[error("{0} has no policy")]
     NoPolicy(SecretId),
     #[error("{}", findings(.0))]
@@ -31,6 +47,9 @@ impl SecretCommandError {
             Self::Store(StoreError::InvalidParameter(_))
             | Self::NotText(_)
             | Self::TooLong(_)
+            | Self::Useless { .. }
+            | Self::NoVersion { .. }
+            | Self::SeveralVersions { .. }
             | Self::Empty(_) => 2,
             Self::Store(_)
             | Self::Read { .. }

@@ -11,6 +11,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod value;
+mod versions;
 
 use std::io::{self, IsTerminal, Read, Write};
 
@@ -59,7 +60,9 @@ async fn execute(
         SecretCommand::Get(args) => output::version(&steps::get(args, store).await?),
         SecretCommand::List { json: true } => output::list_json(&store.list().await?),
         SecretCommand::List { json: false } => output::list(&store.list().await?),
-        SecretCommand::Describe { name, json } => steps::describe(name, json, store).await?,
+        SecretCommand::Describe { name, all, json } => {
+            steps::describe(name, all, json, store).await?
+        }
         SecretCommand::Stage(args) => steps::stage(args, store.rotatable()?).await?,
         SecretCommand::Random(options) => {
             let password = store.rotatable()?.random_password(options.into()).await?;

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::arguments::{Create, Delete, Get, Put, Stage};
-use super::{Io, SecretCommandError, output, value};
+use super::{Io, SecretCommandError, output, value, versions};
 use crate::secret::{
     Credential, Deletion, Manage, NewSecret, Rotatable, SecretId, SecretValue, Source, VersionId,
     Which,
@@ -15,7 +15,7 @@ pub(super) async fn create(
     io: &mut Io<'_>,
 ) -> Result<String, SecretCommandError> {
     let value = value::read(args.file.as_deref(), io)?;
-    let warning = warning(&SecretId::new(args.name.as_str()), &value);
+    usable(&SecretId::new(args.name.as_str()), &value, args.any)?;
     let secret = NewSecret {
         name: args.name,
         description: args.description,
@@ -23,7 +23,6 @@ pub(super) async fn create(
         token: None,
     };
     let version = store.create(secret).await?;
-    warn(io, warning)?;
     Ok(format!("{version}\n"))
 }
 
@@ -34,27 +33,34 @@ pub(super) async fn put(
 ) -> Result<String, SecretCommandError> {
     let value = value::read(args.file.as_deref(), io)?;
     let id = SecretId::new(args.name);
-    let warning = warning(&id, &value);
+    usable(&id, &value, args.any)?;
     let token = args.token.map(VersionId::new);
     let version = store.put(&id, value, args.stage, token).await?;
-    warn(io, warning)?;
     Ok(format!("{version}\n"))
 }
 
 pub(super) async fn get(args: Get, store: &dyn Source) -> Result<SecretValue, SecretCommandError> {
+    let id = SecretId::new(args.name);
     let which = match args.version {
-        Some(version) => Which::Version(VersionId::new(version)),
+        Some(version) => Which::Version(versions::find(store, &id, &version).await?),
         None => Which::Stage(args.stage),
     };
-    Ok(store.get(&SecretId::new(args.name), &which).await?)
+    Ok(store.get(&id, &which).await?)
 }
 
 pub(super) async fn describe(
     name: String,
+    all: bool,
     json: bool,
     store: &dyn Source,
 ) -> Result<String, SecretCommandError> {
-    let description = store.describe(&SecretId::new(name)).await?;
+    let id = SecretId::new(name);
+    let mut description = store.describe(&id).await?;
+    if all {
+        for version in store.versions(&id).await? {
+            description.versions.entry(version).or_default();
+        }
+    }
     Ok(match json {
         true => output::describe_json(&description),
         false => output::describe(&description),
@@ -66,8 +72,19 @@ pub(super) async fn stage(
     store: &dyn Rotatable,
 ) -> Result<String, SecretCommandError> {
     let id = SecretId::new(args.name);
-    let to = args.to.map(VersionId::new);
-    let from = args.from.map(VersionId::new);
+    let to = match &args.to {
+        Some(to) => Some(versions::find(store, &id, to).await?),
+        None => None,
+    };
+    let from = match &args.from {
+        Some(from) => Some(versions::find(store, &id, from).await?),
+        // Whichever has it; the store refuses if that changes meanwhile.
+        None => {
+            let description = store.describe(&id).await?;
+            description.version_with(&args.label).cloned()
+        }
+    };
+    let from = from.filter(|from| to.as_ref() != Some(from));
     let moved = store.move_label(&id, &args.label, to.clone(), from.clone());
     moved.await?;
     Ok(match (to, from) {
@@ -103,9 +120,8 @@ pub(super) async fn restore(
     Ok(format!("{id} is restored\n"))
 }
 
-/// What to tell of a value that the proxy could not log in with. It is no error,
-/// because a secret may hold anything.
-fn warning(id: &SecretId, value: &str) -> Option<String> {
+/// Whether the proxy could log in with a value; with `any`, a secret may hold anything.
+fn usable(id: &SecretId, value: &str, any: bool) -> Result<(), SecretCommandError> {
     let candidate = SecretValue {
         arn: id.as_str().into(),
         name: id.as_str().into(),
@@ -114,18 +130,11 @@ fn warning(id: &SecretId, value: &str) -> Option<String> {
         created: None::<SystemTime>,
         value: zeroize::Zeroizing::new(value.to_owned()),
     };
-    let problem = Credential::parse(id, &candidate).err()?;
-    Some(format!(
-        "warning: {id} is stored, but pgvalet cannot log in with it: {problem}\n"
-    ))
-}
-
-fn warn(io: &mut Io<'_>, warning: Option<String>) -> Result<(), SecretCommandError> {
-    match warning {
-        Some(text) => io
-            .err
-            .write_all(text.as_bytes())
-            .map_err(SecretCommandError::Write),
-        None => Ok(()),
+    match Credential::parse(id, &candidate) {
+        Err(problem) if !any => Err(SecretCommandError::Useless {
+            id: id.clone(),
+            problem: problem.to_string(),
+        }),
+        _ => Ok(()),
     }
 }

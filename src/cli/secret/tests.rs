@@ -139,13 +139,13 @@ async fn one_newline_at_the_end_is_not_part_of_a_value() {
         .into_iter()
         .enumerate()
     {
-        shell.run(&format!("create s{n}"), input).await.ok();
+        shell.run(&format!("create s{n} --any"), input).await.ok();
         let shown = shell.run(&format!("get s{n} --reveal"), "").await.ok();
         assert_eq!(shown, format!("{value}\n"));
     }
     let file = shell.directory.path().join("value");
     std::fs::write(&file, "from a file\n").unwrap();
-    let line = format!("put s0 --file {}", file.display());
+    let line = format!("put s0 --any --file {}", file.display());
     shell.run(&line, "not from here").await.ok();
     assert_eq!(shell.run("get s0 --reveal", "").await.ok(), "from a file\n");
 }
@@ -162,7 +162,7 @@ async fn a_value_that_cannot_be_is_refused_without_quoting_it() {
     let refused = shell.run_with("create a", b"\xff\xfe", false).await.0;
     assert!(refused.unwrap_err().to_string().contains("UTF-8"));
     shell
-        .run("create a", &format!("{}\r\n", "x".repeat(65_536)))
+        .run("create a --any", &format!("{}\r\n", "x".repeat(65_536)))
         .await
         .ok();
     let missing = shell.run("create b --file /no/such/file", "").await.0;
@@ -170,15 +170,63 @@ async fn a_value_that_cannot_be_is_refused_without_quoting_it() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_no_credential_is_stored_with_a_warning() {
+async fn a_value_that_no_database_could_use_is_refused_unless_any_is_wanted() {
     let shell = Shell::new().await;
-    let warned = shell.run("create a", "hunter2").await;
-    assert!(warned.2.starts_with("warning: a is stored"), "{}", warned.2);
-    assert!(!warned.2.contains("hunter2"));
-    warned.ok();
-    let warned = shell.run("put a", r#"{"username":"app"}"#).await;
-    assert!(warned.2.contains("\"password\""), "{}", warned.2);
-    warned.ok();
+    let refused = shell.run("create a", "hunter2").await.0.unwrap_err();
+    assert_eq!(refused.exit_code(), 2);
+    let said = refused.to_string();
+    assert!(
+        said.contains("a is not stored") && said.contains("--any"),
+        "{said}"
+    );
+    assert!(!said.contains("hunter2"));
+    assert_eq!(
+        shell
+            .run("create a --any", "hunter2")
+            .await
+            .ok()
+            .lines()
+            .count(),
+        1
+    );
+    let refused = shell.run("put a", r#"{"username":"app"}"#).await.0;
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("\"password\""), "{said}");
+}
+
+#[tokio::test]
+async fn a_label_moves_without_its_holder_and_to_the_beginning_of_a_version() {
+    let shell = Shell::new().await;
+    let one = shell.run("create a", GOOD).await.ok();
+    let two = shell.run("put a", GOOD).await.ok();
+    let three = shell.run("put a", GOOD).await.ok();
+    let (one, two, three) = (one.trim(), two.trim(), three.trim());
+    shell
+        .run(&format!("stage a AWSCURRENT --to {}", &two[..12]), "")
+        .await
+        .ok();
+    let described = shell.run("describe a --json", "").await.ok();
+    let described: Value = serde_json::from_str(&described).unwrap();
+    assert_eq!(described["VersionIdsToStages"][two][0], "AWSCURRENT");
+    assert_eq!(described["VersionIdsToStages"][one], Value::Null);
+    // Where it is already, nothing is to be done.
+    shell
+        .run(&format!("stage a AWSCURRENT --to {two}"), "")
+        .await
+        .ok();
+    // A version without a label is found and shown as well.
+    let all = shell.run("describe a --all", "").await.ok();
+    for version in [one, two, three] {
+        assert!(all.contains(version), "{version} is missing in {all}");
+    }
+    let shown = shell
+        .run(&format!("get a --version {}", &one[..12]), "")
+        .await
+        .ok();
+    assert!(shown.contains(one), "{shown}");
+    let none = shell.run("stage a AWSCURRENT --to 0000zzzz", "").await.0;
+    let said = none.unwrap_err().to_string();
+    assert!(said.contains("no version of a begins with"), "{said}");
 }
 
 #[tokio::test]

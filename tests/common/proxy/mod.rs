@@ -179,7 +179,7 @@ impl Proxy {
         self.watch_for(value);
         last_line(&cli::pgvalet_ok(
             &self.config(),
-            &["secret", "create", name],
+            &["secret", "create", name, "--any"],
             value,
         ))
     }
@@ -202,7 +202,11 @@ impl Proxy {
         let (config, name, value) = (self.config(), name.to_owned(), value.to_owned());
         // Elsewhere, so that clients under test go on meanwhile.
         tokio::task::spawn_blocking(move || {
-            last_line(&cli::pgvalet_ok(&config, &["secret", "put", &name], &value))
+            last_line(&cli::pgvalet_ok(
+                &config,
+                &["secret", "put", &name, "--any"],
+                &value,
+            ))
         })
         .await
         .expect("the command ran")
