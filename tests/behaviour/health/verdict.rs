@@ -72,8 +72,7 @@ async fn a_wrong_password_that_was_published_is_seen_everywhere_and_mended_by_on
     let back = format!("pgvalet secret stage app AWSCURRENT --to {good}");
     let remedy = trouble["remedy"].as_str().expect("a remedy");
     assert!(remedy.contains(&back), "{remedy}");
-    let stage = ["secret", "stage", "app", "AWSCURRENT", "--to", good];
-    let stage = [&stage[..], &["--from", &version]].concat();
+    let stage: Vec<&str> = back.split(' ').skip(1).collect();
     let (code, said) = run(&proxy, &stage).await;
     assert_eq!(code, Some(0), "{said}");
     wait_over(&proxy, "version_refused").await;
