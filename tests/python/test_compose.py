@@ -134,10 +134,14 @@ def test_the_dashboard_asks_the_provisioned_source():
 
     folder = ROOT / "deploy/grafana"
     sources = yaml.safe_load((folder / "provisioning/datasources/prometheus.yml").read_text())
-    uids = {source["uid"] for source in sources["datasources"]}
+    assert [source["type"] for source in sources["datasources"]] == ["prometheus"]
     dashboard = json.loads((folder / "pgvalet.json").read_text())
+    # Whoever imports the dashboard chooses; here there is one to choose.
+    variables = {v["name"]: v for v in dashboard["templating"]["list"]}
+    assert set(variables) == {"datasource", "instance", "database"}
+    assert variables["datasource"]["query"] == "prometheus"
     panels = [p for p in dashboard["panels"] if p["type"] != "row"]
-    assert {p["datasource"]["uid"] for p in panels} == uids
+    assert {p["datasource"]["uid"] for p in panels} == {"${datasource}"}
     assert len({p["id"] for p in dashboard["panels"]}) == len(dashboard["panels"])
     places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in panels]
     assert len(places) == len(set(places)), "panels lie over each other"

@@ -198,6 +198,6 @@ mod tests {
         let said = event("sesion.start").expect_err("no such event");
         assert!(said.contains("did you mean \"session.start\""), "{said}");
         let said = event("x").expect_err("no such event");
-        assert!(said.contains("session.deny"), "{said}");
+        assert!(said.contains("credential.use"), "{said}");
     }
 }
