@@ -27,6 +27,8 @@ pub enum Caller {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Read,
+    /// Reads what not every user of the machine may know: the rules, the audit log.
+    ReadPrivate,
     Change,
 }
 
@@ -241,8 +243,10 @@ mod tests {
         let open = keeper(false);
         let tcp = |keeper: &Doorkeeper, asked, action| keeper.judge(Caller::Tcp, asked, action);
         assert_eq!(tcp(&open, &local, Action::Read), Ok(()));
-        assert_eq!(tcp(&open, &local, Action::Change), Err(Refusal::NoToken));
-        assert_eq!(tcp(&open, &shown, Action::Change), Ok(()));
+        for action in [Action::Change, Action::ReadPrivate] {
+            assert_eq!(tcp(&open, &local, action), Err(Refusal::NoToken));
+            assert_eq!(tcp(&open, &shown, action), Ok(()));
+        }
         let closed = keeper(true);
         assert_eq!(tcp(&closed, &local, Action::Read), Err(Refusal::NoToken));
         assert_eq!(tcp(&closed, &shown, Action::Read), Ok(()));

@@ -23,7 +23,7 @@ use super::doorkeeper::{Action, Caller, Doorkeeper, Refusal};
 use super::events::{Watchers, events};
 use super::page;
 use super::steer::Origin;
-use super::{Operations, StatusSource, steer};
+use super::{Operations, StatusSource, inspect, steer};
 use crate::metrics::Metrics;
 use crate::net::{Listener, Peer, Socket, http};
 
@@ -143,7 +143,10 @@ fn router(admin: Admin, proxy: Option<Arc<dyn Operations>>) -> Router {
         .route("/refresh", post(refresh))
         .route_layer(from_fn_with_state(admin.clone(), guard));
     let steered = proxy.map_or_else(Router::new, |proxy| {
-        steer::router(proxy).route_layer(from_fn_with_state(admin.clone(), guard))
+        let private = inspect::router(proxy.clone());
+        steer::router(proxy)
+            .route_layer(from_fn_with_state(admin.clone(), guard))
+            .merge(private.route_layer(from_fn_with_state(admin.clone(), guard_private)))
     });
     Router::new()
         .route("/livez", get(async || "ok\n"))
@@ -166,12 +169,30 @@ async fn guard(
         Method::GET | Method::HEAD => Action::Read,
         _ => Action::Change,
     };
-    Ok(
-        match admin.keeper.judge(caller, request.headers(), action) {
-            Ok(()) => next.run(request).await,
-            Err(refusal) => refuse(refusal),
-        },
-    )
+    Ok(admit(&admin, caller, action, request, next).await)
+}
+
+/// Refuses a request for what not every user of the machine may know.
+async fn guard_private(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Infallible> {
+    Ok(admit(&admin, caller, Action::ReadPrivate, request, next).await)
+}
+
+async fn admit(
+    admin: &Admin,
+    caller: Caller,
+    action: Action,
+    request: Request,
+    next: Next,
+) -> Response {
+    match admin.keeper.judge(caller, request.headers(), action) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refuse(refusal),
+    }
 }
 
 fn refuse(refusal: Refusal) -> Response {

@@ -5,9 +5,11 @@
 //! * `console`     the psql console
 //! * `doorkeeper`  which request is answered
 //! * `events`      what those who watch the page are sent
+//! * `explain`     which rule decides about a client, and why the others do not
 //! * `fetch`       the client of a running proxy's listener
 //! * `history`     the past that the page shows
 //! * `http`        the listener and its paths
+//! * `inspect`     what the page shows only to those who have the token
 //! * `operations`  what is asked of a running proxy
 //! * `page`        the files of the status page
 //! * `status`      the JSON of `/status`
@@ -21,9 +23,11 @@ mod address;
 mod console;
 mod doorkeeper;
 mod events;
+pub mod explain;
 mod fetch;
 mod history;
 mod http;
+mod inspect;
 mod operations;
 mod page;
 mod status;

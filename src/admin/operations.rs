@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::Value;
+
 use super::StatusSource;
 use crate::pool::Pool;
 use crate::session::Context;
@@ -21,6 +23,12 @@ pub trait Operations: StatusSource {
 
     /// The keys of the configuration in force.
     fn settings(&self) -> Vec<Setting>;
+
+    /// The newest records of the audit log, the newest last.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    fn records(&self, most: usize) -> Result<Vec<Value>, String>;
 
     /// Changes a setting until the next restart or reload; what there is to say of that.
     ///

@@ -37,8 +37,11 @@ const FILES: &[File] = &files! {
     "/page/feed.js", SCRIPT, "feed.js";
     "/page/figures.js", SCRIPT, "figures.js";
     "/page/model.js", SCRIPT, "model.js";
+    "/page/records.js", SCRIPT, "records.js";
     "/page/rotations.js", SCRIPT, "rotations.js";
+    "/page/rules.js", SCRIPT, "rules.js";
     "/page/secrets.js", SCRIPT, "secrets.js";
+    "/page/sessions.js", SCRIPT, "sessions.js";
     "/page/signin.js", SCRIPT, "signin.js";
     "/page/table.js", SCRIPT, "table.js";
     "/page/token.js", SCRIPT, "token.js";

@@ -74,6 +74,9 @@ pub struct DatabaseStatus {
     /// As in the configuration: `session`, `transaction`.
     pub pool_mode: String,
     pub pool_size: usize,
+    /// An administrator has paused it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub paused: bool,
     /// Clients connected.
     pub clients: usize,
     /// Those of them that wait for a server connection.
@@ -277,6 +280,7 @@ pub(crate) mod examples {
                 secret: "prod/orders".into(),
                 pool_mode: "transaction".into(),
                 pool_size: 20,
+                paused: false,
                 clients: 7,
                 waiting: 0,
                 longest_wait_ms: None,

@@ -23,6 +23,7 @@
 //! * `files`  the files of a log
 //! * `verify` whether a log is as it was written; `report` what that found
 //! * `prove`  that a record is in the log
+//! * `latest` the newest records of a log that is being written
 //! * `filter` which records are wanted; `fields` where a record has what
 //! * `table`  records as people see them
 
@@ -34,6 +35,7 @@ mod files;
 mod filter;
 mod health;
 mod key;
+mod latest;
 mod line;
 mod log;
 mod metrics;
@@ -59,6 +61,7 @@ pub use fields::is_of_the_log;
 pub use files::{Lines, body, segments};
 pub use filter::Filter;
 pub use health::Failing;
+pub use latest::latest;
 pub use log::{Audit, AuditError};
 pub use note::PublicKey;
 pub use options::{AuditSink, OnAuditFailure, Options};

@@ -2,15 +2,13 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use nix::unistd::User;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde_json::json;
 use zeroize::Zeroizing;
 
 mod refusal;
@@ -19,8 +17,9 @@ use super::{Failure, table};
 use crate::access::{
     Account, AdminRight, Certificate, Decision, Denial, Evidence, Granted, Policy, Request,
 };
+use crate::admin::explain;
 use crate::config::Config;
-use crate::net::{ClientTrust, Peer};
+use crate::net::ClientTrust;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -44,7 +43,7 @@ pub(super) struct Args {
     user: String,
 
     /// The address that the client comes from; a port may follow
-    #[arg(long, value_name = "ADDRESS", value_parser = address, conflicts_with = "unix_user")]
+    #[arg(long, value_name = "ADDRESS", value_parser = explain::address, conflicts_with = "unix_user")]
     from: Option<IpAddr>,
 
     /// The user at the other end of a unix socket, by name or id
@@ -73,15 +72,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// An address as it stands in a log, with or without its port.
-fn address(text: &str) -> Result<IpAddr, String> {
-    let address = text.parse::<IpAddr>();
-    let with_port = || text.parse::<SocketAddr>().map(|a| a.ip());
-    address
-        .or_else(|_| with_port())
-        .map_err(|_| "write an address, such as 10.0.0.7 or 10.0.0.7:5000".to_owned())
-}
-
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
     if let Some(reference) = &args.reference {
         return refusal::explain(reference, args.json, config, out).await;
@@ -105,7 +95,7 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
     };
     let decision = policy.decide(&request);
     if args.json {
-        let value = as_json(&decision, &request, note.as_deref());
+        let value = explain::as_json(&decision, &request, note.as_deref());
         writeln!(out, "{value:#}")?;
     } else {
         as_text(&decision, &request, note.as_deref(), out)?;
@@ -120,22 +110,12 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
 /// the rules are asked.
 fn evidence(args: &Args, config: &Config) -> Result<(Evidence, Option<String>), Failure> {
     let mut evidence = match (&args.unix_user, args.from, &args.loopback_user) {
-        (Some(user), _, _) => {
-            let account = account(user)?;
-            Evidence {
-                account: Some(account.clone()),
-                ..Evidence::new(Peer::Unix {
-                    uid: account.uid,
-                    gid: account.gid.unwrap_or(account.uid),
-                    pid: None,
-                })
-            }
-        }
+        (Some(user), _, _) => explain::by_unix_socket(local(user)?),
         (None, from, Some(user)) => Evidence {
-            account: Some(account(user)?),
-            ..tcp(from.unwrap_or(IpAddr::from([127, 0, 0, 1])))
+            account: Some(local(user)?),
+            ..explain::by_tcp(from.unwrap_or(IpAddr::from([127, 0, 0, 1])))
         },
-        (None, Some(from), None) => tcp(from),
+        (None, Some(from), None) => explain::by_tcp(from),
         (None, None, None) => {
             return Err(Failure::Usage(
                 "where does the client come from? add --from ADDRESS, --unix-user USER or --loopback-user USER".to_owned(),
@@ -172,40 +152,14 @@ fn evidence(args: &Args, config: &Config) -> Result<(Evidence, Option<String>), 
     Ok((evidence, note))
 }
 
+/// A user of this machine.
+fn local(user: &str) -> Result<Account, Failure> {
+    explain::account(user).map_err(|e| Failure::Failed(e.to_string()))
+}
+
 fn unreadable(what: &str, path: &Path, error: &io::Error) -> Failure {
     let path = path.display();
     Failure::Failed(format!("the {what} {path} cannot be read: {error}"))
-}
-
-fn tcp(from: IpAddr) -> Evidence {
-    Evidence::new(Peer::Tcp(SocketAddr::new(from.to_canonical(), 0)))
-}
-
-/// A user by name or id.
-fn account(user: &str) -> Result<Account, Failure> {
-    if let Ok(uid) = user.parse() {
-        return Ok(Account::of(uid));
-    }
-    match User::from_name(user).ok().flatten() {
-        Some(found) => Ok(Account {
-            gid: Some(found.gid.as_raw()),
-            ..Account::of(found.uid.as_raw())
-        }),
-        None => Err(Failure::Failed(format!(
-            "this machine knows no user {user:?}"
-        ))),
-    }
-}
-
-/// What becomes of a rule, in a word or two.
-fn verdict(decision: &Decision, rule: usize) -> &'static str {
-    let weighed = decision.rules.iter().find(|r| r.rule.number == rule);
-    let decides = matches!(&decision.grant, Ok(granted) if granted.client().number == rule);
-    match weighed {
-        Some(_) if decides => "decides",
-        Some(r) if r.matches() => "comes later",
-        _ => "no match",
-    }
 }
 
 fn as_text(
@@ -246,60 +200,11 @@ fn as_text(
             vec![
                 r.rule.number.to_string(),
                 r.rule.name.to_string(),
-                verdict(decision, r.rule.number).to_owned(),
+                explain::verdict(decision, r).to_owned(),
                 r.because(request).join("; "),
             ]
         })
         .collect();
     table::write(out, &[">RULE", "CLIENT", "VERDICT", "BECAUSE"], &rows)?;
     Ok(())
-}
-
-fn as_json(decision: &Decision, request: &Request<'_>, note: Option<&str>) -> serde_json::Value {
-    let rules: Vec<serde_json::Value> = decision
-        .rules
-        .iter()
-        .map(|r| {
-            let mismatches: Vec<serde_json::Value> = r
-                .mismatches
-                .iter()
-                .map(|m| {
-                    let because = m.because(&r.rule, request);
-                    json!({ "condition": m.key(), "because": because })
-                })
-                .collect();
-            json!({
-                "rule": r.rule.number,
-                "client": &*r.rule.name,
-                "verdict": verdict(decision, r.rule.number),
-                "mismatches": mismatches,
-            })
-        })
-        .collect();
-    let mut value = match &decision.grant {
-        Ok(Granted::Database(grant)) => json!({
-            "decision": "granted",
-            "client": &*grant.client.name,
-            "rule": grant.client.number,
-            "database": &**grant.database.name(),
-            "secret": grant.secret.as_str(),
-        }),
-        Ok(Granted::Console(grant)) => json!({
-            "decision": "granted",
-            "client": &*grant.client.name,
-            "rule": grant.client.number,
-            "database": request.database,
-            "admin": match grant.right {
-                AdminRight::Read => "read",
-                AdminRight::Change => "change",
-            },
-        }),
-        Err(denial) => json!({ "decision": "denied", "reason": denial.code() }),
-    };
-    if decision.grant.is_err() {
-        value["meant"] = decision.meant(request).into();
-    }
-    value["note"] = note.into();
-    value["rules"] = rules.into();
-    value
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::Value;
 use tracing::{info, warn};
 
 use super::build::Built;
 use super::{reload, rotation};
 use crate::admin::{Operations, Rotation, Setting, Stop};
+use crate::audit;
 use crate::base::duration;
 use crate::config::{self, Config};
 use crate::pool::Pool;
@@ -46,6 +48,15 @@ impl Operations for Built {
                 changeable: s.changeable,
             })
             .collect()
+    }
+
+    fn records(&self, most: usize) -> Result<Vec<Value>, String> {
+        let path = {
+            let state = self.state.lock();
+            state.config.audit.sink.file().map(ToOwned::to_owned)
+        };
+        let path = path.ok_or("the audit log goes to standard output")?;
+        audit::latest(&path, most).map_err(|e| format!("{}: {e}", path.display()))
     }
 
     fn reload(self: Arc<Self>) -> Result<Vec<String>, String> {

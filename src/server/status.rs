@@ -178,6 +178,7 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
         pool_mode: pool.database().pool_mode.as_str().to_owned(),
         pool_size: pool.database().pool_size,
         clients: sessions.iter().filter(|s| s.is_client_of(pool)).count(),
+        paused: counts.paused,
         waiting: counts.waiting,
         longest_wait_ms: counts.longest_wait.map(millis),
         servers: ServerCounts {

@@ -98,9 +98,10 @@ function usage(pool) {
 }
 
 function waiting(pool) {
-  if (!pool.waiting) return null;
+  const paused = pool.paused ? h("div", {}, h("b", { class: "mark" }, "paused")) : null;
+  if (!pool.waiting) return paused;
   const longest = pool.longest_wait_ms ? `, longest ${span(pool.longest_wait_ms / 1000)}` : "";
-  return h("div", {}, h("b", { class: "mark" }, `${pool.waiting} waiting${longest}`));
+  return [h("div", {}, h("b", { class: "mark" }, `${pool.waiting} waiting${longest}`)), paused];
 }
 
 /// A generation on its way out, and who keeps it.
@@ -115,7 +116,7 @@ function drain(generation) {
 }
 
 function details(pool) {
-  const { secret } = pool;
+  const { name, secret } = pool;
   const facts = (model.status.secrets ?? []).find((s) => s.secret === secret);
   const pinned = Object.entries(pool.pinned ?? {}).map(([why, n]) => `${n} × ${why}`);
   return h("div", { class: "details" },
@@ -128,7 +129,11 @@ function details(pool) {
     timeline(model.versions[secret] ?? [], facts?.candidates_tried),
     generations(pool),
     holders(pool),
-    h("div", { class: "acts" }, button("refresh", { secret })));
+    h("div", { class: "acts" },
+      pool.paused ? button("resume", { database: name }) : button("pause", { database: name }),
+      button("reconnect", { database: name }),
+      button("refresh", { secret }),
+      button("kill", { database: name, clients: pool.clients })));
 }
 
 function generations(pool) {
@@ -152,5 +157,6 @@ function holders(pool) {
     ["Version", (x) => short(x.version)],
     ["Why", (x) => x.reason],
     ["Connected", (x) => `for ${age(x.since)}`],
-  ], held, { key: (x) => x.session })];
+    model.mayChange ? ["Do", (x) => button("kill-client", { id: x.session, client: x.client })] : null,
+  ].filter(Boolean), held, { key: (x) => x.session })];
 }

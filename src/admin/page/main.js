@@ -5,23 +5,34 @@ import { databases, show as showDatabase } from "./databases.js";
 import { h, render } from "./dom.js";
 import { reconnect, watch } from "./feed.js";
 import { draining, model, take, troubles } from "./model.js";
+import { records } from "./records.js";
 import { rotations } from "./rotations.js";
+import { rules } from "./rules.js";
 import { secrets, show as showSecret } from "./secrets.js";
+import { clients, servers } from "./sessions.js";
 import { ask, signin } from "./signin.js";
 import * as token from "./token.js";
 import { age, clock, count, list } from "./words.js";
 
+/// Only for those who have the token.
+const PRIVATE = true;
+
 const VIEWS = [
   ["databases", "Databases", { draw: databases }],
   ["secrets", "Secrets", { draw: secrets }],
+  ["clients", "Clients", clients],
+  ["servers", "Servers", servers],
+  ["rules", "Rules", rules, PRIVATE],
   ["rotations", "Rotations", rotations],
+  ["audit", "Audit log", records, PRIVATE],
 ];
 
 const place = (id) => document.getElementById(id);
 
 const chosen = () => {
   const name = location.hash.slice(1);
-  return VIEWS.find(([id]) => id === name) ?? VIEWS[0];
+  const found = VIEWS.find(([id]) => id === name) ?? VIEWS[0];
+  return found[3] && !model.mayChange ? VIEWS[0] : found;
 };
 
 function draw() {
@@ -34,7 +45,8 @@ function draw() {
   render(place("verdict-rest"), sums(status), wrongs());
   document.title = title(status);
   const [current, , view] = chosen();
-  render(place("views"), VIEWS.map(([id, words]) =>
+  const offered = VIEWS.filter(([, , , isPrivate]) => model.mayChange || !isPrivate);
+  render(place("views"), offered.map(([id, words]) =>
     h("a", { key: id, href: `#${id}`, "aria-current": id === current ? "page" : false }, words)));
   render(place("view"), h("div", { key: current }, view.draw(redraw)));
 }

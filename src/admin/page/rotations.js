@@ -1,5 +1,6 @@
 // The view of the rotations: the next ones, and the steps of those before.
 
+import { button } from "./actions.js";
 import { h } from "./dom.js";
 import { model } from "./model.js";
 import { choice, sheet, Source, table } from "./table.js";
@@ -19,7 +20,8 @@ export const rotations = {
         ["Secret", (s) => s.secret],
         ["When", (s) => `${until(s.next_rotation)}, ${clock(s.next_rotation)}`],
         ["Now", (s) => (s.version ? `version ${short(s.version)} for ${age(s.adopted_at)}` : "no version logs in")],
-      ], planned, { key: (s) => s.secret }) : h("p", {}, "This proxy rotates no secret by itself."),
+        model.mayChange ? ["Do", (s) => button("rotate", { secret: s.secret })] : null,
+      ].filter(Boolean), planned, { key: (s) => s.secret }) : h("p", {}, "This proxy rotates no secret by itself."),
       h("h2", {}, "Steps since the proxy started"),
       table(steps, {
         caption: "Steps of rotations", one: "step", view: stepChoice, redraw,

@@ -50,5 +50,7 @@ function row(secret) {
     !wrong.length && secret.last_error ? h("p", { class: "why" }, secret.last_error) : null,
     failed.map((f) => h("p", { class: "why", key: `${f.version} ${f.at}` },
       `Version ${short(f.version)} (${f.as}) was tried ${age(f.at)} ago: ${f.why}`)),
-    h("div", { class: "acts" }, button("refresh", { secret: secret.secret })));
+    h("div", { class: "acts" },
+      button("refresh", { secret: secret.secret }),
+      button("rotate", { secret: secret.secret })));
 }

@@ -33,6 +33,8 @@ class StandIn(ThreadingHTTPServer):
         self.locked = False
         self.gone = False
         self.asked = []
+        self.explained = []
+        self.refuses = None
         self.changed = threading.Condition()
 
     def __enter__(self):
@@ -81,6 +83,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         if not self.has_token:
             return self.answer(401, "text/plain", "this needs the token\n")
+        if self.server.refuses:
+            return self.answer(409, "application/json", json.dumps(self.server.refuses))
         self.server.asked.append(self.path)
         return self.answer(200, "application/json", "[]")
 
@@ -91,8 +95,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, kind, (PAGE / name).read_text())
         if self.server.gone:
             return self.close()
-        if self.server.locked and not self.has_token:
+        if (self.server.locked or path in views.PRIVATE) and not self.has_token:
             return self.answer(401, "text/plain", "this needs the token\n")
+        if path == "/explain":
+            self.server.explained.append(self.path)
         if path == "/events":
             return self.events()
         if path in self.server.views:

@@ -5,7 +5,7 @@ import states
 from browser import Browser
 from stand_in import TOKEN, StandIn
 
-VIEWS = ["databases", "secrets", "rotations"]
+VIEWS = ["databases", "secrets", "clients", "servers", "rules", "rotations", "audit"]
 SCREENS = {"desktop": (1280, 800), "phone": (360, 740)}
 
 
@@ -24,9 +24,15 @@ def proxy(browser):
     browser.call("Page.navigate", url="about:blank")
 
 
-def shown(browser, proxy, state, view=""):
+def shown(browser, proxy, state, view="", token=None):
     proxy.set(states.ALL[state]())
+    if token:
+        browser.open(proxy.url)
+        browser.wait("location.protocol === 'http:'")
+        browser.js(f"sessionStorage.setItem('pgvalet-token', '{token}')")
     browser.open(proxy.url + view)
+    if token:
+        browser.reads("Forget the token")
     browser.wait("!document.querySelector('#verdict-words').innerText.startsWith('Connecting')")
 
 
@@ -35,13 +41,24 @@ def shown(browser, proxy, state, view=""):
 @pytest.mark.parametrize("state", ["rest", "rotation", "trouble", "hostile", "nothing"])
 def test_nobody_is_kept_out(browser, proxy, state, screen, dark):
     browser.show(*SCREENS[screen], dark)
-    # What the other views show depends on the state no more than on the time of day.
-    for view in VIEWS if state == "rotation" else ["databases", "secrets"]:
+    for view in ["databases", "secrets"]:
         shown(browser, proxy, state, f"#{view}")
         browser.wait("document.querySelector('#view table, #view .rows')")
         browser.js("document.querySelector('.toggle')?.click()")
         assert browser.violations() == []
         assert not browser.overflows()
+    assert browser.problems == []
+
+
+@pytest.mark.parametrize("screen,dark", [("desktop", True), ("phone", False)])
+@pytest.mark.parametrize("view", VIEWS[2:])
+def test_nobody_is_kept_out_of_a_view(browser, proxy, view, screen, dark):
+    browser.show(*SCREENS[screen], dark)
+    shown(browser, proxy, "rotation", f"#{view}", TOKEN)
+    browser.wait(f"document.querySelector('[aria-current]').hash === '#{view}'")
+    browser.wait("document.querySelector('#view table')")
+    assert browser.violations() == []
+    assert not browser.overflows()
     assert browser.problems == []
 
 
@@ -99,7 +116,7 @@ def test_the_old_colour_drains_into_the_new(browser, proxy):
 
 
 def test_names_are_text(browser, proxy):
-    shown(browser, proxy, "hostile")
+    shown(browser, proxy, "hostile", token=TOKEN)
     browser.js("document.querySelector('.toggle').click()")
     browser.wait("document.querySelector('.details')")
     browser.reads(states.HOSTILE)
@@ -107,7 +124,7 @@ def test_names_are_text(browser, proxy):
         browser.js(f"location.hash = '{view}'")
         browser.wait(f"document.querySelector('[aria-current]').hash === '#{view}'")
         browser.wait("document.querySelector('#view table, #view .rows')")
-        assert "onerror" in browser.text() or view == "rotations"
+        assert "onerror" in browser.text() or view in ["servers", "rotations"]
         assert browser.js("document.images.length") == 0
         assert not browser.js("!!window.hacked")
     # And if a name became markup nevertheless, the browser would refuse it.
@@ -155,6 +172,42 @@ def column(browser, number):
     return browser.js(f"{cells}.map(cell => cell.innerText)")
 
 
+def test_who_keeps_an_old_version_is_found_and_ended(browser, proxy):
+    shown(browser, proxy, "rotation", "#clients")
+    give_token(browser, TOKEN)
+    # Who waits comes first, then who holds a server connection; of these, who has longest.
+    browser.wait("document.querySelectorAll('#view td').length")
+    assert column(browser, 1) == ["32", "31", "23", "17", "9", "4"]
+    browser.js("document.querySelector('input[type=checkbox]').click()")
+    browser.wait("document.querySelectorAll('#view tbody tr').length === 2")
+    assert "keeps state on the server: holds advisory locks" in browser.text()
+    browser.press("Session")
+    browser.wait("document.querySelector('th').ariaSort === 'ascending'")
+    assert column(browser, 1) == ["17", "23"]
+    browser.press("Session")
+    browser.wait("document.querySelector('th').ariaSort === 'descending'")
+    assert column(browser, 1) == ["23", "17"]
+    browser.press("End …")
+    browser.reads("End this session of settlement?")
+    browser.press("End it")
+    browser.reads("Session 23 was ended.")
+    assert proxy.asked == ["/kill?id=23"]
+
+
+def test_rules_explain_themselves(browser, proxy):
+    shown(browser, proxy, "rest", "#rules", TOKEN)
+    browser.wait("document.querySelectorAll('#view tbody tr').length === 3")
+    browser.js("document.querySelector('[name=database]').focus()")
+    browser.type("orders")
+    browser.js("document.querySelector('[name=from]').focus()")
+    browser.type("192.0.2.1")
+    browser.key("Enter", 13, "\r")
+    browser.reads('Denied: no rule lets this client use this database. Did you mean database "orders"?')
+    browser.reads("192.0.2.1 is not in 10.0.0.0/8")
+    assert proxy.explained == ["/explain?database=orders&from=192.0.2.1"]
+    assert browser.violations() == []
+
+
 def test_steps_are_listed_newest_first(browser, proxy):
     shown(browser, proxy, "rest", "#rotations")
     browser.wait("document.querySelectorAll('#view tbody tr').length === 6")
@@ -165,6 +218,15 @@ def test_steps_are_listed_newest_first(browser, proxy):
     browser.js("document.querySelector('input[type=search]').focus()")
     browser.type("28P01")
     browser.wait("document.querySelectorAll('#view tbody tr').length === 3")
+
+
+def test_records_are_listed_newest_first(browser, proxy):
+    shown(browser, proxy, "rest", "#audit", TOKEN)
+    browser.reads("session.deny")
+    assert column(browser, 2)[0] == "session.end"
+    browser.js("document.querySelector('input[type=search]').focus()")
+    browser.type("no_rule")
+    browser.wait("document.querySelectorAll('#view tbody tr').length === 1")
 
 
 def give_token(browser, token):
@@ -178,6 +240,7 @@ def give_token(browser, token):
 def test_nothing_is_offered_without_the_token(browser, proxy):
     shown(browser, proxy, "rest", "#secrets")
     assert "Look for" not in browser.text()
+    assert "Rules" not in browser.text() and "Audit log" not in browser.text()
     give_token(browser, TOKEN)
     browser.press("Look for a new version")
     browser.reads("prod/billing has no new version.")
@@ -187,6 +250,40 @@ def test_nothing_is_offered_without_the_token(browser, proxy):
     browser.press("Forget the token")
     browser.wait("!document.body.innerText.includes('Look for')")
     assert browser.js("sessionStorage.length") == 0
+
+
+def test_what_disturbs_clients_is_confirmed(browser, proxy):
+    shown(browser, proxy, "rest")
+    browser.js("document.querySelector('.toggle').click()")
+    browser.wait("document.querySelector('.details')")
+    assert "Pause" not in browser.text()
+    give_token(browser, TOKEN)
+    browser.press("Pause …")
+    browser.reads("Pause billing?")
+    assert browser.violations() == []
+    browser.press("Cancel")
+    browser.wait("!document.querySelector('dialog[open]')")
+    browser.press("Pause …")
+    browser.key("Escape", 27)
+    browser.wait("!document.querySelector('dialog[open]')")
+    # Enter, too, does nothing by mistake: the focus is on what cancels.
+    browser.press("End its clients …")
+    browser.reads("12 clients of it will be disconnected")
+    browser.key("Enter", 13, "\r")
+    browser.wait("!document.querySelector('dialog[open]')")
+    assert proxy.asked == []
+    browser.press("Pause …")
+    browser.press("Pause")
+    browser.reads("billing is paused.")
+    assert proxy.asked == ["/pause?database=billing"]
+    paused = states.rest()
+    paused["databases"][0]["paused"] = True
+    proxy.set(paused)
+    browser.press("Resume")
+    browser.reads("billing is resumed.")
+    proxy.refuses = {"error": "database \"billing\" is not paused", "hint": "See to it."}
+    browser.press("Resume")
+    browser.reads('That did not work: database "billing" is not paused. See to it.')
 
 
 def test_a_proxy_that_wants_a_token_says_so(browser, proxy):
