@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::Record;
+use super::options::Segments;
 use super::queue::{Receiver, Sender};
 use super::seal::{Sealed, Stop};
 use super::writer::Writer;
@@ -98,6 +100,18 @@ impl Desk {
     /// How many records nothing has signed yet.
     pub fn unsealed(&self) -> u64 {
         self.state().writer.as_ref().map_or(0, Writer::unsealed)
+    }
+
+    /// Closes the file if it is full; see [`Writer::close_full`].
+    pub fn close_full(&self, limits: &Segments) -> bool {
+        let mut state = self.state();
+        state.writer.as_mut().is_some_and(|w| w.close_full(limits))
+    }
+
+    /// Writes a record of the log itself; see [`Writer::tell`].
+    pub fn tell(&self, record: Record) -> bool {
+        let mut state = self.state();
+        state.writer.as_mut().is_some_and(|w| w.tell(record))
     }
 
     /// Signs what is in the log; see [`Writer::seal`].

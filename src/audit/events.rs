@@ -284,6 +284,15 @@ impl Record {
         }
     }
 
+    /// The records up to `last` are removed, because they are old enough.
+    pub(super) fn segment_remove(reason: &str, last: u64) -> Self {
+        Self {
+            reason: Some(reason.into()),
+            removed: Some(last),
+            ..Self::new(Event::SegmentRemove)
+        }
+    }
+
     fn of_client(event: Event, client: ClientRef) -> Self {
         let (name, rule) = client.rule.unzip();
         Self {

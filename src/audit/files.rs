@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use super::line::{Link, START};
 
 /// The name of a compressed segment ends so.
-const COMPRESSED: &str = ".zst";
+pub(super) const COMPRESSED: &str = ".zst";
 
 /// The path with something appended to the name.
 pub(super) fn beside(log: &Path, end: &str) -> PathBuf {
@@ -35,6 +35,19 @@ pub(super) fn edge(log: &Path) -> PathBuf {
 
 pub(super) fn public_key(log: &Path) -> PathBuf {
     beside(log, ".pub")
+}
+
+/// Where the file is kept that begins with record `first`, when it is closed.
+pub(super) fn segment(log: &Path, first: u64) -> PathBuf {
+    beside(log, &format!(".{first:012}"))
+}
+
+/// The number of the first record of a file that pgvalet has closed, by its name.
+pub(super) fn number_of(log: &Path, path: &Path) -> Option<u64> {
+    let name = path.to_str()?.strip_prefix(log.to_str()?)?;
+    let digits = name.strip_prefix('.')?;
+    let digits = digits.strip_suffix(COMPRESSED).unwrap_or(digits);
+    (digits.len() >= 12).then(|| digits.parse().ok()).flatten()
 }
 
 /// The lines of a file of a log, which may be compressed.
@@ -87,7 +100,17 @@ pub(super) struct Segment {
 impl Segment {
     /// Its lines. If the log has gone on in a new file since, it has another name by now.
     pub(super) fn lines(&self) -> io::Result<Lines> {
+        let closed = segment(&self.path, self.first);
+        let moved = |now: Self| now.first != self.first;
+        if self.is_open() && Self::of(&self.path).is_ok_and(|now| now.is_none_or(moved)) {
+            return Lines::open(&closed).or_else(|_| Lines::open(&self.path));
+        }
         Lines::open(&self.path)
+    }
+
+    /// Whether it may be the file that is written now.
+    fn is_open(&self) -> bool {
+        self.first != u64::MAX && !self.is_compressed()
     }
 
     pub(super) fn is_compressed(&self) -> bool {

@@ -141,9 +141,9 @@ impl Audit {
         let desk = Arc::new(Desk::new(writer, shared));
         let writes = desk.clone();
         thread("audit", config, move || writes.run(records))?;
-        let (signs, counted, every) = (desk.clone(), counts.clone(), config.checkpoint);
+        let (signs, counted, options) = (desk.clone(), counts.clone(), config.clone());
         thread("audit-seal", config, move || {
-            seal::run(&signs, &seals, &counted, every);
+            seal::run(&signs, &seals, &counted, &options);
         })?;
         Ok(Self {
             queue,

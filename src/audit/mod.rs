@@ -13,6 +13,7 @@
 //! * `health` whether records can be written
 //! * `sink`   the file or standard output; `standing` where a log stands when it is opened
 //! * `seal`   signs the tree from time to time; `key` the key for that
+//! * `segment` closes files, compresses them, and removes old ones
 //!
 //! What is signed:
 //!
@@ -46,6 +47,7 @@ mod queue;
 mod record;
 mod report;
 mod seal;
+mod segment;
 mod sink;
 mod standing;
 mod table;
@@ -64,7 +66,7 @@ pub use health::Failing;
 pub use latest::latest;
 pub use log::{Audit, AuditError};
 pub use note::PublicKey;
-pub use options::{AuditSink, OnAuditFailure, Options};
+pub use options::{AuditSink, OnAuditFailure, Options, Segments};
 pub use prove::prove;
 pub use record::{CredentialRef, Event, IdentityRef, Outcome, Record, ServerRef};
 pub use report::{Against, Broken, Place, Report, Source};

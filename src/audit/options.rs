@@ -11,6 +11,29 @@ pub struct Options {
     pub on_failure: OnAuditFailure,
     /// How often the log is signed.
     pub checkpoint: Duration,
+    pub segments: Segments,
+}
+
+/// When a file of the log is closed, and how long it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segments {
+    /// A file that has so many bytes is closed.
+    pub size: u64,
+    /// A file that is so old is closed.
+    pub age: Duration,
+    /// Closed files are removed when their last record is so old; `None`: never.
+    pub keep: Option<Duration>,
+}
+
+impl Default for Segments {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        Self {
+            size: 256 << 20,
+            age: DAY,
+            keep: Some(400 * DAY),
+        }
+    }
 }
 
 impl Options {
@@ -20,6 +43,7 @@ impl Options {
             sink,
             on_failure,
             checkpoint: Duration::from_secs(10),
+            segments: Segments::default(),
         }
     }
 }

@@ -51,6 +51,9 @@ pub enum Event {
     /// Records may be missing before this one.
     #[serde(rename = "gap")]
     Gap,
+    /// A file of the log was old enough to be removed.
+    #[serde(rename = "segment.remove")]
+    SegmentRemove,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +175,9 @@ pub struct Record {
     /// The state of the log, in a `checkpoint`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tree: Option<Box<TreeRef>>,
+    /// The last of the records that are removed, in a `segment.remove`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub removed: Option<u64>,
 }
 
 impl Record {
@@ -204,6 +210,7 @@ impl Record {
             duration_ms: None,
             call: None,
             tree: None,
+            removed: None,
         }
     }
 }

@@ -2,18 +2,22 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use parking_lot::{Condvar, Mutex};
 
+use super::Record;
 use super::checkpoint::Checkpoint;
 use super::desk::Desk;
 use super::files;
 use super::line::Chain;
 use super::log::{AuditError, Counts, display};
 use super::note::Signer;
+use super::options::{Options, Segments};
+use super::segment;
 use super::standing::edge_text;
 
 /// So many records are signed without waiting for the time.
@@ -75,7 +79,7 @@ impl Seals {
         }
     }
 
-    fn write(&self, log: &std::path::Path, sealed: &Sealed) -> io::Result<()> {
+    fn write(&self, log: &Path, sealed: &Sealed) -> io::Result<()> {
         if let Some(file) = &sealed.file {
             file.sync_data()?;
         }
@@ -110,9 +114,14 @@ impl Stop {
     }
 }
 
-/// What the thread does that signs, until the log is closed.
-pub(super) fn run(desk: &Desk, seals: &Seals, counts: &Counts, every: Duration) {
+/// What the thread does that looks after the log, until that is closed: it signs, and it closes,
+/// compresses and removes files.
+pub(super) fn run(desk: &Desk, seals: &Seals, counts: &Counts, options: &Options) {
+    let every = options.checkpoint;
     let mut last = Instant::now();
+    let mut removed: Option<Instant> = None;
+    // A process that was killed may have left one that is not compressed.
+    let mut closed = true;
     loop {
         let new = desk.unsealed();
         let idle = last.elapsed() >= IDLE;
@@ -122,8 +131,48 @@ pub(super) fn run(desk: &Desk, seals: &Seals, counts: &Counts, every: Duration) 
             }
             last = Instant::now();
         }
+        closed |= desk.close_full(&options.segments);
+        if let Some(log) = &seals.log {
+            if std::mem::take(&mut closed) {
+                tell(log, "compressed", segment::compress_closed(log));
+            }
+            if removed.is_none_or(|at| at.elapsed() >= IDLE) {
+                removed = Some(Instant::now());
+                tell(
+                    log,
+                    "removed",
+                    remove(desk, seals, counts, &options.segments),
+                );
+            }
+        }
         if desk.stop().wait(every.min(LOOK)) {
             return;
         }
+    }
+}
+
+/// Removes what is old enough; that is recorded first.
+fn remove(desk: &Desk, seals: &Seals, counts: &Counts, limits: &Segments) -> io::Result<()> {
+    let Some(log) = &seals.log else { return Ok(()) };
+    let old = segment::old(log, limits, Utc::now())?;
+    let (Some(first), Some(last)) = (old.first(), old.last()) else {
+        return Ok(());
+    };
+    let reason = format!("records {} to {} are old enough", first.first, last.last);
+    if !desk.tell(Record::segment_remove(&reason, last.last)) {
+        return Ok(());
+    }
+    // Only a record that is signed excuses what is missing.
+    if let Some(sealed) = desk.seal(true) {
+        seals.keep(&sealed, counts);
+        old.iter()
+            .try_for_each(|old| std::fs::remove_file(&old.path))?;
+    }
+    Ok(())
+}
+
+fn tell(log: &Path, what: &str, result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(log = %log.display(), %error, "a closed file of the audit log was not {what}");
     }
 }

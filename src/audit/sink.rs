@@ -131,6 +131,28 @@ impl Sink {
         written
     }
 
+    /// How long the file is that is written now.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Stdout => 0,
+            Self::File(log) => log.length,
+        }
+    }
+
+    /// Closes the file under another name, and goes on in a new one.
+    pub(super) fn close_as(&mut self, closed: &Path) -> Result<(), AuditError> {
+        let Self::File(log) = self else {
+            return Ok(());
+        };
+        std::fs::rename(&log.path, closed).map_err(|e| Failed::from(e).of(closed))?;
+        let begun = log.begin_anew();
+        if begun.is_err() {
+            // It goes on in the old one, which gets its name back.
+            let _ = std::fs::rename(closed, &log.path);
+        }
+        begun
+    }
+
     /// The file, to be synchronised by somebody else.
     pub(super) fn handle(&self) -> Option<File> {
         match self {

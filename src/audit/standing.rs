@@ -8,10 +8,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
+
 use super::checkpoint::Checkpoint;
 use super::files::{self, Lines, Segment, body};
 use super::line::{Chain, Link, START, number};
 use super::note::PublicKey;
+use super::segment::Current;
 use super::sink::Start;
 use super::tree::{self, Tree};
 
@@ -23,6 +26,8 @@ pub(super) struct Standing {
     pub(super) fresh: bool,
     /// The size of the checkpoint beside the log.
     pub(super) noted: u64,
+    /// Where the file begins, if it has a record.
+    pub(super) current: Option<Current>,
     /// What is wrong with the records before the next one.
     pub(super) gap: Option<String>,
 }
@@ -41,7 +46,13 @@ pub(super) fn read(path: &Path, key: &PublicKey) -> io::Result<Option<Standing>>
     let noted = saved.checkpoint.map_or(0, |checkpoint| checkpoint.size);
     let segments = files::list(path)?;
     let mut replay = Replay::new(saved);
-    let fresh = segments.iter().all(|segment| segment.path != path);
+    let here = segments.iter().find(|segment| segment.path == path);
+    let current = here.map(|segment| Current {
+        first: segment.first,
+        began: DateTime::parse_from_rfc3339(&segment.time)
+            .map_or_else(|_| Utc::now(), |time| time.to_utc()),
+    });
+    let fresh = here.is_none();
     let begin = replay.chain.seq() + 1;
     let skip = segments
         .iter()
@@ -60,6 +71,7 @@ pub(super) fn read(path: &Path, key: &PublicKey) -> io::Result<Option<Standing>>
         chain: replay.chain,
         fresh,
         noted,
+        current,
     }))
 }
 

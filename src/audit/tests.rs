@@ -1,6 +1,7 @@
 //! The log as a whole: what is recorded is written, signed, and verified.
 
 mod broken;
+mod segments;
 mod tamper;
 
 use std::fs;

@@ -119,8 +119,9 @@ struct Check {
     before: Spot,
     /// The size of the newest checkpoint that a record says was beside the log.
     noted: u64,
-    /// The last of the records that were removed because they were old enough.
-    removed: u64,
+    /// The last of the records that were removed because they were old enough, and the number
+    /// of the record that says so.
+    removed: (u64, u64),
 }
 
 impl Check {
@@ -378,7 +379,9 @@ impl Check {
         if link.event == "gap" {
             say(link.reason.clone().unwrap_or_default());
         }
-        self.removed = self.removed.max(link.removed.unwrap_or(0));
+        if let Some(last) = link.removed {
+            self.removed = self.removed.max((last, link.seq));
+        }
         let this = Place {
             seq: link.seq,
             time: link.time.clone(),
@@ -415,7 +418,9 @@ impl Check {
                 self.noted
             ))));
         }
-        if self.from > self.removed && !self.partial {
+        let (removed, by) = self.removed;
+        let excused = by <= self.report.signed && removed >= self.from;
+        if self.from > 0 && !excused && !self.partial {
             return Err(Fault::Broken(self.first.broken(format!(
                 "{} missing before this one; if they are elsewhere, and only these are to be checked, add --partial",
                 are(1, self.from)

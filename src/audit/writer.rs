@@ -5,13 +5,15 @@ use std::sync::atomic::Ordering;
 
 use chrono::Utc;
 
+use super::Record;
 use super::checkpoint::TreeRef;
 use super::line::{Chain, Notes, append};
 use super::log::{AuditError, Counts, Entry};
+use super::options::Segments;
 use super::seal::{Sealed, Seals};
+use super::segment::Current;
 use super::sink::{Moved, Sink, Start};
 use super::standing::Standing;
-use super::{Record, record::Event};
 
 /// The memory of a write that is kept for the next one.
 const KEPT: usize = 256 * 1024;
@@ -26,6 +28,8 @@ pub(super) struct Writer {
     sealed: u64,
     /// Why the next record begins a file, if it does.
     heading: Option<Option<&'static str>>,
+    /// The file, if it has a record.
+    current: Option<Current>,
     /// What the next record but the heading reports.
     gap: Option<String>,
     /// Whether this process has written anything.
@@ -55,6 +59,7 @@ impl Writer {
             seals,
             sealed: standing.noted,
             heading: standing.fresh.then_some(None),
+            current: standing.current,
             gap: standing.gap,
             used: false,
             batch: Vec::new(),
@@ -135,6 +140,7 @@ impl Writer {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         let mut chain = self.chain.clone();
+        let first = chain.seq() + 1;
         let lost = self.counts.lost.load(Ordering::Relaxed);
         let composed = self.compose(&mut bytes, &mut chain, lost, entries);
         let failed = |sink: &Sink, error: String| AuditError::Write {
@@ -146,12 +152,12 @@ impl Writer {
             Ok(own) => match self.sink.write(&bytes) {
                 Ok(()) => {
                     self.chain = chain;
-                    self.reported(own, lost);
+                    self.reported(own, lost, first);
                     (entries.len() as u64, Ok(()))
                 }
                 Err(e) => {
                     let lines = self.broke_off(&bytes);
-                    self.reported(own.min(lines), if lines > 0 { lost } else { 0 });
+                    self.reported(own.min(lines), if lines > 0 { lost } else { 0 }, first);
                     let written = lines.saturating_sub(own);
                     (written, Err(failed(&self.sink, e.to_string())))
                 }
@@ -206,11 +212,16 @@ impl Writer {
     }
 
     /// Notes that the log's first `own` lines are written, and the number of lost records.
-    fn reported(&mut self, own: u64, lost: u64) {
+    fn reported(&mut self, own: u64, lost: u64, first: u64) {
+        let current = Current {
+            first,
+            began: Utc::now(),
+        };
         self.used = true;
         for _ in 0..own {
-            if self.heading.take().is_none() {
-                self.gap = None;
+            match self.heading.take() {
+                Some(_) => self.current = Some(current),
+                None => self.gap = None,
             }
         }
         self.counts.lost.fetch_sub(lost, Ordering::Relaxed);
@@ -246,6 +257,42 @@ impl Writer {
         lines
     }
 
+    /// Closes the file if it is full, and goes on in a new one. `true`: there is a closed file.
+    pub(super) fn close_full(&mut self, limits: &Segments) -> bool {
+        let (Some(log), Some(current)) = (self.sink.path(), self.current) else {
+            return false;
+        };
+        let full = current.is_full(self.sink.length(), limits, Utc::now());
+        // A file that has only its heading is not closed: it would have no records.
+        if !full || self.heading.is_some() || self.chain.seq() == current.first {
+            return false;
+        }
+        let closed = current.closed(log);
+        if let Err(error) = self.sink.close_as(&closed) {
+            self.counts.warn(&error);
+            return false;
+        }
+        self.heading = Some(None);
+        // If that fails, the next record tries it again.
+        let _ = self.write_lines(&[]);
+        true
+    }
+
+    /// Writes a record of the log itself. `false`: it is not in the log.
+    pub(super) fn tell(&mut self, record: Record) -> bool {
+        let entry = Entry {
+            time: Utc::now(),
+            record: record.into(),
+            done: None,
+        };
+        let (written, result) = self.write_lines(std::slice::from_ref(&entry));
+        self.counts.records.increment(written);
+        if let Err(error) = &result {
+            self.counts.warn(error);
+        }
+        result.is_ok()
+    }
+
     /// Signs what is in the log, and records that. `None`: there is nothing new to sign, unless
     /// it is wanted anyway, or the record could not be written.
     pub(super) fn seal(&mut self, closed: bool, anyway: bool) -> Option<Sealed> {
@@ -260,18 +307,9 @@ impl Writer {
             closed,
             ..self.tree_ref(false)
         };
-        let entry = Entry {
-            time: Utc::now(),
-            record: Record::checkpoint(tree, None).into(),
-            done: None,
-        };
-        debug_assert_eq!(entry.record.event, Event::Checkpoint);
-        let (written, result) = self.write_lines(std::slice::from_ref(&entry));
-        if let Err(error) = result {
-            self.counts.warn(&error);
+        if !self.tell(Record::checkpoint(tree, None)) {
             return None;
         }
-        self.counts.records.increment(written);
         self.sealed = self.chain.seq();
         Some(Sealed {
             chain: self.chain.clone(),
@@ -326,7 +364,7 @@ mod tests {
                 .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes[..cut]))
                 .expect("written");
             let lines = writer.broke_off(&bytes);
-            writer.reported(own.min(lines), 0);
+            writer.reported(own.min(lines), 0, 1);
             let whole = bytes[..=cut].iter().filter(|b| **b == b'\n').count() as u64;
             assert_eq!(lines, whole, "cut at {cut}");
 

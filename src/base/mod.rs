@@ -7,6 +7,7 @@
 //! * `log`       the queue between the log and standard error
 //! * `nearest`   the known word nearest to a misspelt one
 //! * `pattern`   text with `*`
+//! * `size`      sizes as people write them
 //! * `text`      checks of texts
 
 pub mod crew;
@@ -16,6 +17,7 @@ pub mod jitter;
 pub mod log;
 mod nearest;
 mod pattern;
+pub mod size;
 mod text;
 
 pub use nearest::{by_nearness, nearest, suggestion};

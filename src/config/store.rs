@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::address::host_port;
 use super::section::Section;
-use crate::audit::{self, AuditSink, OnAuditFailure};
-use crate::base::nonempty;
+use crate::audit::{self, AuditSink, OnAuditFailure, Segments};
+use crate::base::{duration, nonempty, size};
 use crate::net::is_loopback;
 use crate::vault::KeySource;
 use crate::vault::api::{StoreListen, StoreTls};
@@ -178,6 +178,17 @@ fn master_key(s: &mut Section<'_, '_>) -> KeySource {
     key.unwrap_or(KeySource::File(file))
 }
 
+/// A smaller file would be closed every few records.
+const SMALLEST_SEGMENT: u64 = 64 << 10;
+
+/// `None`: for ever.
+fn keep(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "forever" => Ok(None),
+        text => duration::parse(text).map(Some),
+    }
+}
+
 pub(super) fn audit(mut s: Section<'_, '_>) -> audit::Options {
     let path = s.text("path", nonempty).unwrap_or_default();
     let words = [
@@ -186,10 +197,22 @@ pub(super) fn audit(mut s: Section<'_, '_>) -> audit::Options {
     ];
     let on_failure = s.choice("on_failure", words);
     let checkpoint = s.duration("checkpoint");
+    let least = |text: &str| match size::parse(text)? {
+        bytes if bytes < SMALLEST_SEGMENT => {
+            Err(format!("{text:?} is too small; write at least \"64KiB\""))
+        }
+        bytes => Ok(bytes),
+    };
+    let segments = Segments {
+        size: s.text("rotate_size", least).unwrap_or_default(),
+        age: s.duration("rotate_age"),
+        keep: s.text("keep", keep).flatten(),
+    };
     s.finish();
     audit::Options {
         sink: AuditSink::parse(&path),
         on_failure,
         checkpoint,
+        segments,
     }
 }

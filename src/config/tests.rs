@@ -100,6 +100,7 @@ fn a_minimal_file_has_every_default() {
             sink: AuditSink::File("data/audit.jsonl".into()),
             on_failure: OnAuditFailure::Deny,
             checkpoint: Duration::from_secs(10),
+            segments: audit::Segments::default(),
         }
     );
     let orders = &config.databases["orders"];

@@ -34,8 +34,7 @@ use std::sync::Arc;
 
 use super::registry::{Handle, Pin, Signal};
 use crate::net::Stream;
-use crate::pool::{Generation, Lease, PoolMode, Profile, Quota, SessionMigration, Told};
-use crate::upstream::Backend;
+use crate::pool::{Lease, PoolMode, Profile, Quota, SessionMigration, Told};
 use crate::wire::{ClientError, message};
 use conversation::Conversation;
 pub(super) use from_client::Watch;
@@ -109,7 +108,8 @@ pub(super) struct Relay {
     kept: u64,
     /// The numbers of generations that this session has used; each is recorded once.
     used: Vec<u64>,
-    on_first_use: FirstUse,
+    /// A connection of a generation whose first use is still to be recorded.
+    unrecorded: Option<Lease>,
 }
 
 /// What the bytes wait for that were read from the client and not dealt with.
@@ -135,9 +135,6 @@ enum Leaving {
     Goodbye,
 }
 
-/// Called at the first lease of the session on a version.
-pub(super) type FirstUse = Box<dyn Fn(&Generation, &Backend) + Send>;
-
 /// What has been added to the pool's statistics.
 #[derive(Default, Clone, Copy)]
 struct Totals {
@@ -161,7 +158,6 @@ impl Relay {
         quota: Quota,
         profile: Arc<Profile>,
         told: Arc<Told>,
-        on_first_use: FirstUse,
     ) -> Self {
         let database = &handle.pool.database();
         Self {
@@ -192,7 +188,7 @@ impl Relay {
             counted: Totals::default(),
             kept: 0,
             used: Vec::new(),
-            on_first_use,
+            unrecorded: None,
         }
     }
 

@@ -14,12 +14,11 @@ use std::time::Instant;
 
 use super::greet::{Failed, Greeted};
 use super::registry::Signal;
-use super::relay::{FirstUse, Halt, Relay};
+use super::relay::{Halt, Relay};
 use super::serve::Session;
 use crate::audit::{Record, ServerRef};
 use crate::net::Stream;
-use crate::pool::{Generation, PoolMode, Profile};
-use crate::upstream::Backend;
+use crate::pool::{Lease, PoolMode, Profile};
 use crate::wire::ClientError;
 
 /// How a session ends; without an error where its client has left, or was told already.
@@ -29,16 +28,23 @@ impl Session {
     /// Relays until the session ends, and says goodbye. `early`: what the client said before
     /// it was greeted.
     pub async fn run(&self, stream: Stream, greeted: Greeted, early: Vec<u8>) {
-        let mut relay = self.relay(stream, greeted);
+        let (mut relay, lease) = self.relay(stream, greeted);
+        let begun = match lease {
+            Some(lease) => Box::pin(self.dedicate(&mut relay, lease)).await,
+            None => Ok(()),
+        };
         relay.begin_with(early);
-        let end = self.attend(&mut relay).await;
+        let end = match begun {
+            Ok(()) => self.attend(&mut relay).await,
+            Err(error) => Err(error),
+        };
         // The server connection goes first: somebody may be waiting for it.
         self.release(&mut relay);
         self.say_goodbye(&mut relay, end).await;
     }
 
-    /// The relay of a session that has been greeted.
-    fn relay(&self, stream: Stream, greeted: Greeted) -> Relay {
+    /// The relay of a session that has been greeted, and the connection that is its alone.
+    fn relay(&self, stream: Stream, greeted: Greeted) -> (Relay, Option<Lease>) {
         let (profile, told, lease) = match greeted {
             Greeted::Pooled(profile, told) => (profile, told, None),
             Greeted::Dedicated(lease) => {
@@ -46,18 +52,20 @@ impl Session {
                 (Profile::initial(), told, Some(lease))
             }
         };
-        let mut relay = Relay::new(
+        let relay = Relay::new(
             stream,
             self.handle.clone(),
             self.quota.clone(),
             profile,
             told,
-            self.first_use(),
         );
-        if let Some(lease) = lease {
-            relay.dedicate(lease);
-        }
-        relay
+        (relay, lease)
+    }
+
+    async fn dedicate(&self, relay: &mut Relay, lease: Lease) -> End {
+        self.record_use(relay, &lease).await?;
+        relay.dedicate(lease);
+        Ok(())
     }
 
     /// Does what the relay halts for, until the session ends. What is rare is boxed, so that
@@ -126,19 +134,26 @@ impl Session {
         self.record_end(Some(relay), why.as_ref());
     }
 
-    /// Records the first lease of this session on a version.
-    fn first_use(&self) -> FirstUse {
-        let audit = self.context.audit.clone();
-        let handle = self.handle.clone();
-        Box::new(move |generation: &Generation, backend: &Backend| {
-            let credential = handle.pool.credential_ref(&generation.credential);
-            let server = ServerRef {
-                host: backend.target.host.clone(),
-                port: backend.target.port,
-                pid: Some(backend.pid.0),
-            };
-            let session = handle.session_ref();
-            audit.record(Record::credential_use(session, credential, server));
-        })
+    /// Records the first lease of this session on a version, before anything of the client goes
+    /// there.
+    ///
+    /// # Errors
+    /// It cannot be recorded, and must not happen then.
+    async fn record_use(&self, relay: &mut Relay, lease: &Lease) -> End {
+        if !relay.is_first_use(lease) {
+            return Ok(());
+        }
+        let backend = lease.backend();
+        let server = ServerRef {
+            host: backend.target.host.clone(),
+            port: backend.target.port,
+            pid: Some(backend.pid.0),
+        };
+        let credential = self.pool().credential_ref(&lease.generation.credential);
+        let record = Record::credential_use(self.handle.session_ref(), credential, server);
+        let admitted = self.context.audit.admit(record).await;
+        admitted.map_err(|_| ClientError::AuditUnavailable)?;
+        relay.note_use(lease);
+        Ok(())
     }
 }

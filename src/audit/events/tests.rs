@@ -117,6 +117,7 @@ fn each_event_has_its_fields() {
         ),
         (Record::checkpoint(TreeRef::default(), None), "event tree"),
         (Record::gap("why"), "event outcome reason"),
+        (Record::segment_remove("old", 7), "event reason removed"),
     ] {
         assert_eq!(fields(&record), expected, "{:?}", record.event);
     }

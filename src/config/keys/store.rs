@@ -110,6 +110,24 @@ pub(super) static AUDIT: Table = Table {
             Value(r#""10s""#),
             "How often the log is signed ([AUDIT.md](AUDIT.md)). What was not signed yet could be changed without a trace; 4096 records are signed without waiting.",
         ),
+        Key::new(
+            "rotate_size",
+            Text("size"),
+            Value(r#""256MiB""#),
+            "A file of this size is closed and compressed, and the log goes on in a new one.",
+        ),
+        Key::new(
+            "rotate_age",
+            SECONDS,
+            Value(r#""24h""#),
+            "A file of this age is closed likewise.",
+        ),
+        Key::new(
+            "keep",
+            Text("duration, or `forever`"),
+            Value(r#""400 days""#),
+            "A closed file is removed when its last record is so old. A record says which records were removed.",
+        ),
     ],
     elsewhere: &[],
 };

@@ -23,11 +23,7 @@ impl Relay {
             generation: lease.generation.clone(),
         }));
         self.conversation.from_server.begin();
-        let generation = &lease.generation;
-        if !self.used.contains(&generation.number) {
-            self.used.push(generation.number);
-            (self.on_first_use)(generation, lease.backend());
-        }
+        debug_assert!(!self.is_first_use(&lease), "it has its record before");
         self.bring_up_to_date(&mut lease);
         self.conversation.from_client.watch.ask |= self.profile.temporary;
         self.lease = Some(lease);
@@ -40,8 +36,28 @@ impl Relay {
         let Some(lease) = handle.pool.try_checkout(&handle.client, &self.quota) else {
             return false;
         };
+        if self.is_first_use(&lease) {
+            self.unrecorded = Some(lease);
+            return false;
+        }
         self.begin(lease);
         true
+    }
+
+    /// The connection that [`begin_at_once`](Self::begin_at_once) had, and that this session may
+    /// use when that is recorded.
+    pub fn take_unrecorded(&mut self) -> Option<Lease> {
+        self.unrecorded.take()
+    }
+
+    /// Whether the session uses the version of this connection for the first time.
+    pub fn is_first_use(&self, lease: &Lease) -> bool {
+        !self.used.contains(&lease.generation.number)
+    }
+
+    /// Notes that the first use of a version is recorded.
+    pub fn note_use(&mut self, lease: &Lease) {
+        self.used.push(lease.generation.number);
     }
 
     /// Takes a connection into use that is this session's alone, to its end.

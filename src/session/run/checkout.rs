@@ -19,6 +19,11 @@ impl Session {
         self.handle.forget(Signal::Cancel);
         self.handle.activity.set(Phase::Elsewhere, 0, 0);
         let pool = self.pool();
+        if let Some(lease) = relay.take_unrecorded() {
+            self.record_use(relay, &lease).await?;
+            relay.begin(lease);
+            return Ok(true);
+        }
         let mut lease = pin!(pool.checkout_within(&self.quota, &self.handle.client));
         let patience = self.context.wait_notice();
         let mut notice = pin!(waits::notice(pool, patience));
@@ -26,7 +31,9 @@ impl Session {
         loop {
             tokio::select! {
                 lease = &mut lease => {
-                    relay.begin(lease.map_err(|e| checkout_error(pool, e))?);
+                    let lease = lease.map_err(|e| checkout_error(pool, e))?;
+                    self.record_use(relay, &lease).await?;
+                    relay.begin(lease);
                     return Ok(true);
                 }
                 () = relay.client_leaves() => return Ok(false),

@@ -113,6 +113,9 @@ impl Session {
                 Err(_) => return Ok(None), // the connection it has still works
             },
         };
+        if self.record_use(relay, &new).await.is_err() {
+            return Ok(None); // it goes on where its use is recorded
+        }
         let profile = relay.profile.clone();
         let rebuilt = rebuild(&profile, &mut new, &left.prepares);
         let rebuilt = timeout(limit, rebuilt).await;
@@ -155,6 +158,7 @@ impl Session {
         let lease = self.wait(relay, coming).await?;
         let mut lease = lease.map_err(|e| Err(checkout_error(self.pool(), e)))?;
         lease.hold(permit);
+        self.record_use(relay, &lease).await.map_err(Err)?;
         if lease.generation.number != generation {
             self.count_migration();
         }

@@ -1,0 +1,3 @@
+//! The audit log of a running proxy.
+
+mod uses;
