@@ -34,6 +34,8 @@ pub enum Denial {
     CancelKey,
 
     // The beginning of the session.
+    /// There are no descriptors left for clients.
+    NoDescriptors,
     TooManyClients,
     /// `max_clients` of this database.
     TooManyClientsOf(Arc<str>),
@@ -64,6 +66,7 @@ impl Denial {
             Self::Tls => "tls",
             Self::Certificate(distrust) => distrust.reason(),
             Self::CancelKey => "cancel_key",
+            Self::NoDescriptors => "no_descriptors",
             Self::TooManyClients | Self::TooManyClientsOf(_) => "too_many_clients",
             Self::Disabled(_) => "disabled",
             Self::Parameter(_) => "parameter",
@@ -91,6 +94,7 @@ impl Denial {
             Self::Tls => "the TLS handshake failed",
             Self::Certificate(distrust) => certificate(*distrust),
             Self::CancelKey => "no session has the key of this cancel request",
+            Self::NoDescriptors => "the limit of open files leaves no room for more clients",
             Self::TooManyClients => "max_clients of [listen] or of the rule is reached",
             Self::TooManyClientsOf(_) => "max_clients of the database is reached",
             Self::Disabled(_) => "an administrator has disabled the database",
@@ -113,7 +117,7 @@ impl Denial {
             }
             Self::Startup(error) => Some(ClientError::Startup(*error)),
             Self::TlsRequired => Some(ClientError::TlsRequired),
-            Self::TooManyClients => Some(ClientError::TooManyClients),
+            Self::TooManyClients | Self::NoDescriptors => Some(ClientError::TooManyClients),
             Self::TooManyClientsOf(database) => {
                 Some(ClientError::TooManyClientsOf(database.clone()))
             }
@@ -199,6 +203,7 @@ mod tests {
             ),
             (Denial::CancelKey, "cancel_key", None),
             (Denial::TooManyClients, "too_many_clients", Some("53300")),
+            (Denial::NoDescriptors, "no_descriptors", Some("53300")),
             (
                 Denial::TooManyClientsOf("orders".into()),
                 "too_many_clients",

@@ -287,7 +287,10 @@ async fn act(
         }
         Action::Reconnect(_) => pools.iter().for_each(Pool::reconnect),
         Action::WaitClose(_) => begun.rest = Rest::Reconnected(pools),
-        Action::Reload => begun.notices = proxy.clone().reload().map_err(ActionError::Failed)?,
+        Action::Reload => {
+            let reloaded = proxy.clone().reload().map_err(ActionError::Failed)?;
+            begun.notices = reloaded.notices();
+        }
         Action::Refresh(secret) => begun.refreshed = proxy.refresh(secret.clone()).await,
         Action::Rotate(secret) => {
             // A task of its own: a rotation that has begun is finished, whoever waits for it.

@@ -12,6 +12,7 @@
 //! * `inspect`     what the page shows only to those who have the token
 //! * `operations`  what is asked of a running proxy
 //! * `page`        the files of the status page
+//! * `reloaded`    what a reload has changed
 //! * `status`      the JSON of `/status`
 //! * `steer`       the paths by which a proxy is steered
 //! * `views`       clients, server connections and denials in JSON
@@ -30,6 +31,7 @@ mod http;
 mod inspect;
 mod operations;
 mod page;
+mod reloaded;
 mod status;
 mod steer;
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub use fetch::{FetchError, act, fetch, list, refresh};
 pub use history::{InForce, Load};
 pub use http::{AdminListener, serve};
 pub use operations::{Operations, Rotation, Setting, Stop};
+pub use reloaded::Reloaded;
 #[cfg(test)]
 pub(crate) use status::examples;
 pub use status::{

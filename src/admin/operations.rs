@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::StatusSource;
+use super::{Reloaded, StatusSource};
 use crate::pool::Pool;
 use crate::session::Context;
 
@@ -36,11 +36,11 @@ pub trait Operations: StatusSource {
     /// Why it was not changed.
     fn set(&self, key: &str, value: &str) -> Result<String, String>;
 
-    /// Reads the configuration file again; what is doubtful in it.
+    /// Reads the configuration file again; what has changed, and what is doubtful in it.
     ///
     /// # Errors
     /// Why nothing has changed.
-    fn reload(self: Arc<Self>) -> Result<Vec<String>, String>;
+    fn reload(self: Arc<Self>) -> Result<Reloaded, String>;
 
     /// Rotates a secret now; the version that is AWSCURRENT then.
     ///

@@ -7,6 +7,7 @@
 //! * `log`       the queue between the log and standard error
 //! * `nearest`   the known word nearest to a misspelt one
 //! * `pattern`   text with `*`
+//! * `seldom`    messages that would come too often
 //! * `size`      sizes as people write them
 //! * `text`      checks of texts
 
@@ -17,6 +18,7 @@ pub mod jitter;
 pub mod log;
 mod nearest;
 mod pattern;
+pub mod seldom;
 pub mod size;
 mod text;
 

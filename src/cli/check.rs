@@ -113,7 +113,7 @@ fn worth(config: &Config) -> Vec<String> {
             "{who} clients of other machines by their address alone: as good as the network's promise that nobody else can have it, and no good behind NAT; a certificate is better"
         ));
     }
-    if !config.listen.proxy_protocol.is_empty() {
+    if !config.listen.reception.proxy_protocol.is_empty() {
         notes.push(
             "whoever can connect from a [listen] proxy_protocol network can claim any address"
                 .to_owned(),

@@ -10,7 +10,7 @@ use super::values::{mode, network, user};
 use super::{Listen, ListenTls};
 use crate::base::nonempty;
 use crate::net::{ClientCa, ListenAddress, is_loopback};
-use crate::session::{Guard, Revoke};
+use crate::session::{Guard, Reception, Revoke};
 
 pub(super) fn listen(mut s: Section<'_, '_>) -> Listen {
     let listen = Listen {
@@ -18,13 +18,15 @@ pub(super) fn listen(mut s: Section<'_, '_>) -> Listen {
         client_ca: client_ca(&mut s),
         tls: tls(&mut s),
         max_clients: s.number("max_clients").unwrap_or_default(),
-        handshake_timeout: s.duration("handshake_timeout"),
+        reception: Reception {
+            proxy_protocol: s.list("proxy_protocol", balancers).unwrap_or_default(),
+            handshake_timeout: s.duration("handshake_timeout"),
+        },
         shutdown_timeout: s.duration("shutdown_timeout"),
         wait_notice: s.duration("wait_notice"),
         socket_mode: s.text("socket_mode", mode).unwrap_or_default(),
         socket_owner: s.value("socket_owner", user),
         socket_group: s.value("socket_group", user),
-        proxy_protocol: s.list("proxy_protocol", balancers).unwrap_or_default(),
         revoke: s.choice("revoke", [("idle", Revoke::Idle), ("now", Revoke::Now)]),
         guard: guard(&mut s),
         allow_untrusted_networks: s.boolean("allow_untrusted_networks"),

@@ -3,6 +3,7 @@
 //!
 //! * `keys`       every key: what may be written, its default, its meaning
 //! * `section`    the file as written; `read` takes values out of it
+//! * `changes`    what differs between two files, and when that takes effect
 //! * `validate`   turns a `section` into a [`Config`], with a file for each table
 //! * `settings`   the keys with their values, to be shown
 //! * `warnings`   what a file may say, but is seldom meant
@@ -16,6 +17,7 @@ mod address;
 mod admin;
 mod administrators;
 mod aws_iam;
+mod changes;
 mod database;
 mod drain;
 mod error;
@@ -39,7 +41,9 @@ mod validity;
 mod values;
 mod warnings;
 
+pub use changes::{Change, Written, definitions};
 pub use error::{ConfigError, ConfigErrors, Problem};
+pub use keys::Effect;
 pub use reference::reference;
 pub use schema::schema;
 pub use settings::Setting;
@@ -52,8 +56,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use crate::access::{Rule, UserRef};
 use crate::admin::AdminAddress;
 use crate::audit;
@@ -61,7 +63,7 @@ use crate::net::{ClientCa, ListenAddress};
 use crate::pool::Database;
 use crate::rotation::{AdminSecrets, Rotation};
 use crate::secret::SecretId;
-use crate::session::{Guard, Revoke};
+use crate::session::{Guard, Reception, Revoke};
 
 /// What a file without mistakes says.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +83,8 @@ pub struct Config {
     pub settings: Arc<[Setting]>,
     /// Which secrets may change the roles of others.
     pub admin_secrets: Arc<AdminSecrets>,
+    /// The values as they were written, or their defaults.
+    pub written: Written,
 }
 
 impl Config {
@@ -131,8 +135,7 @@ pub struct Listen {
     pub addresses: Vec<ListenAddress>,
     pub tls: ListenTls,
     pub max_clients: usize,
-    /// How long everything from accept to the end of the handshake may take.
-    pub handshake_timeout: Duration,
+    pub reception: Reception,
     pub shutdown_timeout: Duration,
     /// After this wait for a server connection a client is told what it waits for; zero: never.
     pub wait_notice: Duration,
@@ -144,8 +147,6 @@ pub struct Listen {
     pub socket_group: Option<UserRef>,
     /// `None`: clients are not asked for a certificate.
     pub client_ca: Option<ClientCa>,
-    /// Networks whose connections begin with a PROXY header, which is believed.
-    pub proxy_protocol: Vec<IpNet>,
     pub revoke: Revoke,
     pub guard: Guard,
     /// Whether rules may let in everybody by the address alone.

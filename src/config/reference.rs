@@ -25,7 +25,13 @@ databases = [\"orders\"]
 ```
 
 * `pgvalet check --offline` names every mistake in a file at once, with line, column and the nearest known key.
-* `kill -HUP` reloads the file. A file that is wrong changes nothing. Below, each table says what a reload changes.
+* `kill -HUP` reloads the file. A file that is wrong changes nothing. `POST /reload` of the admin
+  listener does the same, and answers which keys have changed. The column *change* says when each takes effect:
+  * *at once*: from the next use of the value on, for sessions and server connections that there are as well;
+  * *new sessions*: for sessions that begin after the reload;
+  * *drain*: for server connections that log in after the reload. One login proves the change first; until then the
+    others stay in use, and then they drain as those of an old version do;
+  * *restart*: when pgvalet is started again. The log and the answer name such keys.
 * [config/full.toml](../config/full.toml) is a file with every key, to start from; [EXAMPLES.md](EXAMPLES.md) has
   shorter ones for common cases.
 * A duration is written `\"100ms\"`, `\"30s\"`, `\"5m\"`, `\"1h\"`, `\"7 days\"` or `\"1h30m\"`; the longest is a year.
@@ -50,12 +56,16 @@ fn section(page: &mut String, level: &str, table: &Table) {
     // Writing into a String cannot fail.
     let _ = write!(
         page,
-        "\n{level} `{}`\n\n{}\n\n| key | value | default | meaning |\n|---|---|---|---|\n",
+        "\n{level} `{}`\n\n{}\n\n| key | value | default | change | meaning |\n|---|---|---|---|---|\n",
         table.title, table.about
     );
     for key in table.keys {
         let (name, value, default) = (key.name, value(key), without(key));
-        let _ = writeln!(page, "| `{name}` | {value} | {default} | {} |", key.meaning);
+        let (change, meaning) = (key.effect.words(), key.meaning);
+        let _ = writeln!(
+            page,
+            "| `{name}` | {value} | {default} | {change} | {meaning} |"
+        );
     }
     for inner in table.below() {
         section(page, &format!("{level}#"), inner);

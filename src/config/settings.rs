@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{DOCUMENT, Default, Key, Kind, Table};
+use super::keys::{DOCUMENT, Default, Effect, Key, Kind, Table};
 
 /// A key with its value as it stands in the file, or its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +15,6 @@ pub struct Setting {
     /// Whether a reload changes it.
     pub changeable: bool,
 }
-
-/// Tables whose changes a reload applies, and the keys of others of which that is true.
-const RELOADED: [&str; 4] = ["database", "client", "secret", "rotation"];
-const RELOADED_KEYS: [&str; 3] = ["revoke", "wait_notice", "allow_untrusted_networks"];
 
 /// The keys of a file without mistakes.
 pub(super) fn settings(text: &str) -> Vec<Setting> {
@@ -68,12 +64,11 @@ fn of_table(name: &str, table: &Table, written: Option<&DeTable<'_>>, all: &mut 
         let Some(value) = value.or_else(|| default.clone()) else {
             continue;
         };
-        let section = name.split('.').next().unwrap_or(name);
         all.push(Setting {
             key: format!("{name}.{}", key.name),
             value,
             default: default.unwrap_or_default(),
-            changeable: RELOADED.contains(&section) || RELOADED_KEYS.contains(&key.name),
+            changeable: key.effect != Effect::Restart,
         });
     }
 }
@@ -123,7 +118,8 @@ mod tests {
                 found.changeable,
             )
         };
-        assert_eq!(value("listen.max_clients"), ("7", "10000", false));
+        assert_eq!(value("listen.max_clients"), ("7", "10000", true));
+        assert_eq!(value("listen.socket_mode"), ("0660", "0660", false));
         assert_eq!(value("listen.revoke"), ("idle", "idle", true));
         assert_eq!(value("database.orders.secret"), ("s", "", true));
         assert_eq!(value("database.orders.pool_size"), ("20", "20", true));

@@ -68,14 +68,16 @@ fn a_minimal_file_has_every_default() {
             }],
             tls: ListenTls::Off,
             max_clients: 10_000,
-            handshake_timeout: Duration::from_secs(15),
+            reception: Reception {
+                proxy_protocol: Vec::new(),
+                handshake_timeout: Duration::from_secs(15),
+            },
             shutdown_timeout: Duration::from_secs(30),
             wait_notice: Duration::from_secs(1),
             socket_mode: 0o660,
             socket_owner: None,
             socket_group: None,
             client_ca: None,
-            proxy_protocol: Vec::new(),
             revoke: Revoke::Idle,
             guard: Guard::default(),
             allow_untrusted_networks: false,
@@ -166,6 +168,7 @@ fn the_full_file_shows_the_defaults() {
     let minimal = valid(MINIMAL);
     config.clients = minimal.clients.clone();
     config.settings = minimal.settings.clone();
+    config.written = minimal.written.clone();
     assert_eq!(config, minimal);
     // And with everything that is commented out, each key is a known one.
     let keys = |line: &str| {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::administrators::administrators;
+use super::changes::Written;
 use super::database::database;
 use super::error::{ConfigError, ConfigErrors};
 use super::problems::Problems;
@@ -40,6 +41,7 @@ pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigErrors> {
     let config = problems.into_result(config, file)?;
     Ok(Config {
         settings: settings(text).into(),
+        written: Written::of(text),
         ..config
     })
 }
@@ -67,6 +69,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
         clients,
         settings: Arc::default(),
         admin_secrets,
+        written: Written::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
 use hyper::service::HttpService;
@@ -19,11 +19,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::base::seldom::Seldom;
+
 /// The largest head of a request, in bytes; as much of a body waits to be read.
 const HEAD_BYTES: usize = 16 * 1024;
 
 /// After a failed accept, for descriptors to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the log says that accepting fails.
+const PERIOD: Duration = Duration::from_secs(10);
 
 /// How long answers that are under way at the end may still take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -56,6 +61,7 @@ pub async fn serve<L: Accept>(
     mut begin: impl FnMut(L::Connection, &mut JoinSet<()>),
 ) {
     let mut connections = JoinSet::new();
+    let mut failures = Seldom::new(PERIOD);
     let mut closed = pin!(closed(closing));
     loop {
         tokio::select! {
@@ -64,7 +70,9 @@ pub async fn serve<L: Accept>(
             accepted = listener.accept() => match accepted {
                 Ok(connection) => begin(connection, &mut connections),
                 Err(error) => {
-                    tracing::warn!(%error, "{name} could not accept a connection");
+                    if let Some(count) = failures.note(Instant::now()) {
+                        tracing::warn!(%error, "{name} could not accept a connection ({count} times)");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             },

@@ -152,7 +152,7 @@ impl Socket {
     }
 
     /// Writes as many bytes as the socket takes at once, and returns their number.
-    pub(super) fn send_now(&self, bytes: &[u8]) -> usize {
+    pub fn send_now(&self, bytes: &[u8]) -> usize {
         // The next write returns the error again.
         send(self.descriptor(), bytes, MsgFlags::MSG_DONTWAIT).unwrap_or(0)
     }

@@ -70,6 +70,12 @@ impl Pool {
         }
     }
 
+    /// Whether logins are still to be proved as a reloaded configuration says.
+    pub fn is_moving(&self) -> bool {
+        let state = self.state();
+        state.reloaded || self.has_moved(&state)
+    }
+
     /// Whether the server is to be reached in another way than the generation in force has
     /// logged in.
     pub(super) fn has_moved(&self, state: &State) -> bool {

@@ -8,10 +8,12 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tracing::warn;
 
 use super::ServerError;
 use super::admin::{Admin, bind_admin};
+use super::descriptors::Descriptors;
 use super::listen::{client_tls, socket_access};
 use super::pools::{Parts, Pools};
 use super::rotation::Journal;
@@ -27,7 +29,7 @@ use crate::pool::Pool;
 use crate::rotation::Rotations;
 use crate::secret::{Follower, SecretId, SecretStore};
 use crate::session::{
-    Context, Denials, Limiter, Refusals, Routes, SessionMetrics, Sessions, Switches,
+    Context, Denials, Limiter, Refusals, Routes, Seats, SessionMetrics, Sessions, Switches,
 };
 use crate::vault::api::{Api, StoreListener, Trail};
 
@@ -48,6 +50,7 @@ pub struct Built {
     pub stop: watch::Sender<Option<Stop>>,
     /// The API of the embedded store, if that is the secret store.
     pub api: Option<Arc<Api>>,
+    pub descriptors: Arc<Descriptors>,
 }
 
 /// What a reload changes.
@@ -66,6 +69,10 @@ impl Built {
         config: Config,
         mut passed: PassedSockets,
     ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>, Option<StoreDoor>), ServerError> {
+        let descriptors = Arc::new(Descriptors::new(&config));
+        if let Some(warning) = descriptors.warning(&config) {
+            warn!("{warning}");
+        }
         let metrics = Metrics::new();
         // Addresses come first: a second proxy started by mistake must not touch the log.
         let mut listeners = Vec::new();
@@ -114,18 +121,17 @@ impl Built {
             metrics: SessionMetrics::new(metrics.clone()),
             tls,
             client_trust,
-            proxy_protocol: config.listen.proxy_protocol.clone(),
+            reception: ArcSwap::from_pointee(config.listen.reception.clone()),
             limiter: Arc::new(Limiter::new(
                 config.listen.guard.max_handshakes,
                 config.listen.guard.max_handshakes_per_address,
             )),
             refusals: Refusals::default(),
             denials: Denials::new(config.listen.guard.denials_per_second),
-            handshake_timeout: config.listen.handshake_timeout,
             wait_notice: AtomicU64::default(),
             switches: Switches::default(),
             console: OnceLock::new(),
-            clients: Arc::new(Semaphore::new(config.listen.max_clients)),
+            clients: Seats::new(config.listen.max_clients),
         });
         let journal = Journal::new(context.audit.clone(), metrics.clone());
         let rotations = Rotations::new(store.clone(), journal.clone());
@@ -146,6 +152,7 @@ impl Built {
             file: OnceLock::new(),
             stop: watch::Sender::new(None),
             api,
+            descriptors,
         });
         let proxy: Weak<dyn Operations> = Arc::downgrade(&built) as _;
         let _ = built.context.console.set(Console::start(proxy));

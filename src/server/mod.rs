@@ -4,6 +4,7 @@
 //! * `accept`    the accept loop of a listener
 //! * `admin`     the admin listener
 //! * `build`     builds all parts
+//! * `descriptors` how they are shared out
 //! * `listen`    the options of `[listen]` as the listeners need them
 //! * `metrics`   how things stand, for the metrics
 //! * `pools`     the pools, whatever reloads change
@@ -19,6 +20,7 @@
 mod accept;
 mod admin;
 mod build;
+mod descriptors;
 mod error;
 mod listen;
 mod metrics;
@@ -43,7 +45,7 @@ use tokio::sync::watch as tokio_watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::admin::{Operations, Status, StatusSource, Stop};
+use crate::admin::{Operations, Reloaded, Status, StatusSource, Stop};
 use crate::config::Config;
 use crate::net::PassedSockets;
 use crate::session::{Context, Signal};
@@ -58,7 +60,6 @@ pub struct Proxy {
     built: Arc<Built>,
     /// Becomes true when no more clients are accepted.
     closing: tokio_watch::Sender<bool>,
-    shutdown_timeout: Duration,
 }
 
 impl Proxy {
@@ -75,7 +76,6 @@ impl Proxy {
     /// # Errors
     /// As `start`, and for a socket that no address of the configuration uses.
     pub async fn start_with(config: Config, passed: PassedSockets) -> Result<Self, ServerError> {
-        let shutdown_timeout = config.listen.shutdown_timeout;
         let (closing, closed) = tokio_watch::channel(false);
         let (built, listeners, admin, door) = Built::new(config, passed).await?;
         for listener in listeners {
@@ -83,6 +83,7 @@ impl Proxy {
             tokio::spawn(accept::accept(
                 listener,
                 built.context.clone(),
+                built.descriptors.clone(),
                 closed.clone(),
             ));
         }
@@ -98,16 +99,13 @@ impl Proxy {
         tokio::spawn(trouble::watch(Arc::downgrade(&built)));
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));
         tokio::spawn(Context::watch_denials(Arc::downgrade(&built.context)));
-        Ok(Self {
-            built,
-            closing,
-            shutdown_timeout,
-        })
+        Ok(Self { built, closing })
     }
 
-    /// Puts another configuration into force. The log names changes that need a restart.
-    pub fn reload(&self, config: Config) {
-        self.built.reload_with(config);
+    /// Puts another configuration into force; which keys have changed, and when that takes
+    /// effect.
+    pub fn reload(&self, config: Config) -> Reloaded {
+        reload::reload(&self.built, config)
     }
 
     /// Reads the configuration again from this file, when somebody asks for it.
@@ -115,11 +113,11 @@ impl Proxy {
         let _ = self.built.file.set(file.to_owned());
     }
 
-    /// Reads the configuration file again; what is doubtful in it.
+    /// Reads the configuration file again; which keys have changed, and what is doubtful in it.
     ///
     /// # Errors
     /// Why nothing has changed.
-    pub fn reload_file(&self) -> Result<Vec<String>, String> {
+    pub fn reload_file(&self) -> Result<Reloaded, String> {
         self.built.clone().reload()
     }
 
@@ -157,7 +155,8 @@ impl Proxy {
         self.built.health.stops();
         self.closing.send_replace(true);
         self.built.rotations.stop();
-        let deadline = Instant::now() + self.shutdown_timeout;
+        let limit = self.built.state.lock().config.listen.shutdown_timeout;
+        let deadline = Instant::now() + limit;
         let sessions = &self.built.context.sessions;
         sessions.dismiss(Signal::Shutdown);
         self.wait_until(deadline, || sessions.is_empty()).await;

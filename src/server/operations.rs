@@ -7,22 +7,13 @@ use serde_json::Value;
 use tracing::{info, warn};
 
 use super::build::Built;
-use super::{reload, rotation};
-use crate::admin::{Operations, Rotation, Setting, Stop};
+use super::reload;
+use crate::admin::{Operations, Reloaded, Rotation, Setting, Stop};
 use crate::audit;
 use crate::base::duration;
-use crate::config::{self, Config};
+use crate::config;
 use crate::pool::Pool;
 use crate::session::Context;
-
-impl Built {
-    /// Puts another configuration into force.
-    pub fn reload_with(self: &Arc<Self>, config: Config) {
-        reload::reload(self, config);
-        rotation::apply(self);
-        self.health.reloaded(None);
-    }
-}
 
 impl Operations for Built {
     fn context(&self) -> &Arc<Context> {
@@ -59,7 +50,7 @@ impl Operations for Built {
         audit::latest(&path, most).map_err(|e| format!("{}: {e}", path.display()))
     }
 
-    fn reload(self: Arc<Self>) -> Result<Vec<String>, String> {
+    fn reload(self: Arc<Self>) -> Result<Reloaded, String> {
         let file = self
             .file
             .get()
@@ -73,8 +64,10 @@ impl Operations for Built {
         for warning in &warnings {
             warn!("{warning}");
         }
-        self.reload_with(config);
-        Ok(warnings)
+        Ok(Reloaded {
+            warnings,
+            ..reload::reload(&self, config)
+        })
     }
 
     fn set(&self, key: &str, value: &str) -> Result<String, String> {

@@ -6,27 +6,17 @@ use tracing::{info, warn};
 
 use super::build::{Built, State};
 use super::pools::Parts;
-use super::revoke;
+use super::{revoke, rotation};
 use crate::access::Policy;
+use crate::admin::Reloaded;
 use crate::audit::Record;
-use crate::config::{Config, Listen};
-use crate::session::{Cause, Routes};
-
-/// Whether the keys of `[listen]` that cannot change while running are the same.
-fn same_listeners(old: &Listen, new: &Listen) -> bool {
-    let comparable = Listen {
-        revoke: old.revoke,
-        wait_notice: old.wait_notice,
-        allow_untrusted_networks: old.allow_untrusted_networks,
-        ..new.clone()
-    };
-    *old == comparable
-}
+use crate::config::{Change, Config, Effect, Listen};
+use crate::session::{Cause, Context, Routes};
 
 /// Rules and databases change at once. A pool goes on with the options of the new
 /// configuration; one that is no longer configured ends with its last session.
 /// Listeners, the secret store and the audit log stay as they are.
-pub fn reload(built: &Arc<Built>, config: Config) {
+pub fn reload(built: &Built, config: Config) -> Reloaded {
     let context = &built.context;
     if let Some(certificate) = context.tls.certificate()
         && let Err(e) = certificate.reread()
@@ -34,18 +24,7 @@ pub fn reload(built: &Arc<Built>, config: Config) {
         warn!("[listen] {e}; keeping the current certificate");
     }
     let mut state = built.state.lock();
-    let old = &state.config;
-    let fixed = [
-        ("listen", !same_listeners(&old.listen, &config.listen)),
-        ("admin", old.admin != config.admin),
-        ("store", old.store != config.store),
-        ("audit", old.audit != config.audit),
-    ];
-    for (section, changed) in fixed {
-        if changed {
-            warn!("[{section}] has changed; the change takes effect with a restart");
-        }
-    }
+    let reloaded = sorted(state.config.written.changes(&config.written));
     let before = context.routes.load_full();
     let parts = Parts {
         store: &built.store,
@@ -62,22 +41,68 @@ pub fn reload(built: &Arc<Built>, config: Config) {
         pools: in_use.clone(),
     }));
     context.switches.apply(context.routes.load().pools.values());
-    context.set_wait_notice(config.listen.wait_notice);
-    let running = state.config.clone();
+    receive(context, &config.listen);
+    built.descriptors.reload(&config);
     revoke::revoke(context, Cause::Change, config.listen.revoke);
     state.pools.leave(&in_use);
-    state.config = Config {
-        listen: Listen {
-            revoke: config.listen.revoke,
-            wait_notice: config.listen.wait_notice,
-            allow_untrusted_networks: config.listen.allow_untrusted_networks,
-            ..running.listen
-        },
-        admin: running.admin,
-        store: running.store,
-        audit: running.audit,
-        ..config
-    };
+    state.config = in_force(&state.config, config);
     context.audit.record(Record::reload());
-    info!("configuration reloaded");
+    drop(state);
+    rotation::apply(built);
+    built.health.reloaded(None);
+    match reloaded.changes() {
+        Some(changes) => info!("configuration reloaded: {changes}"),
+        None => info!("configuration reloaded"),
+    }
+    if let Some(restart) = reloaded.needs_restart() {
+        warn!("{restart}");
+    }
+    reloaded
+}
+
+/// Connections are received in another way from now on.
+fn receive(context: &Context, listen: &Listen) {
+    context.reception.store(Arc::new(listen.reception.clone()));
+    context.clients.set_most(listen.max_clients);
+    let guard = &listen.guard;
+    context
+        .limiter
+        .set(guard.max_handshakes, guard.max_handshakes_per_address);
+    context.denials.set_per_second(guard.denials_per_second);
+    context.set_wait_notice(listen.wait_notice);
+}
+
+/// What is in force after a reload: what needs a restart is as it was.
+fn in_force(running: &Config, new: Config) -> Config {
+    let (old, listen) = (running.listen.clone(), new.listen);
+    Config {
+        listen: Listen {
+            addresses: old.addresses,
+            tls: old.tls,
+            client_ca: old.client_ca,
+            socket_mode: old.socket_mode,
+            socket_owner: old.socket_owner,
+            socket_group: old.socket_group,
+            user: old.user,
+            ..listen
+        },
+        admin: running.admin.clone(),
+        store: running.store.clone(),
+        audit: running.audit.clone(),
+        written: running.written.reloaded(new.written),
+        ..new
+    }
+}
+
+fn sorted(changes: Vec<Change>) -> Reloaded {
+    let mut reloaded = Reloaded::default();
+    for Change { key, effect } in changes {
+        match effect {
+            Effect::AtOnce => reloaded.at_once.push(key),
+            Effect::NewSessions => reloaded.new_sessions.push(key),
+            Effect::Drain => reloaded.drain.push(key),
+            Effect::Restart => reloaded.restart.push(key),
+        }
+    }
+    reloaded
 }

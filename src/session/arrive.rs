@@ -28,7 +28,7 @@ pub(super) use admit::Admission;
 pub use denials::Denials;
 pub use limiter::Limiter;
 pub use refusals::{Refusal, Refusals, RuleSays, Why};
-pub(super) use refuse::{refuse, tell};
+pub(super) use refuse::{count_denial, refuse, tell};
 
 use std::io;
 use std::sync::Arc;
@@ -53,6 +53,9 @@ use refuse::{client_ref, record_denial};
 /// A denial is answered at a multiple of this time after the start-up packet, so that the
 /// time it takes tells nothing about the decision.
 const DENIAL_TICK: Duration = Duration::from_millis(50);
+
+/// How long the handshake may take of a client that is turned away.
+const NO_ROOM: Duration = Duration::from_secs(2);
 
 /// A client that was let in, and has been told nothing yet.
 pub(super) struct Arrived {
@@ -83,9 +86,17 @@ enum Arrival {
 }
 
 /// Takes a connection to the point where its client is let in. `None`: it has ended, and
-/// nothing is left to do.
-pub(super) async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<Guest> {
-    let deadline = time::Instant::now() + context.handshake_timeout;
+/// nothing is left to do. `turned_away`: why its client is not let in, whoever it is.
+pub(super) async fn arrive(
+    context: Arc<Context>,
+    accepted: Accepted,
+    turned_away: Option<Denial>,
+) -> Option<Guest> {
+    let mut limit = context.reception.load().handshake_timeout;
+    if turned_away.is_some() {
+        limit = limit.min(NO_ROOM);
+    }
+    let deadline = time::Instant::now() + limit;
     let mut evidence = Evidence::new(accepted.peer);
     evidence.local = accepted.local;
     let origin = match context.expects_proxy_header(&evidence) {
@@ -96,7 +107,7 @@ pub(super) async fn arrive(context: Arc<Context>, accepted: Accepted) -> Option<
     let arrival = tokio::select! {
         // What has arrived is read before the connection gives way to others.
         biased;
-        arrival = timeout_at(deadline, receive(&context, accepted.socket, &mut evidence, &ticket)) => {
+        arrival = timeout_at(deadline, receive(&context, accepted.socket, &mut evidence, &ticket, &turned_away)) => {
             arrival.unwrap_or(Arrival::Broken(Denial::HandshakeTimeout))
         }
         () = ticket.evicted() => Arrival::Broken(Denial::TooManyHandshakes),
@@ -124,6 +135,7 @@ async fn receive(
     socket: Socket,
     evidence: &mut Evidence,
     ticket: &Ticket,
+    turned_away: &Option<Denial>,
 ) -> Arrival {
     let (mut stream, startup) = match handshake(socket, evidence, context, ticket).await {
         Ok(Handshake::Start(stream, startup)) => (stream, startup),
@@ -141,6 +153,12 @@ async fn receive(
         }
     };
     ticket.mark_heard(Origin::of(evidence));
+    if let Some(denial) = turned_away {
+        ticket.mark_denied();
+        count_denial(context, evidence, denial);
+        tell(context, stream, denial, None).await;
+        return Arrival::Over;
+    }
     let began = Instant::now();
     if startup.asks_for_more() && negotiate(&mut stream, &startup).await.is_err() {
         return Arrival::Over;
@@ -220,6 +238,8 @@ impl Context {
     fn expects_proxy_header(&self, evidence: &Evidence) -> bool {
         match evidence.peer {
             Peer::Tcp(address) => self
+                .reception
+                .load()
                 .proxy_protocol
                 .iter()
                 .any(|net| net.contains(&address.ip())),

@@ -7,13 +7,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
-use tokio::sync::Semaphore;
 
 use super::arrive::{Denials, Limiter, Refusals};
 use super::console::Console;
 use super::metrics::SessionMetrics;
+use super::options::Reception;
 use super::registry::Sessions;
+use super::seats::Seats;
 use super::switches::Switches;
 use crate::access::{Grant, Policy};
 use crate::audit::Audit;
@@ -30,21 +30,19 @@ pub struct Context {
     pub tls: Tls,
     /// The authorities whose client certificates are accepted.
     pub client_trust: Option<Arc<ClientTrust>>,
-    /// Networks whose PROXY headers are believed, and expected.
-    pub proxy_protocol: Vec<IpNet>,
+    pub reception: ArcSwap<Reception>,
     /// Connections that are in their handshake.
     pub limiter: Arc<Limiter>,
     pub denials: Denials,
     pub refusals: Refusals,
-    pub handshake_timeout: Duration,
     /// `[listen] wait_notice` in milliseconds, which a reload and SET change.
     pub wait_notice: AtomicU64,
     /// What an administrator has paused or disabled.
     pub switches: Switches,
     /// Serves the console, once the proxy is built.
     pub console: OnceLock<Arc<dyn Console>>,
-    /// `max_clients`, a permit for each client.
-    pub clients: Arc<Semaphore>,
+    /// `max_clients`.
+    pub clients: Arc<Seats>,
 }
 
 impl Context {

@@ -10,6 +10,7 @@
 //! * `metrics`  what sessions measure
 //! * `revoke`   sessions whose access has ended
 //! * `options`  keys of `[listen]` about sessions
+//! * `seats`    how many clients there may be
 //! * `context`  what all sessions share
 //! * `console`  sessions of the console, up to where the console takes over
 //! * `switches` what an administrator has paused or disabled
@@ -24,6 +25,7 @@ mod registry;
 mod relay;
 mod revoke;
 mod run;
+mod seats;
 mod serve;
 mod switches;
 mod waits;
@@ -32,7 +34,7 @@ pub use self::metrics::SessionMetrics;
 pub use arrive::{Denials, Limiter, Refusal, Refusals, RuleSays, Why};
 pub use console::{Console, Farewell, Visit};
 pub use context::{Context, Routes, Tls};
-pub use options::{Guard, Revoke};
+pub use options::{Guard, Reception, Revoke};
 pub use registry::{
     ConsoleHandle, FrontendPid, Handle, Held, Overdue, Phase, Pin, Sessions, Signal, Sweep,
 };
@@ -41,5 +43,6 @@ pub use relay::bench;
 #[cfg(any(test, fuzzing))]
 pub(crate) use relay::fuzz;
 pub use revoke::Cause;
-pub use serve::serve;
+pub use seats::{Seat, Seats};
+pub use serve::{refuse_at_once, serve, turn_away};
 pub use switches::Switches;

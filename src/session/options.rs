@@ -1,5 +1,9 @@
 //! The options of `[listen]` that say how sessions begin and end.
 
+use std::time::Duration;
+
+use ipnet::IpNet;
+
 /// `[listen] revoke`: when a session ends whose access has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Revoke {
@@ -8,6 +12,15 @@ pub enum Revoke {
     Idle,
     /// At once.
     Now,
+}
+
+/// How connections are received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reception {
+    /// Networks whose PROXY headers are believed, and expected.
+    pub proxy_protocol: Vec<IpNet>,
+    /// How long everything from accept to the end of the handshake may take.
+    pub handshake_timeout: Duration,
 }
 
 /// Limits on connections whose client is not identified yet.

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::OwnedSemaphorePermit;
-
-use super::arrive::{Admission, Arrived, Guest, arrive, refuse, tell};
+use super::arrive::{Admission, Arrived, Guest, arrive, count_denial, refuse, tell};
 use super::context::Context;
 use super::greet::{Failed, Greeted};
 use super::registry::Handle;
 use super::relay::Relay;
-use crate::access::Denial;
+use super::seats::Seat;
+use crate::access::{Denial, Evidence};
 use crate::audit::{Cause, ClientRef, Record, SessionTotals};
 use crate::metrics::Gauge;
 use crate::net::{Accepted, Stream};
@@ -22,7 +21,7 @@ use crate::wire::ClientError;
 pub async fn serve(context: Arc<Context>, accepted: Accepted) {
     // What is over before a session becomes idle is on the heap, and freed by then: an idle
     // session is to be small.
-    let arrived = match Box::pin(arrive(context, accepted)).await {
+    let arrived = match Box::pin(arrive(context, accepted, None)).await {
         Some(Guest::Client(arrived)) => arrived,
         Some(Guest::Visitor(visitor)) => return Box::pin(visitor.serve()).await,
         None => return,
@@ -30,6 +29,29 @@ pub async fn serve(context: Arc<Context>, accepted: Accepted) {
     if let Some(begun) = Box::pin(arrived.begin()).await {
         begun.run().await;
     }
+}
+
+/// Takes a connection for which there is no room to the point where its client can be told
+/// why. A cancel request is executed all the same.
+pub async fn turn_away(context: Arc<Context>, accepted: Accepted, why: Denial) {
+    arrive(context, accepted, Some(why)).await;
+}
+
+/// Tells a client why it is not let in, and closes its connection at once: for when not even
+/// a handshake can be waited for.
+pub fn refuse_at_once(context: &Context, accepted: &Accepted, why: &Denial) {
+    // What is here is read: a socket that is closed with bytes unread sends a reset, which
+    // may overtake the error.
+    let mut said = [0; 1024];
+    let _ = accepted
+        .socket
+        .take_now(&mut said, |there| Some(there.len()));
+    if let Some(error) = why.answer() {
+        let mut out = Vec::new();
+        error.fatal(&mut out);
+        accepted.socket.send_now(&out);
+    }
+    count_denial(context, &Evidence::new(accepted.peer.clone()), why);
 }
 
 /// A client that was let in. Its end removes it from the registry.
@@ -55,7 +77,7 @@ struct Begun {
     /// What the client has said already.
     early: Vec<u8>,
     gauge: Counted,
-    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Arrived {
@@ -65,7 +87,7 @@ impl Arrived {
             session,
             client,
             settings,
-            permit,
+            seat,
         } = self.admission;
         let context = &session.context;
         if let Err(denial) = session.record_start(client).await {
@@ -89,7 +111,7 @@ impl Arrived {
                 greeted,
                 early: early.into_bytes(),
                 gauge,
-                _permit: permit,
+                _seat: seat,
             }),
             Ok(None) => {
                 session.record_end(None, None);

@@ -22,7 +22,7 @@ pub fn lists(world: &World) -> Vec<Row> {
         ("peers", 0),
         ("pools", pools.len()),
         ("peer_pools", 0),
-        ("free_clients", context.clients.available_permits()),
+        ("free_clients", context.clients.free()),
         ("used_clients", context.sessions.len()),
         ("login_clients", 0),
         ("free_servers", 0),

@@ -52,12 +52,42 @@ pub(super) enum Default {
     Absent(&'static str),
 }
 
+/// When a change of a key takes effect in a running proxy that reloads its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// From the next use of the value on, for sessions and server connections that there are
+    /// as well.
+    AtOnce,
+    /// For sessions that begin after the reload; the others go on as they began.
+    NewSessions,
+    /// For server connections that log in after the reload, once one of them has proved that
+    /// it works; the others drain.
+    Drain,
+    /// When pgvalet is started again.
+    Restart,
+}
+
+impl Effect {
+    pub const ALL: [Self; 4] = [Self::AtOnce, Self::NewSessions, Self::Drain, Self::Restart];
+
+    /// As the column of docs/CONFIGURATION.md says it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at once",
+            Self::NewSessions => "new sessions",
+            Self::Drain => "drain",
+            Self::Restart => "restart",
+        }
+    }
+}
+
 /// One key of one table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) default: Default,
+    pub(super) effect: Effect,
     /// Markdown: one sentence, or a few.
     pub(super) meaning: &'static str,
     /// A value as it stands in the file, where the default does not show the form.
@@ -65,11 +95,18 @@ pub(super) struct Key {
 }
 
 impl Key {
-    const fn new(name: &'static str, kind: Kind, default: Default, meaning: &'static str) -> Self {
+    const fn new(
+        name: &'static str,
+        kind: Kind,
+        default: Default,
+        effect: Effect,
+        meaning: &'static str,
+    ) -> Self {
         Self {
             name,
             kind,
             default,
+            effect,
             meaning,
             example: None,
         }
@@ -86,7 +123,7 @@ impl Key {
 pub(super) struct Table {
     /// How the table is written, such as `[database.NAME]`.
     pub(super) title: &'static str,
-    /// Markdown: what the table is for, and when a change of it takes effect.
+    /// Markdown: what the table is for.
     pub(super) about: &'static str,
     pub(super) keys: &'static [Key],
     /// Keys that people write here and that belong elsewhere, with what to do instead.
@@ -125,7 +162,7 @@ pub(super) static DOCUMENT: Table = Table {
 };
 
 const fn section(name: &'static str, kind: Kind) -> Key {
-    Key::new(name, kind, Default::Absent(""), "")
+    Key::new(name, kind, Default::Absent(""), Effect::AtOnce, "")
 }
 
 /// Durations that may be zero.

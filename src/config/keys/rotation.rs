@@ -1,6 +1,7 @@
 //! The keys of `rotation = { … }` in a `[database.NAME]`.
 
 use super::Default::{Absent, Value};
+use super::Effect::AtOnce;
 use super::Kind::{Boolean, Text, Words};
 use super::{Key, Table};
 
@@ -13,42 +14,42 @@ with the same secret, one says how. Without `every` and `schedule`, `pgvalet rot
         Key::new(
             "every",
             Text("duration of up to 1000 days"),
-            Absent("no schedule"),
+            Absent("no schedule"), AtOnce,
             "Rotate so long after the last change of the secret.",
         )
         .like(r#""30 days""#),
         Key::new(
             "schedule",
             Text("`rate(…)` or `cron(…)`"),
-            Absent("no schedule"),
+            Absent("no schedule"), AtOnce,
             "Instead of `every`: `rate(4 hours)` to `rate(999 days)`, or `cron(0 HOURS DAY-OF-MONTH MONTH DAY-OF-WEEK *)` as in Secrets Manager, in UTC.",
         )
         .like(r#""cron(0 3 ? * SUN *)""#),
         Key::new(
             "window",
             Text("full hours, `1h` to `24h`"),
-            Absent("an hour where there are several windows a day, else to the end of the UTC day; with `every`, a tenth of it and at most an hour"),
+            Absent("an hour where there are several windows a day, else to the end of the UTC day; with `every`, a tenth of it and at most an hour"), AtOnce,
             "How long after its opening a rotation may start. A window may go past midnight, and may not reach the next one.",
         )
         .like(r#""3h""#),
         Key::new(
             "strategy",
             Words(&["single", "alternating"]),
-            Absent("`alternating` where the secret has `masterarn`, else `single`"),
+            Absent("`alternating` where the secret has `masterarn`, else `single`"), AtOnce,
             "One role whose password changes, or two roles that alternate, which needs an administrator.",
         )
         .like(r#""single""#),
         Key::new(
             "admin_secret",
             Text("secret name or ARN"),
-            Absent("that of `[secret.NAME]`, else the role itself (`single`)"),
+            Absent("that of `[secret.NAME]`, else the role itself (`single`)"), AtOnce,
             "The secret of the role that changes the others.",
         )
         .like(r#""prod/admin""#),
         Key::new(
             "plaintext",
             Boolean,
-            Value("false"),
+            Value("false"), AtOnce,
             "Send the new password in clear, for a server whose hook refuses a verifier ([ROTATING.md](ROTATING.md)).",
         ),
     ],

@@ -1,86 +1,87 @@
 //! The keys of `[store]`, `[audit]`, `[secret.NAME]` and `[rotation]`.
 
 use super::Default::{Absent, Value};
+use super::Effect::{AtOnce, Restart};
 use super::Kind::{List, Text, Words};
 use super::{FILE, Key, SECONDS, Table};
 
 pub(super) static STORE: Table = Table {
     title: "[store]",
     about: "\
-Where the secrets are. A change takes effect with a restart. The embedded store ([STORE.md](STORE.md)) needs no \
+Where the secrets are. The embedded store ([STORE.md](STORE.md)) needs no \
 keys at all; for AWS Secrets Manager see [EXAMPLES.md](EXAMPLES.md). A file that is there for nothing but to serve \
 the store needs no `[database.NAME]`.",
     keys: &[
         Key::new(
             "kind",
             Words(&["embedded", "aws"]),
-            Value(r#""embedded""#),
+            Value(r#""embedded""#), Restart,
             "The store of this file: pgvalet's own, or AWS Secrets Manager.",
         ),
         Key::new(
             "refresh",
             SECONDS,
-            Value(r#""60s""#),
+            Value(r#""60s""#), Restart,
             "How often the current version of a secret is looked up, give or take a little. A login that fails looks at once, and the embedded store also tells of changes.",
         ),
         Key::new(
             "path",
             FILE,
-            Value(r#""data/store.db""#),
+            Value(r#""data/store.db""#), Restart,
             "Embedded only: the database file.",
         ),
         Key::new(
             "key_file",
             FILE,
-            Value(r#""data/store.key""#),
+            Value(r#""data/store.key""#), Restart,
             "Embedded only: the file of the master key, made with mode 0600 if it is missing. A key that other users can read is refused.",
         ),
         Key::new(
             "key",
             Text("`file:PATH`, `env:NAME` or `kms:KEY_ID`"),
-            Absent("the key is in `key_file`"),
+            Absent("the key is in `key_file`"), Restart,
             "Embedded only, instead of `key_file`: a file, a variable of the environment (32 bytes in base64), or a key of AWS KMS that wraps the master key kept in `key_file` ([STORE-KEYS.md](STORE-KEYS.md)).",
         )
         .like(r#""kms:alias/pgvalet""#),
         Key::new(
             "address",
             Text("`host:port`"),
-            Absent("the store is not served"),
+            Absent("the store is not served"), Restart,
             "Embedded only: where to serve the Secrets Manager API of the store.",
         )
         .like(r#""127.0.0.1:6434""#),
         Key::new(
             "tls_certificate",
             FILE,
-            Absent("no TLS"),
+            Absent("no TLS"), Restart,
             "Embedded only: the certificate of `address` with its whole chain, PEM; required off loopback.",
         )
         .like(r#""store.crt""#),
         Key::new(
             "tls_key",
             FILE,
-            Absent("no TLS"),
+            Absent("no TLS"), Restart,
             "Embedded only: the private key of `tls_certificate`, PEM.",
         )
         .like(r#""store.key.pem""#),
         Key::new(
             "region",
             Text("AWS region"),
-            Absent("as the AWS SDK finds it"),
+            Absent("as the AWS SDK finds it"), Restart,
             "AWS only.",
         )
         .like(r#""eu-west-1""#),
         Key::new(
             "endpoint_url",
             Text("URL"),
-            Absent("that of the region"),
+            Absent("that of the region"), Restart,
             "AWS only: another address of the service.",
         )
         .like(r#""https://secretsmanager.eu-west-1.amazonaws.com""#),
         Key::new(
             "profile",
             Text("name"),
-            Absent("as the AWS SDK finds it"),
+            Absent("as the AWS SDK finds it"), Restart,
             "AWS only: the profile in the AWS configuration files.",
         )
         .like(r#""production""#),
@@ -90,42 +91,48 @@ the store needs no `[database.NAME]`.",
 
 pub(super) static AUDIT: Table = Table {
     title: "[audit]",
-    about: "Who used which version of which secret, and who was denied. A change takes effect with a restart.",
+    about: "Who used which version of which secret, and who was denied.",
     keys: &[
         Key::new(
             "path",
             Text("file, or `stdout`"),
             Value(r#""data/audit.jsonl""#),
+            Restart,
             "Where the records go, one JSON object a line. Commands write to files beside it.",
         ),
         Key::new(
             "on_failure",
             Words(&["deny", "continue"]),
             Value(r#""deny""#),
+            Restart,
             "What happens when a record cannot be written: no session without a record, or sessions go on.",
         ),
         Key::new(
             "checkpoint",
             SECONDS,
             Value(r#""10s""#),
+            Restart,
             "How often the log is signed ([AUDIT.md](AUDIT.md)). What was not signed yet could be changed without a trace; 4096 records are signed without waiting.",
         ),
         Key::new(
             "rotate_size",
             Text("size"),
             Value(r#""256MiB""#),
+            Restart,
             "A file of this size is closed and compressed, and the log goes on in a new one.",
         ),
         Key::new(
             "rotate_age",
             SECONDS,
             Value(r#""24h""#),
+            Restart,
             "A file of this age is closed likewise.",
         ),
         Key::new(
             "keep",
             Text("duration, or `forever`"),
             Value(r#""400 days""#),
+            Restart,
             "A closed file is removed when its last record is so old. A record says which records were removed.",
         ),
     ],
@@ -136,12 +143,12 @@ pub(super) static SECRET: Table = Table {
     title: "[secret.NAME]",
     about: "\
 Which secret may change the role of this one when pgvalet rotates it ([ROTATING.md](ROTATING.md)). Quotes around the name \
-keep its slashes: `[secret.\"prod/orders\"]`. A reload applies changes at once.",
+keep its slashes: `[secret.\"prod/orders\"]`.",
     keys: &[
         Key::new(
             "admin_secret",
             Text("secret name or ARN"),
-            Absent("as the database's `rotation` or the secret's value says"),
+            Absent("as the database's `rotation` or the secret's value says"), AtOnce,
             "The secret of the administrator that changes the role, whatever the value of the secret says.",
         )
         .like(r#""prod/admin""#),
@@ -152,13 +159,13 @@ keep its slashes: `[secret.\"prod/orders\"]`. A reload applies changes at once."
 pub(super) static ROTATION: Table = Table {
     title: "[rotation]",
     about: "\
-Which secrets count as administrators' ([ROTATING.md](ROTATING.md)). A reload applies changes at once. An administrator's \
+Which secrets count as administrators' ([ROTATING.md](ROTATING.md)). An administrator's \
 password goes to its own server only.",
     keys: &[
         Key::new(
             "admin_secrets",
             List("secret names or ARNs; `*` stands for any characters"),
-            Absent("none"),
+            Absent("none"), AtOnce,
             "The secrets that the value of another one may name as its administrator (`masterarn`, as the templates of AWS have it). Patterns that match every secret are refused.",
         )
         .like(r#"["admins/*"]"#),

@@ -33,7 +33,7 @@ pub(super) fn find(built: &Built, found: &mut Vec<Finding>) {
         let state = built.state.lock();
         state.config.listen.max_clients
     };
-    if built.context.clients.available_permits() == 0 {
+    if built.context.clients.are_taken() {
         found.push(Finding {
             patience: Duration::from_secs(2),
             sentence: format!("{max_clients} clients are connected, all that [listen] max_clients allows; more are refused"),

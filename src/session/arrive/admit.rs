@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::debug;
 
 use super::limiter::Ticket;
@@ -19,6 +18,7 @@ use crate::net::Stream;
 use crate::pool::Settings;
 use crate::session::context::{Context, Routes};
 use crate::session::registry::{ConsoleHandle, NewConsole, NewSession, NotAdded};
+use crate::session::seats::Seat;
 use crate::session::serve::Session;
 use crate::wire::startup::Startup;
 
@@ -30,7 +30,7 @@ pub struct Admission {
     /// What the client sets at start-up.
     pub settings: Settings,
     /// One of `max_clients`.
-    pub permit: OwnedSemaphorePermit,
+    pub seat: Seat,
 }
 
 /// Who was let in, and to what.
@@ -207,7 +207,7 @@ fn register(
         let denial = Denial::Disabled(name.clone());
         return Err(NotAdmitted::denied(client, denial));
     }
-    let Ok(permit) = context.clients.clone().try_acquire_owned() else {
+    let Some(seat) = context.clients.take() else {
         return Err(NotAdmitted::denied(client, Denial::TooManyClients));
     };
     let settings = match settings(startup) {
@@ -248,7 +248,7 @@ fn register(
         session: Session::new(context.clone(), handle, grant.quota),
         client,
         settings,
-        permit,
+        seat,
     })
 }
 

@@ -45,6 +45,16 @@ impl Denials {
         self.0.lock().note(origin, reason, Instant::now())
     }
 
+    /// Counts a denial for a summary.
+    pub fn count(&self, origin: Origin, reason: &'static str) {
+        self.0.lock().count(origin, reason, Instant::now());
+    }
+
+    /// Other budgets, from now on.
+    pub fn set_per_second(&self, per_second: u32) {
+        self.0.lock().interval = interval(per_second);
+    }
+
     /// Takes what has been counted since the last call.
     pub fn summaries(&self) -> Vec<Summary> {
         self.0.lock().summaries()
@@ -94,10 +104,14 @@ impl Budget {
     }
 }
 
+fn interval(per_second: u32) -> Duration {
+    Duration::from_secs(1) / per_second.max(1)
+}
+
 impl Ledger {
     fn new(per_second: u32) -> Self {
         Self {
-            interval: Duration::from_secs(1) / per_second.max(1),
+            interval: interval(per_second),
             accounts: HashMap::new(),
             others: Account::default(),
             together: Budget::default(),
@@ -105,21 +119,31 @@ impl Ledger {
     }
 
     fn note(&mut self, origin: Origin, reason: &'static str, now: Instant) -> bool {
-        if self.accounts.len() >= ORIGINS && !self.accounts.contains_key(&origin) {
-            self.accounts
-                .retain(|_, a| !a.counted.is_empty() || !a.budget.is_full(now));
-        }
-        let account = match self.accounts.len() < ORIGINS || self.accounts.contains_key(&origin) {
-            true => self.accounts.entry(origin).or_default(),
-            false => &mut self.others,
-        };
-        if account.budget.has(now) && self.together.has(now) {
-            account.budget.take(self.interval, now);
-            self.together.take(self.interval / ALL_TOGETHER, now);
+        let (interval, has) = (self.interval, self.together.has(now));
+        let account = self.account(origin, now);
+        if has && account.budget.has(now) {
+            account.budget.take(interval, now);
+            self.together.take(interval / ALL_TOGETHER, now);
             return true;
         }
         *account.counted.entry(reason).or_default() += 1;
         false
+    }
+
+    fn count(&mut self, origin: Origin, reason: &'static str, now: Instant) {
+        let account = self.account(origin, now);
+        *account.counted.entry(reason).or_default() += 1;
+    }
+
+    fn account(&mut self, origin: Origin, now: Instant) -> &mut Account {
+        if self.accounts.len() >= ORIGINS && !self.accounts.contains_key(&origin) {
+            self.accounts
+                .retain(|_, a| !a.counted.is_empty() || !a.budget.is_full(now));
+        }
+        match self.accounts.len() < ORIGINS || self.accounts.contains_key(&origin) {
+            true => self.accounts.entry(origin).or_default(),
+            false => &mut self.others,
+        }
     }
 
     fn summaries(&mut self) -> Vec<Summary> {

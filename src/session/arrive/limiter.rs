@@ -17,7 +17,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -30,8 +30,8 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// The connections whose client is not identified yet.
 pub struct Limiter {
-    max_total: usize,
-    max_per_address: usize,
+    max_total: AtomicUsize,
+    max_per_address: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -93,10 +93,17 @@ impl Limiter {
     /// `max_total`: connections of everybody together; `max_per_address`: of one origin.
     pub fn new(max_total: usize, max_per_address: usize) -> Self {
         Self {
-            max_total,
-            max_per_address,
+            max_total: AtomicUsize::new(max_total),
+            max_per_address: AtomicUsize::new(max_per_address),
             state: Mutex::default(),
         }
+    }
+
+    /// Other limits, from the next connection on.
+    pub fn set(&self, max_total: usize, max_per_address: usize) {
+        self.max_total.store(max_total, Ordering::Relaxed);
+        self.max_per_address
+            .store(max_per_address, Ordering::Relaxed);
     }
 
     /// Counts a connection, and evicts others where there is no more room.
@@ -117,7 +124,7 @@ impl Limiter {
             evicted: evicted.clone(),
         });
         self.make_room(&mut state, origin, now);
-        if state.entries.len() > self.max_total
+        if state.entries.len() > self.max_total.load(Ordering::Relaxed)
             && let Some(&(_, Reverse(first), _)) = state.by_size.last()
         {
             state.evict(first.id);
@@ -139,7 +146,7 @@ impl Limiter {
             return;
         }
         while let Some(crowd) = state.by_origin.get(&origin)
-            && crowd.members.len() - crowd.heard > self.max_per_address
+            && crowd.members.len() - crowd.heard > self.max_per_address.load(Ordering::Relaxed)
             && let Some(first) = crowd.members.first()
             && let Some(entry) = state.entries.get(&first.id)
             && (first.standing == Standing::Denied || now.duration_since(entry.since) >= GRACE)
@@ -217,7 +224,7 @@ impl Ticket {
             return;
         }
         let mut state = self.limiter.state.lock();
-        if state.entries.len() < self.limiter.max_total {
+        if state.entries.len() < self.limiter.max_total.load(Ordering::Relaxed) {
             let standing = Standing::Heard;
             self.kept.store(true, Ordering::Relaxed);
             state.insert(Entry {

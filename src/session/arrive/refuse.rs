@@ -65,6 +65,12 @@ pub async fn record_denial(
     reference
 }
 
+/// Counts a client that is not let in, for the metrics and a summary.
+pub fn count_denial(context: &Context, evidence: &Evidence, denial: &Denial) {
+    context.metrics.denial(denial.code());
+    context.denials.count(Origin::of(evidence), denial.code());
+}
+
 /// Tells a client why it is not let in, as far as it may know.
 pub async fn tell(
     context: &Context,
@@ -85,7 +91,8 @@ pub async fn tell(
 pub async fn refuse(context: &Context, mut stream: Stream, write: impl FnOnce(&mut Vec<u8>)) {
     let mut out = Vec::new();
     write(&mut out);
-    let said = timeout(context.handshake_timeout, stream.say(&out)).await;
+    let limit = context.reception.load().handshake_timeout;
+    let said = timeout(limit, stream.say(&out)).await;
     if matches!(said, Ok(Ok(()))) {
         hang_up(&mut stream).await;
     }

@@ -70,7 +70,7 @@ pub(super) async fn gather(
     if !private && stream.tls_version().is_none() {
         return Ok(None);
     }
-    let limit = context.handshake_timeout;
+    let limit = context.reception.load().handshake_timeout;
     ticket.mark_asked();
     let token = match timeout(limit, ask(stream, wanted.method)).await {
         Err(_) => return Err(Gone::Late),
