@@ -83,14 +83,21 @@ pub async fn simple_value(client: &Client, sql: &str) -> Result<String, Error> {
         .unwrap_or_default())
 }
 
-/// The fields of an error that a client is told: SQLSTATE, message, detail, hint.
+/// The fields of an error that a client is told: SQLSTATE, message, detail, hint. The ref of a
+/// denial, which is another one each time, is left out.
 pub fn told(error: &Error) -> (String, String, Option<String>, Option<String>) {
     let db = error
         .as_db_error()
         .unwrap_or_else(|| panic!("an ErrorResponse was expected, not {error:?}"));
     (
         db.code().code().to_owned(),
-        db.message().to_owned(),
+        match db.message().split_once(" (ref ") {
+            Some((words, reference)) => {
+                assert_eq!(reference.len(), "7f3a)".len(), "{reference}");
+                words.to_owned()
+            }
+            None => db.message().to_owned(),
+        },
         db.detail().map(str::to_owned),
         db.hint().map(str::to_owned),
     )

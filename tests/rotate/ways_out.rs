@@ -39,7 +39,7 @@ fn follow(scene: &Scene, said: &str, from: &str) {
 async fn a_value_that_is_no_credential_shows_the_way_out() {
     let scene = Scene::new(Cluster::start().await).await;
     let first = scene.labelled("AWSCURRENT").expect("a version");
-    scene.put("no-json-7f3a", &["--stage", "AWSPENDING"]);
+    scene.put("no-json-7f3a", &["--any", "--stage", "AWSPENDING"]);
     let said = scene.rotate_fails(&[]).await;
     follow(&scene, &said, "pgvalet secret stage app AWSPENDING");
     assert_eq!(scene.labelled("AWSPENDING"), None);
@@ -47,7 +47,7 @@ async fn a_value_that_is_no_credential_shows_the_way_out() {
 
     let second = scene.labelled("AWSCURRENT").expect("a version");
     assert_ne!(first, second);
-    let broken = scene.put("no-json-8a1c", &[]);
+    let broken = scene.put("no-json-8a1c", &["--any"]);
     let said = scene.rotate_fails(&[]).await;
     let way = format!("pgvalet secret stage app AWSCURRENT --to VERSION --from {broken}");
     assert!(said.contains(&way), "{said}");
