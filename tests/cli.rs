@@ -524,7 +524,7 @@ fn what_is_misspelt_is_an_error_with_the_nearest() {
     assert_eq!(code, Some(0), "{out}{err}");
     let (code, out, _) = explain("order");
     assert_eq!(code, Some(1), "{out}");
-    assert!(out.contains("did you mean orders"), "{out}");
+    assert!(out.contains("did you mean database \"orders\"?"), "{out}");
 }
 
 /// A checkpoint that was kept elsewhere shows that a log was cut, and that it is another one.
