@@ -5,14 +5,16 @@
 mod error;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tracing::info;
 
 pub use error::ActionError;
 
-use super::operations::{Operations, Stop};
+use super::operations::{Operations, Stop, Upgrade};
 use super::status::Refreshed;
 use crate::access::AdminRight;
 use crate::audit::{Outcome, Record, SessionRef};
@@ -40,6 +42,12 @@ pub enum Action {
         key: String,
         value: String,
     },
+    /// Replaces the process.
+    Upgrade {
+        binary: Option<PathBuf>,
+        /// It has to be ready within this time.
+        limit: Duration,
+    },
     Shutdown(Stop),
 }
 
@@ -58,6 +66,7 @@ impl Action {
             Self::Refresh(_) => "REFRESH",
             Self::Rotate(_) => "ROTATE",
             Self::Set { .. } => "SET",
+            Self::Upgrade { .. } => "UPGRADE",
             Self::Shutdown(_) => "SHUTDOWN",
         }
     }
@@ -80,6 +89,10 @@ impl fmt::Display for Action {
             Self::KillClient(id) => write!(f, " {id}"),
             Self::Rotate(secret) | Self::Refresh(Some(secret)) => write!(f, " {secret}"),
             Self::Set { key, value } => write!(f, " {key} = '{value}'"),
+            Self::Upgrade {
+                binary: Some(binary),
+                ..
+            } => write!(f, " {}", binary.display()),
             Self::Shutdown(Stop::WhenClientsHaveLeft) => f.write_str(" WAIT_FOR_CLIENTS"),
             _ => match self.database() {
                 Some(database) => write!(f, " {database}"),
@@ -117,6 +130,7 @@ pub enum Rest {
     /// Those connections of these pools have to be closed that were open before RECONNECT.
     Reconnected(Vec<Arc<Pool>>),
     Rotated(JoinHandle<Result<Arc<str>, String>>),
+    Upgraded(Upgrade),
 }
 
 impl Rest {
@@ -141,6 +155,9 @@ impl Rest {
                 let ended = task.await.unwrap_or_else(|e| Err(e.to_string()));
                 let version = ended.map_err(ActionError::Failed)?;
                 return Ok(vec![format!("AWSCURRENT is {version} now")]);
+            }
+            Self::Upgraded(upgrade) => {
+                return Ok(vec![upgrade.await.map_err(ActionError::Failed)?]);
             }
         }
         Ok(Vec::new())
@@ -299,6 +316,9 @@ async fn act(
         Action::Set { key, value } => {
             let said = proxy.set(key, value).map_err(ActionError::Failed)?;
             begun.notices.push(said);
+        }
+        Action::Upgrade { binary, limit } => {
+            begun.rest = Rest::Upgraded(proxy.clone().upgrade(binary.clone(), *limit));
         }
         Action::Shutdown(when) => proxy.stop(*when),
     }

@@ -25,7 +25,7 @@ use super::page;
 use super::steer::Origin;
 use super::{Operations, StatusSource, inspect, steer};
 use crate::metrics::Metrics;
-use crate::net::{Listener, Peer, Socket, http};
+use crate::net::{Listener, Peer, Shared, Socket, http};
 
 /// From the first byte of a request to the end of its head, and between two requests.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,6 +42,19 @@ pub enum AdminListener {
     Tcp(TcpListener),
     /// Its file is removed when it is dropped.
     Unix(Listener),
+}
+
+impl AdminListener {
+    /// The socket, to be passed to another process.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn share(&self) -> io::Result<Shared> {
+        match self {
+            Self::Tcp(listener) => Shared::tcp(listener),
+            Self::Unix(listener) => listener.share(),
+        }
+    }
 }
 
 impl http::Accept for AdminListener {

@@ -1,9 +1,10 @@
 //! What the console and the admin listener ask of a running proxy.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -48,11 +49,20 @@ pub trait Operations: StatusSource {
     /// Why it was not rotated.
     fn rotate(self: Arc<Self>, secret: String) -> Rotation;
 
+    /// Replaces this process by a new one that runs `binary`, or the program by whose name this
+    /// one was started, and that is ready within `limit`; which one that is.
+    ///
+    /// # Errors
+    /// Why it was not replaced.
+    fn upgrade(self: Arc<Self>, binary: Option<PathBuf>, limit: Duration) -> Upgrade;
+
     /// Stops the proxy.
     fn stop(&self, when: Stop);
 }
 
 pub type Rotation = Pin<Box<dyn Future<Output = Result<Arc<str>, String>> + Send>>;
+
+pub type Upgrade = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 
 /// When the proxy stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! The paths of the admin listener by which a proxy is steered, and who and what is there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -14,6 +16,7 @@ use super::doorkeeper::Caller;
 use super::{Operations, views};
 use crate::access::AdminRight;
 use crate::audit::SessionRef;
+use crate::base::duration;
 
 /// What was done, and what else there is to say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +37,10 @@ pub struct NotDone {
 #[derive(Clone)]
 pub struct Origin(pub Arc<str>);
 
-/// `?database=NAME`, `?id=17`, `?secret=NAME`, `?ref=7f3a`.
+/// How long a new process may take, if nobody says.
+const UPGRADE: Duration = Duration::from_secs(60);
+
+/// `?database=NAME`, `?id=17`, `?secret=NAME`, `?ref=7f3a`, `?binary=FILE`, `?timeout=10s`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
@@ -42,6 +48,8 @@ struct Wanted {
     id: Option<u64>,
     secret: Option<String>,
     r#ref: Option<String>,
+    binary: Option<PathBuf>,
+    timeout: Option<String>,
 }
 
 type Proxy = State<Arc<dyn Operations>>;
@@ -60,6 +68,7 @@ pub(super) fn router(proxy: Arc<dyn Operations>) -> Router {
         .route("/enable", post(enable))
         .route("/reload", post(reload))
         .route("/rotate", post(rotate))
+        .route("/upgrade", post(upgrade))
         .with_state(proxy)
 }
 
@@ -110,6 +119,32 @@ handler!(disable, w => w.database.map(Action::Disable));
 handler!(enable, w => w.database.map(Action::Enable));
 handler!(reload, _w => Some(Action::Reload));
 handler!(rotate, w => w.secret.map(Action::Rotate));
+
+async fn upgrade(
+    State(proxy): Proxy,
+    Extension(caller): Extension<Caller>,
+    Extension(origin): Extension<Origin>,
+    Query(wanted): Query<Wanted>,
+) -> Response {
+    // The token is for steering a proxy, and not for running programs as its user.
+    if wanted.binary.is_some() && caller == Caller::Tcp {
+        let error = "another program can be named only on a unix socket".to_owned();
+        let hint = "Put it in the place of the one that runs, or set [admin] address to unix:/…";
+        let hint = Some(hint.to_owned());
+        return (StatusCode::FORBIDDEN, Json(NotDone { error, hint })).into_response();
+    }
+    let limit = match wanted.timeout.as_deref().map(duration::parse) {
+        None => UPGRADE,
+        Some(Ok(limit)) => limit,
+        Some(Err(error)) => {
+            let error = format!("timeout: {error}");
+            let body = Json(NotDone { error, hint: None });
+            return (StatusCode::BAD_REQUEST, body).into_response();
+        }
+    };
+    let binary = wanted.binary;
+    run(&proxy, caller, origin, &Action::Upgrade { binary, limit }).await
+}
 
 fn incomplete() -> Response {
     let error = "name what it is about: ?database=NAME or ?secret=NAME".to_owned();

@@ -233,7 +233,8 @@ async fn a_unix_socket_serves_its_owner() {
         mode: 0o660,
         ..Default::default()
     };
-    let listener = crate::net::Listener::bind_unix(path.clone(), access);
+    let mut passed = crate::net::PassedSockets::default();
+    let listener = crate::net::Listener::bind_unix(path.clone(), access, &mut passed);
     let listener = AdminListener::Unix(listener.await.expect("bound"));
     let (closing, closed) = watch::channel(false);
     let source = Arc::new(Source(Ok(())));

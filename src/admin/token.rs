@@ -74,6 +74,17 @@ impl Token {
         })
     }
 
+    /// The token that another process has made; `None` if it is none.
+    #[must_use]
+    pub fn inherit(text: &str) -> Option<Self> {
+        Self::new(text)
+    }
+
+    /// The token as text, for the process that replaces this one.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// The value of an Authorization header.
     pub(super) fn header(&self) -> String {
         format!("Bearer {}", self.0.as_str())

@@ -4,12 +4,18 @@
 //!
 //! Only the holder of the desk takes records from the queue, so that the log has
 //! them in the order in which they came, whoever writes them.
+//!
+//! While pgvalet is upgraded, another process writes the log: this one passes its records
+//! on (`handover`).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::Record;
+use super::handover::{Opener, Outlet};
+use super::log::{AuditError, Entry};
 use super::options::Segments;
 use super::queue::{Receiver, Sender};
 use super::seal::{Sealed, Stop};
@@ -26,17 +32,42 @@ const SLOW: Duration = Duration::from_millis(2);
 const BLOCKED: Duration = Duration::from_millis(100);
 const A_WHILE: Duration = Duration::from_secs(10);
 
+/// How often a log is tried that another process has left.
+const TRY: Duration = Duration::from_millis(500);
+
 pub(super) struct Desk {
     state: Mutex<State>,
-    /// Whether anybody but the thread may write.
-    shared: bool,
+    /// Wakes the thread when somebody else writes from now on.
+    changed: Condvar,
+    pub(super) opener: Opener,
     stop: Stop,
 }
 
 struct State {
-    /// `None` once the log is closed.
-    writer: Option<Writer>,
+    pen: Pen,
     disk: Disk,
+    /// Records that another process was given, and has perhaps not written.
+    unsent: Vec<Entry>,
+}
+
+/// Who writes.
+enum Pen {
+    Here(Box<Writer>),
+    /// Nobody: records wait. With `true` this process takes the log as soon as it can.
+    Nobody(bool),
+    /// Another process.
+    There(Outlet),
+    /// The log is closed.
+    Closed,
+}
+
+impl Pen {
+    fn here(&mut self) -> Option<&mut Writer> {
+        match self {
+            Self::Here(writer) => Some(writer),
+            _ => None,
+        }
+    }
 }
 
 /// What the time of recent writes says about the disk.
@@ -61,13 +92,16 @@ impl Disk {
 }
 
 impl Desk {
-    pub fn new(writer: Writer, shared: bool) -> Self {
+    /// Nobody writes yet.
+    pub fn new(opener: Opener) -> Self {
         Self {
             state: Mutex::new(State {
-                writer: Some(writer),
+                pen: Pen::Nobody(false),
                 disk: Disk::default(),
+                unsent: Vec::new(),
             }),
-            shared,
+            changed: Condvar::new(),
+            opener,
             stop: Stop::default(),
         }
     }
@@ -77,20 +111,115 @@ impl Desk {
     }
 
     /// What the thread does until the log is closed, or the last handle is gone.
-    pub fn run(&self, records: Receiver) {
+    pub fn run(self: &Arc<Self>, records: Receiver) {
         while records.wait() {
-            if let Some(writer) = &mut self.state().writer {
-                writer.write(|batch| records.take(batch));
+            let mut state = self.state();
+            if let State {
+                pen: Pen::Here(writer),
+                unsent,
+                ..
+            } = &mut *state
+            {
+                writer.write(|batch| {
+                    batch.append(unsent);
+                    records.take(batch);
+                });
+                continue;
+            }
+            self.pass_on(&mut state, &records);
+        }
+        let mut state = self.state();
+        if !state.unsent.is_empty() && self.open_in(&mut state).is_ok() {
+            let State { pen, unsent, .. } = &mut *state;
+            if let Some(writer) = pen.here() {
+                writer.write(|batch| batch.append(unsent));
             }
         }
-        let writer = self.state().writer.take();
+        let pen = std::mem::replace(&mut state.pen, Pen::Closed);
+        drop(state);
         self.stop.stop();
-        if let Some(writer) = writer {
+        if let Pen::Here(writer) = pen {
             writer.finish();
         }
         // Tells those who wait for the log to be closed; the file's lock is free by
         // now.
         drop(records);
+    }
+
+    /// What there is to do with records while this process does not write.
+    fn pass_on(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, records: &Receiver) {
+        if let Pen::There(outlet) = &mut state.pen {
+            let mut batch = Vec::new();
+            records.take(&mut batch);
+            match outlet.pass(batch) {
+                Ok(()) => return,
+                Err(back) => {
+                    tracing::warn!(
+                        "the process that writes the audit log has ended; this one writes it again"
+                    );
+                    state.unsent = back;
+                    state.pen = Pen::Nobody(true);
+                }
+            }
+        }
+        let tries = matches!(state.pen, Pen::Nobody(true));
+        if tries && self.open_in(state).is_ok() {
+            return;
+        }
+        if records.is_closed() {
+            state.unsent.clear();
+            records.take(&mut Vec::new());
+            return;
+        }
+        self.changed.wait_for(state, TRY);
+    }
+
+    /// Opens the log, and writes from now on what has waited.
+    ///
+    /// # Errors
+    /// As for [`Audit::open`](super::Audit::open).
+    pub fn open(self: &Arc<Self>) -> Result<(), AuditError> {
+        self.open_in(&mut self.state())?;
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn open_in(self: &Arc<Self>, state: &mut State) -> Result<(), AuditError> {
+        if !matches!(state.pen, Pen::Here(_)) {
+            state.pen = Pen::Here(Box::new(self.opener.writer(self)?));
+        }
+        Ok(())
+    }
+
+    /// Closes the log, so that another process can open it. Records wait.
+    pub fn release(&self) {
+        let pen = std::mem::replace(&mut self.state().pen, Pen::Nobody(false));
+        if let Pen::Here(writer) = pen {
+            writer.finish();
+        }
+    }
+
+    /// Passes no more records on; they wait. What is on its way is waited for.
+    pub fn hold(&self) {
+        let mut state = self.state();
+        if matches!(state.pen, Pen::There(_)) {
+            state.pen = Pen::Nobody(false);
+        }
+    }
+
+    /// Takes the log as soon as that is possible.
+    pub fn reclaim(&self) {
+        let mut state = self.state();
+        if matches!(state.pen, Pen::Nobody(_)) {
+            state.pen = Pen::Nobody(true);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Passes records on to another process from now on.
+    pub fn pass_to(&self, outlet: Outlet) {
+        self.state().pen = Pen::There(outlet);
+        self.changed.notify_all();
     }
 
     pub fn stop(&self) -> &Stop {
@@ -99,30 +228,33 @@ impl Desk {
 
     /// How many records nothing has signed yet.
     pub fn unsealed(&self) -> u64 {
-        self.state().writer.as_ref().map_or(0, Writer::unsealed)
+        self.state()
+            .pen
+            .here()
+            .map_or(0, |writer| writer.unsealed())
     }
 
     /// Closes the file if it is full; see [`Writer::close_full`].
     pub fn close_full(&self, limits: &Segments) -> bool {
         let mut state = self.state();
-        state.writer.as_mut().is_some_and(|w| w.close_full(limits))
+        state.pen.here().is_some_and(|w| w.close_full(limits))
     }
 
     /// Writes a record of the log itself; see [`Writer::tell`].
     pub fn tell(&self, record: Record) -> bool {
         let mut state = self.state();
-        state.writer.as_mut().is_some_and(|w| w.tell(record))
+        state.pen.here().is_some_and(|w| w.tell(record))
     }
 
     /// Signs what is in the log; see [`Writer::seal`].
     pub fn seal(&self, anyway: bool) -> Option<Sealed> {
-        self.state().writer.as_mut()?.seal(false, anyway)
+        self.state().pen.here()?.seal(false, anyway)
     }
 
     /// Writes what is queued, on the caller's thread, unless only the writer's thread
     /// may.
     pub fn write_here(&self, queue: &Sender) {
-        if !self.shared {
+        if !self.opener.shared() {
             return;
         }
         // Somebody else writes at this moment, with or without the caller's record:
@@ -131,10 +263,10 @@ impl Desk {
             return;
         };
         let began = Instant::now();
-        if state.disk.blocks(began) {
+        if state.disk.blocks(began) || !state.unsent.is_empty() {
             return;
         }
-        let Some(writer) = &mut state.writer else {
+        let Some(writer) = state.pen.here() else {
             return;
         };
         // Only the thread looks whether the log was rotated.

@@ -11,13 +11,13 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::desk::Desk;
+use super::handover::Opener;
 use super::health::{Failing, Health};
 use super::metrics::{FAILURES, RECORDS};
 use super::queue::{ROOM, Sender, queue};
-use super::seal::{self, Seals};
+use super::seal::Seals;
 use super::sink::Sink;
 use super::standing::{self, Standing};
-use super::writer::Writer;
 use super::{AuditSink, OnAuditFailure, Options, Record, key};
 use crate::metrics::{Counter, Metrics};
 
@@ -56,6 +56,8 @@ pub(super) struct Entry {
     pub(super) time: DateTime<Utc>,
     /// On the heap, because a record is large and is moved several times.
     pub(super) record: Box<Record>,
+    /// The process that has recorded it, if that is another one.
+    pub(super) proxy: Option<Arc<str>>,
     /// Told when the operating system has the line.
     pub(super) done: Option<oneshot::Sender<Result<(), AuditError>>>,
 }
@@ -102,8 +104,8 @@ impl Counts {
 /// The audit log. Cheap to clone; dropping the last clone closes the log.
 #[derive(Clone)]
 pub struct Audit {
-    queue: Sender,
-    desk: Arc<Desk>,
+    pub(super) queue: Sender,
+    pub(super) desk: Arc<Desk>,
     pub(super) counts: Arc<Counts>,
     on_failure: OnAuditFailure,
 }
@@ -123,28 +125,31 @@ impl Audit {
         metrics: &Metrics,
         rotation_check: Duration,
     ) -> Result<Self, AuditError> {
-        let sink = match &config.sink {
-            AuditSink::Stdout => Sink::Stdout,
-            AuditSink::File(path) => Sink::open(path, rotation_check)?,
-        };
-        let (standing, seals) = begin(&sink)?;
+        let audit = Self::unopened(config, metrics, rotation_check)?;
+        audit.desk.open()?;
+        Ok(audit)
+    }
+
+    /// A log that another process still writes: records wait until
+    /// [`pass_to`](Self::pass_to) or [`take_over`](Self::take_over).
+    ///
+    /// # Errors
+    /// [`AuditError::Open`]
+    pub fn later(config: &Options, metrics: &Metrics) -> Result<Self, AuditError> {
+        Self::unopened(config, metrics, ROTATION_CHECK)
+    }
+
+    fn unopened(
+        config: &Options,
+        metrics: &Metrics,
+        rotation_check: Duration,
+    ) -> Result<Self, AuditError> {
         let counts = Arc::new(Counts::new(metrics));
         let (queue, records) = queue();
-        // A session may write to a file itself, which takes microseconds. A pipe
-        // takes as long as its reader likes.
-        let shared = matches!(config.sink, AuditSink::File(_));
-        let mut writer = Writer::new(sink, standing, seals.clone(), counts.clone());
-        // What the process before has left unsigned is signed at once.
-        if let Some(sealed) = writer.seal(false, false) {
-            seals.keep(&sealed, &counts);
-        }
-        let desk = Arc::new(Desk::new(writer, shared));
+        let opener = Opener::new(config, counts.clone(), rotation_check);
+        let desk = Arc::new(Desk::new(opener));
         let writes = desk.clone();
         thread("audit", config, move || writes.run(records))?;
-        let (signs, counted, options) = (desk.clone(), counts.clone(), config.clone());
-        thread("audit-seal", config, move || {
-            seal::run(&signs, &seals, &counted, &options);
-        })?;
         Ok(Self {
             queue,
             desk,
@@ -215,7 +220,7 @@ impl Audit {
 }
 
 /// Where the log stands, and the key that signs it.
-fn begin(sink: &Sink) -> Result<(Standing, Arc<Seals>), AuditError> {
+pub(super) fn begin(sink: &Sink) -> Result<(Standing, Arc<Seals>), AuditError> {
     let Some(path) = sink.path() else {
         let standing = Standing {
             fresh: true,
@@ -237,7 +242,7 @@ fn begin(sink: &Sink) -> Result<(Standing, Arc<Seals>), AuditError> {
     Ok((standing, Arc::new(seals)))
 }
 
-fn thread(
+pub(super) fn thread(
     name: &str,
     config: &Options,
     work: impl FnOnce() + Send + 'static,
@@ -255,12 +260,13 @@ fn entry(record: Box<Record>, done: Option<oneshot::Sender<Result<(), AuditError
     Entry {
         time: Utc::now(),
         record,
+        proxy: None,
         done,
     }
 }
 
 /// The name of a sink in error texts.
-fn name(sink: &AuditSink) -> String {
+pub(super) fn name(sink: &AuditSink) -> String {
     match sink {
         AuditSink::File(path) => display(path),
         AuditSink::Stdout => "stdout".to_owned(),

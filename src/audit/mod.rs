@@ -8,7 +8,7 @@
 //!
 //! * `record` the fields of a record; `events` a constructor for each event
 //! * `log`    the handle; `queue` the records on their way to the writer
-//! * `desk`   who writes: a thread, or whoever waits for a line
+//! * `desk`   who writes: a thread, or whoever waits for a line, or another process (`handover`)
 //! * `writer` all that is queued becomes one write; `line` a line and its place in the tree
 //! * `health` whether records can be written
 //! * `sink`   the file or standard output; `standing` where a log stands when it is opened
@@ -34,6 +34,7 @@ mod events;
 mod fields;
 mod files;
 mod filter;
+mod handover;
 mod health;
 mod key;
 mod latest;
@@ -62,6 +63,7 @@ pub use events::{Cause, ClientRef, SessionRef, SessionTotals};
 pub use fields::is_of_the_log;
 pub use files::{Lines, body, segments};
 pub use filter::Filter;
+pub use handover::{Carry, Passed};
 pub use health::Failing;
 pub use latest::latest;
 pub use log::{Audit, AuditError};

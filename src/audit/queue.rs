@@ -206,6 +206,11 @@ impl Receiver {
         state.open || !state.entries.is_empty()
     }
 
+    /// Whether nothing more comes.
+    pub fn is_closed(&self) -> bool {
+        !self.0.state().open
+    }
+
     /// Moves entries to `batch`, at most as many as one write has.
     pub fn take(&self, batch: &mut Vec<Entry>) {
         self.0.take(batch);

@@ -64,6 +64,11 @@ impl Seals {
         self.noted.load(Ordering::Acquire)
     }
 
+    /// Another process may have signed since.
+    pub(super) fn stands_at(&self, noted: u64) {
+        self.noted.store(noted, Ordering::Release);
+    }
+
     /// Makes a checkpoint the newest one beside the log, unless there is a newer one.
     pub(super) fn keep(&self, sealed: &Sealed, counts: &Counts) {
         let Some(log) = &self.log else { return };

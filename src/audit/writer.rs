@@ -41,6 +41,14 @@ pub(super) struct Writer {
     proxy: String,
 }
 
+/// Host name and process id.
+pub(super) fn proxy_name() -> String {
+    let host = nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|_| "unknown".to_owned());
+    format!("{host}:{}", std::process::id())
+}
+
 impl Writer {
     pub(super) fn new(
         mut sink: Sink,
@@ -48,9 +56,6 @@ impl Writer {
         seals: Arc<Seals>,
         counts: Arc<Counts>,
     ) -> Self {
-        let host = nix::unistd::gethostname()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_else(|_| "unknown".to_owned());
         sink.begin_with(standing.start);
         Self {
             sink,
@@ -64,7 +69,7 @@ impl Writer {
             used: false,
             batch: Vec::new(),
             bytes: Vec::new(),
-            proxy: format!("{host}:{}", std::process::id()),
+            proxy: proxy_name(),
         }
     }
 
@@ -196,7 +201,8 @@ impl Writer {
         }
         for entry in entries {
             let notes = std::mem::take(&mut notes);
-            append(bytes, chain, &self.proxy, entry.time, notes, &entry.record)?;
+            let proxy = entry.proxy.as_deref().unwrap_or(&self.proxy);
+            append(bytes, chain, proxy, entry.time, notes, &entry.record)?;
         }
         Ok(own.len() as u64)
     }
@@ -283,6 +289,7 @@ impl Writer {
         let entry = Entry {
             time: Utc::now(),
             record: record.into(),
+            proxy: None,
             done: None,
         };
         let (written, result) = self.write_lines(std::slice::from_ref(&entry));
@@ -330,6 +337,7 @@ mod tests {
         Entry {
             time: Utc::now(),
             record: Record::reload().into(),
+            proxy: None,
             done: None,
         }
     }

@@ -22,6 +22,7 @@ pub mod secret;
 mod status;
 mod store;
 mod table;
+mod upgrade;
 mod words;
 mod workers;
 
@@ -33,6 +34,7 @@ use clap::{Parser, Subcommand};
 
 use crate::base::log;
 use crate::config::{Config, ConfigError};
+use crate::server::Predecessor;
 
 /// A PostgreSQL proxy and pooler that keeps database credentials out of applications
 #[derive(Parser)]
@@ -65,7 +67,8 @@ enum Command {
     /// Run the proxy
     #[command(
         after_help = "Example:\n  pgvalet run --config /etc/pgvalet/pgvalet.toml\n\n\
-        SIGHUP reloads the configuration; SIGTERM lets transactions finish, then stops the proxy"
+        SIGHUP reloads the configuration; SIGUSR2 upgrades, as `pgvalet upgrade` does;\n\
+        SIGTERM lets transactions finish, then stops the proxy"
     )]
     Run,
     /// Check the configuration, the store, and that each credential logs in
@@ -101,6 +104,8 @@ enum Command {
     Kill(act::KillArgs),
     /// Replace every server connection, each as soon as nobody holds it
     Reconnect(act::Args),
+    /// Replace a running proxy by a new process, without a lost session
+    Upgrade(upgrade::Args),
     /// Make a running proxy look up its secrets now
     Refresh(refresh::Args),
     /// Serve the embedded store, and manage who may use it, its key and its backups
@@ -193,7 +198,14 @@ fn run_command(cli: &Cli) -> Result<(), Failure> {
 fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
     harden::keep_memory_private();
     match &cli.command {
-        Command::Run => run::run(&cli.config, load(cli)?),
+        Command::Run => {
+            let before = Predecessor::take()?;
+            let done = load(cli).and_then(|config| run::run(&cli.config, config, before.as_ref()));
+            if let (Err(failure), Some(before)) = (&done, &before) {
+                before.fail(&failure.to_string());
+            }
+            done
+        }
         Command::Check(args) => check::run(args, &cli.config, &load(cli)?, out),
         Command::Demo(args) => tokio::runtime::Runtime::new()?
             .block_on(demo::run(args.clone()))
@@ -210,6 +222,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Resume(args) => block_on(act::run("/resume", args, &load(cli)?, out)),
         Command::Reconnect(args) => block_on(act::run("/reconnect", args, &load(cli)?, out)),
         Command::Kill(args) => block_on(act::kill(args, &load(cli)?, out)),
+        Command::Upgrade(args) => block_on(upgrade::run(args, &load(cli)?, out)),
         Command::Refresh(args) => block_on(refresh::run(args, &load(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),
         Command::Config(command) => config::run(command, out),

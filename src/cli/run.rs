@@ -11,48 +11,77 @@ use super::workers::runtime;
 use super::{Failure, harden, logging};
 use crate::config::{self, Config};
 use crate::net::PassedSockets;
-use crate::server::Proxy;
+use crate::server::{Predecessor, Proxy};
 
-pub(super) fn run(path: &Path, config: Config) -> Result<(), Failure> {
+/// How long a new process may take to be ready that SIGUSR2 has asked for.
+const UPGRADE: Duration = Duration::from_secs(60);
+
+/// `before`: the process that this one is to replace.
+pub(super) fn run(
+    path: &Path,
+    config: Config,
+    before: Option<&Predecessor>,
+) -> Result<(), Failure> {
     harden::become_user(config.listen.user.as_ref())?;
     let passed = PassedSockets::take().map_err(|e| Failure::Failed(e.to_string()))?;
     logging::start()?;
     harden::allow_many_sockets();
     let runtime = runtime()?;
-    let result = runtime.block_on(serve(path, config, passed));
+    let result = runtime.block_on(serve(path, config, passed, before));
     // A name service or a disk that hangs must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-async fn serve(path: &Path, config: Config, passed: PassedSockets) -> Result<(), Failure> {
+async fn serve(
+    path: &Path,
+    config: Config,
+    passed: PassedSockets,
+    before: Option<&Predecessor>,
+) -> Result<(), Failure> {
     // Before anything is bound: a signal that arrives early must not be lost.
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut upgrade = signal(SignalKind::user_defined2())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     for warning in config::warnings(&config) {
         warn!("{warning}");
     }
-    let proxy = Proxy::start_with(config, passed)
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))?;
+    let proxy = match before {
+        Some(before) => Proxy::take_over(config, before).await,
+        None => Proxy::start_with(config, passed).await,
+    };
+    let proxy = proxy.map_err(|e| Failure::Failed(e.to_string()))?;
     info!(
         "pgvalet {} is running, pid {}",
         env!("CARGO_PKG_VERSION"),
         std::process::id()
     );
     proxy.is_configured_by(path);
-    notify(NotifyState::Ready);
-    loop {
+    if before.is_none() {
+        notify(NotifyState::Ready);
+    }
+    let successor = loop {
         tokio::select! {
             _ = hangup.recv() => reload(&proxy),
-            () = either(&mut terminate, &mut interrupt) => break,
-            () = proxy.is_to_stop() => break,
+            // What comes of it is logged.
+            _ = upgrade.recv() => drop(tokio::spawn(proxy.upgrade(None, UPGRADE))),
+            pid = proxy.is_handed_over() => break Some(pid),
+            () = either(&mut terminate, &mut interrupt) => break None,
+            () = proxy.is_to_stop() => break None,
         }
+    };
+    if let Some(pid) = successor {
+        notify(NotifyState::MainPid(pid));
+        tokio::select! {
+            () = proxy.drain() => {}
+            () = either(&mut terminate, &mut interrupt) => {}
+        }
+    } else {
+        notify(NotifyState::Stopping);
     }
     info!("stopping: transactions may finish");
-    notify(NotifyState::Stopping);
     tokio::select! {
         () = proxy.stop() => info!("stopped"),
         () = either(&mut terminate, &mut interrupt) => warn!("stopped at once"),

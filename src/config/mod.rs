@@ -137,6 +137,12 @@ pub struct Listen {
     pub max_clients: usize,
     pub reception: Reception,
     pub shutdown_timeout: Duration,
+    /// How long clients are accepted after SIGTERM.
+    pub drain_delay: Duration,
+    /// How long a process that was replaced keeps its sessions.
+    pub upgrade_timeout: Duration,
+    /// Other processes may listen on the same TCP addresses.
+    pub reuse_port: bool,
     /// After this wait for a server connection a client is told what it waits for; zero: never.
     pub wait_notice: Duration,
     /// Permission bits of unix sockets.

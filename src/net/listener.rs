@@ -3,16 +3,17 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 
 use socket2::SockRef;
-use tokio::net::{TcpListener, UnixListener, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, lookup_host};
 
 use super::address::canonical;
-use super::passed::PassedSockets;
+use super::passed::{PassedSockets, SocketKind};
 use super::socket::tune;
-use super::socket_file::{SocketFile, remove_stale};
+use super::socket_file::{Removed, SocketFile, remove_stale};
 use super::{ListenAddress, Peer, Socket, TcpOptions};
 
 /// Why an address cannot be listened on.
@@ -70,7 +71,42 @@ pub enum Listener {
 }
 
 /// Connections that may wait to be accepted; net.core.somaxconn may say less.
-const BACKLOG: i32 = 4096;
+const BACKLOG: u32 = 4096;
+
+/// A second descriptor of a listening socket. Clients can connect for as long as one of them is
+/// open.
+pub struct Shared {
+    pub socket: OwnedFd,
+    pub kind: SocketKind,
+    /// Of the file of a unix socket.
+    pub removed: Option<Removed>,
+}
+
+impl Shared {
+    /// That of a TCP listener.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn tcp(listener: &TcpListener) -> io::Result<Self> {
+        Ok(Self {
+            socket: listener.as_fd().try_clone_to_owned()?,
+            kind: SocketKind::Tcp,
+            removed: None,
+        })
+    }
+}
+
+fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(reuse_port)?;
+    socket.bind(address)?;
+    // tokio's own backlog, 128, is too short for a burst of clients.
+    socket.listen(BACKLOG)
+}
 
 /// An accepted connection, and who the kernel says it is from.
 pub struct Accepted {
@@ -111,14 +147,15 @@ mod defer {
 }
 
 impl Listener {
-    /// Binds an address, and all of the addresses that a host name stands for, unless systemd
-    /// has passed on a socket that is bound to it.
+    /// Binds an address, and all of the addresses that a host name stands for, unless a socket
+    /// that is bound to it was passed on. `reuse_port`: other processes may bind it too.
     ///
     /// # Errors
     /// [`ListenError`]
     pub async fn bind(
         address: &ListenAddress,
         sockets: SocketAccess,
+        reuse_port: bool,
         passed: &mut PassedSockets,
     ) -> Result<Vec<Self>, ListenError> {
         match address {
@@ -131,10 +168,11 @@ impl Listener {
                 for address in lookup_host((host.as_str(), *port)).await.map_err(fail)? {
                     let listener = match passed.tcp(address) {
                         Some(socket) => TcpListener::from_std(socket).map_err(fail)?,
-                        None => TcpListener::bind(address).await.map_err(fail)?,
+                        None => bind_tcp(address, reuse_port).map_err(fail)?,
                     };
-                    // tokio's own backlog, 128, is too short for a burst of clients.
-                    SockRef::from(&listener).listen(BACKLOG).map_err(fail)?;
+                    // One that was passed on may have another backlog.
+                    let backlog = BACKLOG.cast_signed();
+                    SockRef::from(&listener).listen(backlog).map_err(fail)?;
                     if OPTIONS_ARE_INHERITED {
                         tune(SockRef::from(&listener), &TcpOptions::default()).map_err(fail)?;
                     }
@@ -148,30 +186,31 @@ impl Listener {
             }
             ListenAddress::Unix { directory, port } => {
                 let path = directory.join(format!(".s.PGSQL.{port}"));
-                let Some(socket) = passed.unix(&path) else {
-                    return Ok(vec![Self::bind_unix(path, sockets).await?]);
-                };
-                let listener = UnixListener::from_std(socket).map_err(|source| {
-                    let address = path.display().to_string();
-                    ListenError::Bind { address, source }
-                })?;
-                Ok(vec![Self::Unix(listener, SocketFile::Passed(path))])
+                Ok(vec![Self::bind_unix(path, sockets, passed).await?])
             }
         }
     }
 
-    /// Binds a unix socket at this path.
+    /// Binds a unix socket at this path, unless one that is bound to it was passed on.
     ///
     /// # Errors
     /// [`ListenError`]
-    pub async fn bind_unix(path: PathBuf, access: SocketAccess) -> Result<Self, ListenError> {
+    pub async fn bind_unix(
+        path: PathBuf,
+        access: SocketAccess,
+        passed: &mut PassedSockets,
+    ) -> Result<Self, ListenError> {
         let fail = |source| ListenError::Bind {
             address: path.display().to_string(),
             source,
         };
+        if let Some((socket, file)) = passed.unix(&path) {
+            let listener = UnixListener::from_std(socket).map_err(fail)?;
+            return Ok(Self::Unix(listener, file));
+        }
         remove_stale(&path).await?;
         let listener = UnixListener::bind(&path).map_err(fail)?;
-        let listener = Self::Unix(listener, SocketFile::Made(path.clone()));
+        let listener = Self::Unix(listener, SocketFile::made(path.clone()));
         if access.uid.is_some() || access.gid.is_some() {
             chown(&path, access.uid, access.gid).map_err(fail)?;
         }
@@ -208,6 +247,21 @@ impl Listener {
         })
     }
 
+    /// The socket, to be passed to another process.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn share(&self) -> io::Result<Shared> {
+        Ok(match self {
+            Self::Tcp(listener, _) => Shared::tcp(listener)?,
+            Self::Unix(listener, file) => Shared {
+                socket: listener.as_fd().try_clone_to_owned()?,
+                kind: file.kind(),
+                removed: Some(file.removed()),
+            },
+        })
+    }
+
     /// The address for people, with the port that the system chose if it was 0.
     pub fn address(&self) -> String {
         match self {
@@ -235,6 +289,7 @@ mod tests {
             let listener = Listener::bind(
                 &address,
                 SocketAccess::default(),
+                false,
                 &mut PassedSockets::default(),
             )
             .await
@@ -261,6 +316,7 @@ mod tests {
         let listener = Listener::bind(
             &address,
             SocketAccess::default(),
+            false,
             &mut PassedSockets::default(),
         )
         .await

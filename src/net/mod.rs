@@ -2,7 +2,8 @@
 //!
 //! * `address`            where listeners are; which hosts are this machine
 //! * `listener`           bind and accept; `socket_file` is the file of a unix socket
-//! * `passed`             sockets that systemd has opened
+//! * `passed`             sockets that systemd, or the process before this one, has opened
+//! * `handover`           messages between that process and this one
 //! * `peer`               who is at the other end, as the kernel says
 //! * `socket`             a plain socket
 //! * `stream`             a socket, or TLS over one; `forward` reads and writes it
@@ -17,6 +18,7 @@
 mod address;
 pub mod client_certificate;
 mod forward;
+pub mod handover;
 pub mod http;
 pub mod https;
 mod linger;
@@ -33,10 +35,11 @@ pub mod tls;
 pub use address::{ListenAddress, is_local, is_loopback};
 pub use client_certificate::{ClientCa, ClientTrust, Distrust};
 pub use linger::hang_up;
-pub use listener::{Accepted, Listener, SocketAccess};
-pub use passed::PassedSockets;
+pub use listener::{Accepted, Listener, Shared, SocketAccess};
+pub use passed::{InheritedSocket, PassedSockets, SocketKind};
 pub use peer::Peer;
 pub use server_certificate::{ServerCertificate, Validity};
 pub use socket::{Keepalives, Socket, TcpOptions};
+pub use socket_file::Removed;
 pub use stream::Stream;
 pub use tls::UpstreamTls;

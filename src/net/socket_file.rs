@@ -3,31 +3,71 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::UnixStream;
 
 use super::listener::ListenError;
+use super::passed::SocketKind;
 
 /// The file of a unix socket that this process listens on.
-pub enum SocketFile {
-    /// Made here, and removed when this is dropped.
-    Made(PathBuf),
-    /// Made by systemd, which keeps it for the next process.
-    Passed(PathBuf),
+pub struct SocketFile {
+    path: PathBuf,
+    kind: SocketKind,
+    removed: Removed,
+}
+
+/// Whether a file is removed when its listener is closed: not if it is systemd's, nor while it
+/// is that of another process.
+#[derive(Clone)]
+pub struct Removed(Arc<AtomicBool>);
+
+impl Removed {
+    pub fn set(&self, removed: bool) {
+        self.0.store(removed, Ordering::Release);
+    }
 }
 
 impl SocketFile {
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Self::Made(path) | Self::Passed(path) => path,
+    /// Made by this process.
+    pub(super) fn made(path: PathBuf) -> Self {
+        let file = Self::inherited(path, SocketKind::Unix);
+        file.removed.set(true);
+        file
+    }
+
+    /// Made by systemd.
+    pub(super) fn passed(path: PathBuf) -> Self {
+        Self::inherited(path, SocketKind::PassedUnix)
+    }
+
+    /// Of the process before this one, which still serves it.
+    pub(super) fn inherited(path: PathBuf, kind: SocketKind) -> Self {
+        Self {
+            path,
+            kind,
+            removed: Removed(Arc::default()),
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn kind(&self) -> SocketKind {
+        self.kind
+    }
+
+    pub(super) fn removed(&self) -> Removed {
+        self.removed.clone()
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Self::Made(path) = self {
-            let _ = fs::remove_file(path);
+        if self.removed.0.load(Ordering::Acquire) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }

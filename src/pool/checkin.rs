@@ -42,6 +42,10 @@ impl Pool {
         {
             return self.hand_over_slot(state, connection, prober);
         }
+        if self.is_owed(state, &connection) {
+            self.retire(state, connection);
+            return self.open_for_waiters(state);
+        }
         if !connection.is_alive() {
             state.hung_up = Some(Instant::now());
             self.retire(state, connection);

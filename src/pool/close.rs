@@ -112,7 +112,10 @@ impl Pool {
 
     /// Ends the use of a slot: the prober gets it, or else it is free for whoever
     /// waits.
-    pub(super) fn release_slot(self: &Arc<Self>, state: &mut State, mut slot: Slot) {
+    pub(super) fn release_slot(self: &Arc<Self>, state: &mut State, slot: Slot) {
+        let Some(mut slot) = self.pass_slot(state, slot) else {
+            return self.open_for_waiters(state);
+        };
         // Where a login that was given up keeps one, there may be one too many.
         let spare = match state.slots.abandoned() {
             0 => self.fits(state),

@@ -140,6 +140,6 @@ impl Pool {
     /// close.
     pub fn is_empty(&self) -> bool {
         let state = self.state();
-        state.slots.taken() == state.slots.abandoned()
+        state.slots.own() == state.slots.abandoned()
     }
 }

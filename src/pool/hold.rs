@@ -48,7 +48,7 @@ impl Pool {
     fn open(&self) -> usize {
         let listening = usize::from(self.listener.counts().is_some());
         let state = self.state();
-        (state.slots.taken() - state.slots.abandoned()).saturating_sub(listening)
+        (state.slots.own() - state.slots.abandoned()).saturating_sub(listening)
     }
 
     /// Replaces every connection that is open now, each as soon as nobody holds it.

@@ -17,6 +17,7 @@
 //! * `open`        how many, and when
 //! * `login`       one login, `close` one goodbye
 //! * `vacate`      leaving a database that is dropped, renamed or copied
+//! * `share`       one ceiling for two processes, during an upgrade
 //! * `errand`      logins that no client waits for
 //! * `slots`       what counts against `pool_size`
 //! * `abandoned`   logins that took too long, and their slots
@@ -82,6 +83,7 @@ mod reload;
 mod replication;
 mod roster;
 mod search;
+mod share;
 mod slots;
 mod state;
 mod statements;
@@ -109,6 +111,7 @@ pub use quota::{Permit, Quota};
 pub use reload::Remains;
 pub use roster::{Registered, ServerUse, ServerView};
 pub use search::{LoginTrouble, Tried};
+pub use share::{Share, Tell};
 pub use statements::{Described, Statement, Statements};
 pub use status::{GenerationCounts, PoolCounts};
 pub use waiting::Awaited;
@@ -214,6 +217,9 @@ impl Pool {
             audit,
             tasks: Mutex::default(),
         });
+        if let Some((lent, tell)) = remains.elsewhere {
+            pool.share(lent, tell);
+        }
         tokio::spawn(SharedListener::run(Arc::downgrade(&pool), commands));
         let weak = || Arc::downgrade(&pool);
         let manager = tokio::spawn(manager::run(weak(), pool.follower.subscribe()));

@@ -20,6 +20,8 @@ impl Pool {
         while state.slots.opening() < state.waiters.len() && self.may_open(state) {
             self.start_opening(state, generation.clone());
         }
+        let needed = state.waiters.len().saturating_sub(state.slots.opening());
+        self.ask_for_slots(state, needed);
     }
 
     /// Whether the ceiling, with the reserve where that may be used, has room for

@@ -113,6 +113,7 @@ impl Pool {
             }
             let (wanted, handed) = oneshot::channel();
             state.slot_wanted = Some(wanted);
+            self.ask_for_slots(&mut state, 1);
             if !state.idle.is_empty() {
                 let coldest = state.idle.remove(0);
                 self.put(&mut state, coldest); // which hands its slot over

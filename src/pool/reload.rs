@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::search::Search;
+use super::share::Tell;
 use super::state::State;
 use super::{CheckoutError, Database, Pool, Stats};
 
@@ -17,6 +18,18 @@ use super::{CheckoutError, Database, Pool, Stats};
 pub struct Remains {
     pub(super) stats: Arc<Stats>,
     pub(super) generations: u64,
+    /// How many slots the process has that this one replaces, and how it is told of them.
+    pub(super) elsewhere: Option<(usize, Tell)>,
+}
+
+impl Remains {
+    /// Of the same pool in the process that this one replaces.
+    pub fn elsewhere(slots: usize, tell: Tell) -> Self {
+        Self {
+            elsewhere: Some((slots, tell)),
+            ..Self::default()
+        }
+    }
 }
 
 impl Pool {
@@ -33,6 +46,7 @@ impl Pool {
         }
         state.search.set_grace(database.rotation_grace);
         state.reloaded |= returns || before.upstream != database.upstream;
+        state.ceiling_changed(before.pool_size, database.pool_size);
         self.trim(&mut state);
         self.tell_waiters(&mut state);
         self.open_for_waiters(&mut state);
@@ -67,6 +81,7 @@ impl Pool {
         Remains {
             stats: self.stats.clone(),
             generations: self.state().generations,
+            elsewhere: None,
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) enum Use {
     Closing,
     /// What is left of a login that took too long; see `abandoned`.
     Abandoned,
+    /// Another process has it; see `share`.
+    Elsewhere,
 }
 
 /// One slot, taken. Only [`Slots::free`] may end it: a slot that is dropped is
@@ -34,6 +36,7 @@ pub(super) struct Slots {
     leased: usize,
     closing: usize,
     abandoned: usize,
+    elsewhere: usize,
 }
 
 impl Slots {
@@ -59,6 +62,11 @@ impl Slots {
     /// adds, but for abandoned logins at another of several hosts or
     /// addresses.
     pub fn taken(&self) -> usize {
+        self.own() + self.elsewhere
+    }
+
+    /// Those that are not in another process.
+    pub fn own(&self) -> usize {
         self.opening + self.idle + self.leased + self.closing + self.abandoned
     }
 
@@ -90,6 +98,7 @@ impl Slots {
             Use::Leased => &mut self.leased,
             Use::Closing => &mut self.closing,
             Use::Abandoned => &mut self.abandoned,
+            Use::Elsewhere => &mut self.elsewhere,
         }
     }
 }

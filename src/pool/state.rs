@@ -12,6 +12,7 @@ use super::lease::Lease;
 use super::places::Places;
 use super::queue::{Queue, Shares};
 use super::search::Search;
+use super::share::Sharing;
 use super::slots::{Slot, Slots, Use};
 use super::vacate::Vacant;
 use super::{CheckoutError, Connection, Pool};
@@ -26,6 +27,8 @@ pub(super) struct State {
     /// A client has waited so long that the reserve may be used.
     pub reserve: bool,
     pub slots: Slots,
+    /// The other process that uses the same ceiling, during an upgrade.
+    pub sharing: Option<Box<Sharing>>,
     /// The generation in force.
     pub current: Option<Arc<Generation>>,
     pub draining: Vec<Draining>,
@@ -71,6 +74,7 @@ impl State {
             shares: Shares::default(),
             reserve: false,
             slots: Slots::default(),
+            sharing: None,
             current: None,
             draining: Vec::new(),
             replacing: false,

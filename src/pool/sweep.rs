@@ -56,6 +56,7 @@ impl Pool {
             }
         }
         state.idle = kept;
+        self.give_what_is_owed(&mut state);
         if state.vacant.as_ref().is_some_and(Vacant::is_over) {
             state.vacant = None;
         }
@@ -81,7 +82,10 @@ impl Pool {
         }
         state.waiting();
         let waited = state.waiters.since().map(|since| since.elapsed());
-        state.reserve = waited.is_some_and(|w| w >= self.database().reserve_pool_timeout);
+        // The reserve is for the process that stays.
+        let shares = state.sharing.is_some();
+        state.reserve =
+            !shares && waited.is_some_and(|w| w >= self.database().reserve_pool_timeout);
         if state.reserve {
             self.open_for_waiters(&mut state);
         }

@@ -12,24 +12,28 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::ServerError;
-use super::admin::{Admin, bind_admin};
+use super::admin::{Admin, OwnToken, bind_admin};
 use super::descriptors::Descriptors;
 use super::listen::{client_tls, socket_access};
 use super::pools::{Parts, Pools};
 use super::rotation::Journal;
+use super::sockets::{OpenSockets, Sockets};
 use super::store::{StoreDoor, open_store_with};
 use super::trouble::Health;
+use super::upgrade::message::{Part, PoolName};
+use super::upgrade::{Before, Upgrades};
 use crate::access::Policy;
 use crate::admin::{Console, Operations, Stop};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::net::{ClientTrust, Listener, PassedSockets};
+use crate::net::{ClientTrust, Listener};
 use crate::pool::Pool;
 use crate::rotation::Rotations;
 use crate::secret::{Follower, SecretId, SecretStore};
 use crate::session::{
-    Context, Denials, Limiter, Refusals, Routes, Seats, SessionMetrics, Sessions, Switches,
+    Context, Denials, Elsewhere, Limiter, Refusals, Routes, Seats, SessionMetrics, Sessions,
+    Switches, SwitchesSet,
 };
 use crate::vault::api::{Api, StoreListener, Trail};
 
@@ -51,6 +55,22 @@ pub struct Built {
     /// The API of the embedded store, if that is the secret store.
     pub api: Option<Arc<Api>>,
     pub descriptors: Arc<Descriptors>,
+    /// The listening sockets, for a process that replaces this one.
+    pub open: OpenSockets,
+    pub upgrades: Upgrades,
+    /// Becomes true when no more clients are accepted.
+    pub closing: watch::Sender<bool>,
+    /// Becomes true when the admin listener ends.
+    pub ended: watch::Sender<bool>,
+    /// The token that the admin listener has made.
+    pub own_token: Option<OwnToken>,
+}
+
+/// Listeners that are bound, and serve when everything is built.
+pub struct Doors {
+    pub clients: Vec<Listener>,
+    pub admin: Option<Admin>,
+    pub store: Option<StoreDoor>,
 }
 
 /// What a reload changes.
@@ -61,14 +81,18 @@ pub struct State {
 }
 
 impl Built {
-    /// Opens the store and the log, and binds every address.
+    /// Opens the store and the log, and binds every address. `before`: what the process leaves
+    /// that this one replaces, which still writes the log.
     ///
     /// # Errors
     /// [`ServerError`]
     pub async fn new(
         config: Config,
-        mut passed: PassedSockets,
-    ) -> Result<(Arc<Self>, Vec<Listener>, Option<Admin>, Option<StoreDoor>), ServerError> {
+        sockets: Sockets,
+        before: Option<&Before>,
+    ) -> Result<(Arc<Self>, Doors), ServerError> {
+        let (mut passed, mut for_admin, mut for_store) =
+            (sockets.clients, sockets.admin, sockets.store);
         let descriptors = Arc::new(Descriptors::new(&config));
         if let Some(warning) = descriptors.warning(&config) {
             warn!("{warning}");
@@ -76,26 +100,44 @@ impl Built {
         let metrics = Metrics::new();
         // Addresses come first: a second proxy started by mistake must not touch the log.
         let mut listeners = Vec::new();
-        let sockets = socket_access(&config.listen)?;
+        let open = OpenSockets::default();
+        let (access, reuse_port) = (socket_access(&config.listen)?, config.listen.reuse_port);
         for address in &config.listen.addresses {
-            listeners.extend(Listener::bind(address, sockets, &mut passed).await?);
+            listeners.extend(Listener::bind(address, access, reuse_port, &mut passed).await?);
+        }
+        for listener in &listeners {
+            open.add(Part::Clients, listener.share().map_err(ServerError::Share)?);
         }
         passed.all_used()?;
-        let admin = bind_admin(&config).await?;
+        let admin = bind_admin(&config, &mut for_admin).await?;
+        for_admin.all_used()?;
         let client_trust = match &config.listen.client_ca {
             Some(files) => Some(ClientTrust::load(files)?),
             None => None,
         };
         let tls = client_tls(&config.listen, client_trust.as_ref())?;
         let door = match &config.store.listen {
-            Some(listen) => Some(StoreListener::bind(listen).await?),
+            Some(listen) => {
+                let door = StoreListener::bind(listen, &mut for_store).await?;
+                open.add(Part::Store, door.share().map_err(ServerError::Share)?);
+                Some(door)
+            }
             None => None,
         };
-        let audit = Audit::open(&config.audit, &metrics)?;
+        for_store.all_used()?;
+        let audit = match before {
+            Some(_) => Audit::later(&config.audit, &metrics)?,
+            None => Audit::open(&config.audit, &metrics)?,
+        };
         // Only the holder of the log's lock makes a token, so that the token of a running
         // proxy stays.
         let admin = match admin {
-            Some((listener, address)) => Some(Admin::new(listener, address, &config)?),
+            Some((listener, address)) => {
+                let token = before.and_then(|before| before.offer.token.as_ref());
+                let admin = Admin::new(listener, address, &config, token)?;
+                open.add(Part::Admin, admin.share().map_err(ServerError::Share)?);
+                Some(admin)
+            }
             None => None,
         };
         let (store, api) = open_store_with(&config.store, Trail::to(audit.clone())).await?;
@@ -104,7 +146,7 @@ impl Built {
             .map(|(door, api)| StoreDoor { door, api });
 
         let mut followers = HashMap::new();
-        let mut pools = Pools::default();
+        let mut pools = before.map_or_else(Pools::default, |b| Pools::after(b.remains(&config)));
         let parts = Parts {
             store: &store,
             metrics: &metrics,
@@ -129,7 +171,10 @@ impl Built {
             refusals: Refusals::default(),
             denials: Denials::new(config.listen.guard.denials_per_second),
             wait_notice: AtomicU64::default(),
-            switches: Switches::default(),
+            switches: Switches::set(
+                before.map_or_else(SwitchesSet::default, |b| b.offer.switches.clone()),
+            ),
+            elsewhere: Elsewhere::default(),
             console: OnceLock::new(),
             clients: Seats::new(config.listen.max_clients),
         });
@@ -153,10 +198,35 @@ impl Built {
             stop: watch::Sender::new(None),
             api,
             descriptors,
+            open,
+            upgrades: Upgrades::default(),
+            closing: watch::Sender::new(false),
+            ended: watch::Sender::new(false),
+            own_token: admin.as_ref().and_then(Admin::own_token),
         });
+        let switches = &built.context.switches;
+        switches.apply(built.context.routes.load().pools.values());
         let proxy: Weak<dyn Operations> = Arc::downgrade(&built) as _;
         let _ = built.context.console.set(Console::start(proxy));
-        Ok((built, listeners, admin, door))
+        let doors = Doors {
+            clients: listeners,
+            admin,
+            store: door,
+        };
+        Ok((built, doors))
+    }
+
+    /// The pool of this name, if there is one.
+    pub fn pool(&self, name: &PoolName) -> Option<Arc<Pool>> {
+        let pools = self.all_pools();
+        let is = |pool: &Pool| pool.name == name.database && *pool.secret.as_str() == *name.secret;
+        pools.into_iter().find(|pool| is(pool))
+    }
+
+    /// Accepts no more clients.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+        self.open.close_clients();
     }
 
     /// All pools, also those that the configuration has no use for any more.

@@ -50,6 +50,11 @@ impl Descriptors {
         }
     }
 
+    /// Whether no connection of a client is left, those of handshakes included.
+    pub fn are_unused(&self) -> bool {
+        self.clients.are_free() && self.turned_away.are_free()
+    }
+
     /// Where clients are refused before `max_clients` is reached: what to do.
     pub fn warning(&self, config: &Config) -> Option<String> {
         let (most, limit) = (config.listen.max_clients, self.limit);

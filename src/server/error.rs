@@ -29,4 +29,8 @@ pub enum ServerError {
     Token(#[from] TokenError),
     #[error("{0}")]
     Serve(#[from] ServeError),
+    #[error("{0}")]
+    Upgrade(String),
+    #[error("a listening socket cannot be kept for an upgrade: {0}")]
+    Share(std::io::Error),
 }

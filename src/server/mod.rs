@@ -10,6 +10,8 @@
 //! * `pools`     the pools, whatever reloads change
 //! * `operations` what the console asks of the proxy
 //! * `reload`    puts a new configuration into force
+//! * `sockets`   the listening sockets, given and own
+//! * `upgrade`   replaces the process by another one
 //! * `revoke`    ends sessions whose access has ended
 //! * `rotation`  the rotations that the proxy does itself
 //! * `status`    the answers of the admin listener
@@ -29,19 +31,23 @@ mod pools;
 mod reload;
 mod revoke;
 mod rotation;
+mod sockets;
 mod status;
 mod store;
 mod trouble;
+mod upgrade;
 mod watch;
 
 pub use error::ServerError;
 pub use store::{open_store, open_store_with};
+pub use upgrade::Predecessor;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch as tokio_watch;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
@@ -49,7 +55,9 @@ use crate::admin::{Operations, Reloaded, Status, StatusSource, Stop};
 use crate::config::Config;
 use crate::net::PassedSockets;
 use crate::session::{Context, Signal};
-use build::Built;
+use build::{Built, Doors};
+use sockets::Sockets;
+use upgrade::message::Message;
 
 /// How long pools may take to close their connections, and the audit log to write its last
 /// records.
@@ -58,8 +66,8 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// A running proxy.
 pub struct Proxy {
     built: Arc<Built>,
-    /// Becomes true when no more clients are accepted.
-    closing: tokio_watch::Sender<bool>,
+    /// What accepts clients.
+    accepting: Mutex<JoinSet<()>>,
 }
 
 impl Proxy {
@@ -76,22 +84,47 @@ impl Proxy {
     /// # Errors
     /// As `start`, and for a socket that no address of the configuration uses.
     pub async fn start_with(config: Config, passed: PassedSockets) -> Result<Self, ServerError> {
-        let (closing, closed) = tokio_watch::channel(false);
-        let (built, listeners, admin, door) = Built::new(config, passed).await?;
-        for listener in listeners {
+        let sockets = Sockets {
+            clients: passed,
+            ..Sockets::default()
+        };
+        let (built, doors) = Built::new(config, sockets, None).await?;
+        Ok(Self::open(built, doors))
+    }
+
+    /// As [`start`](Self::start), in the place of the process that has started this one. If it
+    /// fails, that process goes on.
+    ///
+    /// # Errors
+    /// As `start`, and where a database does not work that works in the other process.
+    pub async fn take_over(config: Config, before: &Predecessor) -> Result<Self, ServerError> {
+        let (before, sockets) = before.meet().await?;
+        let (built, doors) = Built::new(config, sockets, Some(&before)).await?;
+        let link = before.prepare(&built).await?;
+        let proxy = Self::open(built, doors);
+        proxy.built.open.own();
+        link.tell(&Message::Ready);
+        Ok(proxy)
+    }
+
+    /// Starts to accept.
+    fn open(built: Arc<Built>, doors: Doors) -> Self {
+        let closed = built.closing.subscribe();
+        let mut accepting = JoinSet::new();
+        for listener in doors.clients {
             info!("listening on {}", listener.address());
-            tokio::spawn(accept::accept(
+            accepting.spawn(accept::accept(
                 listener,
                 built.context.clone(),
                 built.descriptors.clone(),
                 closed.clone(),
             ));
         }
-        if let Some(admin) = admin {
-            admin.start(&built, closed.clone());
+        if let Some(admin) = doors.admin {
+            admin.start(&built, built.ended.subscribe());
         }
-        if let Some(door) = door {
-            door.start(closed.clone());
+        if let Some(door) = doors.store {
+            door.start(closed);
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
         tokio::spawn(watch::migrate(Arc::downgrade(&built)));
@@ -99,7 +132,42 @@ impl Proxy {
         tokio::spawn(trouble::watch(Arc::downgrade(&built)));
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));
         tokio::spawn(Context::watch_denials(Arc::downgrade(&built.context)));
-        Ok(Self { built, closing })
+        Self {
+            built,
+            accepting: Mutex::new(accepting),
+        }
+    }
+
+    /// Replaces this process by a new one that runs `binary`, or the program by whose name this
+    /// one was started; says which. It has to be ready within `limit`.
+    ///
+    /// # Errors
+    /// Why it was not replaced. It goes on as before then.
+    pub fn upgrade(
+        &self,
+        binary: Option<PathBuf>,
+        limit: Duration,
+    ) -> impl Future<Output = Result<String, String>> + Send + use<> {
+        upgrade::upgrade(self.built.clone(), binary, limit)
+    }
+
+    /// Waits until another process serves in place of this one; its pid.
+    pub async fn is_handed_over(&self) -> u32 {
+        self.built.upgrades.handed_over().await
+    }
+
+    /// Waits until the sessions have ended that have stayed here, no longer than
+    /// `upgrade_timeout`.
+    pub async fn drain(&self) {
+        let mut accepting = std::mem::take(&mut *self.accepting.lock());
+        while accepting.join_next().await.is_some() {}
+        let limit = self.built.state.lock().config.listen.upgrade_timeout;
+        let deadline = Instant::now() + limit;
+        let unused = || self.built.descriptors.are_unused();
+        tokio::select! {
+            () = self.wait_until(deadline, unused) => {}
+            () = self.built.upgrades.asked_to_stop() => {}
+        }
     }
 
     /// Puts another configuration into force; which keys have changed, and when that takes
@@ -128,7 +196,7 @@ impl Proxy {
         let stop = asked.wait_for(Option::is_some).await.ok();
         let stop = stop.and_then(|stop| *stop);
         if stop == Some(Stop::WhenClientsHaveLeft) {
-            self.closing.send_replace(true);
+            self.built.close();
             info!("no more clients are accepted; those that are there are waited for");
             let sessions = &self.built.context.sessions;
             while !sessions.all().is_empty() {
@@ -149,19 +217,26 @@ impl Proxy {
         self.built.status()
     }
 
-    /// Stops accepting, and lets transactions finish for at most `shutdown_timeout`. Sessions
-    /// between transactions end at once.
+    /// Says that the proxy stops, and goes on for `drain_delay`. Then stops accepting, and lets
+    /// transactions finish for at most `shutdown_timeout`. Sessions between transactions end at
+    /// once. The admin listener answers until they have ended.
     pub async fn stop(&self) {
-        self.built.health.stops();
-        self.closing.send_replace(true);
-        self.built.rotations.stop();
-        let limit = self.built.state.lock().config.listen.shutdown_timeout;
-        let deadline = Instant::now() + limit;
-        let sessions = &self.built.context.sessions;
+        let built = &self.built;
+        built.health.stops();
+        built.upgrades.tell_before(&Message::Stop);
+        let listen = built.state.lock().config.listen.clone();
+        if !built.upgrades.is_handed_over() {
+            sleep(listen.drain_delay).await;
+        }
+        built.close();
+        built.rotations.stop();
+        let deadline = Instant::now() + listen.shutdown_timeout;
+        let sessions = &built.context.sessions;
         sessions.dismiss(Signal::Shutdown);
         self.wait_until(deadline, || sessions.is_empty()).await;
         sessions.dismiss(Signal::Kill);
-        let pools = self.built.all_pools();
+        built.ended.send_replace(true);
+        let pools = built.all_pools();
         for pool in &pools {
             pool.shut();
         }
@@ -170,12 +245,13 @@ impl Proxy {
             sessions.is_empty() && pools.iter().all(|p| p.is_empty())
         })
         .await;
-        self.built.context.summarize_denials();
+        built.context.summarize_denials();
         // Standard output may be a pipe that nobody reads.
-        let closed = timeout(GOODBYE, self.built.context.audit.clone().close());
+        let closed = timeout(GOODBYE, built.context.audit.clone().close());
         if closed.await.is_err() {
             warn!("the audit log could not be written to its end in time");
         }
+        let _ = timeout(GOODBYE, built.upgrades.say_goodbye()).await;
     }
 
     async fn wait_until(&self, deadline: Instant, done: impl Fn() -> bool) {

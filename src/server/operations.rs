@@ -1,14 +1,15 @@
 //! What the console and the admin listener ask of the proxy.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tracing::{info, warn};
 
 use super::build::Built;
-use super::reload;
-use crate::admin::{Operations, Reloaded, Rotation, Setting, Stop};
+use super::{reload, upgrade};
+use crate::admin::{Operations, Reloaded, Rotation, Setting, Stop, Upgrade};
 use crate::audit;
 use crate::base::duration;
 use crate::config;
@@ -101,6 +102,12 @@ impl Operations for Built {
                 Err(e) => Err(format!("{secret} was not rotated: {e}")),
             }
         })
+    }
+
+    fn upgrade(self: Arc<Self>, binary: Option<PathBuf>, limit: Duration) -> Upgrade {
+        // A task of its own: whoever has asked for it may not wait for the end.
+        let task = tokio::spawn(upgrade::upgrade(self, binary, limit));
+        Box::pin(async move { task.await.unwrap_or_else(|e| Err(e.to_string())) })
     }
 
     fn stop(&self, when: Stop) {

@@ -11,7 +11,7 @@ use crate::pool::{Errands, Pool, Remains};
 use crate::secret::{Follower, SecretId, SecretStore};
 
 /// The name of a database, and a secret for it.
-type Key = (Arc<str>, SecretId);
+pub type Key = (Arc<str>, SecretId);
 
 /// Every pool.
 #[derive(Default)]
@@ -32,6 +32,14 @@ pub struct Parts<'a> {
 }
 
 impl Pools {
+    /// Pools some of whose slots are those of the process before this one.
+    pub fn after(remains: HashMap<Key, Remains>) -> Self {
+        Self {
+            remains,
+            ..Self::default()
+        }
+    }
+
     /// Has a pool for every (database, secret) that a rule can lead to, so that a secret that
     /// does not work shows at the start and not with the first client. A pool that there is
     /// gets the options of the configuration. Returns the pools in use.

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use super::build::{Built, State};
 use super::pools::Parts;
+use super::upgrade::message::Message;
 use super::{revoke, rotation};
 use crate::access::Policy;
 use crate::admin::Reloaded;
@@ -48,8 +49,12 @@ pub fn reload(built: &Built, config: Config) -> Reloaded {
     state.config = in_force(&state.config, config);
     context.audit.record(Record::reload());
     drop(state);
-    rotation::apply(built);
+    // The process that serves rotates.
+    if !built.upgrades.is_handed_over() {
+        rotation::apply(built);
+    }
     built.health.reloaded(None);
+    built.upgrades.tell_before(&Message::Reload);
     match reloaded.changes() {
         Some(changes) => info!("configuration reloaded: {changes}"),
         None => info!("configuration reloaded"),
@@ -84,6 +89,7 @@ fn in_force(running: &Config, new: Config) -> Config {
             socket_owner: old.socket_owner,
             socket_group: old.socket_group,
             user: old.user,
+            reuse_port: old.reuse_port,
             ..listen
         },
         admin: running.admin.clone(),

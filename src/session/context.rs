@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::arrive::{Denials, Limiter, Refusals};
 use super::console::Console;
+use super::elsewhere::Elsewhere;
 use super::metrics::SessionMetrics;
 use super::options::Reception;
 use super::registry::Sessions;
@@ -43,6 +44,8 @@ pub struct Context {
     pub console: OnceLock<Arc<dyn Console>>,
     /// `max_clients`.
     pub clients: Arc<Seats>,
+    /// During an upgrade.
+    pub elsewhere: Elsewhere,
 }
 
 impl Context {

@@ -13,11 +13,13 @@
 //! * `seats`    how many clients there may be
 //! * `context`  what all sessions share
 //! * `console`  sessions of the console, up to where the console takes over
+//! * `elsewhere` the other process, during an upgrade
 //! * `switches` what an administrator has paused or disabled
 
 pub(crate) mod arrive;
 mod console;
 mod context;
+mod elsewhere;
 mod greet;
 mod metrics;
 mod options;
@@ -34,6 +36,7 @@ pub use self::metrics::SessionMetrics;
 pub use arrive::{Denials, Limiter, Refusal, Refusals, RuleSays, Why};
 pub use console::{Console, Farewell, Visit};
 pub use context::{Context, Routes, Tls};
+pub use elsewhere::{Elsewhere, Other};
 pub use options::{Guard, Reception, Revoke};
 pub use registry::{
     ConsoleHandle, FrontendPid, Handle, Held, Overdue, Phase, Pin, Sessions, Signal, Sweep,
@@ -45,4 +48,4 @@ pub(crate) use relay::fuzz;
 pub use revoke::Cause;
 pub use seats::{Seat, Seats};
 pub use serve::{refuse_at_once, serve, turn_away};
-pub use switches::Switches;
+pub use switches::{Switches, SwitchesSet};

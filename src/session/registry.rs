@@ -82,6 +82,16 @@ pub(super) enum NotAdded {
 }
 
 impl Sessions {
+    /// Gives no id that another process may have given.
+    pub fn begin_after(&self, last_id: u64) {
+        self.next_id.fetch_max(last_id, Ordering::Relaxed);
+    }
+
+    /// The id of the newest session.
+    pub fn last_id(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed)
+    }
+
     /// Adds a session with a key that nobody can guess.
     ///
     /// # Errors

@@ -33,6 +33,11 @@ impl Seats {
         self.free() == 0
     }
 
+    /// Whether none is taken.
+    pub fn are_free(&self) -> bool {
+        self.taken.load(Relaxed) == 0
+    }
+
     pub fn free(&self) -> usize {
         self.most().saturating_sub(self.taken.load(Relaxed))
     }

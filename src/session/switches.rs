@@ -12,7 +12,11 @@ use crate::pool::Pool;
 #[derive(Default)]
 pub struct Switches(Mutex<State>);
 
-#[derive(Default)]
+/// How they are set, for the process that goes on with it.
+#[derive(Default, Clone, serde::Serialize, serde::Deserialize)]
+pub struct SwitchesSet(State);
+
+#[derive(Default, Clone, serde::Serialize, serde::Deserialize)]
 struct State {
     /// Every database, also those that a reload adds.
     all_paused: bool,
@@ -21,6 +25,16 @@ struct State {
 }
 
 impl Switches {
+    /// As the process before this one has set them.
+    pub fn set(set: SwitchesSet) -> Self {
+        Self(Mutex::new(set.0))
+    }
+
+    /// How they are set.
+    pub fn get(&self) -> SwitchesSet {
+        SwitchesSet(self.0.lock().clone())
+    }
+
     /// Pauses a database, or all; `false` if it was paused before.
     pub fn pause(&self, database: Option<&Arc<str>>) -> bool {
         let mut state = self.0.lock();

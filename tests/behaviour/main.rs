@@ -23,3 +23,4 @@ mod rotation;
 mod store;
 mod tls;
 mod transaction;
+mod upgrade;

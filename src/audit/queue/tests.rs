@@ -7,6 +7,7 @@ fn entry(done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {
     Entry {
         time: chrono::Utc::now(),
         record: Record::reload().into(),
+        proxy: None,
         done,
     }
 }

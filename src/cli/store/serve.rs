@@ -12,6 +12,7 @@ use crate::cli::Failure;
 use crate::cli::workers::runtime;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::net::PassedSockets;
 use crate::vault::api::{Api, StoreListener, Trail};
 
 pub(super) fn run(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
@@ -29,7 +30,9 @@ async fn serve(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Resul
             "[store] has no address to serve the store on; add address = \"127.0.0.1:6434\"".into(),
         ));
     };
-    let door = StoreListener::bind(listen).await.map_err(|e| failed(&e))?;
+    let door = StoreListener::bind(listen, &mut PassedSockets::default())
+        .await
+        .map_err(|e| failed(&e))?;
     let vault = place.open().await?;
     let audit = Audit::open(&config.audit, &Metrics::new()).map_err(|e| failed(&e))?;
     let api = Api::new(vault, Trail::to(audit.clone()));

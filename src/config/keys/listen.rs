@@ -108,6 +108,25 @@ Where clients connect, and what is done until it is known who they are. The file
             "How long transactions may take to finish after SIGTERM.",
         ),
         Key::new(
+            "drain_delay",
+            NONE,
+            Value(r#""0s""#), AtOnce,
+            "How long clients are still accepted after SIGTERM, while `/readyz` answers 503, so that a load balancer sends no more of them. `shutdown_timeout` begins after it.",
+        )
+        .like(r#""5s""#),
+        Key::new(
+            "upgrade_timeout",
+            NONE,
+            Value(r#""1h""#), AtOnce,
+            "How long a process that was replaced (`pgvalet upgrade`) goes on with its sessions; those that are left then end between transactions.",
+        ),
+        Key::new(
+            "reuse_port",
+            Boolean,
+            Value("false"), Restart,
+            "Permits other processes of the same user to listen on the same TCP addresses (SO_REUSEPORT): the system gives each of them a part of the clients.",
+        ),
+        Key::new(
             "wait_notice",
             NONE,
             Value(r#""1s""#), AtOnce,

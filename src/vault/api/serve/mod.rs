@@ -20,7 +20,7 @@ use super::bodies::Bodies;
 use super::places::Places;
 use super::{Api, StoreListen};
 use crate::net::tls::TlsError;
-use crate::net::{ServerCertificate, http};
+use crate::net::{PassedSockets, ServerCertificate, http, listener};
 use connection::Line;
 
 /// How long a connection may be silent between two requests.
@@ -47,11 +47,14 @@ pub struct StoreListener {
 }
 
 impl StoreListener {
-    /// Binds the address, and reads the certificate where there is one.
+    /// Binds the address, unless a socket that is bound to it was passed on, and reads the certificate where there is one.
     ///
     /// # Errors
     /// [`ServeError`].
-    pub async fn bind(listen: &StoreListen) -> Result<Self, ServeError> {
+    pub async fn bind(
+        listen: &StoreListen,
+        passed: &mut PassedSockets,
+    ) -> Result<Self, ServeError> {
         let tls = match &listen.tls {
             Some(tls) => {
                 let (certificate, key) = (tls.certificate.clone(), tls.key.clone());
@@ -63,12 +66,20 @@ impl StoreListener {
             }
             None => None,
         };
-        let listener = TcpListener::bind(&listen.address).await;
+        let listener = passed.bind(&listen.address).await;
         let listener = listener.map_err(|source| ServeError::Listen {
             address: listen.address.clone(),
             source,
         })?;
         Ok(Self { listener, tls })
+    }
+
+    /// The socket, to be passed to another process.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn share(&self) -> io::Result<listener::Shared> {
+        listener::Shared::tcp(&self.listener)
     }
 
     /// The endpoint for clients, with the bound address in place of the host's

@@ -1,0 +1,161 @@
+//! The connection of the two processes, as either of them uses it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tracing::error;
+
+use super::message::{Message, PoolName};
+use crate::admin::Operations;
+use crate::audit::{Carry, Passed};
+use crate::net::handover::Sender;
+use crate::pool::Tell;
+use crate::server::build::Built;
+use crate::session::Other;
+
+/// The way to the other process.
+pub struct Link {
+    sender: Sender,
+    cancels: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
+    requests: AtomicU64,
+    records: Mutex<Records>,
+}
+
+/// The records that are on their way.
+#[derive(Default)]
+struct Records {
+    /// Told when they are written.
+    waits: Option<mpsc::Sender<Result<(), String>>>,
+    /// The other process has ended.
+    lost: bool,
+}
+
+impl Link {
+    pub fn new(sender: Sender) -> Arc<Self> {
+        Arc::new(Self {
+            sender,
+            cancels: Mutex::default(),
+            requests: AtomicU64::new(0),
+            records: Mutex::default(),
+        })
+    }
+
+    pub fn tell(&self, message: &Message) {
+        self.tell_with(message, Vec::new());
+    }
+
+    pub fn tell_with(&self, message: &Message, descriptors: Vec<OwnedFd>) {
+        if let Err(e) = self.sender.send(message, descriptors) {
+            error!("a message to the other process could not be sent: {e}");
+        }
+    }
+
+    /// Waits until everything is written.
+    pub async fn flush(&self) {
+        self.sender.flush().await;
+    }
+
+    /// Tells of the slots of a pool.
+    pub fn tells_of(self: &Arc<Self>, pool: PoolName) -> Tell {
+        let link = self.clone();
+        Arc::new(move |share| {
+            let pool = pool.clone();
+            link.tell(&Message::Share { pool, share });
+        })
+    }
+
+    /// Has records written by the other process.
+    pub fn carries(self: &Arc<Self>) -> Carry {
+        let link = self.clone();
+        Box::new(move |records| link.carry(records))
+    }
+
+    fn carry(&self, records: Vec<Passed>) -> Option<Result<(), String>> {
+        let (written, waits) = mpsc::channel();
+        {
+            let mut state = self.records.lock();
+            if state.lost {
+                return None;
+            }
+            state.waits = Some(written);
+        }
+        self.tell(&Message::Records(records));
+        waits.recv().ok()
+    }
+
+    /// The other process has ended: nobody waits for it any more.
+    pub fn lost(&self) {
+        *self.records.lock() = Records {
+            waits: None,
+            lost: true,
+        };
+        self.cancels.lock().clear();
+    }
+
+    /// Does what either process may ask for; `None` then.
+    pub fn obey(self: &Arc<Self>, built: &Arc<Built>, message: Message) -> Option<Message> {
+        match message {
+            Message::Share { pool, share } => {
+                if let Some(pool) = built.pool(&pool) {
+                    pool.hear(share);
+                }
+            }
+            Message::Cancel { request, pid, key } => {
+                let (link, built) = (self.clone(), built.clone());
+                tokio::spawn(async move {
+                    let found = built.context.sessions.cancel(pid, &key).await;
+                    link.tell(&Message::Cancelled { request, found });
+                });
+            }
+            Message::Cancelled { request, found } => {
+                if let Some(waits) = self.cancels.lock().remove(&request) {
+                    let _ = waits.send(found);
+                }
+            }
+            Message::Records(records) => {
+                // The next ones come when these are written, so that they stay in order.
+                let (link, built) = (self.clone(), built.clone());
+                tokio::spawn(async move {
+                    let written = built.context.audit.record_passed(records).await;
+                    let error = written.err().map(|e| e.to_string());
+                    link.tell(&Message::Written(error));
+                });
+            }
+            Message::Written(failed) => {
+                if let Some(waits) = self.records.lock().waits.take() {
+                    let _ = waits.send(failed.map_or(Ok(()), Err));
+                }
+            }
+            Message::Reload => {
+                if let Err(e) = built.clone().reload() {
+                    error!(
+                        "the configuration was not reloaded for the sessions of this process: {e}"
+                    );
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+}
+
+impl Other for Link {
+    fn cancel(&self, pid: u32, key: &[u8]) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let request = self.requests.fetch_add(1, Ordering::Relaxed);
+        let (done, waits) = oneshot::channel();
+        self.cancels.lock().insert(request, done);
+        if self.records.lock().lost {
+            self.cancels.lock().remove(&request);
+        }
+        let key = key.to_owned();
+        self.tell(&Message::Cancel { request, pid, key });
+        Box::pin(async move { waits.await.unwrap_or(false) })
+    }
+}

@@ -1,0 +1,105 @@
+//! What the two processes tell each other.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::Passed;
+use crate::net::SocketKind;
+use crate::pool::{Pool, Share};
+use crate::session::SwitchesSet;
+
+/// The version of these messages. A process that gets another one lets the upgrade fail.
+pub const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+pub enum Message {
+    /// The first message of the new process.
+    Hello {
+        version: u32,
+        /// The version of its program.
+        program: String,
+        pid: u32,
+    },
+    /// The new process cannot go on, and ends.
+    Failed(String),
+    /// What the new process gets; the descriptors are those of the sockets.
+    Offer(Box<Offer>),
+    /// The new process could serve.
+    Prepared,
+    /// The old process has closed the audit log. It gives no session a higher id.
+    LogFree {
+        last_session: u64,
+    },
+    /// The new process serves.
+    Ready,
+    /// Either process, about the slots of a pool.
+    Share {
+        pool: PoolName,
+        share: Share,
+    },
+    /// Either process has a cancel request for a session of the other one.
+    Cancel {
+        request: u64,
+        pid: u32,
+        key: Vec<u8>,
+    },
+    Cancelled {
+        request: u64,
+        found: bool,
+    },
+    /// Records of the old process.
+    Records(Vec<Passed>),
+    /// They are written, or why not.
+    Written(Option<String>),
+    /// The new process has read its configuration again.
+    Reload,
+    /// The new process stops.
+    Stop,
+    /// The old process has closed all of its server connections.
+    Goodbye,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Offer {
+    /// In the order of the descriptors.
+    pub sockets: Vec<(Part, SocketKind)>,
+    pub pools: Vec<OfferedPool>,
+    pub switches: SwitchesSet,
+    /// The token that the old process has made for `[admin]`, and its file.
+    pub token: Option<(PathBuf, String)>,
+}
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    Clients,
+    Admin,
+    Store,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct OfferedPool {
+    pub name: PoolName,
+    /// How many slots it may use.
+    pub size: usize,
+    /// A version logs in.
+    pub works: bool,
+}
+
+/// A database and a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolName {
+    pub database: Arc<str>,
+    pub secret: Arc<str>,
+}
+
+impl PoolName {
+    pub fn of(pool: &Pool) -> Self {
+        Self {
+            database: pool.name.clone(),
+            secret: pool.secret.as_str().into(),
+        }
+    }
+}

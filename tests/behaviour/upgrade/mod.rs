@@ -1,0 +1,6 @@
+//! A running proxy is replaced by another process, and no client notices.
+
+mod failing;
+mod load;
+mod scene;
+mod sessions;
