@@ -84,6 +84,7 @@ mod replication;
 mod roster;
 mod search;
 mod share;
+mod shares;
 mod slots;
 mod state;
 mod statements;

@@ -12,6 +12,7 @@
 mod health;
 mod pace;
 mod round;
+mod step;
 mod trouble;
 
 use std::sync::Arc;
@@ -25,55 +26,8 @@ use pace::{FIRST_PAUSE, Pace};
 use round::Round;
 pub use round::Tried;
 pub(super) use round::{Candidate, Verdict};
+pub(super) use step::{Action, Input};
 pub use trouble::LoginTrouble;
-
-/// What the manager tells the search.
-#[derive(Debug)]
-pub(super) enum Input {
-    /// How things stand: on every wake-up.
-    Observed {
-        in_force: Option<VersionId>,
-        current: Option<VersionId>,
-    },
-    /// The store was asked. `failure`: why it has no version to offer.
-    LookedUp {
-        depth: Depth,
-        candidates: Vec<Candidate>,
-        failure: Option<Arc<str>>,
-    },
-    /// The login that was asked for has failed.
-    Failed(Tried),
-    /// No login was made: the pool is full, which `why` says, or the version is
-    /// not on offer any more.
-    Untried {
-        why: Option<Arc<str>>,
-    },
-    /// A version or a label is new, or somebody asks to try now.
-    News,
-    PauseOver,
-}
-
-impl Input {
-    /// Why there was no login, where that is worth telling.
-    pub fn why(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Failed(tried) => Some(&tried.why),
-            Self::Untried { why } => why.as_ref(),
-            _ => None,
-        }
-    }
-}
-
-/// What the manager is to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Nothing to do until something happens.
-    Rest,
-    LookUp(Depth),
-    Probe(VersionId, Standing),
-    /// Nothing to do for so long, unless there is news.
-    Pause(Duration),
-}
 
 #[derive(Debug)]
 enum Phase {

@@ -14,14 +14,17 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Waits until there is something to tell a client that waits for a server connection: that the
 /// server is down, or, after `patience`, whatever it waits for.
 pub(super) async fn notice(pool: &Pool, patience: Option<Duration>) -> ClientNotice {
+    // Most waits are short: each arms this one timer and no other.
+    let brief = patience.map_or(PATIENCE, |patience| patience.min(PATIENCE));
+    sleep(brief).await;
     tokio::select! {
-        notice = server_is_down(pool) => notice,
-        notice = still_waits(pool, patience) => notice,
+        notice = server_is_down(pool, PATIENCE - brief) => notice,
+        notice = still_waits(pool, patience.map(|patience| patience - brief)) => notice,
     }
 }
 
-async fn server_is_down(pool: &Pool) -> ClientNotice {
-    sleep(PATIENCE).await;
+async fn server_is_down(pool: &Pool, after: Duration) -> ClientNotice {
+    sleep(after).await;
     let cause = pool.lets_nobody_in().await;
     if pool.is_paused() {
         return ClientNotice::Paused(pool.name.clone());

@@ -30,6 +30,7 @@ impl Session {
         let mut noticed = false;
         loop {
             tokio::select! {
+                biased; // A connection that is free needs no timer.
                 lease = &mut lease => {
                     let lease = lease.map_err(|e| checkout_error(pool, e))?;
                     self.record_use(relay, &lease).await?;
