@@ -57,6 +57,7 @@ fn pool(s: &mut Section<'_, '_>, name: Arc<str>) -> Database {
         max_clients: s.number("max_clients"),
         server_check_delay: s.duration("server_check_delay"),
         reset_between_clients: s.boolean("reset_between_clients"),
+        reuse_plans: s.boolean("reuse_plans"),
         query_timeout: s.duration("query_timeout"),
         idle_transaction_timeout: s.duration("idle_transaction_timeout"),
         client_idle_timeout: s.duration("client_idle_timeout"),

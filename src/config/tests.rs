@@ -138,6 +138,7 @@ fn a_minimal_file_has_every_default() {
             max_clients: None,
             server_check_delay: Duration::from_secs(30),
             reset_between_clients: true,
+            reuse_plans: false,
             query_timeout: Duration::ZERO,
             idle_transaction_timeout: Duration::ZERO,
             client_idle_timeout: Duration::ZERO,

@@ -7,7 +7,7 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Errands, Pool, Remains};
+use super::{Pool, Remains, Shared};
 use crate::audit::Audit;
 use crate::config;
 use crate::metrics::Metrics;
@@ -51,7 +51,7 @@ pub async fn setup(keys: &str) -> Setup {
         follower,
         metrics,
         audit,
-        Errands::default(),
+        Shared::default(),
         Remains::default(),
     );
     drop(pool.checkout(None).await.expect("the first login"));

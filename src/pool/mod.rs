@@ -74,6 +74,7 @@ mod open;
 mod options;
 mod outage;
 mod places;
+mod plans;
 mod prepared;
 mod probe;
 mod profile;
@@ -99,12 +100,14 @@ pub use ahead::Room;
 pub use checkout::CheckoutError;
 pub use connection::Connection;
 pub use dedicated::DedicatedError;
-pub use errand::Errands;
+use errand::Errands;
 pub use facts::{Facts, Told};
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, ListenerCounts, SharedListener, Subscription, for_each_channel};
 pub use options::{Database, DrainDeadlineAction, OnDown, PoolMode, SessionMigration};
+use plans::Ddl;
+pub use plans::{Plan, Plans};
 pub use prepared::{Evicted, Prepared, Unnamed};
 pub use profile::{ParseSettings, Profile, Profiles, Settings, makes_temporary};
 pub use queue::Delivery;
@@ -166,6 +169,13 @@ pub struct Pool {
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
+/// What the pools of a process share.
+#[derive(Clone, Default)]
+pub struct Shared {
+    errands: Errands,
+    ddl: Ddl,
+}
+
 /// What sessions add up, once in a transaction.
 #[derive(Default)]
 pub struct Stats {
@@ -184,7 +194,7 @@ pub struct Stats {
 impl Pool {
     /// Starts a pool without connections. Its manager proves the secret's current
     /// version with a first login before long, and lets that go if no client wants it.
-    /// `errands`: the same for all pools of a process; `remains`: of an earlier pool for the
+    /// `shared`: the same for all pools of a process; `remains`: of an earlier pool for the
     /// same.
     pub fn start(
         database: Arc<Database>,
@@ -192,9 +202,11 @@ impl Pool {
         follower: Arc<Follower>,
         registry: Arc<Metrics>,
         audit: Audit,
-        errands: Errands,
+        shared: Shared,
         remains: Remains,
     ) -> Arc<Self> {
+        let statements = Statements::sharing(shared.ddl);
+        statements.plans.keep_them(database.reuse_plans);
         let (listener, commands) = SharedListener::new();
         let pool = Arc::new(Self {
             listener,
@@ -206,13 +218,13 @@ impl Pool {
             follower,
             profiles: Profiles::default(),
             facts: Facts::default(),
-            statements: Statements::default(),
+            statements,
             stats: remains.stats,
             starts: Starts::default(),
             old_servers: Arc::default(),
             wake: Arc::default(),
             asked: Notify::new(),
-            errands,
+            errands: shared.errands,
             outage: watch::Sender::new(None),
             seconds: AtomicU64::new(0),
             audit,

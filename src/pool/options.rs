@@ -36,6 +36,8 @@ pub struct Database {
     /// A server connection that one `[[client]]` has used is cleaned before
     /// another one gets it.
     pub reset_between_clients: bool,
+    /// Texts that are parsed without a name are prepared once (see `plans`).
+    pub reuse_plans: bool,
     pub query_timeout: Duration,
     pub idle_transaction_timeout: Duration,
     pub client_idle_timeout: Duration,

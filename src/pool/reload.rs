@@ -45,6 +45,7 @@ impl Pool {
             state.search = Search::new(database.rotation_grace, Instant::now());
         }
         state.search.set_grace(database.rotation_grace);
+        self.statements.plans.keep_them(database.reuse_plans);
         state.reloaded |= returns || before.upstream != database.upstream;
         state.ceiling_changed(before.pool_size, database.pool_size);
         self.trim(&mut state);

@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
+use super::plans::{Ddl, Plans};
 use super::profile::ParseSettings;
 use crate::wire::frame::{HEADER, cstr};
 use crate::wire::sql::{Suspicion, suspect};
@@ -86,6 +87,8 @@ pub struct Statements {
     next: AtomicU64,
     /// What clients keep by name, in bytes.
     kept: AtomicU64,
+    /// Plans of statements without a name.
+    pub plans: Plans,
 }
 
 impl Default for Statements {
@@ -96,6 +99,14 @@ impl Default for Statements {
 }
 
 impl Statements {
+    /// `ddl`: what the pools of the process have seen.
+    pub fn sharing(ddl: Ddl) -> Self {
+        Self {
+            plans: Plans::sharing(ddl),
+            ..Self::default()
+        }
+    }
+
     /// Statements whose names a test can foretell.
     pub(crate) fn named(word: &str) -> Self {
         Self {
@@ -104,6 +115,7 @@ impl Statements {
             hasher: RandomState::new(),
             next: AtomicU64::new(0),
             kept: AtomicU64::new(0),
+            plans: Plans::default(),
         }
     }
 

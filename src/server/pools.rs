@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::pool::{Errands, Pool, Remains};
+use crate::pool::{Pool, Remains, Shared};
 use crate::secret::{Follower, SecretId, SecretStore};
 
 /// The name of a database, and a secret for it.
@@ -20,8 +20,7 @@ pub struct Pools {
     all: HashMap<Key, Arc<Pool>>,
     /// What is kept of pools that have ended.
     remains: HashMap<Key, Remains>,
-    /// Logins that no client waits for.
-    errands: Errands,
+    shared: Shared,
 }
 
 /// What a pool needs of the rest of the proxy.
@@ -71,7 +70,7 @@ impl Pools {
                         follower.clone(),
                         parts.metrics.clone(),
                         parts.audit.clone(),
-                        self.errands.clone(),
+                        self.shared.clone(),
                         self.remains.remove(&key).unwrap_or_default(),
                     )
                 }

@@ -110,6 +110,10 @@ pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
     });
 }
 
+pub fn parse_complete(out: &mut Vec<u8>) {
+    message(out, backend::PARSE_COMPLETE, |_| {});
+}
+
 pub fn ready_for_query(out: &mut Vec<u8>, status: u8) {
     message(out, backend::READY_FOR_QUERY, |out| out.push(status));
 }

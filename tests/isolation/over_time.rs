@@ -281,10 +281,19 @@ const CHANGES: &[Change] = &[
 ];
 
 async fn whole(peer: &mut Peer, sql: &str, parameters: &[&str]) -> Result<String, String> {
+    whole_of(peer, "mine", sql, parameters).await
+}
+
+async fn whole_of(
+    peer: &mut Peer,
+    name: &str,
+    sql: &str,
+    parameters: &[&str],
+) -> Result<String, String> {
     let batch = [
-        parse("mine", sql),
-        describe("mine"),
-        run_with("mine", parameters),
+        parse(name, sql),
+        describe(name),
+        run_with(name, parameters),
         sync(),
     ];
     let answer = peer.ask(&batch.concat()).await?;
@@ -401,6 +410,88 @@ async fn a_new_client_gets_the_new_meaning() {
         for way in [Way::Through, Way::Past] {
             let name = format!("{}, {way:?}", change.name);
             cases.push(case(name, move |place| changes(place, n, way)).transaction_mode());
+        }
+    }
+    judge(Kind {
+        setup: "",
+        cases,
+        beside: 8,
+    })
+    .await;
+}
+
+/// With `reuse_plans`, a change of one of these past the pool shows only when pgvalet or the
+/// server connection forgets the plan (docs/PERFORMANCE.md): Postgres keeps the types of
+/// parameters, and what a name stood for.
+const KEPT_PAST: &[&str] = &[];
+
+/// The same text, parsed without a name again and again, before and after the change.
+async fn reused(place: Place, n: usize, way: Way) -> Verdict {
+    let change = &CHANGES[n];
+    let schema = format!("{}_{way:?}", place.id()).to_lowercase();
+    let own = |sql: &str| sql.replace("{s}", &schema);
+    place
+        .execute(&format!(
+            "create schema {schema} authorization app_user; create schema {schema}_b authorization app_user"
+        ))
+        .await;
+    let mut direct = place.direct().await?;
+    direct.run(&own(change.before)).await?;
+    let path = format!("set search_path = {schema}, {schema}_b");
+    let sql = own(change.sql);
+    let after = match change.after {
+        [] => change.parameters,
+        after => after,
+    };
+    let mut client = place.peer().await?;
+    client.run(&path).await?;
+    for _ in 0..4 {
+        let seen = whole_of(&mut client, "", &sql, change.parameters).await?;
+        if seen.contains("ERROR") {
+            return Err(format!("before the change: {seen}"));
+        }
+    }
+    let planned = "select count(*) from pg_prepared_statements where name like 'pgvalet%'";
+    same(
+        client.said(planned).await,
+        "1".to_owned(),
+        "plans that are kept",
+    )?;
+    match way {
+        Way::Past => direct.run(&own(change.then)).await?,
+        Way::Through => {
+            let mut other = place.peer().await?;
+            other.run(&own(change.then)).await?;
+            other.leave().await;
+        }
+    }
+    let mut oracle = place.direct().await?;
+    oracle.run(&path).await?;
+    let wanted = whole(&mut oracle, &sql, after).await?;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        seen.push(whole_of(&mut client, "", &sql, after).await?);
+    }
+    if change.name == "sequence" {
+        return Ok(()); // each call gives another value
+    }
+    match way == Way::Past && KEPT_PAST.contains(&change.name) {
+        true => Ok(()),
+        false => same(seen, vec![wanted; 3], "the text again"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_is_used_again_has_the_new_meaning() {
+    let mut cases: Vec<Case> = Vec::new();
+    for (n, change) in CHANGES.iter().enumerate() {
+        for way in [Way::Through, Way::Past] {
+            let name = format!("{}, {way:?}", change.name);
+            let case = case(name, move |place| reused(place, n, way));
+            cases.push(
+                case.pooled_by_transaction()
+                    .keys("pool_size = 1\nreuse_plans = true"),
+            );
         }
     }
     judge(Kind {

@@ -244,6 +244,12 @@ The names of users and passwords belong in the secret.",
             "DISCARD ALL before a client of another `[[client]]` gets a server connection.",
         ),
         Key::new(
+            "reuse_plans",
+            Boolean,
+            Value("false"), AtOnce,
+            "In transaction mode, a text that is parsed without a name again and again is prepared on the server once, and neither parsed nor planned when it comes again outside of a transaction ([PERFORMANCE.md](PERFORMANCE.md)).",
+        ),
+        Key::new(
             "query_timeout",
             NONE,
             Value(r#""0s""#), AtOnce,

@@ -27,6 +27,8 @@ pub(super) enum Finding {
     MayStay,
     /// A command was run that may have ended what keeps the client on its connection.
     MayBeFree,
+    /// A plan was refused, and the server is ready for the batch again.
+    SendAgain,
     /// DISCARD ALL: settings are what the login gave.
     Discarded,
 }
@@ -86,6 +88,11 @@ impl Relay {
                 if let Some(lease) = &mut self.lease {
                     lease.untidy = true;
                 }
+            }
+            Finding::SendAgain => {
+                let batch = self.conversation.from_client.take_batch();
+                self.client_input.splice(0..0, batch);
+                self.look_again();
             }
             Finding::MayStay if moves => self.ask = true,
             Finding::MayBeFree if moves => {

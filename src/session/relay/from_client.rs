@@ -12,6 +12,7 @@ mod listens;
 mod multiplex;
 mod names;
 mod parse;
+mod plans;
 mod refusal;
 mod restore;
 mod route;
@@ -32,6 +33,7 @@ use crate::wire::sql::{Tail, Vacancy};
 use crate::wire::tag::frontend as tag;
 use multiplex::{Composer, Multiplex};
 use names::Names;
+use plans::Reuse;
 use restore::Restore;
 use route::{Refused, Route};
 use statements::{Copying, Special, Unnamed};
@@ -80,6 +82,7 @@ pub(super) struct FromClient {
     /// A text that resets what the client brought is on its way, or was run.
     restore: Option<Box<Restore>>,
     special: Option<Box<Special>>,
+    reuse: Reuse,
 }
 
 /// What a scan needs to know of the session and its server connection.
@@ -219,6 +222,9 @@ impl FromClient {
                 }
                 _ => Step::Pass,
             };
+            if !matches!(step, Step::More | Step::Wait) {
+                self.record(&frame, bytes);
+            }
             match step {
                 Step::More => break Verdict::More,
                 Step::Wait => break Verdict::NeedAnswers,
@@ -276,7 +282,7 @@ impl FromClient {
             Ok(None) => return Ok(None),
             Err(_) => return Err(Verdict::Violation(INVALID_LENGTH)),
         };
-        if replies.is_fencing() {
+        if replies.is_fencing() || self.sends_again() {
             return Err(Verdict::NeedAnswers);
         }
         if is_too_long(&frame) {

@@ -7,6 +7,7 @@ mod answers;
 mod commands;
 mod errors;
 mod fence;
+mod reuse;
 
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub(super) struct FromServer {
     pub streaming: bool,
     /// The server has said why it is about to close the connection.
     pub fatal: bool,
+    /// DDL was run in the transaction that is open.
+    pub ddl: bool,
     /// What it said, if nothing was under way: whether that is the client's concern is not
     /// known yet.
     pub last_word: Vec<u8>,
@@ -184,9 +187,10 @@ impl Scan<'_> {
                 | tag::PORTAL_SUSPENDED
                 | tag::ERROR_RESPONSE
         ));
-        let fate = match self.replies.is_fencing() {
-            true => self.at_fence(frame.tag, message),
-            false => self.answer(&frame, message),
+        let fate = match self.replies.front() {
+            Some(Reply::Fence(_)) => self.at_fence(frame.tag, message),
+            Some(Reply::Reused) => self.at_reuse(&frame, message),
+            _ => self.answer(&frame, message),
         };
         match fate {
             Fate::Pass => self.state.passing.pass(frame.len),

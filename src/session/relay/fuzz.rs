@@ -307,6 +307,7 @@ fn drain(replies: &mut Replies) -> Vec<String> {
             Reply::Restore => "Restore".into(),
             Reply::Deallocate(d) => format!("Deallocate {:?}", d.change.name),
             Reply::CopyEnd => "CopyEnd".into(),
+            Reply::Reused => "Reused".into(),
         })
         .collect()
 }

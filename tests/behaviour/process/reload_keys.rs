@@ -129,6 +129,7 @@ const CASES: &[Case] = &[
     case(DATABASE, "pool_wait_timeout", "", "pool_wait_timeout = \"1m\""),
     case(DATABASE, "server_check_delay", "", "server_check_delay = \"20s\""),
     case(DATABASE, "reset_between_clients", "", "reset_between_clients = false"),
+    case(DATABASE, "reuse_plans", "", "reuse_plans = true"),
     case(DATABASE, "query_timeout", "", "query_timeout = \"1h\""),
     case(DATABASE, "idle_transaction_timeout", "", "idle_transaction_timeout = \"1h\""),
     case(DATABASE, "client_idle_timeout", "", "client_idle_timeout = \"1h\""),

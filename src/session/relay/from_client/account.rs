@@ -41,6 +41,7 @@ impl FromClient {
                 self.unnamed_in_batch = false;
                 self.ran_in_batch = false;
                 self.skipping = false;
+                self.end_reuse();
                 // What a Bind of the next batch does to the portal shows when it is answered.
                 self.portal_sets = Sets::MAYBE;
                 replies.push(Reply::Sync);
@@ -100,7 +101,7 @@ impl FromClient {
                 Reply::HiddenClose(Some(evicted)) => prepared.restore(evicted),
                 // A later batch may have parsed another unnamed statement already.
                 _ if replies.unnamed_pending() => {}
-                Reply::ParseUnnamed => {
+                Reply::ParseUnnamed | Reply::Reused => {
                     self.drop_unnamed();
                     prepared.forget_unnamed();
                 }
@@ -124,6 +125,7 @@ impl FromClient {
     pub fn lease_ends(&mut self) {
         self.restore = None;
         self.copying = Copying::No;
+        self.lose_batch();
         self.watch.touched = false;
         if let Some(special) = &mut self.special {
             special.deallocating.clear();

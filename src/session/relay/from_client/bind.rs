@@ -73,7 +73,10 @@ impl Multiplex<'_, '_> {
                 return step;
             }
         }
-        self.restore_unnamed()
+        match self.client.stand_in() {
+            Some(number) => self.bind_to(frame, portal, head, number),
+            None => self.restore_unnamed(),
+        }
     }
 
     /// Writes a Bind with the statement's name on the server. `head`: the length of what comes
@@ -100,6 +103,14 @@ impl Multiplex<'_, '_> {
         Step::Rewritten(head)
     }
 
+    fn describe_copy(&mut self, number: u64) -> Step {
+        let server_name = self.view.statements.server_name(number);
+        message::describe_statement(self.out.begin(), &server_name);
+        self.client.batch_open = true;
+        self.replies.push(Reply::Describe(number));
+        Step::Replaced
+    }
+
     pub(super) fn describe_or_close(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         if frame.len >= MAX_NAMES {
             return self.refuse_name();
@@ -114,7 +125,10 @@ impl Multiplex<'_, '_> {
             return Step::Pass;
         };
         match (frame.tag, kind) {
-            (tag::DESCRIBE, object::STATEMENT) if name.is_empty() => self.restore_unnamed(),
+            (tag::DESCRIBE, object::STATEMENT) if name.is_empty() => match self.client.stand_in() {
+                Some(number) => self.describe_copy(number),
+                None => self.restore_unnamed(),
+            },
             (_, object::STATEMENT) if !name.is_empty() && self.replies.change_pending() => {
                 Step::Wait
             }
@@ -125,11 +139,7 @@ impl Multiplex<'_, '_> {
                 let Some(number) = self.prepare(&named) else {
                     return self.wait_for_copy();
                 };
-                let server_name = self.view.statements.server_name(number);
-                message::describe_statement(self.out.begin(), &server_name);
-                self.client.batch_open = true;
-                self.replies.push(Reply::Describe(number));
-                Step::Replaced
+                self.describe_copy(number)
             }
             (_, object::STATEMENT) if name.is_empty() => {
                 self.client.drop_unnamed();

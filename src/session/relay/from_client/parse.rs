@@ -95,8 +95,8 @@ impl Multiplex<'_, '_> {
         self.replies.push(Reply::ParseTaken(Box::new(taken)));
     }
 
-    /// A Parse of the unnamed statement passes as it is, but its text is remembered, because the
-    /// client may bind it again in another lease.
+    /// A Parse of the unnamed statement passes as it is, unless a copy stands for it. Its text is
+    /// remembered, because the client may bind it again in another lease.
     fn parse_unnamed(&mut self, frame: &Frame, bytes: &[u8]) -> Step {
         let complete = bytes.len() >= frame.len;
         if !complete && frame.len <= MAX_UNNAMED {
@@ -114,7 +114,7 @@ impl Multiplex<'_, '_> {
         let raised = suspicion.clone();
         self.client.suspect_unnamed(suspicion);
         self.client.unnamed_in_batch = true;
-        self.prepared.set_unnamed(self.unnamed());
+        self.client.end_reuse();
         let has_room = || self.view.statements.has_room(body.len() as u64);
         if complete && (body.len() <= MAX_TEXT || has_room()) {
             let settings = self.parse_settings();
@@ -127,6 +127,10 @@ impl Multiplex<'_, '_> {
         } else {
             self.client.unnamed = None;
         }
+        if complete && let Some(step) = self.parse_by_plan(body) {
+            return step;
+        }
+        self.prepared.set_unnamed(self.unnamed());
         Step::Pass
     }
 }

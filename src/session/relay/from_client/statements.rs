@@ -57,6 +57,7 @@ impl FromClient {
 
     pub(super) fn drop_unnamed(&mut self) {
         self.unnamed = None;
+        self.end_reuse();
         self.suspect_unnamed(None);
         self.unnamed_turn += 1;
     }

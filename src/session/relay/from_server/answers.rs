@@ -78,6 +78,9 @@ impl Scan<'_> {
 
     /// Handles ReadyForQuery.
     fn ready(&mut self, message: &[u8], own: bool) -> Fate {
+        if self.from_client.sends_again() {
+            return self.ready_to_send_again(message);
+        }
         let at_ready = self.note_ready(message);
         // Settings were brought up to date: the client is told what differs from the
         // connection that it had before.
@@ -123,6 +126,10 @@ impl Scan<'_> {
             self.state.transactions += 1;
         }
         self.state.status = status;
+        if self.state.ddl && status == status::IDLE {
+            self.state.ddl = false;
+            self.view.statements.plans.ddl.note(); // others see it only now
+        }
         self.state.streaming = false;
         let last = self.replies.is_empty();
         (!own).then(|| self.from_client.restore_at_ready(status, last, restored))
@@ -234,6 +241,9 @@ impl Scan<'_> {
             return;
         }
         let same = statements.described(parsed, described);
+        if describing.name.is_empty() {
+            statements.plans.keep(&same);
+        }
         if Arc::ptr_eq(&same, parsed) {
             return;
         }

@@ -23,6 +23,10 @@ impl Scan<'_> {
                 self.from_client.note_reset(tag, self.view.initial);
             }
         }
+        if may_be_ddl(tag) {
+            self.view.statements.plans.ddl.note();
+            self.state.ddl = true;
+        }
         match tag {
             b"SET" if self.sets().locally => {}
             b"SET" | b"RESET" | b"LISTEN" | b"PREPARE" | b"DO" | b"CALL" => {
@@ -64,4 +68,11 @@ impl Scan<'_> {
             _ => Sets::MAYBE,
         }
     }
+}
+
+/// Whether a command may change what a text means. DO and CALL may run anything.
+fn may_be_ddl(tag: &[u8]) -> bool {
+    [&b"CREATE"[..], b"ALTER", b"DROP", b"DO", b"CALL"]
+        .iter()
+        .any(|word| tag.starts_with(word))
 }

@@ -113,8 +113,13 @@ impl Scan<'_> {
         if !message.windows(server_name.len()).any(named) {
             return None;
         }
-        let id = self.view.prepared.statement_of(number)?;
-        let name = self.from_client.name_of(id)?;
+        let name: &[u8] = match self.from_client.stands_in(number) {
+            true => b"",
+            false => {
+                let id = self.view.prepared.statement_of(number)?;
+                self.from_client.name_of(id)?
+            }
+        };
         Some(message::rename(message, server_name.as_bytes(), name))
     }
 }

@@ -15,6 +15,9 @@ pub(in crate::session::relay) enum Reply {
     /// A Parse of the client's. The change is undone if it fails.
     Parse(Box<Change>),
     ParseUnnamed,
+    /// A Parse of the unnamed statement that does not reach the server: the next answer of the
+    /// server shows that it has got that far.
+    Reused,
     /// A Parse of a name that the client uses already: it fails, and the error has to show the
     /// client's name.
     ParseTaken(Box<Taken>),
@@ -166,9 +169,10 @@ impl Reply {
             | Self::Deallocate(_)
             | Self::HiddenParse(_)
             | Self::HiddenClose(_) => Kind::Change,
-            Self::ParseUnnamed | Self::HiddenParseUnnamed | Self::HiddenCloseUnnamed => {
-                Kind::Unnamed
-            }
+            Self::ParseUnnamed
+            | Self::Reused
+            | Self::HiddenParseUnnamed
+            | Self::HiddenCloseUnnamed => Kind::Unnamed,
             _ => Kind::Other,
         }
     }

@@ -103,9 +103,11 @@ impl World {
             waits: false,
             alone: false,
         };
+        let statements = Statements::default();
+        statements.plans.keep_them(true);
         Self {
             facts: Facts::default(),
-            statements: Statements::default(),
+            statements,
             clients: (1..=clients as u64).map(client).collect(),
             servers: (0..servers).map(|_| Server::new(limit)).collect(),
             next_server: 0,
@@ -286,6 +288,11 @@ impl World {
                 !matches!(finding, Finding::SettingsRefused(_)),
                 "{finding:?}"
             );
+            if finding == Finding::SendAgain {
+                let batch = client.conversation.from_client.take_batch();
+                client.client_input.splice(0..0, batch);
+                client.stalled = true;
+            }
             if finding == Finding::Reset {
                 let mut out = Vec::new();
                 let name = self.statements.server_name(0);
