@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential attacks bench bench-store release packages packages-test reproduce scaling identities instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
+.PHONY: help demo test differential attacks bench bench-store release packages packages-test reproduce scaling identities plans instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,9 +45,13 @@ packages-test: ## install, use, upgrade and purge the package in a fresh Debian,
 bench: release ## measure it beside PgBouncer, a TCP relay and Postgres alone; QUICK=1: in 90 seconds
 	python3 scripts/bench $(if $(QUICK),--quick)
 	$(if $(QUICK),,python3 scripts/bench/identities.py)
+	$(if $(QUICK),,python3 scripts/bench/plans.py)
 
 identities: release ## measure what it costs to clean connections between 1, 2 and 8 [[client]] rules
 	python3 scripts/bench/identities.py
+
+plans: release ## measure what reuse_plans is worth to drivers that name no statements
+	python3 scripts/bench/plans.py
 
 instructions: build ## count the instructions of a transaction (callgrind): a figure that is the same on a busy machine
 	@scripts/setup.sh bench

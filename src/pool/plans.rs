@@ -34,11 +34,22 @@ pub enum Plan {
 /// How much DDL the pools of a process have seen: what one client changes concerns the clients
 /// of every pool that leads to the same server.
 #[derive(Clone, Default)]
-pub struct Ddl(Arc<AtomicU64>);
+pub struct Ddl(Arc<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    count: AtomicU64,
+    watched: AtomicBool,
+}
 
 impl Ddl {
     pub fn note(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.0.count.fetch_add(1, Relaxed);
+    }
+
+    /// Whether a pool keeps plans, or has kept some.
+    pub fn is_watched(&self) -> bool {
+        self.0.watched.load(Relaxed)
     }
 }
 
@@ -72,7 +83,9 @@ impl Plans {
 
     pub fn keep_them(&self, on: bool) {
         self.on.store(on, Relaxed);
-        if !on {
+        if on {
+            self.ddl.0.watched.store(true, Relaxed);
+        } else {
             *self.known.lock() = HashMap::new();
         }
     }
@@ -120,7 +133,7 @@ impl Plans {
     /// The number of the first copy that may be used: others were parsed before DDL, and may
     /// mean something else now. `next`: gives a number higher than that of any copy.
     pub fn since(&self, next: impl FnOnce() -> u64) -> u64 {
-        let seen = self.ddl.0.load(Relaxed);
+        let seen = self.ddl.0.count.load(Relaxed);
         let mut noted = self.noted.lock();
         if noted.0 != seen {
             *noted = (seen, next());

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::plans::{Ddl, Plans};
 use super::profile::ParseSettings;
 use crate::wire::frame::{HEADER, cstr};
-use crate::wire::sql::{Suspicion, suspect};
+use crate::wire::sql::{Suspicion, makes_table, suspect};
 
 /// What a client has parsed.
 pub struct Statement {
@@ -26,6 +26,8 @@ pub struct Statement {
     pub body: Arc<[u8]>,
     /// What may stay on a connection that runs it.
     pub suspicion: Option<Box<Suspicion>>,
+    /// It may make a table, and is then answered as a SELECT.
+    pub makes_table: bool,
     /// The settings under which it was parsed, where they are known.
     pub settings: OnceLock<ParseSettings>,
     described: OnceLock<Described>,
@@ -46,6 +48,7 @@ impl Statement {
             id,
             body: body.into(),
             suspicion: suspect(cstr(body).unwrap_or(body)),
+            makes_table: makes_table(cstr(body).unwrap_or(body)),
             settings: settings.map_or_else(OnceLock::new, OnceLock::from),
             described: OnceLock::new(),
         }

@@ -41,6 +41,12 @@ impl Case {
         self.messages.iter().filter_map(|m| m.first().copied())
     }
 
+    /// Whether a Parse of it names no statement.
+    pub fn parses_without_name(&self) -> bool {
+        let mut messages = self.messages.iter();
+        messages.any(|m| m.first() == Some(&b'P') && m.get(5) == Some(&0))
+    }
+
     pub fn at_once(mut self) -> Self {
         self.at_once = true;
         self

@@ -19,15 +19,19 @@ pub enum Way {
     Stepwise,
     /// Sends all at once, in pieces of a few bytes.
     Chunked,
+    /// All of it in one write, for the third time: what is parsed without a name has a plan
+    /// that is used again (`reuse_plans`).
+    Repeated,
 }
 
-const WAYS: [Way; 3] = [Way::Once, Way::Stepwise, Way::Chunked];
+const WAYS: [Way; 4] = [Way::Once, Way::Stepwise, Way::Chunked, Way::Repeated];
 
 /// The answers in session mode do not depend on where the steps are.
-const SENT: [(&str, Way); 5] = [
+const SENT: [(&str, Way); 6] = [
     (MODES[0], Way::Once),
     (MODES[0], Way::Stepwise),
     (MODES[0], Way::Chunked),
+    (MODES[0], Way::Repeated),
     (MODES[1], Way::Stepwise),
     (MODES[1], Way::Chunked),
 ];
@@ -76,8 +80,13 @@ pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Found {
                 .execute(&format!("CREATE DATABASE {name} OWNER {user}"))
                 .await;
             if mode != "direct" {
+                let (size, reuse) = match way {
+                    Way::Repeated => (1, true),
+                    _ => (4, false),
+                };
                 let body = format!(
-                    "secret = \"app\"\ndbname = \"{name}\"\npool_mode = \"{mode}\"\npool_size = 4"
+                    "secret = \"app\"\ndbname = \"{name}\"\npool_mode = \"{mode}\"\n\
+                     pool_size = {size}\nreuse_plans = {reuse}"
                 );
                 proxy = proxy.database(&name, &body);
             }
@@ -89,8 +98,13 @@ pub async fn differences(cluster: &Cluster, cases: &[Case]) -> Found {
     stream::iter(cases)
         .map(|case| async move {
             let mut found = Found::default();
-            for way in [Way::Once, Way::Stepwise] {
-                if case.at_once && way == Way::Stepwise {
+            for way in [Way::Once, Way::Stepwise, Way::Repeated] {
+                let left_out = match way {
+                    Way::Stepwise => case.at_once,
+                    Way::Repeated => !case.parses_without_name(),
+                    _ => false,
+                };
+                if left_out {
                     continue;
                 }
                 let direct = run(case, way, "direct", port, 0).await;
@@ -150,8 +164,18 @@ fn compare(postgres: &[String], pgvalet: &[String]) -> Option<String> {
     Some(format!("      {before}\n    - {a}\n    + {b}"))
 }
 
-/// Waits for as many notifications as `told` says.
+/// The answers, those of the last time if the case is repeated. Waits for as many
+/// notifications as `told` says.
 async fn run(case: &Case, way: Way, mode: &str, port: u16, told: usize) -> Vec<String> {
+    if way == Way::Repeated {
+        for _ in 0..2 {
+            run_once(case, way, mode, port, told).await;
+        }
+    }
+    run_once(case, way, mode, port, told).await
+}
+
+async fn run_once(case: &Case, way: Way, mode: &str, port: u16, told: usize) -> Vec<String> {
     let mut messages = case.messages.clone();
     messages.extend([s(), q(END)]);
     let chunk = match way {

@@ -423,7 +423,7 @@ async fn a_new_client_gets_the_new_meaning() {
 /// With `reuse_plans`, a change of one of these past the pool shows only when pgvalet or the
 /// server connection forgets the plan (docs/PERFORMANCE.md): Postgres keeps the types of
 /// parameters, and what a name stood for.
-const KEPT_PAST: &[&str] = &[];
+const KEPT_PAST: &[&str] = &["table hidden by another", "text search configuration"];
 
 /// The same text, parsed without a name again and again, before and after the change.
 async fn reused(place: Place, n: usize, way: Way) -> Verdict {
@@ -451,12 +451,9 @@ async fn reused(place: Place, n: usize, way: Way) -> Verdict {
             return Err(format!("before the change: {seen}"));
         }
     }
-    let planned = "select count(*) from pg_prepared_statements where name like 'pgvalet%'";
-    same(
-        client.said(planned).await,
-        "1".to_owned(),
-        "plans that are kept",
-    )?;
+    // More than one, where a case beside this one has changed something.
+    let planned = "select count(*) > 0 from pg_prepared_statements where name like 'pgvalet%'";
+    same(client.said(planned).await, "t".to_owned(), "plans are kept")?;
     match way {
         Way::Past => direct.run(&own(change.then)).await?,
         Way::Through => {

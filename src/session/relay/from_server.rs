@@ -217,7 +217,7 @@ impl Scan<'_> {
             | tag::COMMAND_COMPLETE => true,
             tag::ROW_DESCRIPTION | tag::PARAMETER_DESCRIPTION => matches!(
                 self.replies.front(),
-                Some(Reply::HiddenDescribe(_) | Reply::Fence(_))
+                Some(Reply::HiddenDescribe(_) | Reply::Fence(_) | Reply::Reused)
             ),
             tag::NOTIFICATION_RESPONSE => !self.from_client.listens.shared.is_empty(),
             _ => false,

@@ -39,7 +39,8 @@ impl Multiplex<'_, '_> {
             return Step::Wait;
         }
         if portal.is_empty() {
-            self.client.portal_sets = Sets::of(statement.suspicion.as_deref(), true);
+            self.client.portal_sets =
+                Sets::of(statement.suspicion.as_deref(), true).making(statement.makes_table);
         }
         if let Some(suspicion) = &statement.suspicion {
             if let Some(step) = self.bind_deallocate(frame, portal, head, suspicion) {

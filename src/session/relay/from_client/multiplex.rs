@@ -6,7 +6,7 @@ use crate::pool::{ParseSettings, Prepared, Unnamed, for_each_channel};
 use crate::session::relay::cursor::Cursor;
 use crate::session::relay::replies::{Replies, Sets};
 use crate::wire::frame::{Frame, HEADER};
-use crate::wire::sql::{Suspicion, Tail, suspect};
+use crate::wire::sql::{Suspicion, Tail, makes_table, suspect};
 use crate::wire::tag::{frontend as tag, status};
 
 /// A text is inspected up to this size; a longer one is scanned piece by piece.
@@ -68,7 +68,8 @@ impl Multiplex<'_, '_> {
         self.client.watch.note(suspicion.as_deref(), whole);
         self.may_reset(suspicion.as_deref());
         self.client.text = (!whole).then(|| Box::new(Tail::behind(HEADER)));
-        self.client.sets = Sets::of(suspicion.as_deref(), whole);
+        let text = &bytes[HEADER..bytes.len().min(frame.len)];
+        self.client.sets = Sets::of(suspicion.as_deref(), whole).making(self.makes_table(text));
         self.prepared.simple_query();
         Step::Pass
     }
@@ -98,6 +99,11 @@ impl Multiplex<'_, '_> {
             && !self.client.ran_in_batch
             && self.client.restore.is_none();
         known.then(|| self.view.profile.parse_settings(self.view.defaults))
+    }
+
+    /// Whether a text may make a table, where somebody has to know.
+    pub(super) fn makes_table(&self, text: &[u8]) -> bool {
+        self.view.statements.plans.ddl.is_watched() && makes_table(text)
     }
 
     pub(super) fn may_reset(&mut self, suspicion: Option<&Suspicion>) {

@@ -110,7 +110,8 @@ impl Multiplex<'_, '_> {
         self.client.watch.note(suspicion.as_deref(), complete);
         self.client.text = (!complete).then(|| Box::new(Tail::behind(HEADER + 1)));
         self.client.unnamed_turn += 1;
-        self.client.unnamed_sets = Sets::of(suspicion.as_deref(), complete);
+        self.client.unnamed_sets =
+            Sets::of(suspicion.as_deref(), complete).making(self.makes_table(body));
         let raised = suspicion.clone();
         self.client.suspect_unnamed(suspicion);
         self.client.unnamed_in_batch = true;

@@ -24,6 +24,8 @@ const MAX_BATCH: usize = 64 * 1024;
 #[derive(Default)]
 pub(super) struct Reuse {
     copy: Option<Evicted>,
+    /// Its batch is over: what is bound now has to be parsed anew.
+    over: bool,
     again: Again,
 }
 
@@ -46,22 +48,26 @@ struct Batch {
     bytes: Vec<u8>,
     /// Its Sync is there.
     whole: bool,
+    /// What the server has said about parameters. It says that before it finds that the
+    /// columns are others now.
+    parameters: Vec<u8>,
 }
 
 impl FromClient {
     /// The number of the copy that stands for the unnamed statement.
     pub(super) fn stand_in(&self) -> Option<u64> {
-        self.reuse.copy.map(|copy| copy.number)
+        let copy = self.reuse.copy.filter(|_| !self.reuse.over)?;
+        Some(copy.number)
     }
 
     /// Whether an error about this copy is one about the unnamed statement.
     pub fn stands_in(&self, number: u64) -> bool {
-        self.stand_in() == Some(number)
+        self.reuse.copy.is_some_and(|copy| copy.number == number)
     }
 
     /// Nothing stands for the unnamed statement any more.
     pub(super) fn end_reuse(&mut self) {
-        self.reuse.copy = None;
+        self.reuse.over = true;
     }
 
     /// Keeps a message that has been dealt with, if the batch may have to be sent again.
@@ -80,10 +86,24 @@ impl FromClient {
         }
     }
 
+    /// Keeps a ParameterDescription back, as long as the batch can be sent again.
+    pub fn hold_parameters(&mut self, message: &[u8]) -> bool {
+        let Again::Possible(batch) = &mut self.reuse.again else {
+            return false;
+        };
+        batch.parameters = message.to_vec();
+        true
+    }
+
     /// The server has answered something behind the Parse: the copy is what the text means.
-    pub fn accept_reuse(&mut self) {
-        if matches!(self.reuse.again, Again::Possible(_)) {
-            self.reuse.again = Again::No;
+    /// Returns what was kept back.
+    pub fn accept_reuse(&mut self) -> Vec<u8> {
+        match std::mem::take(&mut self.reuse.again) {
+            Again::Possible(batch) => batch.parameters,
+            again => {
+                self.reuse.again = again;
+                Vec::new()
+            }
         }
     }
 
@@ -99,19 +119,25 @@ impl FromClient {
         let may_be_stale = ["0A", "22", "26", "42", "XX"]
             .iter()
             .any(|class| error.sqlstate.starts_with(class));
-        let again = std::mem::take(&mut self.reuse.again);
-        let (Again::Possible(batch), Some(copy), true) = (again, self.reuse.copy, may_be_stale)
-        else {
+        let Again::Possible(batch) = &mut self.reuse.again else {
             return false;
         };
-        if !batch.whole || error.is_fatal() {
+        if !may_be_stale || !batch.whole || error.is_fatal() {
             return false;
         }
-        plans.forget(copy.id);
-        prepared.outdate(copy.id);
-        self.end_reuse();
-        self.reuse.again = Again::Due(batch.bytes);
+        let bytes = std::mem::take(&mut batch.bytes);
+        self.forget_plan(plans, prepared);
+        self.reuse.again = Again::Due(bytes);
         true
+    }
+
+    /// Forgets the plan that stands for the unnamed statement: the next Parse of the text
+    /// reaches the server.
+    pub fn forget_plan(&mut self, plans: &Plans, prepared: &mut Prepared) {
+        if let Some(copy) = self.reuse.copy.take() {
+            plans.forget(copy.id);
+            prepared.outdate(copy.id);
+        }
     }
 
     /// Whether ReadyForQuery is awaited to send the batch again; nothing else is sent.

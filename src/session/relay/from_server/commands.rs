@@ -8,12 +8,17 @@ use crate::session::relay::replies::{Reply, Sets};
 impl Scan<'_> {
     /// Notes what a command of the client's means for the session.
     pub(super) fn note_command(&mut self, tag: &[u8]) {
+        if tag.starts_with(b"SELECT") {
+            if self.sets().makes_table {
+                self.note_ddl();
+            }
+            return;
+        }
         // The tags of everyday statements differ in the first letter.
         if !matches!(
             tag.first(),
             Some(b'A' | b'S' | b'R' | b'D' | b'L' | b'P' | b'U' | b'C')
-        ) || tag.starts_with(b"SELECT")
-        {
+        ) {
             return;
         }
         if matches!(tag, b"SET" | b"RESET" | b"DISCARD ALL") {
@@ -24,8 +29,7 @@ impl Scan<'_> {
             }
         }
         if may_be_ddl(tag) {
-            self.view.statements.plans.ddl.note();
-            self.state.ddl = true;
+            self.note_ddl();
         }
         match tag {
             b"SET" if self.sets().locally => {}
@@ -54,6 +58,13 @@ impl Scan<'_> {
             b"DEALLOCATE ALL" => self.forget_statements(),
             _ => {}
         }
+    }
+
+    /// Notes that texts may mean something else from now on; others see that only when the
+    /// transaction ends.
+    fn note_ddl(&mut self) {
+        self.view.statements.plans.ddl.note();
+        self.state.ddl = true;
     }
 
     fn forget_statements(&mut self) {

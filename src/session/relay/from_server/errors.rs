@@ -95,6 +95,11 @@ impl Scan<'_> {
                 let replacement = self.with_clients_name(*number, message);
                 // The statement was deallocated by something that pgvalet does not see (DO, a
                 // function). It is prepared again when it is needed next.
+                if self.from_client.stands_in(*number) {
+                    let plans = &self.view.statements.plans;
+                    let prepared = &mut *self.view.prepared;
+                    self.from_client.forget_plan(plans, prepared);
+                }
                 if fields.sqlstate == "26000" {
                     self.view.prepared.remove_number(*number);
                     self.findings.add(Finding::StatementLost);

@@ -14,6 +14,11 @@ impl Scan<'_> {
             tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS | tag::NOTIFICATION_RESPONSE => {
                 return self.answer(frame, message);
             }
+            tag::PARAMETER_DESCRIPTION
+                if message.len() == frame.len && self.from_client.hold_parameters(message) =>
+            {
+                return Fate::Drop;
+            }
             tag::ERROR_RESPONSE => {
                 let fields = ErrorFields::read(message);
                 let prepared = &mut *self.view.prepared;
@@ -28,10 +33,11 @@ impl Scan<'_> {
             }
             _ => {}
         }
-        self.from_client.accept_reuse();
+        let kept_back = self.from_client.accept_reuse();
         self.replies.pop();
         self.cursor.end_run(self.out);
         message::parse_complete(self.out);
+        self.out.extend(kept_back);
         self.answer(frame, message)
     }
 

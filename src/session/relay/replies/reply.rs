@@ -66,6 +66,8 @@ pub(in crate::session::relay) struct Sets {
     pub locally: bool,
     /// A SET of the text may be one to the default.
     pub may_reset: bool,
+    /// The text may make a table, and is then answered as a SELECT.
+    pub makes_table: bool,
 }
 
 impl Sets {
@@ -73,6 +75,7 @@ impl Sets {
     pub const MAYBE: Self = Self {
         locally: false,
         may_reset: true,
+        makes_table: false,
     };
 
     /// `whole`: all of the text was inspected.
@@ -80,6 +83,15 @@ impl Sets {
         Self {
             locally: suspicion.is_some_and(|s| s.local_set),
             may_reset: !whole || suspicion.is_some_and(|s| s.resets.is_some()),
+            makes_table: false,
+        }
+    }
+
+    /// The same of a text that may make a table.
+    pub fn making(self, makes_table: bool) -> Self {
+        Self {
+            makes_table,
+            ..self
         }
     }
 }

@@ -21,8 +21,8 @@ use super::comments::{is_white, without_comments};
 use super::tail::Tail;
 use super::words::{self, Resets};
 use patterns::{
-    CUSTOM_SET, DO_EXECUTE, DO_SET, LIMIT_SET, LISTEN, NOTEWORTHY, SET_CONFIG, SET_CONFIG_PLAIN,
-    SETTINGS_UPDATE, STATE, SUSPICIOUS,
+    CUSTOM_SET, DO_EXECUTE, DO_SET, LIMIT_SET, LISTEN, MAKES, MAKING, NOTEWORTHY, SET_CONFIG,
+    SET_CONFIG_PLAIN, SETTINGS_UPDATE, STATE, SUSPICIOUS,
 };
 use start::{begins_with, may_set, sets_locally, start};
 
@@ -70,6 +70,12 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
         suspicion.resets = Some(Resets::Some);
     }
     Some(suspicion)
+}
+
+/// Whether a text may make a table although its command tag is that of a SELECT: CREATE TABLE
+/// AS, CREATE MATERIALIZED VIEW and SELECT INTO. Other texts may have these words, too.
+pub fn makes_table(text: &[u8]) -> bool {
+    MAKING.are_in(text) && MAKES.is_in(text)
 }
 
 /// Settings to which a text may give back the value with which the session began. For

@@ -28,6 +28,11 @@ pub(super) static SUSPICIOUS: LazyLock<Words> = LazyLock::new(|| Words::new(&WOR
 pub(super) static NOTEWORTHY: LazyLock<Words> =
     LazyLock::new(|| Words::new(&[&WORDS[..], &COMMENTS].concat()));
 
+/// A text without any of these makes no table.
+pub(super) static MAKING: LazyLock<Words> = LazyLock::new(|| Words::new(&["create", "into"]));
+
+pub(super) static MAKES: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(r"\b(create|into)\b"));
+
 /// `None` cannot happen, because the words are constants; it would mean: never suspect.
 pub(super) struct Words(Option<AhoCorasick>);
 
