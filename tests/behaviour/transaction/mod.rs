@@ -5,5 +5,6 @@ mod deallocate;
 mod isolation;
 mod leaks;
 mod listen;
+mod plans;
 mod resets;
 mod state;
