@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::connection::Proven;
-use super::shares::Owner;
+use super::owners::Owner;
 use super::slots::{Slot, Use};
 use super::state::State;
 use super::{Connection, Pool};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::owners::Owner;
 use super::roster::Registered;
-use super::shares::Owner;
 use super::slots::Slot;
 use super::{Generation, Prepared, Profile, Profiles};
 use crate::net::Stream;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::CheckoutError;
 use super::lease::Lease;
-use super::shares::{Owner, Shares};
+use super::owners::{Owner, Shares};
 
 /// What a client that waits for a connection gets.
 pub type Delivery = Result<Lease, CheckoutError>;
