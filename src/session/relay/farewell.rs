@@ -15,8 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Relay {
     /// Sends all that waits for the client, and `last` behind it, and hangs up.
+    ///
+    /// Where part of a message has been sent and the rest will not come, nothing can be said any
+    /// more: it would be read as that rest, and an error could become the value of a column.
     pub async fn farewell(&mut self, last: &[u8]) {
-        self.to_client.buffer().extend_from_slice(last);
+        if !self.conversation.from_server.is_in_message() {
+            self.to_client.buffer().extend_from_slice(last);
+        }
         let flush = poll_fn(|cx| {
             loop {
                 match ready!(self.to_client.write(cx, &mut self.client)) {

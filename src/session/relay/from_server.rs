@@ -114,6 +114,11 @@ impl FromServer {
         self.passing.is_done()
     }
 
+    /// Part of a message has been sent to the client, and the rest is to come.
+    pub fn is_in_message(&self) -> bool {
+        self.passing.is_in_message()
+    }
+
     /// At a message boundary, and no transaction open.
     pub fn is_idle(&self) -> bool {
         self.is_at_boundary() && self.status == status::IDLE

@@ -53,9 +53,9 @@ impl Relay {
         Ok(())
     }
 
-    /// Handles coming to rest on a connection that the server is closing. Where nothing of the
-    /// client is there, that is not the client's concern.
-    fn rest_without_server(&mut self) -> Result<(), Halt> {
+    /// Handles coming to rest on a connection that the server is closing, or has closed. Where
+    /// nothing of the client is there, that is not the client's concern.
+    pub(super) fn rest_without_server(&mut self) -> Result<(), Halt> {
         let asks = self.ask || self.conversation.from_client.watch.ask;
         let from_server = &mut self.conversation.from_server;
         let mut concerned = self.mode == PoolMode::Session

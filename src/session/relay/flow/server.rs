@@ -19,16 +19,7 @@ impl Relay {
             return Poll::Pending;
         };
         let n = match ready!(read(cx, lease.stream(), &mut scratch.input)) {
-            Ok(0) | Err(_) => {
-                lease.is_closed();
-                let parted = self.has_parted();
-                let end = if parted {
-                    Halt::Goodbye
-                } else {
-                    Halt::ServerGone
-                };
-                return Poll::Ready(Err(end));
-            }
+            Ok(0) | Err(_) => return Poll::Ready(self.server_has_closed()),
             Ok(n) => n,
         };
         reset(&mut scratch.output);
@@ -45,6 +36,19 @@ impl Relay {
         input.extend_from_slice(arrived);
         let consumed = self.backward(cx, &input, &mut scratch.output);
         Poll::Ready(consumed.map(|consumed| keep(&mut self.server_input, input, consumed)))
+    }
+
+    /// Handles the end of what the server says. Where nothing of the client is there, that is
+    /// not the client's concern: the connection may have died before it was used.
+    fn server_has_closed(&mut self) -> Result<(), Halt> {
+        if let Some(lease) = &mut self.lease {
+            lease.is_closed();
+        }
+        match self.has_parted() {
+            true => Err(Halt::Goodbye),
+            false if self.at_rest() => self.rest_without_server(),
+            false => Err(Halt::ServerGone),
+        }
     }
 
     /// Scans bytes of the server and sends on what is for the client; returns how many were
