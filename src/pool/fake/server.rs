@@ -52,6 +52,11 @@ impl Server {
         server
     }
 
+    /// How many connections are logged in.
+    pub fn here(&self) -> usize {
+        self.here.load(Relaxed)
+    }
+
     pub fn hang_up(&self) {
         self.hang_up.send_replace(());
     }

@@ -1,7 +1,11 @@
 //! Pools against a server that misbehaves on demand.
 
+mod explore;
+mod explored;
 mod model;
+mod protocol;
 mod reload;
+mod replay;
 mod stalled;
 
 use std::sync::atomic::Ordering::Relaxed;
