@@ -21,6 +21,12 @@ const READY: Family<Gauge, 0> = Family::new(
     [],
 );
 
+const TASKS: Family<Gauge, 0> = Family::new(
+    "pgvalet_tasks",
+    "Tasks of the process: those of clients, of connections, and what else goes on.",
+    [],
+);
+
 const WAITING: Family<Gauge, 1> = Family::new(
     "pgvalet_client_waiting",
     "Clients waiting for a server connection, by database.",
@@ -118,6 +124,8 @@ fn process(built: &Built) {
     let metrics = &built.metrics;
     let ready = f64::from(u8::from(built.ready().is_ok()));
     metrics.replace(&READY, [([], ready)]);
+    let tasks = tokio::runtime::Handle::current().metrics();
+    metrics.replace(&TASKS, [([], tasks.num_alive_tasks() as f64)]);
     let (at, worked) = built
         .health
         .last_reload()

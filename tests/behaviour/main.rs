@@ -10,6 +10,7 @@ mod audit;
 mod console;
 mod deploy;
 mod drivers;
+mod faults;
 mod health;
 mod helpers;
 mod hostile;

@@ -23,12 +23,14 @@ pub mod programs;
 pub mod proxy;
 pub mod raw;
 pub mod rds;
+pub mod relay;
 pub mod sampler;
 pub mod setup;
 pub mod sts;
 pub mod tls;
 pub mod valve;
 pub mod wait;
+pub mod world;
 
 pub use client::{Session, connect};
 pub use cluster::Cluster;

@@ -39,19 +39,25 @@ async fn work(dsn: String, id: usize, shared: Arc<Shared>) -> (usize, String) {
                     return (line, format!("line {line}: {wrong}"));
                 }
                 shared.failed.fetch_add(1, Relaxed);
-                session = come(&dsn).await;
-                let there = format!("select count(*) from ledger where client = {id}");
-                match session.simple_query(&there).await {
-                    Ok(rows) if first(&rows) == (line + 1).to_string() => {}
-                    Ok(rows) if first(&rows) == line.to_string() => continue,
-                    Ok(rows) => return (line, format!("{line} lines, and {}", first(&rows))),
-                    Err(error) => {
+                let written = loop {
+                    // An error has ended the session before.
+                    session = come(&dsn).await;
+                    let there = format!("select count(*) from ledger where client = {id}");
+                    match session.simple_query(&there).await {
+                        Ok(rows) => break first(&rows),
                         // Running as well, when the server went on with its restart.
-                        if let Some(wrong) = unexpected(&error) {
-                            return (line, wrong);
+                        Err(error) => {
+                            if let Some(wrong) = unexpected(&error) {
+                                return (line, wrong);
+                            }
                         }
-                        continue;
                     }
+                };
+                if written == line.to_string() {
+                    continue;
+                }
+                if written != (line + 1).to_string() {
+                    return (line, format!("{line} lines, and {written}"));
                 }
             }
         }

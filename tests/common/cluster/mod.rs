@@ -171,6 +171,20 @@ impl Cluster {
         self.run().await;
     }
 
+    /// The postmaster.
+    pub fn pid(&self) -> u32 {
+        self.server.0.as_ref().expect("running").id()
+    }
+
+    /// Waits until a server that has crashed lets the superuser in again.
+    pub async fn recovered(&self) {
+        eventually("Postgres recovers", Duration::from_secs(30), || async {
+            let session = Session::open(&self.superuser_config("postgres")).await;
+            session.ok()?.simple_query("select 1").await.ok()
+        })
+        .await;
+    }
+
     fn superuser_config(&self, dbname: &str) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
         config
