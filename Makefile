@@ -79,7 +79,7 @@ big: setup build ## pass a row of 256 MB and 2 GB of COPY each way, in both mode
 	PGVALET_BINARY=$(CURDIR)/target/release/pgvalet \
 		cargo nextest run --test behaviour --run-ignored only --no-capture huge
 
-suites: ## run the tests of SQLAlchemy, asyncpg, psycopg2 and pg8000, straight to Postgres and through pgvalet; ten minutes
+suites: ## run the tests of SQLAlchemy, asyncpg, psycopg2 and pg8000, straight to Postgres and through pgvalet, and moto's on the store; ten minutes
 	@scripts/setup.sh postgres
 	cargo build
 	python3 scripts/suites/test_compare.py

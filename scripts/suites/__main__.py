@@ -1,10 +1,11 @@
-"""The tests of drivers and of an ORM, straight to Postgres and through pgvalet.
+"""The tests of drivers and of an ORM, straight to Postgres and through pgvalet; and
+moto's of Secrets Manager, on moto and on the embedded store.
 
     python3 scripts/suites [--only NAME] [--mode MODE] [--binary PATH] [--keep] [TEST...]
 
 Which tests fail through pgvalet that do not fail without it? Those that are
 known, and why, stand in differences.toml; any other fails the run. Results go to
-target/suites.json, and with --document to docs/COMPATIBILITY.md.
+target/suites.json, and with --document to docs/COMPATIBILITY.md and docs/STORE.md.
 """
 
 import argparse
@@ -38,13 +39,18 @@ def say(text: str) -> None:
 def measure(suite: Suite, modes: list[str], options: argparse.Namespace) -> dict[str, runner.Run]:
     runs = {}
     with Servers() as servers:
-        servers.cluster()
+        if suite.subject == "proxy":
+            servers.cluster()
         for mode in modes:
-            servers.fresh_database(suite.database, suite.prepare)
-            port, process = servers.upstream, None
-            if mode != "direct":
+            port, process, more = 0, None, {}
+            if suite.subject == "proxy":
+                servers.fresh_database(suite.database, suite.prepare)
+                port = servers.upstream
+            if mode == "store":
+                more, process = servers.store(options.binary)
+            elif mode != "direct":
                 port, process = servers.pgvalet(options.binary, mode, sorted({suite.database, "postgres", *suite.more_databases}))
-            runs[mode] = found = runner.run(suite, servers, mode, port, options.tests)
+            runs[mode] = found = runner.run(suite, servers, mode, port, options.tests, more)
             if process:
                 servers.stop(process)
             if mode == "direct" and not options.tests and found.count("passed") < suite.least:
@@ -69,7 +75,7 @@ def main() -> None:
     parser.add_argument("--binary", type=Path, default=ROOT / "target/debug/pgvalet")
     parser.add_argument("--keep", type=Path, help="a folder for the logs")
     parser.add_argument("--jobs", type=int, default=2, help="suites at the same time")
-    parser.add_argument("--document", action="store_true", help="write docs/COMPATIBILITY.md")
+    parser.add_argument("--document", action="store_true", help="write the results into docs")
     parser.add_argument("tests", nargs="*", help="tests of the suite, as pytest names them")
     options = parser.parse_args()
     options.binary = options.binary.resolve()
@@ -81,15 +87,19 @@ def main() -> None:
               if not options.only or any(suite.called(part) for part in options.only)]
     if not chosen:
         die(f"no suite is called {options.only}; there are {', '.join(suite.name for suite in suites())}")
-    if options.document and (options.tests or options.mode or len(chosen) < len(suites())):
-        die("only a whole run is documented")
+    documents = sorted({suite.document for suite in chosen})
+    whole = [suite for suite in suites() if suite.document in documents]
+    if options.document and (options.tests or options.mode or len(chosen) < len(whole)):
+        die(f"only a whole run is documented, of {', '.join(suite.name for suite in whole)}")
     fetch.environment()
     for suite in chosen:
         fetch.source(suite.source)
-    modes = ["direct", *(options.mode or MODES[1:])]
+    def modes(suite: Suite) -> list[str]:
+        return ["direct", *(mode for mode in suite.modes if mode in (options.mode or MODES))]
+
     with ThreadPoolExecutor(options.jobs) as pool:
         results = dict(zip((suite.name for suite in chosen),
-                           pool.map(lambda suite: measure(suite, modes, options), chosen)))
+                           pool.map(lambda suite: measure(suite, modes(suite), options), chosen)))
 
     judged = compare.judge(results, compare.known(), partly=bool(options.tests))
     say("")
@@ -100,8 +110,8 @@ def main() -> None:
     output = ROOT / "target/suites.json"
     output.parent.mkdir(exist_ok=True)
     output.write_text(json.dumps(compare.as_json(results, judged), indent=1) + "\n")
-    if options.document:
-        document.write(chosen, judged)
+    for path in documents if options.document else ():
+        document.write(path, [suite for suite in chosen if suite.document == path], judged)
     sys.exit(1 if any(verdict.unknown or verdict.stale for verdict in judged) else 0)
 
 

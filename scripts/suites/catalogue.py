@@ -28,6 +28,15 @@ class Suite:
     hide: list[str] = field(default_factory=list)
     # Parts of a test's name that differ between servers.
     strip: str = ""
+    # What is tested: pgvalet in front of Postgres, beside Postgres alone; or the
+    # embedded store, beside what the suite is written for.
+    subject: str = "proxy"
+    # Where the result is written down.
+    document: str = "docs/COMPATIBILITY.md"
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return ("transaction", "session") if self.subject == "proxy" else ("store",)
 
     def called(self, part: str) -> bool:
         """Whether somebody who writes this means it: all of a name, or a part of
@@ -97,5 +106,12 @@ def suites() -> list[Suite]:
             database="postgres",
             prepare=["create extension hstore"],
             hide=["src"],
+        ),
+        Suite(
+            # Those of its HTTP server are left out: they ask moto's own, and repeat the others.
+            name="moto", source="moto", seconds=300, subject="store", document="docs/STORE.md",
+            tests=[f"tests/test_secretsmanager/test_{part}.py"
+                   for part in ("secretsmanager", "list_secrets", "policy", "secrets_duplication")],
+            hide=["moto"],
         ),
     ]

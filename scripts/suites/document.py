@@ -1,19 +1,20 @@
-"""The table, for the terminal and for docs/COMPATIBILITY.md."""
+"""The table, for the terminal and for docs."""
 
 import fetch
 from catalogue import Suite
 from compare import Verdict
 from world import ROOT
 
-MARK = "<!-- The rest is written by `make suites DOCUMENT=1`. -->"
+BEGIN = "<!-- suites: begin; written by `make suites DOCUMENT=1` -->\n"
+END = "<!-- suites: end -->\n"
 
 
 def table(chosen: list[Suite], verdicts: list[Verdict]) -> str:
-    lines = ["| suite | | passed | failed | errors | skipped | only through pgvalet |",
+    lines = ["| suite | | passed | failed | errors | skipped | only with pgvalet |",
              "|---|---|---:|---:|---:|---:|---|"]
     for suite in chosen:
         ours = [verdict for verdict in verdicts if verdict.suite == suite.name]
-        rows = [("direct", ours[0].direct, "")]
+        rows = [("direct" if suite.subject == "proxy" else suite.name, ours[0].direct, "")]
         for verdict in ours:
             only = f"{len(verdict.known)} known" if verdict.known else ""
             if verdict.unknown:
@@ -44,19 +45,22 @@ def unexpected(verdicts: list[Verdict]) -> list[str]:
     return lines
 
 
-def write(chosen: list[Suite], verdicts: list[Verdict]) -> None:
-    path = ROOT / "docs/COMPATIBILITY.md"
-    head = path.read_text().split(MARK)[0]
-    lines = [head + MARK, "", table(chosen, verdicts), ""]
+def write(document: str, chosen: list[Suite], verdicts: list[Verdict]) -> None:
+    path, names = ROOT / document, {suite.name for suite in chosen}
+    before, rest = path.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    lines = ["", table(chosen, verdicts), ""]
     reasons: dict[str, dict[str, set[str]]] = {}
     for verdict in verdicts:
-        for test, reason in verdict.known.items():
-            reasons.setdefault(reason, {}).setdefault(f"{verdict.suite}: {test}", set()).add(verdict.mode)
+        if verdict.suite in names:
+            for test, reason in verdict.known.items():
+                reasons.setdefault(reason, {}).setdefault(f"{verdict.suite}: {test}", set()).add(verdict.mode)
+    proxy = any(suite.subject == "proxy" for suite in chosen)
     if reasons:
-        lines += ["## What fails only through pgvalet, and why", ""]
+        lines += ["## What fails only through pgvalet, and why" if proxy else "What fails on the store only, and why:", ""]
     for reason, tests in reasons.items():
         lines += [f"{reason}:", ""]
         for test, modes in sorted(tests.items()):
-            lines.append(f"* {test} ({' and '.join(sorted(modes))} mode)")
+            lines.append(f"* {test} ({' and '.join(sorted(modes))} mode)" if proxy else f"* {test}")
         lines.append("")
-    path.write_text("\n".join(lines).rstrip() + "\n")
+    path.write_text(before + BEGIN + "\n".join(lines) + END + after)

@@ -49,18 +49,20 @@ def workplace(suite: Suite, servers: Servers) -> Path:
     return place
 
 
-def run(suite: Suite, servers: Servers, mode: str, port: int, only: list[str]) -> Run:
+def run(suite: Suite, servers: Servers, mode: str, port: int, only: list[str], more: dict[str, str]) -> Run:
+    """`more`: what the environment has besides, as `Servers.store` says it."""
     place = workplace(suite, servers)
     outcomes = servers.directory / f"outcomes-{mode}.jsonl"
     outcomes.unlink(missing_ok=True)
     outcomes.touch()
     words = {"port": port, "user": USER, "password": PASSWORD}
     command = [
-        fetch.PYTHON, "-s", "-m", "pytest", "-p", "outcomes", "-p", "no:cacheprovider", "-p", "no:randomly",
+        fetch.PYTHON, "-s", "-m", "pytest", "-p", "outcomes", *(["-p", "store"] if mode == "store" else []),
+        "-p", "no:cacheprovider", "-p", "no:randomly",
         "--timeout", suite.each, "--timeout-method", "signal", *suite.options,
         *(option.format(**words) for option in suite.more_options), *(only or suite.tests),
     ]
-    environment = servers.client_environment(port) | suite.environment | {
+    environment = servers.client_environment(port) | suite.environment | more | {
         "PYTHONPATH": str(PLUGIN), "SUITE_OUTCOMES": str(outcomes), "PYTHONDONTWRITEBYTECODE": "1",
     }
     began = time.monotonic()

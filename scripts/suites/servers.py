@@ -1,12 +1,16 @@
 """A Postgres for one suite, and pgvalet in front of it."""
 
+import json
+import socket
+import subprocess
 import time
 from pathlib import Path
 
-from world import World
+from world import World, die, free_port
 
 USER, PASSWORD = "postgres", "suite-password"  # of a throwaway server on loopback
-MODES = ("direct", "transaction", "session")
+MODES = ("direct", "transaction", "session", "store")
+ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 class Servers(World):
@@ -64,6 +68,40 @@ class Servers(World):
                  "username": USER, "password": PASSWORD}
         port, process, _ = self.start_pgvalet(binary, f"pgvalet-{mode}", "suite", value, text, user=USER)
         return port, process
+
+    def store(self, binary: Path) -> tuple[dict[str, str], object]:
+        """The embedded store alone, and how the plugin `store` reaches it."""
+        base, port = self.directory / "store", free_port()
+        base.mkdir()
+        config, policy = base / "pgvalet.toml", base / "policy.json"
+        config.write_text(f'''
+[store]
+path = "{base}/store.db"
+key_file = "{base}/store.key"
+address = "127.0.0.1:{port}"
+[audit]
+path = "{base}/audit.jsonl"
+''')
+        policy.write_text(json.dumps(ALL))
+        added = subprocess.run(
+            [binary, "--config", config, "store", "principal", "add", "suite", "--policy", policy, "--json"],
+            capture_output=True, text=True, cwd=base)
+        if added.returncode:
+            die(f"pgvalet store principal add: {added.stderr}")
+        keys = json.loads(added.stdout)
+        process = self.start("pgvalet-store", [binary, "--config", config, "store", "serve"])
+        self.wait_for_port(port, process)
+        return {"STORE_URL": f"http://127.0.0.1:{port}", "STORE_KEY_ID": keys["access_key_id"],
+                "STORE_KEY": keys["secret_access_key"]}, process
+
+    def wait_for_port(self, port: int, process: subprocess.Popen) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                return socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                time.sleep(0.05)
+        die(f"the store does not serve: {(self.directory / 'pgvalet-store.log').read_text(errors='replace')}")
 
 
 def elapsed(since: float) -> str:

@@ -35,6 +35,9 @@ impl Operation for DeleteSecret {
             .with("secretsmanager:SecretId", Some(&id))
             .with("secretsmanager:RecoveryWindowInDays", self.days)
             .with("secretsmanager:ForceDeleteWithoutRecovery", self.force);
+        if let Some(days) = self.days {
+            delete::check_window(days)?;
+        }
         let how = match (self.force.unwrap_or(false), self.days) {
             (true, Some(_)) => {
                 return Err(VaultError::InvalidParameter(
@@ -45,13 +48,9 @@ impl Operation for DeleteSecret {
                 .into());
             }
             (true, None) => Deletion::Now,
-            (false, days) => {
-                let days = days.unwrap_or(30);
-                delete::check_window(days)?;
-                Deletion::Window {
-                    days: u32::try_from(days).unwrap_or(30),
-                }
-            }
+            (false, days) => Deletion::Window {
+                days: days.and_then(|d| u32::try_from(d).ok()).unwrap_or(30),
+            },
         };
         let secret = match call.secret(&asked, &id) {
             Ok(secret) => secret,

@@ -193,18 +193,18 @@ pub fn check_filters(check: &mut Check, filters: Option<&Vec<FilterShape>>) {
 }
 
 pub fn filters(shapes: Option<Vec<FilterShape>>) -> Result<Vec<Filter>, ApiError> {
-    let incomplete =
-        || VaultError::InvalidParameter("A filter needs a Key and at least one of Values.".into());
+    let wrong = VaultError::InvalidParameter;
     shapes
         .into_iter()
         .flatten()
         .map(|shape| {
-            let key = shape.key.ok_or_else(incomplete)?;
+            let key = shape.key.unwrap_or_default();
             let known = FilterKey::NAMES.iter().find(|(name, _)| *name == key);
-            Ok(Filter {
-                key: known.map(|(_, key)| *key).ok_or_else(incomplete)?,
-                values: shape.values.ok_or_else(incomplete)?,
-            })
+            let (name, key) = *known.ok_or_else(|| wrong("Invalid filter key".into()))?;
+            let values = shape
+                .values
+                .ok_or_else(|| wrong(format!("Invalid filter values for key: {name}")))?;
+            Ok(Filter { key, values })
         })
         .collect()
 }

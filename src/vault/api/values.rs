@@ -235,14 +235,14 @@ impl Operation for PutSecretValue {
                 "secretsmanager:VersionStage",
                 self.stages.clone().unwrap_or_default(),
             );
-        let secret = call.live(&asked, &id)?;
-        shapes::needs_token(self.token.as_ref())?;
-        let Some(value) = shapes::value(self.text, self.binary)? else {
-            return Err(VaultError::InvalidRequest(
-                "You must provide either SecretString or SecretBinary.".into(),
-            )
-            .into());
+        let secret = match call.live(&asked, &id) {
+            // Whoever may write learns first that there is nothing to be written.
+            Err(e) if e.kind != "ResourceNotFoundException" => return Err(e),
+            _ if self.text.is_none() && self.binary.is_none() => return Err(no_value()),
+            found => found?,
         };
+        shapes::needs_token(self.token.as_ref())?;
+        let value = shapes::value(self.text, self.binary)?.ok_or_else(no_value)?;
         super::rotation::may_write(call, Some(&value))?;
         let stages = self.stages.unwrap_or_default();
         let version = versions::put(call.tx, &secret, &value, &stages, self.token.as_deref())?;
@@ -258,4 +258,9 @@ impl Operation for PutSecretValue {
             stages: Some(stages).filter(|s| !s.is_empty()),
         })
     }
+}
+
+fn no_value() -> ApiError {
+    VaultError::InvalidRequest("You must provide either SecretString or SecretBinary.".into())
+        .into()
 }

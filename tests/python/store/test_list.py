@@ -116,7 +116,13 @@ def test_bad_filters(client):
     ):
         with refused("ValidationException", "'filters"):
             client.list_secrets(Filters=filters)
-    with refused("InvalidParameterException"):
+
+
+def test_incomplete_filters(client):
+    """ListSecrets: a filter needs a key and values, and the error names what is missing"""
+    with refused("InvalidParameterException", "Invalid filter key"):
+        client.list_secrets(Filters=[{"Values": ["a"]}])
+    with refused("InvalidParameterException", "Invalid filter values for key: name"):
         client.list_secrets(Filters=[{"Key": "name"}])
 
 

@@ -196,6 +196,12 @@ def test_delete_exclusive(client, secret):
         client.delete_secret(SecretId=secret["Name"], RecoveryWindowInDays=7, ForceDeleteWithoutRecovery=True)
 
 
+def test_delete_bad_window_first(client, name):
+    """DeleteSecret: a window outside 7 to 30 days is told first, by force and of a missing secret too"""
+    with refused("InvalidParameterException", "between 7 and 30 days"):
+        client.delete_secret(SecretId=name, RecoveryWindowInDays=6, ForceDeleteWithoutRecovery=True)
+
+
 def test_delete_now(client, secret):
     """DeleteSecret: a forced deletion takes effect at once"""
     client.delete_secret(SecretId=secret["Name"], ForceDeleteWithoutRecovery=True)

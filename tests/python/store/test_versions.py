@@ -109,6 +109,19 @@ def test_put_nothing(client, secret):
         client.put_secret_value(SecretId=secret["Name"], SecretString="a", SecretBinary=b"a")
 
 
+def test_put_nothing_first(client, name):
+    """PutSecretValue: that there is no value is told before that there is no secret"""
+    with refused("InvalidRequestException", "either SecretString or SecretBinary"):
+        client.put_secret_value(SecretId=name)
+
+
+@pytest.mark.moto("keeps the order of the request")
+def test_put_stages_are_sorted(client, secret):
+    """PutSecretValue: VersionStages come back in alphabetical order"""
+    done = client.put_secret_value(SecretId=secret["Name"], SecretString="two", VersionStages=["b", "c", "a"])
+    assert done["VersionStages"] == ["a", "b", "c"]
+
+
 @pytest.mark.pgvalet
 def test_put_rotation_token(client, secret):
     """PutSecretValue: a RotationToken is accepted"""
@@ -144,6 +157,20 @@ def test_promote(client, secret):
     )
     assert (done["ARN"], done["Name"]) == (secret["ARN"], secret["Name"])
     assert stages(client, secret) == {new: ["AWSCURRENT", "AWSPENDING"], secret["VersionId"]: ["AWSPREVIOUS"]}
+
+
+@pytest.mark.moto("leaves AWSPENDING there")
+def test_pending_ends(client, secret):
+    """PutSecretValue: a new AWSCURRENT takes AWSPENDING from the version that becomes AWSPREVIOUS"""
+    new = pending(client, secret)
+    client.update_secret_version_stage(
+        SecretId=secret["Name"],
+        VersionStage="AWSCURRENT",
+        MoveToVersionId=new,
+        RemoveFromVersionId=secret["VersionId"],
+    )
+    newest = client.put_secret_value(SecretId=secret["Name"], SecretString="three")["VersionId"]
+    assert stages(client, secret) == {newest: ["AWSCURRENT"], new: ["AWSPREVIOUS"]}
 
 
 def test_move_needs_from(client, secret):
