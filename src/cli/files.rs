@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use super::Failure;
 use crate::admin::Token;
 use crate::audit::AuditSink;
-use crate::config::{Config, ListenTls, StoreKind};
+use crate::config::{Config, ListenTls, Needed, StoreKind};
 use crate::net::{ClientTrust, ListenAddress, UpstreamTls, tls};
 use crate::vault::KeySource;
 
@@ -24,8 +24,14 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     if let Some(path) = &config.admin.token_file {
         list.check("[admin] token_file", Token::read(path));
     }
-    if let StoreKind::Embedded { path, key } = &config.store.kind {
+    if let Some((path, key)) = config.store.kind.embedded() {
         list.store(path, key);
+    }
+    for (key, needed) in config.store.kind.needs() {
+        let usable = match needed {
+            Needed::Directory(path) => readable_directory(path),
+        };
+        list.check(&format!("[store] {key}"), usable);
     }
     if let Some(tls) = config.store.listen.as_ref().and_then(|l| l.tls.as_ref()) {
         list.check("[store] tls_certificate", certificates(&tls.certificate));
@@ -163,6 +169,13 @@ fn writable_directory(path: &Path) -> Result<(), String> {
         return Err(format!("{} is not a directory", path.display()));
     }
     can(path, AccessFlags::W_OK | AccessFlags::X_OK, "written to")
+}
+
+fn readable_directory(path: &Path) -> Result<(), String> {
+    if path.exists() && !path.is_dir() {
+        return Err(format!("{} is not a directory", path.display()));
+    }
+    can(path, AccessFlags::R_OK | AccessFlags::X_OK, "read")
 }
 
 /// Whether only its owner can read the file: a key that others can read protects nothing from

@@ -48,9 +48,9 @@ async fn ask(
         match login(store, &database, &secret).await {
             Ok(how) => {
                 writeln!(out, "ok       {}: {how}", database.name())?;
-                if let Some(why) = pending_denied(store, &secret).await {
-                    let name = database.name();
-                    writeln!(out, "warning  {name}: {why}")?;
+                let doubts = [pending_denied(store, &secret).await, store.doubt(&secret)];
+                for why in doubts.into_iter().flatten() {
+                    writeln!(out, "warning  {}: {why}", database.name())?;
                 }
             }
             Err(NoLogin::Refused(why) | NoLogin::Unknown(why)) => {

@@ -47,7 +47,7 @@ pub use keys::Effect;
 pub use reference::reference;
 pub use schema::schema;
 pub use settings::Setting;
-pub use store::{Store, StoreKind};
+pub use store::{Needed, Store, StoreKind};
 pub use validate::{load, parse};
 pub use warnings::warnings;
 

@@ -34,6 +34,11 @@ pub enum StoreKind {
         endpoint_url: Option<String>,
         profile: Option<String>,
     },
+    Files {
+        path: PathBuf,
+        /// Of the ids of versions.
+        key: KeySource,
+    },
 }
 
 impl StoreKind {
@@ -42,6 +47,15 @@ impl StoreKind {
         match self {
             Self::Embedded { .. } => "embedded",
             Self::Aws { .. } => "aws",
+            Self::Files { .. } => "files",
+        }
+    }
+
+    /// What has to be there before the store can be read, each with its key.
+    pub fn needs(&self) -> Vec<(&'static str, Needed<'_>)> {
+        match self {
+            Self::Files { path, .. } => vec![("path", Needed::Directory(path))],
+            Self::Embedded { .. } | Self::Aws { .. } => Vec::new(),
         }
     }
 
@@ -49,9 +63,15 @@ impl StoreKind {
     pub fn embedded(&self) -> Option<(&Path, &KeySource)> {
         match self {
             Self::Embedded { path, key } => Some((path, key)),
-            Self::Aws { .. } => None,
+            Self::Aws { .. } | Self::Files { .. } => None,
         }
     }
+}
+
+/// What a store has to find, since somebody else makes it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Needed<'a> {
+    Directory(&'a Path),
 }
 
 /// In words, for people.
@@ -59,6 +79,7 @@ impl fmt::Display for StoreKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded { path, key } => write!(f, "embedded, {}, {key}", path.display()),
+            Self::Files { path, .. } => write!(f, "files below {}", path.display()),
             Self::Aws {
                 region,
                 endpoint_url,
@@ -80,16 +101,36 @@ impl fmt::Display for StoreKind {
 enum Kind {
     Embedded,
     Aws,
+    Files,
 }
 
-/// Keys of the embedded store alone. `SERVED` has those that say where it is served.
-const EMBEDDED: &[&str] = &["path", "key_file", "key"];
-const SERVED: &[&str] = &["address", "tls_certificate", "tls_key"];
-const AWS: &[&str] = &["region", "endpoint_url", "profile"];
+const KINDS: [(&str, Kind); 3] = [
+    ("embedded", Kind::Embedded),
+    ("aws", Kind::Aws),
+    ("files", Kind::Files),
+];
+
+/// Which kinds of store a key belongs to.
+const KEYS: [(&str, &[Kind]); 9] = [
+    ("path", &[Kind::Embedded, Kind::Files]),
+    ("key_file", &[Kind::Embedded, Kind::Files]),
+    ("key", &[Kind::Embedded, Kind::Files]),
+    ("address", &[Kind::Embedded]),
+    ("tls_certificate", &[Kind::Embedded]),
+    ("tls_key", &[Kind::Embedded]),
+    ("region", &[Kind::Aws]),
+    ("endpoint_url", &[Kind::Aws]),
+    ("profile", &[Kind::Aws]),
+];
 
 pub(super) fn store(mut s: Section<'_, '_>) -> Store {
-    let kind = s.choice("kind", [("embedded", Kind::Embedded), ("aws", Kind::Aws)]);
+    let kind = s.choice("kind", KINDS);
     keys_fit(&s, kind);
+    if kind == Kind::Files && !s.has("path") {
+        s.wrong(
+            "kind = \"files\" needs the directory of the secrets; write path = \"/etc/pgvalet/secrets\"",
+        );
+    }
     let path = s.path("path").unwrap_or_default();
     let key = master_key(&mut s);
     let region = s.text("region", nonempty);
@@ -97,6 +138,7 @@ pub(super) fn store(mut s: Section<'_, '_>) -> Store {
     let profile = s.text("profile", nonempty);
     let kind = match kind {
         Kind::Embedded => StoreKind::Embedded { path, key },
+        Kind::Files => StoreKind::Files { path, key },
         Kind::Aws => StoreKind::Aws {
             region,
             endpoint_url,
@@ -113,21 +155,19 @@ pub(super) fn store(mut s: Section<'_, '_>) -> Store {
     store
 }
 
-/// Keys of the other kind of store would change nothing, so that they are a mistake.
+/// Keys of another kind of store would change nothing, so that they are a mistake.
 fn keys_fit(s: &Section<'_, '_>, kind: Kind) {
-    let written = |keys: &'static [&str]| keys.iter().filter(|key| s.has(key));
-    let (belong, other) = match kind {
-        Kind::Embedded => (AWS, "aws"),
-        Kind::Aws => (EMBEDDED, "embedded"),
-    };
-    for key in written(SERVED).filter(|_| kind == Kind::Aws) {
+    for (key, kinds) in KEYS {
+        if kinds.contains(&kind) || !s.has(key) {
+            continue;
+        }
+        let named = KINDS.iter().filter(|(_, kind)| kinds.contains(kind));
+        let named: Vec<_> = named
+            .map(|(name, _)| format!("kind = \"{name}\""))
+            .collect();
         s.wrong(format!(
-            "{key} serves the embedded store; remove it or write kind = \"embedded\""
-        ));
-    }
-    for key in written(belong) {
-        s.wrong(format!(
-            "{key} belongs to another kind of store; remove it or write kind = \"{other}\""
+            "{key} belongs to another kind of store; remove it or write {}",
+            named.join(" or ")
         ));
     }
 }

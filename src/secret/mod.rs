@@ -8,17 +8,22 @@
 
 mod aws;
 mod credential;
+mod files;
 mod follower;
 mod id;
+mod mark;
 mod metrics;
 pub mod schedule;
+mod seen;
 mod store;
 mod versions;
 
 pub use aws::{AwsStore, BATCH};
 pub use credential::{Credential, MalformedSecret, Password, UpstreamAuth};
+pub use files::FilesStore;
 pub use follower::{Depth, Follower, Found, Known};
 pub use id::{SecretId, VersionId, is_whole, secret_name};
+pub use mark::Marker;
 pub use store::{
     AWSCURRENT, AWSPENDING, AWSPREVIOUS, CurrentFuture, Deletion, Description, Labels, Manage,
     NewSecret, Policies, RandomPassword, Rotatable, RotationRules, SecretStore, SecretValue,

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{self, StoreKind};
-use crate::secret::{AwsStore, SecretStore, StoreError, batch_window};
+use crate::secret::{AwsStore, FilesStore, Marker, SecretStore, StoreError, batch_window};
 use crate::vault::api::{Api, StoreListener, Trail};
-use crate::vault::{EmbeddedStore, Vault};
+use crate::vault::{EmbeddedStore, Key, KeySource, OpenError, Vault};
 
 /// Opens the secret store that the configuration names. Makes an embedded store if there is
 /// none yet. AWS is not asked anything here, so that a proxy can start while AWS cannot be
@@ -49,7 +49,30 @@ pub async fn open_store_with(
             let window = batch_window(config.refresh);
             (Arc::new(store.with_batch_window(window)), None)
         }
+        StoreKind::Files { path, key } => {
+            let store = FilesStore::open(path, marker(key).await?);
+            (Arc::new(store), None)
+        }
     })
+}
+
+/// What makes the ids of versions for a store that has none. Where no file can be made
+/// for its key, ids are of this process only.
+async fn marker(key: &KeySource) -> Result<Marker, StoreError> {
+    let source = key.clone();
+    let read = tokio::task::spawn_blocking(move || source.read_or_create()).await;
+    let key = match read.map_err(|e| StoreError::Internal(e.to_string()))? {
+        Ok(key) => key,
+        Err(why @ OpenError::Io { .. }) => {
+            warn!(
+                "ids of versions will be others after the next start, and those of other replicas \
+                 are others: {why}; see [store] key_file"
+            );
+            Key::generate().ok_or(OpenError::NoRandomness)?
+        }
+        Err(e) => return Err(e.into()),
+    };
+    Ok(Marker::new(key.bytes()))
 }
 
 /// The bound listener of the embedded store's API, and the API it serves.

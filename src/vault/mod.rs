@@ -59,6 +59,7 @@ use tokio::task::{AbortHandle, spawn_blocking};
 pub use backup::{Copied, Older, backup, restore};
 pub use embedded::EmbeddedStore;
 pub use error::{OpenError, VaultError};
+pub use key::Key;
 pub use key_source::KeySource;
 pub use rekey::{Rekeyed, rekey};
 pub use versions::{Value, Version};

@@ -9,14 +9,14 @@ pub(super) static STORE: Table = Table {
     title: "[store]",
     about: "\
 Where the secrets are. The embedded store ([STORE.md](STORE.md)) needs no \
-keys at all; for AWS Secrets Manager see [EXAMPLES.md](EXAMPLES.md). A file that is there for nothing but to serve \
+keys at all; for AWS Secrets Manager see [EXAMPLES.md](EXAMPLES.md), for files [STORES.md](STORES.md). A file that is there for nothing but to serve \
 the store needs no `[database.NAME]`.",
     keys: &[
         Key::new(
             "kind",
-            Words(&["embedded", "aws"]),
+            Words(&["embedded", "aws", "files"]),
             Value(r#""embedded""#), Restart,
-            "The store of this file: pgvalet's own, or AWS Secrets Manager.",
+            "The store of this file: pgvalet's own, AWS Secrets Manager, or files that something else writes ([STORES.md](STORES.md)).",
         ),
         Key::new(
             "refresh",
@@ -28,19 +28,19 @@ the store needs no `[database.NAME]`.",
             "path",
             FILE,
             Value(r#""data/store.db""#), Restart,
-            "Embedded only: the database file.",
+            "Embedded: the database file. Files, required: the directory of the secrets.",
         ),
         Key::new(
             "key_file",
             FILE,
             Value(r#""data/store.key""#), Restart,
-            "Embedded only: the file of the master key, made with mode 0600 if it is missing. A key that other users can read is refused.",
+            "Embedded: the file of the master key, made with mode 0600 if it is missing. A key that other users can read is refused. Files: the key of the ids of versions, likewise; if it cannot be made, ids are others after each start.",
         ),
         Key::new(
             "key",
             Text("`file:PATH`, `env:NAME` or `kms:KEY_ID`"),
             Absent("the key is in `key_file`"), Restart,
-            "Embedded only, instead of `key_file`: a file, a variable of the environment (32 bytes in base64), or a key of AWS KMS that wraps the master key kept in `key_file` ([STORE-KEYS.md](STORE-KEYS.md)).",
+            "Embedded and files, instead of `key_file`: a file, a variable of the environment (32 bytes in base64), or a key of AWS KMS that wraps the master key kept in `key_file` ([STORE-KEYS.md](STORE-KEYS.md)).",
         )
         .like(r#""kms:alias/pgvalet""#),
         Key::new(

@@ -25,7 +25,7 @@ fn stores() {
     );
     let key = |keys: &str| match valid(&store(keys)).store.kind {
         StoreKind::Embedded { key, .. } => key,
-        StoreKind::Aws { .. } => panic!("embedded"),
+        other => panic!("{other}"),
     };
     assert_eq!(key("key_file = \"a\""), KeySource::File("a".into()));
     assert_eq!(key("key = \"file:a\""), KeySource::File("a".into()));
@@ -45,7 +45,27 @@ fn stores() {
         &store("kind = \"aws\"\nkey = \"env:A\""),
         &["key belongs to another kind of store"],
     );
-    says(&store("kind = \"vault\""), &["\"embedded\" or \"aws\""]);
+    says(
+        &store("kind = \"consul\""),
+        &["\"embedded\"", "\"aws\"", "\"files\""],
+    );
+    assert_eq!(
+        valid(&store("kind = \"files\"\npath = \"/etc/pgvalet/secrets\""))
+            .store
+            .kind,
+        StoreKind::Files {
+            path: "/etc/pgvalet/secrets".into(),
+            key: KeySource::File("data/store.key".into()),
+        }
+    );
+    says(
+        &store("kind = \"files\""),
+        &["needs the directory of the secrets"],
+    );
+    says(
+        &store("kind = \"files\"\npath = \"a\"\nregion = \"b\""),
+        &["region belongs to another kind of store", "kind = \"aws\""],
+    );
     says(
         &store("kind = \"aws\"\nendpoint_url = \"localhost\""),
         &["is no URL"],
@@ -81,7 +101,7 @@ fn the_store_is_served_where_it_says() {
         ),
         (
             "kind = \"aws\"\naddress = \"127.0.0.1:1\"",
-            "address serves the embedded store",
+            "address belongs to another kind of store",
         ),
     ] {
         says(&store(keys), &[said]);

@@ -160,6 +160,11 @@ pub trait SecretStore: Source {
         )))
     }
 
+    /// What is doubtful about how the store keeps a secret that was read, for people.
+    fn doubt(&self, _: &SecretId) -> Option<String> {
+        None
+    }
+
     /// Whether RotateSecret on this store is a request to pgvalet: it saves the
     /// schedule, or reserves a version under AWSPENDING, and a proxy does the rest.
     /// Otherwise the store has a rotation function of its own, or none.

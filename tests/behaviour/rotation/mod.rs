@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::common::{Cluster, Proxy, new_password};
 
 mod at_length;
+mod files;
 mod migration;
+mod read_only;
 mod script;
 mod trouble;
 mod under_load;
