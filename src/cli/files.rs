@@ -30,6 +30,8 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     for (key, needed) in config.store.kind.needs() {
         let usable = match needed {
             Needed::Directory(path) => readable_directory(path),
+            Needed::File(path) => can(path, AccessFlags::R_OK, "read"),
+            Needed::Certificates(path) => certificates(path),
         };
         list.check(&format!("[store] {key}"), usable);
     }

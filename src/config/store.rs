@@ -9,6 +9,7 @@ use super::section::Section;
 use crate::audit::{self, AuditSink, OnAuditFailure, Segments};
 use crate::base::{duration, nonempty, size};
 use crate::net::is_loopback;
+use crate::secret::{VaultAuth, VaultOptions};
 use crate::vault::KeySource;
 use crate::vault::api::{StoreListen, StoreTls};
 
@@ -39,6 +40,16 @@ pub enum StoreKind {
         /// Of the ids of versions.
         key: KeySource,
     },
+    /// The AWS Secrets Manager Agent of this machine.
+    Agent {
+        url: String,
+        token_file: PathBuf,
+    },
+    Vault {
+        options: VaultOptions,
+        /// Of the ids of versions.
+        key: KeySource,
+    },
 }
 
 impl StoreKind {
@@ -46,7 +57,8 @@ impl StoreKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Embedded { .. } => "embedded",
-            Self::Aws { .. } => "aws",
+            Self::Aws { .. } | Self::Agent { .. } => "aws",
+            Self::Vault { .. } => "vault",
             Self::Files { .. } => "files",
         }
     }
@@ -55,6 +67,17 @@ impl StoreKind {
     pub fn needs(&self) -> Vec<(&'static str, Needed<'_>)> {
         match self {
             Self::Files { path, .. } => vec![("path", Needed::Directory(path))],
+            Self::Agent { token_file, .. } => vec![("agent_token_file", Needed::File(token_file))],
+            Self::Vault { options, .. } => {
+                let ca = options.ca.as_deref();
+                let ca = ca.map(|ca| ("tls_ca", Needed::Certificates(ca)));
+                let (key, file) = match &options.auth {
+                    VaultAuth::TokenFile(file) => ("token_file", file),
+                    VaultAuth::Kubernetes { token_file, .. } => ("token_file", token_file),
+                    VaultAuth::AppRole { secret_id_file, .. } => ("secret_id_file", secret_id_file),
+                };
+                ca.into_iter().chain([(key, Needed::File(file))]).collect()
+            }
             Self::Embedded { .. } | Self::Aws { .. } => Vec::new(),
         }
     }
@@ -63,7 +86,7 @@ impl StoreKind {
     pub fn embedded(&self) -> Option<(&Path, &KeySource)> {
         match self {
             Self::Embedded { path, key } => Some((path, key)),
-            Self::Aws { .. } | Self::Files { .. } => None,
+            _ => None,
         }
     }
 }
@@ -72,6 +95,8 @@ impl StoreKind {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Needed<'a> {
     Directory(&'a Path),
+    File(&'a Path),
+    Certificates(&'a Path),
 }
 
 /// In words, for people.
@@ -80,6 +105,8 @@ impl fmt::Display for StoreKind {
         match self {
             Self::Embedded { path, key } => write!(f, "embedded, {}, {key}", path.display()),
             Self::Files { path, .. } => write!(f, "files below {}", path.display()),
+            Self::Agent { url, .. } => write!(f, "AWS Secrets Manager Agent, {url}"),
+            Self::Vault { options, .. } => write!(f, "Vault, {}", options.url),
             Self::Aws {
                 region,
                 endpoint_url,
@@ -102,25 +129,36 @@ enum Kind {
     Embedded,
     Aws,
     Files,
+    Vault,
 }
 
-const KINDS: [(&str, Kind); 3] = [
+const KINDS: [(&str, Kind); 4] = [
     ("embedded", Kind::Embedded),
     ("aws", Kind::Aws),
     ("files", Kind::Files),
+    ("vault", Kind::Vault),
 ];
 
 /// Which kinds of store a key belongs to.
-const KEYS: [(&str, &[Kind]); 9] = [
+const KEYS: [(&str, &[Kind]); 18] = [
     ("path", &[Kind::Embedded, Kind::Files]),
-    ("key_file", &[Kind::Embedded, Kind::Files]),
-    ("key", &[Kind::Embedded, Kind::Files]),
+    ("key_file", &[Kind::Embedded, Kind::Files, Kind::Vault]),
+    ("key", &[Kind::Embedded, Kind::Files, Kind::Vault]),
     ("address", &[Kind::Embedded]),
     ("tls_certificate", &[Kind::Embedded]),
     ("tls_key", &[Kind::Embedded]),
     ("region", &[Kind::Aws]),
-    ("endpoint_url", &[Kind::Aws]),
+    ("endpoint_url", &[Kind::Aws, Kind::Vault]),
     ("profile", &[Kind::Aws]),
+    ("agent", &[Kind::Aws]),
+    ("agent_token_file", &[Kind::Aws]),
+    ("tls_ca", &[Kind::Vault]),
+    ("namespace", &[Kind::Vault]),
+    ("auth", &[Kind::Vault]),
+    ("auth_mount", &[Kind::Vault]),
+    ("auth_role", &[Kind::Vault]),
+    ("token_file", &[Kind::Vault]),
+    ("secret_id_file", &[Kind::Vault]),
 ];
 
 pub(super) fn store(mut s: Section<'_, '_>) -> Store {
@@ -136,7 +174,20 @@ pub(super) fn store(mut s: Section<'_, '_>) -> Store {
     let region = s.text("region", nonempty);
     let endpoint_url = s.text("endpoint_url", url);
     let profile = s.text("profile", nonempty);
+    let agent = agent(&mut s);
+    let vault = vault(&mut s, kind, endpoint_url.as_deref());
     let kind = match kind {
+        Kind::Vault => StoreKind::Vault {
+            options: vault,
+            key,
+        },
+        Kind::Aws if agent.is_some() => {
+            if region.is_some() || endpoint_url.is_some() || profile.is_some() {
+                s.wrong("the agent has a region and credentials of its own; remove region, endpoint_url and profile, or agent");
+            }
+            let (url, token_file) = agent.unwrap_or_default();
+            StoreKind::Agent { url, token_file }
+        }
         Kind::Embedded => StoreKind::Embedded { path, key },
         Kind::Files => StoreKind::Files { path, key },
         Kind::Aws => StoreKind::Aws {
@@ -181,6 +232,112 @@ fn url(text: &str) -> Result<String, String> {
         _ => Err(format!(
             "{text:?} is no URL; write it like \"https://secretsmanager.eu-west-1.amazonaws.com\""
         )),
+    }
+}
+
+/// The agent of AWS, if that is asked, and the file of its token.
+fn agent(s: &mut Section<'_, '_>) -> Option<(String, PathBuf)> {
+    if s.has("agent_token_file") && !s.has("agent") {
+        s.wrong(
+            "agent_token_file is for an agent; add agent = \"http://localhost:2773\" or remove it",
+        );
+    }
+    let url = s.text("agent", private_url);
+    let token_file = s.path("agent_token_file").unwrap_or_default();
+    Some((url?, token_file))
+}
+
+/// Where Vault is, and how pgvalet logs in there.
+fn vault(s: &mut Section<'_, '_>, kind: Kind, url: Option<&str>) -> VaultOptions {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Way {
+        Token,
+        Kubernetes,
+        AppRole,
+    }
+    let way = s.choice(
+        "auth",
+        [
+            ("token", Way::Token),
+            ("kubernetes", Way::Kubernetes),
+            ("approle", Way::AppRole),
+        ],
+    );
+    let ca = s.path("tls_ca");
+    let namespace = s.text("namespace", nonempty);
+    let mount = s.text("auth_mount", nonempty);
+    let role = s.text("auth_role", nonempty);
+    let token_file = s.path("token_file");
+    let secret_id_file = s.path("secret_id_file");
+    let url = url.map(|url| private_url(url.trim_end_matches('/')));
+    if kind == Kind::Vault {
+        match &url {
+            None => s.wrong("kind = \"vault\" needs the address of Vault; write endpoint_url = \"https://vault.internal:8200\""),
+            Some(Err(why)) => s.wrong(format!("endpoint_url: {why}")),
+            Some(Ok(_)) => {}
+        }
+        let wanted: &[(&str, bool, &str)] = match way {
+            Way::Token => &[(
+                "token_file",
+                token_file.is_none(),
+                "\"/vault/secrets/token\"",
+            )],
+            Way::Kubernetes => &[("auth_role", role.is_none(), "\"pgvalet\"")],
+            Way::AppRole => &[
+                ("auth_role", role.is_none(), "the role_id"),
+                (
+                    "secret_id_file",
+                    secret_id_file.is_none(),
+                    "\"/etc/pgvalet/secret-id\"",
+                ),
+            ],
+        };
+        for (key, _, example) in wanted.iter().filter(|(_, missing, _)| *missing) {
+            s.wrong(format!(
+                "this way to log in to Vault needs {key}; write {key} = {example}"
+            ));
+        }
+    }
+    let role_id = role.unwrap_or_default();
+    let auth = match way {
+        Way::Token => VaultAuth::TokenFile(token_file.unwrap_or_default()),
+        Way::Kubernetes => VaultAuth::Kubernetes {
+            mount: mount.unwrap_or_else(|| "kubernetes".to_owned()),
+            role: role_id,
+            token_file: token_file.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
+        },
+        Way::AppRole => VaultAuth::AppRole {
+            mount: mount.unwrap_or_else(|| "approle".to_owned()),
+            role_id,
+            secret_id_file: secret_id_file.unwrap_or_default(),
+        },
+    };
+    VaultOptions {
+        url: url.and_then(Result::ok).unwrap_or_default(),
+        ca,
+        namespace,
+        auth,
+    }
+}
+
+/// Where Kubernetes puts the token of a pod's service account.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// An address that secrets may be fetched from: https, or http on this machine.
+fn private_url(text: &str) -> Result<String, String> {
+    let text = url(text)?;
+    let host = text.strip_prefix("http://").map(|rest| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = host_port(authority).map_or_else(|_| authority.to_owned(), |(host, _)| host);
+        host.trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned()
+    });
+    match host {
+        Some(host) if !is_loopback(&host) => Err(format!(
+            "{text:?}: anybody on the network in between could read the secrets; use https"
+        )),
+        _ => Ok(text),
     }
 }
 

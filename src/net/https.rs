@@ -1,13 +1,13 @@
-//! An HTTPS client for small documents: the keys of a token issuer, the answer of STS.
+//! An HTTPS client for small documents: the keys of a token issuer, the answers of STS and Vault.
 //!
 //! Redirects are not followed, so that only the address in the configuration is asked.
 
 use std::path::Path;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Request, StatusCode, Uri, header};
+use hyper::{Method, Request, StatusCode, Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -49,7 +49,7 @@ impl FetchError {
 /// The client. It keeps connections for reuse, and is cheap to clone.
 #[derive(Clone)]
 pub struct Https {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl Https {
@@ -73,36 +73,64 @@ impl Https {
     /// # Errors
     /// [`FetchError`], also for a status other than 200.
     pub async fn get(&self, uri: &Uri, headers: &[(&str, &str)]) -> Result<Bytes, FetchError> {
-        timeout(TIMEOUT, self.ask(uri, headers))
+        match self.send(Method::GET, uri, headers, Bytes::new()).await? {
+            (StatusCode::OK, body) => Ok(body),
+            (status, _) => Err(FetchError::Status {
+                uri: uri.clone(),
+                status,
+            }),
+        }
+    }
+
+    /// Sends a request, with JSON if there is a body; returns the status and the body,
+    /// whatever the status.
+    ///
+    /// # Errors
+    /// [`FetchError`], never [`FetchError::Status`].
+    pub async fn send(
+        &self,
+        method: Method,
+        uri: &Uri,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), FetchError> {
+        timeout(TIMEOUT, self.ask(method, uri, headers, body))
             .await
             .unwrap_or_else(|_| Err(FetchError::Timeout(uri.clone())))
     }
 
-    async fn ask(&self, uri: &Uri, headers: &[(&str, &str)]) -> Result<Bytes, FetchError> {
+    async fn ask(
+        &self,
+        method: Method,
+        uri: &Uri,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), FetchError> {
         let unreachable = |error: String| FetchError::Unreachable {
             uri: uri.clone(),
             error,
         };
-        let mut request = Request::get(uri).header(header::ACCEPT, "application/json");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(header::ACCEPT, "application/json");
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request
-            .body(Empty::new())
+            .body(Full::new(body))
             .map_err(|e| unreachable(e.to_string()))?;
         let answer = self
             .client
             .request(request)
             .await
             .map_err(|e| unreachable(cause(&e)))?;
-        if answer.status() != StatusCode::OK {
-            return Err(FetchError::Status {
-                uri: uri.clone(),
-                status: answer.status(),
-            });
-        }
+        let status = answer.status();
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-        body.map(http_body_util::Collected::to_bytes)
+        body.map(|body| (status, body.to_bytes()))
             .map_err(|_| FetchError::Body { uri: uri.clone() })
     }
 }

@@ -16,9 +16,10 @@ mod metrics;
 pub mod schedule;
 mod seen;
 mod store;
+mod vault_api;
 mod versions;
 
-pub use aws::{AwsStore, BATCH};
+pub use aws::{AgentStore, AwsStore, BATCH};
 pub use credential::{Credential, MalformedSecret, Password, UpstreamAuth};
 pub use files::FilesStore;
 pub use follower::{Depth, Follower, Found, Known};
@@ -29,6 +30,7 @@ pub use store::{
     NewSecret, Policies, RandomPassword, Rotatable, RotationRules, SecretStore, SecretValue,
     Source, StoreError, StoreFuture, Which, version_with,
 };
+pub use vault_api::{VaultAuth, VaultOptions, VaultStore};
 pub use versions::Standing;
 
 use std::time::Duration;

@@ -6,7 +6,9 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::config::{self, StoreKind};
-use crate::secret::{AwsStore, FilesStore, Marker, SecretStore, StoreError, batch_window};
+use crate::secret::{
+    AgentStore, AwsStore, FilesStore, Marker, SecretStore, StoreError, VaultStore, batch_window,
+};
 use crate::vault::api::{Api, StoreListener, Trail};
 use crate::vault::{EmbeddedStore, Key, KeySource, OpenError, Vault};
 
@@ -48,6 +50,11 @@ pub async fn open_store_with(
             let store = AwsStore::connect(region, endpoint, profile).await?;
             let window = batch_window(config.refresh);
             (Arc::new(store.with_batch_window(window)), None)
+        }
+        StoreKind::Agent { url, token_file } => (Arc::new(AgentStore::new(url, token_file)?), None),
+        StoreKind::Vault { options, key } => {
+            let store = VaultStore::connect(options.clone(), marker(key).await?)?;
+            (Arc::new(store), None)
         }
         StoreKind::Files { path, key } => {
             let store = FilesStore::open(path, marker(key).await?);

@@ -29,6 +29,7 @@ pub mod setup;
 pub mod sts;
 pub mod tls;
 pub mod valve;
+pub mod vault;
 pub mod wait;
 pub mod world;
 

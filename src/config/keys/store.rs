@@ -9,14 +9,14 @@ pub(super) static STORE: Table = Table {
     title: "[store]",
     about: "\
 Where the secrets are. The embedded store ([STORE.md](STORE.md)) needs no \
-keys at all; for AWS Secrets Manager see [EXAMPLES.md](EXAMPLES.md), for files [STORES.md](STORES.md). A file that is there for nothing but to serve \
+keys at all; for AWS Secrets Manager see [EXAMPLES.md](EXAMPLES.md), for files and Vault [STORES.md](STORES.md). A file that is there for nothing but to serve \
 the store needs no `[database.NAME]`.",
     keys: &[
         Key::new(
             "kind",
-            Words(&["embedded", "aws", "files"]),
+            Words(&["embedded", "aws", "files", "vault"]),
             Value(r#""embedded""#), Restart,
-            "The store of this file: pgvalet's own, AWS Secrets Manager, or files that something else writes ([STORES.md](STORES.md)).",
+            "The store of this file: pgvalet's own, AWS Secrets Manager, files that something else writes, or HashiCorp Vault or OpenBao ([STORES.md](STORES.md)).",
         ),
         Key::new(
             "refresh",
@@ -34,13 +34,13 @@ the store needs no `[database.NAME]`.",
             "key_file",
             FILE,
             Value(r#""data/store.key""#), Restart,
-            "Embedded: the file of the master key, made with mode 0600 if it is missing. A key that other users can read is refused. Files: the key of the ids of versions, likewise; if it cannot be made, ids are others after each start.",
+            "Embedded: the file of the master key, made with mode 0600 if it is missing. A key that other users can read is refused. Files and Vault: the key of the ids of versions, likewise; if it cannot be made, ids are others after each start.",
         ),
         Key::new(
             "key",
             Text("`file:PATH`, `env:NAME` or `kms:KEY_ID`"),
             Absent("the key is in `key_file`"), Restart,
-            "Embedded and files, instead of `key_file`: a file, a variable of the environment (32 bytes in base64), or a key of AWS KMS that wraps the master key kept in `key_file` ([STORE-KEYS.md](STORE-KEYS.md)).",
+            "Instead of `key_file`: a file, a variable of the environment (32 bytes in base64), or a key of AWS KMS that wraps the master key kept in `key_file` ([STORE-KEYS.md](STORE-KEYS.md)).",
         )
         .like(r#""kms:alias/pgvalet""#),
         Key::new(
@@ -75,7 +75,7 @@ the store needs no `[database.NAME]`.",
             "endpoint_url",
             Text("URL"),
             Absent("that of the region"), Restart,
-            "AWS only: another address of the service.",
+            "AWS: another address of the service. Vault, required: its address, https, or http on this machine.",
         )
         .like(r#""https://secretsmanager.eu-west-1.amazonaws.com""#),
         Key::new(
@@ -85,6 +85,67 @@ the store needs no `[database.NAME]`.",
             "AWS only: the profile in the AWS configuration files.",
         )
         .like(r#""production""#),
+        Key::new(
+            "agent",
+            Text("URL"),
+            Absent("AWS is asked directly"), Restart,
+            "AWS only: the AWS Secrets Manager Agent of this machine, which is asked instead; pgvalet can only read there.",
+        )
+        .like(r#""http://localhost:2773""#),
+        Key::new(
+            "agent_token_file",
+            FILE,
+            Value(r#""/var/run/awssmatoken""#), Restart,
+            "AWS only: the file of the agent's token.",
+        ),
+        Key::new(
+            "tls_ca",
+            FILE,
+            Absent("the CAs that the system trusts"), Restart,
+            "Vault only: the CA of `endpoint_url`, PEM.",
+        )
+        .like(r#""vault-ca.pem""#),
+        Key::new(
+            "namespace",
+            Text("name"),
+            Absent("none"), Restart,
+            "Vault only: the namespace of every path.",
+        )
+        .like(r#""team-a""#),
+        Key::new(
+            "auth",
+            Words(&["token", "kubernetes", "approle"]),
+            Value(r#""token""#), Restart,
+            "Vault only: how pgvalet logs in: with the token in `token_file`, as a service account of Kubernetes, or with AppRole.",
+        ),
+        Key::new(
+            "auth_mount",
+            Text("path"),
+            Absent("as the way is called: `kubernetes`, `approle`"), Restart,
+            "Vault only: where this way to log in is mounted, below `auth/`.",
+        )
+        .like(r#""kubernetes""#),
+        Key::new(
+            "auth_role",
+            Text("name"),
+            Absent("required, except with a token"), Restart,
+            "Vault only: the role; of AppRole, its `role_id`.",
+        )
+        .like(r#""pgvalet""#),
+        Key::new(
+            "token_file",
+            FILE,
+            Absent("required with `auth = \"token\"`; of Kubernetes, the file of the service account"), Restart,
+            "Vault only: the file of the token. It is read for each request, so that an agent can replace it.",
+        )
+        .like(r#""/vault/secrets/token""#),
+        Key::new(
+            "secret_id_file",
+            FILE,
+            Absent("required with `auth = \"approle\"`"), Restart,
+            "Vault only: the file of the `secret_id` of AppRole.",
+        )
+        .like(r#""/etc/pgvalet/secret-id""#),
     ],
     elsewhere: &[],
 };

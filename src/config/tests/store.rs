@@ -1,6 +1,7 @@
 //! `[store]`: where secrets are, and where the embedded store is served.
 
 use super::*;
+use crate::secret::VaultAuth;
 
 #[test]
 fn stores() {
@@ -57,6 +58,54 @@ fn stores() {
             path: "/etc/pgvalet/secrets".into(),
             key: KeySource::File("data/store.key".into()),
         }
+    );
+    let vault = |keys: &str| {
+        let text = format!("kind = \"vault\"\nendpoint_url = \"https://vault:8200/\"\n{keys}");
+        store(&text)
+    };
+    let auth = |keys: &str| match valid(&vault(keys)).store.kind {
+        StoreKind::Vault { options, .. } if options.url == "https://vault:8200" => options.auth,
+        other => panic!("{other}"),
+    };
+    assert_eq!(auth("token_file = \"t\""), VaultAuth::TokenFile("t".into()));
+    assert_eq!(
+        auth("auth = \"kubernetes\"\nauth_role = \"r\"\nauth_mount = \"k8s\""),
+        VaultAuth::Kubernetes {
+            mount: "k8s".into(),
+            role: "r".into(),
+            token_file: "/var/run/secrets/kubernetes.io/serviceaccount/token".into(),
+        }
+    );
+    says(&vault(""), &["needs token_file"]);
+    says(&vault("auth = \"kubernetes\""), &["needs auth_role"]);
+    says(
+        &vault("auth = \"approle\""),
+        &["needs auth_role", "needs secret_id_file"],
+    );
+    says(
+        &store("kind = \"vault\"\ntoken_file = \"t\""),
+        &["needs the address of Vault"],
+    );
+    says(
+        &store("kind = \"vault\"\ntoken_file = \"t\"\nendpoint_url = \"http://vault:8200\""),
+        &["endpoint_url", "use https"],
+    );
+    says(&store("namespace = \"a\""), &["kind = \"vault\""]);
+    let agent = "kind = \"aws\"\nagent = \"http://localhost:2773\"";
+    assert_eq!(
+        valid(&store(agent)).store.kind,
+        StoreKind::Agent {
+            url: "http://localhost:2773".into(),
+            token_file: "/var/run/awssmatoken".into(),
+        }
+    );
+    says(
+        &store(&format!("{agent}\nregion = \"a\"")),
+        &["a region and credentials of its own"],
+    );
+    says(
+        &store("kind = \"aws\"\nagent = \"http://10.0.0.1:2773\""),
+        &["use https"],
     );
     says(
         &store("kind = \"files\""),

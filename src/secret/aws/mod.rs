@@ -1,5 +1,6 @@
 //! AWS Secrets Manager, or a server at another endpoint that speaks its API.
 
+mod agent;
 mod batch;
 mod error;
 mod source;
@@ -16,6 +17,7 @@ use axum::http::Uri;
 use super::{Manage, Policies, Rotatable, SecretStore, StoreError};
 use batch::Batches;
 
+pub use agent::AgentStore;
 pub use batch::BATCH;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

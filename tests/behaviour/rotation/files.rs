@@ -36,7 +36,7 @@ impl Files {
         fs::create_dir_all(at(&state)).expect("made");
         for (key, value) in keys {
             fs::write(at(&format!("{state}/{key}")), value).expect("written");
-            if !at(key).exists() {
+            if fs::symlink_metadata(at(key)).is_err() {
                 symlink(format!("..data/{key}"), at(key)).expect("linked");
             }
         }

@@ -11,6 +11,7 @@ mod read_only;
 mod script;
 mod trouble;
 mod under_load;
+mod vault;
 mod windows;
 
 /// Rotates once, the label first or the password first, with a gap between in

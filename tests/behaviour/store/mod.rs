@@ -1,4 +1,5 @@
 //! The stores that secrets come from.
 
+mod agent;
 mod api;
 mod aws;
