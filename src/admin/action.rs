@@ -208,12 +208,8 @@ fn check(proxy: &Arc<dyn Operations>, action: &Action) -> Result<Vec<Arc<Pool>>,
     let switches = &proxy.context().switches;
     let mut pools = proxy.pools();
     if let Some(name) = action.database() {
-        let names: Vec<Arc<str>> = pools.iter().map(|p| p.name.clone()).collect();
+        is_database(&pools, name)?;
         pools.retain(|p| *p.name == **name);
-        if pools.is_empty() {
-            let near = nearest(name, names.iter().map(AsRef::as_ref));
-            return Err(ActionError::NoDatabase(name.clone(), near.map(Into::into)));
-        }
     }
     let not_now = |why: String| Err(ActionError::NotNow(why));
     match action {
@@ -242,6 +238,25 @@ fn check(proxy: &Arc<dyn Operations>, action: &Action) -> Result<Vec<Arc<Pool>>,
             Err(ActionError::NoSecret(secret.clone(), near))
         }
         _ => Ok(pools),
+    }
+}
+
+/// Whether a running proxy has this database.
+///
+/// # Errors
+/// [`ActionError::NoDatabase`], with the nearest.
+pub fn known_database(proxy: &dyn Operations, name: &str) -> Result<(), ActionError> {
+    is_database(&proxy.pools(), name)
+}
+
+fn is_database(pools: &[Arc<Pool>], name: &str) -> Result<(), ActionError> {
+    let names = || pools.iter().map(|p| &*p.name);
+    match names().any(|known| known == name) {
+        true => Ok(()),
+        false => {
+            let near = nearest(name, names()).map(Into::into);
+            Err(ActionError::NoDatabase(name.to_owned(), near))
+        }
     }
 }
 

@@ -46,8 +46,6 @@ pub enum FetchError {
         "the proxy at {0} refuses requests under that name; use the [admin] address of its configuration"
     )]
     Misnamed(String),
-    #[error("the proxy at {0} follows no such secret; `pgvalet status` lists those it does")]
-    NoSuchSecret(String),
     /// What the proxy has answered.
     #[error("{}", said(.0))]
     NotDone(NotDone),
@@ -197,7 +195,6 @@ async fn ask<T: DeserializeOwned>(
         }
         match status {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(FetchError::NoSuchSecret(address.to_string())),
             StatusCode::UNAUTHORIZED => return Err(FetchError::Refused(address.to_string())),
             StatusCode::FORBIDDEN => return Err(FetchError::Misnamed(address.to_string())),
             other => return Err(foreign(&format!("it answers {other}"))),

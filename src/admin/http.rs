@@ -18,12 +18,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::interval;
+use tracing::debug;
 
 use super::doorkeeper::{Action, Caller, Doorkeeper, Refusal};
 use super::events::{Watchers, events};
 use super::page;
-use super::steer::Origin;
+use super::steer::{NotDone, Origin};
 use super::{Operations, StatusSource, inspect, steer};
+use crate::base::suggestion;
 use crate::metrics::Metrics;
 use crate::net::{Listener, Peer, Shared, Socket, http};
 
@@ -202,7 +204,12 @@ async fn admit(
     request: Request,
     next: Next,
 ) -> Response {
-    match admin.keeper.judge(caller, request.headers(), action) {
+    let judged = admin.keeper.judge(caller, request.headers(), action);
+    debug!(
+        method = %request.method(), path = request.uri().path(), ?caller,
+        "admin request {}", if judged.is_ok() { "answered" } else { "refused" }
+    );
+    match judged {
         Ok(()) => next.run(request).await,
         Err(refusal) => refuse(refusal),
     }
@@ -262,11 +269,19 @@ struct Wanted {
 /// For event hooks: after a rotation the proxy need not wait for its next look at the
 /// secret. Many requests at once ask the store once.
 async fn refresh(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> Response {
-    let found = admin.source.refresh(wanted.secret).await;
-    if found.is_empty() {
-        return (StatusCode::NOT_FOUND, "no such secret is followed\n").into_response();
+    let found = admin.source.refresh(wanted.secret.clone()).await;
+    match (found.is_empty(), wanted.secret) {
+        (true, Some(secret)) => no_secret(&admin, &secret),
+        _ => Json(found).into_response(),
     }
-    Json(found).into_response()
+}
+
+fn no_secret(admin: &Admin, secret: &str) -> Response {
+    let known = admin.source.status().secrets;
+    let end = suggestion(secret, known.iter().map(|s| &*s.secret));
+    let error = format!("the proxy follows no secret {secret:?}{end}");
+    let body = Json(NotDone { error, hint: None });
+    (StatusCode::NOT_FOUND, body).into_response()
 }
 
 async fn readyz(

@@ -1,5 +1,6 @@
-//! What the status page shows only to those who may change something: the rules, what they would
-//! decide, and the newest records of the audit log. Not every user of the machine may read those.
+//! What is shown only to those who may change something: the rules, what they would decide, whom
+//! they have denied and why, and the newest records of the audit log. Not every user of the machine
+//! may read those.
 
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use super::Operations;
 use super::explain::{Question, explain};
+use super::steer::NotDone;
+use super::{Operations, views};
 use crate::access::{AdminRight, Rule};
 
 /// How many records of the audit log are shown.
@@ -43,6 +45,7 @@ pub(super) fn router(proxy: Arc<dyn Operations>) -> Router {
     Router::new()
         .route("/rules", get(rules))
         .route("/explain", get(explained))
+        .route("/denial", get(denial))
         .route("/audit", get(audit))
         .with_state(proxy)
 }
@@ -86,6 +89,25 @@ async fn explained(State(proxy): Proxy, Query(question): Query<Question>) -> Res
         Ok(Ok(value)) => Json(value).into_response(),
         Ok(Err(error)) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// `?ref=7f3a`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reference {
+    r#ref: String,
+}
+
+async fn denial(State(proxy): Proxy, Query(wanted): Query<Reference>) -> Response {
+    let reference = wanted.r#ref;
+    match proxy.context().refusals.find(&reference) {
+        Some(refusal) => Json(views::denial(&refusal)).into_response(),
+        None => {
+            let error = format!("no denial with the ref {reference:?} is kept");
+            let hint = Some("The last 500 are, since the proxy was started; its log and its audit log have all of them.".to_owned());
+            (StatusCode::NOT_FOUND, Json(NotDone { error, hint })).into_response()
+        }
     }
 }
 

@@ -40,14 +40,13 @@ pub struct Origin(pub Arc<str>);
 /// How long a new process may take, if nobody says.
 const UPGRADE: Duration = Duration::from_secs(60);
 
-/// `?database=NAME`, `?id=17`, `?secret=NAME`, `?ref=7f3a`, `?binary=FILE`, `?timeout=10s`.
+/// `?database=NAME`, `?id=17`, `?secret=NAME`, `?binary=FILE`, `?timeout=10s`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     database: Option<String>,
     id: Option<u64>,
     secret: Option<String>,
-    r#ref: Option<String>,
     binary: Option<PathBuf>,
     timeout: Option<String>,
 }
@@ -59,7 +58,6 @@ pub(super) fn router(proxy: Arc<dyn Operations>) -> Router {
     Router::new()
         .route("/clients", get(clients))
         .route("/servers", get(servers))
-        .route("/denial", get(denial))
         .route("/pause", post(pause))
         .route("/resume", post(resume))
         .route("/kill", post(kill))
@@ -73,22 +71,23 @@ pub(super) fn router(proxy: Arc<dyn Operations>) -> Router {
 }
 
 async fn clients(State(proxy): Proxy, Query(wanted): Query<Wanted>) -> Response {
-    Json(views::clients(&*proxy, wanted.database.as_deref())).into_response()
+    of_database(&proxy, &wanted, views::clients)
 }
 
 async fn servers(State(proxy): Proxy, Query(wanted): Query<Wanted>) -> Response {
-    Json(views::servers(&*proxy, wanted.database.as_deref())).into_response()
+    of_database(&proxy, &wanted, views::servers)
 }
 
-async fn denial(State(proxy): Proxy, Query(wanted): Query<Wanted>) -> Response {
-    let reference = wanted.r#ref.unwrap_or_default();
-    match proxy.context().refusals.find(&reference) {
-        Some(refusal) => Json(views::denial(&refusal)).into_response(),
-        None => {
-            let error = format!("no denial with the ref {reference:?} is kept");
-            let hint = Some("The last 500 are, since the proxy was started; its log and its audit log have all of them.".to_owned());
-            (StatusCode::NOT_FOUND, Json(NotDone { error, hint })).into_response()
-        }
+/// What there is of the wanted database, or of all of them.
+fn of_database<T: Serialize>(
+    proxy: &Arc<dyn Operations>,
+    wanted: &Wanted,
+    list: impl Fn(&dyn Operations, Option<&str>) -> Vec<T>,
+) -> Response {
+    let name = wanted.database.as_deref();
+    match name.map(|name| action::known_database(&**proxy, name)) {
+        Some(Err(e)) => (code(&e), Json(not_done(&e))).into_response(),
+        None | Some(Ok(())) => Json(list(&**proxy, name)).into_response(),
     }
 }
 

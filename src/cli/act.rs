@@ -68,7 +68,7 @@ pub(super) fn of_database(path: &str, database: Option<&str>) -> String {
 }
 
 async fn ask(path: &str, json: bool, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    let (address, token) = status::admin_to_change(config)?;
+    let (address, token) = status::admin_with_right(config)?;
     let done: Done = admin::act(&address, token.as_ref(), path)
         .await
         .map_err(|e| Failure::Failed(e.to_string()))?;

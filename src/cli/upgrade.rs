@@ -29,7 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    let (address, token) = status::admin_to_change(config)?;
+    let (address, token) = status::admin_with_right(config)?;
     let timeout = format!("{}ms", args.timeout.as_millis());
     let mut path = status::with("/upgrade", "timeout", &timeout);
     if let Some(binary) = &args.binary {

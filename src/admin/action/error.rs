@@ -38,9 +38,15 @@ impl ActionError {
             Self::NoDatabase(_, Some(near)) | Self::NoSecret(_, Some(near)) => {
                 Some(format!("Did you mean {near}?"))
             }
-            Self::NoDatabase(_, None) => Some("SHOW DATABASES lists them.".to_owned()),
-            Self::NoSecret(_, None) => Some("SHOW SECRETS lists them.".to_owned()),
-            Self::NoClient(_) => Some("The ids are in SHOW CLIENTS.".to_owned()),
+            Self::NoDatabase(_, None) => {
+                Some("SHOW DATABASES in the console and `pgvalet status` list them.".to_owned())
+            }
+            Self::NoSecret(_, None) => {
+                Some("SHOW SECRETS in the console and `pgvalet status --all` list them.".to_owned())
+            }
+            Self::NoClient(_) => {
+                Some("SHOW CLIENTS in the console and `pgvalet clients` show the ids.".to_owned())
+            }
             _ => None,
         }
     }

@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(hint("drop table x"), "SHOW HELP lists what there is.");
         assert_eq!(hint("SHOW x y z"), hint("PAUSE a b"));
         assert_eq!(hint("DISABLE"), "Name a database.");
-        assert_eq!(hint("KILL_CLIENT x"), "The ids are in SHOW CLIENTS.");
+        assert!(hint("KILL_CLIENT x").contains("SHOW CLIENTS"));
         assert_eq!(hint("RELOAD x"), "Nothing may follow.");
         for set in ["SET", "SET a", "SET a =", "SET a = ;"] {
             assert_eq!(hint(set), "Write SET key = 'value'.", "{set}");

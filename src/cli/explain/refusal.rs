@@ -13,7 +13,7 @@ pub(super) async fn explain(
     config: &Config,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let (address, token) = status::admin(config)?;
+    let (address, token) = status::admin_with_right(config)?;
     let path = status::with("/denial", "ref", reference.trim());
     let denial: DenialView = admin::list(&address, token.as_ref(), &path)
         .await

@@ -116,11 +116,11 @@ pub(super) fn admin(config: &Config) -> Result<(AdminAddress, Option<Token>), Fa
     Ok((reachable(address), token))
 }
 
-/// Where the proxy can be asked to change something, and the token for that: the configured
-/// one, or else the one that the proxy made for itself, where this user may read it. That one
-/// is shown for nothing but changes: another program may listen there while the proxy does not
+/// Where the proxy can be asked for what not everybody may do or know, and the token for that: the
+/// configured one, or else the one that the proxy made for itself, where this user may read it.
+/// That one is shown for nothing else: another program may listen there while the proxy does not
 /// run.
-pub(super) fn admin_to_change(config: &Config) -> Result<(AdminAddress, Option<Token>), Failure> {
+pub(super) fn admin_with_right(config: &Config) -> Result<(AdminAddress, Option<Token>), Failure> {
     let (address, token) = admin(config)?;
     let own = || Token::read(&config.admin_token_path()?).ok();
     let token = match address {

@@ -166,11 +166,13 @@ Where clients connect, and what is done until it is known who they are. The file
 pub(super) static ADMIN: Table = Table {
     title: "[admin]",
     about: "\
-HTTP for people and monitoring: `/metrics`, `/livez`, `/readyz`, `/status`, `/clients`, `/servers`, `/denial`, and `POST` \
-`/refresh`, `/rotate`, `/pause`, `/resume`, `/kill`, `/reconnect`, `/disable`, `/enable`, `/reload`.
+HTTP for people and monitoring: `/metrics`, `/livez`, `/readyz`, `/status`, `/clients`, `/servers`, `/rotations`; \
+`/rules`, `/explain`, `/denial`, `/audit`; and `POST` `/refresh`, `/rotate`, `/pause`, `/resume`, `/kill`, \
+`/reconnect`, `/disable`, `/enable`, `/reload`.
 
-On loopback, any user of the machine may read these without a token, and what changes something needs the token \
-in `admin.token` beside the audit log (mode 0600), which pgvalet makes anew at every start. With `token_file`, \
+On loopback, any user of the machine may read the first of these without a token. The rules, the denials, the audit \
+log and what changes something need the token in `admin.token` beside the audit log (mode 0600), which pgvalet \
+makes anew at every start. With `token_file`, \
 everything but `/livez` and `/readyz` needs that token. A unix socket lets in only the user and group that \
 pgvalet runs as; that user needs no token.",
     keys: &[

@@ -4,3 +4,4 @@ mod changes;
 mod dashboard;
 mod logging;
 mod page;
+mod routes;
