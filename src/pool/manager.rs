@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::{Instant as Deadline, sleep_until};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::search::{Action, Candidate, Health, Input};
 use super::{Database, Pool};
@@ -198,6 +198,7 @@ impl Manager {
             depth,
             candidates,
             failure,
+            silent: found.known.may_recover(),
         }
     }
 
@@ -238,14 +239,14 @@ impl Manager {
             && self.announce(version)
         {
             if moved {
-                warn!(
+                debug!(
                     database = %pool.name, secret = %pool.secret, %version,
                     "no login yet as the reloaded configuration says: {why}; server connections stay where they are"
                 );
                 return Some(failed);
             }
             pool.adoption_failed(&credential, why);
-            warn!(
+            debug!(
                 database = %pool.name, secret = %pool.secret, %version,
                 "AWSCURRENT does not log in yet: {why}; the last good version stays in force"
             );

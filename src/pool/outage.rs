@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::generation::Generation;
 use super::login::FailedLogin;
@@ -69,7 +69,7 @@ impl Pool {
             Health::Seeking { .. } => return, // that comes first
             Health::Down(_) => {}
             Health::Good => {
-                warn!(database = %self.name, "{error}; trying again");
+                debug!(database = %self.name, "{error}; trying again");
             }
         }
         let message = error.to_string().into();
@@ -145,7 +145,7 @@ impl Pool {
     }
 
     /// A round of the search has found nothing that logs in: that is announced,
-    /// and clients that wait in vain are told.
+    /// and clients that wait in vain are told. The log has it as a trouble, once it lasts.
     pub(super) fn found_none(&self) {
         let mut state = self.state();
         if !state.search.is_seeking() {
@@ -156,13 +156,13 @@ impl Pool {
             self.record_secret_failure(None, &failure);
             let (database, secret) = (&self.name, &self.secret);
             if of_server {
-                error!(%database, %secret, "{failure}; no version of the secret can be tried");
+                debug!(%database, %secret, "{failure}; no version of the secret can be tried");
             } else {
-                error!(%database, %secret, "no version logs in: {failure}");
+                debug!(%database, %secret, "no version logs in: {failure}");
             }
         }
         match state.search.obstacle() {
-            Some(Obstacle::NoVersion { since })
+            Some(Obstacle::NoVersion { since, .. })
                 if since.elapsed() > self.database().rotation_grace =>
             {
                 let error = self.seek_error(&state);
@@ -191,8 +191,9 @@ impl Pool {
             Obstacle::Server { failure, .. } if !others => {
                 Prospect::Hopeless(CheckoutError::Login(failure))
             }
-            Obstacle::NoVersion { since }
-                if since.elapsed() > self.database().rotation_grace && !others =>
+            // Where a version has logged in before, a rotation may be under way.
+            Obstacle::NoVersion { since, never }
+                if !others && (never || since.elapsed() > self.database().rotation_grace) =>
             {
                 Prospect::Hopeless(self.seek_error(state))
             }

@@ -46,8 +46,19 @@ enum Phase {
     },
 }
 
+/// Whether any version has ever logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
+    /// None was tried yet, or none since the store had news.
+    Untold,
+    /// None, and all that the store has were tried.
+    InVain,
+    Worked,
+}
+
 pub(super) struct Search {
     phase: Phase,
+    past: Past,
     /// The server of the version in force cannot be reached.
     down: Option<Down>,
     grace: Duration,
@@ -78,6 +89,7 @@ impl Search {
                 round: Round::new(1, None),
                 announced: failure.clone(), // there is nothing to announce
             },
+            past: Past::Untold,
             down: None,
             grace,
             failure,
@@ -117,6 +129,7 @@ impl Search {
                 depth,
                 candidates,
                 failure,
+                silent,
             } => {
                 if let Some(failure) = failure {
                     self.failure = failure;
@@ -124,7 +137,7 @@ impl Search {
                 let Phase::Seeking { round, .. } = &mut self.phase else {
                     return Action::Rest;
                 };
-                round.looked_up(depth, candidates);
+                round.looked_up(depth, candidates, silent);
                 self.next_of_round(now)
             }
             Input::Failed(tried) => self.failed(tried, now),
@@ -154,6 +167,7 @@ impl Search {
             self.tried_before = tried;
         }
         self.phase = Phase::Steady;
+        self.past = Past::Worked;
         self.down = None;
         self.refusal = None;
     }
@@ -219,6 +233,9 @@ impl Search {
     fn news(&mut self, now: Instant) -> Action {
         self.passed_over.clear();
         self.rounds += 1;
+        if self.past == Past::InVain {
+            self.past = Past::Untold;
+        }
         match &mut self.phase {
             Phase::Steady => Action::Rest,
             // It may be another version by now that has to be proved: what is
@@ -283,7 +300,12 @@ impl Search {
             {
                 Action::Pause(pace.brisk_pause())
             }
-            Some(_) => Action::Pause(pace.pause(now)),
+            Some(_) => {
+                if self.past == Past::Untold && !round.was_silent() {
+                    self.past = Past::InVain;
+                }
+                Action::Pause(pace.pause(now))
+            }
         }
     }
 }

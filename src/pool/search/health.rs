@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Phase, Search, Verdict};
+use super::{Past, Phase, Search, Verdict};
 use crate::wire::LoginFailure;
 
 /// Whether logins work.
@@ -42,8 +42,9 @@ pub(in crate::pool) enum Obstacle {
     /// The server lets nobody in. `failure`: what clients are told; `passes`: it may pass
     /// although nothing is changed.
     Server { failure: LoginFailure, passes: bool },
-    /// No version is known that logs in.
-    NoVersion { since: Instant },
+    /// No version is known that logs in. `never`: none ever did, and all that the store has
+    /// were tried.
+    NoVersion { since: Instant, never: bool },
 }
 
 impl Search {
@@ -70,7 +71,10 @@ impl Search {
                         failure: last.failure.unwrap_or(LoginFailure::Unreachable),
                         passes: last.verdict == Verdict::Later,
                     },
-                    None => Obstacle::NoVersion { since },
+                    None => Obstacle::NoVersion {
+                        since,
+                        never: self.past == Past::InVain,
+                    },
                 })
             }
         }

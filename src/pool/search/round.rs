@@ -86,6 +86,8 @@ pub(super) struct Round {
     candidates: Vec<Candidate>,
     /// How far the store was looked through, if it was.
     depth: Option<Depth>,
+    /// The store did not answer when it was asked last.
+    silent: bool,
     /// The version in force, whose refusal is why there is a search: it need not
     /// be asked twice.
     in_force: Option<VersionId>,
@@ -98,6 +100,7 @@ impl Round {
             number,
             candidates: Vec::new(),
             depth: None,
+            silent: false,
             in_force,
         }
     }
@@ -110,8 +113,14 @@ impl Round {
         self.depth
     }
 
-    pub fn looked_up(&mut self, depth: Depth, candidates: Vec<Candidate>) {
+    /// Whether the store may have a version that this round does not know of.
+    pub fn was_silent(&self) -> bool {
+        self.silent
+    }
+
+    pub fn looked_up(&mut self, depth: Depth, candidates: Vec<Candidate>, silent: bool) {
         self.depth = Some(depth);
+        self.silent = silent;
         self.candidates = candidates;
     }
 

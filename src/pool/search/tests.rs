@@ -49,7 +49,15 @@ fn looked_up(depth: Depth, candidates: Vec<Candidate>) -> Input {
         depth,
         candidates,
         failure: None,
+        silent: false,
     }
+}
+
+fn is_hopeless(search: &Search) -> bool {
+    matches!(
+        search.obstacle(),
+        Some(Obstacle::NoVersion { never: true, .. })
+    )
 }
 
 fn failed(candidate: &Candidate, verdict: Verdict) -> Input {
@@ -123,6 +131,46 @@ fn a_new_current_version_is_proved_beside_the_one_in_force() {
         let pause = search.step(refused(version), now + GRACE);
         assert!(is_pause(&pause, Duration::ZERO, FIRST_PAUSE), "{pause:?}");
     }
+}
+
+#[test]
+fn a_secret_that_never_logged_in_is_given_up_after_one_round() {
+    let (mut search, now) = seeking(None);
+    let current = candidate(Standing::Current, "1");
+    search.step(observed(None, Some("1")), now);
+    for depth in [Depth::Labelled, Depth::All] {
+        assert!(!is_hopeless(&search), "the round is not over");
+        search.step(looked_up(depth, vec![current.clone()]), now);
+        search.step(failed(&current, Verdict::Refused), now);
+    }
+    assert!(is_hopeless(&search));
+    search.step(Input::PauseOver, now);
+    assert!(is_hopeless(&search), "until another one is there");
+    search.step(Input::News, now);
+    assert!(!is_hopeless(&search), "that has its turn first");
+    search.worked(true);
+    assert!(search.refused(version("1"), "no".into(), LoginFailure::Password, now));
+    for depth in [Depth::Labelled, Depth::All] {
+        search.step(looked_up(depth, vec![current.clone()]), now);
+    }
+    assert!(!is_hopeless(&search), "a rotation may be under way");
+}
+
+#[test]
+fn a_store_that_does_not_answer_may_have_a_version() {
+    let (mut search, now) = seeking(None);
+    search.step(observed(None, None), now);
+    let silent = |silent| Input::LookedUp {
+        depth: Depth::Labelled,
+        candidates: Vec::new(),
+        failure: Some("no answer".into()),
+        silent,
+    };
+    assert!(matches!(search.step(silent(true), now), Action::Pause(_)));
+    assert!(!is_hopeless(&search));
+    search.step(Input::PauseOver, now);
+    assert!(matches!(search.step(silent(false), now), Action::Pause(_)));
+    assert!(is_hopeless(&search));
 }
 
 #[test]

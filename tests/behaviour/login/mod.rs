@@ -1,6 +1,7 @@
 //! Logins to the server: passwords, and what a client reads when there is none.
 
 mod failures;
+mod first;
 mod passwords;
 
 use std::sync::Arc;
