@@ -98,6 +98,10 @@ impl Pool {
         let (server, generation, slot) = connection.into_parts();
         let whose = server_ref(&server.backend);
         server.close_within(limit).await;
+        debug!(
+            database = %self.name, pid = whose.pid, version = %generation.credential.version,
+            "server connection closed: {why}"
+        );
         self.audit.record(Record::server_close(
             self.name.clone(),
             self.credential_ref(&generation.credential),

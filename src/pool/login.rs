@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tokio::time::timeout;
+use tracing::debug;
 
 use super::connection::Proven;
 use super::generation::Generation;
@@ -95,6 +96,11 @@ impl Pool {
     }
 
     fn record_open(&self, generation: &Generation, server: &Server) {
+        debug!(
+            database = %self.name, pid = %server.backend.pid, server = %server.backend.target,
+            version = %generation.credential.version, user = generation.credential.username,
+            "server connection opened"
+        );
         self.audit.record(Record::server_open(
             self.name.clone(),
             self.credential_ref(&generation.credential),
@@ -104,6 +110,8 @@ impl Pool {
     }
 
     fn record_failure(&self, generation: &Generation, error: &ConnectError) {
+        let version = &generation.credential.version;
+        debug!(database = %self.name, secret = %self.secret, %version, "login failed: {error}");
         let cause = Cause {
             reason: &error.to_string(),
             sqlstate: error.sqlstate(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::build::{Built, State};
 use super::pools::Parts;
@@ -11,7 +11,7 @@ use super::{revoke, rotation};
 use crate::access::Policy;
 use crate::admin::Reloaded;
 use crate::audit::Record;
-use crate::config::{Change, Config, Effect, Listen};
+use crate::config::{self, Change, Config, Effect, Listen};
 use crate::session::{Cause, Context, Routes};
 
 /// Rules and databases change at once. A pool goes on with the options of the new
@@ -22,7 +22,7 @@ pub fn reload(built: &Built, config: Config) -> Reloaded {
     if let Some(certificate) = context.tls.certificate()
         && let Err(e) = certificate.reread()
     {
-        warn!("[listen] {e}; keeping the current certificate");
+        debug!("[listen] {e}; keeping the current certificate"); // the verdict says it
     }
     let mut state = built.state.lock();
     let reloaded = sorted(state.config.written.changes(&config.written));
@@ -95,6 +95,7 @@ fn in_force(running: &Config, new: Config) -> Config {
         admin: running.admin.clone(),
         store: running.store.clone(),
         audit: running.audit.clone(),
+        settings: config::in_force(&running.settings, &new.settings).into(),
         written: running.written.reloaded(new.written),
         ..new
     }

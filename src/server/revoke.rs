@@ -5,7 +5,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::build::Built;
 use crate::session::{Cause, Context, Revoke};
@@ -45,7 +45,8 @@ async fn trust_changed(context: &Context) -> bool {
             changed
         }
         Ok(Err(e)) => {
-            warn!("[listen] {e}; keeping the current client CA and revocation lists");
+            // A trouble, which the verdict says, with what to do.
+            debug!("[listen] {e}; keeping the current client CA and revocation lists");
             false
         }
         Err(_) => false,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::build::Built;
 use crate::pool::{DrainDeadlineAction, Generation, Pool, SessionMigration};
@@ -120,7 +120,8 @@ async fn refresh_certificate(context: &Context) {
     };
     match tokio::task::spawn_blocking(move || certificate.refresh()).await {
         Ok(Ok(true)) => info!("[listen] certificate and key have been read again"),
-        Ok(Err(e)) => warn!("[listen] {e}; keeping the current certificate"),
+        // A trouble, which the verdict says, with what to do.
+        Ok(Err(e)) => debug!("[listen] {e}; keeping the current certificate"),
         Ok(Ok(false)) | Err(_) => {}
     }
 }

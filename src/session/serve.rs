@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::debug;
+
 use super::arrive::{Admission, Arrived, Guest, arrive, count_denial, refuse, tell};
 use super::context::Context;
 use super::greet::{Failed, Greeted};
@@ -174,6 +176,11 @@ impl Session {
     /// # Errors
     /// The record could not be written, and without it there is no session.
     async fn record_start(&self, client: ClientRef) -> Result<(), Denial> {
+        let handle = &self.handle;
+        debug!(
+            session = %handle.id, client = %handle.client, database = %handle.database(),
+            user = %handle.user, source = %handle.source, "session begins"
+        );
         let id = self.handle.id.to_string().into();
         let record = Box::new(Record::session_start(id, client));
         let admitted = self.context.audit.admit(record).await;
@@ -195,6 +202,11 @@ impl Session {
             }
             _ => why.reason(),
         });
+        debug!(
+            session = %self.handle.id, client = %self.handle.client,
+            transactions = totals.transactions, ms = totals.duration.as_millis(),
+            "session ends: {}", reason.as_deref().unwrap_or("the client has left")
+        );
         let cause = why.zip(reason.as_deref()).map(|(why, reason)| Cause {
             reason,
             sqlstate: why.sqlstate(),

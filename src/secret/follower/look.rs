@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::future::join_all;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Depth, Follower, Found, Known};
 use crate::secret::{
@@ -212,15 +212,15 @@ impl Follower {
 
     fn failed(&self, before: &Known, error: &StoreError) -> Known {
         let text: Arc<str> = error.to_string().into();
-        // One warning for each kind of failure, because the texts of one outage
-        // take turns.
+        // Once for each kind of failure, because the texts of one outage take turns. What
+        // lasts is a trouble, and said as one.
         if before.failing != Some(error.kind()) {
             let kept = if before.current.is_some() {
                 "; the last known version stays in force"
             } else {
                 ""
             };
-            warn!(secret = %self.secret, "secret cannot be read: {text}{kept}");
+            debug!(secret = %self.secret, "secret cannot be read: {text}{kept}");
         }
         Known {
             error: Some(text),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
+use tracing::debug;
 
 use super::{Depth, Follower, Found, Known, Request};
 use crate::base::jitter::{Backoff, jittered};
@@ -54,6 +55,12 @@ pub(super) async fn follow(
                 backoff.reset();
                 jittered(refresh)
             };
+            let version = found.known.current.as_ref().map(|c| c.version.as_str());
+            debug!(
+                secret = %follower.secret, others = found.others.len(),
+                "looked: AWSCURRENT is {}; next look in {} s",
+                version.unwrap_or("unknown"), next.as_secs()
+            );
             publish.send_replace(found.known.clone());
             (next, found)
         };

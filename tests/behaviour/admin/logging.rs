@@ -131,3 +131,30 @@ async fn a_log_that_nobody_reads_stops_nobody() {
     assert!(proxy.wait_exit(Duration::from_secs(15)).await.success());
     drop(unread);
 }
+
+/// At `debug` our own log tells what happens to sessions, connections and secrets.
+#[tokio::test(flavor = "multi_thread")]
+async fn debug_tells_what_happens() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let secret = cluster.secret("app_user", &password);
+    let proxy = Proxy::with_one_database(&secret, "")
+        .environment("PGVALET_LOG", "debug")
+        .start()
+        .await;
+    proxy.connect("app").await.value("select 1").await;
+    proxy.status().await;
+    for line in [
+        "looked: AWSCURRENT is ",
+        "server connection opened",
+        "session begins",
+        "session ends: the client has left",
+        "admin request answered",
+    ] {
+        eventually(line, Duration::from_secs(10), || async {
+            proxy.log().contains(line).then_some(())
+        })
+        .await;
+    }
+}

@@ -165,7 +165,7 @@ async fn sessions_end_with_their_certificate() {
     eventually("a warning", Duration::from_secs(5), || async {
         proxy
             .log()
-            .contains("keeping the current client CA")
+            .contains("what was read before stays in force")
             .then_some(())
     })
     .await;

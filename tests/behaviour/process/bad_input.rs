@@ -123,6 +123,14 @@ async fn heals(proxy: &Proxy) {
     .await;
 }
 
+/// The log says it, once it is a trouble.
+async fn says(proxy: &Proxy, clue: &str) {
+    eventually(clue, Duration::from_secs(20), || async {
+        proxy.log().contains(clue).then_some(())
+    })
+    .await;
+}
+
 /// Short waits: here they only delay the verdict.
 const HASTY: &str = "pool_wait_timeout = \"2s\"\nrotation_grace = \"2s\"\nconnect_timeout = \"2s\"";
 
@@ -146,7 +154,7 @@ async fn a_secret_that_is_no_credential_heals_with_its_next_version() {
             .await;
         proxy.watch_for(&format!(r#"{{"password":"{nonsense}"}}"#));
         out_of_order(&proxy).await;
-        assert!(proxy.log().contains(clue), "no {clue:?} in {}", proxy.log());
+        says(&proxy, clue).await;
         assert!(!proxy.audit_of("secret.fail").is_empty());
         proxy
             .secret_put("app", &cluster.secret("app_user", &password))
@@ -167,7 +175,7 @@ async fn a_secret_that_does_not_exist_yet() {
         .start_unready()
         .await;
     out_of_order(&proxy).await;
-    assert!(proxy.log().contains("app"), "{}", proxy.log());
+    says(&proxy, "secret app cannot be used").await;
     proxy.secret_create("app", &cluster.secret("app_user", &password));
     heals(&proxy).await;
 }
@@ -234,7 +242,7 @@ async fn a_database_that_is_missing_upstream() {
         .start_unready()
         .await;
     out_of_order(&proxy).await;
-    assert!(proxy.log().contains("not_there_yet"), "{}", proxy.log());
+    says(&proxy, "not_there_yet").await;
     cluster.execute("create database not_there_yet").await;
     heals(&proxy).await;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::common::tls::{handshake, works};
 use crate::common::{Cluster, Proxy, eventually, new_password};
+use crate::health::wait_trouble;
 
 fn directory(cluster: &Cluster) -> PathBuf {
     cluster.ca().parent().expect("a directory").to_owned()
@@ -40,7 +41,7 @@ async fn a_new_certificate_is_shown_and_nobody_is_dropped() {
     eventually("the pair does not fit", Duration::from_secs(10), || async {
         proxy
             .log()
-            .contains("keeping the current certificate")
+            .contains("the one before stays in force")
             .then_some(())
     })
     .await;
@@ -56,10 +57,9 @@ async fn a_new_certificate_is_shown_and_nobody_is_dropped() {
 
     fs::write(files.join("server.crt"), "no certificate").expect("written");
     eventually("that is noticed", Duration::from_secs(10), || async {
-        proxy
-            .log()
-            .contains("holds no PEM certificate")
-            .then_some(())
+        let trouble = wait_trouble(&proxy, "certificate_unread").await;
+        let sentence = trouble["sentence"].as_str()?;
+        sentence.contains("holds no PEM certificate").then_some(())
     })
     .await;
     handshake(&proxy, &new_ca, &[], false)

@@ -76,11 +76,11 @@ async fn an_unverified_server_gets_no_credential() {
             !told(&error).0.starts_with("28"),
             "{error:?}: the client did nothing wrong"
         );
-        assert!(
-            proxy.log().to_lowercase().contains("certificate"),
-            "{}",
-            proxy.log()
-        );
+        eventually("the log says why", Duration::from_secs(20), || async {
+            let log = proxy.log().to_lowercase();
+            log.contains("certificate").then_some(())
+        })
+        .await;
         let authenticated = cluster
             .log()
             .matches("connection authenticated: identity=\"r")
@@ -132,8 +132,10 @@ async fn what_is_stuffed_before_the_handshake_is_not_believed() {
         let error = connect(&proxy.dsn("app")).await.map(|_| ());
         let (sqlstate, ..) = told(&error.expect_err("no server"));
         assert!(["08006", "57P03"].contains(&&*sqlstate), "{sqlstate}");
-        let log = proxy.log();
-        assert!(log.contains("TLS with 127.0.0.1"), "{log}");
+        eventually("the log says why", Duration::from_secs(20), || async {
+            proxy.log().contains("TLS with 127.0.0.1").then_some(())
+        })
+        .await;
         let failed = proxy.audit_seen("server.fail").await;
         assert_eq!(failed[0]["database"], "app", "{failed:?}");
     }
