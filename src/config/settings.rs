@@ -48,6 +48,23 @@ pub(super) fn settings(text: &str) -> Vec<Setting> {
     all
 }
 
+/// What is in force after a reload: a key that needs a restart has the value that it had.
+pub fn in_force(before: &[Setting], new: &[Setting]) -> Vec<Setting> {
+    let find = |all: &[Setting], key: &str| all.iter().find(|s| s.key == key).cloned();
+    let kept = new.iter().filter_map(|s| match s.changeable {
+        true => Some(s.clone()),
+        false => find(before, &s.key),
+    });
+    let mut all: Vec<Setting> = kept.collect();
+    let gone = before.iter().filter(|s| !s.changeable);
+    let gone: Vec<Setting> = gone
+        .filter(|s| find(new, &s.key).is_none())
+        .cloned()
+        .collect();
+    all.extend(gone);
+    all
+}
+
 fn table_of<'a, 'i>(value: &'a DeValue<'i>) -> Option<&'a DeTable<'i>> {
     match value {
         DeValue::Table(table) => Some(table),
@@ -103,6 +120,21 @@ fn shown(value: &DeValue<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_shown_as_it_was() {
+        let before = settings("[listen]\nmax_clients = 7\nsocket_mode = \"0600\"\nuser = \"a\"\n");
+        let new = settings("[listen]\nmax_clients = 8\nsocket_mode = \"0666\"\nkey = \"k\"\n");
+        let all = in_force(&before, &new);
+        let value = |key: &str| {
+            let found = all.iter().find(|s| s.key == key);
+            found.map(|s| s.value.as_str())
+        };
+        assert_eq!(value("listen.max_clients"), Some("8"));
+        assert_eq!(value("listen.socket_mode"), Some("0600"));
+        assert_eq!(value("listen.user"), Some("a"));
+        assert_eq!(value("listen.key"), None);
+    }
 
     #[test]
     fn written_values_and_defaults() {

@@ -187,6 +187,10 @@ pub struct Stats {
     pub sent: AtomicU64,
     /// How long clients have waited for a connection, in microseconds.
     pub waited: AtomicU64,
+    /// How long sessions were in a transaction, and how long the server worked for them, in
+    /// microseconds. Found by looking at the sessions twice a second.
+    pub in_transaction: AtomicU64,
+    pub at_work: AtomicU64,
     /// Checkouts that did not wait. They are samples of zero for the histogram.
     pub immediate: AtomicU64,
 }

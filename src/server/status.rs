@@ -1,6 +1,6 @@
 //! The status of a running proxy, for the admin listener.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ use crate::session::{Handle, Pin};
 
 impl StatusSource for Built {
     fn status(&self) -> Status {
-        let sessions = self.context.sessions.all();
+        let sessions = Sessions::of(self);
         let all = self.all_pools();
         let mut pools: Vec<_> = all.iter().map(|p| (p, p.counts())).collect();
         pools.sort_by_key(|(p, _)| (p.name.clone(), p.secret.clone()));
@@ -44,7 +44,7 @@ impl StatusSource for Built {
                 .collect(),
             databases: pools
                 .iter()
-                .map(|(p, counts)| database(p, counts, &sessions))
+                .map(|(p, counts)| database(p, counts, sessions.clients(p)))
                 .collect(),
         }
     }
@@ -171,13 +171,33 @@ fn tried(tried: &Tried) -> Candidate {
     }
 }
 
+/// The sessions of each pool, found in one pass.
+struct Sessions(HashMap<(Arc<str>, SecretId), Vec<Arc<Handle>>>);
+
+impl Sessions {
+    fn of(built: &Built) -> Self {
+        let mut of_pool: HashMap<_, Vec<_>> = HashMap::new();
+        for session in built.context.sessions.all() {
+            let pool = (session.pool.name.clone(), session.pool.secret.clone());
+            of_pool.entry(pool).or_default().push(session);
+        }
+        Self(of_pool)
+    }
+
+    /// Those that are clients of a pool.
+    fn clients(&self, pool: &Pool) -> &[Arc<Handle>] {
+        let pool = (pool.name.clone(), pool.secret.clone());
+        self.0.get(&pool).map_or(&[], Vec::as_slice)
+    }
+}
+
 fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> DatabaseStatus {
     DatabaseStatus {
         name: pool.name.clone(),
         secret: pool.secret.as_str().into(),
         pool_mode: pool.database().pool_mode.as_str().to_owned(),
         pool_size: pool.database().pool_size,
-        clients: sessions.iter().filter(|s| s.is_client_of(pool)).count(),
+        clients: sessions.len(),
         paused: counts.paused,
         waiting: counts.waiting,
         longest_wait_ms: counts.longest_wait.map(millis),
@@ -186,7 +206,7 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
             idle: counts.idle,
             opening: counts.opening,
         },
-        pinned: pinned(pool, sessions),
+        pinned: pinned(sessions),
         listener: pool.listener.counts().map(|c| ListenerStatus {
             channels: c.channels,
             clients: c.clients,
@@ -201,15 +221,11 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
     }
 }
 
-/// How many clients of a pool keep their server connection, by reason.
-fn pinned(pool: &Pool, sessions: &[Arc<Handle>]) -> BTreeMap<String, usize> {
+/// How many of these clients keep their server connection, by reason.
+fn pinned(sessions: &[Arc<Handle>]) -> BTreeMap<String, usize> {
     let mut pinned = BTreeMap::new();
-    for session in sessions {
-        if session.is_client_of(pool)
-            && let Some(pin) = session.pinned()
-        {
-            *pinned.entry(pin.as_str().to_owned()).or_default() += 1;
-        }
+    for pin in sessions.iter().filter_map(|session| session.pinned()) {
+        *pinned.entry(pin.as_str().to_owned()).or_default() += 1;
     }
     pinned
 }

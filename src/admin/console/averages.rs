@@ -22,6 +22,8 @@ pub struct Counted {
     pub queries: u64,
     pub received: u64,
     pub sent: u64,
+    pub in_transaction: u64,
+    pub at_work: u64,
     pub waited: u64,
 }
 
@@ -34,6 +36,8 @@ impl Counted {
             queries: stats.queries.load(Relaxed),
             received: stats.received.load(Relaxed),
             sent: stats.sent.load(Relaxed),
+            in_transaction: stats.in_transaction.load(Relaxed),
+            at_work: stats.at_work.load(Relaxed),
             waited: stats.waited.load(Relaxed),
         }
     }
@@ -44,25 +48,42 @@ impl Counted {
         self.queries += other.queries;
         self.received += other.received;
         self.sent += other.sent;
+        self.in_transaction += other.in_transaction;
+        self.at_work += other.at_work;
         self.waited += other.waited;
     }
 
-    /// What has come since, for each second; of the wait, what each assignment took.
+    /// What has come since, for each second; of the times, what each transaction, query and
+    /// assignment took.
     fn per_second(&self, before: &Self, span: Duration) -> Self {
         let micros = span.as_micros().max(1);
         let rate = |now: u64, before: u64| {
             let more = u128::from(now.saturating_sub(before));
             u64::try_from(more * 1_000_000 / micros).unwrap_or(u64::MAX)
         };
-        let assigned = self.assignments.saturating_sub(before.assignments);
-        let waited = self.waited.saturating_sub(before.waited);
+        let each = |time: u64, before: u64, count: u64, earlier: u64| {
+            let time = time.saturating_sub(before);
+            time.checked_div(count.saturating_sub(earlier)).unwrap_or(0)
+        };
         Self {
             assignments: rate(self.assignments, before.assignments),
             transactions: rate(self.transactions, before.transactions),
             queries: rate(self.queries, before.queries),
             received: rate(self.received, before.received),
             sent: rate(self.sent, before.sent),
-            waited: waited.checked_div(assigned).unwrap_or(0),
+            in_transaction: each(
+                self.in_transaction,
+                before.in_transaction,
+                self.transactions,
+                before.transactions,
+            ),
+            at_work: each(self.at_work, before.at_work, self.queries, before.queries),
+            waited: each(
+                self.waited,
+                before.waited,
+                self.assignments,
+                before.assignments,
+            ),
         }
     }
 }
@@ -140,16 +161,20 @@ mod tests {
             assignments: 10,
             transactions: 100,
             waited: 1000,
+            in_transaction: 600_000,
             ..Counted::default()
         };
         let now = Counted {
             assignments: 30,
             transactions: 700,
             waited: 5000,
+            in_transaction: 3_600_000,
+            at_work: 900,
             ..Counted::default()
         };
         let average = now.per_second(&before, Duration::from_secs(10));
         assert_eq!((average.transactions, average.waited), (60, 200));
-        assert_eq!(average.queries, 0);
+        assert_eq!(average.in_transaction, 5000);
+        assert_eq!((average.queries, average.at_work), (0, 0));
     }
 }

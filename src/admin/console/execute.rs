@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tokio::task::spawn_blocking;
+
 use super::command::{Command, NotUnderstood};
 use super::extended::Refused;
 use super::session::{End, Session};
-use super::show::{Show, help};
+use super::show::{Rows, Show, World, help};
 use super::table::{Cell, Column, Row, row, text};
 use crate::access::AdminRight;
 use crate::admin::action::{self, Action, ActionError, Actor};
@@ -40,7 +42,10 @@ impl Session {
             ..Answer::default()
         };
         Ok(match command {
-            Command::Show { show, only } => self.show(show, only.as_deref()),
+            Command::Show { show, only } => {
+                let right = self.visit.handle.right();
+                rows(self.world.clone(), right, show, only.as_deref()).await
+            }
             Command::Help => Ok(Answer {
                 notices: vec![("Console usage".to_owned(), Some(help()))],
                 ..tag("SHOW")
@@ -59,24 +64,6 @@ impl Session {
                 done.map(|()| tag(word))
             }
             Command::Act(action) => self.act(action).await?,
-        })
-    }
-
-    fn show(&self, show: &Show, only: Option<&str>) -> Result<Answer, Refused> {
-        let right = self.visit.handle.right();
-        if right.is_none() || show.right == AdminRight::Change && right != Some(show.right) {
-            let said = format!("SHOW {} needs a rule with admin = true", show.word);
-            return Err(Refused::new("42501", said));
-        }
-        let mut rows = (show.rows)(&self.world);
-        if let Some(name) = only {
-            let name = Cell::from(name);
-            rows.retain(|row| row.contains(&name));
-        }
-        Ok(Answer {
-            table: Some((show.columns.to_vec(), rows)),
-            tag: "SHOW".to_owned(),
-            ..Answer::default()
         })
     }
 
@@ -142,6 +129,36 @@ impl Session {
         }
         refused
     }
+}
+
+/// What SHOW answers to somebody with this right. `only`: the name that rows must have.
+async fn rows(
+    world: World,
+    right: Option<AdminRight>,
+    show: &Show,
+    only: Option<&str>,
+) -> Result<Answer, Refused> {
+    if right.is_none() || show.right == AdminRight::Change && right != Some(show.right) {
+        let said = format!("SHOW {} needs a rule with admin = true", show.word);
+        return Err(Refused::new("42501", said));
+    }
+    let mut rows = match show.rows {
+        Rows::Now(rows) => rows(&world),
+        Rows::Read(rows) => {
+            let read = spawn_blocking(move || rows(&world)).await;
+            let read = read.unwrap_or_else(|e| Err(e.to_string()));
+            read.map_err(|why| Refused::new("58030", why))?
+        }
+    };
+    if let Some(name) = only {
+        let name = Cell::from(name);
+        rows.retain(|row| row.contains(&name));
+    }
+    Ok(Answer {
+        table: Some((show.columns.to_vec(), rows)),
+        tag: "SHOW".to_owned(),
+        ..Answer::default()
+    })
 }
 
 pub(super) fn unterminated() -> Refused {

@@ -10,7 +10,7 @@
 //! * `extended` prepared statements and portals
 //! * `words`    a text as statements, each of a few words
 //! * `command`  what a statement asks for
-//! * `driver`   what drivers send by themselves
+//! * `driver`   what drivers send by themselves; `driver_settings` and `driver_select` answer it
 //! * `show`     what there is to see; its rows come from `show_…`
 //! * `averages` what databases do in a second
 //! * `table`    columns and cells, and how they are written
@@ -18,12 +18,15 @@
 mod averages;
 mod command;
 mod driver;
+mod driver_select;
+mod driver_settings;
 mod execute;
 mod extended;
 mod input;
 mod messages;
 mod session;
 mod show;
+mod show_audit;
 mod show_clients;
 mod show_config;
 mod show_databases;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::command::understand;
-use super::driver::{REPORTED, spelling, value_of};
+use super::driver_settings::{REPORTED, spelling, value_of};
 use super::execute::{Answer, not_understood, unterminated};
 use super::extended::{Prepared, Refused};
 use super::input::{Fields, Input, Message};

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::averages::Averages;
 use super::table::{Column, Row};
 use super::{
-    show_clients, show_config, show_databases, show_lists, show_pools, show_rules, show_secrets,
-    show_servers, show_stats, show_trouble,
+    show_audit, show_clients, show_config, show_databases, show_lists, show_pools, show_rules,
+    show_secrets, show_servers, show_stats, show_trouble,
 };
 use crate::access::AdminRight;
 use crate::admin::Operations;
 
 /// What the rows are made of.
+#[derive(Clone)]
 pub struct World {
     pub proxy: Arc<dyn Operations>,
     pub averages: Arc<Averages>,
@@ -21,16 +22,25 @@ pub struct World {
 pub struct Show {
     pub word: &'static str,
     pub columns: &'static [Column],
-    pub rows: fn(&World) -> Vec<Row>,
+    pub rows: Rows,
     /// Who may see it.
     pub right: AdminRight,
+}
+
+/// Where rows come from.
+#[derive(Clone, Copy)]
+pub enum Rows {
+    /// From memory.
+    Now(fn(&World) -> Vec<Row>),
+    /// From a file, which may take a while, or not be possible; the error says why.
+    Read(fn(&World) -> Result<Vec<Row>, String>),
 }
 
 const fn all(word: &'static str, columns: &'static [Column], rows: fn(&World) -> Vec<Row>) -> Show {
     Show {
         word,
         columns,
-        rows,
+        rows: Rows::Now(rows),
         right: AdminRight::Read,
     }
 }
@@ -47,7 +57,7 @@ pub static SHOWS: &[Show] = &[
     Show {
         word: "FDS",
         columns: show_config::FDS,
-        rows: |_| Vec::new(),
+        rows: Rows::Now(|_| Vec::new()),
         right: AdminRight::Change,
     },
     all("LISTS", show_lists::LISTS, show_lists::lists),
@@ -93,6 +103,12 @@ pub static SHOWS: &[Show] = &[
     ),
     all("RULES", show_rules::RULES, show_rules::rules),
     all("TROUBLE", show_trouble::TROUBLE, show_trouble::trouble),
+    Show {
+        word: "AUDIT",
+        columns: show_audit::AUDIT,
+        rows: Rows::Read(show_audit::audit),
+        right: AdminRight::Change,
+    },
 ];
 
 /// What SHOW HELP says.

@@ -1,6 +1,6 @@
 //! SHOW DATABASES, PEERS and PEER_POOLS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::show::World;
@@ -50,13 +50,20 @@ pub fn databases(world: &World) -> Vec<Row> {
         let name = pool.name.clone();
         databases.entry(name).or_default().push(pool);
     }
-    let databases = databases.values();
+    let mut clients: HashMap<Arc<str>, usize> = HashMap::new();
+    for session in world.proxy.context().sessions.all() {
+        *clients.entry(session.database().clone()).or_default() += 1;
+    }
+    let databases = databases.iter();
     databases
-        .filter_map(|pools| database(world, pools))
+        .filter_map(|(name, pools)| {
+            let clients = clients.get(name).copied().unwrap_or_default();
+            database(world, pools, clients)
+        })
         .collect()
 }
 
-fn database(world: &World, pools: &[Arc<Pool>]) -> Option<Row> {
+fn database(world: &World, pools: &[Arc<Pool>], clients: usize) -> Option<Row> {
     let context = world.proxy.context();
     let main = pools.iter().find(|p| p.secret == p.database().secret);
     let main = main.or(pools.first())?;
@@ -72,8 +79,6 @@ fn database(world: &World, pools: &[Arc<Pool>]) -> Option<Row> {
     };
     let port = target.as_ref().map(|t| t.port);
     let dbname = target.as_ref().map(|t| t.dbname.to_string());
-    let sessions = context.sessions.all();
-    let clients = sessions.iter().filter(|s| s.database() == database.name());
     let servers = pools.iter().map(|p| p.servers().len());
     Some(row![
         &**database.name(),
@@ -90,7 +95,7 @@ fn database(world: &World, pools: &[Arc<Pool>]) -> Option<Row> {
         database.pool_size + database.reserve_pool_size,
         servers.sum::<usize>(),
         database.max_clients.unwrap_or(0),
-        clients.count(),
+        clients,
         context.switches.is_paused(database.name()),
         context.switches.is_disabled(database.name()),
     ])

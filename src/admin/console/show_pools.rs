@@ -1,10 +1,11 @@
 //! SHOW POOLS.
 
+use std::collections::HashMap;
+
 use super::show::World;
 use super::table::{Column, Row, int4, row, text};
 use super::{show_clients, show_servers};
 use crate::pool::Pool;
-use crate::session::Handle;
 
 pub const COLUMNS: &[Column] = &[
     text("database"),
@@ -29,11 +30,16 @@ pub const COLUMNS: &[Column] = &[
 pub fn pools(world: &World) -> Vec<Row> {
     let sessions = show_clients::sorted(world);
     let holders = show_servers::holders(&sessions);
+    let mut clients_of: HashMap<_, usize> = HashMap::new();
+    for session in &sessions {
+        let pool = (session.pool.name.clone(), session.pool.secret.clone());
+        *clients_of.entry(pool).or_default() += 1;
+    }
     let mut rows = Vec::new();
     for pool in super::sorted_pools(world) {
         let counts = pool.counts();
-        let of_pool = |s: &&std::sync::Arc<Handle>| s.is_client_of(&pool);
-        let clients = sessions.iter().filter(of_pool).count();
+        let clients = clients_of.get(&(pool.name.clone(), pool.secret.clone()));
+        let clients = clients.copied().unwrap_or_default();
         let states: Vec<&str> = (pool.servers().iter())
             .map(|s| {
                 let held = holders.contains_key(&std::sync::Arc::as_ptr(&s.connection.backend));

@@ -25,7 +25,7 @@ pub fn rules(world: &World) -> Vec<Row> {
     let row = |rule: &std::sync::Arc<crate::access::Rule>| {
         let conditions = rule.identity.conditions();
         let conditions: Vec<String> = conditions
-            .map(|(kind, condition)| format!("{}: {}", kind.key(), condition.describe()))
+            .map(|(_, condition)| condition.describe())
             .collect();
         row![
             rule.number,

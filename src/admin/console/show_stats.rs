@@ -1,8 +1,8 @@
 //! SHOW STATS, STATS_TOTALS, STATS_AVERAGES and TOTALS.
 //!
-//! Where PgBouncer counts something that pgvalet does not, there is 0: the times of transactions
-//! and queries would cost a clock for every message, and statements are counted where they are
-//! kept, not by database.
+//! A clock for every message would cost too much: how long transactions and queries take is found
+//! by looking at the sessions twice a second. Prepared statements are counted where they are kept,
+//! not by database: where PgBouncer counts them, there is 0.
 
 use super::averages::{Counted, totals as counted};
 use super::show::World;
@@ -75,8 +75,8 @@ fn numbers(c: &Counted) -> Row {
         c.queries,
         c.received,
         c.sent,
-        zero,
-        zero,
+        c.in_transaction,
+        c.at_work,
         c.waited,
         zero,
         zero,

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Sessions;
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Sweep {
     /// The sessions of the last sweep by their ids.
     seen: HashMap<u64, Seen>,
+    /// When that was.
+    looked: Option<Instant>,
 }
 
 /// The activity in which a session was found.
@@ -54,7 +57,10 @@ impl Sweep {
         for session in &sessions {
             session.activity.touch(now);
         }
-        self.look_at(&sessions, Instant::now())
+        let now = Instant::now();
+        let span = self.looked.replace(now).map(|before| now - before);
+        measure(&sessions, span.unwrap_or_default());
+        self.look_at(&sessions, now)
     }
 
     fn look_at(&mut self, sessions: &[Arc<Handle>], now: Instant) -> Vec<Overdue> {
@@ -111,6 +117,26 @@ impl Sweep {
     }
 }
 
+/// Adds up how long transactions and queries take: what a session is at now counts as what it
+/// was at since the last look. What is shorter than that is found now and then, and counts for
+/// more when it is: the sum is right, and no message asks for the time.
+fn measure(sessions: &[Arc<Handle>], span: Duration) {
+    let span = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    for session in sessions {
+        let stats = &session.pool.stats;
+        match session.activity.observe().phase() {
+            Phase::Query => {
+                stats.at_work.fetch_add(span, Relaxed);
+                stats.in_transaction.fetch_add(span, Relaxed);
+            }
+            Phase::Transaction => {
+                stats.in_transaction.fetch_add(span, Relaxed);
+            }
+            Phase::Idle | Phase::Elsewhere => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::slice;
@@ -125,6 +151,31 @@ mod tests {
     async fn handle(keys: &str) -> Arc<Handle> {
         let id = keys.len() as u64;
         Arc::new(Handle::for_tests(setup(keys).await.pool, id))
+    }
+
+    #[tokio::test]
+    async fn times_are_those_of_what_sessions_are_at() {
+        let (worker, idler) = (handle(LIMITS).await, handle("").await);
+        let sessions = [worker.clone(), idler.clone()];
+        let half = Duration::from_millis(500);
+        for (phase, other) in [
+            (Phase::Query, Phase::Idle),
+            (Phase::Query, Phase::Elsewhere),
+            (Phase::Transaction, Phase::Idle),
+        ] {
+            worker.activity.set(phase, 1, 1);
+            idler.activity.set(other, 1, 1);
+            measure(&sessions, half);
+        }
+        let times = |h: &Handle| {
+            let stats = &h.pool.stats;
+            (
+                stats.in_transaction.load(Relaxed),
+                stats.at_work.load(Relaxed),
+            )
+        };
+        assert_eq!(times(&worker), (1_500_000, 1_000_000));
+        assert_eq!(times(&idler), (0, 0));
     }
 
     #[tokio::test]

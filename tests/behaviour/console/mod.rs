@@ -2,6 +2,7 @@
 
 mod actions;
 mod drivers;
+mod pgbouncer;
 mod refused;
 mod rights;
 mod show;

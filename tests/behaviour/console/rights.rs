@@ -21,6 +21,7 @@ async fn whoever_may_look_may_not_change() {
         "RELOAD",
         "SHUTDOWN",
         "SHOW FDS",
+        "SHOW AUDIT",
         "SET wait_notice = '2s'",
     ] {
         let error = viewer.simple_query(command).await.expect_err("refused");

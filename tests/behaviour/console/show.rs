@@ -9,7 +9,7 @@ use super::{column, console, proxy};
 use crate::common::client::told;
 use crate::common::{Proxy, binaries, connect, eventually, raw, raw::Raw};
 
-const SHOWS: [&str; 27] = [
+const SHOWS: [&str; 28] = [
     "CLIENTS",
     "CONFIG",
     "DATABASES",
@@ -37,6 +37,7 @@ const SHOWS: [&str; 27] = [
     "ROTATIONS",
     "RULES",
     "TROUBLE",
+    "AUDIT",
 ];
 
 fn psql(proxy: &Proxy, user: &str, database: &str, commands: &[&str]) -> (bool, String) {
@@ -97,7 +98,11 @@ async fn what_is_misspelt_has_a_hint() {
             "42601",
             "The console has commands; SHOW HELP lists them.",
         ),
-        ("KILL_CLIENT 4711", "42704", "The ids are in SHOW CLIENTS."),
+        (
+            "KILL_CLIENT 4711",
+            "42704",
+            "SHOW CLIENTS in the console and `pgvalet clients` show the ids.",
+        ),
     ] {
         let error = console.simple_query(text).await.expect_err("an error");
         let (code, _, _, hinted) = told(&error);
@@ -279,4 +284,54 @@ async fn trouble_is_shown_in_the_words_of_the_verdict() {
     let verdict = proxy.status().await["troubles"][0]["sentence"].clone();
     let said = column(&console, "SHOW TROUBLE", "trouble").await;
     assert_eq!(Some(said[0].as_str()), verdict.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_and_records_are_shown() {
+    let (_cluster, proxy) = proxy("").await;
+    let client = proxy.connect("app").await;
+    client.value("select 1").await;
+    let console = console(&proxy).await;
+    let conditions = column(&console, "SHOW RULES", "conditions").await;
+    assert_eq!(conditions, ["network 127.0.0.0/8"; 3]);
+    eventually("the records are there", Duration::from_secs(10), || async {
+        let events = column(&console, "SHOW AUDIT", "event").await;
+        let has = |event: &str| events.iter().any(|e| e == event);
+        (has("session.start") && has("credential.use")).then_some(())
+    })
+    .await;
+    // The newest comes first, and a name picks rows.
+    let numbers = column(&console, "SHOW AUDIT", "seq").await;
+    let numbers: Vec<u64> = numbers
+        .iter()
+        .map(|n| n.parse().expect("a number"))
+        .collect();
+    assert!(numbers.is_sorted_by(|a, b| a > b), "{numbers:?}");
+    let clients = column(&console, "SHOW AUDIT api", "client").await;
+    assert!(!clients.is_empty() && clients.iter().all(|c| c == "api"));
+}
+
+/// What waits for a restart is not in force yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_in_force_is_shown() {
+    let (_cluster, proxy) = proxy("").await;
+    let console = console(&proxy).await;
+    let value = async |key: &str| {
+        let show = format!("SHOW CONFIG '{key}'");
+        column(&console, &show, "value").await
+    };
+    let before = value("listen.socket_mode").await;
+    proxy
+        .reload(|text| {
+            text.replace(
+                "[listen]\n",
+                "[listen]\nsocket_mode = \"0600\"\nmax_clients = 77\n",
+            )
+        })
+        .await;
+    eventually("the reload", Duration::from_secs(10), || async {
+        (value("listen.max_clients").await == ["77"]).then_some(())
+    })
+    .await;
+    assert_eq!(value("listen.socket_mode").await, before);
 }
