@@ -42,6 +42,11 @@ impl Descriptors {
             .set_most(for_clients(self.limit, servers(config)));
     }
 
+    /// How many clients there is room for, if there is none for another one.
+    pub fn full(&self) -> Option<usize> {
+        self.clients.are_taken().then(|| self.clients.most())
+    }
+
     /// A place for a connection that was accepted.
     pub fn take(&self) -> Place {
         match (self.clients.take(), || self.turned_away.take()) {

@@ -28,7 +28,7 @@ fn finding(kind: TroubleKind) -> Finding {
 pub(super) fn find(built: &Built, found: &mut Vec<Finding>) {
     found.extend(audit(built));
     found.extend(reload(&built.health));
-    found.extend(descriptors_left(&built.health));
+    found.extend(descriptors_left(built));
     let max_clients = {
         let state = built.state.lock();
         state.config.listen.max_clients
@@ -81,12 +81,30 @@ fn reload(health: &Health) -> Option<Finding> {
     })
 }
 
-fn descriptors_left(health: &Health) -> Option<Finding> {
-    let open = health.descriptors.load(Relaxed) as u64;
+/// Clients are refused long before the last descriptor is in use: the others need some, too.
+fn descriptors_left(built: &Built) -> Option<Finding> {
+    let open = built.health.descriptors.load(Relaxed) as u64;
     let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    (open >= limit / 10 * 9).then(|| Finding {
-        sentence: format!("{open} of {limit} file descriptors are in use; without one, no client and no server connection can be accepted"),
-        remedy: "raise LimitNOFILE (systemd) or ulimit -n, or lower [listen] max_clients".to_owned(),
+    let (sentence, patience) = match built.descriptors.full() {
+        _ if open >= limit / 10 * 9 => (
+            format!(
+                "{open} of {limit} file descriptors are in use; without one, no client and no server connection can be accepted"
+            ),
+            Duration::ZERO,
+        ),
+        Some(clients) => (
+            format!(
+                "{clients} clients are connected, all for which the limit of {limit} open files leaves room; more are refused"
+            ),
+            Duration::from_secs(2),
+        ),
+        None => return None,
+    };
+    Some(Finding {
+        patience,
+        sentence,
+        remedy: "raise LimitNOFILE (systemd) or ulimit -n, or lower [listen] max_clients"
+            .to_owned(),
         ..finding(TroubleKind::Descriptors)
     })
 }

@@ -1,7 +1,9 @@
 //! What a person is told when something is wrong: status, metric, log, exit code.
 
 mod alerts;
+mod files;
 mod series;
+mod usability;
 mod verdict;
 
 use std::time::Duration;

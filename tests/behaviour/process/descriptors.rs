@@ -7,6 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::common::client::told;
 use crate::common::{Cluster, Proxy, Session, connect, eventually, new_password, tethered};
+use crate::health::{wait_over, wait_trouble};
 
 /// As many files as the test itself may open.
 fn allow_many_files() {
@@ -87,8 +88,15 @@ async fn who_finds_no_descriptor_is_told_at_once() {
         .metric("pgvalet_denials_total", &["reason=\"no_descriptors\""])
         .await;
     assert_eq!(denied, Some(refused as f64));
-    // And there is room again when clients leave.
+    // It is a trouble, with what to do, until there is room again when clients leave.
+    let trouble = wait_trouble(&proxy, "descriptors").await;
+    let sentence = trouble["sentence"].as_str().expect("a sentence");
+    let says = "all for which the limit of 256 open files leaves room; more are refused";
+    assert!(sentence.ends_with(says), "{sentence}");
+    let remedy = trouble["remedy"].as_str().expect("a remedy");
+    assert!(remedy.contains("LimitNOFILE"), "{remedy}");
     drop(sessions);
+    wait_over(&proxy, "descriptors").await;
     eventually("a client is served", Duration::from_secs(10), || async {
         connect(&proxy.dsn("app")).await.ok().map(drop)
     })
