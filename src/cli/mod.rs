@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod harden;
 mod health;
+pub mod init;
 mod logging;
 mod manual;
 mod online;
@@ -71,6 +72,8 @@ enum Command {
         SIGTERM lets transactions finish, then stops the proxy"
     )]
     Run,
+    /// Write a first configuration: by asking, from a Postgres, or from PgBouncer's files
+    Init(init::Args),
     /// Check the configuration, the store, and that each credential logs in
     Check(check::Args),
     /// See pgvalet work: a throwaway Postgres, clients without passwords, rotations, live
@@ -206,6 +209,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
             }
             done
         }
+        Command::Init(args) => init::run(args, &cli.config, out),
         Command::Check(args) => check::run(args, &cli.config, &load(cli)?, out),
         Command::Demo(args) => tokio::runtime::Runtime::new()?
             .block_on(demo::run(args.clone()))
@@ -258,7 +262,9 @@ async fn secret(command: &secret::SecretCommand, config: &Config) -> Result<(), 
 }
 
 fn load(cli: &Cli) -> Result<Config, Failure> {
-    Ok(crate::config::load(&cli.config)?)
+    let config = crate::config::load(&cli.config)?;
+    files::store_is_in_place(&config, &cli.config)?;
+    Ok(config)
 }
 
 /// Runs a command that waits for the network.

@@ -6,7 +6,7 @@ use std::fs;
 use super::{read, root};
 
 /// `UPDATE_DOCS=1 cargo nextest run --test documents` prints it anew.
-fn assert_printed(path: &str, printed: &str) {
+pub fn assert_printed(path: &str, printed: &str) {
     let file = root().join(path);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&file, printed).expect("written");

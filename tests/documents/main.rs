@@ -10,6 +10,7 @@ mod configuration;
 mod language;
 mod links;
 mod metrics;
+mod pgbouncer;
 mod promises;
 mod service;
 

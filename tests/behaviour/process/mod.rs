@@ -5,6 +5,7 @@ mod descriptors;
 mod ending;
 #[cfg(target_os = "linux")]
 mod hardening;
+mod init;
 mod lifecycle;
 mod refusals;
 mod reload;
