@@ -31,6 +31,8 @@ pub struct Rule {
     /// Its place among the rules, from 1, by which records and `explain` name it.
     pub number: usize,
     pub identity: Identity,
+    /// The databases as the file names them.
+    pub patterns: Vec<Arc<str>>,
     /// The databases that its clients may use, in the order of the file. Patterns
     /// (`orders_*`) are replaced by the databases that they match.
     pub databases: Vec<Arc<str>>,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Failure, cost, files, online, table, words};
 use crate::access::Rule;
 use crate::audit::OnAuditFailure;
+use crate::base::Pattern;
 use crate::config::{Config, ListenTls, warnings};
 use crate::net::{ListenAddress, UpstreamTls};
 use crate::pool::Database;
@@ -45,14 +46,14 @@ pub(super) fn offline(file: &Path, config: &Config, out: &mut dyn Write) -> Resu
     writeln!(out, "{} is valid\n", file.display())?;
     summary(config, out)?;
     for warning in warnings(config) {
-        writeln!(out, "warning: {warning}")?;
+        table::paragraph(out, "warning: ", &warning)?;
     }
     for note in worth(config) {
-        writeln!(out, "note: {note}")?;
+        table::paragraph(out, "note: ", &note)?;
     }
     let problems = files::problems(config);
     for problem in &problems {
-        writeln!(out, "problem: {problem}")?;
+        table::paragraph(out, "problem: ", problem)?;
     }
     match problems.is_empty() {
         true => Ok(()),
@@ -74,7 +75,7 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let rows: Vec<_> = config.databases.values().map(|d| database(d)).collect();
     table::write(
         out,
-        &["DATABASE", "SECRET", "SERVER", "TLS", "MODE", ">SIZE"],
+        &["DATABASE", "SECRET", "SERVER", "?TLS", "?MODE", "?>SIZE"],
         &rows,
     )?;
     writeln!(out)?;
@@ -84,8 +85,8 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         "CLIENT",
         "RECOGNISED BY",
         "DATABASES",
-        "USERS",
-        "SECRET",
+        "?USERS",
+        "?SECRET",
     ];
     table::write(out, &head, &rows)?;
     writeln!(out)
@@ -192,6 +193,26 @@ fn database(d: &Database) -> Vec<String> {
     ]
 }
 
+/// The databases of a rule as the file names them, and what a pattern covers.
+fn databases(rule: &Rule) -> String {
+    /// Names of databases that are written out behind a pattern.
+    const SHOWN: usize = 4;
+    let names = rule.patterns.iter().map(|written| {
+        let pattern = Pattern::new(&**written);
+        let mut covered = rule.databases.iter().filter(|d| pattern.matches(d));
+        if !written.contains('*') {
+            return written.to_string();
+        }
+        let shown: Vec<&str> = covered.by_ref().take(SHOWN).map(|d| &**d).collect();
+        let more = match covered.count() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        format!("{written} ({}{more})", shown.join(", "))
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
 fn client(c: &Rule) -> Vec<String> {
     let conditions = c.identity.conditions();
     let mut conditions: Vec<String> = conditions.map(|(_, c)| c.describe()).collect();
@@ -202,7 +223,7 @@ fn client(c: &Rule) -> Vec<String> {
         c.number.to_string(),
         c.name.to_string(),
         conditions.join(" and "),
-        c.databases.join(", "),
+        databases(c),
         c.users
             .as_ref()
             .map_or_else(|| "any".to_owned(), |u| u.join(", ")),

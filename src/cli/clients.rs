@@ -39,7 +39,7 @@ pub(super) async fn clients(
     }
     let rows: Vec<Vec<String>> = clients.iter().map(row).collect();
     let head = [
-        ">ID", "CLIENT", "DATABASE", "FROM", "STATE", ">FOR", "VERSION",
+        ">ID", "CLIENT", "DATABASE", "?FROM", "STATE", ">FOR", "VERSION",
     ];
     table::write(out, &head, &rows)?;
     Ok(())
@@ -89,7 +89,7 @@ pub(super) async fn servers(
         })
         .collect();
     let head = [
-        ">PID", "DATABASE", "USER", "SERVER", "STATE", "VERSION", ">CLIENT",
+        ">PID", "DATABASE", "USER", "?SERVER", "STATE", "VERSION", ">CLIENT",
     ];
     table::write(out, &head, &rows)?;
     Ok(())

@@ -67,6 +67,25 @@ pub(super) fn store_exists(config: &Config) -> Result<(), Failure> {
     }
 }
 
+/// Whether the store is where the configuration in `file` says, and not where its relative path
+/// leads from this directory: then a new one would be made, and clients would be refused.
+pub(super) fn store_is_in_place(config: &Config, file: &Path) -> Result<(), Failure> {
+    let Some((path, _)) = config.store.kind.embedded() else {
+        return Ok(());
+    };
+    let base = file.parent().filter(|base| !base.as_os_str().is_empty());
+    let written = base.and_then(|base| path.strip_prefix(base).ok());
+    match written {
+        Some(written) if !path.exists() && written.exists() => Err(Failure::Usage(format!(
+            "the store is at {}, and [store] path means {}, because a relative path begins in the directory of {}; move the store, or write its whole path",
+            written.display(),
+            path.display(),
+            file.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 struct Problems(Vec<String>);
 
 impl Problems {

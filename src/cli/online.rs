@@ -5,12 +5,15 @@ use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 
-use super::{Failure, files, record};
+use super::{Failure, files, record, table};
 use crate::config::Config;
 use crate::pool::Database;
 use crate::secret::{AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
 use crate::server;
 use crate::upstream::{self, LoginCache, Target};
+
+/// What stands in front of a credential that does not log in.
+const FAILED: &str = "FAILED   ";
 
 /// Tries every (database, secret) that a rule can lead to. Changes nothing.
 pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
@@ -39,23 +42,21 @@ async fn ask(
             && let Err(why) = store.rotatable()
         {
             failed = true;
-            writeln!(
-                out,
-                "FAILED   {}: rotation is configured, but {why}",
-                database.name()
-            )?;
+            let said = format!("{}: rotation is configured, but {why}", database.name());
+            table::paragraph(out, FAILED, &said)?;
         }
         match login(store, &database, &secret).await {
             Ok(how) => {
-                writeln!(out, "ok       {}: {how}", database.name())?;
+                table::paragraph(out, "ok       ", &format!("{}: {how}", database.name()))?;
                 let doubts = [pending_denied(store, &secret).await, store.doubt(&secret)];
                 for why in doubts.into_iter().flatten() {
-                    writeln!(out, "warning  {}: {why}", database.name())?;
+                    let said = format!("{}: {why}", database.name());
+                    table::paragraph(out, "warning  ", &said)?;
                 }
             }
             Err(NoLogin::Refused(why) | NoLogin::Unknown(why)) => {
                 failed = true;
-                writeln!(out, "FAILED   {}: {why}", database.name())?;
+                table::paragraph(out, FAILED, &format!("{}: {why}", database.name()))?;
             }
         }
     }

@@ -178,8 +178,7 @@ fn tls_identity(s: &mut Section<'_, '_>, tls: Option<UpstreamTls>) -> Option<Ide
 
 fn tls_options(s: &mut Section<'_, '_>, tls: Option<UpstreamTls>) -> TlsOptions {
     let ca = tls_ca(s, tls);
-    let crl = s.list("tls_crl", |text| nonempty(text).map(PathBuf::from));
-    let crl = crl.unwrap_or_default();
+    let crl = s.paths("tls_crl");
     if !crl.is_empty() && matches!(tls, Some(UpstreamTls::Disable | UpstreamTls::Require)) {
         s.wrong("tls_crl is not looked at with this tls; write tls = \"verify-full\" or remove it");
     }

@@ -1,14 +1,11 @@
 //! `[listen]`: where clients connect, who is believed, and how many may connect at once.
 
-use std::path::PathBuf;
-
 use ipnet::IpNet;
 
 use super::address::{listen_address, with_ports};
 use super::section::Section;
 use super::values::{mode, network, user};
 use super::{Listen, ListenTls};
-use crate::base::nonempty;
 use crate::net::{ClientCa, ListenAddress, is_loopback};
 use crate::session::{Guard, Reception, Revoke};
 
@@ -89,11 +86,8 @@ fn client_ca(s: &mut Section<'_, '_>) -> Option<ClientCa> {
         s.wrong("client_crl needs the CA whose certificates it revokes; add client_ca = \"FILE\"");
     }
     let ca = s.path("client_ca");
-    let crl = s.list("client_crl", |text| nonempty(text).map(PathBuf::from));
-    Some(ClientCa {
-        ca: ca?,
-        crl: crl.unwrap_or_default(),
-    })
+    let crl = s.paths("client_crl");
+    Some(ClientCa { ca: ca?, crl })
 }
 
 fn guard(s: &mut Section<'_, '_>) -> Guard {

@@ -10,8 +10,8 @@
 //! * `reference`  docs/CONFIGURATION.md
 //! * `schema`     the JSON Schema of the file
 //!
-//! Relative paths stay as written: they are relative to the directory pgvalet
-//! is started in, not to that of the file.
+//! A relative path begins in the directory of the file that it stands in. Defaults stand in no
+//! file: they begin in the directory that pgvalet is started in.
 
 mod address;
 mod admin;
@@ -46,7 +46,7 @@ pub use error::{ConfigError, ConfigErrors, Problem};
 pub use keys::Effect;
 pub use reference::reference;
 pub use schema::schema;
-pub use settings::Setting;
+pub use settings::{Setting, in_force};
 pub use store::{Needed, Store, StoreKind};
 pub use validate::{load, parse};
 pub use warnings::warnings;

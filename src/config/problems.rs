@@ -1,21 +1,24 @@
-//! The problems of one text, collected while it is read, so that one run shows all of them.
+//! The problems of one text, collected while it is read, so that one run shows all of them; and
+//! the file in which the text stands.
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigErrors, Problem};
 
 /// The problems found so far, with the byte offsets at which they stand.
 pub(super) struct Problems<'t> {
     text: &'t str,
+    file: &'t Path,
     list: RefCell<Vec<(usize, String)>>,
 }
 
 impl<'t> Problems<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(super) fn new(text: &'t str, file: &'t Path) -> Self {
         Self {
             text,
+            file,
             list: RefCell::default(),
         }
     }
@@ -25,12 +28,18 @@ impl<'t> Problems<'t> {
         self.text
     }
 
+    /// A path as the text means it: a relative one begins where the file is.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        let directory = self.file.parent();
+        directory.map_or_else(|| path.into(), |directory| directory.join(path))
+    }
+
     pub(super) fn add(&self, at: &Range<usize>, message: impl Into<String>) {
         self.list.borrow_mut().push((at.start, message.into()));
     }
 
     /// `value`, unless anything was found wrong. A `value` of `None` comes with a problem.
-    pub(super) fn into_result<T>(self, value: Option<T>, file: &Path) -> Result<T, ConfigErrors> {
+    pub(super) fn into_result<T>(self, value: Option<T>) -> Result<T, ConfigErrors> {
         let mut list = self.list.into_inner();
         match value {
             Some(value) if list.is_empty() => return Ok(value),
@@ -48,7 +57,7 @@ impl<'t> Problems<'t> {
             })
             .collect();
         Err(ConfigErrors {
-            file: file.to_owned(),
+            file: self.file.to_owned(),
             problems,
         })
     }

@@ -15,7 +15,7 @@ use crate::base::{duration, nonempty};
 /// never overflows.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-impl<'i> Section<'_, 'i> {
+impl<'p, 'i> Section<'p, 'i> {
     /// The value of a key as `read` understands it, or else the default's; `read` says what is
     /// wrong and what to write.
     pub(super) fn value<T>(
@@ -44,7 +44,24 @@ impl<'i> Section<'_, 'i> {
     }
 
     pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
-        self.text(key, |text| nonempty(text).map(PathBuf::from))
+        let resolve = self.resolve(key);
+        self.text(key, |text| nonempty(text).map(|text| resolve(&text)))
+    }
+
+    pub(super) fn paths(&mut self, key: &'static str) -> Vec<PathBuf> {
+        let resolve = self.resolve(key);
+        let paths = self.list(key, |text| nonempty(text).map(|text| resolve(&text)));
+        paths.unwrap_or_default()
+    }
+
+    /// What makes a path of the text of a key: where that is written, a relative one begins
+    /// where the file is.
+    pub(super) fn resolve(&self, key: &str) -> impl Fn(&str) -> PathBuf + use<'p> {
+        let (problems, written) = (self.problems, self.has(key));
+        move |text| match written {
+            true => problems.resolve(text),
+            false => text.into(),
+        }
     }
 
     /// The files of a certificate and its private key, which need each other.

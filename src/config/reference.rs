@@ -39,7 +39,8 @@ databases = [\"orders\"]
   `pgvalet config schema` prints ([config/schema.json](../config/schema.json)).
 * A list with one element may be written without its brackets.
 * A user is a name in quotes or a number without: `\"pgvalet\"` or `1000`.
-* A relative path is relative to the directory that pgvalet is started in.
+* A relative path begins in the directory of the file that it stands in. The defaults stand in no file: they begin in
+  the directory that pgvalet is started in.
 * No secret stands in the file.
 ";
 

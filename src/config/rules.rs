@@ -42,12 +42,16 @@ pub(super) fn client(
         s.wrong("certificate needs the CA that clients' certificates are from; add client_ca = \"FILE\" to [listen]");
     }
     let only_network = given == [IdentityKind::Network.key()];
-    let databases = s.list("databases", |text| matching(text, known));
+    let databases = s.list("databases", |text| {
+        Ok((Arc::from(text), matching(text, known)?))
+    });
+    let (patterns, databases) = databases.unwrap_or_default().into_iter().unzip();
     let client = Rule {
         name: name.into(),
         number,
         identity: identity(&mut s),
-        databases: flatten(databases.unwrap_or_default()),
+        patterns,
+        databases: flatten(databases),
         admin: s.value("admin", admin).flatten(),
         users: s.list("users", nonempty),
         secret: s.text("secret", secret),

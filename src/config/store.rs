@@ -368,7 +368,11 @@ fn listen(s: &mut Section<'_, '_>) -> Option<StoreListen> {
 fn master_key(s: &mut Section<'_, '_>) -> KeySource {
     let both = s.has("key_file") && s.has("key");
     let file = s.path("key_file").unwrap_or_default();
-    let key = s.text("key", |text| KeySource::parse(text, &file));
+    let resolve = s.resolve("key");
+    let key = s.text("key", |text| match text.strip_prefix("file:") {
+        Some(path) if !path.is_empty() => Ok(KeySource::File(resolve(path))),
+        _ => KeySource::parse(text, &file),
+    });
     if both && !matches!(key, None | Some(KeySource::Kms { .. })) {
         s.wrong("key and key_file both say where the key is; remove one");
     }
@@ -387,7 +391,13 @@ fn keep(text: &str) -> Result<Option<Duration>, String> {
 }
 
 pub(super) fn audit(mut s: Section<'_, '_>) -> audit::Options {
-    let path = s.text("path", nonempty).unwrap_or_default();
+    let resolve = s.resolve("path");
+    let sink = s.text("path", |text| {
+        Ok(match AuditSink::parse(&nonempty(text)?) {
+            AuditSink::File(_) => AuditSink::File(resolve(text)),
+            AuditSink::Stdout => AuditSink::Stdout,
+        })
+    });
     let words = [
         ("deny", OnAuditFailure::Deny),
         ("continue", OnAuditFailure::Continue),
@@ -407,7 +417,7 @@ pub(super) fn audit(mut s: Section<'_, '_>) -> audit::Options {
     };
     s.finish();
     audit::Options {
-        sink: AuditSink::parse(&path),
+        sink: sink.unwrap_or(AuditSink::Stdout), // the key has a default
         on_failure,
         checkpoint,
         segments,

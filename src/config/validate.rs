@@ -31,14 +31,15 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     Ok(parse(&text, path)?)
 }
 
-/// Checks the text of a configuration; `file` is what messages call it.
+/// Checks the text of a configuration. `file` is what messages call it, and relative paths
+/// begin in its directory.
 ///
 /// # Errors
 /// Everything that is wrong with the text.
 pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigErrors> {
-    let problems = Problems::new(text);
+    let problems = Problems::new(text, file);
     let config = Section::document(&problems).map(config);
-    let config = problems.into_result(config, file)?;
+    let config = problems.into_result(config)?;
     Ok(Config {
         settings: settings(text).into(),
         written: Written::of(text),

@@ -66,12 +66,42 @@ pub enum MalformedSecret {
         "the JSON has no usable {0:?}; a credential needs at least \"username\" and \"password\""
     )]
     Missing(&'static str),
+    /// A field has another name than in the secrets of RDS.
+    #[error("the JSON has {found:?}, which pgvalet does not read; call it {meant:?}")]
+    Misnamed {
+        found: &'static str,
+        meant: &'static str,
+    },
     #[error("{0:?} has the wrong type or an empty or invalid value")]
     Invalid(&'static str),
     #[error(
         "the engine is {0:?}, but pgvalet speaks only to PostgreSQL (\"postgres\", \"aurora-postgresql\")"
     )]
     Engine(String),
+}
+
+/// What other programs call the fields, and what RDS does.
+const OTHER_NAMES: [(&str, &str); 10] = [
+    ("user", "username"),
+    ("User", "username"),
+    ("login", "username"),
+    ("pass", "password"),
+    ("pwd", "password"),
+    ("database", "dbname"),
+    ("db", "dbname"),
+    ("db_name", "dbname"),
+    ("hostname", "host"),
+    ("server", "host"),
+];
+
+/// The first field that stands there under another name, while the right one does not.
+fn misnamed(json: &serde_json::Value, fields: &[&str]) -> Option<MalformedSecret> {
+    let mut others = OTHER_NAMES.iter();
+    let is_one = |(found, meant): &&(&str, &str)| {
+        fields.contains(meant) && json.get(found).is_some() && json.get(meant).is_none()
+    };
+    let (found, meant) = others.find(is_one)?;
+    Some(MalformedSecret::Misnamed { found, meant })
 }
 
 /// The JSON of RDS secrets. A port may be a number or a string of digits, because
@@ -116,6 +146,11 @@ impl Credential {
                 return Err(MalformedSecret::Invalid(field));
             }
         }
+        let missing = |field| {
+            let other = misnamed(&json, &[field]);
+            other.unwrap_or(MalformedSecret::Missing(field))
+        };
+        let (no_username, no_password) = (missing("username"), missing("password"));
         let mut document: Document =
             serde_json::from_value(json).map_err(|_| MalformedSecret::NotJson)?;
 
@@ -151,8 +186,7 @@ impl Credential {
             Some(v) if v.is_empty() || odd(name, &v) => Err(MalformedSecret::Invalid(name)),
             Some(v) => Ok(Some(v)),
         };
-        let username = text("username", document.username.take())?
-            .ok_or(MalformedSecret::Missing("username"))?;
+        let username = text("username", document.username.take())?.ok_or(no_username)?;
         let password = text("password", document.password.take())?.map(Password::new);
         let auth = match document.auth.as_deref() {
             None | Some("password") => UpstreamAuth::Password,
@@ -163,7 +197,7 @@ impl Credential {
             (Some(password), _) => password,
             // Never sent; a token takes its place.
             (None, UpstreamAuth::RdsIam) => Password::new(String::new()),
-            (None, UpstreamAuth::Password) => return Err(MalformedSecret::Missing("password")),
+            (None, UpstreamAuth::Password) => return Err(no_password),
         };
         Ok(Self {
             secret: secret.clone(),
@@ -179,6 +213,14 @@ impl Credential {
             fetched_at: SystemTime::now(),
         })
     }
+}
+
+/// A field of a value that nothing reads, because it has another name there. The value may be
+/// of use nevertheless, where the configuration says the same: that is for whoever stores it
+/// to decide.
+pub fn unread_field(value: &str) -> Option<MalformedSecret> {
+    let json = serde_json::from_str(value).ok()?;
+    misnamed(&json, &["dbname", "host"])
 }
 
 #[cfg(test)]
@@ -248,6 +290,27 @@ mod tests {
             error(r#"{"username":"u","password":"p","port":70000}"#),
             MalformedSecret::Invalid("port")
         );
+    }
+
+    #[test]
+    fn a_field_with_another_name_is_named() {
+        for (text, found, meant) in [
+            (r#"{"user":"u","password":"hunter2"}"#, "user", "username"),
+            (r#"{"username":"u","pwd":"hunter2"}"#, "pwd", "password"),
+        ] {
+            let said = error(text);
+            assert_eq!(said, MalformedSecret::Misnamed { found, meant });
+            assert!(!said.to_string().contains("hunter2"));
+        }
+        let text = r#"{"username":"u","password":"p","database":"d"}"#;
+        assert!(parse(text).is_ok(), "the configuration may have it");
+        let said = unread_field(text).expect("one").to_string();
+        assert_eq!(
+            said,
+            "the JSON has \"database\", which pgvalet does not read; call it \"dbname\""
+        );
+        let both = r#"{"username":"u","user":"v","password":"p","dbname":"d","database":"d"}"#;
+        assert!(parse(both).is_ok() && unread_field(both).is_none());
     }
 
     #[test]

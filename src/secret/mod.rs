@@ -20,7 +20,7 @@ mod vault_api;
 mod versions;
 
 pub use aws::{AgentStore, AwsStore, BATCH};
-pub use credential::{Credential, MalformedSecret, Password, UpstreamAuth};
+pub use credential::{Credential, MalformedSecret, Password, UpstreamAuth, unread_field};
 pub use files::FilesStore;
 pub use follower::{Depth, Follower, Found, Known};
 pub use id::{SecretId, VersionId, is_whole, secret_name};

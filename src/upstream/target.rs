@@ -55,7 +55,8 @@ pub enum TargetError {
 
 impl Target {
     /// Completes the configuration by the secret. The configuration wins; Postgres'
-    /// own defaults fill the rest (port 5432, the database named like the user).
+    /// own default fills the rest (port 5432). A database that neither names has the NAME of
+    /// `[database.NAME]` on its server too.
     ///
     /// # Errors
     /// [`TargetError`]: neither names a host, or the TLS files cannot be used.
@@ -110,7 +111,7 @@ impl Target {
             database: options.name.clone(),
             host: host.as_str().into(),
             port: port.or(options.port).or(credential.port).unwrap_or(5432),
-            dbname: dbname.unwrap_or(&credential.username).as_str().into(),
+            dbname: dbname.map_or_else(|| options.name.clone(), |name| name.as_str().into()),
             tls,
             tcp: options.tcp,
             allow_md5: options.allow_md5,

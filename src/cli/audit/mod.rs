@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::Failure;
 use crate::audit::{Source, segments, table_row};
 use crate::config::Config;
+use query::Known;
 
 #[derive(Subcommand)]
 #[command(after_help = "Example:\n  pgvalet audit query --secret prod/orders --since 1h")]
@@ -49,22 +50,22 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     match command {
         Command::Verify(v) => {
-            let source = match v.files.is_empty() {
-                true => Source::Log(configured(config)?),
-                false => Source::Files(v.files.clone()),
-            };
-            verify::run(v, &source, out)
+            if v.files.is_empty() {
+                return verify::run_all(v, &configured(config)?, out);
+            }
+            verify::run(v, &Source::Files(v.files.clone()), out)
         }
         Command::Prove(p) => {
             let log = p.log.clone().map_or_else(|| configured(config), Ok)?;
             verify::run_prove(p, &log, out)
         }
         Command::Query(q) if q.files.is_empty() => {
-            let log = configured(config)?;
+            let config = config()?;
+            let log = log_of(&config)?;
             let files = segments(&log)?;
-            query::run(q, files, Some(&log), out)
+            query::run(q, files, Some(&log), Known::of(&config), out)
         }
-        Command::Query(q) => query::run(q, q.files.clone(), None, out),
+        Command::Query(q) => query::run(q, q.files.clone(), None, Known::default(), out),
         Command::Tail(t) => {
             let path = t.file.clone().map_or_else(|| configured(config), Ok)?;
             tail::run(t, &path, out)
@@ -74,13 +75,40 @@ pub(super) fn run(
 
 /// The log that the configuration names.
 fn configured(config: impl FnOnce() -> Result<Config, Failure>) -> Result<PathBuf, Failure> {
-    let sink = config()?.audit.sink;
+    log_of(&config()?)
+}
+
+fn log_of(config: &Config) -> Result<PathBuf, Failure> {
+    let sink = &config.audit.sink;
     match sink.file() {
         Some(path) => Ok(path.to_owned()),
         None => Err(Failure::Usage(format!(
             "the configuration writes the audit log to {sink}; name the file that collects it"
         ))),
     }
+}
+
+/// The logs of commands beside the proxy's (see `cli::record`).
+fn beside(log: &Path) -> Vec<PathBuf> {
+    let stem = log.file_stem().unwrap_or_default().to_string_lossy();
+    let is_one = |name: &str| {
+        let rest = name
+            .strip_prefix(&*stem)
+            .and_then(|n| n.strip_suffix(".jsonl"));
+        let kind = rest.and_then(|r| r.rsplit_once('-')).map(|(kind, _)| kind);
+        matches!(kind, Some(".cli" | ".rotate"))
+    };
+    let directory = match log.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter(|e| is_one(&e.file_name().to_string_lossy()))
+        .map(|e| e.path())
+        .collect();
+    found.sort();
+    found
 }
 
 fn open(path: &Path) -> Result<File, Failure> {

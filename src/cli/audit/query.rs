@@ -1,5 +1,7 @@
 //! `pgvalet audit query`.
 
+mod known;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,9 +10,10 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde_json::Value;
 
-use super::{Failure, open, show};
+use super::{Failure, beside, open, show};
 use crate::audit::{Event, Filter, Lines, body, table_head};
 use crate::base::{duration, suggestion};
+pub(super) use known::Known;
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Query {
@@ -28,7 +31,8 @@ pub(in crate::cli) struct Query {
     /// Only records of this database
     #[arg(long)]
     database: Option<String>,
-    /// Only records of this event, such as session.start or credential.use
+    /// Only records of this event, such as session.start or credential.use. What the proxy
+    /// asks its own store every minute is shown with store.call only
     #[arg(long, value_parser = event)]
     event: Option<String>,
     /// Only records from this time on: 2026-01-31, 2026-01-31T12:00:00Z, or 30m for the last half hour
@@ -42,11 +46,13 @@ pub(in crate::cli) struct Query {
     json: bool,
 }
 
-/// Searches `files`, and beside the configured log those of commands too.
+/// Searches `files`, and beside the configured log those of commands too. `known`: the names in
+/// the configuration.
 pub(super) fn run(
     q: &Query,
     files: Vec<PathBuf>,
     log: Option<&Path>,
+    known: Known,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let beside = log.map(beside).unwrap_or_default();
@@ -66,22 +72,39 @@ pub(super) fn run(
         since: q.since,
         until: q.until,
     };
-    if !q.json {
-        writeln!(out, "{}", table_head())?;
-    }
-    let (commands, mut unread) = commands(&beside, &filter);
+    let mut search = Search {
+        filter: &filter,
+        known,
+        unread: 0,
+    };
+    let commands = commands(&beside, &mut search);
     let mut commands = commands.into_iter().peekable();
+    let mut shown = 0_u64;
+    let mut show = |(line, record): &Found, out: &mut dyn Write| {
+        if shown == 0 && !q.json {
+            writeln!(out, "{}", table_head())?;
+        }
+        shown += 1;
+        show(line, record, q.json, out)
+    };
     for path in &files {
-        unread += search(path, &filter, |found| {
+        search.file(path, |found| {
             while let Some(earlier) = commands.next_if(|c| time(c) < time(&found)) {
-                show(&earlier.0, &earlier.1, q.json, out)?;
+                show(&earlier, out)?;
             }
-            show(&found.0, &found.1, q.json, out)
+            show(&found, out)
         })?;
     }
-    for (line, record) in commands {
-        show(&line, &record, q.json, out)?;
+    for found in commands {
+        show(&found, out)?;
     }
+    if shown == 0 {
+        search.known.check(&filter).map_err(Failure::Usage)?;
+        if !q.json {
+            writeln!(out, "no record matches")?;
+        }
+    }
+    let unread = search.unread;
     if unread > 0 {
         tracing::warn!(
             lines = unread,
@@ -91,50 +114,26 @@ pub(super) fn run(
     Ok(())
 }
 
-/// What commands have recorded, in the order of time, and how many lines are no records. These
-/// are few: they take their places among the records of the proxy.
-fn commands(logs: &[PathBuf], filter: &Filter) -> (Vec<Found>, u64) {
-    let (mut commands, mut unread) = (Vec::new(), 0);
+/// What commands have recorded, in the order of time. These are few: they take their places among
+/// the records of the proxy.
+fn commands(logs: &[PathBuf], search: &mut Search<'_>) -> Vec<Found> {
+    let mut commands = Vec::new();
     for path in logs {
-        let searched = search(path, filter, |found| {
+        let searched = search.file(path, |found| {
             commands.push(found);
             Ok(())
         });
-        match searched {
-            Ok(lines) => unread += lines,
-            // It may be that of another user: no reason to show nothing.
-            Err(error) => tracing::warn!("skipped: {error}"),
+        // It may be that of another user: no reason to show nothing.
+        if let Err(error) = searched {
+            tracing::warn!("skipped: {error}");
         }
     }
     commands.sort_by_key(time);
-    (commands, unread)
+    commands
 }
 
 fn time((_, record): &Found) -> String {
     record["time"].as_str().unwrap_or_default().to_owned()
-}
-
-/// The logs of commands beside the proxy's (see `cli::record`).
-fn beside(log: &Path) -> Vec<PathBuf> {
-    let stem = log.file_stem().unwrap_or_default().to_string_lossy();
-    let is_one = |name: &str| {
-        let rest = name
-            .strip_prefix(&*stem)
-            .and_then(|n| n.strip_suffix(".jsonl"));
-        let kind = rest.and_then(|r| r.rsplit_once('-')).map(|(kind, _)| kind);
-        matches!(kind, Some(".cli" | ".rotate"))
-    };
-    let directory = match log.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut found: Vec<_> = entries
-        .filter(|e| is_one(&e.file_name().to_string_lossy()))
-        .map(|e| e.path())
-        .collect();
-    found.sort();
-    found
 }
 
 /// The name of an event. What there is, is known to the type of records alone, which names
@@ -167,25 +166,49 @@ fn moment(text: &str) -> Result<DateTime<Utc>, String> {
 /// A record that matches, and the line that it was written in.
 type Found = (Vec<u8>, Value);
 
-/// Calls `with` for each record that matches, and counts the lines that are no records.
-fn search(
-    path: &Path,
-    filter: &Filter,
-    mut with: impl FnMut(Found) -> io::Result<()>,
-) -> Result<u64, Failure> {
-    let mut unread = 0;
-    let mut lines = Lines::open(path)
-        .map_err(|e| Failure::Failed(format!("the audit log cannot be read: {e}")))?;
-    let mut line = Vec::new();
-    while lines.next(&mut line)? {
-        let line = body(&line);
-        match serde_json::from_slice::<Value>(line) {
-            Ok(record) if filter.matches(&record) => with((line.to_vec(), record))?,
-            Ok(_) => {}
-            Err(_) => unread += 1,
+struct Search<'a> {
+    filter: &'a Filter,
+    known: Known,
+    /// Lines that are no records.
+    unread: u64,
+}
+
+impl Search<'_> {
+    /// Calls `with` for each record of a file that matches.
+    fn file(
+        &mut self,
+        path: &Path,
+        mut with: impl FnMut(Found) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut lines = Lines::open(path)
+            .map_err(|e| Failure::Failed(format!("the audit log cannot be read: {e}")))?;
+        let mut line = Vec::new();
+        while lines.next(&mut line)? {
+            let line = body(&line);
+            match serde_json::from_slice::<Value>(line) {
+                Ok(record) if self.wants(&record) => with((line.to_vec(), record))?,
+                Ok(record) => self.known.note(&record),
+                Err(_) => self.unread += 1,
+            }
         }
+        Ok(())
     }
-    Ok(unread)
+
+    fn wants(&self, record: &Value) -> bool {
+        self.filter.matches(record) && (self.filter.event.is_some() || !is_look(record))
+    }
+}
+
+/// Whether a record is of a look that the proxy took at its own store, without a value.
+fn is_look(record: &Value) -> bool {
+    let text = |pointer| record.pointer(pointer).and_then(Value::as_str);
+    text("/event") == Some("store.call")
+        && text("/identity/method") == Some("pgvalet")
+        && text("/call/eventName").is_some_and(|name| {
+            name.starts_with("Describe") || name.starts_with("List") || name.starts_with("Get")
+        })
+        && text("/call/eventName") != Some("GetSecretValue")
+        && text("/call/errorCode").is_none()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::{Failure, beside};
 use crate::audit::{Against, PublicKey, Report, Source, prove, verify};
 use crate::cli::words;
 
@@ -24,6 +24,32 @@ pub(in crate::cli) struct Verify {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Checks the configured log, and those that commands have written beside it.
+pub(super) fn run_all(v: &Verify, log: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    let others = beside(log);
+    // Before a proxy has run there are logs of commands only.
+    let own = match log.exists() || others.is_empty() || v.key.is_some() || v.checkpoint.is_some() {
+        true => run(v, &Source::Log(log.to_owned()), out),
+        false => Ok(()),
+    };
+    let mut broken = matches!(own, Err(Failure::Shown));
+    if !broken {
+        own?;
+    }
+    for other in others {
+        if !v.json {
+            writeln!(out, "\n{}:", other.display())?;
+        }
+        let report = verify(&Source::Log(other), &Against::default());
+        let report = report.map_err(|e| Failure::Failed(e.to_string()))?;
+        match report_on(&report, v.json, out) {
+            Err(Failure::Shown) => broken = true,
+            done => done?,
+        }
+    }
+    if broken { Err(Failure::Shown) } else { Ok(()) }
 }
 
 pub(super) fn run(v: &Verify, source: &Source, out: &mut dyn Write) -> Result<(), Failure> {

@@ -26,6 +26,13 @@ pub enum SecretCommandError {
         prefix: String,
         known: String,
     },
+    #[error("no version of {id} has the label {stage:?}{end}")]
+    NoStage {
+        id: SecretId,
+        stage: String,
+        /// What there is, or the nearest.
+        end: String,
+    },
     #[error("{prefix:?} is the beginning of several versions of {id}: {known}")]
     SeveralVersions {
         id: SecretId,
@@ -49,6 +56,7 @@ impl SecretCommandError {
             | Self::TooLong(_)
             | Self::Useless { .. }
             | Self::NoVersion { .. }
+            | Self::NoStage { .. }
             | Self::SeveralVersions { .. }
             | Self::Empty(_) => 2,
             Self::Store(_)

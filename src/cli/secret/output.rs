@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
+use crate::cli::table;
 use crate::secret::{Description, SecretValue, VersionId};
 
 /// Timestamps as the API has them: seconds since the Unix epoch.
@@ -139,25 +140,20 @@ pub fn version(found: &SecretValue) -> String {
 }
 
 pub fn list(secrets: &[Description]) -> String {
-    let width = secrets
-        .iter()
-        .map(|s| s.name.len())
-        .max()
-        .unwrap_or(0)
-        .max(4);
-    let mut text = format!("{:width$}  {:20}  CURRENT VERSION\n", "NAME", "CHANGED");
-    for secret in secrets {
+    let row = |secret: &Description| {
         let changed = secret.last_changed.or(secret.created).map(time);
         let current = secret.version_with(crate::secret::AWSCURRENT);
-        let _ = writeln!(
-            text,
-            "{:width$}  {:20}  {}",
-            secret.name,
-            changed.as_deref().unwrap_or("-"),
-            current.map_or("-", VersionId::as_str),
-        );
-    }
-    text
+        vec![
+            secret.name.to_string(),
+            changed.unwrap_or_else(|| "-".to_owned()),
+            current.map_or("-", VersionId::as_str).to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = secrets.iter().map(row).collect();
+    let mut text = Vec::new();
+    // Writing into memory cannot fail.
+    let _ = table::write(&mut text, &["NAME", "?CHANGED", "CURRENT VERSION"], &rows);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The value and a newline, without a copy of it on the way.

@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use super::arguments::{Create, Delete, Get, Put, Stage};
 use super::{Io, SecretCommandError, output, value, versions};
+use crate::base::suggestion;
 use crate::secret::{
-    Credential, Deletion, Manage, NewSecret, Rotatable, SecretId, SecretValue, Source, VersionId,
-    Which,
+    Credential, Deletion, Manage, NewSecret, Rotatable, SecretId, SecretValue, Source, StoreError,
+    VersionId, Which, unread_field,
 };
 
 pub(super) async fn create(
@@ -45,7 +46,24 @@ pub(super) async fn get(args: Get, store: &dyn Source) -> Result<SecretValue, Se
         Some(version) => Which::Version(versions::find(store, &id, &version).await?),
         None => Which::Stage(args.stage),
     };
-    Ok(store.get(&id, &which).await?)
+    match (store.get(&id, &which).await, which) {
+        (Err(error @ StoreError::NotFound(_)), Which::Stage(stage)) => {
+            Err(no_stage(&id, stage, store).await.unwrap_or(error.into()))
+        }
+        (got, _) => Ok(got?),
+    }
+}
+
+/// That a secret has no version with this label; `None` if there is no such secret.
+async fn no_stage(id: &SecretId, stage: String, store: &dyn Source) -> Option<SecretCommandError> {
+    let description = store.describe(id).await.ok()?;
+    let labels = description.versions.values().flatten();
+    let end = suggestion(&stage, labels.map(String::as_str));
+    Some(SecretCommandError::NoStage {
+        id: id.clone(),
+        stage,
+        end,
+    })
 }
 
 pub(super) async fn describe(
@@ -130,8 +148,9 @@ fn usable(id: &SecretId, value: &str, any: bool) -> Result<(), SecretCommandErro
         created: None::<SystemTime>,
         value: zeroize::Zeroizing::new(value.to_owned()),
     };
-    match Credential::parse(id, &candidate) {
-        Err(problem) if !any => Err(SecretCommandError::Useless {
+    let problem = Credential::parse(id, &candidate).err();
+    match problem.or_else(|| unread_field(value)) {
+        Some(problem) if !any => Err(SecretCommandError::Useless {
             id: id.clone(),
             problem: problem.to_string(),
         }),

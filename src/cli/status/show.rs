@@ -10,13 +10,13 @@ pub(super) fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     let rows: Vec<_> = status.databases.iter().map(database).collect();
     let head = [
         "DATABASE",
-        "SECRET",
-        "MODE",
+        "?SECRET",
+        "?MODE",
         ">CLIENTS",
         ">WAITING",
         ">ACTIVE",
         ">IDLE",
-        ">OPENING",
+        "?>OPENING",
         ">SIZE",
         "LAST ERROR",
     ];
@@ -31,10 +31,10 @@ pub(super) fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         ">GENERATION",
         "VERSION",
         "STAGES",
-        "USER",
+        "?USER",
         ">ACTIVE",
         ">IDLE",
-        "ADOPTED",
+        "?ADOPTED",
         "DRAINING SINCE",
     ];
     writeln!(out)?;
@@ -44,10 +44,10 @@ pub(super) fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     let head = [
         "SECRET",
         "VERSION",
-        "STAGES",
-        "USER",
-        "ADOPTED AS",
-        "CONFIRMED",
+        "?STAGES",
+        "?USER",
+        "?ADOPTED AS",
+        "?CONFIRMED",
         "NEXT ROTATION",
         "LAST ERROR",
     ];
@@ -136,9 +136,9 @@ fn holders(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         "DATABASE",
         ">GENERATION",
         "HELD BY",
-        "FROM",
+        "?FROM",
         "SESSION",
-        "SINCE",
+        "?SINCE",
         "BECAUSE",
     ];
     writeln!(out)?;

@@ -63,10 +63,14 @@ pub fn run(command: &StoreCommand, config: &Config, out: &mut dyn Write) -> Resu
     match command {
         StoreCommand::Serve => serve::run(config, &place, out),
         StoreCommand::Principal(command) => block_on(async {
+            if !command.may_be_first() {
+                place.existing()?;
+            }
             let vault = place.open().await?;
             principal::run(command, &vault, out).await
         }),
         StoreCommand::Policy(command) => block_on(async {
+            place.existing()?;
             let vault = place.open().await?;
             policy::run(command, &vault, out).await
         }),

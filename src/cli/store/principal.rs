@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::base::duration;
-use crate::cli::{Failure, words};
+use crate::cli::{Failure, table, words};
 use crate::vault::principals::{KeyInfo, NewKey, PolicyText, Principal};
 use crate::vault::{Vault, VaultError};
 
@@ -72,6 +72,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl Command {
+    /// Whether the command may be the first one that a store gets.
+    pub fn may_be_first(&self) -> bool {
+        matches!(self, Self::Add { .. })
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -210,7 +217,7 @@ fn time(at: i64) -> String {
 }
 
 fn list(out: &mut dyn Write, principals: &[(Principal, Vec<KeyInfo>)]) -> Result<(), Failure> {
-    writeln!(out, "{:24}  {:9}  KEYS", "NAME", "STATE")?;
+    let mut rows = Vec::new();
     for (principal, keys) in principals {
         let state = match principal.disabled {
             Some(_) => "disabled",
@@ -223,10 +230,13 @@ fn list(out: &mut dyn Write, principals: &[(Principal, Vec<KeyInfo>)]) -> Result
                 None => key.id.clone(),
             })
             .collect();
-        let keys = keys.join(", ");
-        writeln!(out, "{:24}  {state:9}  {keys}", principal.name)?;
+        rows.push(vec![
+            principal.name.clone(),
+            state.to_owned(),
+            keys.join(", "),
+        ]);
     }
-    Ok(())
+    Ok(table::write(out, &["NAME", "STATE", "KEYS"], &rows)?)
 }
 
 fn list_json(out: &mut dyn Write, principals: &[(Principal, Vec<KeyInfo>)]) -> Result<(), Failure> {

@@ -39,7 +39,7 @@ The names of users and passwords belong in the secret.",
         Key::new(
             "dbname",
             Text("name"),
-            Absent("from the secret"), Drain,
+            Absent("from the secret, else NAME"), Drain,
             "The name of the database on the server. Set here, it wins over the secret.",
         )
         .like(r#""orders""#),
