@@ -4,6 +4,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
+use super::online::{Outcome, Said};
 use super::{Failure, cost, files, online, table, words};
 use crate::access::Rule;
 use crate::audit::OnAuditFailure;
@@ -15,12 +18,15 @@ use crate::upstream::Hosts;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  pgvalet check\n  pgvalet check --offline --config config/pgvalet.toml"
+    after_help = "Examples:\n  pgvalet check\n  pgvalet check --offline --config config/pgvalet.toml\n  pgvalet check --json | jq '.logins[]'"
 )]
 pub(super) struct Args {
     /// Look only at the configuration and the files it names
     #[arg(long)]
     pub(super) offline: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(
@@ -29,6 +35,9 @@ pub(super) fn run(
     config: &Config,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
+    if args.json {
+        return as_json(args, file, config, out);
+    }
     offline(file, config, out)?;
     if args.offline {
         writeln!(
@@ -56,6 +65,63 @@ pub(super) fn offline(file: &Path, config: &Config, out: &mut dyn Write) -> Resu
         table::paragraph(out, "problem: ", problem)?;
     }
     match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Shown),
+    }
+}
+
+/// The same for programs.
+fn as_json(args: &Args, file: &Path, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    let problems = files::problems(config);
+    let mut logins = Vec::new();
+    if !args.offline {
+        let mut keep = |said: Said| {
+            logins.push(said);
+            Ok(())
+        };
+        super::block_on(online::each(config, &mut keep))?;
+    }
+    let named = |names: &[&str], row: Vec<String>| -> Value {
+        let pairs = names
+            .iter()
+            .map(ToString::to_string)
+            .zip(row.into_iter().map(Value::from));
+        Value::Object(pairs.collect())
+    };
+    let databases = config.databases.values().map(|d| {
+        let names = [
+            "database",
+            "secret",
+            "server",
+            "tls",
+            "pool_mode",
+            "pool_size",
+        ];
+        named(&names, database(d))
+    });
+    let rules = config.clients.iter().map(|c| {
+        json!({
+            "rule": c.number,
+            "client": &*c.name,
+            "recognised_by": conditions(c),
+            "databases": c.databases,
+            "patterns": c.patterns,
+            "users": c.users,
+            "secret": c.secret.as_ref().map(ToString::to_string),
+        })
+    });
+    let value = json!({
+        "file": file.display().to_string(),
+        "databases": databases.collect::<Vec<_>>(),
+        "rules": rules.collect::<Vec<_>>(),
+        "warnings": warnings(config),
+        "notes": worth(config),
+        "problems": problems,
+        "logins": if args.offline { Value::Null } else { json!(logins) },
+    });
+    writeln!(out, "{value:#}")?;
+    let failed = logins.iter().any(|said| said.outcome == Outcome::Failed);
+    match problems.is_empty() && !failed {
         true => Ok(()),
         false => Err(Failure::Shown),
     }
@@ -213,16 +279,21 @@ fn databases(rule: &Rule) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn client(c: &Rule) -> Vec<String> {
+/// How the clients of a rule are recognised, and when.
+fn conditions(c: &Rule) -> String {
     let conditions = c.identity.conditions();
     let mut conditions: Vec<String> = conditions.map(|(_, c)| c.describe()).collect();
     if let Some(valid) = &c.valid {
         conditions.push(valid.to_string());
     }
+    conditions.join(" and ")
+}
+
+fn client(c: &Rule) -> Vec<String> {
     vec![
         c.number.to_string(),
         c.name.to_string(),
-        conditions.join(" and "),
+        conditions(c),
         databases(c),
         c.users
             .as_ref()

@@ -2,8 +2,10 @@
 //! each credential log in?
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
+
+use serde::Serialize;
 
 use super::{Failure, files, record, table};
 use crate::config::Config;
@@ -12,55 +14,92 @@ use crate::secret::{AWSPENDING, Credential, SecretId, SecretStore, StoreError, W
 use crate::server;
 use crate::upstream::{self, LoginCache, Target};
 
-/// What stands in front of a credential that does not log in.
-const FAILED: &str = "FAILED   ";
+/// What came of a credential, or what is doubtful about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Ok,
+    Warning,
+    Failed,
+}
+
+impl Outcome {
+    /// What stands in front of the line.
+    fn head(self) -> &'static str {
+        match self {
+            Self::Ok => "ok       ",
+            Self::Warning => "warning  ",
+            Self::Failed => "FAILED   ",
+        }
+    }
+}
+
+/// What there is to say of a database.
+#[derive(Debug, Serialize)]
+pub(super) struct Said {
+    pub outcome: Outcome,
+    database: Arc<str>,
+    said: String,
+}
+
+/// Tries every (database, secret) that a rule can lead to, and says what comes of it. Changes
+/// nothing.
+pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut failed = false;
+    let mut say = |said: Said| {
+        failed |= said.outcome == Outcome::Failed;
+        let text = format!("{}: {}", said.database, said.said);
+        table::paragraph(out, said.outcome.head(), &text)
+    };
+    each(config, &mut say).await?;
+    if failed { Err(Failure::Shown) } else { Ok(()) }
+}
+
+type Say<'a> = dyn FnMut(Said) -> io::Result<()> + 'a;
 
 /// Tries every (database, secret) that a rule can lead to. Changes nothing.
-pub(super) async fn online(config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+pub(super) async fn each(config: &Config, say: &mut Say<'_>) -> Result<(), Failure> {
     files::store_exists(config)?;
     let audit = record::open(config, "cli", "the check")?;
     let opened = server::open_store_with(&config.store, record::trail(audit.as_ref())).await;
     let (store, _) = opened.map_err(|e| Failure::Failed(e.to_string()))?;
-    let asked = ask(config, &store, out).await;
+    let asked = ask(config, &store, say).await;
     drop(store);
     if let Some(audit) = audit {
         audit.close().await;
     }
-    asked
+    Ok(asked?)
 }
 
-async fn ask(
-    config: &Config,
-    store: &Arc<dyn SecretStore>,
-    out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let mut failed = false;
+async fn ask(config: &Config, store: &Arc<dyn SecretStore>, say: &mut Say<'_>) -> io::Result<()> {
     for (database, secret) in config.uses() {
+        let mut say = |outcome, said| {
+            say(Said {
+                outcome,
+                database: database.name().clone(),
+                said,
+            })
+        };
         // A configured rotation that the store cannot carry out is an error of the
         // configuration, even where everything else is right.
         if config.rotation(&database).is_some()
             && let Err(why) = store.rotatable()
         {
-            failed = true;
-            let said = format!("{}: rotation is configured, but {why}", database.name());
-            table::paragraph(out, FAILED, &said)?;
+            let said = format!("rotation is configured, but {why}");
+            say(Outcome::Failed, said)?;
         }
         match login(store, &database, &secret).await {
             Ok(how) => {
-                table::paragraph(out, "ok       ", &format!("{}: {how}", database.name()))?;
+                say(Outcome::Ok, how)?;
                 let doubts = [pending_denied(store, &secret).await, store.doubt(&secret)];
                 for why in doubts.into_iter().flatten() {
-                    let said = format!("{}: {why}", database.name());
-                    table::paragraph(out, "warning  ", &said)?;
+                    say(Outcome::Warning, why)?;
                 }
             }
-            Err(NoLogin::Refused(why) | NoLogin::Unknown(why)) => {
-                failed = true;
-                table::paragraph(out, FAILED, &format!("{}: {why}", database.name()))?;
-            }
+            Err(NoLogin::Refused(why) | NoLogin::Unknown(why)) => say(Outcome::Failed, why)?,
         }
     }
-    if failed { Err(Failure::Shown) } else { Ok(()) }
+    Ok(())
 }
 
 /// Why AWSPENDING could not be read if there were one; `None` where it could.

@@ -36,9 +36,9 @@ pub(super) fn paragraph(out: &mut dyn Write, head: &str, text: &str) -> io::Resu
 }
 
 /// Writes columns as wide as they need to be, within the width of the terminal. A title that
-/// begins with `>` aligns its column to the right; one that begins with `?` is that of a column
-/// that is left out where there is no room, the last of them first. If that is not enough, the
-/// widest columns are wrapped.
+/// begins with `>` aligns its column to the right. Where there is no room, the ids of a column
+/// whose title has `#` are shortened to their beginning, by which every command knows them; then
+/// the columns with `?` are left out, the last first; and then the widest are wrapped.
 pub(super) fn write(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     write_within(out, head, rows, width())
 }
@@ -53,22 +53,29 @@ fn write_within(
     let mut columns: Vec<Column> = (head.iter().enumerate())
         .map(|(at, title)| Column::new(at, title, rows))
         .collect();
+    shorten_ids(&mut columns, room);
     drop_some(&mut columns, room);
     narrow(&mut columns, room);
     let titles: Vec<String> = head.iter().map(|title| plain(title).to_owned()).collect();
-    for row in std::iter::once(&titles).chain(rows) {
-        line(out, &columns, row)?;
-    }
-    Ok(())
+    line(out, &columns, &titles, |_| usize::MAX)?;
+    let most = |column: &Column| column.most;
+    rows.iter()
+        .try_for_each(|row| line(out, &columns, row, most))
 }
 
 struct Column {
     /// Its place in a row.
     at: usize,
     width: usize,
+    /// The width of its title.
+    title: usize,
     /// Numbers, as a rule: it is not wrapped.
     right: bool,
     optional: bool,
+    /// It has ids, of which the beginning is enough.
+    ids: bool,
+    /// The most characters of a cell that are shown.
+    most: usize,
 }
 
 impl Column {
@@ -78,20 +85,36 @@ impl Column {
         Self {
             at,
             width: widest.unwrap_or(0).max(plain(title).chars().count()),
+            title: plain(title).chars().count(),
             right: title.contains('>'),
             optional: title.contains('?'),
+            ids: title.contains('#'),
+            most: usize::MAX,
         }
     }
 }
 
 /// A title without its marks.
 fn plain(title: &str) -> &str {
-    title.trim_start_matches(['>', '?'])
+    title.trim_start_matches(['>', '?', '#'])
 }
 
 fn total(columns: &[Column]) -> usize {
     let widths: usize = columns.iter().map(|c| c.width).sum();
     widths + GAP * columns.len().saturating_sub(1)
+}
+
+/// As much of an id as tells it from others.
+const ID: usize = 8;
+
+fn shorten_ids(columns: &mut [Column], room: usize) {
+    if total(columns) <= room {
+        return;
+    }
+    for column in columns.iter_mut().filter(|c| c.ids) {
+        column.most = ID;
+        column.width = column.title.max(ID).min(column.width);
+    }
 }
 
 /// Leaves out what there is no room for and what nobody needs first.
@@ -116,12 +139,17 @@ fn narrow(columns: &mut [Column], room: usize) {
     }
 }
 
-/// A row, on as many lines as its longest cell needs.
-fn line(out: &mut dyn Write, columns: &[Column], row: &[String]) -> io::Result<()> {
+/// A row, on as many lines as its longest cell needs. `most`: the characters of a cell that are
+/// shown.
+fn line(
+    out: &mut dyn Write,
+    columns: &[Column],
+    row: &[String],
+    most: impl Fn(&Column) -> usize,
+) -> io::Result<()> {
     let cell = |c: &Column| {
-        let text = row
-            .get(c.at)
-            .map_or_else(String::new, |cell| printable(cell).to_string());
+        let cell = row.get(c.at).map_or("", String::as_str);
+        let text: String = printable(cell).chars().take(most(c)).collect();
         wrapped(&text, c.width)
     };
     let cells: Vec<Vec<String>> = columns.iter().map(cell).collect();
@@ -205,6 +233,18 @@ mod tests {
         assert_eq!(first(80), line("NAME    FROM           PROGRAM  STATE"));
         assert_eq!(first(30), line("NAME    FROM           STATE"));
         assert_eq!(first(20), line("NAME    STATE"));
+    }
+
+    #[test]
+    fn an_id_is_shortened_before_anything_is_left_out() {
+        let id = "ecfe8358-e16f-4b86-af1c-7a9e0f5fd36e";
+        let rows: &[&[&str]] = &[&["orders", id, "app"]];
+        let head = ["NAME", "#VERSION", "?USER"];
+        let text = shown(&head, rows, 40);
+        assert_eq!(text, "NAME    VERSION   USER\norders  ecfe8358  app\n");
+        let text = shown(&["#FAILED VERSIONS"], &[&[id]], 20);
+        assert_eq!(text, "FAILED VERSIONS\necfe8358\n");
+        assert!(shown(&head, rows, 80).contains(id));
     }
 
     #[test]

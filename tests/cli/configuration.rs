@@ -202,3 +202,32 @@ fn check_shows_what_a_pattern_covers() {
     let covered = "orders_* (orders_1, orders_2, orders_3, orders_4 and 1 more), billing";
     assert!(out.contains(covered), "{out}");
 }
+
+/// The same for programs, with the same exit code.
+#[test]
+fn check_and_get_have_json() {
+    let directory = with_config(VALID);
+    let json = |arguments: &[&str]| -> (Option<i32>, serde_json::Value) {
+        let (code, out, err) = run(directory.path(), arguments);
+        let value = serde_json::from_str(&out);
+        (code, value.unwrap_or_else(|e| panic!("{e}: {out}{err}")))
+    };
+    let (code, value) = json(&["check", "--offline", "--json"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(value["databases"][0]["database"], "orders");
+    assert_eq!(value["rules"][0]["databases"][0], "orders");
+    assert_eq!(value["logins"], serde_json::Value::Null);
+    let secret = r#"{"username":"u","password":"hunter2"}"#;
+    fs::write(directory.path().join("value"), secret).expect("written");
+    let create = ["secret", "create", "prod/orders", "--file", "value"];
+    let (_, version, _) = run(directory.path(), &create);
+    // It says nowhere where the server is.
+    let (code, value) = json(&["check", "--json"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(value["logins"][0]["outcome"], "failed");
+    let (code, value) = json(&["secret", "get", "prod/orders", "--json"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(value["VersionId"], version.trim_end());
+    assert_eq!(value["VersionStages"][0], "AWSCURRENT");
+    assert!(!value.to_string().contains("hunter2"));
+}

@@ -11,10 +11,7 @@ use crate::cli::Failure;
 
 /// Asks for what a first configuration needs. An empty answer is the one in brackets.
 pub(super) fn plan(input: &mut dyn BufRead, out: &mut dyn Write) -> Result<Plan, Failure> {
-    writeln!(
-        out,
-        "Six questions; Enter takes the answer in brackets. Nothing is written before the last."
-    )?;
+    writeln!(out, "Six questions; Enter takes the answer in brackets.")?;
     let mut ask = |question: &str, default: &str| question_of(question, default, input, out);
     let name = ask("The database that clients ask for", "app")?;
     let host = ask(
@@ -24,7 +21,7 @@ pub(super) fn plan(input: &mut dyn BufRead, out: &mut dyn Write) -> Result<Plan,
     let dbname = ask("The name of the database there", &name)?;
     let role = ask("The role with which pgvalet logs in", &name)?;
     let networks = ask(
-        "The networks from which its clients come, with commas between them",
+        "The networks of its clients, with commas between them",
         "127.0.0.1, ::1",
     )?;
     let password = password(

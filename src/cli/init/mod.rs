@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, files, online, record, table};
 use crate::config::{self, Config};
-use crate::secret::{NewSecret, StoreError};
+use crate::secret::{NewSecret, SecretId, StoreError, Which};
 use crate::server;
 use plan::{Plan, Stored};
 
@@ -146,7 +146,16 @@ async fn put(
     match manage.create(new).await {
         Ok(_) => writeln!(out, "stored the secret {name}")?,
         Err(StoreError::Exists(_)) => {
-            writeln!(out, "left the secret {name} as it is: it is there already")?;
+            let there = store
+                .get(&SecretId::new(name.as_str()), &Which::current())
+                .await;
+            match there.is_ok_and(|there| *there.value == **value) {
+                true => writeln!(out, "the secret {name} is there already, with this value")?,
+                false => writeln!(
+                    out,
+                    "left the secret {name} as it is: it is there already, with another value; `pgvalet secret put {name}` replaces it"
+                )?,
+            }
         }
         Err(error) => return Err(Failure::Failed(error.to_string())),
     }

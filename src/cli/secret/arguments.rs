@@ -118,6 +118,9 @@ pub struct Get {
     /// Print the bare value, and nothing else
     #[arg(long)]
     pub(super) reveal: bool,
+    /// Print JSON, in the shape of the Secrets Manager API, without the value
+    #[arg(long, conflicts_with = "reveal")]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -57,6 +57,9 @@ async fn execute(
             let found = steps::get(args, store).await?;
             return output::reveal(io.out, &found.value).map_err(SecretCommandError::Write);
         }
+        SecretCommand::Get(args) if args.json => {
+            output::version_json(&steps::get(args, store).await?)
+        }
         SecretCommand::Get(args) => output::version(&steps::get(args, store).await?),
         SecretCommand::List { json: true } => output::list_json(&store.list().await?),
         SecretCommand::List { json: false } => output::list(&store.list().await?),

@@ -139,6 +139,18 @@ pub fn version(found: &SecretValue) -> String {
     text
 }
 
+/// A version without its value, in the shape of GetSecretValue.
+pub fn version_json(found: &SecretValue) -> String {
+    let value = serde_json::json!({
+        "ARN": &*found.arn,
+        "Name": &*found.name,
+        "VersionId": found.version.as_str(),
+        "VersionStages": found.stages,
+        "CreatedDate": found.created.map(epoch),
+    });
+    format!("{value:#}\n")
+}
+
 pub fn list(secrets: &[Description]) -> String {
     let row = |secret: &Description| {
         let changed = secret.last_changed.or(secret.created).map(time);
@@ -152,7 +164,7 @@ pub fn list(secrets: &[Description]) -> String {
     let rows: Vec<Vec<String>> = secrets.iter().map(row).collect();
     let mut text = Vec::new();
     // Writing into memory cannot fail.
-    let _ = table::write(&mut text, &["NAME", "?CHANGED", "CURRENT VERSION"], &rows);
+    let _ = table::write(&mut text, &["NAME", "?CHANGED", "#CURRENT VERSION"], &rows);
     String::from_utf8_lossy(&text).into_owned()
 }
 

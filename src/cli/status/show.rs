@@ -29,7 +29,7 @@ pub(super) fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     let head = [
         "DATABASE",
         ">GENERATION",
-        "VERSION",
+        "#VERSION",
         "STAGES",
         "?USER",
         ">ACTIVE",
@@ -43,7 +43,7 @@ pub(super) fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     let rows: Vec<_> = status.secrets.iter().map(secret).collect();
     let head = [
         "SECRET",
-        "VERSION",
+        "#VERSION",
         "?STAGES",
         "?USER",
         "?ADOPTED AS",
@@ -78,7 +78,7 @@ fn failed(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out)?;
-    let head = ["SECRET", "FAILED VERSIONS", "AS", "AT", "BECAUSE"];
+    let head = ["SECRET", "#FAILED VERSIONS", "AS", "AT", "BECAUSE"];
     table::write(out, &head, &rows)
 }
 

@@ -411,7 +411,13 @@ pub static KEYS: &[Key] = &[
         ("verify-full", "tls = \"verify-full\""),
         "`prefer` and `allow` become `require`, except on loopback: anybody on the way could take TLS away",
     ),
-    none(G, "so_reuseport", PEERS),
+    ours(
+        G,
+        "so_reuseport",
+        "`[listen] reuse_port`",
+        ("1", "reuse_port = true"),
+        "one process uses all processors, so that it is for other reasons only",
+    ),
     none(G, "stats_period", "averages are of one to two minutes"),
     ours(
         G,

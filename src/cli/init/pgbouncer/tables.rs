@@ -57,6 +57,9 @@ pub(super) fn listen(ini: &Ini, port: &mut Option<u16>) -> Table {
         };
         table.text("tls", ours);
     }
+    if ini.global("so_reuseport") == Some("1") {
+        table.set("reuse_port", "true");
+    }
     number_of(&mut table, ini.global("max_client_conn"), "max_clients");
     seconds(
         &mut table,
