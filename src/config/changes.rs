@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::digest;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{DOCUMENT, Default, Effect, Key, Kind, Table};
-use crate::base::duration;
+use crate::base::{duration, hex};
 
 /// The values of a file, or their defaults, in one form however they are written: by the table
 /// that they are in, and the key.
@@ -34,6 +35,17 @@ impl Written {
             written.document(document.get_ref());
         }
         written
+    }
+
+    /// SHA-256 of all values, in hexadecimal digits.
+    pub fn hash(&self) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for (table, entries) in &self.0 {
+            for (key, entry) in entries {
+                context.update(format!("{table} {key} = {}\n", entry.value).as_bytes());
+            }
+        }
+        hex::encode(context.finish().as_ref())
     }
 
     fn document(&mut self, document: &DeTable<'_>) {

@@ -50,6 +50,7 @@ fn pool(s: &mut Section<'_, '_>, name: Arc<str>) -> Database {
         upstream,
         pool_mode,
         application_name: s.text("application_name", application_name),
+        client_setting: s.boolean("client_setting"),
         pool_size,
         min_pool_size,
         reserve_pool_size: s.number("reserve_pool_size").unwrap_or_default(),

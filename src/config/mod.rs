@@ -16,6 +16,7 @@
 mod address;
 mod admin;
 mod administrators;
+mod audit_log;
 mod aws_iam;
 mod changes;
 mod database;

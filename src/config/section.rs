@@ -197,7 +197,7 @@ impl<'p, 'i> Section<'p, 'i> {
             let at = item.span();
             match item.into_inner() {
                 DeValue::Table(written) => {
-                    let name = format!("[[{key}]]");
+                    let name = table.title.to_owned();
                     sections.push(Self::new(name, table, at, written, self.problems));
                 }
                 other => self.problems.add(&at, mismatch("a table", &other)),

@@ -1,4 +1,4 @@
-//! `[store]` and `[audit]`: where secrets are, and where it is recorded who used them.
+//! `[store]`: where secrets are.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::address::host_port;
 use super::section::Section;
-use crate::audit::{self, AuditSink, OnAuditFailure, Segments};
-use crate::base::{duration, nonempty, size};
+use crate::base::nonempty;
 use crate::net::is_loopback;
 use crate::secret::{VaultAuth, VaultOptions};
 use crate::vault::KeySource;
@@ -223,7 +222,7 @@ fn keys_fit(s: &Section<'_, '_>, kind: Kind) {
     }
 }
 
-fn url(text: &str) -> Result<String, String> {
+pub(super) fn url(text: &str) -> Result<String, String> {
     let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"));
@@ -377,49 +376,4 @@ fn master_key(s: &mut Section<'_, '_>) -> KeySource {
         s.wrong("key and key_file both say where the key is; remove one");
     }
     key.unwrap_or(KeySource::File(file))
-}
-
-/// A smaller file would be closed every few records.
-const SMALLEST_SEGMENT: u64 = 64 << 10;
-
-/// `None`: for ever.
-fn keep(text: &str) -> Result<Option<Duration>, String> {
-    match text {
-        "forever" => Ok(None),
-        text => duration::parse(text).map(Some),
-    }
-}
-
-pub(super) fn audit(mut s: Section<'_, '_>) -> audit::Options {
-    let resolve = s.resolve("path");
-    let sink = s.text("path", |text| {
-        Ok(match AuditSink::parse(&nonempty(text)?) {
-            AuditSink::File(_) => AuditSink::File(resolve(text)),
-            AuditSink::Stdout => AuditSink::Stdout,
-        })
-    });
-    let words = [
-        ("deny", OnAuditFailure::Deny),
-        ("continue", OnAuditFailure::Continue),
-    ];
-    let on_failure = s.choice("on_failure", words);
-    let checkpoint = s.duration("checkpoint");
-    let least = |text: &str| match size::parse(text)? {
-        bytes if bytes < SMALLEST_SEGMENT => {
-            Err(format!("{text:?} is too small; write at least \"64KiB\""))
-        }
-        bytes => Ok(bytes),
-    };
-    let segments = Segments {
-        size: s.text("rotate_size", least).unwrap_or_default(),
-        age: s.duration("rotate_age"),
-        keep: s.text("keep", keep).flatten(),
-    };
-    s.finish();
-    audit::Options {
-        sink: sink.unwrap_or(AuditSink::Stdout), // the key has a default
-        on_failure,
-        checkpoint,
-        segments,
-    }
 }

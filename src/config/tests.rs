@@ -105,7 +105,10 @@ fn a_minimal_file_has_every_default() {
             sink: AuditSink::File("data/audit.jsonl".into()),
             on_failure: OnAuditFailure::Deny,
             checkpoint: Duration::from_secs(10),
+            summary: Duration::from_secs(900),
+            leases: false,
             segments: audit::Segments::default(),
+            sinks: Vec::new(),
         }
     );
     let orders = &config.databases["orders"];
@@ -131,6 +134,7 @@ fn a_minimal_file_has_every_default() {
             }),
             pool_mode: PoolMode::Transaction,
             application_name: None,
+            client_setting: false,
             pool_size: 20,
             min_pool_size: 0,
             reserve_pool_size: 0,

@@ -11,7 +11,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::problems::Problems;
 use super::section::Section;
 use super::settings::settings;
-use super::{Config, Listen, admin, listen, rotation, rules, store};
+use super::{Config, Listen, admin, audit_log, listen, rotation, rules, store};
 use crate::access::{Rule, is_console};
 use crate::pool::Database;
 use crate::rotation::Rotation;
@@ -51,7 +51,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
     let listen = listen::listen(document.section("listen"));
     let admin = admin::admin(document.section("admin"));
     let store = store::store(document.section("store"));
-    let audit = store::audit(document.section("audit"));
+    let audit = audit_log::audit(document.section("audit"));
     let (databases, rotations) = databases(&mut document);
     // A file may be there for nothing but the store.
     if databases.is_empty() && store.listen.is_none() {

@@ -1,4 +1,5 @@
-//! An HTTPS client for small documents: the keys of a token issuer, the answers of STS and Vault.
+//! An HTTPS client for small documents: the keys of a token issuer, the answers of STS and Vault,
+//! records of the audit log.
 //!
 //! Redirects are not followed, so that only the address in the configuration is asked.
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper::{Method, Request, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -110,12 +111,13 @@ impl Https {
             uri: uri.clone(),
             error,
         };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(uri)
-            .header(header::ACCEPT, "application/json");
-        if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        let given = |name: &str| headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        let mut request = Request::builder().method(method).uri(uri);
+        if !given("accept") {
+            request = request.header("accept", "application/json");
+        }
+        if !body.is_empty() && !given("content-type") {
+            request = request.header("content-type", "application/json");
         }
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -183,6 +183,12 @@ The names of users and passwords belong in the secret.",
         )
         .like(r#""{application_name} [{client}]""#),
         Key::new(
+            "client_setting",
+            Boolean,
+            Value("false"), NewSessions,
+            "Whether `current_setting('pgvalet.client')` is the name of the `[[client]]`, for row-level policies and triggers. It is set with the client's other settings, in no round trip of its own. SQL of the client can set it for its own transaction ([ISOLATION.md](ISOLATION.md)).",
+        ),
+        Key::new(
             "pool_size",
             CONNECTIONS,
             Value("20"), AtOnce,

@@ -5,6 +5,7 @@
 //! an unknown key is compared with these names, and docs/CONFIGURATION.md and the JSON Schema of
 //! the file are printed from them ([`reference`](super::reference), [`schema`](super::schema)).
 
+mod audit;
 mod client;
 mod database;
 mod listen;
@@ -152,7 +153,7 @@ pub(super) static DOCUMENT: Table = Table {
         section("listen", Kind::Table(&listen::LISTEN)),
         section("admin", Kind::Table(&listen::ADMIN)),
         section("store", Kind::Table(&store::STORE)),
-        section("audit", Kind::Table(&store::AUDIT)),
+        section("audit", Kind::Table(&audit::AUDIT)),
         section("database", Kind::Named(&database::DATABASE)),
         section("client", Kind::Array(&client::CLIENT)),
         section("secret", Kind::Named(&store::SECRET)),

@@ -1,4 +1,4 @@
-//! The keys of `[store]`, `[audit]`, `[secret.NAME]` and `[rotation]`.
+//! The keys of `[store]`, `[secret.NAME]` and `[rotation]`.
 
 use super::Default::{Absent, Value};
 use super::Effect::{AtOnce, Restart};
@@ -146,56 +146,6 @@ the store needs no `[database.NAME]`.",
             "Vault only: the file of the `secret_id` of AppRole.",
         )
         .like(r#""/etc/pgvalet/secret-id""#),
-    ],
-    elsewhere: &[],
-};
-
-pub(super) static AUDIT: Table = Table {
-    title: "[audit]",
-    about: "Who used which version of which secret, and who was denied.",
-    keys: &[
-        Key::new(
-            "path",
-            Text("file, or `stdout`"),
-            Value(r#""data/audit.jsonl""#),
-            Restart,
-            "Where the records go, one JSON object a line. Commands write to files beside it.",
-        ),
-        Key::new(
-            "on_failure",
-            Words(&["deny", "continue"]),
-            Value(r#""deny""#),
-            Restart,
-            "What happens when a record cannot be written: no session without a record, or sessions go on.",
-        ),
-        Key::new(
-            "checkpoint",
-            SECONDS,
-            Value(r#""10s""#),
-            Restart,
-            "How often the log is signed ([AUDIT.md](AUDIT.md)). What was not signed yet could be changed without a trace; 4096 records are signed without waiting.",
-        ),
-        Key::new(
-            "rotate_size",
-            Text("size"),
-            Value(r#""256MiB""#),
-            Restart,
-            "A file of this size is closed and compressed, and the log goes on in a new one.",
-        ),
-        Key::new(
-            "rotate_age",
-            SECONDS,
-            Value(r#""24h""#),
-            Restart,
-            "A file of this age is closed likewise.",
-        ),
-        Key::new(
-            "keep",
-            Text("duration, or `forever`"),
-            Value(r#""400 days""#),
-            Restart,
-            "A closed file is removed when its last record is so old. A record says which records were removed.",
-        ),
     ],
     elsewhere: &[],
 };

@@ -19,6 +19,11 @@ fn places() -> Vec<(&'static Table, &'static str, &'static str)> {
         (table("[admin]"), "[admin]\n", ""),
         (table("[store]"), "[store]\n", ""),
         (table("[audit]"), "[audit]\n", ""),
+        (
+            table("[audit]").below().next().expect("a table"),
+            "[[audit.sink]]\n",
+            "",
+        ),
         (table("[database.NAME]"), "[database.other]\n", ""),
         (table("[[client]]"), "[[client]]\n", ""),
         (table("[secret.NAME]"), "[secret.a]\n", ""),

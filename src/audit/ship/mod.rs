@@ -1,0 +1,29 @@
+//! Sinks: other places that get the records of a log, or its checkpoints.
+//!
+//! Each sink has a thread that follows the log's files, so that what a sink has not taken yet
+//! waits on the disk, over restarts too, and a slow one holds up nobody.
+//!
+//! * `options` `[[audit.sink]]`
+//! * `tail`    follows the files; `cursor` how far a sink is
+//! * `run`     the thread of a sink: gathers, sends, tries again
+//! * `format`  what is sent; `ocsf` the Open Cybersecurity Schema Framework
+//! * `target`  where to: `command`, `file`, `otlp`, `s3`, `syslog`
+
+mod command;
+mod cursor;
+mod file;
+mod format;
+mod ocsf;
+mod options;
+mod otlp;
+mod run;
+mod s3;
+mod syslog;
+mod tail;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use options::{Format, Lock, SinkOptions, SyslogAddress, What};
+pub(super) use run::{Sinks, start};
+pub use target::SinkKind;
