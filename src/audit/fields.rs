@@ -37,6 +37,23 @@ pub(super) fn client(record: &Value) -> &str {
     first(record, &["/client", CALLER])
 }
 
+/// What a session is said to have done with each version.
+fn uses(record: &Value) -> impl Iterator<Item = &Value> {
+    record
+        .get("uses")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// Every version that the record is about.
+pub(super) fn versions(record: &Value) -> impl Iterator<Item = &str> {
+    let used = uses(record).map(|used| text(used, "/version"));
+    std::iter::once(version(record))
+        .chain(used)
+        .filter(|v| !v.is_empty())
+}
+
 pub(super) fn version(record: &Value) -> &str {
     first(record, &["/credential/version", CALL_VERSION])
 }
@@ -61,10 +78,16 @@ pub(super) fn is_about_secret(record: &Value, wanted: &str) -> bool {
     ];
     names.iter().any(|pointer| text(record, pointer) == wanted)
         || name_in(text(record, CALL_ARN)) == Some(wanted)
+        // Records of sessions have no ARN.
+        || name_in(wanted).is_some_and(|name| text(record, "/credential/secret") == name)
+        || uses(record).any(|used| {
+            let secret = text(used, "/secret");
+            secret == wanted || name_in(wanted) == Some(secret)
+        })
 }
 
 /// The name in a secret's ARN, in front of its six random characters.
-fn name_in(arn: &str) -> Option<&str> {
+pub(super) fn name_in(arn: &str) -> Option<&str> {
     let (_, name) = arn.split_once(":secret:")?;
     name.rsplit_once('-').map(|(name, _)| name)
 }

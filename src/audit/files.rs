@@ -10,8 +10,10 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
 
 use super::line::{Link, START};
 
@@ -51,35 +53,37 @@ pub(super) fn number_of(log: &Path, path: &Path) -> Option<u64> {
 }
 
 /// The lines of a file of a log, which may be compressed.
-pub struct Lines(Box<dyn BufRead>);
+pub struct Lines(BufReader<Box<dyn Read + Send>>);
 
 impl Lines {
     /// # Errors
     /// The file cannot be read; the text names it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-        let compressed = beside(path, COMPRESSED);
-        match File::open(path) {
-            // It has been compressed since somebody found it here.
-            Err(e) if e.kind() == io::ErrorKind::NotFound && compressed.exists() => {
-                Self::open(&compressed)
-            }
-            opened => Self::of(path, opened.map_err(named)?).map_err(named),
-        }
-    }
-
-    fn of(path: &Path, file: File) -> io::Result<Self> {
-        if path.extension().is_some_and(|e| e == "zst") {
-            let decoder = zstd::Decoder::new(file)?;
-            return Ok(Self(Box::new(BufReader::new(decoder))));
-        }
-        Ok(Self(Box::new(BufReader::with_capacity(1 << 17, file))))
+        let reader = reader(path).map_err(named)?;
+        Ok(Self(BufReader::with_capacity(1 << 17, reader)))
     }
 
     /// Replaces `line` by the next line, with its line end. `false`: there is none.
     pub fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         line.clear();
         Ok(self.0.read_until(b'\n', line)? > 0)
+    }
+}
+
+/// The bytes of a file of a log, which may be compressed.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn reader(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let compressed = beside(path, COMPRESSED);
+    match File::open(path) {
+        // It has been compressed since somebody found it here.
+        Err(e) if e.kind() == io::ErrorKind::NotFound && compressed.exists() => reader(&compressed),
+        Ok(file) if path.extension().is_some_and(|e| e == "zst") => {
+            Ok(Box::new(zstd::Decoder::new(file)?))
+        }
+        opened => Ok(Box::new(opened?)),
     }
 }
 
@@ -98,14 +102,23 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Its lines. If the log has gone on in a new file since, it has another name by now.
+    /// Its lines.
     pub(super) fn lines(&self) -> io::Result<Lines> {
+        Ok(Lines(BufReader::with_capacity(1 << 17, self.reader()?)))
+    }
+
+    /// Its bytes. If the log has gone on in a new file since, it has another name by now.
+    pub(super) fn reader(&self) -> io::Result<Box<dyn Read + Send>> {
         let closed = segment(&self.path, self.first);
         let moved = |now: Self| now.first != self.first;
+        let named =
+            |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", self.path.display()));
         if self.is_open() && Self::of(&self.path).is_ok_and(|now| now.is_none_or(moved)) {
-            return Lines::open(&closed).or_else(|_| Lines::open(&self.path));
+            return reader(&closed)
+                .or_else(|_| reader(&self.path))
+                .map_err(named);
         }
-        Lines::open(&self.path)
+        reader(&self.path).map_err(named)
     }
 
     /// Whether it may be the file that is written now.
@@ -175,11 +188,23 @@ pub(super) fn sort(segments: &mut [Segment]) {
 /// What stands beside a log under a name that begins like the log's. Of a segment that is just
 /// being compressed, both forms are there.
 pub(super) fn closed(log: &Path) -> io::Result<Vec<PathBuf>> {
-    let directory = match log.parent() {
+    let is_one = |end: &String| {
+        end.starts_with(['.', '-']) && !OTHERS.contains(&end.as_str()) && !end.ends_with(".tmp")
+    };
+    let ends = beginning_like(log)?.into_iter().filter(is_one);
+    let mut found: Vec<_> = ends.map(|end| beside(log, &end)).collect();
+    let all = found.clone();
+    found.retain(|path| all.binary_search(&beside(path, COMPRESSED)).is_err());
+    Ok(found)
+}
+
+/// How the names of the files go on that begin like the one at `path`, in their order.
+fn beginning_like(path: &Path) -> io::Result<Vec<String>> {
+    let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let name = log.file_name().unwrap_or_default().to_string_lossy();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let entries = match fs::read_dir(directory) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -188,28 +213,40 @@ pub(super) fn closed(log: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in entries {
         let entry = entry?.file_name();
         let entry = entry.to_string_lossy();
-        if let Some(end) = entry.strip_prefix(&*name)
-            && end.starts_with(['.', '-'])
-            && !OTHERS.contains(&end)
-            && !end.ends_with(".tmp")
-        {
-            found.push(log.with_file_name(&*entry));
-        }
+        found.extend(entry.strip_prefix(&*name).map(str::to_owned));
     }
     found.sort();
-    let all = found.clone();
-    found.retain(|path| all.binary_search(&beside(path, COMPRESSED)).is_err());
     Ok(found)
+}
+
+/// Where a log of an older format is kept, which was found at `now`.
+pub(super) fn set_aside(log: &Path, now: DateTime<Utc>) -> PathBuf {
+    log.with_extension(now.format("v1-%Y%m%dT%H%M%SZ.jsonl").to_string())
+}
+
+/// The logs of an older format that were set aside, the oldest first.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn of_old_format(log: &Path) -> io::Result<Vec<PathBuf>> {
+    let stem = log.with_extension("v1-");
+    let found = beginning_like(&stem)?;
+    Ok(found.into_iter().map(|end| beside(&stem, &end)).collect())
 }
 
 /// What stands beside a log and is no part of it.
 const OTHERS: [&str; 4] = [".checkpoint", ".edge", ".key", ".pub"];
 
+/// The file that says how far a sink is.
+pub(super) fn cursor(log: &Path, sink: &str) -> PathBuf {
+    beside(log, &format!(".sink-{sink}"))
+}
+
 fn begins_like_a_log(path: &Path) -> bool {
     let mut line = Vec::new();
     Lines::open(path)
         .and_then(|mut lines| lines.next(&mut line))
-        .is_ok_and(|any| any && line.starts_with(&START[..5]))
+        .is_ok_and(|any| any && line.starts_with(START))
 }
 
 /// Replaces a file at once, so that a reader sees the old content or the new.

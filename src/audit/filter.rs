@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::fields::{client, is_about_secret, is_of_the_log, text, version};
+use super::fields::{client, is_about_secret, is_of_the_log, name_in, text, versions};
 
 /// Conditions on records. All that are given must hold. What the log has signed of itself is
 /// wanted only where it is asked for.
@@ -17,6 +17,8 @@ pub struct Filter {
     pub version: Option<String>,
     pub database: Option<String>,
     pub event: Option<String>,
+    /// Leaves out what the proxy asks its own store every minute without getting a value.
+    pub without_looks: bool,
     /// The first moment of interest.
     pub since: Option<DateTime<Utc>>,
     /// The first moment that is too late.
@@ -33,11 +35,43 @@ impl Filter {
             && is(&self.database, text(record, "/database"))
             && match self.event.as_deref() {
                 Some(wanted) => text(record, "/event") == wanted,
-                None => !is_of_the_log(record),
+                None => !is_of_the_log(record) && !(self.without_looks && is_look(record)),
             }
             && secret.is_none_or(|wanted| is_about_secret(record, wanted))
-            && begins.is_none_or(|begin| version(record).starts_with(begin))
+            && begins.is_none_or(|begin| versions(record).any(|v| v.starts_with(begin)))
             && self.in_time(record)
+    }
+
+    /// Texts that stand in the line of every record that matches, as JSON has them.
+    pub(super) fn needles(&self) -> Vec<Vec<u8>> {
+        // pgvalet writes a text in one way only.
+        let json = |text: &str| serde_json::to_vec(text).unwrap_or_default();
+        let whole = |text: &Option<String>| text.as_deref().map(json);
+        let inside = |text: &str| {
+            let json = json(text);
+            json[1..json.len().max(2) - 1].to_vec()
+        };
+        let event = self.event.as_deref().map(|event| {
+            let mut member = b"\"event\":".to_vec();
+            member.extend(json(event));
+            member
+        });
+        // A name stands in the ARN as well, and some records have one of them only.
+        let secret = self.secret.as_deref();
+        let secret = secret.map(|secret| inside(name_in(secret).unwrap_or(secret)));
+        let version = self.version.as_deref().map(|begin| {
+            let mut text = b"\"".to_vec();
+            text.extend(inside(begin));
+            text
+        });
+        let all = [
+            version,
+            secret,
+            whole(&self.client),
+            whole(&self.database),
+            event,
+        ];
+        all.into_iter().flatten().collect()
     }
 
     fn in_time(&self, record: &Value) -> bool {
@@ -49,6 +83,18 @@ impl Filter {
         };
         self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
     }
+}
+
+/// Whether a record is of a look that the proxy took at its own store, without a value.
+fn is_look(record: &Value) -> bool {
+    let call = text(record, "/call/eventName");
+    text(record, "/event") == "store.call"
+        && text(record, "/identity/method") == "pgvalet"
+        && ["Describe", "List", "Get"]
+            .iter()
+            .any(|begin| call.starts_with(begin))
+        && call != "GetSecretValue"
+        && text(record, "/call/errorCode").is_empty()
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
 //! `pgvalet audit`.
 
+mod compliance;
+mod files;
+mod moment;
 mod query;
+mod reconcile;
+mod report;
 mod tail;
 mod verify;
+mod who;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,7 +18,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::Failure;
-use crate::audit::{Source, segments, table_row};
+use crate::audit::{Source, of_old_format, segments, table_row};
 use crate::config::Config;
 use query::Known;
 
@@ -37,6 +43,26 @@ pub(super) enum Command {
         The proof has the form of C2SP's tlog-proof; its extra data is the record."
     )]
     Prove(verify::Prove),
+    /// Show who used which versions, and who still holds an old one
+    #[command(after_help = "Examples:\n  \
+        pgvalet audit report --secret prod/orders\n  \
+        pgvalet audit report --client orders-api --since 30d")]
+    Report(report::Report),
+    /// Show who used a version in a span of time
+    #[command(after_help = "Example:\n  \
+        pgvalet audit who --version 0a1b2c3d --between 2026-01-31T12:00:00Z 2026-01-31T13:00:00Z")]
+    Who(who::Who),
+    /// Write what an auditor asks for: ages, rotations, clients, gaps
+    #[command(
+        after_help = "Example:\n  pgvalet audit compliance --since 90d --format html >audit.html"
+    )]
+    Compliance(compliance::Compliance),
+    /// Compare with the log of Postgres: every login and every statement
+    #[command(after_help = "Example:\n  \
+        pgvalet audit reconcile --postgres-log /var/log/postgresql/postgresql.csv\n\n\
+        Postgres has to log in UTC, with log_connections = on and log_statement = 'all'. Statements of\n\
+        transaction mode need [audit] leases = true.")]
+    Reconcile(reconcile::Reconcile),
     /// Show the last records
     #[command(after_help = "Example:\n  pgvalet audit tail --follow")]
     Tail(tail::Tail),
@@ -62,10 +88,16 @@ pub(super) fn run(
         Command::Query(q) if q.files.is_empty() => {
             let config = config()?;
             let log = log_of(&config)?;
-            let files = segments(&log)?;
+            // Those that an older pgvalet wrote are the oldest.
+            let mut files = of_old_format(&log)?;
+            files.extend(segments(&log)?);
             query::run(q, files, Some(&log), Known::of(&config), out)
         }
         Command::Query(q) => query::run(q, q.files.clone(), None, Known::default(), out),
+        Command::Report(r) => report::run(r, &files::logs(&r.files, config)?, out),
+        Command::Who(w) => who::run(w, &files::logs(&w.files, config)?, out),
+        Command::Reconcile(r) => reconcile::run(r, &files::logs(&r.audit_log, config)?, out),
+        Command::Compliance(c) => compliance::run(c, config()?, out),
         Command::Tail(t) => {
             let path = t.file.clone().map_or_else(|| configured(config), Ok)?;
             tail::run(t, &path, out)

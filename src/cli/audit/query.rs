@@ -5,14 +5,15 @@ mod known;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
-use serde_json::Value;
 
-use super::{Failure, beside, open, show};
-use crate::audit::{Event, Filter, Lines, body, table_head};
-use crate::base::{duration, suggestion};
+use super::files::beside;
+use super::moment::moment;
+use super::{Failure, open};
+use crate::audit::{Event, Filter, Found, search, table_head, table_row};
+use crate::base::suggestion;
 pub(super) use known::Known;
 
 #[derive(clap::Args)]
@@ -52,7 +53,7 @@ pub(super) fn run(
     q: &Query,
     files: Vec<PathBuf>,
     log: Option<&Path>,
-    known: Known,
+    mut known: Known,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let beside = log.map(beside).unwrap_or_default();
@@ -71,40 +72,44 @@ pub(super) fn run(
         event: q.event.clone(),
         since: q.since,
         until: q.until,
+        without_looks: q.event.is_none(),
     };
-    let mut search = Search {
-        filter: &filter,
-        known,
-        unread: 0,
-    };
-    let commands = commands(&beside, &mut search);
+    let (commands, mut unread) = commands(&beside, &filter);
     let mut commands = commands.into_iter().peekable();
     let mut shown = 0_u64;
-    let mut show = |(line, record): &Found, out: &mut dyn Write| {
+    let mut show = |found: Found| {
         if shown == 0 && !q.json {
             writeln!(out, "{}", table_head())?;
         }
         shown += 1;
-        show(line, record, q.json, out)
+        match &found.record {
+            Some(record) if !q.json => writeln!(out, "{}", table_row(record)),
+            _ => out
+                .write_all(&found.line)
+                .and_then(|()| out.write_all(b"\n")),
+        }
     };
-    for path in &files {
-        search.file(path, |found| {
-            while let Some(earlier) = commands.next_if(|c| time(c) < time(&found)) {
-                show(&earlier, out)?;
-            }
-            show(&found, out)
-        })?;
-    }
-    for found in commands {
-        show(&found, out)?;
-    }
+    unread += search(&files, &filter, !q.json, |found| {
+        while let Some(earlier) = commands.next_if(|c| c.time() < found.time()) {
+            show(earlier)?;
+        }
+        show(found)
+    })
+    .map_err(unreadable)?;
+    commands.try_for_each(&mut show)?;
     if shown == 0 {
-        search.known.check(&filter).map_err(Failure::Usage)?;
+        // A name that no record has may be misspelt.
+        let all: Vec<PathBuf> = files.into_iter().chain(beside).collect();
+        let note = |found: Found| {
+            found.record.iter().for_each(|record| known.note(record));
+            Ok(())
+        };
+        search(&all, &Filter::default(), true, note).map_err(unreadable)?;
+        known.check(&filter).map_err(Failure::Usage)?;
         if !q.json {
             writeln!(out, "no record matches")?;
         }
     }
-    let unread = search.unread;
     if unread > 0 {
         tracing::warn!(
             lines = unread,
@@ -114,26 +119,30 @@ pub(super) fn run(
     Ok(())
 }
 
-/// What commands have recorded, in the order of time. These are few: they take their places among
-/// the records of the proxy.
-fn commands(logs: &[PathBuf], search: &mut Search<'_>) -> Vec<Found> {
-    let mut commands = Vec::new();
+/// What commands have recorded, in the order of time, and how many lines are no records. These
+/// are few: they take their places among the records of the proxy.
+fn commands(logs: &[PathBuf], filter: &Filter) -> (Vec<Found>, u64) {
+    let (mut commands, mut unread) = (Vec::new(), 0);
     for path in logs {
-        let searched = search.file(path, |found| {
+        let searched = search(std::slice::from_ref(path), filter, true, |found| {
             commands.push(found);
             Ok(())
         });
-        // It may be that of another user: no reason to show nothing.
-        if let Err(error) = searched {
-            tracing::warn!("skipped: {error}");
+        match searched {
+            Ok(lines) => unread += lines,
+            // It may be that of another user: no reason to show nothing.
+            Err(error) => tracing::warn!("skipped: {error}"),
         }
     }
-    commands.sort_by_key(time);
-    commands
+    commands.sort_by(|a, b| a.time().cmp(b.time()));
+    (commands, unread)
 }
 
-fn time((_, record): &Found) -> String {
-    record["time"].as_str().unwrap_or_default().to_owned()
+fn unreadable(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => error.into(),
+        _ => Failure::Failed(format!("the audit log cannot be read: {error}")),
+    }
 }
 
 /// The name of an event. What there is, is known to the type of records alone, which names
@@ -146,69 +155,6 @@ fn event(text: &str) -> Result<String, String> {
     let error = error.to_string();
     let known = error.split('`').skip(1).step_by(2).skip(1);
     Err(format!("there is no such event{}", suggestion(text, known)))
-}
-
-/// A point in time as people write it.
-fn moment(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Ok(date.and_time(chrono::NaiveTime::MIN).and_utc());
-    }
-    duration::parse(text)
-        .ok()
-        .and_then(|ago| chrono::TimeDelta::from_std(ago).ok())
-        .and_then(|ago| Utc::now().checked_sub_signed(ago))
-        .ok_or_else(|| "write 2026-01-31, 2026-01-31T12:00:00Z, or 30m for half an hour ago".into())
-}
-
-/// A record that matches, and the line that it was written in.
-type Found = (Vec<u8>, Value);
-
-struct Search<'a> {
-    filter: &'a Filter,
-    known: Known,
-    /// Lines that are no records.
-    unread: u64,
-}
-
-impl Search<'_> {
-    /// Calls `with` for each record of a file that matches.
-    fn file(
-        &mut self,
-        path: &Path,
-        mut with: impl FnMut(Found) -> io::Result<()>,
-    ) -> Result<(), Failure> {
-        let mut lines = Lines::open(path)
-            .map_err(|e| Failure::Failed(format!("the audit log cannot be read: {e}")))?;
-        let mut line = Vec::new();
-        while lines.next(&mut line)? {
-            let line = body(&line);
-            match serde_json::from_slice::<Value>(line) {
-                Ok(record) if self.wants(&record) => with((line.to_vec(), record))?,
-                Ok(record) => self.known.note(&record),
-                Err(_) => self.unread += 1,
-            }
-        }
-        Ok(())
-    }
-
-    fn wants(&self, record: &Value) -> bool {
-        self.filter.matches(record) && (self.filter.event.is_some() || !is_look(record))
-    }
-}
-
-/// Whether a record is of a look that the proxy took at its own store, without a value.
-fn is_look(record: &Value) -> bool {
-    let text = |pointer| record.pointer(pointer).and_then(Value::as_str);
-    text("/event") == Some("store.call")
-        && text("/identity/method") == Some("pgvalet")
-        && text("/call/eventName").is_some_and(|name| {
-            name.starts_with("Describe") || name.starts_with("List") || name.starts_with("Get")
-        })
-        && text("/call/eventName") != Some("GetSecretValue")
-        && text("/call/errorCode").is_none()
 }
 
 #[cfg(test)]
