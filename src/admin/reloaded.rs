@@ -24,6 +24,15 @@ impl Reloaded {
         said.chain(self.warnings).collect()
     }
 
+    /// The keys that have changed, but for those that need a restart.
+    pub fn in_force(&self) -> Vec<String> {
+        [&self.at_once, &self.new_sessions, &self.drain]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
     /// What has changed, but for what needs a restart.
     pub fn changes(&self) -> Option<String> {
         let parts = [

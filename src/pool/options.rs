@@ -16,6 +16,8 @@ pub struct Database {
     /// The application_name that Postgres is shown: a text with the placeholders
     /// `{application_name}` and `{client}`.
     pub application_name: Option<Arc<str>>,
+    /// Whether the name of the client is in the setting `pgvalet.client`.
+    pub client_setting: bool,
     /// The ceiling of server connections, old and new generations together.
     pub pool_size: usize,
     pub min_pool_size: usize,

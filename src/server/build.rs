@@ -24,7 +24,7 @@ use super::upgrade::message::{Part, PoolName};
 use super::upgrade::{Before, Upgrades};
 use crate::access::Policy;
 use crate::admin::{Console, Operations, Stop};
-use crate::audit::Audit;
+use crate::audit::{Audit, ConfigRef, Record};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::{ClientTrust, Listener};
@@ -129,6 +129,10 @@ impl Built {
             Some(_) => Audit::later(&config.audit, &metrics)?,
             None => Audit::open(&config.audit, &metrics)?,
         };
+        audit.record(Record::start(ConfigRef {
+            after: config.written.hash(),
+            ..ConfigRef::default()
+        }));
         // Only the holder of the log's lock makes a token, so that the token of a running
         // proxy stays.
         let admin = match admin {

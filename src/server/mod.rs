@@ -128,6 +128,7 @@ impl Proxy {
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
         tokio::spawn(watch::migrate(Arc::downgrade(&built)));
+        tokio::spawn(watch::summarize(Arc::downgrade(&built)));
         rotation::apply(&built);
         tokio::spawn(trouble::watch(Arc::downgrade(&built)));
         tokio::spawn(revoke::watch(Arc::downgrade(&built)));

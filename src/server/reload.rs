@@ -10,7 +10,7 @@ use super::upgrade::message::Message;
 use super::{revoke, rotation};
 use crate::access::Policy;
 use crate::admin::Reloaded;
-use crate::audit::Record;
+use crate::audit::{ConfigRef, Record};
 use crate::config::{self, Change, Config, Effect, Listen};
 use crate::session::{Cause, Context, Routes};
 
@@ -25,6 +25,7 @@ pub fn reload(built: &Built, config: Config) -> Reloaded {
         debug!("[listen] {e}; keeping the current certificate"); // the verdict says it
     }
     let mut state = built.state.lock();
+    let hash = state.config.written.hash();
     let reloaded = sorted(state.config.written.changes(&config.written));
     let before = context.routes.load_full();
     let parts = Parts {
@@ -47,7 +48,12 @@ pub fn reload(built: &Built, config: Config) -> Reloaded {
     revoke::revoke(context, Cause::Change, config.listen.revoke);
     state.pools.leave(&in_use);
     state.config = in_force(&state.config, config);
-    context.audit.record(Record::reload());
+    context.audit.record(Record::reload(ConfigRef {
+        before: Some(hash),
+        after: state.config.written.hash(),
+        changed: reloaded.in_force(),
+        after_restart: reloaded.restart.clone(),
+    }));
     drop(state);
     // The process that serves rotates.
     if !built.upgrades.is_handed_over() {

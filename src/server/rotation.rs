@@ -13,7 +13,7 @@ use crate::admin::RotationStep;
 use crate::audit::Audit;
 use crate::metrics::{Counter, Family, Metrics};
 use crate::pool::Database;
-use crate::rotation::{Job, Observer, Rotated, StepOutcome, StepReport};
+use crate::rotation::{Admitted, Job, Observer, Rotated, StepOutcome, StepReport};
 use crate::secret::{Depth, SecretId};
 
 /// Brings the rotations in line with the configuration in force.
@@ -103,6 +103,10 @@ impl Journal {
 }
 
 impl Observer for Journal {
+    fn before(&self, report: &StepReport) -> Admitted<'_> {
+        Box::pin(self.audit.admit(report.record_of_begin()))
+    }
+
     fn step(&self, report: &StepReport) {
         self.audit.record(report.record());
         self.remember(report);

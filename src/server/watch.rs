@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
 
 use super::build::Built;
+use crate::audit::Record;
 use crate::pool::{DrainDeadlineAction, Generation, Pool, SessionMigration};
 use crate::session::{Context, Handle, Held, Overdue, Signal, Sweep};
 
@@ -32,6 +33,29 @@ pub async fn watch(built: Weak<Built>) {
         for pool in built.all_pools() {
             let mut of_pool = sessions.iter().filter(|s| Arc::ptr_eq(&s.pool, &pool));
             end_overdue(&pool, &mut of_pool);
+        }
+    }
+}
+
+/// Records every `[audit] summary` what each session has done since the last time, until the
+/// proxy is gone. What a session has done at its end is in the record of that.
+pub async fn summarize(built: Weak<Built>) {
+    let every = match built.upgrade() {
+        Some(built) => built.state.lock().config.audit.summary,
+        None => return,
+    };
+    loop {
+        sleep(every).await;
+        let Some(built) = built.upgrade() else { return };
+        let audit = &built.context.audit;
+        for session in built.context.sessions.all() {
+            let uses = session.take_uses();
+            if !uses.is_empty() {
+                let record = Record::session_summary(session.session_ref(), uses);
+                // One after the other: thousands at once would take all the room of the queue.
+                // What cannot be written is counted, and the log says so.
+                let _ = audit.record_durably(record).await;
+            }
         }
     }
 }

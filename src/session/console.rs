@@ -71,6 +71,7 @@ impl Visitor {
             bytes_in: farewell.bytes_in,
             bytes_out: farewell.bytes_out,
             duration: began.elapsed(),
+            uses: Vec::new(),
         };
         let reason = farewell.told.as_ref().map(ToString::to_string);
         let cause = farewell.told.as_ref().zip(reason.as_deref());

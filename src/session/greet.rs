@@ -10,7 +10,7 @@ use super::registry::Pin;
 use super::serve::Session;
 use super::waits::{self, Early};
 use crate::net::Stream;
-use crate::pool::{CheckoutError, Lease, Pool, Profile, Settings, Told};
+use crate::pool::{CheckoutError, Database, Lease, Pool, Profile, Settings, Told};
 use crate::upstream::QueryError;
 use crate::wire::notice::{MIN_MESSAGES, gets_notices};
 use crate::wire::startup::Startup;
@@ -88,6 +88,7 @@ impl Session {
             let name = application_name(template, own, &self.handle.client);
             settings.insert(APPLICATION_NAME.into(), name);
         }
+        name_client(&pool.database(), &self.handle.client, &mut settings);
         let mut greeting = pin!(self.greeting(startup, settings));
         let mut notice = pin!(waits::notice(pool, self.context.wait_notice()));
         let (mut early, mut noticed, mut out) = (Early::default(), !notices, Vec::new());
@@ -136,6 +137,16 @@ impl Session {
             _ => Box::pin(told(pool, &profile, client)).await?,
         };
         Ok((Greeted::Pooled(profile, told.clone()), told))
+    }
+}
+
+/// The setting of which Postgres knows no more than its name, and that says who the client is.
+const CLIENT: &str = "pgvalet.client";
+
+/// Sets who the client is, where that is wanted: whatever the client has set itself.
+pub(super) fn name_client(database: &Database, client: &Arc<str>, settings: &mut Settings) {
+    if database.client_setting {
+        settings.insert(CLIENT.into(), (**client).into());
     }
 }
 

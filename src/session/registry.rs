@@ -20,6 +20,7 @@ mod pin;
 mod signal;
 mod sweep;
 mod tally;
+mod uses;
 
 pub use activity::Phase;
 pub use consoles::ConsoleHandle;
@@ -33,6 +34,7 @@ pub use signal::Signal;
 pub(super) use signal::Urgency;
 pub use sweep::{Overdue, Sweep};
 use tally::Tally;
+pub use uses::Traffic;
 
 /// The sessions that there are.
 #[derive(Default)]
@@ -40,6 +42,33 @@ pub struct Sessions {
     state: Mutex<State>,
     consoles: Consoles,
     next_id: AtomicU64,
+    clock: Arc<Clock>,
+}
+
+/// The time as the sweep saw it last, in milliseconds of Unix time, so that no lease has to ask
+/// for it. It is at most half a second old.
+#[derive(Default)]
+pub(super) struct Clock(AtomicU64);
+
+impl Clock {
+    fn set(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        match self.0.load(Ordering::Relaxed) {
+            // Before the first sweep.
+            0 => unix_time(),
+            now => now,
+        }
+    }
+}
+
+fn unix_time() -> u64 {
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[derive(Default)]
@@ -119,7 +148,14 @@ impl Sessions {
                 break (pid, CancelKey::new(new.version, key));
             }
         };
-        let handle = Arc::new(Handle::new(id, pid, key, state.signal, new));
+        let handle = Arc::new(Handle::new(
+            id,
+            pid,
+            key,
+            state.signal,
+            self.clock.clone(),
+            new,
+        ));
         state.of_rules.add(&handle.client);
         state.of_databases.add(handle.database());
         state.by_pid.insert(pid, handle.clone());

@@ -31,13 +31,16 @@ mod state;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::registry::{Handle, Pin, Signal};
+use super::registry::{Handle, Pin, Signal, Traffic};
+use crate::audit::Audit;
 use crate::net::Stream;
 use crate::pool::{Lease, PoolMode, Profile, Quota, SessionMigration, Told};
 use crate::wire::{ClientError, message};
 use conversation::Conversation;
 pub(super) use from_client::Watch;
+pub(super) use lease::server_ref;
 use listen::Listening;
 use pending::Pending;
 
@@ -108,6 +111,8 @@ pub(super) struct Relay {
     kept: u64,
     /// The numbers of generations that this session has used; each is recorded once.
     used: Vec<u64>,
+    /// Where each lease is recorded, if that is wanted. Boxed, because it is rare.
+    leases: Option<Box<Leases>>,
     /// A connection of a generation whose first use is still to be recorded.
     unrecorded: Option<Lease>,
 }
@@ -142,6 +147,15 @@ struct Totals {
     queries: u64,
     received: u64,
     sent: u64,
+}
+
+/// What records leases.
+struct Leases {
+    audit: Audit,
+    /// When the lease began.
+    began: Option<Instant>,
+    /// What had passed by the end of the lease before.
+    counted: Traffic,
 }
 
 impl Drop for Relay {
@@ -188,11 +202,30 @@ impl Relay {
             counted: Totals::default(),
             kept: 0,
             used: Vec::new(),
+            leases: None,
             unrecorded: None,
         }
     }
 
     pub fn transactions(&self) -> u64 {
         self.conversation.from_server.transactions
+    }
+
+    /// Has each lease recorded.
+    pub fn record_leases(&mut self, audit: &Audit) {
+        self.leases = Some(Box::new(Leases {
+            audit: audit.clone(),
+            began: None,
+            counted: Traffic::default(),
+        }));
+    }
+
+    /// All that has passed through the session.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            transactions: self.transactions(),
+            received: self.received,
+            sent: self.sent,
+        }
     }
 }

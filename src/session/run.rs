@@ -14,9 +14,9 @@ use std::time::Instant;
 
 use super::greet::{Failed, Greeted};
 use super::registry::Signal;
-use super::relay::{Halt, Relay};
+use super::relay::{Halt, Relay, server_ref};
 use super::serve::Session;
-use crate::audit::{Record, ServerRef};
+use crate::audit::Record;
 use crate::net::Stream;
 use crate::pool::{Lease, PoolMode, Profile};
 use crate::wire::ClientError;
@@ -52,13 +52,16 @@ impl Session {
                 (Profile::initial(), told, Some(lease))
             }
         };
-        let relay = Relay::new(
+        let mut relay = Relay::new(
             stream,
             self.handle.clone(),
             self.quota.clone(),
             profile,
             told,
         );
+        if self.context.audit.wants_leases() {
+            relay.record_leases(&self.context.audit);
+        }
         (relay, lease)
     }
 
@@ -143,17 +146,12 @@ impl Session {
         if !relay.is_first_use(lease) {
             return Ok(());
         }
-        let backend = lease.backend();
-        let server = ServerRef {
-            host: backend.target.host.clone(),
-            port: backend.target.port,
-            pid: Some(backend.pid.0),
-        };
         let credential = self.pool().credential_ref(&lease.generation.credential);
-        let record = Record::credential_use(self.handle.session_ref(), credential, server);
+        let session = self.handle.session_ref();
+        let record = Record::credential_use(session, credential.clone(), server_ref(lease));
         let admitted = self.context.audit.admit(record).await;
         admitted.map_err(|_| ClientError::AuditUnavailable)?;
-        relay.note_use(lease);
+        relay.note_use(lease, credential);
         Ok(())
     }
 }

@@ -190,11 +190,13 @@ impl Session {
     /// Writes the record of the end; `why` is what the client was told, if it did not end
     /// the session itself.
     pub fn record_end(&self, relay: Option<&Relay>, why: Option<&Failed>) {
+        let traffic = relay.map(Relay::traffic).unwrap_or_default();
         let totals = SessionTotals {
-            transactions: relay.map_or(0, Relay::transactions),
-            bytes_in: relay.map_or(0, |r| r.received),
-            bytes_out: relay.map_or(0, |r| r.sent),
+            transactions: traffic.transactions,
+            bytes_in: traffic.received,
+            bytes_out: traffic.sent,
             duration: self.began.elapsed(),
+            uses: self.handle.finish_uses(traffic),
         };
         let reason = why.map(|why| match (why, self.handle.revoked()) {
             (Failed::Client(error @ ClientError::Revoked), Some(revoked)) => {

@@ -120,29 +120,6 @@ fn log_of(config: &Config) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The logs of commands beside the proxy's (see `cli::record`).
-fn beside(log: &Path) -> Vec<PathBuf> {
-    let stem = log.file_stem().unwrap_or_default().to_string_lossy();
-    let is_one = |name: &str| {
-        let rest = name
-            .strip_prefix(&*stem)
-            .and_then(|n| n.strip_suffix(".jsonl"));
-        let kind = rest.and_then(|r| r.rsplit_once('-')).map(|(kind, _)| kind);
-        matches!(kind, Some(".cli" | ".rotate"))
-    };
-    let directory = match log.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut found: Vec<_> = entries
-        .filter(|e| is_one(&e.file_name().to_string_lossy()))
-        .map(|e| e.path())
-        .collect();
-    found.sort();
-    found
-}
-
 fn open(path: &Path) -> Result<File, Failure> {
     File::open(path).map_err(|e| {
         Failure::Failed(format!(

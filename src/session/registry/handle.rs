@@ -11,12 +11,13 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tracing::warn;
 
-use super::NewSession;
 use super::activity::{Activity, Limits, Phase, QueryMark};
 use super::cancels::Cancels;
 use super::key::{CancelKey, FrontendPid};
 use super::pin::Pinned;
 use super::signal::{Signal, Signals, Urgency};
+use super::uses::Uses;
+use super::{Clock, NewSession};
 use crate::access::{Evidence, Rule};
 use crate::audit::SessionRef;
 use crate::pool::{Generation, Pool, PoolMode};
@@ -44,6 +45,9 @@ pub struct Handle {
     /// The rule that let it in, as it reads since the last reload.
     rule: ArcSwap<Rule>,
     held: Mutex<Option<Held>>,
+    /// What it has done with each version; a lease that begins or ends takes the lock.
+    pub(super) uses: Mutex<Uses>,
+    pub(super) clock: Arc<Clock>,
     /// What keeps it on its server connection beyond a transaction.
     pub(super) pinned: Mutex<Option<Box<Pinned>>>,
     signals: Signals,
@@ -72,6 +76,7 @@ impl Handle {
         pid: FrontendPid,
         key: CancelKey,
         signal: Option<Signal>,
+        clock: Arc<Clock>,
         new: NewSession,
     ) -> Self {
         Self {
@@ -90,6 +95,8 @@ impl Handle {
             since: SystemTime::now(),
             rule: ArcSwap::new(new.rule),
             held: Mutex::default(),
+            uses: Mutex::default(),
+            clock,
             pinned: Mutex::default(),
             signals: Signals::new(signal),
             cancels: Cancels::default(),
@@ -126,7 +133,7 @@ impl Handle {
     }
 
     /// The session as audit records name it.
-    pub(in crate::session) fn session_ref(&self) -> SessionRef {
+    pub fn session_ref(&self) -> SessionRef {
         SessionRef {
             id: self.id.to_string().into(),
             client: self.client.clone(),
@@ -290,6 +297,6 @@ impl Handle {
             version: crate::wire::Version::V3_0,
         };
         let key = CancelKey::Short([0; 4]);
-        Self::new(id, FrontendPid(1), key, None, new)
+        Self::new(id, FrontendPid(1), key, None, Arc::default(), new)
     }
 }

@@ -8,13 +8,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::Sessions;
 use super::activity::{Limits, Observed, Phase, QueryMark};
 use super::handle::Handle;
 use super::pin::Pin;
 use super::signal::Signal;
+use super::{Sessions, unix_time};
 
 /// How long a query may go on after it was cancelled: a server that is stuck
 /// writing to a client that does not read takes no notice.
@@ -51,9 +51,9 @@ impl Sweep {
     /// Looks at every session that has limits. A session that has reached one is told to
     /// end; where its query has to be cancelled first, that is left to the caller.
     pub fn look(&mut self, sessions: &Sessions) -> Vec<Overdue> {
+        let now = unix_time();
+        sessions.clock.set(now);
         let sessions = sessions.all();
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         for session in &sessions {
             session.activity.touch(now);
         }

@@ -2,17 +2,29 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::from_client::{FromClient, Restored};
 use super::from_server::Certainty;
 use super::{Awaits, Relay, Totals, Watch};
+use crate::audit::{CredentialRef, LeaseTotals, Record, ServerRef};
 use crate::pool::{Lease, PoolMode, Settings, Told};
-use crate::session::greet::{APPLICATION_NAME, application_name};
+use crate::session::greet::{APPLICATION_NAME, application_name, name_client};
 use crate::session::registry::Held;
 use crate::upstream::Quiet;
 use crate::wire::notice::{MIN_MESSAGES, gets_notices};
 use crate::wire::tag::status;
 use crate::wire::{ClientError, ClientNotice, message};
+
+/// The server connection of a lease, as records name it.
+pub fn server_ref(lease: &Lease) -> ServerRef {
+    let backend = lease.backend();
+    ServerRef {
+        host: backend.target.host.clone(),
+        port: backend.target.port,
+        pid: Some(backend.pid.0),
+    }
+}
 
 impl Relay {
     /// Takes a server connection into use; its settings are brought up to date in front of
@@ -24,6 +36,11 @@ impl Relay {
         }));
         self.conversation.from_server.begin();
         debug_assert!(!self.is_first_use(&lease), "it has its record before");
+        let pid = lease.backend().pid.0;
+        self.handle.lease_begins(lease.generation.number, pid);
+        if let Some(leases) = &mut self.leases {
+            leases.began = Some(Instant::now());
+        }
         self.bring_up_to_date(&mut lease);
         self.conversation.from_client.watch.ask |= self.profile.temporary;
         self.lease = Some(lease);
@@ -56,8 +73,10 @@ impl Relay {
     }
 
     /// Notes that the first use of a version is recorded.
-    pub fn note_use(&mut self, lease: &Lease) {
-        self.used.push(lease.generation.number);
+    pub fn note_use(&mut self, lease: &Lease, credential: CredentialRef) {
+        let generation = lease.generation.number;
+        self.used.push(generation);
+        self.handle.use_begins(generation, credential);
     }
 
     /// Takes a connection into use that is this session's alone, to its end.
@@ -150,7 +169,7 @@ impl Relay {
     pub fn end(&mut self) -> Option<Lease> {
         // Under the lock of the handle, before anybody else can have it.
         self.handle.hold(None);
-        self.count();
+        self.count(true);
         self.conversation.replies.shrink();
         let from_client = &mut self.conversation.from_client;
         from_client.listens.restored = Restored::No;
@@ -161,10 +180,36 @@ impl Relay {
             self.kept = kept;
         }
         let lease = self.lease.take()?;
+        self.record_lease(&lease);
         if !self.told.is(lease.reported()) {
             self.told = self.handle.pool.facts.told(lease.reported());
         }
         Some(lease)
+    }
+
+    fn record_lease(&mut self, lease: &Lease) {
+        let now = self.traffic();
+        let Some(leases) = &mut self.leases else {
+            return;
+        };
+        let Some(began) = leases.began.take() else {
+            return;
+        };
+        // What the client said while it waited for the connection is of this lease.
+        let passed = now.since(mem::replace(&mut leases.counted, now));
+        let totals = LeaseTotals {
+            transactions: passed.transactions,
+            bytes_in: passed.received,
+            bytes_out: passed.sent,
+            duration: began.elapsed(),
+        };
+        let credential = self
+            .handle
+            .pool
+            .credential_ref(&lease.generation.credential);
+        let session = self.handle.session_ref();
+        let record = Record::lease(session, credential, server_ref(lease), totals);
+        leases.audit.record(record);
     }
 
     /// Learns from a connection on which all settings are known: the rest of what it reports
@@ -187,13 +232,15 @@ impl Relay {
     }
 
     /// Adds to the pool's statistics what has come since the last time.
-    pub(super) fn count(&mut self) {
+    /// `ended`: with that the lease ends.
+    pub(super) fn count(&mut self, ended: bool) {
         let now = Totals {
             transactions: self.transactions(),
             queries: self.conversation.from_client.queries,
             received: self.received,
             sent: self.sent,
         };
+        self.handle.count(self.traffic(), ended);
         let before = mem::replace(&mut self.counted, now);
         self.handle.pool.count(
             now.transactions - before.transactions,
@@ -217,6 +264,7 @@ impl Relay {
                 settings.insert(APPLICATION_NAME.into(), name);
             }
         }
+        name_client(&pool.database(), &self.handle.client, &mut settings);
         self.profile = pool.profiles.intern(settings);
     }
 
@@ -248,6 +296,6 @@ impl Relay {
 
     /// Keeps the lease beyond the end of the transaction.
     pub fn stay(&mut self) {
-        self.count();
+        self.count(false);
     }
 }

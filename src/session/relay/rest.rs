@@ -92,7 +92,7 @@ impl Relay {
             // Whatever the client left there is cleaned when it leaves.
             lease.speaks();
         }
-        self.count();
+        self.count(false);
         // The server is asked what the session holds when it moves.
         self.conversation.from_client.watch.ask = false;
         self.ask = false;
