@@ -100,10 +100,14 @@ impl TreeRef {
     }
 
     pub(super) fn is_signed_by(&self, key: &PublicKey) -> bool {
-        let Some(root) = tree::decode(&self.root) else {
-            return false;
-        };
-        let size = self.size;
-        key.has_signed(&Checkpoint { size, root }.text(&key.name), &self.signature)
+        self.checkpoint(key).is_some()
+    }
+
+    /// What it signs; `None` if the key has not signed it.
+    pub(super) fn checkpoint(&self, key: &PublicKey) -> Option<Checkpoint> {
+        let (size, root) = (self.size, tree::decode(&self.root)?);
+        let checkpoint = Checkpoint { size, root };
+        let signed = key.has_signed(&checkpoint.text(&key.name), &self.signature);
+        signed.then_some(checkpoint)
     }
 }

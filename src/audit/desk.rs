@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::Record;
+use super::counts::Entry;
 use super::handover::{Opener, Outlet};
-use super::log::{AuditError, Entry};
+use super::log::AuditError;
 use super::options::Segments;
 use super::queue::{Receiver, Sender};
 use super::seal::{Sealed, Stop};
@@ -197,6 +198,8 @@ impl Desk {
         if let Pen::Here(writer) = pen {
             writer.finish();
         }
+        // Those of the other process go on where these stop.
+        self.opener.close_sinks();
     }
 
     /// Passes no more records on; they wait. What is on its way is waited for.

@@ -6,59 +6,15 @@ use std::time::Duration;
 #[cfg(test)]
 mod tests;
 
-use super::checkpoint::TreeRef;
-use super::record::{CredentialRef, Event, IdentityRef, Outcome, Record, ServerRef};
-
-/// What is known of a client when it is let in or denied.
-#[derive(Debug, Clone, Default)]
-pub struct ClientRef {
-    /// Its address.
-    pub source: Arc<str>,
-    /// The load balancer that named the address.
-    pub via: Option<Arc<str>>,
-    pub identity: Option<Arc<IdentityRef>>,
-    pub database: Option<Arc<str>>,
-    pub requested_user: Option<Arc<str>>,
-    pub application_name: Option<Arc<str>>,
-    pub tls: Option<Arc<str>>,
-    /// The short name of its denial, which it was shown.
-    pub reference: Option<Arc<str>>,
-    /// Name and number of the rule that let it in.
-    pub rule: Option<(Arc<str>, usize)>,
-}
-
-/// The session that something happened in.
-#[derive(Debug, Clone)]
-pub struct SessionRef {
-    pub id: Arc<str>,
-    pub client: Arc<str>,
-    pub source: Arc<str>,
-    pub via: Option<Arc<str>>,
-    pub database: Arc<str>,
-}
-
-/// What a session was, told at its end.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SessionTotals {
-    pub transactions: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub duration: Duration,
-}
-
-/// Why something failed, or a session was ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Cause<'a> {
-    pub reason: &'a str,
-    pub sqlstate: &'a str,
-}
+use super::parts::{CredentialRef, IdentityRef, ServerRef, UseRef};
+use super::record::{Event, Outcome, Record};
+use super::refs::{Cause, ClientRef, LeaseTotals, SessionRef, SessionTotals};
 
 impl Record {
     /// A client was let in, as session `id`.
     pub fn session_start(id: Arc<str>, client: ClientRef) -> Self {
         Self {
             session: Some(id),
-            outcome: Some(Outcome::Success),
             ..Self::of_client(Event::SessionStart, client)
         }
     }
@@ -92,17 +48,42 @@ impl Record {
         cause: Option<Cause<'_>>,
     ) -> Self {
         Self {
-            outcome: Some(match cause {
-                None => Outcome::Success,
-                Some(_) => Outcome::Failure,
-            }),
+            outcome: cause.map(|_| Outcome::Failure),
             reason: cause.map(|c| c.reason.into()),
             sqlstate: cause.map(|c| c.sqlstate.into()),
+            database: None,
             transactions: Some(totals.transactions),
             bytes_in: Some(totals.bytes_in),
             bytes_out: Some(totals.bytes_out),
             duration_ms: Some(milliseconds(totals.duration)),
+            uses: totals.uses,
             ..Self::of_session(Event::SessionEnd, session)
+        }
+    }
+
+    /// What a session that goes on has done since its last summary.
+    pub fn session_summary(session: SessionRef, uses: Vec<UseRef>) -> Self {
+        Self {
+            uses,
+            ..Self::of_session(Event::SessionSummary, session)
+        }
+    }
+
+    /// A client gave a server connection back.
+    pub fn lease(
+        session: SessionRef,
+        credential: CredentialRef,
+        server: ServerRef,
+        totals: LeaseTotals,
+    ) -> Self {
+        Self {
+            credential: Some(credential.short()),
+            server: Some(server.short()),
+            transactions: Some(totals.transactions),
+            bytes_in: Some(totals.bytes_in),
+            bytes_out: Some(totals.bytes_out),
+            duration_ms: Some(milliseconds(totals.duration)),
+            ..Self::of_session(Event::Lease, session)
         }
     }
 
@@ -113,9 +94,8 @@ impl Record {
         server: ServerRef,
     ) -> Self {
         Self {
-            outcome: Some(Outcome::Success),
-            credential: Some(credential),
-            server: Some(server),
+            credential: Some(credential.short()),
+            server: Some(server.short()),
             ..Self::of_session(Event::CredentialUse, session)
         }
     }
@@ -188,6 +168,15 @@ impl Record {
         }
     }
 
+    /// A database is about to get a new password.
+    pub fn rotation_begin(step: &str, credential: CredentialRef) -> Self {
+        Self {
+            step: Some(step.into()),
+            credential: Some(credential),
+            ..Self::new(Event::RotationBegin)
+        }
+    }
+
     /// A step of a rotation ended.
     pub fn rotation_step(
         step: &str,
@@ -233,15 +222,9 @@ impl Record {
             action: Some(action.into()),
             outcome: Some(outcome),
             reason: reason.map(Into::into),
+            source: Some(by.source.clone()),
+            via: by.via.clone(),
             ..Self::of_session(Event::Admin, by)
-        }
-    }
-
-    /// A new configuration is in force.
-    pub fn reload() -> Self {
-        Self {
-            outcome: Some(Outcome::Success),
-            ..Self::new(Event::Reload)
         }
     }
 
@@ -266,33 +249,6 @@ impl Record {
         }
     }
 
-    /// What the log has signed; `why` a file begins here, if it was not pgvalet that began it.
-    pub(super) fn checkpoint(tree: TreeRef, why: Option<&str>) -> Self {
-        Self {
-            reason: why.map(Into::into),
-            tree: Some(Box::new(tree)),
-            ..Self::new(Event::Checkpoint)
-        }
-    }
-
-    /// Records may be missing before this one.
-    pub(super) fn gap(reason: &str) -> Self {
-        Self {
-            outcome: Some(Outcome::Failure),
-            reason: Some(reason.into()),
-            ..Self::new(Event::Gap)
-        }
-    }
-
-    /// The records up to `last` are removed, because they are old enough.
-    pub(super) fn segment_remove(reason: &str, last: u64) -> Self {
-        Self {
-            reason: Some(reason.into()),
-            removed: Some(last),
-            ..Self::new(Event::SegmentRemove)
-        }
-    }
-
     fn of_client(event: Event, client: ClientRef) -> Self {
         let (name, rule) = client.rule.unzip();
         Self {
@@ -314,8 +270,6 @@ impl Record {
         Self {
             session: Some(session.id),
             client: Some(session.client),
-            source: Some(session.source),
-            via: session.via,
             database: Some(session.database),
             ..Self::new(event)
         }

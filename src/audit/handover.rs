@@ -3,18 +3,23 @@
 //! Two processes never write at the same time: the first closes the log, and passes its
 //! records on to the second one when that has opened it.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::Record;
+use super::begin::begin;
+use super::counts::{Counts, Entry};
 use super::desk::Desk;
-use super::log::{Audit, AuditError, Counts, Entry, begin, name, thread};
+use super::log::{Audit, AuditError, name, thread};
 use super::options::{AuditSink, Options};
 use super::seal::{self, Seals};
+use super::ship::{Plan, Sinks};
 use super::sink::Sink;
 use super::writer::{Writer, proxy_name};
 
@@ -77,16 +82,40 @@ pub(super) struct Opener {
     rotation_check: Duration,
     /// Since the log was opened first.
     seals: OnceLock<Arc<Seals>>,
+    plan: Plan,
+    /// At work while this process writes.
+    sinks: Mutex<Sinks>,
+    /// The number of the last record.
+    written: Arc<AtomicU64>,
 }
 
 impl Opener {
-    pub(super) fn new(options: &Options, counts: Arc<Counts>, rotation_check: Duration) -> Self {
+    pub(super) fn new(
+        options: &Options,
+        counts: Arc<Counts>,
+        plan: Plan,
+        rotation_check: Duration,
+    ) -> Self {
         Self {
             options: options.clone(),
             counts,
             rotation_check,
             seals: OnceLock::new(),
+            plan,
+            sinks: Mutex::default(),
+            written: Arc::default(),
         }
+    }
+
+    /// The number of the last record that every sink has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.sinks.lock().taken()
+    }
+
+    /// Lets the sinks take what is left, for a limited time.
+    pub(super) fn close_sinks(&self) {
+        let sinks = std::mem::take(&mut *self.sinks.lock());
+        sinks.close();
     }
 
     fn sink(&self) -> &AuditSink {
@@ -104,15 +133,21 @@ impl Opener {
     /// # Errors
     /// As for [`Audit::open`].
     pub(super) fn writer(&self, desk: &Arc<Desk>) -> Result<Writer, AuditError> {
-        let sink = match &self.options.sink {
-            AuditSink::Stdout => Sink::Stdout,
+        let mut sink = match &self.options.sink {
+            AuditSink::Stdout => Sink::stdout(),
             AuditSink::File(path) => Sink::open(path, self.rotation_check)?,
         };
-        let (standing, found) = begin(&sink)?;
+        let (standing, found) = begin(&mut sink)?;
+        self.written.store(standing.chain.seq(), Relaxed);
         let first = self.seals.get().is_none();
         let seals = self.seals.get_or_init(|| found.clone()).clone();
         seals.stands_at(found.noted());
-        let mut writer = Writer::new(sink, standing, seals.clone(), self.counts.clone());
+        if let Some(path) = sink.path() {
+            let origin = &seals.signer().public().name;
+            *self.sinks.lock() = self.plan.start(path, origin, &self.written)?;
+        }
+        let (counts, written) = (self.counts.clone(), self.written.clone());
+        let mut writer = Writer::new(sink, standing, seals.clone(), counts, written);
         // What the process before has left unsigned is signed at once.
         if let Some(sealed) = writer.seal(false, false) {
             seals.keep(&sealed, &self.counts);

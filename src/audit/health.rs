@@ -60,6 +60,10 @@ impl Health {
         }
     }
 
+    pub fn is_failing(&self) -> bool {
+        self.is_failing.load(Relaxed)
+    }
+
     pub fn failing(&self) -> Option<Failing> {
         self.failing.lock().clone()
     }

@@ -24,8 +24,11 @@ pub(super) const VERSION: u32 = 2;
 /// The first bytes of every record.
 pub(super) const START: &[u8] = b"{\"v\":2,\"seq\":";
 
+/// The first bytes of a record in the format before.
+pub(super) const OLD_START: &[u8] = b"{\"v\":1,\"seq\":";
+
 /// How many bytes of a hash `prev` has.
-const PREV: usize = 4;
+pub(super) const PREV: usize = 4;
 
 /// Where the log stands: what the next line continues.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,13 +57,19 @@ impl Chain {
     }
 
     /// `prev` of the next record.
-    pub(super) fn prev(&self) -> String {
-        hex::encode(&self.last.unwrap_or_default()[..PREV])
+    pub(super) fn prev(&self) -> [u8; PREV] {
+        let mut prev = [0; PREV];
+        prev.copy_from_slice(&self.last.unwrap_or_default()[..PREV]);
+        prev
     }
 
     /// Adds a record, given as its line without the line end.
     pub(super) fn push(&mut self, line: &[u8]) {
-        let hash = leaf(line);
+        self.push_leaf(leaf(line));
+    }
+
+    /// Adds a record of which the hash is known.
+    pub(super) fn push_leaf(&mut self, hash: Hash) {
         self.tree.push(hash);
         self.last = Some(hash);
     }
@@ -118,7 +127,7 @@ fn write(
             write!(out, ",\"{name}\":{number}").map_err(serde_json::Error::io)?;
         }
     }
-    write!(out, ",\"prev\":\"{}\"}}", chain.prev()).map_err(serde_json::Error::io)
+    write!(out, ",\"prev\":\"{}\"}}", hex::encode(&chain.prev())).map_err(serde_json::Error::io)
 }
 
 /// The members of a line that a check needs.
@@ -151,12 +160,77 @@ impl Link {
     }
 }
 
+/// What a check needs of a record that says nothing of the log itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plain {
+    pub(super) seq: u64,
+    pub(super) prev: [u8; PREV],
+    pub(super) time: [u8; TIME],
+}
+
+/// The bytes of a time as lines have it: `2026-01-31T12:00:00.000000Z`.
+pub(super) const TIME: usize = 27;
+
+/// The events of records that say something of the log.
+const OF_THE_LOG: [&[u8]; 3] = [b"checkpoint\"", b"gap\"", b"segment.remove\""];
+
+impl Plain {
+    /// Reads a line without looking at all of it. `None`: it may be one all the same, or another
+    /// record; [`Link::read`] tells.
+    pub(super) fn read(line: &[u8]) -> Option<Self> {
+        let (seq, rest) = split_number(line)?;
+        let rest = rest.strip_prefix(b",\"time\":\"")?;
+        let (time, rest) = rest.split_first_chunk::<TIME>()?;
+        let (rest, prev) = rest
+            .strip_suffix(b"\"}")?
+            .split_last_chunk::<{ 2 * PREV }>()?;
+        let rest = rest.strip_suffix(b",\"prev\":\"")?;
+        let event = event(rest)?;
+        if OF_THE_LOG.iter().any(|own| event.starts_with(own)) || reports(rest) {
+            return None;
+        }
+        let prev = std::str::from_utf8(prev).ok().and_then(hex::decode)?;
+        Some(Self {
+            seq,
+            prev: prev.try_into().ok()?,
+            time: *time,
+        })
+    }
+}
+
+/// What follows `"event":"` in a line. Inside a text there is a backslash before each quote, so
+/// that the first place is the right one.
+pub(super) fn event(line: &[u8]) -> Option<&[u8]> {
+    let name = b",\"event\":\"";
+    let at = memchr::memmem::find(line, name)?;
+    Some(&line[at + name.len()..])
+}
+
+/// The time of a line.
+pub(super) fn time(line: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = split_number(line)?;
+    rest.strip_prefix(b",\"time\":\"")?.get(..TIME)
+}
+
+/// Whether a line ends with what was lost or torn before it.
+fn reports(line: &[u8]) -> bool {
+    let digits = line.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let before = &line[..line.len() - digits];
+    digits > 0 && (before.ends_with(b",\"lost\":") || before.ends_with(b",\"torn\":"))
+}
+
+/// The number of a record, and what follows it.
+fn split_number(line: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = line.strip_prefix(START)?;
+    let digits = rest.iter().position(|b| !b.is_ascii_digit())?;
+    let number = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    Some((number, &rest[digits..]))
+}
+
 /// The number of a record, as far as its first bytes tell. Most of a long log need not be read
 /// closer.
 pub(super) fn number(line: &[u8]) -> Option<u64> {
-    let rest = line.strip_prefix(START)?;
-    let digits = rest.iter().position(|b| !b.is_ascii_digit())?;
-    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+    Some(split_number(line)?.0)
 }
 
 #[cfg(test)]
@@ -186,6 +260,28 @@ mod tests {
             line,
             r#"{"v":2,"seq":1,"time":"1970-01-01T00:00:00.000000Z","proxy":"h:1","event":"session.start","prev":"00000000"}"#
         );
+    }
+
+    #[test]
+    fn a_line_that_says_nothing_of_the_log_is_read_at_a_glance() {
+        let line = lines(1).remove(0);
+        let plain = Plain::read(&line).expect("it is one");
+        assert_eq!((plain.seq, plain.prev), (1, [0; 4]));
+        assert_eq!(&plain.time, b"1970-01-01T00:00:00.000000Z");
+        let text = String::from_utf8(line).expect("UTF-8");
+        for (from, to) in [
+            ("session.start", "checkpoint"),
+            ("session.start", "gap"),
+            ("\"prev\"", "\"torn\":12,\"prev\""),
+            ("\"prev\"", "\"lost\":1,\"prev\""),
+            ("00000000\"", "0000000x\""),
+            ("\"v\":2", "\"v\":3"),
+        ] {
+            let other = text.replacen(from, to, 1);
+            assert_eq!(Plain::read(other.as_bytes()), None, "{other}");
+        }
+        let longer = text.replacen("\"prev\"", "\"duration_ms\":7,\"prev\"", 1);
+        assert!(Plain::read(longer.as_bytes()).is_some());
     }
 
     #[test]

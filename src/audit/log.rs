@@ -2,30 +2,29 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use tokio::sync::oneshot;
 
+use super::counts::{Counts, Entry};
 use super::desk::Desk;
 use super::handover::Opener;
-use super::health::{Failing, Health};
-use super::metrics::{FAILURES, RECORDS};
+use super::health::Failing;
 use super::queue::{ROOM, Sender, queue};
-use super::seal::Seals;
-use super::sink::Sink;
-use super::standing::{self, Standing};
-use super::{AuditSink, OnAuditFailure, Options, Record, key};
-use crate::metrics::{Counter, Metrics};
+use super::ship::Plan;
+use super::{AuditSink, OnAuditFailure, Options, Record};
+use crate::metrics::Metrics;
 
 /// How often at most the writer looks whether the log file is still at its path.
 const ROTATION_CHECK: Duration = Duration::from_secs(1);
 
-/// How often at most lost records are warned of. Each is counted.
-const WARN_EVERY: Duration = Duration::from_secs(10);
+/// How long a record is waited for. A disk, or a reader of standard output, that takes longer
+/// is stuck, and `on_failure` decides.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same while it is known to be stuck.
+const IMPATIENCE: Duration = Duration::from_millis(100);
 
 /// Why a record is not in the log.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -44,61 +43,16 @@ pub enum AuditError {
         "another process writes the audit log {0}; stop it or give each proxy its own [audit] path"
     )]
     Locked(String),
+    #[error("the sink {name:?} of the audit log cannot be used: {error}; see [[audit.sink]]")]
+    Sink { name: String, error: String },
     #[error("the audit log {path} cannot be written: {error}")]
     Write { path: String, error: String },
     #[error("the audit log does not keep up: {ROOM} records wait to be written")]
     Full,
+    #[error("a write to the audit log {0} has not come back")]
+    Stuck(String),
     #[error("the audit log is closed")]
     Closed,
-}
-
-pub(super) struct Entry {
-    pub(super) time: DateTime<Utc>,
-    /// On the heap, because a record is large and is moved several times.
-    pub(super) record: Box<Record>,
-    /// The process that has recorded it, if that is another one.
-    pub(super) proxy: Option<Arc<str>>,
-    /// Told when the operating system has the line.
-    pub(super) done: Option<oneshot::Sender<Result<(), AuditError>>>,
-}
-
-/// What the handle and the writer both count.
-pub(super) struct Counts {
-    pub(super) records: Counter,
-    pub(super) failures: Counter,
-    /// Records lost since the last line. The next line says how many.
-    pub(super) lost: AtomicU64,
-    warned: Mutex<Option<Instant>>,
-    pub(super) health: Health,
-}
-
-impl Counts {
-    pub(super) fn new(metrics: &Metrics) -> Self {
-        Self {
-            records: metrics.series(&RECORDS, []),
-            failures: metrics.series(&FAILURES, []),
-            lost: AtomicU64::new(0),
-            warned: Mutex::new(None),
-            health: Health::default(),
-        }
-    }
-
-    pub(super) fn lose(&self, records: u64, error: &AuditError) {
-        self.failures.increment(records);
-        self.health.failed(error);
-        self.lost.fetch_add(records, Ordering::Relaxed);
-        self.warn(error);
-    }
-
-    pub(super) fn warn(&self, error: &AuditError) {
-        // Locked: another thread is warning at this moment.
-        if let Some(mut warned) = self.warned.try_lock()
-            && warned.is_none_or(|at| at.elapsed() >= WARN_EVERY)
-        {
-            *warned = Some(Instant::now());
-            tracing::warn!(%error, "audit log failure");
-        }
-    }
 }
 
 /// The audit log. Cheap to clone; dropping the last clone closes the log.
@@ -108,6 +62,9 @@ pub struct Audit {
     pub(super) desk: Arc<Desk>,
     pub(super) counts: Arc<Counts>,
     on_failure: OnAuditFailure,
+    leases: bool,
+    /// Of the place where it writes, for people.
+    name: Arc<str>,
 }
 
 impl Audit {
@@ -146,7 +103,8 @@ impl Audit {
     ) -> Result<Self, AuditError> {
         let counts = Arc::new(Counts::new(metrics));
         let (queue, records) = queue();
-        let opener = Opener::new(config, counts.clone(), rotation_check);
+        let plan = Plan::new(&config.sinks, metrics);
+        let opener = Opener::new(config, counts.clone(), plan, rotation_check);
         let desk = Arc::new(Desk::new(opener));
         let writes = desk.clone();
         thread("audit", config, move || writes.run(records))?;
@@ -155,6 +113,8 @@ impl Audit {
             desk,
             counts,
             on_failure: config.on_failure,
+            leases: config.leases,
+            name: name(&config.sink).into(),
         })
     }
 
@@ -171,20 +131,49 @@ impl Audit {
 
     /// Records, and resolves when the operating system has the line: the line then
     /// outlives this process, but not necessarily a loss of power. Cancelling the
-    /// future does not take the record back.
+    /// future does not take the record back. It is waited for no longer than five seconds.
     ///
     /// # Errors
     /// Why the record is not in the log.
     pub async fn record_durably(&self, record: impl Into<Box<Record>>) -> Result<(), AuditError> {
-        let (done, written) = oneshot::channel();
+        let (done, mut written) = oneshot::channel();
         if let Err(error) = self.queue.send(entry(record.into(), Some(done))) {
             self.counts.lose(1, &error);
             return Err(error);
         }
         self.desk.write_here(&self.queue);
-        // Wakes the thread for what is still in the queue.
+        if let Ok(result) = written.try_recv() {
+            return result;
+        }
         self.queue.hurry();
-        written.await.unwrap_or(Err(AuditError::Closed))
+        let patience = match self.counts.health.is_failing() {
+            true => IMPATIENCE,
+            false => PATIENCE,
+        };
+        match tokio::time::timeout(patience, &mut written).await {
+            Ok(result) => result.unwrap_or(Err(AuditError::Closed)),
+            Err(_) => Err(self.give_up(written)),
+        }
+    }
+
+    /// Takes back the record that `written` waits for, unless it is just being written. It must
+    /// not stand in the log later: what it tells of has been refused, or has long happened.
+    fn give_up(&self, written: oneshot::Receiver<Result<(), AuditError>>) -> AuditError {
+        drop(written);
+        let error = AuditError::Stuck(self.name.to_string());
+        self.counts.lose(self.queue.forget(), &error);
+        error
+    }
+
+    /// [`admit`](Self::admit) for a thread that may wait; no task may call it.
+    ///
+    /// # Errors
+    /// Why the record is not in the log.
+    pub fn admit_here(&self, record: impl Into<Box<Record>>) -> Result<(), AuditError> {
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => runtime.block_on(self.admit(record)),
+            Err(_) => Err(AuditError::Closed),
+        }
     }
 
     /// Records something that waits for its record before it happens. Where that
@@ -213,33 +202,19 @@ impl Audit {
         self.on_failure == OnAuditFailure::Deny
     }
 
-    /// Writes all that is queued and closes the log, for every clone.
+    /// Whether each lease has a record.
+    pub fn wants_leases(&self) -> bool {
+        self.leases
+    }
+
+    /// Writes all that is queued and closes the log, for every clone. Then the sinks have a few
+    /// seconds for what they have not taken yet.
     pub async fn close(self) {
         self.queue.close().await;
+        let desk = self.desk;
+        // It does not panic.
+        let _ = tokio::task::spawn_blocking(move || desk.opener.close_sinks()).await;
     }
-}
-
-/// Where the log stands, and the key that signs it.
-pub(super) fn begin(sink: &Sink) -> Result<(Standing, Arc<Seals>), AuditError> {
-    let Some(path) = sink.path() else {
-        let standing = Standing {
-            fresh: true,
-            ..Standing::default()
-        };
-        return Ok((standing, Arc::new(Seals::new(key::of_process()?, None, 0))));
-    };
-    let signer = key::of_log(path)?;
-    let standing = standing::read(path, signer.public())
-        .map_err(|error| AuditError::Open {
-            path: display(path),
-            error: error.to_string(),
-        })?
-        .ok_or_else(|| AuditError::Foreign(display(path)))?;
-    if let Some(gap) = &standing.gap {
-        tracing::warn!(path = %path.display(), "audit log: {gap}");
-    }
-    let seals = Seals::new(signer, Some(path.to_owned()), standing.noted);
-    Ok((standing, Arc::new(seals)))
 }
 
 pub(super) fn thread(

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ship::SinkOptions;
+
 /// The options of `[audit]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -11,7 +13,13 @@ pub struct Options {
     pub on_failure: OnAuditFailure,
     /// How often the log is signed.
     pub checkpoint: Duration,
+    /// How often it says what sessions have done that go on.
+    pub summary: Duration,
+    /// Whether each lease has a record.
+    pub leases: bool,
     pub segments: Segments,
+    /// Other places that get the records.
+    pub sinks: Vec<SinkOptions>,
 }
 
 /// When a file of the log is closed, and how long it is kept.
@@ -43,7 +51,10 @@ impl Options {
             sink,
             on_failure,
             checkpoint: Duration::from_secs(10),
+            summary: Duration::from_secs(900),
+            leases: false,
             segments: Segments::default(),
+            sinks: Vec::new(),
         }
     }
 }

@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
-use super::log::{AuditError, Entry};
+use super::counts::Entry;
+use super::log::AuditError;
 
 #[cfg(test)]
 mod tests;
@@ -141,6 +142,15 @@ impl Sender {
         if state.urgent {
             self.0.0.wake(state);
         }
+    }
+
+    /// Removes the records for which somebody waited who has given up. Returns their number.
+    pub fn forget(&self) -> u64 {
+        let mut state = self.0.0.state();
+        let before = state.entries.len();
+        let gone = |e: &Entry| e.done.as_ref().is_some_and(|done| done.is_closed());
+        state.entries.retain(|e| !gone(e));
+        (before - state.entries.len()) as u64
     }
 
     /// When the first of the records that wait was put in.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::TreeRef;
+use super::parts::{ConfigRef, CredentialRef, IdentityRef, ServerRef, UseRef};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +18,12 @@ pub enum Event {
     SessionDeny,
     #[serde(rename = "session.end")]
     SessionEnd,
+    /// What a session that goes on has done with each version.
+    #[serde(rename = "session.summary")]
+    SessionSummary,
+    /// A client gave a server connection back.
+    #[serde(rename = "lease")]
+    Lease,
     /// The first lease of a session on a version.
     #[serde(rename = "credential.use")]
     CredentialUse,
@@ -30,6 +37,9 @@ pub enum Event {
     SecretAdopt,
     #[serde(rename = "secret.fail")]
     SecretFail,
+    /// A database is about to get a new password.
+    #[serde(rename = "rotation.begin")]
+    RotationBegin,
     /// The end of a step of a rotation.
     #[serde(rename = "rotation.step")]
     RotationStep,
@@ -40,6 +50,9 @@ pub enum Event {
     /// An administrator has changed something, or tried to.
     #[serde(rename = "admin")]
     Admin,
+    /// The proxy has started.
+    #[serde(rename = "start")]
+    Start,
     #[serde(rename = "reload")]
     Reload,
     /// A call of the embedded store's API.
@@ -61,52 +74,6 @@ pub enum Event {
 pub enum Outcome {
     Success,
     Failure,
-}
-
-/// Who a client or caller is, and how it was recognised.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdentityRef {
-    /// `network`, `unix_user`, …
-    pub method: Arc<str>,
-    pub subject: Arc<str>,
-    /// The authority that vouches for the subject.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub issuer: Option<Arc<str>>,
-    /// SHA-256 of the client's certificate.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cert_sha256: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub uid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub gid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub pid: Option<i32>,
-    /// The program at the other end, where it could be found out.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub exe: Option<Arc<str>>,
-    /// The `jti` of the token.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub token_id: Option<Arc<str>>,
-}
-
-/// A version of a secret. Never its value, a part of the value, or a hash of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CredentialRef {
-    pub secret: Arc<str>,
-    pub arn: Arc<str>,
-    pub version: Arc<str>,
-    pub stages: Vec<String>,
-    pub user: Arc<str>,
-}
-
-/// A server connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerRef {
-    pub host: Arc<str>,
-    pub port: u16,
-    /// The process id of its backend, once there is one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub pid: Option<i32>,
 }
 
 /// What happened, as whoever records it knows it. The log adds `v`, `seq`, `time`, `proxy`
@@ -169,6 +136,12 @@ pub struct Record {
     pub bytes_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration_ms: Option<u64>,
+    /// What a session has done with each version since its last summary.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub uses: Vec<UseRef>,
+    /// The configuration, in a `start` and a `reload`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub config: Option<Box<ConfigRef>>,
     /// The call in a `store.call`, in the shape of a CloudTrail event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub call: Option<Box<serde_json::Value>>,
@@ -208,6 +181,8 @@ impl Record {
             bytes_in: None,
             bytes_out: None,
             duration_ms: None,
+            uses: Vec::new(),
+            config: None,
             call: None,
             tree: None,
             removed: None,

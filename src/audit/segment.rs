@@ -70,8 +70,13 @@ pub(super) struct Old {
 }
 
 /// The files whose last record is old enough, the oldest first. Only those that pgvalet itself
-/// has closed are among them.
-pub(super) fn old(log: &Path, limits: &Segments, now: DateTime<Utc>) -> io::Result<Vec<Old>> {
+/// has closed are among them, and none with a record after `taken`, which a sink still needs.
+pub(super) fn old(
+    log: &Path,
+    limits: &Segments,
+    taken: u64,
+    now: DateTime<Utc>,
+) -> io::Result<Vec<Old>> {
     let Some(keep) = limits.keep.and_then(|keep| TimeDelta::from_std(keep).ok()) else {
         return Ok(Vec::new());
     };
@@ -82,7 +87,8 @@ pub(super) fn old(log: &Path, limits: &Segments, now: DateTime<Utc>) -> io::Resu
         // The next file began when this one was closed.
         let closed = DateTime::parse_from_rfc3339(&next.time);
         let is_old = closed.is_ok_and(|closed| now - closed.to_utc() >= keep);
-        if !is_old || files::number_of(log, &this.path).is_none() {
+        let needed = next.first > taken.saturating_add(1);
+        if !is_old || needed || files::number_of(log, &this.path).is_none() {
             break; // what is younger is kept too, so that no hole appears
         }
         old.push(Old {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::log::{AuditError, display};
+use super::stdout::Stdout;
 
 pub(super) enum Sink {
-    Stdout,
+    Stdout(Stdout),
     File(LogFile),
 }
 
@@ -61,9 +62,13 @@ impl Sink {
         }))
     }
 
+    pub(super) fn stdout() -> Self {
+        Self::Stdout(Stdout::default())
+    }
+
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Stdout => "stdout".to_owned(),
+            Self::Stdout(_) => "stdout".to_owned(),
             Self::File(file) => display(&file.path),
         }
     }
@@ -72,7 +77,7 @@ impl Sink {
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::File(log) if log.regular => Some(&log.path),
-            Self::File(_) | Self::Stdout => None,
+            Self::File(_) | Self::Stdout(_) => None,
         }
     }
 
@@ -87,30 +92,27 @@ impl Sink {
     pub(super) fn follow(&mut self) -> Result<Option<Moved>, AuditError> {
         match self {
             Self::File(log) if log.is_due() => log.follow(),
-            Self::File(_) | Self::Stdout => Ok(None),
+            Self::File(_) | Self::Stdout(_) => Ok(None),
         }
     }
 
     pub(super) fn start(&self) -> Start {
         match self {
-            Self::Stdout => Start::default(),
+            Self::Stdout(out) => out.start,
             Self::File(log) => log.start,
         }
     }
 
     pub(super) fn begin_with(&mut self, start: Start) {
-        if let Self::File(log) = self {
-            log.start = start;
+        match self {
+            Self::Stdout(out) => out.start = start,
+            Self::File(log) => log.start = start,
         }
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stdout => {
-                let mut out = io::stdout().lock();
-                out.write_all(bytes)?;
-                out.flush()
-            }
+            Self::Stdout(out) => out.write(bytes),
             Self::File(log) => {
                 log.file.write_all(bytes)?;
                 log.start = Start::default();
@@ -122,7 +124,10 @@ impl Sink {
 
     /// How many bytes of a write that failed are in the file.
     pub(super) fn written(&mut self) -> u64 {
-        let Self::File(log) = self else { return 0 };
+        let log = match self {
+            Self::Stdout(out) => return out.written,
+            Self::File(log) => log,
+        };
         let Ok(data) = log.file.metadata() else {
             return 0;
         };
@@ -134,7 +139,7 @@ impl Sink {
     /// How long the file is that is written now.
     pub(super) fn length(&self) -> u64 {
         match self {
-            Self::Stdout => 0,
+            Self::Stdout(_) => 0,
             Self::File(log) => log.length,
         }
     }
@@ -156,14 +161,14 @@ impl Sink {
     /// The file, to be synchronised by somebody else.
     pub(super) fn handle(&self) -> Option<File> {
         match self {
-            Self::Stdout => None,
+            Self::Stdout(_) => None,
             Self::File(log) => log.file.try_clone().ok(),
         }
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
         match self {
-            Self::Stdout => Ok(()),
+            Self::Stdout(_) => Ok(()),
             Self::File(log) => log.file.sync_data(),
         }
     }

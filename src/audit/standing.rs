@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::checkpoint::Checkpoint;
 use super::files::{self, Lines, Segment, body};
-use super::line::{Chain, Link, START, number};
+use super::line::{Chain, Link, OLD_START, START, number};
 use super::note::PublicKey;
 use super::segment::Current;
 use super::sink::Start;
@@ -30,18 +30,25 @@ pub(super) struct Standing {
     pub(super) current: Option<Current>,
     /// What is wrong with the records before the next one.
     pub(super) gap: Option<String>,
+    /// Why the file begins, if it is not the first of the log.
+    pub(super) why: Option<String>,
 }
 
-/// Reads where the log at `path` stands. `None`: the file is something else, and must not be
-/// appended to.
+/// What a file is, by its first line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Log,
+    /// A log as pgvalet wrote it before the tree.
+    Old,
+    Other,
+}
+
+/// Reads where the log at `path` stands.
 ///
 /// # Errors
 /// A file of the log cannot be read.
-pub(super) fn read(path: &Path, key: &PublicKey) -> io::Result<Option<Standing>> {
+pub(super) fn read(path: &Path, key: &PublicKey) -> io::Result<Standing> {
     let length = fs::metadata(path)?.len();
-    if length > 0 && !is_log(path)? {
-        return Ok(None);
-    }
     let saved = Saved::read(path, key)?;
     let noted = saved.checkpoint.map_or(0, |checkpoint| checkpoint.size);
     let segments = files::list(path)?;
@@ -65,21 +72,30 @@ pub(super) fn read(path: &Path, key: &PublicKey) -> io::Result<Option<Standing>>
         replay.torn = length;
         replay.unfinished = true; // or its last line end is torn as well
     }
-    Ok(Some(Standing {
+    Ok(Standing {
         start: replay.start(),
         gap: replay.gap(),
         chain: replay.chain,
         fresh,
         noted,
         current,
-    }))
+        why: None,
+    })
 }
 
-fn is_log(path: &Path) -> io::Result<bool> {
+/// What the file at `path` is. An empty one is a log.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn kind(path: &Path) -> io::Result<Kind> {
     let mut line = Vec::new();
     Lines::open(path)?.next(&mut line)?;
-    let ours = line.len().min(START.len());
-    Ok(line[..ours] == START[..ours])
+    let begins = |start: &[u8]| line.starts_with(&start[..line.len().min(start.len())]);
+    Ok(match () {
+        () if begins(START) => Kind::Log,
+        () if begins(OLD_START) => Kind::Old,
+        () => Kind::Other,
+    })
 }
 
 /// What was signed last.

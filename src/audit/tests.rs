@@ -1,6 +1,7 @@
 //! The log as a whole: what is recorded is written, signed, and verified.
 
 mod broken;
+mod found;
 mod segments;
 mod tamper;
 
@@ -195,76 +196,6 @@ async fn what_cannot_be_written_is_said_and_counted() {
     assert!(refused.to_string().contains("/dev/full"), "{refused}");
     audit.record_durably(record(1)).await.expect_err("no room");
     assert!(metrics.render().contains("pgvalet_audit_failures_total 2"));
-}
-
-#[tokio::test]
-async fn only_one_process_writes_a_log() {
-    let (_directory, path) = written(1).await;
-    let metrics = Metrics::new();
-    let _first = open(&path, &metrics).expect("opens");
-    assert!(matches!(open(&path, &metrics), Err(AuditError::Locked(_))));
-}
-
-#[tokio::test]
-async fn another_file_is_not_appended_to() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("notes.txt");
-    fs::write(&path, "dear diary\n").expect("written");
-    assert!(matches!(
-        open(&path, &Metrics::new()),
-        Err(AuditError::Foreign(_))
-    ));
-    assert_eq!(lines(&path), ["dear diary"]);
-}
-
-#[tokio::test]
-async fn a_renamed_log_goes_on_in_a_new_file() {
-    let (directory, path) = written(2).await;
-    let old = directory.path().join("audit.jsonl.1");
-    let audit = open(&path, &Metrics::new()).expect("opens");
-    audit.record_durably(record(3)).await.expect("written");
-    fs::rename(&path, &old).expect("renamed");
-    audit.record_durably(record(4)).await.expect("written");
-    audit.record_durably(record(5)).await.expect("written");
-    assert_eq!((lines(&old).len(), lines(&path).len()), (6, 3));
-    assert!(lines(&path)[0].contains("renamed by another program"));
-    audit.close().await;
-    let report = check(&path);
-    whole(&report, 11);
-    assert!(report.notes.is_empty());
-    // The new one alone begins in the middle, and is whole if that is meant.
-    let alone = Source::Files(vec![path.clone()]);
-    let broken = verify(&alone, &Against::default()).expect("read").broken;
-    let broken = broken.expect("broken");
-    assert!(
-        broken.reason.contains("records 1 to 6 are missing"),
-        "{broken}"
-    );
-    let against = Against {
-        partial: true,
-        ..Against::default()
-    };
-    whole(&verify(&alone, &against).expect("read"), 5);
-    // The old one alone ends too early: the checkpoint is beside the new one.
-    let both = Source::Files(vec![path.clone(), old]);
-    whole(&verify(&both, &Against::default()).expect("read"), 11);
-    // A restart goes on where the new file ends.
-    more(&path, 1).await;
-    whole(&check(&path), 14);
-}
-
-/// logrotate's `copytruncate`.
-#[tokio::test]
-async fn a_log_that_is_copied_and_cut_goes_on() {
-    let (directory, path) = written(2).await;
-    let audit = open(&path, &Metrics::new()).expect("opens");
-    audit.record_durably(record(3)).await.expect("written");
-    fs::copy(&path, directory.path().join("audit.jsonl.1")).expect("copied");
-    fs::write(&path, "").expect("cut");
-    audit.record_durably(record(4)).await.expect("written");
-    assert!(lines(&path)[0].contains("cut by another program"));
-    audit.close().await;
-    whole(&check(&path), 10);
 }
 
 #[tokio::test]

@@ -1,18 +1,24 @@
 //! Turns all queued records into one write, and survives writes that fail.
 
+mod lines;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::Utc;
 
 use super::Record;
 use super::checkpoint::TreeRef;
-use super::line::{Chain, Notes, append};
-use super::log::{AuditError, Counts, Entry};
+use super::counts::{Counts, Entry};
+use super::line::Chain;
+use super::log::AuditError;
 use super::options::Segments;
 use super::seal::{Sealed, Seals};
 use super::segment::Current;
-use super::sink::{Moved, Sink, Start};
+use super::sink::{Moved, Sink};
 use super::standing::Standing;
 
 /// The memory of a write that is kept for the next one.
@@ -23,11 +29,13 @@ pub(super) struct Writer {
     /// Where the chain stood after the last write.
     chain: Chain,
     counts: Arc<Counts>,
+    /// The number of the last record, for those who follow the log.
+    written: Arc<AtomicU64>,
     seals: Arc<Seals>,
     /// The size of the tree when it was signed last, with the record that says so.
     sealed: u64,
     /// Why the next record begins a file, if it does.
-    heading: Option<Option<&'static str>>,
+    heading: Option<Option<Cow<'static, str>>>,
     /// The file, if it has a record.
     current: Option<Current>,
     /// What the next record but the heading reports.
@@ -55,15 +63,17 @@ impl Writer {
         standing: Standing,
         seals: Arc<Seals>,
         counts: Arc<Counts>,
+        written: Arc<AtomicU64>,
     ) -> Self {
         sink.begin_with(standing.start);
         Self {
             sink,
             chain: standing.chain,
             counts,
+            written,
             seals,
             sealed: standing.noted,
-            heading: standing.fresh.then_some(None),
+            heading: standing.fresh.then(|| standing.why.map(Cow::from)),
             current: standing.current,
             gap: standing.gap,
             used: false,
@@ -129,11 +139,11 @@ impl Writer {
             Ok(None) => {}
             Ok(Some(Moved::Renamed)) => {
                 tracing::info!(path = %self.sink.name(), "the audit log was renamed; it goes on in a new file");
-                self.heading = Some(Some("the file was renamed by another program"));
+                self.heading = Some(Some("the file was renamed by another program".into()));
             }
             Ok(Some(Moved::Truncated)) => {
                 tracing::warn!(path = %self.sink.name(), "the audit log was cut by another program; what it did not copy before is gone");
-                self.heading = Some(Some("the file was cut by another program"));
+                self.heading = Some(Some("the file was cut by another program".into()));
             }
             Err(error) => self.counts.warn(&error),
         }
@@ -171,50 +181,8 @@ impl Writer {
         if bytes.capacity() <= KEPT {
             self.bytes = bytes;
         }
+        self.written.store(self.chain.seq(), Ordering::Relaxed);
         result
-    }
-
-    /// Appends the lines to `bytes`. Returns how many are the log's own, which come first.
-    fn compose(
-        &self,
-        bytes: &mut Vec<u8>,
-        chain: &mut Chain,
-        lost: u64,
-        entries: &[Entry],
-    ) -> Result<u64, serde_json::Error> {
-        let start = self.sink.start();
-        let mut notes = Notes {
-            lost,
-            torn: start.torn,
-        };
-        if start.newline {
-            bytes.push(b'\n');
-        }
-        let mut own = Vec::new();
-        if let Some(why) = self.heading {
-            own.push(Record::checkpoint(self.tree_ref(true), why));
-        }
-        own.extend(self.gap.as_deref().map(Record::gap));
-        for record in &own {
-            let notes = std::mem::take(&mut notes);
-            append(bytes, chain, &self.proxy, Utc::now(), notes, record)?;
-        }
-        for entry in entries {
-            let notes = std::mem::take(&mut notes);
-            let proxy = entry.proxy.as_deref().unwrap_or(&self.proxy);
-            append(bytes, chain, proxy, entry.time, notes, &entry.record)?;
-        }
-        Ok(own.len() as u64)
-    }
-
-    /// What a checkpoint record says now.
-    fn tree_ref(&self, heading: bool) -> TreeRef {
-        let (tree, signer) = (self.chain.tree(), self.seals.signer());
-        let now = TreeRef::new(tree, signer, self.seals.noted());
-        match heading {
-            true => now.heading(tree, signer.public()),
-            false => now,
-        }
     }
 
     /// Notes that the log's first `own` lines are written, and the number of lost records.
@@ -231,36 +199,6 @@ impl Writer {
             }
         }
         self.counts.lost.fetch_sub(lost, Ordering::Relaxed);
-    }
-
-    /// Finds out how much of a failed write is in the file, and goes on behind that. Returns the
-    /// number of lines that are there.
-    fn broke_off(&mut self, bytes: &[u8]) -> u64 {
-        let written = usize::try_from(self.sink.written()).unwrap_or(usize::MAX);
-        let written = &bytes[..written.min(bytes.len())];
-        if written.is_empty() {
-            return 0;
-        }
-        let before = self.sink.start();
-        let begin = usize::from(before.newline);
-        let mut lines = 0;
-        let mut at = begin;
-        while let Some(length) = bytes[at..].iter().position(|b| *b == b'\n')
-            // Only its line end may be missing.
-            && at + length <= written.len()
-        {
-            self.chain.push(&bytes[at..at + length]);
-            lines += 1;
-            at = (at + length + 1).min(bytes.len());
-        }
-        let torn = written.len().saturating_sub(at) as u64;
-        let unfinished = torn > 0 || written.len() + 1 == at;
-        let earlier = if lines > 0 { 0 } else { before.torn };
-        self.sink.begin_with(Start {
-            newline: unfinished,
-            torn: earlier + torn + u64::from(torn > 0),
-        });
-        lines
     }
 
     /// Closes the file if it is full, and goes on in a new one. `true`: there is a closed file.
@@ -322,70 +260,5 @@ impl Writer {
             chain: self.chain.clone(),
             file: self.sink.handle(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::audit::{Against, Source, key, verify};
-    use crate::metrics::Metrics;
-
-    fn entry() -> Entry {
-        Entry {
-            time: Utc::now(),
-            record: Record::reload().into(),
-            proxy: None,
-            done: None,
-        }
-    }
-
-    /// A disk that fills up in the middle of a batch, and has room again.
-    #[test]
-    fn after_a_broken_off_write_the_log_goes_on_behind_what_got_in() {
-        // As it would be written; wherever it breaks off, the rest fits.
-        for cut in (1..1200).step_by(13) {
-            let directory = tempfile::tempdir().expect("a directory");
-            let path = directory.path().join("audit.jsonl");
-            let sink = Sink::open(&path, Duration::MAX).expect("opens");
-            let signer = key::of_log(&path).expect("a key");
-            let seals = Arc::new(Seals::new(signer, Some(path.clone()), 0));
-            let counts = Arc::new(Counts::new(&Metrics::new()));
-            let standing = Standing {
-                fresh: true,
-                ..Standing::default()
-            };
-            let mut writer = Writer::new(sink, standing, seals, counts.clone());
-            if cut % 2 == 0 {
-                writer.write_batch(&mut vec![entry(), entry()]);
-            }
-            let batch = [entry(), entry(), entry()];
-            let (mut bytes, mut chain) = (Vec::new(), writer.chain.clone());
-            let own = writer.compose(&mut bytes, &mut chain, 0, &batch);
-            let own = own.expect("serialises");
-            let cut = cut.min(bytes.len() - 1);
-            std::fs::OpenOptions::new()
-                .append(true)
-                .open(&path)
-                .and_then(|mut file| std::io::Write::write_all(&mut file, &bytes[..cut]))
-                .expect("written");
-            let lines = writer.broke_off(&bytes);
-            writer.reported(own.min(lines), 0, 1);
-            let whole = bytes[..=cut].iter().filter(|b| **b == b'\n').count() as u64;
-            assert_eq!(lines, whole, "cut at {cut}");
-
-            writer.write_batch(&mut vec![entry()]);
-            writer.finish();
-            let report = verify(&Source::Log(path), &Against::default()).expect("read");
-            assert_eq!(report.broken, None, "cut at {cut}: {report:?}");
-            let torn = cut > 0 && bytes[cut - 1] != b'\n' && bytes[cut] != b'\n';
-            assert_eq!(
-                report.notes.len(),
-                usize::from(torn),
-                "cut at {cut}: {report:?}"
-            );
-        }
     }
 }

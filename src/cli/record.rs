@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use crate::audit::{self, Audit, AuditError, AuditSink, OnAuditFailure};
+use crate::audit::{
+    self, Audit, AuditError, AuditSink, OnAuditFailure, Outcome, Record, SessionRef, SinkKind,
+};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::vault::api::Trail;
 
-use super::Failure;
+use super::{Failure, block_on};
 
 /// How many commands may work at the same time.
 const BESIDE: u32 = 16;
@@ -38,10 +40,14 @@ pub(super) fn open(config: &Config, kind: &str, what: &str) -> Result<Option<Aud
 
 fn beside(log: &Path, config: &audit::Options, kind: &str) -> Result<Audit, AuditError> {
     let metrics = Metrics::new();
+    // What commands record leaves the host too, but not between the lines that they print.
+    let mut sinks = config.sinks.clone();
+    sinks.retain(|sink| sink.kind != SinkKind::Stdout);
     let open = |n: u32| {
         let path = log.with_extension(format!("{kind}-{n}.jsonl"));
         let config = audit::Options {
             sink: AuditSink::File(path),
+            sinks: sinks.clone(),
             ..config.clone()
         };
         Audit::open(&config, &metrics)
@@ -53,11 +59,58 @@ fn beside(log: &Path, config: &audit::Options, kind: &str) -> Result<Audit, Audi
 
 /// The trail of a store, with the name of the user who runs the command.
 pub(super) fn trail(audit: Option<&Audit>) -> Trail {
-    let uid = nix::unistd::getuid();
-    let user = nix::unistd::User::from_uid(uid).ok().flatten();
-    let name = user.map_or_else(|| uid.to_string(), |user| user.name);
     match audit {
-        Some(audit) => Trail::of_operator(audit.clone(), &name),
+        Some(audit) => Trail::of_operator(audit.clone(), &user()),
         None => Trail::default(),
     }
+}
+
+/// The name of the user who runs the command.
+fn user() -> String {
+    let uid = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// Records that somebody changes something by a command that `act` carries out, before that
+/// happens. If it fails, a second record says so.
+///
+/// # Errors
+/// It could not be recorded, and was not done; or why it failed.
+pub(super) fn recorded(
+    config: &Config,
+    action: &str,
+    act: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Some(audit) = open(config, "cli", action)? else {
+        return act();
+    };
+    let record = |outcome, reason: Option<&str>| {
+        let by = SessionRef {
+            id: "".into(),
+            client: user().into(),
+            source: "command line".into(),
+            via: None,
+            database: "".into(),
+        };
+        Record::admin(by, None, action, outcome, reason)
+    };
+    let admitted = record(Outcome::Success, None);
+    let begins = audit.clone();
+    block_on(async move {
+        begins.admit(admitted).await.map_err(|error| {
+            Failure::Failed(format!(
+                "nothing was done, because it could not be recorded: {error}"
+            ))
+        })
+    })?;
+    let done = act();
+    if let Err(error) = &done {
+        audit.record(record(Outcome::Failure, Some(&error.to_string())));
+    }
+    block_on(async move {
+        audit.close().await;
+        Ok(())
+    })?;
+    done
 }

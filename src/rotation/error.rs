@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::audit::AuditError;
 use crate::secret::{AWSCURRENT, MalformedSecret, SecretId, StoreError, VersionId};
 use crate::upstream::{ConnectError, TargetError};
 
@@ -31,6 +32,8 @@ pub enum RotationError {
         label: Option<&'static str>,
         error: MalformedSecret,
     },
+    #[error("{0}; the rotation waits for it, as [audit] on_failure = \"deny\" says")]
+    Audit(#[from] AuditError),
     #[error("{0}")]
     Target(#[from] TargetError),
     #[error("{0}")]
@@ -178,6 +181,7 @@ impl RotationError {
             Self::Sql(SqlError::Broken { .. })
             | Self::Unverified(..)
             | Self::Busy(..)
+            | Self::Audit(_)
             | Self::OtherServer(_) => true,
             _ => false,
         }
@@ -195,6 +199,7 @@ impl RotationError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Store(_) => "store",
+            Self::Audit(_) => "audit",
             Self::Malformed { .. } | Self::Foreign { .. } => "malformed",
             Self::Target(_) | Self::Connect(_) | Self::OtherServer(_) => "connect",
             Self::Sql(_) => "sql",

@@ -32,7 +32,7 @@ pub use options::Rotation;
 pub(crate) use password::Stated;
 pub use plan::{Plan, Strategy};
 pub use preview::Preview;
-pub use report::{Observer, Step, StepOutcome, StepReport};
+pub use report::{Admitted, Observer, Step, StepOutcome, StepReport};
 pub use rotations::{Job, Rotated, Rotations};
 pub use scheduler::Outlook;
 pub use terminate::{Adopted, Emergency};

@@ -1,9 +1,10 @@
 //! What a rotation reports while it runs.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::audit::{CredentialRef, Outcome, Record};
+use crate::audit::{AuditError, CredentialRef, Outcome, Record};
 use crate::secret::{SecretId, VersionId};
 
 /// The steps of a rotation, named like those of rotation functions in Secrets
@@ -85,19 +86,36 @@ impl StepReport {
             StepOutcome::Failed => Outcome::Failure,
             StepOutcome::Done | StepOutcome::Skipped => Outcome::Success,
         };
-        let credential = CredentialRef {
+        Record::rotation_step(self.step.name(), outcome, &self.detail, self.credential())
+    }
+
+    /// The record that the step begins.
+    pub fn record_of_begin(&self) -> Record {
+        Record::rotation_begin(self.step.name(), self.credential())
+    }
+
+    fn credential(&self) -> CredentialRef {
+        CredentialRef {
             secret: self.secret.as_str().into(),
             arn: self.arn.clone().unwrap_or_else(|| "".into()),
             version: self.version.as_ref().map_or("", VersionId::as_str).into(),
             stages: Vec::new(),
             user: self.user.as_deref().unwrap_or_default().into(),
-        };
-        Record::rotation_step(self.step.name(), outcome, &self.detail, credential)
+        }
     }
 }
 
+/// What [`Observer::before`] returns.
+pub type Admitted<'a> = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send + 'a>>;
+
 /// Receives the reports of steps.
 pub trait Observer: Send + Sync {
+    /// Called before the database gets a new password.
+    ///
+    /// # Errors
+    /// It cannot be recorded, and must not happen then.
+    fn before(&self, report: &StepReport) -> Admitted<'_>;
+
     /// Called when a step has ended, before the next one begins.
     fn step(&self, report: &StepReport);
 }

@@ -1,6 +1,8 @@
 //! The fields that records of each event have.
 
 use super::*;
+use crate::audit::ConfigRef;
+use crate::audit::checkpoint::TreeRef;
 
 fn fields(record: &Record) -> String {
     let value = serde_json::to_value(record).expect("JSON");
@@ -36,6 +38,21 @@ fn server() -> ServerRef {
     }
 }
 
+fn used() -> UseRef {
+    UseRef {
+        secret: "s".into(),
+        version: "v".into(),
+        leases: 1,
+        transactions: Some(1),
+        bytes_in: Some(1),
+        bytes_out: Some(1),
+        first: String::new(),
+        last: String::new(),
+        pids: vec![1],
+        other_pids: 0,
+    }
+}
+
 /// The fields of an event are a contract with whoever reads logs.
 #[test]
 fn each_event_has_its_fields() {
@@ -43,13 +60,13 @@ fn each_event_has_its_fields() {
         reason: "why",
         sqlstate: "57P01",
     };
-    let totals = SessionTotals::default();
+    let totals = SessionTotals::default;
     let database = || Arc::<str>::from("orders");
     let pool = "credential database event";
     for (record, expected) in [
         (
             Record::session_start("1".into(), ClientRef::default()),
-            "event outcome session source",
+            "event session source",
         ),
         (
             Record::session_deny(ClientRef::default(), "no_rule", Some("28000")),
@@ -60,16 +77,16 @@ fn each_event_has_its_fields() {
             "count event outcome reason source",
         ),
         (
-            Record::session_end(session(), totals, None),
-            "bytes_in bytes_out client database duration_ms event outcome session source transactions",
+            Record::session_end(session(), totals(), None),
+            "bytes_in bytes_out client duration_ms event session transactions",
         ),
         (
-            Record::session_end(session(), totals, Some(cause)),
-            "bytes_in bytes_out client database duration_ms event outcome reason session source sqlstate transactions",
+            Record::session_end(session(), totals(), Some(cause)),
+            "bytes_in bytes_out client duration_ms event outcome reason session sqlstate transactions",
         ),
         (
             Record::credential_use(session(), credential(), server()),
-            "client credential database event outcome server session source",
+            "client credential database event server session",
         ),
         (
             Record::server_open(database(), credential(), server(), "scram"),
@@ -95,6 +112,10 @@ fn each_event_has_its_fields() {
             Record::rotation_step("setSecret", Outcome::Failure, "why", credential()),
             "credential event outcome reason step",
         ),
+        (
+            Record::rotation_begin("setSecret", credential()),
+            "credential event step",
+        ),
         (Record::drain_start(database(), credential()), pool),
         (
             Record::drain_end(database(), credential(), Duration::ZERO),
@@ -110,7 +131,16 @@ fn each_event_has_its_fields() {
             ),
             "action client database event outcome session source",
         ),
-        (Record::reload(), "event outcome"),
+        (
+            Record::session_summary(session(), vec![used()]),
+            "client database event session uses",
+        ),
+        (
+            Record::lease(session(), credential(), server(), LeaseTotals::default()),
+            "bytes_in bytes_out client credential database duration_ms event server session transactions",
+        ),
+        (Record::start(ConfigRef::default()), "config event"),
+        (Record::reload(ConfigRef::default()), "config event outcome"),
         (
             Record::store_call(None, None, None, serde_json::Value::Null),
             "call event outcome",
@@ -140,7 +170,7 @@ fn a_client_is_told_of_with_all_that_is_known() {
     let record = Record::session_start("1".into(), client);
     assert_eq!(
         fields(&record),
-        "application_name client database event identity outcome ref requested_user rule session source tls via"
+        "application_name client database event identity ref requested_user rule session source tls via"
     );
     assert_eq!(
         (record.client.as_deref(), record.rule),

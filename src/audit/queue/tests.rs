@@ -6,7 +6,7 @@ use crate::audit::Record;
 fn entry(done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {
     Entry {
         time: chrono::Utc::now(),
-        record: Record::reload().into(),
+        record: Record::gap("").into(),
         proxy: None,
         done,
     }

@@ -7,7 +7,7 @@ use chrono::{SecondsFormat, Utc};
 use serde_json::json;
 
 use crate::audit::Audit;
-use crate::rotation::{Ending, Observer, StepReport};
+use crate::rotation::{Admitted, Ending, Observer, StepReport};
 
 pub struct Progress {
     json: bool,
@@ -43,6 +43,16 @@ fn say(line: &str) {
 }
 
 impl Observer for Progress {
+    fn before(&self, report: &StepReport) -> Admitted<'_> {
+        let record = report.record_of_begin();
+        Box::pin(async move {
+            match &self.audit {
+                Some(audit) => audit.admit(record).await,
+                None => Ok(()),
+            }
+        })
+    }
+
     fn step(&self, report: &StepReport) {
         if let Some(audit) = &self.audit {
             audit.record(report.record());

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
+use super::record::recorded;
 use super::{Failure, block_on};
 use crate::config::Config;
 use crate::vault::{KeySource, OpenError, Vault};
@@ -62,21 +63,35 @@ pub fn run(command: &StoreCommand, config: &Config, out: &mut dyn Write) -> Resu
     let place = Place::of(config)?;
     match command {
         StoreCommand::Serve => serve::run(config, &place, out),
-        StoreCommand::Principal(command) => block_on(async {
+        StoreCommand::Principal(command) => {
             if !command.may_be_first() {
                 place.existing()?;
             }
-            let vault = place.open().await?;
-            principal::run(command, &vault, out).await
-        }),
+            let mut act = || {
+                block_on(async {
+                    let vault = place.open().await?;
+                    principal::run(command, &vault, out).await
+                })
+            };
+            match command.change() {
+                Some(change) => recorded(config, &format!("store principal {change}"), act),
+                None => act(),
+            }
+        }
         StoreCommand::Policy(command) => block_on(async {
             place.existing()?;
             let vault = place.open().await?;
             policy::run(command, &vault, out).await
         }),
-        StoreCommand::Backup(args) => backup::run(args, &place, out),
-        StoreCommand::Restore(args) => restore::run(args, config, &place, out),
-        StoreCommand::Rekey(args) => rekey::run(args, &place, out),
+        StoreCommand::Backup(args) => {
+            recorded(config, "store backup", || backup::run(args, &place, out))
+        }
+        StoreCommand::Restore(args) => recorded(config, "store restore", || {
+            restore::run(args, config, &place, out)
+        }),
+        StoreCommand::Rekey(args) => {
+            recorded(config, "store rekey", || rekey::run(args, &place, out))
+        }
     }
 }
 

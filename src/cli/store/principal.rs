@@ -79,6 +79,18 @@ impl Command {
     pub fn may_be_first(&self) -> bool {
         matches!(self, Self::Add { .. })
     }
+
+    /// What it changes, in words; `None`: nothing.
+    pub fn change(&self) -> Option<String> {
+        match self {
+            Self::Add { name, .. } => Some(format!("add {name}")),
+            Self::List { .. } => None,
+            Self::Disable { name } => Some(format!("disable {name}")),
+            Self::Enable { name } => Some(format!("enable {name}")),
+            Self::SetPolicy { name, .. } => Some(format!("set-policy {name}")),
+            Self::RotateKey { name, .. } => Some(format!("rotate-key {name}")),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]

@@ -233,7 +233,19 @@ impl<'a> Rotator<'a> {
         user: Option<&String>,
         detail: String,
     ) {
-        self.observer.step(&StepReport {
+        let report = self.told(step, outcome, version, user, detail);
+        self.observer.step(&report);
+    }
+
+    fn told(
+        &self,
+        step: Step,
+        outcome: StepOutcome,
+        version: Option<&VersionId>,
+        user: Option<&String>,
+        detail: String,
+    ) -> StepReport {
+        StepReport {
             secret: self.plan.secret.clone(),
             version: version.cloned(),
             arn: self.arn.get().cloned(),
@@ -241,6 +253,6 @@ impl<'a> Rotator<'a> {
             step,
             outcome,
             detail,
-        });
+        }
     }
 }

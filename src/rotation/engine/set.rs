@@ -31,6 +31,9 @@ impl Rotator<'_> {
             false => {
                 // If another rotator has taken the label, it is that one's turn.
                 self.still_pending(&credential.version).await?;
+                let (version, user) = (Some(&credential.version), Some(&attempt.user));
+                let begins = self.told(Step::Set, StepOutcome::Done, version, user, String::new());
+                self.observer.before(&begins).await?;
                 let database = &*self.plan.database.name;
                 let (user, password) = (&attempt.user, &credential.password);
                 let session = &mut attempt.session;

@@ -1,9 +1,7 @@
 //! From a call to its operation: the table of operations, and how one of them
 //! is checked and run.
 
-use std::cell::RefCell;
-
-use super::call::{Call, Notes, Operation};
+use super::call::{Call, Operation};
 use super::caller::Caller;
 use super::check::Check;
 use super::reply::{Growing, Reply};
@@ -17,7 +15,7 @@ use crate::vault::{VaultError, tx, versions as stored};
 /// The prefix of X-Amz-Target.
 pub const TARGET: &str = "secretsmanager.";
 
-type Handler = fn(&Api, &Caller, &[u8], &RefCell<Notes>) -> Result<Reply, ApiError>;
+type Handler = fn(&Api, &Caller, &[u8], &Draft) -> Result<Reply, ApiError>;
 
 pub const OPERATIONS: &[(&str, Handler)] = &[
     operation::<values::GetSecretValue>(),
@@ -57,7 +55,7 @@ fn handle<O: Operation>(
     api: &Api,
     caller: &Caller,
     body: &[u8],
-    notes: &RefCell<Notes>,
+    draft: &Draft,
 ) -> Result<Reply, ApiError> {
     // The body has to begin like an object, because serde would take a list for
     // one. Its error is dropped, because it quotes what it found, which may be
@@ -70,7 +68,7 @@ fn handle<O: Operation>(
             format!("The request is not the JSON that {} takes.", O::NAME),
         )
     })?;
-    api.execute(caller, request, notes, |answer| {
+    api.execute(caller, request, draft, |answer| {
         let mut reply = Growing::default();
         serde_json::to_writer(&mut reply, &answer)
             .map_err(|e| VaultError::Internal(format!("an answer cannot be written: {e}")))?;
@@ -81,12 +79,12 @@ fn handle<O: Operation>(
 impl Api {
     /// Checks a request against the service model and runs it in a transaction
     /// of its own. What `finish` makes of the answer belongs to the
-    /// transaction: when it fails, nothing is changed.
+    /// transaction: when it fails, nothing is changed. A change is recorded in it as well.
     pub(super) fn execute<O: Operation, T>(
         &self,
         caller: &Caller,
         request: O,
-        notes: &RefCell<Notes>,
+        draft: &Draft,
         finish: impl FnOnce(O::Answer) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
         let mut check = Check::default();
@@ -96,14 +94,19 @@ impl Api {
             let call = Call {
                 tx,
                 caller,
-                notes,
+                notes: &draft.notes,
                 authorizer: &self.authorizer,
                 rotated: &self.rotated,
             };
             finish(request.run(&call)?)
         };
         match O::WRITES {
-            true => self.vault.shared.write(run),
+            true => self.vault.shared.write(|tx| {
+                let answer = run(tx)?;
+                let kept = self.trail.keep_first(draft);
+                kept.map_err(|e| VaultError::Internal(e.to_string()))?;
+                Ok(answer)
+            }),
             false => self.vault.shared.read(run),
         }
     }
@@ -126,19 +129,17 @@ impl Api {
         if self.trail.is_kept() {
             draft.parameters = trail::parameters(body);
         }
-        self.noting(draft, |notes| handler(self, caller, body, notes))
+        self.noting(draft, |draft| handler(self, caller, body, draft))
     }
 
-    /// Keeps what an operation noted: for the trail, and as LastAccessedDate.
+    /// Keeps what an operation noted as LastAccessedDate.
     pub(super) fn noting<T>(
         &self,
-        draft: &mut Draft,
-        operation: impl FnOnce(&RefCell<Notes>) -> Result<T, ApiError>,
+        draft: &Draft,
+        operation: impl FnOnce(&Draft) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let notes = RefCell::default();
-        let result = operation(&notes);
-        draft.notes = notes.into_inner();
-        self.note_access(&draft.notes.accessed);
+        let result = operation(draft);
+        self.note_access(&draft.notes.borrow().accessed);
         result
     }
 

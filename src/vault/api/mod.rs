@@ -4,8 +4,8 @@
 //! A call over HTTP has a signature ([`serve`], [`signature`]) and a body of
 //! JSON ([`dispatch`]). A call of pgvalet itself has neither ([`own`]). Both are
 //! checked against the service model ([`check`]) and run in one transaction,
-//! which also decides whether the caller may ([`authorize`]). What happened is
-//! recorded ([`trail`]) before the caller hears of it.
+//! which also decides whether the caller may ([`authorize`]). A change is recorded
+//! ([`trail`]) before it is committed, and everything before the caller hears of it.
 //!
 //! The operations are types with `check` and `run` ([`call`]), in a file for
 //! each family: [`secrets`], [`describe`], [`delete`], [`values`], [`versions`],
@@ -248,12 +248,12 @@ impl Api {
         request_id: &str,
         operation: impl FnOnce(&Self, &mut Draft) -> Result<T, ApiError>,
     ) -> Judged<T> {
-        let mut draft = Draft::default();
+        let mut draft = Draft::of(request_id);
         let result = operation(self, &mut draft);
-        let records = match self.trail.is_kept() {
-            true => self
-                .trail
-                .records(&draft, request_id, result.as_ref().err()),
+        // A change has its records already, unless it could not be committed after that.
+        let recorded = draft.kept.get() && result.is_ok();
+        let records = match self.trail.is_kept() && !recorded {
+            true => self.trail.records(&draft, result.as_ref().err()),
             false => Vec::new(),
         };
         Judged {
@@ -263,8 +263,8 @@ impl Api {
         }
     }
 
-    /// Waits until the records of a call are kept. Without a record there is no answer; a
-    /// change that was made stays made.
+    /// Waits until the records of a call are kept that has none yet. Without a record there is
+    /// no answer.
     async fn record<T>(self: Arc<Self>, request_id: String, judged: Judged<T>) -> Done<T> {
         let result = match self.trail.keep(judged.records).await {
             Ok(()) => judged.result,

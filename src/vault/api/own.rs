@@ -30,7 +30,7 @@ impl Api {
             if api.trail.is_kept() {
                 draft.parameters = parameters(&request);
             }
-            api.noting(draft, |notes| api.execute(&caller, request, notes, Ok))
+            api.noting(draft, |draft| api.execute(&caller, request, draft, Ok))
         });
         done.await.result
     }

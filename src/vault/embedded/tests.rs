@@ -83,3 +83,74 @@ async fn versions_and_labels_are_those_that_were_put() {
     store.delete(&id, Deletion::Now).await.unwrap();
     assert!(store.list().await.unwrap().is_empty());
 }
+
+/// `/dev/full` is a disk without room: a change whose record does not fit is not made.
+#[tokio::test]
+async fn a_change_that_cannot_be_recorded_is_not_made() {
+    use crate::audit::{Audit, AuditSink, OnAuditFailure, Options};
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let vault = Vault::open(&path("store.db"), &path("store.key"))
+        .await
+        .unwrap();
+    let quiet = EmbeddedStore::new(Api::new(vault.clone(), Trail::default()));
+    let full = |on_failure| {
+        let options = Options::of(AuditSink::File("/dev/full".into()), on_failure);
+        let audit = Audit::open(&options, &crate::metrics::Metrics::new()).unwrap();
+        EmbeddedStore::new(Api::new(vault.clone(), Trail::to(audit)))
+    };
+    let new = |name: &str| NewSecret {
+        name: name.to_owned(),
+        description: None,
+        value: text("1"),
+        token: None,
+    };
+    let denies = full(OnAuditFailure::Deny);
+    let refused = denies.create(new("a")).await.unwrap_err();
+    assert!(refused.to_string().contains("/dev/full"), "{refused}");
+    assert!(quiet.list().await.unwrap().is_empty());
+    quiet.create(new("a")).await.unwrap();
+    let id = SecretId::new("a");
+    let before = quiet.describe(&id).await.unwrap().versions;
+    let stages = vec!["AWSPENDING".to_owned()];
+    denies.put(&id, text("2"), stages, None).await.unwrap_err();
+    assert_eq!(quiet.describe(&id).await.unwrap().versions, before);
+    denies.delete(&id, Deletion::Now).await.unwrap_err();
+    assert_eq!(quiet.list().await.unwrap().len(), 1);
+    // Where the configuration says so, it goes on without a record.
+    full(OnAuditFailure::Continue)
+        .put(&id, text("2"), Vec::new(), None)
+        .await
+        .unwrap();
+    assert_ne!(quiet.describe(&id).await.unwrap().versions, before);
+}
+
+/// A change and its record: one record for each, whatever becomes of the change.
+#[tokio::test]
+async fn a_change_has_one_record() {
+    use crate::audit::{Audit, AuditSink, OnAuditFailure, Options};
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let vault = Vault::open(&path("store.db"), &path("store.key"))
+        .await
+        .unwrap();
+    let options = Options::of(AuditSink::File(path("audit.jsonl")), OnAuditFailure::Deny);
+    let audit = Audit::open(&options, &crate::metrics::Metrics::new()).unwrap();
+    let store = EmbeddedStore::new(Api::new(vault, Trail::to(audit.clone())));
+    let new = || NewSecret {
+        name: "a".to_owned(),
+        description: None,
+        value: text("hunter2hunter2"),
+        token: None,
+    };
+    store.create(new()).await.unwrap();
+    store.create(new()).await.unwrap_err();
+    audit.close().await;
+    let log = std::fs::read_to_string(path("audit.jsonl")).unwrap();
+    let outcomes: Vec<bool> = (log.lines())
+        .filter(|line| line.contains("store.call"))
+        .map(|line| line.contains("\"outcome\":\"success\""))
+        .collect();
+    assert_eq!(outcomes, [true, false]);
+    assert!(!log.contains("hunter2"));
+}

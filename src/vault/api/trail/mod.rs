@@ -69,16 +69,11 @@ impl Trail {
 
     /// The record of a call, and one for each value that a batch read. A call that
     /// is merely counted has none.
-    pub fn records(
-        &self,
-        draft: &Draft,
-        request_id: &str,
-        error: Option<&ApiError>,
-    ) -> Vec<Record> {
+    pub fn records(&self, draft: &Draft, error: Option<&ApiError>) -> Vec<Record> {
         let Some(withheld) = self.admit(draft, error) else {
             return Vec::new();
         };
-        draft.records(request_id, error, self.operator.as_deref(), withheld)
+        draft.records(error, self.operator.as_deref(), withheld)
     }
 
     /// Whether a call is recorded, and how many like it were not since the last
@@ -95,7 +90,8 @@ impl Trail {
                 if !QUIET.contains(&draft.operation.as_str()) {
                     return Some(0);
                 }
-                let arn = draft.notes.subject.arn.as_deref().unwrap_or_default();
+                let arn = &draft.notes.borrow().subject.arn;
+                let arn = arn.as_deref().unwrap_or_default();
                 (format!("{} {arn} {outcome}", draft.operation), HOURLY)
             }
             Some(_) => return Some(0),
@@ -116,6 +112,23 @@ impl Trail {
         }
         Ok(())
     }
+
+    /// Records a change that is about to be committed, on a thread that may wait. A change that
+    /// cannot be recorded is not made; one that is recorded and cannot be committed has a second
+    /// record, which says so.
+    ///
+    /// # Errors
+    /// The change may not be made without its records, and they cannot be written.
+    pub fn keep_first(&self, draft: &Draft) -> Result<(), AuditError> {
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        for record in self.records(draft, None) {
+            audit.admit_here(record)?;
+        }
+        draft.kept.set(true);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +137,7 @@ mod tests {
     use super::*;
 
     fn count(trail: &Trail, draft: &Draft, calls: usize) -> usize {
-        let records = (0..calls).map(|_| trail.records(draft, "id", None).len());
+        let records = (0..calls).map(|_| trail.records(draft, None).len());
         records.sum()
     }
 

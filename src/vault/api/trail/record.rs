@@ -1,5 +1,6 @@
 //! The record of one call. Its member `call` has the shape of a CloudTrail event.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use chrono::{SecondsFormat, Utc};
@@ -28,10 +29,22 @@ pub struct Draft {
     pub peer: Peer,
     /// The request's parameters; only those of a caller who was recognised.
     pub parameters: Value,
-    pub notes: Notes,
+    pub notes: RefCell<Notes>,
+    /// Of the answer, so that records of one call can be told from those of others.
+    pub(in crate::vault::api) request_id: String,
+    /// Whether its records were written before its transaction was committed.
+    pub(in crate::vault::api) kept: Cell<bool>,
 }
 
 impl Draft {
+    /// Of the call that has this id.
+    pub fn of(request_id: &str) -> Self {
+        Self {
+            request_id: request_id.to_owned(),
+            ..Self::default()
+        }
+    }
+
     /// Sets the operation that the call asks for.
     pub fn operation(&mut self, target: &str) {
         let name = target.strip_prefix(TARGET).unwrap_or(target);
@@ -40,20 +53,20 @@ impl Draft {
 
     pub(super) fn records(
         &self,
-        request_id: &str,
         error: Option<&ApiError>,
         operator: Option<&str>,
         withheld: u64,
     ) -> Vec<Record> {
         let record = |operation: &str, parameters: Value, subject: &Subject, error| {
-            let mut record = self.record(request_id, operation, parameters, subject, error);
+            let mut record = self.record(operation, parameters, subject, error);
             if let Some(operator) = operator {
                 name_operator(&mut record, operator);
             }
             record
         };
         let parameters = self.parameters.clone();
-        let mut first = record(&self.operation, parameters, &self.notes.subject, error);
+        let notes = self.notes.borrow();
+        let mut first = record(&self.operation, parameters, &notes.subject, error);
         if withheld > 0
             && let Some(call) = &mut first.call
         {
@@ -61,7 +74,7 @@ impl Draft {
             call["additionalEventData"]["repeated"] = withheld.into();
         }
         let mut records = vec![first];
-        for Item { id, subject, error } in &self.notes.items {
+        for Item { id, subject, error } in &notes.items {
             let parameters = json!({ "secretId": id });
             records.push(record(
                 "GetSecretValue",
@@ -75,7 +88,6 @@ impl Draft {
 
     fn record(
         &self,
-        request_id: &str,
         operation: &str,
         parameters: Value,
         subject: &Subject,
@@ -94,7 +106,7 @@ impl Draft {
             "userAgent": agent.map_or("pgvalet", |a| cut(a, AGENT_LIMIT)),
             "requestParameters": parameters,
             "responseElements": null,
-            "requestID": request_id,
+            "requestID": self.request_id,
             "eventID": uuid::Uuid::new_v4().to_string(),
             "recipientAccountId": ACCOUNT,
         });
@@ -187,7 +199,7 @@ mod tests {
     #[test]
     fn a_record_tells_how_many_were_withheld() {
         let told = |withheld| {
-            let records = Draft::default().records("id", None, None, withheld);
+            let records = Draft::default().records(None, None, withheld);
             let call = records[0].call.clone().expect("a call");
             call["additionalEventData"]["repeated"].clone()
         };
