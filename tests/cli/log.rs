@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use pgvalet::audit::{
-    Audit, AuditSink, ClientRef, CredentialRef, OnAuditFailure, Options, Record, ServerRef,
+    Audit, AuditSink, ClientRef, ConfigRef, CredentialRef, OnAuditFailure, Options, Record, ServerRef,
     SessionRef, SessionTotals,
 };
 use pgvalet::metrics::Metrics;
@@ -233,7 +233,7 @@ async fn what_is_written_can_be_followed_over_a_rotation() {
     assert_eq!(seq(), Some(5));
     let audit = self::audit(&path);
     audit
-        .record_durably(Record::reload())
+        .record_durably(Record::reload(ConfigRef::default()))
         .await
         .expect("written");
     assert_eq!(seq(), Some(8));
@@ -243,7 +243,7 @@ async fn what_is_written_can_be_followed_over_a_rotation() {
     let mut written = 8;
     while !path.exists() {
         audit
-            .record_durably(Record::reload())
+            .record_durably(Record::reload(ConfigRef::default()))
             .await
             .expect("written");
         written += 1 + u64::from(path.exists()); // the new file begins with a record of its own

@@ -15,6 +15,7 @@ pub struct ProxyBuilder {
     store: Option<String>,
     environment: Vec<(String, String)>,
     listen: String,
+    audit: String,
     secrets: Vec<(String, String)>,
     databases: Vec<(String, String)>,
     clients: Vec<String>,
@@ -60,6 +61,12 @@ impl ProxyBuilder {
     /// More lines for `[listen]`.
     pub fn listen(mut self, lines: &str) -> Self {
         self.listen = lines.to_owned();
+        self
+    }
+
+    /// More lines for `[audit]`.
+    pub fn audit(mut self, lines: &str) -> Self {
+        self.audit = lines.to_owned();
         self
     }
 
@@ -114,12 +121,17 @@ impl ProxyBuilder {
             true => "",
             false => "wait_notice = \"0s\"\n",
         };
+        let audit = &self.audit;
+        let path = match audit.contains("path = ") {
+            true => String::new(),
+            false => format!("path = \"{base}/audit.jsonl\"\n"),
+        };
         let mut text = format!(
             "[listen]\naddress = [\"127.0.0.1:{port}\", \"unix:{base}/socket\"]\n\
              shutdown_timeout = \"1s\"\n{quiet}{listen}\n\n\
              [admin]\naddress = \"127.0.0.1:{admin_port}\"\n\n\
              [store]\n{store}\n\n\
-             [audit]\npath = \"{base}/audit.jsonl\"\n"
+             [audit]\n{path}{audit}\n"
         );
         for (name, body) in &self.databases {
             text += &format!("\n[database.{name}]\n{body}\n");

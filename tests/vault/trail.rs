@@ -83,3 +83,51 @@ fn what_cannot_be_recorded_is_not_done() {
     std::fs::write(place.config(), text).unwrap();
     assert_eq!(place.ok(&["secret", "get", "a", "--reveal"], ""), "one\n");
 }
+
+/// What somebody changes of the store itself, and not of a secret, has a record too.
+#[test]
+fn acts_on_the_store_are_in_the_log() {
+    let place = Place::new();
+    place.ok(&["secret", "create", "a", "--any"], "one");
+    let policy = place.path("policy.json");
+    let text =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    std::fs::write(&policy, text).unwrap();
+    let policy = policy.to_str().unwrap();
+    place.ok(
+        &["store", "principal", "add", "api", "--policy", policy],
+        "",
+    );
+    place.ok(&["store", "principal", "list"], "");
+    let backup = place.path("backup.db");
+    place.ok(&["store", "backup", backup.to_str().unwrap()], "");
+    let again = ["store", "principal", "add", "api", "--policy", policy];
+    assert_eq!(pgvalet(&place.config(), &again, "").status.code(), Some(1));
+    let said = place.ok(&["audit", "query", "--event", "admin", "--json"], "");
+    let acts: Vec<Value> = said
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let shape: Vec<_> = acts
+        .iter()
+        .map(|r| {
+            (
+                r["action"].as_str().unwrap(),
+                r["outcome"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("store principal add api", "success"),
+        ("store backup", "success"),
+        ("store principal add api", "success"),
+        ("store principal add api", "failure"),
+    ];
+    assert_eq!(shape, expected);
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid());
+    let user = user.unwrap().unwrap().name;
+    assert!(
+        acts.iter()
+            .all(|r| r["client"] == user.as_str() && r["source"] == "command line")
+    );
+}

@@ -75,7 +75,7 @@ async fn without_a_password(mode: &str) {
             "{uses:?}"
         );
         assert!(
-            uses.iter().all(|r| r["credential"]["user"] == "app_user"),
+            (proxy.audit_of("server.open").iter()).all(|r| r["credential"]["user"] == "app_user"),
             "{uses:?}"
         );
         proxy.assert_no_leak().await;

@@ -31,8 +31,9 @@ async fn a_secret_of_aws_is_followed_when_it_rotates() {
     proxy
         .wait_in_force("prod/orders", created.version_id().expect("an id"))
         .await;
-    let first_use = &proxy.audit_seen("credential.use").await[0];
-    assert_eq!(first_use["credential"]["arn"].as_str(), created.arn());
+    proxy.audit_seen("credential.use").await;
+    let adopted = &proxy.audit_seen("secret.adopt").await[0];
+    assert_eq!(adopted["credential"]["arn"].as_str(), created.arn());
 
     for label_first in [true, false] {
         let password = new_password();

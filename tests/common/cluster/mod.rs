@@ -250,6 +250,11 @@ impl Cluster {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
+    /// The directory of its data.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     /// The CA that signed the certificate the server shows as `localhost`.
     pub fn ca(&self) -> PathBuf {
         self.directory.path().join("tls/ca.crt")
