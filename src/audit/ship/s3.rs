@@ -99,6 +99,10 @@ impl S3 {
             ("content-type".to_owned(), "application/x-ndjson".to_owned()),
             // An object that is locked has to come with one.
             ("x-amz-checksum-sha256".to_owned(), checksum),
+            (
+                "x-amz-sdk-checksum-algorithm".to_owned(),
+                "SHA256".to_owned(),
+            ),
         ];
         if let Some((lock, retain)) = self.lock {
             let until = DateTime::<Utc>::from(now + retain);

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::audit::files::{self, Segment, body};
 use crate::audit::line::{Link, Plain};
@@ -24,6 +25,8 @@ pub struct Tail {
     open: Option<Open>,
     /// The number of the first record of the file that was read to its end last.
     read: Option<u64>,
+    /// Since when the records that are due are missing.
+    missing: Option<Instant>,
 }
 
 struct Open {
@@ -45,6 +48,7 @@ impl Tail {
             next: seq + 1,
             open: None,
             read: None,
+            missing: None,
         }
     }
 
@@ -86,11 +90,32 @@ impl Tail {
             return Ok(false);
         };
         // The next file has no record yet.
-        if self.read == Some(segment.first) {
+        if self.read == Some(segment.first) || !self.may_begin_with(segment.first) {
             return Ok(false);
         }
         self.open = Some(Open::of(segment, segment.path == self.log)?);
         Ok(true)
+    }
+}
+
+/// How long a file with records that are due may be out of sight, while it is renamed.
+const MOVING: Duration = Duration::from_secs(5);
+
+impl Tail {
+    /// Whether to go on with a file that begins so: if the records before it are missing, only
+    /// when they have been missing for a while.
+    fn may_begin_with(&mut self, first: u64) -> bool {
+        if first <= self.next {
+            self.missing = None;
+            return true;
+        }
+        let since = *self.missing.get_or_insert_with(Instant::now);
+        if since.elapsed() < MOVING {
+            return false;
+        }
+        tracing::warn!(log = %self.log.display(), from = self.next, to = first - 1, "an audit sink goes on behind records that are missing");
+        self.missing = None;
+        true
     }
 }
 
