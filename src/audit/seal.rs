@@ -19,7 +19,6 @@ use super::log::{AuditError, display};
 use super::note::Signer;
 use super::options::{Options, Segments};
 use super::segment;
-use super::ship::Sinks;
 use super::standing::edge_text;
 
 /// So many records are signed without waiting for the time.
@@ -123,7 +122,7 @@ impl Stop {
 
 /// What the thread does that looks after the log, until that is closed: it signs, and it closes,
 /// compresses and removes files.
-pub(super) fn run(desk: &Desk, seals: &Seals, counts: &Counts, options: &Options, sinks: &Sinks) {
+pub(super) fn run(desk: &Desk, seals: &Seals, counts: &Counts, options: &Options) {
     let every = options.checkpoint;
     let mut last = Instant::now();
     let mut removed: Option<Instant> = None;
@@ -148,7 +147,7 @@ pub(super) fn run(desk: &Desk, seals: &Seals, counts: &Counts, options: &Options
                 tell(
                     log,
                     "removed",
-                    remove(desk, seals, counts, &options.segments, sinks),
+                    remove(desk, seals, counts, &options.segments),
                 );
             }
         }
@@ -159,15 +158,9 @@ pub(super) fn run(desk: &Desk, seals: &Seals, counts: &Counts, options: &Options
 }
 
 /// Removes what is old enough; that is recorded first.
-fn remove(
-    desk: &Desk,
-    seals: &Seals,
-    counts: &Counts,
-    limits: &Segments,
-    sinks: &Sinks,
-) -> io::Result<()> {
+fn remove(desk: &Desk, seals: &Seals, counts: &Counts, limits: &Segments) -> io::Result<()> {
     let Some(log) = &seals.log else { return Ok(()) };
-    let old = segment::old(log, limits, sinks.taken(), Utc::now())?;
+    let old = segment::old(log, limits, desk.opener.taken(), Utc::now())?;
     let (Some(first), Some(last)) = (old.first(), old.last()) else {
         return Ok(());
     };

@@ -70,9 +70,8 @@ pub struct Held {
 /// The sessions of a log, while it is read.
 #[derive(Default)]
 pub struct Sessions {
+    /// By process and session.
     open: HashMap<(String, String), Open>,
-    /// The process that wrote the last record.
-    proxy: String,
 }
 
 #[derive(Default)]
@@ -85,10 +84,10 @@ impl Sessions {
     /// Takes a record. Returns the uses of sessions that have ended with it.
     pub fn take(&mut self, fact: &Fact) -> Vec<Stay> {
         let mut ended = Vec::new();
-        if fact.proxy != self.proxy {
-            // One process writes a log at a time: the sessions of the one before are over.
-            self.proxy.clone_from(&fact.proxy);
-            ended = self.end_all();
+        if fact.event == "gap" {
+            // A process was killed: its sessions are over. (While pgvalet is upgraded, two of
+            // them record in one log.)
+            ended = self.end_others(&fact.proxy);
         }
         let Some(session) = &fact.session else {
             return ended;
@@ -122,9 +121,10 @@ impl Sessions {
         ended
     }
 
-    fn end_all(&mut self) -> Vec<Stay> {
-        let open = self.open.drain().flat_map(|(_, open)| open.stays);
-        open.map(Stay::ended).collect()
+    fn end_others(&mut self, proxy: &str) -> Vec<Stay> {
+        let others = self.open.extract_if(|(of, _), _| of != proxy);
+        let stays = others.flat_map(|(_, open)| open.stays);
+        stays.map(Stay::ended).collect()
     }
 
     /// The uses of sessions that have not ended, and whether each is of the version that its

@@ -107,7 +107,7 @@ fn sessions_end_with_their_process_and_not_with_a_command() {
     let directory = tempfile::tempdir().expect("a directory");
     let records = [adopts("one"), start("1", "api"), used("1", "api", "one")];
     let first = log(directory.path(), "audit.jsonl", "h:1", &records);
-    let start_of = [json!({ "event": "start" })];
+    let start_of = [json!({ "event": "gap", "reason": "killed" })];
     let second = log(directory.path(), "audit.jsonl.2", "h:2", &start_of);
     let held = |log: &[PathBuf], beside: &[PathBuf]| {
         let history = history(log, beside, None, |_| {}).expect("read");

@@ -41,8 +41,6 @@ pub struct Evidence {
     /// When rotations were at work, and as whom they logged in perhaps.
     pub rotations: Vec<(DateTime<Utc>, DateTime<Utc>)>,
     open: HashMap<(String, String), Session>,
-    proxy: String,
-    last: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +77,7 @@ impl Evidence {
                 return Err(error);
             }
         }
-        evidence.end_sessions(None);
+        evidence.end_sessions(None, "");
         Ok(evidence)
     }
 
@@ -88,12 +86,10 @@ impl Evidence {
             return;
         };
         let time = time.to_utc();
-        if fact.proxy != self.proxy {
-            // One process writes a log at a time: what the one before had is over.
-            self.proxy.clone_from(&fact.proxy);
-            self.end_sessions(Some(time));
+        if fact.event == "gap" {
+            // A process was killed: what it had is over.
+            self.end_sessions(Some(time), &fact.proxy);
         }
-        self.last = Some(time);
         let pid = fact.server.as_ref().and_then(|server| server.pid);
         match (fact.event.as_str(), pid) {
             ("server.open", Some(pid)) => self.open(fact, pid, time),
@@ -163,8 +159,10 @@ impl Evidence {
         }
     }
 
-    fn end_sessions(&mut self, until: Option<DateTime<Utc>>) {
-        let open: Vec<Session> = self.open.drain().map(|(_, session)| session).collect();
+    /// Ends the sessions of other processes than `proxy`.
+    fn end_sessions(&mut self, until: Option<DateTime<Utc>>, proxy: &str) {
+        let others = self.open.extract_if(|(of, _), _| of != proxy);
+        let open: Vec<Session> = others.map(|(_, session)| session).collect();
         for session in open {
             self.end(session, until);
         }

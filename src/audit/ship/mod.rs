@@ -25,5 +25,5 @@ mod target;
 mod tests;
 
 pub use options::{Format, Lock, SinkOptions, SyslogAddress, What};
-pub(super) use run::{Sinks, start};
+pub(super) use run::{Plan, Sinks};
 pub use target::SinkKind;

@@ -77,26 +77,65 @@ impl Drop for Sinks {
     }
 }
 
-/// Starts the sinks of the log at `path`, which has written up to `seq`. `origin` names it.
-///
-/// # Errors
-/// A sink can never work.
-pub fn start(
-    options: &[SinkOptions],
+/// The sinks of a log that is to be opened.
+pub struct Plan(Vec<Planned>);
+
+struct Planned {
+    options: SinkOptions,
+    sent: Counter,
+    failures: Counter,
+    lag: Gauge,
+}
+
+impl Plan {
+    pub fn new(options: &[SinkOptions], metrics: &Metrics) -> Self {
+        let of = |options: &SinkOptions| {
+            let labels = || [options.name.as_str()];
+            Planned {
+                options: options.clone(),
+                sent: metrics.series(&SINK_RECORDS, labels()),
+                failures: metrics.series(&SINK_FAILURES, labels()),
+                lag: metrics.series(&SINK_LAG, labels()),
+            }
+        };
+        Self(options.iter().map(of).collect())
+    }
+
+    /// Starts the sinks of the log at `path`, which has `written` so many records. `origin`
+    /// names it.
+    ///
+    /// # Errors
+    /// A sink can never work.
+    pub fn start(
+        &self,
+        path: &Path,
+        origin: &str,
+        written: &Arc<AtomicU64>,
+    ) -> Result<Sinks, AuditError> {
+        start(&self.0, path, origin, written)
+    }
+}
+
+fn start(
+    plan: &[Planned],
     path: &Path,
     origin: &str,
-    metrics: &Metrics,
     written: &Arc<AtomicU64>,
 ) -> Result<Sinks, AuditError> {
     let mut shipping = Vec::new();
-    for options in options {
+    for Planned {
+        options,
+        sent,
+        failures,
+        lag,
+    } in plan
+    {
         let wrong = |error: String| AuditError::Sink {
             name: options.name.clone(),
             error,
         };
         let cursor = Cursor::of(path, &options.name);
         let taken = cursor.read().map_err(|e| wrong(e.to_string()))?;
-        let labels = || [options.name.as_str()];
         shipping.push(Shipping {
             target: of(options, origin).map_err(wrong)?,
             options: options.clone(),
@@ -105,9 +144,9 @@ pub fn start(
             cursor,
             taken,
             written: written.clone(),
-            sent: metrics.series(&SINK_RECORDS, labels()),
-            failures: metrics.series(&SINK_FAILURES, labels()),
-            lag: metrics.series(&SINK_LAG, labels()),
+            sent: sent.clone(),
+            failures: failures.clone(),
+            lag: lag.clone(),
             failing: false,
         });
     }
