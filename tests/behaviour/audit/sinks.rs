@@ -76,15 +76,15 @@ fn syslog(path: &std::path::Path) -> Got {
     got
 }
 
-/// A request to moto, which does not look at signatures.
+/// A request to moto, which looks at who signs, and not at the signature.
 fn ask(url: &str, request: &str) -> String {
     let address = url.trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(address).expect("connected");
-    let request = request.replacen(
-        "\r\n",
-        &format!("\r\nHost: {address}\r\nConnection: close\r\n"),
-        1,
+    let head = format!(
+        "\r\nHost: {address}\r\nConnection: close\r\nAuthorization: AWS4-HMAC-SHA256 \
+         Credential=test/20260101/eu-central-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\n"
     );
+    let request = request.replacen("\r\n", &head, 1);
     stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("read");
