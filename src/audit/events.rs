@@ -19,6 +19,31 @@ impl Record {
         }
     }
 
+    /// A session goes on in this process, which has decided about its client again.
+    pub fn session_move(id: Arc<str>, client: ClientRef) -> Self {
+        Self {
+            session: Some(id),
+            outcome: Some(Outcome::Success),
+            ..Self::of_client(Event::SessionMove, client)
+        }
+    }
+
+    /// A session of another process is not let in here, and has ended.
+    pub fn session_lost(
+        id: Arc<str>,
+        client: ClientRef,
+        reason: &str,
+        sqlstate: Option<&str>,
+    ) -> Self {
+        Self {
+            session: Some(id),
+            outcome: Some(Outcome::Failure),
+            reason: Some(reason.into()),
+            sqlstate: sqlstate.map(Into::into),
+            ..Self::of_client(Event::SessionEnd, client)
+        }
+    }
+
     /// A client was denied. `sqlstate` is what it was told, if it was told anything.
     pub fn session_deny(client: ClientRef, reason: &str, sqlstate: Option<&str>) -> Self {
         Self {

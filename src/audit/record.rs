@@ -24,6 +24,9 @@ pub enum Event {
     /// A client gave a server connection back.
     #[serde(rename = "lease")]
     Lease,
+    /// A session goes on in another process.
+    #[serde(rename = "session.move")]
+    SessionMove,
     /// The first lease of a session on a version.
     #[serde(rename = "credential.use")]
     CredentialUse,

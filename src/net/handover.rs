@@ -99,12 +99,10 @@ impl Sender {
         Ok(())
     }
 
-    /// Waits until everything is written, or the other process has ended.
-    pub async fn flush(&self) {
+    /// Waits until everything is written; `false`: the other process has ended.
+    pub async fn flush(&self) -> bool {
         let (done, written) = oneshot::channel();
-        if self.0.send(Item::Flush(done)).is_ok() {
-            let _ = written.await;
-        }
+        self.0.send(Item::Flush(done)).is_ok() && written.await.is_ok()
     }
 }
 
@@ -277,7 +275,7 @@ mod tests {
             );
         }
         assert_eq!(found, expected);
-        sender.flush().await;
+        assert!(sender.flush().await);
         drop(sender);
         let end = receiver.receive::<String>().await.expect("no error");
         assert!(end.is_none());

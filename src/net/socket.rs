@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, recv, send};
@@ -78,6 +78,28 @@ impl Socket {
     fn with_options(stream: TcpStream, options: &TcpOptions) -> io::Result<Self> {
         tune(SockRef::from(&stream), options)?;
         Ok(Self::Tcp(stream))
+    }
+
+    /// A client's connection that another process has accepted.
+    ///
+    /// # Errors
+    /// It is no such socket.
+    pub fn inherit(socket: OwnedFd, tcp: bool) -> io::Result<Self> {
+        Ok(match tcp {
+            true => Self::Tcp(TcpStream::from_std(socket.into())?),
+            false => Self::Unix(UnixStream::from_std(socket.into())?),
+        })
+    }
+
+    /// A second descriptor, for another process.
+    ///
+    /// # Errors
+    /// There is none left.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(s) => s.as_fd().try_clone_to_owned(),
+            Self::Unix(s) => s.as_fd().try_clone_to_owned(),
+        }
     }
 
     /// Connects, and sets the options of the socket.

@@ -30,6 +30,10 @@ impl Told {
         }
     }
 
+    pub fn reported(&self) -> &Reported {
+        &self.reported
+    }
+
     /// Whether the server still reports the same.
     pub fn is(&self, reported: &Reported) -> bool {
         self.reported.digest() == reported.digest()

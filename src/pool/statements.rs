@@ -8,11 +8,12 @@
 //! they share one [`Statement`], and its copies on server connections.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::plans::{Ddl, Plans};
 use super::profile::ParseSettings;
@@ -34,12 +35,12 @@ pub struct Statement {
 }
 
 /// What Describe has said about a statement.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Described {
     /// ParameterDescription's body: a count, and the type of each parameter.
     pub parameters: Box<[u8]>,
     /// A digest of its RowDescription.
-    pub columns: u64,
+    pub columns: [u8; 16],
 }
 
 impl Statement {
@@ -52,6 +53,11 @@ impl Statement {
             settings: settings.map_or_else(OnceLock::new, OnceLock::from),
             described: OnceLock::new(),
         }
+    }
+
+    /// What Describe has said about it.
+    pub fn description(&self) -> Option<&Described> {
+        self.described.get()
     }
 
     /// The body with which it is parsed again: the parameter types are those that
@@ -84,8 +90,6 @@ pub struct Statements {
     /// statements by these names, so no client may guess another one's.
     prefix: String,
     known: Mutex<HashMap<Identity, Weak<Statement>>>,
-    /// The key is random, so that no client can choose texts whose digests collide.
-    hasher: RandomState,
     /// Gives numbers to statements and names: what is parsed later has a higher one.
     next: AtomicU64,
     /// What clients keep by name, in bytes.
@@ -115,7 +119,6 @@ impl Statements {
         Self {
             prefix: format!("pgvalet_{word}_"),
             known: Mutex::default(),
-            hasher: RandomState::new(),
             next: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             plans: Plans::default(),
@@ -156,9 +159,11 @@ impl Statements {
 
     /// A digest of what a RowDescription, or NoData, says of the columns. It covers
     /// what Postgres compares before it uses a plan again (equalTupleDescs,
-    /// tupdesc.c), which does not include the table of a column.
-    pub fn digest(&self, message: &[u8]) -> u64 {
-        let mut columns = Vec::new();
+    /// tupdesc.c), which does not include the table of a column. No client can choose
+    /// columns whose digests collide, and another process computes the same one.
+    pub fn digest(message: &[u8]) -> [u8; 16] {
+        let mut columns = Context::new(&SHA256);
+        columns.update(message.get(..1).unwrap_or_default());
         let mut rest = message.get(HEADER + 2..).unwrap_or_default();
         while let Some(name) = cstr(rest) {
             // Table (4), attribute (2), type (4), its size (2), modifier (4),
@@ -167,10 +172,16 @@ impl Statements {
             let Some((fields, after)) = fields.split_at_checked(18) else {
                 break;
             };
-            columns.push((name, &fields[6..16]));
+            // Neither a name nor what stands in front of one has a NUL at its end alone.
+            columns.update(name);
+            columns.update(&[0]);
+            columns.update(&fields[6..16]);
             rest = after;
         }
-        self.hasher.hash_one((message.first(), columns))
+        let digest = columns.finish();
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest.as_ref()[..16]);
+        first
     }
 
     /// Whether a statement that was parsed again still has the columns that its
@@ -229,7 +240,7 @@ mod tests {
     fn described(parameter: u8) -> Described {
         Described {
             parameters: [0, 1, 0, 0, 0, parameter].into(),
-            columns: 7,
+            columns: [7; 16],
         }
     }
 

@@ -55,6 +55,11 @@ impl Descriptors {
         }
     }
 
+    /// A place for a connection that another process has accepted.
+    pub fn keep(&self) -> Seat {
+        self.clients.take_anyway()
+    }
+
     /// Whether no connection of a client is left, those of handshakes included.
     pub fn are_unused(&self) -> bool {
         self.clients.are_free() && self.turned_away.are_free()

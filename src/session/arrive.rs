@@ -28,7 +28,7 @@ pub(super) use admit::Admission;
 pub use denials::Denials;
 pub use limiter::Limiter;
 pub use refusals::{Refusal, Refusals, RuleSays, Why};
-pub(super) use refuse::{count_denial, refuse, tell};
+pub(super) use refuse::{client_ref, count_denial, refuse, tell};
 
 use std::io;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ use admit::{Admitted, Denied, NotAdmitted, admit};
 use handshake::{Handshake, handshake};
 use limiter::Ticket;
 use origin::Origin;
-use refuse::{client_ref, record_denial};
+use refuse::record_denial;
 
 /// A denial is answered at a multiple of this time after the start-up packet, so that the
 /// time it takes tells nothing about the decision.

@@ -13,6 +13,7 @@
 //! * `seats`    how many clients there may be
 //! * `context`  what all sessions share
 //! * `console`  sessions of the console, up to where the console takes over
+//! * `moving`   sessions that move to another process
 //! * `elsewhere` the other process, during an upgrade
 //! * `switches` what an administrator has paused or disabled
 
@@ -22,6 +23,7 @@ mod context;
 mod elsewhere;
 mod greet;
 mod metrics;
+mod moving;
 mod options;
 mod registry;
 mod relay;
@@ -37,6 +39,7 @@ pub use arrive::{Denials, Limiter, Refusal, Refusals, RuleSays, Why};
 pub use console::{Console, Farewell, Visit};
 pub use context::{Context, Routes, Tls};
 pub use elsewhere::{Elsewhere, Other};
+pub use moving::{Moved, VERSION as MOVED_VERSION, resume};
 pub use options::{Guard, Reception, Revoke};
 pub use registry::{
     ConsoleHandle, FrontendPid, Handle, Held, Overdue, Phase, Pin, Sessions, Signal, Sweep,

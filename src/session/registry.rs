@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
@@ -27,7 +28,7 @@ pub use consoles::ConsoleHandle;
 use consoles::Consoles;
 pub(super) use consoles::NewConsole;
 pub use handle::{Handle, Held};
-use key::CancelKey;
+pub(super) use key::CancelKey;
 pub use key::FrontendPid;
 pub use pin::Pin;
 pub use signal::Signal;
@@ -97,6 +98,14 @@ pub(super) struct NewSession {
     pub version: Version,
 }
 
+/// What a session of another process is known by.
+pub(super) struct Known {
+    pub id: u64,
+    pub pid: FrontendPid,
+    pub key: CancelKey,
+    pub since: SystemTime,
+}
+
 /// Why a client that the rules let in got no session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotAdded {
@@ -160,6 +169,23 @@ impl Sessions {
         state.of_databases.add(handle.database());
         state.by_pid.insert(pid, handle.clone());
         Ok(handle)
+    }
+
+    /// Adds a session of another process, whatever the limits are now.
+    pub(super) fn readmit(&self, new: NewSession, known: Known) -> Arc<Handle> {
+        let mut state = self.state.lock();
+        let mut pid = known.pid;
+        // Practically never; a cancel request of its client has no effect then.
+        while state.by_pid.contains_key(&pid) {
+            pid = FrontendPid(pid.0.wrapping_add(1) & 0x7fff_ffff);
+        }
+        let mut handle = Handle::new(known.id, pid, known.key, state.signal, new);
+        handle.since = known.since;
+        let handle = Arc::new(handle);
+        state.of_rules.add(&handle.client);
+        state.of_databases.add(handle.database());
+        state.by_pid.insert(pid, handle.clone());
+        handle
     }
 
     /// Adds a session of the console.

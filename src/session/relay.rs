@@ -8,6 +8,7 @@
 //! * `rest`         when it goes back to the pool
 //! * `state`        where the session stands: at rest, ready, done
 //! * `listen`       notifications, by way of the pool's listening connection
+//! * `portable`     what a session takes along to another process
 //! * `farewell`     what the client is told last
 
 #[cfg(feature = "bench")]
@@ -24,6 +25,7 @@ pub(crate) mod fuzz;
 mod lease;
 mod listen;
 mod pending;
+mod portable;
 mod replies;
 mod rest;
 mod state;
@@ -43,6 +45,7 @@ pub(super) use from_client::Watch;
 pub(super) use lease::server_ref;
 use listen::Listening;
 use pending::Pending;
+pub(super) use portable::Portable;
 
 /// Why the relay came to a halt.
 pub(super) enum Halt {
@@ -102,6 +105,8 @@ pub(super) struct Relay {
     leaving: Leaving,
     probe: Option<flow::Probe>,
     parting: Option<Box<flow::Parting>>,
+    /// The session goes on in another process.
+    moved: bool,
     /// Bytes read from the client.
     pub received: u64,
     /// Bytes sent to the client.
@@ -197,6 +202,7 @@ impl Relay {
             leaving: Leaving::No,
             probe: None,
             parting: None,
+            moved: false,
             received: 0,
             sent: 0,
             counted: Totals::default(),

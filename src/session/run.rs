@@ -22,7 +22,7 @@ use crate::pool::{Lease, PoolMode, Profile};
 use crate::wire::ClientError;
 
 /// How a session ends; without an error where its client has left, or was told already.
-type End = Result<(), ClientError>;
+pub(super) type End = Result<(), ClientError>;
 
 impl Session {
     /// Relays until the session ends, and says goodbye. `early`: what the client said before
@@ -34,13 +34,21 @@ impl Session {
             None => Ok(()),
         };
         relay.begin_with(early);
+        self.go_on(&mut relay, begun).await;
+    }
+
+    /// [`run`](Self::run) from its first message on, or from where it was in another process.
+    pub async fn go_on(&self, relay: &mut Relay, begun: End) {
         let end = match begun {
-            Ok(()) => self.attend(&mut relay).await,
+            Ok(()) => self.attend(relay).await,
             Err(error) => Err(error),
         };
+        if relay.has_moved() {
+            return;
+        }
         // The server connection goes first: somebody may be waiting for it.
-        self.release(&mut relay);
-        self.say_goodbye(&mut relay, end).await;
+        self.release(relay);
+        self.say_goodbye(relay, end).await;
     }
 
     /// The relay of a session that has been greeted, and the connection that is its alone.
@@ -86,6 +94,12 @@ impl Session {
                 Halt::Asked(Signal::Move) => {
                     if let Err(end) = Box::pin(self.migrate(relay)).await {
                         return end;
+                    }
+                }
+                Halt::Asked(Signal::Depart) => {
+                    self.handle.forget(Signal::Depart);
+                    if Box::pin(self.depart(relay)).await {
+                        return Ok(());
                     }
                 }
                 Halt::Asked(signal) => return Err(signal.farewell()),

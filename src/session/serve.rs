@@ -1,7 +1,7 @@
 //! One client from accept to goodbye.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 
@@ -148,6 +148,23 @@ impl Session {
         }
     }
 
+    /// A session that has begun in another process, so long ago.
+    pub fn resumed(
+        context: Arc<Context>,
+        handle: Arc<Handle>,
+        quota: Quota,
+        age: Duration,
+    ) -> Self {
+        let mut session = Self::new(context, handle, quota);
+        session.began = session.began.checked_sub(age).unwrap_or(session.began);
+        session
+    }
+
+    /// How long it has lasted.
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// The pool its server connections come from.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.handle.pool
@@ -155,10 +172,10 @@ impl Session {
 }
 
 /// A client of the gauge, until it is dropped.
-struct Counted(Gauge);
+pub(super) struct Counted(Gauge);
 
 impl Counted {
-    fn new(gauge: Gauge) -> Self {
+    pub fn new(gauge: Gauge) -> Self {
         gauge.increment(1.0);
         Self(gauge)
     }

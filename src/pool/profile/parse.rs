@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Settings, changes};
 
 /// The settings under which a statement was parsed: those of the session, beside
 /// the defaults of its login.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ParseSettings {
     /// Those of the login, as a digest; see [`Connection`](crate::pool::Connection).
     defaults: u64,

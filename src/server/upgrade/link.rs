@@ -1,11 +1,11 @@
 //! The connection of the two processes, as either of them uses it.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use parking_lot::Mutex;
@@ -18,14 +18,18 @@ use crate::audit::{Carry, Passed};
 use crate::net::handover::Sender;
 use crate::pool::Tell;
 use crate::server::build::Built;
-use crate::session::Other;
+use crate::session::{self, Moved, Other};
 
 /// The way to the other process.
 pub struct Link {
     sender: Sender,
     cancels: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
+    /// Sessions that the other process has been given, and has not confirmed.
+    sessions: Mutex<HashMap<u64, oneshot::Sender<()>>>,
     requests: AtomicU64,
     records: Mutex<Records>,
+    /// The other process takes over sessions.
+    pub(super) takes_sessions: AtomicBool,
 }
 
 /// The records that are on their way.
@@ -42,8 +46,10 @@ impl Link {
         Arc::new(Self {
             sender,
             cancels: Mutex::default(),
+            sessions: Mutex::default(),
             requests: AtomicU64::new(0),
             records: Mutex::default(),
+            takes_sessions: AtomicBool::new(false),
         })
     }
 
@@ -57,9 +63,9 @@ impl Link {
         }
     }
 
-    /// Waits until everything is written.
-    pub async fn flush(&self) {
-        self.sender.flush().await;
+    /// Waits until everything is written; `false`: the other process has ended.
+    pub async fn flush(&self) -> bool {
+        self.sender.flush().await
     }
 
     /// Tells of the slots of a pool.
@@ -90,6 +96,10 @@ impl Link {
         waits.recv().ok()
     }
 
+    pub fn is_lost(&self) -> bool {
+        self.records.lock().lost
+    }
+
     /// The other process has ended: nobody waits for it any more.
     pub fn lost(&self) {
         *self.records.lock() = Records {
@@ -97,10 +107,16 @@ impl Link {
             lost: true,
         };
         self.cancels.lock().clear();
+        self.sessions.lock().clear();
     }
 
     /// Does what either process may ask for; `None` then.
-    pub fn obey(self: &Arc<Self>, built: &Arc<Built>, message: Message) -> Option<Message> {
+    pub fn obey(
+        self: &Arc<Self>,
+        built: &Arc<Built>,
+        message: Message,
+        descriptors: Vec<OwnedFd>,
+    ) -> Option<Message> {
         match message {
             Message::Share { pool, share } => {
                 if let Some(pool) = built.pool(&pool) {
@@ -117,6 +133,25 @@ impl Link {
             Message::Cancelled { request, found } => {
                 if let Some(waits) = self.cancels.lock().remove(&request) {
                     let _ = waits.send(found);
+                }
+            }
+            Message::Session { request, moved } => {
+                if let Some(socket) = descriptors.into_iter().next() {
+                    let seat = built.descriptors.keep();
+                    let (link, context) = (self.clone(), built.context.clone());
+                    tokio::spawn(async move {
+                        // If this process ends before that is written, the other one goes on
+                        // with the session: nothing of it must have been done here.
+                        link.tell(&Message::Taken { request });
+                        if link.flush().await {
+                            session::resume(context, *moved, socket, seat).await;
+                        }
+                    });
+                }
+            }
+            Message::Taken { request } => {
+                if let Some(waits) = self.sessions.lock().remove(&request) {
+                    let _ = waits.send(());
                 }
             }
             Message::Records(records) => {
@@ -147,6 +182,21 @@ impl Link {
 }
 
 impl Other for Link {
+    fn take(&self, session: Moved, socket: OwnedFd) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        if !self.takes_sessions.load(Ordering::Relaxed) {
+            return Box::pin(ready(false));
+        }
+        let request = self.requests.fetch_add(1, Ordering::Relaxed);
+        let (done, waits) = oneshot::channel();
+        self.sessions.lock().insert(request, done);
+        if self.is_lost() {
+            self.sessions.lock().remove(&request);
+        }
+        let moved = Box::new(session);
+        self.tell_with(&Message::Session { request, moved }, vec![socket]);
+        Box::pin(async move { waits.await.is_ok() })
+    }
+
     fn cancel(&self, pid: u32, key: &[u8]) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
         let (done, waits) = oneshot::channel();

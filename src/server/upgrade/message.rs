@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Passed;
 use crate::net::SocketKind;
 use crate::pool::{Pool, Share};
-use crate::session::SwitchesSet;
+use crate::session::{Moved, SwitchesSet};
 
 /// The version of these messages. A process that gets another one lets the upgrade fail.
 pub const VERSION: u32 = 1;
@@ -18,6 +18,8 @@ pub enum Message {
     /// The first message of the new process.
     Hello {
         version: u32,
+        /// The version of the sessions that it takes over.
+        sessions: u32,
         /// The version of its program.
         program: String,
         pid: u32,
@@ -48,6 +50,15 @@ pub enum Message {
     Cancelled {
         request: u64,
         found: bool,
+    },
+    /// A session that goes on in the new process; the descriptor is that of its client.
+    Session {
+        request: u64,
+        moved: Box<Moved>,
+    },
+    /// The new process has it, and has not begun to serve it before this was sent.
+    Taken {
+        request: u64,
     },
     /// Records of the old process.
     Records(Vec<Passed>),

@@ -24,6 +24,7 @@ use crate::server::ServerError;
 use crate::server::build::Built;
 use crate::server::pools::Key;
 use crate::server::sockets::Sockets;
+use crate::session;
 
 /// How long a database that works in the old process is tried, where its server connections are
 /// all in use, or the store does not answer.
@@ -78,6 +79,7 @@ impl Predecessor {
         let link = Link::new(sender);
         link.tell(&Message::Hello {
             version: VERSION,
+            sessions: session::MOVED_VERSION,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
         });
@@ -200,9 +202,9 @@ async fn attend(
     free: oneshot::Sender<u64>,
 ) {
     let (mut free, mut goodbye) = (Some(free), false);
-    while let Ok(Some((message, _))) = receiver.receive().await {
+    while let Ok(Some((message, descriptors))) = receiver.receive().await {
         let Some(built) = built.upgrade() else { return };
-        match link.obey(&built, message) {
+        match link.obey(&built, message, descriptors) {
             Some(Message::LogFree { last_session }) => {
                 if let Some(free) = free.take() {
                     let _ = free.send(last_session);

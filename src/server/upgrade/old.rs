@@ -5,10 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::process::Child;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::link::Link;
@@ -17,12 +18,17 @@ use super::program;
 use super::turn::Turn;
 use crate::admin::Operations;
 use crate::net::handover::{self, Receiver};
+use crate::pool::PoolMode;
 use crate::server::build::Built;
 use crate::server::rotation;
+use crate::session::{self, Signal};
 
 /// The sessions that may begin here before the new process accepts, and of handshakes that are
 /// under way then.
 const STILL_TO_COME: u64 = 10_000;
+
+/// How often sessions are asked to go on in the new process.
+const MOVE: Duration = Duration::from_millis(200);
 
 /// How long the end of the new process is waited for.
 const END: Duration = Duration::from_secs(2);
@@ -101,12 +107,12 @@ impl Successor {
     /// The next message that is for this process alone.
     async fn next(&mut self) -> Result<Message, String> {
         loop {
-            let (message, _) = match self.receiver.receive().await {
+            let (message, descriptors) = match self.receiver.receive().await {
                 Ok(Some(message)) => message,
                 Ok(None) => return Err(self.ended().await),
                 Err(e) => return Err(format!("the new process says what nobody understands: {e}")),
             };
-            match self.link.obey(&self.built, message) {
+            match self.link.obey(&self.built, message, descriptors) {
                 Some(Message::Failed(why)) => return Err(why),
                 Some(message) => return Ok(message),
                 None => {}
@@ -126,7 +132,10 @@ impl Successor {
     /// Waits until the new process serves; says which one it is.
     async fn become_ready(&mut self) -> Result<String, String> {
         let Message::Hello {
-            version, program, ..
+            version,
+            sessions,
+            program,
+            ..
         } = self.next().await?
         else {
             return Err(unexpected());
@@ -136,6 +145,8 @@ impl Successor {
                 "pgvalet {program} cannot take over from this one; restart pgvalet instead"
             ));
         }
+        let takes = sessions == session::MOVED_VERSION;
+        self.link.takes_sessions.store(takes, Ordering::Relaxed);
         self.offer()?;
         let Message::Prepared = self.next().await? else {
             return Err(unexpected());
@@ -222,6 +233,7 @@ impl Successor {
             self.pid,
             built.context.sessions.len()
         );
+        tokio::spawn(move_sessions(built, self.link.clone()));
         tokio::spawn(self.attend());
     }
 
@@ -239,6 +251,20 @@ impl Successor {
         );
         self.alone();
         let _ = self.child.wait().await;
+    }
+}
+
+/// Asks sessions to go on in the new process, each when it is between transactions, for as long
+/// as there are any here.
+async fn move_sessions(built: Arc<Built>, link: Arc<Link>) {
+    while !link.is_lost() {
+        for session in built.context.sessions.all() {
+            let stays = session.tls.is_some() || session.pinned().is_some();
+            if !stays && session.mode != PoolMode::Session {
+                session.signal(Signal::Depart);
+            }
+        }
+        sleep(MOVE).await;
     }
 }
 

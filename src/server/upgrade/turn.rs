@@ -99,7 +99,7 @@ impl Upgrades {
             _ => return,
         };
         link.tell(&Message::Goodbye);
-        link.flush().await;
+        let _ = link.flush().await; // that process sees the end as well
     }
 }
 

@@ -22,6 +22,7 @@ use crate::access::{Evidence, Rule};
 use crate::audit::SessionRef;
 use crate::pool::{Generation, Pool, PoolMode};
 use crate::upstream::{Backend, cancel};
+use crate::wire::Version;
 
 /// A session in the registry.
 pub struct Handle {
@@ -39,6 +40,8 @@ pub struct Handle {
     /// What was known of the client when it was let in.
     pub evidence: Arc<Evidence>,
     pub application_name: Option<Arc<str>>,
+    /// The protocol that is spoken with it.
+    pub protocol: Version,
     /// The version of the client's TLS.
     pub tls: Option<&'static str>,
     pub since: SystemTime,
@@ -91,6 +94,7 @@ impl Handle {
             user: new.user,
             evidence: new.evidence,
             application_name: new.application_name,
+            protocol: new.version,
             tls: new.tls,
             since: SystemTime::now(),
             rule: ArcSwap::new(new.rule),
@@ -210,7 +214,8 @@ impl Handle {
             self.register(cx.waker());
             while let Some(signal) = self.signalled() {
                 // Too late: the client is not silent any more, or holds nothing.
-                let late = signal == Signal::Move || signal.urgency() == Urgency::Silent;
+                let moves = matches!(signal, Signal::Move | Signal::Depart);
+                let late = moves || signal.urgency() == Urgency::Silent;
                 if !late {
                     return Poll::Ready(signal);
                 }

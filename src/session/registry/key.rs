@@ -26,6 +26,15 @@ impl CancelKey {
         Self::Short([a, b, c, d])
     }
 
+    /// The key that a client has got from another process.
+    pub(in crate::session) fn inherit(bytes: &[u8]) -> Option<Self> {
+        if let Ok(short) = bytes.try_into() {
+            return Some(Self::Short(short));
+        }
+        let long = bytes.try_into().ok()?;
+        Some(Self::Long(Box::new(long)))
+    }
+
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Short(key) => key,

@@ -12,6 +12,8 @@ use crate::wire::ClientError;
 pub enum Signal {
     /// Move to a connection of the generation in force.
     Move,
+    /// Go on in the process that replaces this one.
+    Depart,
     /// Stop waiting for a server connection: the client sent a cancel.
     Cancel,
     /// End, because the client has been silent for too long outside a transaction.
@@ -49,8 +51,9 @@ pub(in crate::session) enum Urgency {
 
 impl Signal {
     /// All signals in the order of their bits.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Move,
+        Self::Depart,
         Self::Cancel,
         Self::IdleClient,
         Self::IdleInTransaction,
@@ -68,7 +71,9 @@ impl Signal {
         match self {
             Self::Cancel => Urgency::Waiting,
             Self::IdleClient | Self::IdleInTransaction => Urgency::Silent,
-            Self::Move | Self::DrainDeadline | Self::Revoked | Self::Shutdown => Urgency::AtRest,
+            Self::Move | Self::Depart | Self::DrainDeadline | Self::Revoked | Self::Shutdown => {
+                Urgency::AtRest
+            }
             Self::DrainNow | Self::QueryTimeout | Self::RevokedNow | Self::Kill => Urgency::Now,
         }
     }
@@ -81,8 +86,10 @@ impl Signal {
             Self::IdleClient => ClientError::IdleClient,
             Self::IdleInTransaction => ClientError::IdleInTransaction,
             Self::QueryTimeout => ClientError::QueryTimeout,
-            // The first two end no session.
-            Self::Move | Self::Cancel | Self::Shutdown | Self::Kill => ClientError::ShuttingDown,
+            // The first three end no session.
+            Self::Move | Self::Depart | Self::Cancel | Self::Shutdown | Self::Kill => {
+                ClientError::ShuttingDown
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod multiplex;
 mod names;
 mod parse;
 mod plans;
+mod portable;
 mod refusal;
 mod restore;
 mod route;
@@ -21,6 +22,7 @@ mod vacancy;
 mod watch;
 
 pub(super) use listens::{Listens, Restored};
+pub(super) use portable::PortableClient;
 pub(super) use restore::AtReady;
 pub(in crate::session) use watch::Watch;
 

@@ -37,6 +37,13 @@ enum Moving {
     Refused(BTreeSet<Box<str>>),
 }
 
+impl Listening {
+    /// Whether the client listens, or is about to.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.subscription.is_some() || !matches!(self.moving, Moving::Nothing)
+    }
+}
+
 impl Relay {
     /// Takes what the listening connection has for this client. `true`: something was moved.
     ///

@@ -142,3 +142,57 @@ async fn the_killed_old_process_takes_no_other_sessions() {
         scene.find_successors();
     }
 }
+
+/// Sessions move while a process is killed: each transaction is done once or not at all, and
+/// who was told that it is done is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_done_twice_when_a_process_is_killed() {
+    for (round, delay) in [0, 2, 5, 10, 20, 50, 100, 300].into_iter().enumerate() {
+        let mut scene = Scene::start("", "pool_size = 4").await;
+        let table = "create table done (client int, line int, primary key (client, line)); \
+                     grant select, insert on done to public";
+        scene.cluster.execute(table).await;
+        let mut clients = Vec::new();
+        for client in 0..8 {
+            let session = scene.proxy.connect("app").await;
+            clients.push(tokio::spawn(async move {
+                for line in 0.. {
+                    let sql = format!("insert into done values ({client}, {line})");
+                    match session.batch_execute(&sql).await {
+                        Ok(()) if line < 500 => {}
+                        Ok(()) => return (line + 1, None),
+                        Err(error) => return (line, Some(error)),
+                    }
+                }
+                unreachable!("it ends before")
+            }));
+        }
+        let old = scene.proxy.pid();
+        let new = scene.upgrade().await;
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let (killed, left) = if round % 2 == 0 {
+            (new, old)
+        } else {
+            (old, new)
+        };
+        send(killed, Signal::SIGKILL);
+        let admin = scene.cluster.superuser().await;
+        for (client, task) in clients.into_iter().enumerate() {
+            let (told, error) = task.await.expect("no panic");
+            // A statement that was sent twice would read 23505.
+            let said = error.as_ref().and_then(tokio_postgres::Error::as_db_error);
+            assert!(
+                said.is_none(),
+                "pid {left} is left: {said:?}\n{}",
+                scene.proxy.log()
+            );
+            let lines = format!("select count(*) from done where client = {client}");
+            let lines: i32 = admin.value(&lines).await.parse().expect("a number");
+            let unsure = i32::from(error.is_some());
+            assert!(
+                (told..=told + unsure).contains(&lines),
+                "{told} told, {lines} done"
+            );
+        }
+    }
+}

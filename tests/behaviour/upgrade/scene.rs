@@ -23,7 +23,20 @@ pub struct Scene {
 impl Scene {
     /// `listen`: more lines for `[listen]`; `database`: more lines for the database.
     pub async fn start(listen: &str, database: &str) -> Self {
+        Self::before(Cluster::start().await, listen, database).await
+    }
+
+    /// A proxy to which clients may use TLS.
+    pub async fn with_tls(listen: &str, database: &str) -> Self {
         let cluster = Cluster::start().await;
+        let own = cluster.ca().parent().expect("a directory").to_owned();
+        let own = own.display();
+        let tls =
+            format!("certificate = \"{own}/server.crt\"\nkey = \"{own}/server.key\"\n{listen}");
+        Self::before(cluster, &tls, database).await
+    }
+
+    async fn before(cluster: Cluster, listen: &str, database: &str) -> Self {
         let password = new_password();
         cluster.create_role("app_user", &password).await;
         let secret = cluster.secret("app_user", &password);

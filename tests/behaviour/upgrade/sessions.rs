@@ -2,77 +2,158 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use tokio_postgres::NoTls;
 
-use super::scene::{Scene, ends, send};
+use super::scene::{Scene, ends, is_alive, send};
 use crate::common::cancel::{SLEEP, sleeping};
 use crate::common::client::told;
+use crate::common::tls::{self, Secure};
 use crate::common::{connect, eventually};
 
-/// Each process has its sessions; the old one ends with its last.
+/// A session that is between transactions goes on in the new process, with its connection, its
+/// settings, its statements and its cancel key. Others follow when their transaction ends.
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_stay_where_they_are_and_new_ones_go_to_the_new_process() {
+async fn sessions_move_between_transactions() {
     let mut scene = Scene::start("", "").await;
-    let (tcp, unix) = (
-        scene.proxy.connect("app").await,
-        connect(&scene.proxy.unix_dsn("app"))
-            .await
-            .expect("connected"),
-    );
-    tcp.batch_execute("begin; create table work (n int)")
+    let tcp = scene.proxy.connect("app").await;
+    tcp.batch_execute("set timezone to 'Asia/Tokyo'")
+        .await
+        .expect("set");
+    let types = [tokio_postgres::types::Type::INT4];
+    let statement = tcp.prepare_typed("select $1 + 1", &types).await;
+    let statement = statement.expect("prepared");
+    tcp.batch_execute("create table shape (a int)")
+        .await
+        .expect("made");
+    let shape = tcp.prepare("select * from shape").await.expect("prepared");
+    let token = tcp.cancel_token();
+    let unix = connect(&scene.proxy.unix_dsn("app"))
+        .await
+        .expect("connected");
+    let busy = scene.proxy.connect("app").await;
+    busy.batch_execute("begin; create table work (n int)")
         .await
         .expect("begun");
+    let sessions = scene.proxy.audit_seen("session.start").await;
     let old = scene.proxy.pid();
     let new = scene.upgrade().await;
-    assert_ne!(old, new);
-    let later = [
-        scene.proxy.connect("app").await,
-        connect(&scene.proxy.unix_dsn("app"))
-            .await
-            .expect("connected"),
-    ];
-    for session in &later {
-        assert_eq!(session.value("select 1").await, "1");
-    }
-    tcp.batch_execute("insert into work values (1); commit")
-        .await
-        .expect("it goes on");
-    assert_eq!(unix.value("select count(*) from work").await, "1");
+    let later = scene.proxy.connect("app").await;
     // A second upgrade waits for the first.
     let said = scene.refused(&[]).await;
     assert!(said.contains("still has sessions"), "{said}");
-    tcp.close().await;
-    unix.close().await;
+    busy.batch_execute("insert into work values (1); commit")
+        .await
+        .expect("it goes on");
+    // Nobody has left, and nobody is there any more.
     scene.old_ends().await;
-    for session in &later {
-        assert_eq!(session.value("select 1").await, "1");
+    for session in [&tcp, &unix, &busy, &later] {
+        assert_eq!(session.value("select count(*) from work").await, "1");
     }
-    let proxy_of = |pid: u32| format!(":{pid}");
-    let of = |event: &str, pid: u32| {
-        let records = scene.proxy.audit_of(event);
-        let of = |r: &&serde_json::Value| {
+    assert_eq!(tcp.value("show timezone").await, "Asia/Tokyo");
+    let row = tcp
+        .query_one(&statement, &[&41])
+        .await
+        .expect("it is known");
+    assert_eq!(row.get::<_, i32>(0), 42);
+    // As on one connection: the client knows other columns.
+    scene.cluster.execute("alter table shape add b int").await;
+    let error = tcp.query(&shape, &[]).await.expect_err("it has changed");
+    assert_eq!(told(&error).0, "0A000");
+    let query = tokio::spawn(async move { tcp.batch_execute(SLEEP).await });
+    sleeping(&scene.cluster, 1).await;
+    token.cancel_query(NoTls).await.expect("sent");
+    let error = query.await.expect("no panic").expect_err("cancelled");
+    assert_eq!(told(&error).0, "57014");
+    let of = |event: &str, pid: u32| -> Vec<String> {
+        let records = scene.proxy.audit_of(event).into_iter();
+        let of = records.filter(|r| {
             r["proxy"]
                 .as_str()
-                .is_some_and(|p| p.ends_with(&proxy_of(pid)))
-        };
-        records.iter().filter(of).count()
+                .is_some_and(|p| p.ends_with(&format!(":{pid}")))
+        });
+        let mut ids: Vec<String> = of.map(|r| r["session"].to_string()).collect();
+        ids.sort();
+        ids
     };
-    assert_eq!((of("session.start", old), of("session.end", old)), (2, 2));
-    assert_eq!(of("session.start", new), 2);
+    assert_eq!(sessions.len(), 3);
+    assert_eq!(of("session.start", old).len(), 3);
+    assert_eq!(of("session.end", old).len(), 0, "none has ended");
+    assert_eq!(of("session.move", new), of("session.start", old));
+    assert_eq!(of("session.start", new).len(), 1);
     scene.audit_holds();
-    drop(later);
+    drop((unix, busy, later));
     // And once more, by the signal.
+    let stays = scene.proxy.connect("app").await;
+    assert_eq!(stays.value("select 1").await, "1");
     send(new, Signal::SIGUSR2);
     ends(new).await;
-    let session = scene.proxy.connect("app").await;
-    let last = scene.proxy.audit_seen("session.start").await;
-    let pid = last
-        .last()
-        .and_then(|r| r["proxy"].as_str()?.rsplit(':').next()?.parse().ok());
-    scene.successors.push(pid.expect("a pid"));
-    assert_eq!(session.value("select 1").await, "1");
+    scene.find_successors();
+    assert_eq!(stays.value("select 2").await, "2");
+    assert_eq!(scene.successors.len(), 1);
     scene.audit_holds();
+}
+
+/// What the rules of the new process do not let in ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_new_process_decides_again() {
+    let mut scene = Scene::start("", "").await;
+    let session = scene.proxy.connect("app").await;
+    assert_eq!(session.value("select 1").await, "1");
+    let config = scene.proxy.config();
+    let text = std::fs::read_to_string(&config).expect("the configuration");
+    let without = text.replace("network = [\"127.0.0.0/8\"]", "network = [\"192.0.2.1\"]");
+    std::fs::write(&config, without).expect("written");
+    scene.upgrade().await;
+    eventually("the session ends", Duration::from_secs(10), || async {
+        session.simple_query("select 1").await.err().map(|_| ())
+    })
+    .await;
+    scene.old_ends().await;
+    let unix = connect(&scene.proxy.unix_dsn("app")).await;
+    assert!(unix.is_ok(), "others are let in");
+}
+
+/// TLS, state on the server and LISTEN keep a session in the old process, which serves it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_cannot_move_stay() {
+    let mut scene = Scene::with_tls("", "").await;
+    let config = tls::config(None);
+    let mut secure = Secure::connect(&scene.proxy, &config, "app")
+        .await
+        .expect("connected");
+    let (locks, listens) = (
+        scene.proxy.connect("app").await,
+        scene.proxy.connect("app").await,
+    );
+    locks
+        .batch_execute("select pg_advisory_lock(7)")
+        .await
+        .expect("locked");
+    listens
+        .batch_execute("listen news")
+        .await
+        .expect("it listens");
+    let old = scene.proxy.pid();
+    scene.upgrade().await;
+    secure.ask("create table work (n int)").await.expect("done");
+    for session in [&locks, &listens] {
+        assert_eq!(session.value("select count(*) from work").await, "0");
+    }
+    let locked = "select count(*) from pg_locks where locktype = 'advisory'";
+    assert_eq!(locks.value(locked).await, "1");
+    assert!(is_alive(old));
+    assert!(scene.proxy.audit_of("session.move").is_empty());
+    // Without that state, it moves.
+    locks
+        .batch_execute("select pg_advisory_unlock(7)")
+        .await
+        .expect("unlocked");
+    drop((secure, listens));
+    scene.old_ends().await;
+    assert_eq!(locks.value(locked).await, "0");
+    assert_eq!(scene.proxy.audit_of("session.move").len(), 1);
 }
 
 /// The two processes together have no more server connections than the ceiling allows, and
@@ -80,10 +161,12 @@ async fn sessions_stay_where_they_are_and_new_ones_go_to_the_new_process() {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_processes_share_the_ceiling() {
     for size in [1, 3] {
-        let mut scene = Scene::start("", &format!("pool_size = {size}")).await;
+        let mut scene = Scene::with_tls("", &format!("pool_size = {size}")).await;
+        let config = tls::config(None);
         let mut old = Vec::new();
         for _ in 0..4 {
-            old.push(scene.proxy.connect("app").await);
+            let secure = Secure::connect(&scene.proxy, &config, "app").await;
+            old.push(secure.expect("connected"));
         }
         let sampler = crate::common::sampler::Sampler::start(&scene.cluster).await;
         scene.upgrade().await;
@@ -91,16 +174,19 @@ async fn both_processes_share_the_ceiling() {
         for _ in 0..4 {
             new.push(scene.proxy.connect("app").await);
         }
-        let works = |sessions: Vec<crate::common::Session>| async move {
-            let each = sessions.into_iter().map(|session| async move {
-                for _ in 0..20 {
-                    let _ = session.value("select pg_sleep(0.01)").await;
-                }
-                session
-            });
-            futures_util::future::join_all(each).await
-        };
-        let (old, new) = tokio::join!(works(old), works(new));
+        let old_works = old.into_iter().map(|mut session| async move {
+            for _ in 0..20 {
+                session.ask("select pg_sleep(0.01)").await.expect("served");
+            }
+            session
+        });
+        let new_works = new.into_iter().map(|session| async move {
+            for _ in 0..20 {
+                session.value("select pg_sleep(0.01)").await;
+            }
+            session
+        });
+        let (old, new) = tokio::join!(join_all(old_works), join_all(new_works));
         sampler.look().await;
         assert!(sampler.most().await <= size, "more than {size}");
         drop(old);
@@ -110,7 +196,7 @@ async fn both_processes_share_the_ceiling() {
             .iter()
             .take(size as usize)
             .map(|s| s.value("select pg_sleep(0.2)"));
-        futures_util::future::join_all(waits).await;
+        join_all(waits).await;
         scene.audit_holds();
     }
 }
@@ -159,21 +245,19 @@ async fn pauses_and_reloads_hold_for_both() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_stay_too_long_end_between_transactions() {
-    let mut scene = Scene::start("upgrade_timeout = \"2s\"", "").await;
-    let (idle, busy) = (
-        scene.proxy.connect("app").await,
-        scene.proxy.connect("app").await,
-    );
+    let mut scene = Scene::with_tls("upgrade_timeout = \"2s\"", "").await;
+    let config = tls::config(None);
+    let secure = async || {
+        let secure = Secure::connect(&scene.proxy, &config, "app").await;
+        secure.expect("connected")
+    };
+    let (mut idle, mut busy) = (secure().await, secure().await);
     scene.upgrade().await;
-    busy.batch_execute("begin; select pg_sleep(2.5); commit")
-        .await
-        .expect("it may finish");
-    for session in [idle, busy] {
-        let error = session
-            .simple_query("select 1")
-            .await
-            .expect_err("it has ended");
-        assert!(error.is_closed() || told(&error).0 == "57P01", "{error:?}");
+    let finished = busy.ask("begin; select pg_sleep(2.5); commit").await;
+    let finished = finished.expect("it may finish");
+    assert_eq!(finished.last().map(|(tag, _)| *tag), Some(b'Z'));
+    for session in [&mut idle, &mut busy] {
+        assert!(session.last_words().await.contains("57P01"));
     }
     scene.old_ends().await;
 }

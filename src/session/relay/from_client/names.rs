@@ -81,6 +81,11 @@ impl Names {
         }
     }
 
+    /// The statements with their names.
+    pub fn all(&self) -> impl Iterator<Item = (&[u8], &Named)> {
+        self.by_name.iter().map(|(name, named)| (&**name, named))
+    }
+
     /// The statements without their names.
     pub fn statements(&self) -> impl Iterator<Item = &Arc<Statement>> {
         self.by_name.values().map(|named| &named.statement)

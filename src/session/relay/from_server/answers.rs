@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Certainty, Fate, Scan};
-use crate::pool::Described;
+use crate::pool::{Described, Statements};
 use crate::session::relay::findings::Finding;
 use crate::session::relay::from_client::AtReady;
 use crate::session::relay::replies::{Reply, Sets};
@@ -232,7 +232,7 @@ impl Scan<'_> {
         let statements = self.view.statements;
         let described = Described {
             parameters: describing.parameters.unwrap_or_else(|| [0, 0].into()),
-            columns: statements.digest(message),
+            columns: Statements::digest(message),
         };
         let parsed = &describing.statement;
         if describing.again {
