@@ -179,7 +179,8 @@ impl Sessions {
         while state.by_pid.contains_key(&pid) {
             pid = FrontendPid(pid.0.wrapping_add(1) & 0x7fff_ffff);
         }
-        let mut handle = Handle::new(known.id, pid, known.key, state.signal, new);
+        let clock = self.clock.clone();
+        let mut handle = Handle::new(known.id, pid, known.key, state.signal, clock, new);
         handle.since = known.since;
         let handle = Arc::new(handle);
         state.of_rules.add(&handle.client);

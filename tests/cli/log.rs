@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use pgvalet::audit::{
-    Audit, AuditSink, ClientRef, ConfigRef, CredentialRef, OnAuditFailure, Options, Record, ServerRef,
-    SessionRef, SessionTotals,
+    Audit, AuditSink, ClientRef, ConfigRef, CredentialRef, OnAuditFailure, Options, Record,
+    ServerRef, SessionRef, SessionTotals,
 };
 use pgvalet::metrics::Metrics;
 

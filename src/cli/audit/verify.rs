@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Failure, beside};
+use super::Failure;
+use super::files::beside;
 use crate::audit::{Against, PublicKey, Report, Source, prove, verify};
 use crate::cli::words;
 
