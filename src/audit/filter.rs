@@ -35,7 +35,7 @@ impl Filter {
             && is(&self.database, text(record, "/database"))
             && match self.event.as_deref() {
                 Some(wanted) => text(record, "/event") == wanted,
-                None => !is_of_the_log(record) && !(self.without_looks && is_look(record)),
+                None => !(is_of_the_log(record) || self.without_looks && is_look(record)),
             }
             && secret.is_none_or(|wanted| is_about_secret(record, wanted))
             && begins.is_none_or(|begin| versions(record).any(|v| v.starts_with(begin)))

@@ -129,6 +129,11 @@ impl Session {
         if !self.context.elsewhere.take(moved, socket).await {
             return false;
         }
+        let uses = handle.take_uses();
+        if !uses.is_empty() {
+            let summary = Record::session_summary(handle.session_ref(), uses);
+            self.context.audit.record(summary);
+        }
         debug!(
             session = handle.id,
             "the session goes on in the other process"

@@ -109,6 +109,11 @@ impl Uses {
         self.list[at].span.traffic.add(more);
     }
 
+    /// Another process has counted this much of the session.
+    pub fn go_on(&mut self, traffic: Traffic) {
+        self.counted = traffic;
+    }
+
     /// The lease has ended.
     pub fn end(&mut self) {
         self.current = None;
@@ -208,6 +213,10 @@ impl Handle {
     }
 
     /// The same at the end, without what other records of the session say.
+    pub(in crate::session) fn goes_on(&self, traffic: Traffic) {
+        self.uses.lock().go_on(traffic);
+    }
+
     pub(in crate::session) fn finish_uses(&self, all: Traffic) -> Vec<UseRef> {
         self.uses.lock().finish(all)
     }

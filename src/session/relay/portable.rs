@@ -99,6 +99,7 @@ impl Relay {
         self.counted.transactions = packed.transactions;
         self.counted.queries = self.conversation.from_client.queries;
         (self.counted.received, self.counted.sent) = (packed.received, packed.sent);
+        self.handle.goes_on(self.traffic());
         let kept = self.conversation.from_client.kept();
         self.handle.pool.statements.keeps(kept, 0);
         self.kept = kept;
