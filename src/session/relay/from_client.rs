@@ -85,6 +85,8 @@ pub(super) struct FromClient {
     restore: Option<Box<Restore>>,
     special: Option<Box<Special>>,
     reuse: Reuse,
+    /// One of the statements that it has parsed may make a table.
+    makes_tables: bool,
 }
 
 /// What a scan needs to know of the session and its server connection.
@@ -204,6 +206,9 @@ impl FromClient {
                 Ok(None) => break Verdict::More,
                 Err(verdict) => break verdict,
             };
+            if !view.multiplex && view.statements.plans.ddl.is_watched() {
+                self.look_for_tables(&frame, bytes);
+            }
             let step = match prepared.as_deref_mut() {
                 // What comes now makes a COPY fail, and is no more than that.
                 Some(_) if replies.is_copying_in() => Step::Pass,
@@ -224,9 +229,6 @@ impl FromClient {
                 }
                 _ => Step::Pass,
             };
-            if !matches!(step, Step::More | Step::Wait) {
-                self.record(&frame, bytes);
-            }
             match step {
                 Step::More => break Verdict::More,
                 Step::Wait => break Verdict::NeedAnswers,
@@ -284,7 +286,7 @@ impl FromClient {
             Ok(None) => return Ok(None),
             Err(_) => return Err(Verdict::Violation(INVALID_LENGTH)),
         };
-        if replies.is_fencing() || self.sends_again() {
+        if replies.is_fencing() || self.may_send_again() {
             return Err(Verdict::NeedAnswers);
         }
         if is_too_long(&frame) {

@@ -142,11 +142,6 @@ impl Replies {
         matches!(self.queue.front(), Some(Reply::Fence(_)))
     }
 
-    /// Whether the last message that was sent is a Parse which does not reach the server.
-    pub fn ends_with_reuse(&self) -> bool {
-        matches!(self.queue.back(), Some(Reply::Reused))
-    }
-
     /// The fence whose answer is awaited.
     pub fn fencing(&mut self) -> Option<&mut Fencing> {
         match self.queue.front_mut() {

@@ -1,7 +1,7 @@
 //! `reuse_plans`: a text that is parsed without a name again and again is prepared once, and
 //! the client sees what it would see without that.
 
-use crate::common::raw::{Raw, message, parse, query, run, sqlstate, sync, tags};
+use crate::common::raw::{Raw, close, message, parse, query, run, sqlstate, sync, tags};
 use crate::common::setup::proxy;
 use crate::common::{Cluster, Proxy};
 
@@ -154,4 +154,109 @@ async fn a_plan_that_is_refused_is_not_seen() {
     }
     let mut other = Raw::connect(&proxy).await;
     assert_eq!(value(&mut other, &divide("2")).await, "3");
+}
+
+/// A batch that holds more than one statement is not sent again: what it did is not done twice,
+/// and its answers are its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_done_twice() {
+    let cluster = Cluster::start().await;
+    let (proxy, mut client) = start(&cluster).await;
+    client.ask(&query("create table log (a int)")).await;
+    let insert = || [parse("i", "insert into log values (1)"), run("i")].concat();
+    for n in 1..=3 {
+        for _ in 0..4 {
+            client.ask(&unnamed("select 7")).await;
+        }
+        // A query that fails in the middle of a batch ends nothing of what comes behind it.
+        let batch = [
+            parse("", "select 7"),
+            query("select 1/0"),
+            insert(),
+            close("i"),
+            sync(),
+        ];
+        client.send(&batch.concat()).await;
+        assert_eq!(tags(&client.until(b'Z').await), "1EZ");
+        assert_eq!(tags(&client.until(b'Z').await), "12C3Z");
+        let count = value(&mut client, &query("select count(*) from log")).await;
+        assert_eq!(count, n.to_string());
+    }
+    // Another client gets its own row, whatever is under way for the first.
+    for _ in 0..4 {
+        client.ask(&unnamed("select 7")).await;
+    }
+    let late = [
+        parse("", "select 7"),
+        query("select 1/0"),
+        query("select pg_sleep(0.3), 1/((random()*0)::int)"),
+        query("select pg_sleep(0.5), 'of the first client'"),
+        sync(),
+    ];
+    client.send(&late.concat()).await;
+    let mut other = Raw::connect(&proxy).await;
+    for n in 0..5 {
+        let own = format!("select {n}");
+        assert_eq!(value(&mut other, &query(&own)).await, n.to_string());
+    }
+}
+
+/// What is computed when a text is parsed is computed each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_computed_at_parse_is_not_kept() {
+    let cluster = Cluster::start().await;
+    let (proxy, mut client) = start(&cluster).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        seen.insert(value(&mut client, &unnamed("select 'now'::timestamptz(6)")).await);
+    }
+    assert_eq!(seen.len(), 5, "{seen:?}");
+    // An IMMUTABLE function that reads a custom setting is folded into the plan.
+    let tenant = "create function tenant() returns text immutable language sql as \
+         $$ select current_setting('app.tenant') $$";
+    client.ask(&query(tenant)).await;
+    let mut other = Raw::connect(&proxy).await;
+    for (who, name) in [(&mut client, "red"), (&mut other, "blue")] {
+        who.ask(&query(&format!("set app.tenant = '{name}'"))).await;
+        for _ in 0..5 {
+            assert_eq!(value(who, &unnamed("select tenant()")).await, name);
+        }
+    }
+}
+
+/// However a table is made in front of another one, the text means the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_make_a_table_is_noticed() {
+    let cluster = Cluster::start().await;
+    let (proxy, mut client) = start(&cluster).await;
+    client
+        .ask(&query("create schema front; create schema back"))
+        .await;
+    client
+        .ask(&query("create table back.t as select 'old' as v"))
+        .await;
+    client.ask(&query("set search_path = front, back")).await;
+    let ways: [fn(&str) -> Vec<u8>; 4] = [
+        query,
+        unnamed,
+        |sql| [parse("n", sql), run("n"), close("n"), sync()].concat(),
+        |sql| query(&format!("explain analyze {sql}")),
+    ];
+    let texts = [
+        "create table front.t as select 'new' as v",
+        "select 'new' as v into front.t",
+    ];
+    let mut other = Raw::connect(&proxy).await;
+    for way in ways {
+        for text in texts {
+            for _ in 0..4 {
+                assert_eq!(value(&mut client, &unnamed("select v from t")).await, "old");
+            }
+            assert_eq!(sqlstate(&other.ask(&way(text)).await), None, "{text}");
+            for _ in 0..3 {
+                assert_eq!(value(&mut client, &unnamed("select v from t")).await, "new");
+            }
+            client.ask(&query("drop table front.t")).await;
+        }
+    }
 }

@@ -41,7 +41,7 @@ impl FromClient {
                 self.unnamed_in_batch = false;
                 self.ran_in_batch = false;
                 self.skipping = false;
-                self.end_reuse();
+                self.batch_is_sent();
                 // What a Bind of the next batch does to the portal shows when it is answered.
                 self.portal_sets = Sets::MAYBE;
                 replies.push(Reply::Sync);
@@ -60,7 +60,8 @@ impl FromClient {
                     _ => {
                         self.queries += 1;
                         self.ran_in_batch = true;
-                        Reply::Execute(sets)
+                        let makes_table = sets.makes_table || self.makes_tables;
+                        Reply::Execute(sets.making(makes_table))
                     }
                 });
             }

@@ -39,8 +39,7 @@ impl Multiplex<'_, '_> {
             return Step::Wait;
         }
         if portal.is_empty() {
-            self.client.portal_sets =
-                Sets::of(statement.suspicion.as_deref(), true).making(statement.makes_table);
+            self.client.portal_sets = Sets::of(statement.suspicion.as_deref(), true);
         }
         if let Some(suspicion) = &statement.suspicion {
             if let Some(step) = self.bind_deallocate(frame, portal, head, suspicion) {

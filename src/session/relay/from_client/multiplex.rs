@@ -46,7 +46,6 @@ impl Multiplex<'_, '_> {
             tag::QUERY => self.query(frame, bytes),
             tag::EXECUTE => self.execute(frame, bytes),
             tag::FUNCTION_CALL => self.function(frame, bytes),
-            tag::FLUSH => self.flush(),
             _ => Step::Pass,
         }
     }

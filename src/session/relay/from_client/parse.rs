@@ -54,6 +54,7 @@ impl Multiplex<'_, '_> {
             return Step::Replaced;
         }
         let statement = self.view.statements.parse(body, self.parse_settings());
+        self.client.makes_tables |= statement.makes_table;
         let number = statement.id;
         self.make_room();
         self.prepared.insert(number, number);
@@ -110,8 +111,8 @@ impl Multiplex<'_, '_> {
         self.client.watch.note(suspicion.as_deref(), complete);
         self.client.text = (!complete).then(|| Box::new(Tail::behind(HEADER + 1)));
         self.client.unnamed_turn += 1;
-        self.client.unnamed_sets =
-            Sets::of(suspicion.as_deref(), complete).making(self.makes_table(body));
+        self.client.unnamed_sets = Sets::of(suspicion.as_deref(), complete);
+        self.client.makes_tables |= !complete || self.makes_table(body);
         let raised = suspicion.clone();
         self.client.suspect_unnamed(suspicion);
         self.client.unnamed_in_batch = true;
@@ -128,7 +129,7 @@ impl Multiplex<'_, '_> {
         } else {
             self.client.unnamed = None;
         }
-        if complete && let Some(step) = self.parse_by_plan(body) {
+        if complete && let Some(step) = self.parse_by_plan(bytes, body) {
             return step;
         }
         self.prepared.set_unnamed(self.unnamed());

@@ -3,22 +3,25 @@
 //! Such a Parse does not reach the server. The client gets its ParseComplete when the next
 //! answer comes, and Bind and Describe of the batch name the copy. If the server refuses the
 //! copy at the first of them, the client has seen nothing: the batch is sent again, with its
-//! Parse. For that, the batch is kept until then, and a copy stands only for a Parse with
-//! which a batch begins, outside of a transaction, with no answer under way. With Sync the
-//! copy stands for nothing any more: a later Bind has the text parsed anew.
+//! Parse. So a copy stands only where that is possible: for a batch that is here as a whole,
+//! and is nothing but Parse, Describe, one Bind, Execute and Sync; outside of a transaction,
+//! with no answer under way. What the client sends behind it waits until the server has
+//! accepted the copy. With Sync the copy stands for nothing any more: a later Bind has the text
+//! parsed anew.
 
 use super::multiplex::Multiplex;
 use super::{FromClient, Step};
 use crate::pool::{Evicted, Plan, Plans, Prepared};
 use crate::session::relay::replies::{Describing, Reply};
-use crate::wire::frame::Frame;
+use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message::{self, ErrorFields};
-use crate::wire::tag::{frontend as tag, status};
+use crate::wire::sql::{is_timeless, makes_table};
+use crate::wire::tag::{frontend as tag, object, status};
 
 /// The largest Parse whose plan is kept.
 const MAX_BODY: usize = 8 * 1024;
-/// The largest batch that can be sent again; in a larger one nothing is reused.
-const MAX_BATCH: usize = 64 * 1024;
+/// The largest batch in which a plan is used; it is kept until the server has accepted that.
+const MAX_BATCH: usize = 16 * 1024;
 
 /// The copy that stands for the unnamed statement, and how it can be taken back.
 #[derive(Default)]
@@ -27,6 +30,9 @@ pub(super) struct Reuse {
     /// Its batch is over: what is bound now has to be parsed anew.
     over: bool,
     again: Again,
+    /// What the server has said about parameters, and the client has not been told. The
+    /// server says that before it finds that the columns are others now.
+    parameters: Vec<u8>,
 }
 
 /// Whether the batch can be sent again.
@@ -34,26 +40,27 @@ pub(super) struct Reuse {
 enum Again {
     #[default]
     No,
-    /// The server has not yet said that the copy will do.
-    Possible(Box<Batch>),
+    /// The server has not yet said that the copy will do. `sent`: it has all of the batch.
+    Possible { batch: Vec<u8>, sent: bool },
     /// The server has refused the copy: when it is ready, the batch is sent again.
     Due(Vec<u8>),
     /// The batch comes again: nothing stands for its Parse.
     Comes,
 }
 
-/// The messages of a batch, from its Parse on.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    /// Its Sync is there.
-    whole: bool,
-    /// What the server has said about parameters. It says that before it finds that the
-    /// columns are others now.
-    parameters: Vec<u8>,
-}
-
 impl FromClient {
+    /// Looks for statements that make tables, where texts are not looked at otherwise: in
+    /// session mode.
+    pub(super) fn look_for_tables(&mut self, frame: &Frame, bytes: &[u8]) {
+        let text = bytes.get(HEADER..bytes.len().min(frame.len));
+        let makes = || bytes.len() < frame.len || text.is_some_and(makes_table);
+        match frame.tag {
+            tag::QUERY => self.sets = self.sets.making(makes()),
+            tag::PARSE => self.makes_tables |= makes(),
+            _ => {}
+        }
+    }
+
     /// The number of the copy that stands for the unnamed statement.
     pub(super) fn stand_in(&self) -> Option<u64> {
         let copy = self.reuse.copy.filter(|_| !self.reuse.over)?;
@@ -70,41 +77,38 @@ impl FromClient {
         self.reuse.over = true;
     }
 
-    /// Keeps a message that has been dealt with, if the batch may have to be sent again.
-    #[inline]
-    pub(super) fn record(&mut self, frame: &Frame, bytes: &[u8]) {
-        let Again::Possible(batch) = &mut self.reuse.again else {
-            return;
-        };
-        match bytes.get(..frame.len) {
-            Some(message) if !batch.whole && batch.bytes.len() + message.len() <= MAX_BATCH => {
-                batch.bytes.extend_from_slice(message);
-                batch.whole = frame.tag == tag::SYNC;
-            }
-            // Messages behind it are with the server already, or it is too long.
-            _ => self.reuse.again = Again::No,
+    /// The batch has been sent as a whole.
+    pub(super) fn batch_is_sent(&mut self) {
+        self.reuse.over = true;
+        if let Again::Possible { sent, .. } = &mut self.reuse.again {
+            *sent = true;
         }
+    }
+
+    /// Whether what the client sends has to wait: the batch before it may be sent again.
+    pub(super) fn may_send_again(&self) -> bool {
+        matches!(
+            self.reuse.again,
+            Again::Possible { sent: true, .. } | Again::Due(_)
+        )
     }
 
     /// Keeps a ParameterDescription back, as long as the batch can be sent again.
     pub fn hold_parameters(&mut self, message: &[u8]) -> bool {
-        let Again::Possible(batch) = &mut self.reuse.again else {
-            return false;
-        };
-        batch.parameters = message.to_vec();
-        true
+        let possible = matches!(self.reuse.again, Again::Possible { .. });
+        if possible {
+            self.reuse.parameters = message.to_vec();
+        }
+        possible
     }
 
     /// The server has answered something behind the Parse: the copy is what the text means.
     /// Returns what was kept back.
     pub fn accept_reuse(&mut self) -> Vec<u8> {
-        match std::mem::take(&mut self.reuse.again) {
-            Again::Possible(batch) => batch.parameters,
-            again => {
-                self.reuse.again = again;
-                Vec::new()
-            }
+        if matches!(self.reuse.again, Again::Possible { .. }) {
+            self.reuse.again = Again::No;
         }
+        std::mem::take(&mut self.reuse.parameters)
     }
 
     /// Handles an error that is the first answer of a batch with a copy. `true`: the copy is
@@ -115,29 +119,24 @@ impl FromClient {
         plans: &Plans,
         prepared: &mut Prepared,
     ) -> bool {
-        // 57014 and the like are no matter of the plan.
-        let may_be_stale = ["0A", "22", "26", "42", "XX"]
+        // Others, like 57014, are no matter of the plan.
+        let may_be_stale = ["0A000", "22P02", "22P03", "26000", "42", "XX000"]
             .iter()
             .any(|class| error.sqlstate.starts_with(class));
-        let Again::Possible(batch) = &mut self.reuse.again else {
+        let Again::Possible { batch, sent: true } = &mut self.reuse.again else {
             return false;
         };
-        if !may_be_stale || !batch.whole || error.is_fatal() {
+        if !may_be_stale || error.is_fatal() {
             return false;
         }
-        let bytes = std::mem::take(&mut batch.bytes);
-        self.forget_plan(plans, prepared);
-        self.reuse.again = Again::Due(bytes);
-        true
-    }
-
-    /// Forgets the plan that stands for the unnamed statement: the next Parse of the text
-    /// reaches the server.
-    pub fn forget_plan(&mut self, plans: &Plans, prepared: &mut Prepared) {
+        let batch = std::mem::take(batch);
+        self.reuse.parameters.clear();
         if let Some(copy) = self.reuse.copy.take() {
             plans.forget(copy.id);
             prepared.outdate(copy.id);
         }
+        self.reuse.again = Again::Due(batch);
+        true
     }
 
     /// Whether ReadyForQuery is awaited to send the batch again; nothing else is sent.
@@ -162,20 +161,26 @@ impl FromClient {
 }
 
 impl Multiplex<'_, '_> {
-    /// Has a copy stand for the unnamed statement that is parsed, if possible. `body`: that
-    /// of the Parse behind the name.
-    pub(super) fn parse_by_plan(&mut self, body: &[u8]) -> Option<Step> {
+    /// Has a copy stand for the unnamed statement that is parsed, if possible. `bytes` begins
+    /// with the Parse, `body` is that of the Parse behind the name.
+    pub(super) fn parse_by_plan(&mut self, bytes: &[u8], body: &[u8]) -> Option<Step> {
         let statements = self.view.statements;
-        if !statements.plans.are_kept() {
+        if !statements.plans.are_kept() || self.client.batch_open || !self.replies.is_empty() {
             return None;
         }
         let comes_again = matches!(self.client.reuse.again, Again::Comes);
-        self.client.reuse = Reuse::default();
-        let alone = !self.client.batch_open
-            && self.status == status::IDLE
-            && self.replies.is_empty()
-            && body.len() <= MAX_BODY;
-        if comes_again || !alone {
+        self.client.reuse.again = Again::No;
+        if comes_again || self.status != status::IDLE || body.len() > MAX_BODY {
+            return None;
+        }
+        // What an IMMUTABLE function makes of a custom setting would be part of the plan.
+        let settings = self.view.profile.settings();
+        let custom = !self.client.watch.custom.is_empty() || self.client.watch.hidden_setting;
+        if custom || settings.keys().any(|name| name.contains('.')) {
+            return None;
+        }
+        let batch = whole_batch(bytes)?;
+        if !is_timeless(cstr(body)?) {
             return None;
         }
         // Texts that may leave something behind are watched in other ways.
@@ -198,7 +203,10 @@ impl Multiplex<'_, '_> {
         };
         let copy = match copy {
             Some(copy) => {
-                self.client.reuse.again = Again::Possible(Box::default());
+                self.client.reuse.again = Again::Possible {
+                    batch: batch.to_vec(),
+                    sent: false,
+                };
                 copy
             }
             None => {
@@ -226,21 +234,37 @@ impl Multiplex<'_, '_> {
             }
         };
         self.client.reuse.copy = Some(copy);
+        self.client.reuse.over = false;
         self.client.batch_open = true;
         self.client.flushed = false;
         self.replies.push(Reply::Reused);
         Some(Step::Replaced)
     }
+}
 
-    /// A Flush asks for answers. That of a Parse which did not reach the server comes with
-    /// another answer, so the server is given something to answer.
-    pub(super) fn flush(&mut self) -> Step {
-        if self.replies.ends_with_reuse() {
-            let number = self.view.statements.number();
-            let nothing = self.view.statements.server_name(number);
-            message::close_statement(self.out.begin(), &nothing);
-            self.replies.push(Reply::HiddenClose(None));
+/// The batch that begins with this Parse, if all of it is here, and nothing in it can depend on
+/// anything but the statement: Describe, one Bind, Execute and Sync.
+fn whole_batch(bytes: &[u8]) -> Option<&[u8]> {
+    let (mut at, mut bound, mut described) = (0, false, false);
+    loop {
+        let frame = Frame::read(bytes.get(at..)?).ok()??;
+        let message = bytes.get(at..at + frame.len)?;
+        let first = at == 0;
+        at += frame.len;
+        if at > MAX_BATCH {
+            return None;
         }
-        Step::Pass
+        let body = message.get(HEADER..)?;
+        match frame.tag {
+            tag::PARSE if first => {}
+            tag::DESCRIBE if body == [object::STATEMENT, 0] && !bound => described = true,
+            tag::BIND if !bound && cstr(body.get(cstr(body)?.len() + 1..)?)?.is_empty() => {
+                bound = true;
+            }
+            tag::DESCRIBE if bound && body.first() == Some(&object::PORTAL) => {}
+            tag::EXECUTE if bound => {}
+            tag::SYNC => return (bound || described).then_some(&bytes[..at]),
+            _ => return None,
+        }
     }
 }

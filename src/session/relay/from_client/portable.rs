@@ -82,12 +82,14 @@ impl FromClient {
             }
             // No copy that is there already was parsed after the client's own Parse.
             let since = statements.number();
+            self.makes_tables |= statement.makes_table;
             self.names.insert(name.0.into(), Named { statement, since });
         }
         if let Some((body, settings)) = packed.unnamed {
             let text = cstr(&body.0).unwrap_or(&body.0);
             let suspects = || suspect(text);
-            self.unnamed_sets = Sets::of(suspects().as_deref(), true).making(makes_table(text));
+            self.unnamed_sets = Sets::of(suspects().as_deref(), true);
+            self.makes_tables |= makes_table(text);
             self.suspect_unnamed(suspects());
             self.unnamed_turn += 1;
             self.unnamed = Some(Box::new(Unnamed {

@@ -8,16 +8,17 @@ use crate::session::relay::replies::{Reply, Sets};
 impl Scan<'_> {
     /// Notes what a command of the client's means for the session.
     pub(super) fn note_command(&mut self, tag: &[u8]) {
-        if tag.starts_with(b"SELECT") {
-            if self.sets().makes_table {
-                self.note_ddl();
-            }
+        let selects = tag.starts_with(b"SELECT");
+        if (selects || tag == b"EXPLAIN") && self.sets().makes_table {
+            self.note_ddl();
+        }
+        if selects {
             return;
         }
         // The tags of everyday statements differ in the first letter.
         if !matches!(
             tag.first(),
-            Some(b'A' | b'S' | b'R' | b'D' | b'L' | b'P' | b'U' | b'C')
+            Some(b'A' | b'S' | b'R' | b'D' | b'L' | b'P' | b'U' | b'C' | b'G')
         ) {
             return;
         }
@@ -81,9 +82,18 @@ impl Scan<'_> {
     }
 }
 
-/// Whether a command may change what a text means. DO and CALL may run anything.
+/// Whether a command may change what a text means, or who may parse it. DO and CALL may run
+/// anything.
 fn may_be_ddl(tag: &[u8]) -> bool {
-    [&b"CREATE"[..], b"ALTER", b"DROP", b"DO", b"CALL"]
-        .iter()
-        .any(|word| tag.starts_with(word))
+    const WORDS: [&[u8]; 8] = [
+        b"CREATE",
+        b"ALTER",
+        b"DROP",
+        b"DO",
+        b"CALL",
+        b"GRANT",
+        b"REVOKE",
+        b"COMMIT PREPARED",
+    ];
+    WORDS.iter().any(|word| tag.starts_with(word))
 }

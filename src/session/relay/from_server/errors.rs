@@ -95,10 +95,12 @@ impl Scan<'_> {
                 let replacement = self.with_clients_name(*number, message);
                 // The statement was deallocated by something that pgvalet does not see (DO, a
                 // function). It is prepared again when it is needed next.
-                if self.from_client.stands_in(*number) {
-                    let plans = &self.view.statements.plans;
-                    let prepared = &mut *self.view.prepared;
-                    self.from_client.forget_plan(plans, prepared);
+                // A copy that stands for an unnamed statement.
+                if let Some(id) = self.view.prepared.statement_of(*number)
+                    && self.from_client.name_of(id).is_none()
+                {
+                    self.view.statements.plans.forget(id);
+                    self.view.prepared.outdate(id);
                 }
                 if fields.sqlstate == "26000" {
                     self.view.prepared.remove_number(*number);

@@ -21,8 +21,8 @@ use super::comments::{is_white, without_comments};
 use super::tail::Tail;
 use super::words::{self, Resets};
 use patterns::{
-    CUSTOM_SET, DO_EXECUTE, DO_SET, LIMIT_SET, LISTEN, MAKES, MAKING, NOTEWORTHY, SET_CONFIG,
-    SET_CONFIG_PLAIN, SETTINGS_UPDATE, STATE, SUSPICIOUS,
+    CUSTOM_SET, DO_EXECUTE, DO_SET, LIMIT_SET, LISTEN, MAKES, MAKING, MOMENT, MOMENTS, NOTEWORTHY,
+    SET_CONFIG, SET_CONFIG_PLAIN, SETTINGS_UPDATE, STATE, SUSPICIOUS,
 };
 use start::{begins_with, may_set, sets_locally, start};
 
@@ -76,6 +76,13 @@ pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
 /// AS, CREATE MATERIALIZED VIEW and SELECT INTO. Other texts may have these words, too.
 pub fn makes_table(text: &[u8]) -> bool {
     MAKING.are_in(text) && MAKES.is_in(text)
+}
+
+/// Whether the constants of a text mean the same at any time. `'now'::timestamptz` is computed
+/// when it is parsed (PostgreSQL, "Date/Time Input: Special Values"); a literal with escapes may
+/// be that, too.
+pub fn is_timeless(text: &[u8]) -> bool {
+    !text.contains(&b'\'') || !MOMENTS.are_in(text) || !MOMENT.is_in(text)
 }
 
 /// Settings to which a text may give back the value with which the session began. For

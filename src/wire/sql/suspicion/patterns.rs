@@ -31,7 +31,16 @@ pub(super) static NOTEWORTHY: LazyLock<Words> =
 /// A text without any of these makes no table.
 pub(super) static MAKING: LazyLock<Words> = LazyLock::new(|| Words::new(&["create", "into"]));
 
-pub(super) static MAKES: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(r"\b(create|into)\b"));
+pub(super) static MAKES: LazyLock<Pattern> =
+    LazyLock::new(|| Pattern::new(r"\bcreate\b|\bselect\b[\s\S]*\binto\b"));
+
+/// A text without any of these means the same at any time.
+pub(super) static MOMENTS: LazyLock<Words> =
+    LazyLock::new(|| Words::new(&["now", "today", "tomorrow", "yesterday", "\\", "u&'"]));
+
+/// `now` is the name of a function where a parenthesis follows.
+pub(super) static MOMENT: LazyLock<Pattern> =
+    LazyLock::new(|| Pattern::new(r"\b(today|tomorrow|yesterday)\b|\bnow\b\s*[^\s(]|\\|u&'"));
 
 /// `None` cannot happen, because the words are constants; it would mean: never suspect.
 pub(super) struct Words(Option<AhoCorasick>);
