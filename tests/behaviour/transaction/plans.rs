@@ -229,8 +229,10 @@ async fn what_is_computed_at_parse_is_not_kept() {
 async fn every_way_to_make_a_table_is_noticed() {
     let cluster = Cluster::start().await;
     let (proxy, mut client) = start(&cluster).await;
-    client
-        .ask(&query("create schema front; create schema back"))
+    cluster
+        .execute(
+            "create schema front; create schema back; grant all on schema front, back to public",
+        )
         .await;
     client
         .ask(&query("create table back.t as select 'old' as v"))
