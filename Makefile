@@ -1,5 +1,5 @@
 # `make demo` shows it, `make test` proves it, `make lint` keeps it tidy.
-.PHONY: help demo test differential attacks bench bench-store release packages packages-test reproduce scaling identities plans instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites
+.PHONY: help demo test differential attacks bench bench-store release packages packages-test reproduce scaling identities plans instructions micro designs lint build fmt deny setup chaos chaos-rotate big fuzz suites soak
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -67,6 +67,10 @@ designs: release ## measure other designs of the data path: threads, io_uring, s
 chaos: setup ## test for an hour: rotations stopped at every point, 200 in a row, the store down; restarts of Postgres under load; exactly once under 800 faults; 20,000 bursts of a hostile client; BURSTS=, SEED=; then make attacks
 	cargo nextest run --lib --test behaviour --test isolation --run-ignored only --no-capture at_length
 	$(MAKE) attacks
+
+soak: build ## work with every driver for HOURS= or MINUTES=, while passwords rotate, files are reloaded and Postgres restarts; DOCUMENT=1: into docs
+	@scripts/setup.sh bench
+	python3 scripts/soak --minutes $(or $(MINUTES),$(if $(HOURS),$(shell expr $(HOURS) \* 60)),3) $(if $(DOCUMENT),--document)
 
 attacks: build ## measure what 16 honest clients notice of each of two dozen attacks; ten minutes
 	@scripts/setup.sh bench

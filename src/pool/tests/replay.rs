@@ -252,5 +252,5 @@ async fn the_pool_goes_where_the_model_goes() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes"]
 async fn the_pool_goes_where_the_model_goes_at_length() {
-    replay(400, 25).await;
+    replay(150, 25).await;
 }

@@ -115,17 +115,7 @@ async fn make(trouble: Trouble, stage: &mut Stage, dice: &mut Dice, front: bool)
                  where usename = '{}' and pid % 2 = 0";
             stage.cluster.execute(&sql.replace("{}", &stage.role)).await;
         }
-        Trouble::Crash => {
-            let sql = "select pid from pg_stat_activity where usename = '{}' limit 1";
-            let sql = sql.replace("{}", &stage.role);
-            let pids = stage.cluster.superuser().await.column(&sql).await;
-            for pid in pids {
-                let pid = Pid::from_raw(pid.parse().expect("a pid"));
-                // Gone by itself is as good.
-                let _ = kill(pid, Signal::SIGKILL);
-            }
-            stage.cluster.recovered().await;
-        }
+        Trouble::Crash => crash(stage).await,
         Trouble::Restart => stage.cluster.restart_fast().await,
         Trouble::Stop => {
             stage.cluster.stop();
@@ -143,6 +133,23 @@ async fn make(trouble: Trouble, stage: &mut Stage, dice: &mut Dice, front: bool)
             stage.proxy.signal(Signal::SIGHUP);
         }
     }
+}
+
+/// Kills a backend, and waits until Postgres has ended all the others and recovered.
+async fn crash(stage: &Stage) {
+    let sql = "select pid from pg_stat_activity where usename = '{}' limit 1";
+    let admin = stage.cluster.superuser().await;
+    let pids = admin.column(&sql.replace("{}", &stage.role)).await;
+    let Some(pid) = pids.first() else { return };
+    // One that was about to go by itself is no crash.
+    let _ = kill(Pid::from_raw(pid.parse().expect("a pid")), Signal::SIGKILL);
+    let ends = async {
+        while admin.simple_query("select 1").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), ends).await;
+    stage.cluster.recovered().await;
 }
 
 /// `front`: faults also between clients and pgvalet.
