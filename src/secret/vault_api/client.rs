@@ -17,6 +17,9 @@ use crate::secret::StoreError;
 /// How long a login that failed waits for the next.
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// A token that lasts longer is asked for anew by then.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// How pgvalet logs in to Vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VaultAuth {
@@ -265,6 +268,10 @@ fn error(status: StatusCode, path: &str, answer: &Value) -> StoreError {
     };
     let text = format!("Vault, {path}: {said}");
     match status.as_u16() {
+        300..=399 => StoreError::Unavailable(format!(
+            "{text}, which sends to another address; point [store] endpoint_url at the active \
+             node or a load balancer"
+        )),
         401 | 403 => StoreError::Denied(text),
         404 => StoreError::NotFound(text),
         // 412: a replica that has not caught up; 429: a standby, or too many requests;
@@ -281,7 +288,8 @@ fn token(answer: &Value, login: u64) -> Result<Token, StoreError> {
             "Vault's answer to the login has no token".into(),
         ));
     };
-    let lasting = Duration::from_secs(auth["lease_duration"].as_u64().unwrap_or(0));
+    let lasting = auth["lease_duration"].as_u64().unwrap_or(0);
+    let lasting = Duration::from_secs(lasting).min(LONGEST);
     let now = Instant::now();
     Ok(Token {
         text: Zeroizing::new(text.to_owned()),

@@ -32,9 +32,11 @@ pub use client::{VaultAuth, VaultOptions};
 
 /// How often it is looked what is due.
 const TICK: Duration = Duration::from_millis(500);
-/// How long after the end of a password's time the next one is asked for: Vault is
-/// not punctual to the millisecond.
+/// How long after the end of a password's time the next one is asked for, and how
+/// often while Vault has none: it is not punctual to the millisecond, and cannot
+/// rotate while Postgres is down.
 const AFTER: Duration = Duration::from_millis(200);
+const STILL: Duration = Duration::from_secs(5);
 
 /// The store at one Vault.
 pub struct VaultStore {
@@ -149,7 +151,8 @@ impl Inner {
         match path {
             Path::Static { path } => {
                 let (value, ttl) = role::of_static(&self.client, id, path).await?;
-                role.expires = ttl.map(|ttl| Instant::now() + ttl + AFTER);
+                let ttl = ttl.map(|ttl| if ttl.is_zero() { STILL } else { ttl + AFTER });
+                role.expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
                 let version = self.marker.version(id, &value);
                 role.seen.show(version, Arc::new(value));
             }

@@ -13,6 +13,8 @@ use crate::secret::{SecretId, StoreError};
 const AGAIN: Duration = Duration::from_secs(5);
 /// No lease is replaced sooner than this after it began.
 const SOONEST: Duration = Duration::from_secs(1);
+/// The longest lease that is believed, and that of a user without one.
+const WITHOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A user that lives as long as its lease.
 pub(super) struct Lease {
@@ -35,6 +37,12 @@ pub(super) enum Kept {
     Replace,
 }
 
+/// A duration of an answer, of at most a year.
+fn seconds(value: &Value) -> Option<Duration> {
+    let seconds = value.as_u64()?;
+    Some(Duration::from_secs(seconds).min(WITHOUT))
+}
+
 /// A user and its password, as the JSON of a credential.
 fn credential(id: &SecretId, answer: &Value) -> Result<Zeroizing<String>, StoreError> {
     let (user, password) = (&answer["data"]["username"], &answer["data"]["password"]);
@@ -55,7 +63,7 @@ pub(super) async fn of_static(
     path: &str,
 ) -> Result<(Zeroizing<String>, Option<Duration>), StoreError> {
     let answer = client.get(path).await?;
-    let ttl = answer["data"]["ttl"].as_u64().map(Duration::from_secs);
+    let ttl = seconds(&answer["data"]["ttl"]);
     Ok((credential(id, &answer)?, ttl))
 }
 
@@ -67,7 +75,8 @@ pub(super) async fn of_dynamic(
 ) -> Result<(Zeroizing<String>, Lease), StoreError> {
     let answer = client.get(path).await?;
     let login = client.login_in_use().await;
-    let lasting = Duration::from_secs(answer["lease_duration"].as_u64().unwrap_or(0));
+    let lasting = seconds(&answer["lease_duration"]).filter(|d| !d.is_zero());
+    let lasting = lasting.unwrap_or(WITHOUT);
     let now = Instant::now();
     let lease = Lease {
         id: answer["lease_id"].as_str().unwrap_or_default().to_owned(),
@@ -95,7 +104,7 @@ impl Lease {
         let body = json!({"lease_id": self.id, "increment": self.lasting.as_secs()});
         match client.put("sys/leases/renew", body).await {
             Ok(answer) => {
-                let left = Duration::from_secs(answer["lease_duration"].as_u64().unwrap_or(0));
+                let left = seconds(&answer["lease_duration"]).unwrap_or_default();
                 let now = Instant::now();
                 self.ends = now + left;
                 self.due = now + (left / 2).max(SOONEST);
