@@ -84,7 +84,8 @@ pub(super) struct FromClient {
     /// A text that resets what the client brought is on its way, or was run.
     restore: Option<Box<Restore>>,
     special: Option<Box<Special>>,
-    reuse: Reuse,
+    /// `None` for a client for which no copy has ever stood.
+    reuse: Option<Box<Reuse>>,
     /// One of the statements that it has parsed may make a table.
     makes_tables: bool,
 }

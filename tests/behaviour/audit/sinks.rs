@@ -126,9 +126,15 @@ async fn every_kind_of_sink_gets_the_records_and_no_password() {
         .value("select rolpassword from pg_authid where rolname = 'app_user'")
         .await;
     let moto = Moto::start();
+    let region = "<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint>\
+                  </CreateBucketConfiguration>";
     let made = ask(
         &moto.url,
-        "PUT /audit-logs HTTP/1.1\r\nx-amz-bucket-object-lock-enabled: true\r\nContent-Length: 0\r\n\r\n",
+        &format!(
+            "PUT /audit-logs HTTP/1.1\r\nx-amz-bucket-object-lock-enabled: true\r\n\
+             Content-Length: {}\r\n\r\n{region}",
+            region.len()
+        ),
     );
     assert!(made.starts_with("HTTP/1.1 200"), "{made}");
     let (collector, posted) = collector();

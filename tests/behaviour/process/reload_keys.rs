@@ -42,6 +42,7 @@ const LISTEN: &str = "[listen]";
 const ADMIN: &str = "[admin]";
 const STORE: &str = "[store]";
 const AUDIT: &str = "[audit]";
+const SINK: &str = "[[audit.sink]]";
 const DATABASE: &str = "[database.NAME]";
 const ROTATION: &str = "rotation = { … }";
 const CLIENT: &str = "[[client]]";
@@ -87,11 +88,39 @@ const CASES: &[Case] = &[
     case(STORE, "region", "kind = \"aws\"", "kind = \"aws\"\nregion = \"eu-west-1\""),
     case(STORE, "endpoint_url", "kind = \"aws\"", "kind = \"aws\"\nendpoint_url = \"https://sm.example\""),
     case(STORE, "profile", "kind = \"aws\"", "kind = \"aws\"\nprofile = \"p\""),
+    case(STORE, "agent", "kind = \"aws\"\nagent = \"http://localhost:2773\"\nagent_token_file = \"t\"", "kind = \"aws\"\nagent = \"http://localhost:2774\"\nagent_token_file = \"t\""),
+    case(STORE, "agent_token_file", "kind = \"aws\"\nagent = \"http://localhost:2773\"\nagent_token_file = \"t\"", "kind = \"aws\"\nagent = \"http://localhost:2773\"\nagent_token_file = \"u\""),
+    case(STORE, "tls_ca", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"t\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"t\"\ntls_ca = \"c\""),
+    case(STORE, "namespace", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"t\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"t\"\nnamespace = \"n\""),
+    case(STORE, "auth", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"t\"\nauth_role = \"r\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"t\"\nauth_role = \"r\"\nauth = \"kubernetes\""),
+    case(STORE, "auth_mount", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"kubernetes\"\nauth_role = \"r\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"kubernetes\"\nauth_role = \"r\"\nauth_mount = \"m\""),
+    case(STORE, "auth_role", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"kubernetes\"\nauth_role = \"r\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"kubernetes\"\nauth_role = \"s\""),
+    case(STORE, "token_file", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"t\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"u\""),
+    case(STORE, "secret_id_file", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"approle\"\nauth_role = \"r\"\nsecret_id_file = \"i\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"approle\"\nauth_role = \"r\"\nsecret_id_file = \"j\""),
     case(AUDIT, "path", "", "path = \"elsewhere.jsonl\""),
     case(AUDIT, "checkpoint", "", "checkpoint = \"9s\""),
     case(AUDIT, "rotate_size", "", "rotate_size = \"255MiB\""),
     case(AUDIT, "rotate_age", "", "rotate_age = \"23h\""),
     case(AUDIT, "keep", "", "keep = \"forever\""),
+    case(AUDIT, "summary", "", "summary = \"14m\""),
+    case(AUDIT, "leases", "", "leases = true"),
+    case(SINK, "kind", "kind = \"stdout\"", "kind = \"file\"\npath = \"s\""),
+    case(SINK, "name", "kind = \"stdout\"", "kind = \"stdout\"\nname = \"n\""),
+    case(SINK, "what", "kind = \"stdout\"", "kind = \"stdout\"\nwhat = \"records\""),
+    case(SINK, "format", "kind = \"stdout\"", "kind = \"stdout\"\nformat = \"ocsf\""),
+    case(SINK, "interval", "kind = \"stdout\"", "kind = \"stdout\"\ninterval = \"2s\""),
+    case(SINK, "path", "kind = \"file\"\npath = \"s\"", "kind = \"file\"\npath = \"r\""),
+    case(SINK, "address", "kind = \"syslog\"\naddress = \"tls://127.0.0.1:6514\"", "kind = \"syslog\"\naddress = \"tls://127.0.0.1:6515\""),
+    case(SINK, "url", "kind = \"otlp\"\nurl = \"https://c/\"", "kind = \"otlp\"\nurl = \"https://d/\""),
+    case(SINK, "token_file", "kind = \"otlp\"\nurl = \"https://c/\"", "kind = \"otlp\"\nurl = \"https://c/\"\ntoken_file = \"t\""),
+    case(SINK, "tls_ca", "kind = \"syslog\"\naddress = \"tls://127.0.0.1:6514\"", "kind = \"syslog\"\naddress = \"tls://127.0.0.1:6514\"\ntls_ca = \"c\""),
+    case(SINK, "command", "kind = \"command\"\ncommand = [\"tee\"]", "kind = \"command\"\ncommand = [\"cat\"]"),
+    case(SINK, "bucket", "kind = \"s3\"\nbucket = \"b\"", "kind = \"s3\"\nbucket = \"d\""),
+    case(SINK, "prefix", "kind = \"s3\"\nbucket = \"b\"", "kind = \"s3\"\nbucket = \"b\"\nprefix = \"p\""),
+    case(SINK, "region", "kind = \"s3\"\nbucket = \"b\"", "kind = \"s3\"\nbucket = \"b\"\nregion = \"eu-west-1\""),
+    case(SINK, "endpoint_url", "kind = \"s3\"\nbucket = \"b\"", "kind = \"s3\"\nbucket = \"b\"\nendpoint_url = \"https://s3.example\""),
+    case(SINK, "lock", "kind = \"s3\"\nbucket = \"b\"", "kind = \"s3\"\nbucket = \"b\"\nlock = \"governance\""),
+    case(SINK, "lock_time", "kind = \"s3\"\nbucket = \"b\"\nlock = \"governance\"", "kind = \"s3\"\nbucket = \"b\"\nlock = \"governance\"\nlock_time = \"9 days\""),
     case(AUDIT, "on_failure", "", "on_failure = \"continue\""),
     case(DATABASE, "secret", "", "secret = \"other\""),
     case(DATABASE, "host", "", "host = \"localhost\""),
@@ -130,6 +159,7 @@ const CASES: &[Case] = &[
     case(DATABASE, "server_check_delay", "", "server_check_delay = \"20s\""),
     case(DATABASE, "reset_between_clients", "", "reset_between_clients = false"),
     case(DATABASE, "reuse_plans", "", "reuse_plans = true"),
+    case(DATABASE, "client_setting", "", "client_setting = true"),
     case(DATABASE, "query_timeout", "", "query_timeout = \"1h\""),
     case(DATABASE, "idle_transaction_timeout", "", "idle_transaction_timeout = \"1h\""),
     case(DATABASE, "client_idle_timeout", "", "client_idle_timeout = \"1h\""),
@@ -204,6 +234,7 @@ fn file(base: &Path, title: &str, lines: &str) -> String {
         ),
         ("[secret.NAME]", "[secret.\"app\"]", String::new()),
         ("[rotation]", "[rotation]", String::new()),
+        (SINK, SINK, String::new()),
     ];
     let parent = match title {
         ROTATION => DATABASE,
@@ -217,13 +248,13 @@ fn file(base: &Path, title: &str, lines: &str) -> String {
         let replaced = |line: &&str| name != parent || !written.contains(&key(line));
         // What belongs to the embedded store is a mistake beside another kind.
         let of_kind =
-            |line: &&str| name != STORE || !lines.contains("\"aws\"") || !line.contains("store.");
+            |line: &&str| name != STORE || !lines.contains("kind = ") || !line.contains("store.");
         // One of `key` and `key_file` is enough.
         let of_key = |line: &&str| !(written.contains("key") && line.starts_with("key_file"));
         let own = own.lines().filter(replaced).filter(of_kind).filter(of_key);
         let own: Vec<&str> = own.collect();
         let more = if name == parent { lines } else { "" };
-        if name == "[secret.NAME]" && more.is_empty() {
+        if (name == "[secret.NAME]" || name == SINK) && more.is_empty() {
             continue;
         }
         writeln!(text, "{head}\n{}\n{more}", own.join("\n")).expect("a string");
@@ -247,6 +278,8 @@ fn named(case: &Case) -> String {
         TOKEN => format!("[[client]] c token.{key}"),
         AWS_IAM => format!("[[client]] c aws_iam.{key}"),
         VALID => format!("[[client]] c valid.{key}"),
+        // The list is one key.
+        SINK => "[audit] sink".to_owned(),
         title => format!("{title} {key}"),
     }
 }

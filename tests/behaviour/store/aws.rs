@@ -205,5 +205,5 @@ async fn a_refresh_finds_a_new_version_at_once() {
     let unknown = pgvalet(&proxy.config(), &["refresh", "prod/order"], "");
     assert_eq!(unknown.status.code(), Some(1));
     let said = String::from_utf8_lossy(&unknown.stderr);
-    assert!(said.contains("pgvalet status"), "{said}");
+    assert!(said.contains("did you mean \"prod/orders\"?"), "{said}");
 }

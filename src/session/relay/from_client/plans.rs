@@ -63,24 +63,28 @@ impl FromClient {
 
     /// The number of the copy that stands for the unnamed statement.
     pub(super) fn stand_in(&self) -> Option<u64> {
-        let copy = self.reuse.copy.filter(|_| !self.reuse.over)?;
-        Some(copy.number)
+        let reuse = self.reuse.as_ref().filter(|reuse| !reuse.over)?;
+        Some(reuse.copy?.number)
     }
 
     /// Whether an error about this copy is one about the unnamed statement.
     pub fn stands_in(&self, number: u64) -> bool {
-        self.reuse.copy.is_some_and(|copy| copy.number == number)
+        let copy = self.reuse.as_ref().and_then(|reuse| reuse.copy);
+        copy.is_some_and(|copy| copy.number == number)
     }
 
     /// Nothing stands for the unnamed statement any more.
     pub(super) fn end_reuse(&mut self) {
-        self.reuse.over = true;
+        if let Some(reuse) = &mut self.reuse {
+            reuse.over = true;
+        }
     }
 
     /// The batch has been sent as a whole.
     pub(super) fn batch_is_sent(&mut self) {
-        self.reuse.over = true;
-        if let Again::Possible { sent, .. } = &mut self.reuse.again {
+        let Some(reuse) = &mut self.reuse else { return };
+        reuse.over = true;
+        if let Again::Possible { sent, .. } = &mut reuse.again {
             *sent = true;
         }
     }
@@ -88,16 +92,19 @@ impl FromClient {
     /// Whether what the client sends has to wait: the batch before it may be sent again.
     pub(super) fn may_send_again(&self) -> bool {
         matches!(
-            self.reuse.again,
-            Again::Possible { sent: true, .. } | Again::Due(_)
+            self.again(),
+            Some(Again::Possible { sent: true, .. } | Again::Due(_))
         )
     }
 
     /// Keeps a ParameterDescription back, as long as the batch can be sent again.
     pub fn hold_parameters(&mut self, message: &[u8]) -> bool {
-        let possible = matches!(self.reuse.again, Again::Possible { .. });
+        let Some(reuse) = &mut self.reuse else {
+            return false;
+        };
+        let possible = matches!(reuse.again, Again::Possible { .. });
         if possible {
-            self.reuse.parameters = message.to_vec();
+            reuse.parameters = message.to_vec();
         }
         possible
     }
@@ -105,10 +112,13 @@ impl FromClient {
     /// The server has answered something behind the Parse: the copy is what the text means.
     /// Returns what was kept back.
     pub fn accept_reuse(&mut self) -> Vec<u8> {
-        if matches!(self.reuse.again, Again::Possible { .. }) {
-            self.reuse.again = Again::No;
+        let Some(reuse) = &mut self.reuse else {
+            return Vec::new();
+        };
+        if matches!(reuse.again, Again::Possible { .. }) {
+            reuse.again = Again::No;
         }
-        std::mem::take(&mut self.reuse.parameters)
+        std::mem::take(&mut reuse.parameters)
     }
 
     /// Handles an error that is the first answer of a batch with a copy. `true`: the copy is
@@ -123,38 +133,46 @@ impl FromClient {
         let may_be_stale = ["0A000", "22P02", "22P03", "26000", "42", "XX000"]
             .iter()
             .any(|class| error.sqlstate.starts_with(class));
-        let Again::Possible { batch, sent: true } = &mut self.reuse.again else {
+        let Some(reuse) = &mut self.reuse else {
+            return false;
+        };
+        let Again::Possible { batch, sent: true } = &mut reuse.again else {
             return false;
         };
         if !may_be_stale || error.is_fatal() {
             return false;
         }
         let batch = std::mem::take(batch);
-        self.reuse.parameters.clear();
-        if let Some(copy) = self.reuse.copy.take() {
+        reuse.parameters.clear();
+        if let Some(copy) = reuse.copy.take() {
             plans.forget(copy.id);
             prepared.outdate(copy.id);
         }
-        self.reuse.again = Again::Due(batch);
+        reuse.again = Again::Due(batch);
         true
     }
 
     /// Whether ReadyForQuery is awaited to send the batch again; nothing else is sent.
     pub fn sends_again(&self) -> bool {
-        matches!(self.reuse.again, Again::Due(_))
+        matches!(self.again(), Some(Again::Due(_)))
+    }
+
+    fn again(&self) -> Option<&Again> {
+        self.reuse.as_ref().map(|reuse| &reuse.again)
     }
 
     /// The server connection is gone or given up: no ReadyForQuery will come.
     pub(super) fn lose_batch(&mut self) {
         if self.sends_again() {
-            self.reuse.again = Again::No;
+            self.reuse = None;
         }
     }
 
     /// The batch that is to be sent again, now that the server is ready.
     pub fn take_batch(&mut self) -> Vec<u8> {
-        match std::mem::replace(&mut self.reuse.again, Again::Comes) {
-            Again::Due(bytes) => bytes,
+        let again = self.reuse.as_mut().map(|reuse| &mut reuse.again);
+        match again.map(|again| std::mem::replace(again, Again::Comes)) {
+            Some(Again::Due(bytes)) => bytes,
             _ => Vec::new(),
         }
     }
@@ -168,8 +186,10 @@ impl Multiplex<'_, '_> {
         if !statements.plans.are_kept() || self.client.batch_open || !self.replies.is_empty() {
             return None;
         }
-        let comes_again = matches!(self.client.reuse.again, Again::Comes);
-        self.client.reuse.again = Again::No;
+        let comes_again = matches!(self.client.again(), Some(Again::Comes));
+        if comes_again && let Some(reuse) = &mut self.client.reuse {
+            reuse.again = Again::No;
+        }
         if comes_again || self.status != status::IDLE || body.len() > MAX_BODY {
             return None;
         }
@@ -201,9 +221,10 @@ impl Multiplex<'_, '_> {
             }
             Plan::Again => None,
         };
+        let mut again = Again::No;
         let copy = match copy {
             Some(copy) => {
-                self.client.reuse.again = Again::Possible {
+                again = Again::Possible {
                     batch: batch.to_vec(),
                     sent: false,
                 };
@@ -233,8 +254,8 @@ impl Multiplex<'_, '_> {
                 copy
             }
         };
-        self.client.reuse.copy = Some(copy);
-        self.client.reuse.over = false;
+        let reuse = self.client.reuse.get_or_insert_default();
+        (reuse.copy, reuse.over, reuse.again) = (Some(copy), false, again);
         self.client.batch_open = true;
         self.client.flushed = false;
         self.replies.push(Reply::Reused);
