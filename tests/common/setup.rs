@@ -122,7 +122,9 @@ impl ProxyBuilder {
             false => "wait_notice = \"0s\"\n",
         };
         let audit = &self.audit;
-        let path = match audit.contains("path = ") {
+        // A sink may have a path, too.
+        let own = audit.split("[[").next().unwrap_or_default();
+        let path = match own.contains("path = ") {
             true => String::new(),
             false => format!("path = \"{base}/audit.jsonl\"\n"),
         };

@@ -30,6 +30,8 @@ fn commands_leave_records() {
         "GetSecretValue",
         "DescribeSecret",
         "GetSecretValue",
+        // It is asked whether the secret is there at all.
+        "DescribeSecret",
     ];
     assert_eq!(names(&calls), expected);
     let user = nix::unistd::User::from_uid(nix::unistd::getuid());

@@ -222,20 +222,29 @@ async fn every_kind_of_sink_gets_the_records_and_no_password() {
         lines
     };
     let copy = fs::read_to_string(place("copy")).expect("read");
-    assert_eq!(sorted(&copy), sorted(&log));
-    assert_eq!(sorted(&stored), sorted(&log));
+    // The command that has stored the secret ships its own log to the same places.
+    let proxys = |text: &str| {
+        let id = format!(":{}\"", proxy.pid());
+        let mut lines = sorted(text);
+        lines.retain(|line| line.contains(&id));
+        lines
+    };
+    assert_eq!(proxys(&log), sorted(&log));
+    assert_eq!(proxys(&copy), sorted(&log));
+    assert_eq!(proxys(&stored), sorted(&log));
     let events = fs::read_to_string(place("ocsf")).expect("read");
     for event in events.lines() {
         let event: Value = serde_json::from_str(event).expect("JSON");
         assert_eq!(event["metadata"]["version"], "1.9.0");
     }
+    fs::write(place("of-proxy"), proxys(&copy).join("\n") + "\n").expect("written");
     let said = pgvalet_ok(
         &proxy.config(),
         &[
             "audit",
             "verify",
             "--checkpoint",
-            place("copy").to_str().expect("UTF-8"),
+            place("of-proxy").to_str().expect("UTF-8"),
         ],
         "",
     );
