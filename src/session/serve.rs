@@ -252,7 +252,7 @@ mod tests {
             size_of::<T>()
         }
         let task = size(|| serve(any(), any()));
-        assert!(task <= 2112, "{task} bytes");
+        assert!(task <= 2048, "{task} bytes");
         let seen = size_of::<Session>() + size_of::<Handle>();
         assert!(seen <= 1024, "{seen} bytes");
     }

@@ -212,11 +212,13 @@ impl Handle {
         }
     }
 
-    /// The same at the end, without what other records of the session say.
+    /// Notes what another process has counted of the session.
     pub(in crate::session) fn goes_on(&self, traffic: Traffic) {
         self.uses.lock().go_on(traffic);
     }
 
+    /// What [`take_uses`](Self::take_uses) says, at the end of the session: without what other
+    /// records of the session say.
     pub(in crate::session) fn finish_uses(&self, all: Traffic) -> Vec<UseRef> {
         self.uses.lock().finish(all)
     }

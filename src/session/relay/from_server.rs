@@ -41,7 +41,7 @@ pub(super) struct FromServer {
     pub ddl: bool,
     /// What it said, if nothing was under way: whether that is the client's concern is not
     /// known yet.
-    pub last_word: Vec<u8>,
+    pub last_word: Box<[u8]>,
 }
 
 /// Whether it is known which answers a server still owes.

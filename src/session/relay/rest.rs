@@ -71,7 +71,7 @@ impl Relay {
             return Err(Halt::ServerGone);
         }
         from_server.fatal = false;
-        from_server.last_word = Vec::new();
+        from_server.last_word = Box::default();
         drop(self.end());
         Ok(())
     }

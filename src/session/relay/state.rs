@@ -35,7 +35,7 @@ impl Relay {
     }
 
     /// What the server has said last, if the client was not told yet.
-    pub fn last_word(&mut self) -> Vec<u8> {
+    pub fn last_word(&mut self) -> Box<[u8]> {
         std::mem::take(&mut self.conversation.from_server.last_word)
     }
 

@@ -18,7 +18,8 @@ const AROUND: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Names {
-    by_name: HashMap<Box<[u8]>, Named>,
+    /// Boxed, because most clients name no statement, and each has this.
+    by_name: Option<Box<HashMap<Box<[u8]>, Named>>>,
     /// The memory that they take. (Every session has this number and the next, so they are
     /// small.)
     bytes: u32,
@@ -35,7 +36,7 @@ impl Names {
     /// Whether there is room for one more statement with this body.
     pub fn has_room(&self, name: &[u8], body: &[u8]) -> bool {
         let kept = self.bytes.saturating_add(self.given_up);
-        self.by_name.len() < MOST && kept.saturating_add(weight(name, body)) <= MOST_BYTES
+        self.len() < MOST && kept.saturating_add(weight(name, body)) <= MOST_BYTES
     }
 
     /// Notes that no answer is awaited that could bring back a statement which was given up.
@@ -44,23 +45,23 @@ impl Names {
     }
 
     pub fn get(&self, name: &[u8]) -> Option<&Named> {
-        self.by_name.get(name)
+        self.by_name.as_ref()?.get(name)
     }
 
     pub fn contains_key(&self, name: &[u8]) -> bool {
-        self.by_name.contains_key(name)
+        self.get(name).is_some()
     }
 
     pub fn insert(&mut self, name: Box<[u8]>, named: Named) -> Option<Named> {
         let before = self.remove(&name);
         let weight = weight(&name, &named.statement.body);
         self.bytes = self.bytes.saturating_add(weight);
-        self.by_name.insert(name, named);
+        self.by_name.get_or_insert_default().insert(name, named);
         before
     }
 
     pub fn remove(&mut self, name: &[u8]) -> Option<Named> {
-        let named = self.by_name.remove(name)?;
+        let named = self.by_name.as_mut()?.remove(name)?;
         let weight = weight(name, &named.statement.body);
         self.bytes = self.bytes.saturating_sub(weight);
         self.given_up = self.given_up.saturating_add(weight);
@@ -74,7 +75,7 @@ impl Names {
         parsed: &Arc<Statement>,
         same: &Arc<Statement>,
     ) {
-        if let Some(named) = self.by_name.get_mut(name)
+        if let Some(named) = self.by_name.as_mut().and_then(|all| all.get_mut(name))
             && Arc::ptr_eq(&named.statement, parsed)
         {
             named.statement = same.clone();
@@ -83,20 +84,26 @@ impl Names {
 
     /// The statements with their names.
     pub fn all(&self) -> impl Iterator<Item = (&[u8], &Named)> {
-        self.by_name.iter().map(|(name, named)| (&**name, named))
+        let all = self.by_name.iter().flat_map(|all| all.iter());
+        all.map(|(name, named)| (&**name, named))
     }
 
     /// The statements without their names.
     pub fn statements(&self) -> impl Iterator<Item = &Arc<Statement>> {
-        self.by_name.values().map(|named| &named.statement)
+        let all = self.by_name.iter().flat_map(|all| all.values());
+        all.map(|named| &named.statement)
     }
 
     /// The client's name for a statement, or one of several. It is looked for among the first
     /// thousand: a client with more must not make every error a long search.
     pub fn name_of(&self, id: u64) -> Option<&[u8]> {
-        let mut few = self.by_name.iter().take(LOOKED_AT);
+        let mut few = self.by_name.as_ref()?.iter().take(LOOKED_AT);
         let (name, _) = few.find(|(_, named)| named.statement.id == id)?;
         Some(name)
+    }
+
+    fn len(&self) -> usize {
+        self.by_name.as_ref().map_or(0, |all| all.len())
     }
 
     /// The memory that they take, in bytes.
@@ -160,7 +167,7 @@ mod tests {
                 } else {
                     names.remove(&name);
                 }
-                let all = names.by_name.iter().map(|(n, s)| weight(n, &s.statement.body));
+                let all = names.by_name.iter().flat_map(|all| all.iter()).map(|(n, s)| weight(n, &s.statement.body));
                 prop_assert_eq!(names.bytes, all.sum::<u32>());
             }
         }

@@ -15,7 +15,7 @@ impl Scan<'_> {
             let idle = self.state.status == status::IDLE;
             if idle && whole && ErrorFields::read(message).is_fatal() {
                 self.state.fatal = true;
-                self.state.last_word = message.to_vec();
+                self.state.last_word = message.into();
                 return Fate::Drop;
             }
             self.state.certainty = Certainty::Doubtful;
