@@ -113,12 +113,12 @@ impl Segment {
         let moved = |now: Self| now.first != self.first;
         let named =
             |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", self.path.display()));
+        let opened = reader(&self.path);
+        // Asked after the file was opened: it may go on in a new file between the two.
         if self.is_open() && Self::of(&self.path).is_ok_and(|now| now.is_none_or(moved)) {
-            return reader(&closed)
-                .or_else(|_| reader(&self.path))
-                .map_err(named);
+            return reader(&closed).or(opened).map_err(named);
         }
-        reader(&self.path).map_err(named)
+        opened.map_err(named)
     }
 
     /// Whether it may be the file that is written now.

@@ -93,8 +93,8 @@ impl Tail {
         if self.read == Some(segment.first) || !self.may_begin_with(segment.first) {
             return Ok(false);
         }
-        self.open = Some(Open::of(segment, segment.path == self.log)?);
-        Ok(true)
+        self.open = Open::of(segment, segment.path == self.log)?;
+        Ok(self.open.is_some())
     }
 }
 
@@ -142,21 +142,28 @@ fn take(next: &mut u64, line: &[u8]) -> Option<Taken> {
 }
 
 impl Open {
-    fn of(segment: &Segment, is_log: bool) -> io::Result<Self> {
+    /// Opens a file that was found. `None`: the log has gone on in a new file since it was found,
+    /// and the one that was meant has another name by now.
+    fn of(segment: &Segment, is_log: bool) -> io::Result<Option<Self>> {
         let (reader, inode): (Box<dyn Read + Send>, _) = if is_log {
             let file = File::open(&segment.path)?;
             let data = file.metadata()?;
+            // Asked after the file was opened: what begins so before and after is what was opened.
+            let now = Segment::of(&segment.path)?;
+            if now.is_none_or(|now| now.first != segment.first) {
+                return Ok(None);
+            }
             (Box::new(file), Some((data.dev(), data.ino())))
         } else {
             (files::reader(&segment.path)?, None)
         };
-        Ok(Self {
+        Ok(Some(Self {
             first: segment.first,
             reader: BufReader::with_capacity(1 << 16, reader),
             inode,
             length: 0,
             partial: Vec::new(),
-        })
+        }))
     }
 
     /// Whether nothing more is written to the file.
@@ -175,5 +182,33 @@ impl Open {
             true => Ok(Some(std::mem::take(&mut self.partial))),
             false => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sink once lost every record of a file that was closed between the look at its beginning
+    /// and the opening.
+    #[test]
+    fn a_log_that_goes_on_in_a_new_file_is_not_taken_for_the_old_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("audit.jsonl");
+        let line = |seq: u64| {
+            let link = "00".repeat(4);
+            format!(
+                "{{\"v\":2,\"seq\":{seq},\"time\":\"2026-01-01T00:00:00.000000Z\",\"event\":\"log.gap\",\"prev\":\"{link}\"}}\n"
+            )
+        };
+        fs::write(&log, line(50)).expect("written");
+        let found = Segment::of(&log).expect("read").expect("a record");
+        assert_eq!(found.first, 50);
+        assert!(Open::of(&found, true).expect("read").is_some());
+        fs::rename(&log, files::segment(&log, 50)).expect("renamed");
+        fs::write(&log, "").expect("written");
+        assert!(Open::of(&found, true).expect("read").is_none());
+        fs::write(&log, line(90)).expect("written");
+        assert!(Open::of(&found, true).expect("read").is_none());
     }
 }
