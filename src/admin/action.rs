@@ -38,6 +38,8 @@ pub enum Action {
     Reload,
     Refresh(Option<String>),
     Rotate(String),
+    /// Approves of the next rotation that the schedule of a secret starts.
+    Approve(String),
     Set {
         key: String,
         value: String,
@@ -65,6 +67,7 @@ impl Action {
             Self::Reload => "RELOAD",
             Self::Refresh(_) => "REFRESH",
             Self::Rotate(_) => "ROTATE",
+            Self::Approve(_) => "APPROVE",
             Self::Set { .. } => "SET",
             Self::Upgrade { .. } => "UPGRADE",
             Self::Shutdown(_) => "SHUTDOWN",
@@ -87,7 +90,9 @@ impl fmt::Display for Action {
         f.write_str(self.word())?;
         match self {
             Self::KillClient(id) => write!(f, " {id}"),
-            Self::Rotate(secret) | Self::Refresh(Some(secret)) => write!(f, " {secret}"),
+            Self::Rotate(secret) | Self::Approve(secret) | Self::Refresh(Some(secret)) => {
+                write!(f, " {secret}")
+            }
             Self::Set { key, value } => write!(f, " {key} = '{value}'"),
             Self::Upgrade {
                 binary: Some(binary),
@@ -229,7 +234,7 @@ fn check(proxy: &Arc<dyn Operations>, action: &Action) -> Result<Vec<Arc<Pool>>,
             not_now("no database is paused".to_owned())
         }
         Action::KillClient(id) if !is_there(proxy, *id) => Err(ActionError::NoClient(*id)),
-        Action::Rotate(secret) | Action::Refresh(Some(secret)) => {
+        Action::Rotate(secret) | Action::Approve(secret) | Action::Refresh(Some(secret)) => {
             let known: Vec<&str> = pools.iter().map(|p| p.secret.as_str()).collect();
             if pools.iter().any(|p| p.follower.is_called(secret)) {
                 return Ok(pools);
@@ -327,6 +332,10 @@ async fn act(
         Action::Rotate(secret) => {
             // A task of its own: a rotation that has begun is finished, whoever waits for it.
             begun.rest = Rest::Rotated(tokio::spawn(proxy.clone().rotate(secret.clone())));
+        }
+        Action::Approve(secret) => {
+            let said = proxy.approve(secret).map_err(ActionError::Failed)?;
+            begun.notices.push(said);
         }
         Action::Set { key, value } => {
             let said = proxy.set(key, value).map_err(ActionError::Failed)?;

@@ -49,6 +49,12 @@ pub trait Operations: StatusSource {
     /// Why it was not rotated.
     fn rotate(self: Arc<Self>, secret: String) -> Rotation;
 
+    /// Approves of the next rotation that the schedule of a secret starts; when that is.
+    ///
+    /// # Errors
+    /// Why there is nothing to approve of.
+    fn approve(&self, secret: &str) -> Result<String, String>;
+
     /// Replaces this process by a new one that runs `binary`, or the program by whose name this
     /// one was started, and that is ready within `limit`; which one that is.
     ///

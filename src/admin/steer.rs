@@ -66,6 +66,7 @@ pub(super) fn router(proxy: Arc<dyn Operations>) -> Router {
         .route("/enable", post(enable))
         .route("/reload", post(reload))
         .route("/rotate", post(rotate))
+        .route("/approve", post(approve))
         .route("/upgrade", post(upgrade))
         .with_state(proxy)
 }
@@ -118,6 +119,7 @@ handler!(disable, w => w.database.map(Action::Disable));
 handler!(enable, w => w.database.map(Action::Enable));
 handler!(reload, _w => Some(Action::Reload));
 handler!(rotate, w => w.secret.map(Action::Rotate));
+handler!(approve, w => w.secret.map(Action::Approve));
 
 async fn upgrade(
     State(proxy): Proxy,

@@ -49,6 +49,8 @@ pub enum TroubleKind {
     RotationFails,
     /// A rotation should have ended long ago.
     RotationOverdue,
+    /// A rotation is due, and waits for a person's approval.
+    RotationUnapproved,
     /// Clients wait long for a server connection.
     PoolExhausted,
     /// An older generation is in use beyond `drain_timeout`.
@@ -66,7 +68,7 @@ pub enum TroubleKind {
 }
 
 impl TroubleKind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AuditFails,
         Self::DatabaseDown,
         Self::NoLogin,
@@ -74,6 +76,7 @@ impl TroubleKind {
         Self::SecretUnread,
         Self::RotationFails,
         Self::RotationOverdue,
+        Self::RotationUnapproved,
         Self::PoolExhausted,
         Self::DrainOverdue,
         Self::ClientsFull,
@@ -93,6 +96,7 @@ impl TroubleKind {
             Self::SecretUnread => "secret_unread",
             Self::RotationFails => "rotation_fails",
             Self::RotationOverdue => "rotation_overdue",
+            Self::RotationUnapproved => "rotation_unapproved",
             Self::PoolExhausted => "pool_exhausted",
             Self::DrainOverdue => "drain_overdue",
             Self::ClientsFull => "clients_full",
@@ -114,6 +118,7 @@ impl TroubleKind {
             Self::VersionRefused => "old version",
             Self::SecretUnread => "no secret",
             Self::RotationFails | Self::RotationOverdue => "not rotated",
+            Self::RotationUnapproved => "approval",
             Self::PoolExhausted => "exhausted",
             Self::DrainOverdue => "drains long",
             Self::ClientsFull => "full",

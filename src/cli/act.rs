@@ -1,4 +1,4 @@
-//! `pgvalet pause`, `resume`, `reconnect` and `kill`.
+//! `pgvalet pause`, `resume`, `reconnect`, `kill` and `rotation approve`.
 
 use std::io::{self, Write};
 
@@ -35,6 +35,33 @@ pub(super) struct KillArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(clap::Subcommand)]
+pub(super) enum Rotation {
+    /// Let the rotation begin that the schedule of a secret has started, or starts next
+    #[command(
+        after_help = "Example:\n  pgvalet rotation approve prod/orders\n\nFor secrets with rotation = { approve = true }. The same by HTTP: POST /approve?secret=prod%2Forders\non [admin] address, and in the console: APPROVE prod/orders"
+    )]
+    Approve(ApproveArgs),
+}
+
+#[derive(clap::Args)]
+pub(super) struct ApproveArgs {
+    /// Name or ARN of the secret
+    secret: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn approve(
+    Rotation::Approve(args): &Rotation,
+    config: &Config,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let path = status::with("/approve", "secret", &args.secret);
+    ask(&path, args.json, config, out).await
 }
 
 pub(super) async fn run(

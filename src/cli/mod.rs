@@ -86,6 +86,12 @@ enum Command {
     Secret(secret::SecretCommand),
     /// Change the password of a secret's database role, in Postgres and in the store
     Rotate(rotate::Args),
+    /// Approve of rotations of a running proxy
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pgvalet rotation approve prod/orders"
+    )]
+    Rotation(act::Rotation),
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -216,6 +222,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
             .map_err(Failure::Demo),
         Command::Secret(command) => block_on(secret(command, &load(cli)?)),
         Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),
+        Command::Rotation(command) => block_on(act::approve(command, &load(cli)?, out)),
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Explain(args) => block_on(explain::run(args, &load(cli)?, out)),
         Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),

@@ -106,6 +106,7 @@ fn server(s: &mut Section<'_, '_>, name: Arc<str>) -> upstream::Options {
     upstream::Options {
         name,
         host: s.list("host", Hosts::parse).and_then(Hosts::from_list),
+        prefer_socket: s.text("prefer_socket", socket_directory),
         target_session_attrs: s.choice(
             "target_session_attrs",
             SESSION_ATTRS.map(|a| (a.as_str(), a)),
@@ -122,6 +123,15 @@ fn server(s: &mut Section<'_, '_>, name: Arc<str>) -> upstream::Options {
         allow_md5: s.boolean("allow_md5"),
         allow_cleartext: s.boolean("allow_cleartext"),
         connect_timeout: s.duration("connect_timeout"),
+    }
+}
+
+fn socket_directory(text: &str) -> Result<Arc<str>, String> {
+    match text.starts_with('/') {
+        true => Ok(text.into()),
+        false => Err(format!(
+            "{text:?} is no absolute path; write the directory of the socket, like \"/var/run/postgresql\""
+        )),
     }
 }
 

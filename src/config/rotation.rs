@@ -10,12 +10,14 @@ use super::values::secret;
 use crate::pool::Database;
 use crate::rotation::{Rotation, Strategy};
 use crate::secret::SecretId;
-use crate::secret::schedule::{Schedule, ScheduleError};
+use crate::secret::schedule::{Freeze, Freezes, Schedule, ScheduleError};
 
 pub(super) fn rotation(s: &mut Section<'_, '_>) -> Option<Rotation> {
     let mut s = s.inner("rotation")?;
     let rotation = Rotation {
         schedule: schedule(&mut s),
+        freeze: freeze(&mut s),
+        approve: s.boolean("approve"),
         strategy: s.word("strategy", &Strategy::ALL),
         admin_secret: s.text("admin_secret", secret),
         plaintext: s.boolean("plaintext"),
@@ -42,6 +44,14 @@ fn schedule(s: &mut Section<'_, '_>) -> Option<Schedule> {
         None => Ok(None),
     });
     with_window.flatten().or(schedule)
+}
+
+fn freeze(s: &mut Section<'_, '_>) -> Freezes {
+    let periods = s.list("freeze", Freeze::parse).unwrap_or_default();
+    Freezes::new(periods).unwrap_or_else(|why| {
+        s.wrong(format!("freeze: {why}"));
+        Freezes::default()
+    })
 }
 
 /// Notes a second schedule for one secret; `rotated` are the secrets that have one already, with

@@ -120,6 +120,7 @@ fn a_minimal_file_has_every_default() {
                 name: "orders".into(),
                 host: None,
                 port: None,
+                prefer_socket: None,
                 target_session_attrs: Default::default(),
                 dbname: None,
                 tls: None,

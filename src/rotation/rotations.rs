@@ -96,6 +96,21 @@ impl Rotations {
         Some(self.tasks.lock().get(secret)?.next.get())
     }
 
+    /// Approves of the next rotation that the schedule of a secret starts. `None`: the proxy
+    /// rotates no such secret.
+    ///
+    /// # Errors
+    /// Why there is nothing to approve of.
+    pub fn approve(&self, secret: &SecretId) -> Option<Result<(), &'static str>> {
+        let tasks = self.tasks.lock();
+        let task = tasks.get(secret)?;
+        let needed = task.job.rotation.as_ref().is_some_and(|r| r.approve);
+        Some(match needed {
+            true => task.next.approve(),
+            false => Err("its rotations need no approval (rotation = { approve = true })"),
+        })
+    }
+
     /// Lets no further rotation begin.
     pub fn stop(&self) {
         self.tasks.lock().clear();
@@ -115,6 +130,8 @@ impl Rotations {
             store: self.store.clone(),
             observer: self.observer.clone(),
             schedule: rotation.schedule,
+            freeze: rotation.freeze,
+            approve: rotation.approve,
             configured,
             refresh: job.refresh,
             plan: plan(&job),

@@ -8,12 +8,14 @@ use serde_json::Value;
 use tracing::{info, warn};
 
 use super::build::Built;
+use super::status::rfc3339;
 use super::{reload, upgrade};
 use crate::admin::{Operations, Reloaded, Rotation, Setting, Stop, Upgrade};
 use crate::audit;
 use crate::base::duration;
 use crate::config;
 use crate::pool::Pool;
+use crate::secret::SecretId;
 use crate::session::Context;
 
 impl Operations for Built {
@@ -84,15 +86,9 @@ impl Operations for Built {
     }
 
     fn rotate(self: Arc<Self>, secret: String) -> Rotation {
-        let found = {
-            let state = self.state.lock();
-            let mut followers = state.followers.values();
-            followers
-                .find(|f| f.is_called(&secret))
-                .map(|f| f.secret.clone())
-        };
+        let found = self.secret_called(&secret);
         Box::pin(async move {
-            let found = found.ok_or_else(|| format!("no pool uses the secret \"{secret}\""))?;
+            let found = found?;
             let ended = self.rotations.rotate(&found).await;
             let ended = ended.ok_or_else(|| {
                 format!("nothing says that pgvalet rotates {secret}: `pgvalet rotate {secret}` does so all the same")
@@ -101,6 +97,21 @@ impl Operations for Built {
                 Ok(ending) => Ok(ending.version().as_str().into()),
                 Err(e) => Err(format!("{secret} was not rotated: {e}")),
             }
+        })
+    }
+
+    fn approve(&self, secret: &str) -> Result<String, String> {
+        let found = self.secret_called(secret)?;
+        let approved = self.rotations.approve(&found);
+        let approved = approved.ok_or_else(|| format!("this proxy does not rotate {secret}"))?;
+        approved.map_err(|why| format!("{secret}: {why}"))?;
+        let at = self
+            .rotations
+            .outlook(&found)
+            .and_then(|outlook| outlook.at);
+        Ok(match at.filter(|at| *at > chrono::Utc::now()) {
+            Some(at) => format!("{secret} will be rotated at {}", rfc3339(at.into())),
+            None => format!("{secret} is rotated now"),
         })
     }
 
@@ -113,5 +124,17 @@ impl Operations for Built {
     fn stop(&self, when: Stop) {
         info!("somebody has asked for the proxy to stop");
         self.stop.send_replace(Some(when));
+    }
+}
+
+impl Built {
+    /// The secret that somebody calls so, by its name or ARN.
+    fn secret_called(&self, name: &str) -> Result<SecretId, String> {
+        let state = self.state.lock();
+        let mut followers = state.followers.values();
+        let found = followers.find(|f| f.is_called(name));
+        found
+            .map(|f| f.secret.clone())
+            .ok_or_else(|| format!("no pool uses the secret \"{name}\""))
     }
 }

@@ -1,6 +1,7 @@
 //! What the logins with one version keep for the next one.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::OldServers;
 use super::knock::Answered;
@@ -15,6 +16,8 @@ pub struct LoginCache {
     pub(super) iam: IamToken,
     pub(super) old_servers: Arc<OldServers>,
     pub(super) answered: Answered,
+    /// The shortcut to the server has not led to a login with SCRAM, and is not tried again.
+    pub(super) no_shortcut: AtomicBool,
 }
 
 impl LoginCache {

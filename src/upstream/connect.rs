@@ -10,6 +10,7 @@ use super::knock::{Doors, With};
 use super::login::Login;
 use super::reach::{Address, addresses};
 use super::role;
+use super::shortcut::by_shortcut;
 use super::{ConnectError, LoginCache, Quiet, Server, Target, Wishes};
 use crate::net::Stream;
 use crate::secret::Credential;
@@ -59,6 +60,9 @@ pub async fn connect_with(
                 cache,
                 wishes,
             };
+            if let Some(server) = by_shortcut(with, wanted, limit / 4, abandoned).await {
+                return Ok((server, Quiet::after_login()));
+            }
             let deadline = Instant::now() + limit;
             let found = timeout_at(deadline, addresses(place)).await;
             let error = match found.unwrap_or_else(|_| Err(late(place))) {
@@ -90,7 +94,7 @@ fn late(place: &Target) -> ConnectError {
 }
 
 /// Logs in at one place, at the first of its addresses that is what is wanted.
-async fn at_place(
+pub(super) async fn at_place(
     place: &Arc<Target>,
     with: With<'_>,
     mut doors: Doors<'_>,

@@ -33,6 +33,7 @@ mod reported;
 mod role;
 pub(crate) mod scram;
 mod server;
+mod shortcut;
 mod target;
 #[cfg(test)]
 mod tests;

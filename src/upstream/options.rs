@@ -20,6 +20,8 @@ pub struct Options {
     pub host: Option<Hosts>,
     /// The port of hosts that name none of their own.
     pub port: Option<u16>,
+    /// The directory of a unix socket that is tried first, where a host is this machine.
+    pub prefer_socket: Option<Arc<str>>,
     pub target_session_attrs: SessionAttrs,
     pub dbname: Option<String>,
     /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.

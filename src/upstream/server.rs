@@ -79,6 +79,9 @@ impl Server {
         let gone = async {
             self.stream.write_all(&bye).await?;
             self.stream.flush().await?;
+            // To a server that waits for the rest of a message the goodbye is a part of it; the
+            // end of what comes is not.
+            self.stream.shutdown().await?;
             let mut rest = [0; 1024];
             while self.stream.read(&mut rest).await? > 0 {}
             std::io::Result::Ok(())

@@ -36,6 +36,9 @@ pub struct Target {
     pub attrs: SessionAttrs,
     /// Where there is more than one place: all of them, this one first.
     pub places: Vec<Arc<Target>>,
+    /// The unix socket of the same server, as far as the port tells: used where it leads to a
+    /// login with SCRAM.
+    pub shortcut: Option<Arc<Target>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +110,7 @@ impl Target {
             _ => UpstreamAuth::RdsIam,
         };
         let dbname = options.dbname.as_ref().or(credential.dbname.as_ref());
-        Ok(Self {
+        let mut target = Self {
             database: options.name.clone(),
             host: host.as_str().into(),
             port: port.or(options.port).or(credential.port).unwrap_or(5432),
@@ -126,7 +129,21 @@ impl Target {
             auth,
             attrs: options.target_session_attrs,
             places: Vec::new(),
-        })
+            shortcut: None,
+        };
+        target.shortcut = target.shortcut_by(options.prefer_socket.as_ref());
+        Ok(target)
+    }
+
+    /// This place by the socket in a directory, if it is on this machine and nobody has asked
+    /// for TLS, which a socket does not have.
+    fn shortcut_by(&self, directory: Option<&Arc<str>>) -> Option<Arc<Self>> {
+        let possible = self.is_local() && self.tls.is_none() && self.socket().is_none();
+        let directory = directory.filter(|_| possible)?;
+        Some(Arc::new(Self {
+            host: directory.clone(),
+            ..self.clone()
+        }))
     }
 
     /// The one of its places that has the host and port of another target.
@@ -158,6 +175,7 @@ impl Target {
     pub fn in_database(&self, dbname: &str) -> Arc<Self> {
         Arc::new(Self {
             dbname: dbname.into(),
+            shortcut: self.shortcut.as_ref().map(|s| s.in_database(dbname)),
             ..self.clone()
         })
     }

@@ -20,6 +20,7 @@ pub fn target(port: u16) -> Target {
         auth: UpstreamAuth::Password,
         attrs: Default::default(),
         places: Vec::new(),
+        shortcut: None,
     }
 }
 

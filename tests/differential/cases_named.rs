@@ -64,6 +64,35 @@ pub fn cases() -> Vec<Case> {
             ],
         ),
         case(
+            "a Bind that does not fit, and a Close behind it",
+            [
+                p("a", "select $1::int"),
+                s(),
+                b("", "a", &["1", "2"]),
+                cs("a"),
+                s(),
+                ds("a"),
+                s(),
+            ],
+        ),
+        case(
+            "a Bind that does not fit, and a new statement of that name behind it",
+            [
+                p("a", "select $1::int"),
+                s(),
+                b("", "a", &[]),
+                e("", 0),
+                cs("a"),
+                p("a", "select $1::int, 2"),
+                b("", "a", &["1"]),
+                e("", 0),
+                s(),
+                b("", "a", &["1"]),
+                e("", 0),
+                s(),
+            ],
+        ),
+        case(
             "declared types",
             [
                 pt("a", "select $1, $2", &[23, 25]),

@@ -45,7 +45,7 @@ impl NotUnderstood {
 }
 
 /// The words with which a statement can begin.
-const WORDS: [&str; 16] = [
+const WORDS: [&str; 17] = [
     "SHOW",
     "PAUSE",
     "RESUME",
@@ -58,6 +58,7 @@ const WORDS: [&str; 16] = [
     "RELOAD",
     "REFRESH",
     "ROTATE",
+    "APPROVE",
     "SET",
     "SHUTDOWN",
     "SELECT",
@@ -97,6 +98,7 @@ pub fn understand(statement: &Statement) -> Result<Command, NotUnderstood> {
         "WAIT_CLOSE" => act(Action::WaitClose(one_or_none(rest, statement)?)),
         "RELOAD" => none(rest, statement).and_then(|()| act(Action::Reload)),
         "REFRESH" => act(Action::Refresh(one_or_none(rest, statement)?)),
+        "APPROVE" => act(Action::Approve(one(rest, statement, "a secret")?)),
         "ROTATE" => act(Action::Rotate(one(rest, statement, "a secret")?)),
         "SHUTDOWN" => act(Action::Shutdown(shutdown(rest, statement)?)),
         "SET" => set(rest, statement),

@@ -125,6 +125,7 @@ pub fn help() -> String {
         "KILL_CLIENT <id of SHOW CLIENTS>",
         "REFRESH [<secret>]",
         "ROTATE <secret>",
+        "APPROVE <secret>",
         "RELOAD",
         "SET key = value",
         "SHUTDOWN [WAIT_FOR_CLIENTS]",

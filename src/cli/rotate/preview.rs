@@ -8,8 +8,8 @@ use serde_json::json;
 use super::{Args, plan};
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::rotation::{Plan, Preview};
-use crate::secret::schedule::{Schedule, Window, timing};
+use crate::rotation::{Plan, Preview, Rotation};
+use crate::secret::schedule::{Window, timing};
 use crate::secret::{SecretId, Source};
 
 /// How many of the next rotations are shown.
@@ -37,10 +37,10 @@ pub(super) async fn run(
     let mut failed = false;
     for secret in secrets {
         let plan = plan(args, config, store, &secret).await?;
-        let schedule = schedule(config, &plan);
+        let rotation = config.rotations.get(&plan.database.name);
         match Preview::of(&plan, store).await {
-            Ok(preview) if args.json => json_of(&plan, &preview, schedule, out)?,
-            Ok(preview) => show(&plan, &preview, schedule, out)?,
+            Ok(preview) if args.json => json_of(&plan, &preview, rotation, out)?,
+            Ok(preview) => show(&plan, &preview, rotation, out)?,
             Err(e) => {
                 failed = true;
                 writeln!(out, "{secret}: {e}")?;
@@ -50,17 +50,15 @@ pub(super) async fn run(
     if failed { Err(Failure::Shown) } else { Ok(()) }
 }
 
-fn schedule<'a>(config: &'a Config, plan: &Plan) -> Option<&'a Schedule> {
-    config.rotations.get(&plan.database.name)?.schedule.as_ref()
-}
-
-fn runs(schedule: Option<&Schedule>, preview: &Preview) -> Vec<(DateTime<Utc>, Window)> {
+fn runs(rotation: Option<&Rotation>, preview: &Preview) -> Vec<(DateTime<Utc>, Window)> {
     let now = Utc::now();
     let last = preview.changed.unwrap_or(now);
-    let ours = preview.left_to.is_none();
-    schedule.filter(|_| ours).map_or_else(Vec::new, |s| {
-        timing::upcoming(s, last, now, &preview.arn, RUNS)
-    })
+    let ours = rotation.filter(|_| preview.left_to.is_none());
+    let Some((schedule, freeze)) = ours.and_then(|r| Some((r.schedule.as_ref()?, &r.freeze)))
+    else {
+        return Vec::new();
+    };
+    timing::upcoming(schedule, freeze, last, now, &preview.arn, RUNS)
 }
 
 fn time(at: DateTime<Utc>) -> String {
@@ -70,10 +68,10 @@ fn time(at: DateTime<Utc>) -> String {
 fn json_of(
     plan: &Plan,
     preview: &Preview,
-    schedule: Option<&Schedule>,
+    rotation: Option<&Rotation>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let runs: Vec<_> = runs(schedule, preview)
+    let runs: Vec<_> = runs(rotation, preview)
         .into_iter()
         .map(|(at, window)| {
             json!({"at": time(at), "opens": time(window.opens), "closes": time(window.closes)})
@@ -98,7 +96,7 @@ fn json_of(
 fn show(
     plan: &Plan,
     preview: &Preview,
-    schedule: Option<&Schedule>,
+    rotation: Option<&Rotation>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     writeln!(out, "{} ([database.{}])", plan.secret, plan.database.name)?;
@@ -128,7 +126,15 @@ fn show(
         preview.strategy.name()
     )?;
     pending(preview, out)?;
-    next_runs(schedule, preview, out)
+    next_runs(rotation, preview, out)?;
+    if rotation.is_some_and(|r| r.approve && r.schedule.is_some()) {
+        let secret = &plan.secret;
+        writeln!(
+            out,
+            "  approval   each waits for: pgvalet rotation approve {secret}"
+        )?;
+    }
+    Ok(())
 }
 
 /// Says whether an earlier attempt left a version in AWSPENDING.
@@ -144,12 +150,12 @@ fn pending(preview: &Preview, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn next_runs(
-    schedule: Option<&Schedule>,
+    rotation: Option<&Rotation>,
     preview: &Preview,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let runs = runs(schedule, preview);
-    if schedule.is_none() {
+    let runs = runs(rotation, preview);
+    if rotation.is_none_or(|r| r.schedule.is_none()) {
         writeln!(out, "  next runs  none: there is no schedule")?;
     }
     for (n, (at, window)) in runs.iter().enumerate() {

@@ -122,6 +122,13 @@ The names of users and passwords belong in the secret.",
             "`rds-iam`: a token of RDS IAM authentication instead of the secret's password, made with the AWS credentials of this process; needs `tls = \"verify-full\"`.",
         ),
         Key::new(
+            "prefer_socket",
+            Text("directory"),
+            Absent("TCP"), Drain,
+            "The directory of the server's unix socket, like `\"/var/run/postgresql\"`. Where a host is this machine and `tls` is `disable`, the socket with the same port is tried first; it is used if it leads to a login with SCRAM, else TCP is.",
+        )
+        .like(r#""/var/run/postgresql""#),
+        Key::new(
             "allow_md5",
             Boolean,
             Value("false"), Drain,

@@ -167,7 +167,7 @@ pub(super) static ADMIN: Table = Table {
     title: "[admin]",
     about: "\
 HTTP for people and monitoring: `/metrics`, `/livez`, `/readyz`, `/status`, `/clients`, `/servers`, `/rotations`; \
-`/rules`, `/explain`, `/denial`, `/audit`; and `POST` `/refresh`, `/rotate`, `/pause`, `/resume`, `/kill`, \
+`/rules`, `/explain`, `/denial`, `/audit`; and `POST` `/refresh`, `/rotate`, `/approve`, `/pause`, `/resume`, `/kill`, \
 `/reconnect`, `/disable`, `/enable`, `/reload`.
 
 On loopback, any user of the machine may read the first of these without a token. The rules, the denials, the audit \

@@ -2,7 +2,7 @@
 
 use super::Default::{Absent, Value};
 use super::Effect::AtOnce;
-use super::Kind::{Boolean, Text, Words};
+use super::Kind::{Boolean, List, Text, Words};
 use super::{Key, Table};
 
 pub(super) static ROTATION: Table = Table {
@@ -32,6 +32,19 @@ with the same secret, one says how. Without `every` and `schedule`, `pgvalet rot
             "How long after its opening a rotation may start. A window may go past midnight, and may not reach the next one.",
         )
         .like(r#""3h""#),
+        Key::new(
+            "freeze",
+            List("periods in UTC"),
+            Absent("none"), AtOnce,
+            "Periods in which the schedule starts nothing: `\"2026-12-20/2027-01-03\"`, `\"12-20/01-03\"` (every year), `\"2026-12-20T18:00/2026-12-21T06:00\"`, `\"Fri 16:00/Mon 06:00\"` (every week). Days are included; what was held up starts within half an hour afterwards. `pgvalet rotate` and RotateSecret are not held up.",
+        )
+        .like(r#"["12-20/01-03", "Fri 16:00/Mon 06:00"]"#),
+        Key::new(
+            "approve",
+            Boolean,
+            Value("false"), AtOnce,
+            "What the schedule starts waits for `pgvalet rotation approve SECRET`. An approval is for one rotation of one proxy, and is forgotten when that restarts.",
+        ),
         Key::new(
             "strategy",
             Words(&["single", "alternating"]),

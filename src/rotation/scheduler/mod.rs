@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 use super::report::Observer;
 use super::{Ending, Plan, RotationError, Rotator};
 use crate::base::jitter::{Backoff, jittered};
-use crate::secret::schedule::{Schedule, timing};
+use crate::secret::schedule::{Freezes, Schedule, timing};
 use crate::secret::{SecretStore, VersionId};
 pub use outlook::{Next, Outlook};
 use verdict::{Seen, Verdict};
@@ -36,6 +36,10 @@ pub struct Scheduler {
     pub plan: Plan,
     /// The schedule of the configuration. `None`: that of the store holds.
     pub schedule: Option<Schedule>,
+    /// When the schedule starts nothing.
+    pub freeze: Freezes,
+    /// What the schedule starts waits until a person has approved it.
+    pub approve: bool,
     /// Whether the configuration says that pgvalet rotates this secret. If not,
     /// only a store that requests rotations can ask for one.
     pub configured: bool,
@@ -68,6 +72,10 @@ impl Scheduler {
                     if !seen.has_pending() {
                         self.next.works();
                     }
+                }
+                Ok(Verdict::Approve(since)) => {
+                    self.next.set(Some(*since));
+                    self.next.works();
                 }
                 Ok(Verdict::NotOurs) => {
                     self.next.set(None);
@@ -104,7 +112,9 @@ impl Scheduler {
                     let until = timing::until(at, Utc::now()).max(Duration::from_millis(10));
                     until.min(jittered(self.refresh))
                 }
-                Ok(Verdict::Wait(None) | Verdict::NotOurs) => jittered(self.refresh),
+                Ok(Verdict::Wait(None) | Verdict::Approve(_) | Verdict::NotOurs) => {
+                    jittered(self.refresh)
+                }
                 Err(e) => {
                     let secret = &self.plan.secret;
                     // The proxy logs by itself that a secret cannot be read.
@@ -120,6 +130,7 @@ impl Scheduler {
                 // A change also ends the wait for another attempt, which may no
                 // longer be needed.
                 () = changed(&mut changes) => {}
+                () = self.next.approved() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
         }

@@ -24,6 +24,8 @@ pub(super) enum Verdict {
     NotOurs,
     /// Nothing, until then or until something changes.
     Wait(Option<DateTime<Utc>>),
+    /// Nothing, until a person approves of the rotation that has been due since then.
+    Approve(DateTime<Utc>),
     /// Rotate, if this is still the current version.
     Rotate(VersionId, Reason),
 }
@@ -109,10 +111,16 @@ impl Scheduler {
         let Some(due) = timing::due(&schedule, last, &description.arn) else {
             return Ok(Verdict::Wait(None));
         };
-        match due <= Utc::now() {
-            true => Ok(Verdict::Rotate(version, Reason::Schedule)),
-            false => Ok(Verdict::Wait(Some(due))),
+        let now = Utc::now();
+        let due = self.freeze.postponed(due, now, &description.arn);
+        if due > now {
+            self.next.expects(&version);
+            return Ok(Verdict::Wait(Some(due)));
         }
+        if self.approve && !self.next.is_approved(&version) {
+            return Ok(Verdict::Approve(due));
+        }
+        Ok(Verdict::Rotate(version, Reason::Schedule))
     }
 
     /// What to do about a version under AWSPENDING, if there is one.

@@ -7,6 +7,7 @@
 //! RotationRulesType in the AWS documentation.
 
 mod cron;
+mod freeze;
 #[cfg(test)]
 mod tests;
 pub mod timing;
@@ -17,6 +18,7 @@ use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 
 use crate::base::duration;
 use cron::Cron;
+pub use freeze::{Freeze, Freezes};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Schedule, Window};
+use super::{Freezes, Schedule, Window};
 
 /// The moment of a window at which a secret is rotated. Every secret has its own,
 /// so that many secrets with one schedule do not rotate at once. It is in the
@@ -35,6 +35,7 @@ pub fn due(schedule: &Schedule, last: DateTime<Utc>, secret: &str) -> Option<Dat
 /// The moments of the next rotations, seen from `now` and if each succeeds.
 pub fn upcoming(
     schedule: &Schedule,
+    freezes: &Freezes,
     last: DateTime<Utc>,
     now: DateTime<Utc>,
     secret: &str,
@@ -46,7 +47,8 @@ pub fn upcoming(
         let Some(window) = schedule.windows(last).next() else {
             break;
         };
-        let planned = moment(&window, secret).max(if runs.is_empty() { now } else { last });
+        let planned = freezes.postponed(moment(&window, secret), now, secret);
+        let planned = planned.max(if runs.is_empty() { now } else { last });
         runs.push((planned, window));
         last = planned;
     }
@@ -84,7 +86,7 @@ mod tests {
     fn what_was_missed_is_caught_up_once() {
         let schedule = Schedule::expression("cron(0 3 * * ? *)").expect("valid");
         let (last, now) = (time("2026-03-01T03:30:00Z"), time("2026-03-09T12:00:00Z"));
-        let runs = upcoming(&schedule, last, now, "s", 2);
+        let runs = upcoming(&schedule, &Freezes::default(), last, now, "s", 2);
         assert_eq!(runs[0].0, now, "at once");
         assert_eq!(
             runs[1].1.opens,

@@ -86,6 +86,14 @@ pub(super) fn find_rotation(secret: &SecretId, outlook: Option<Outlook>, found: 
     let Some(at) = outlook.at.map(SystemTime::from) else {
         return;
     };
+    if outlook.unapproved {
+        return found.push(Finding {
+            since: Some(at),
+            sentence: format!("the rotation of secret {secret} waits for approval"),
+            remedy: format!("pgvalet rotation approve {secret} lets it begin"),
+            ..finding(secret, TroubleKind::RotationUnapproved, Duration::ZERO)
+        });
+    }
     if let Ok(late) = at.elapsed()
         && late > OVERDUE
     {

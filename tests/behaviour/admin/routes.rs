@@ -48,6 +48,7 @@ const TABLE: &[(&str, Who, u16)] = &[
     ("POST /enable?database=none", Trusted, 404),
     ("POST /reload", Trusted, 200),
     ("POST /rotate?secret=none", Trusted, 404),
+    ("POST /approve?secret=none", Trusted, 404),
     ("POST /upgrade?timeout=x", Trusted, 400),
 ];
 

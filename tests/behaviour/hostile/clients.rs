@@ -185,3 +185,42 @@ async fn no_client_chooses_its_server_or_its_role() {
     let parameter = reasons.iter().filter(|r| *r == "parameter").count();
     assert_eq!(parameter, 7, "{reasons:?}");
 }
+
+/// What a message lacks never comes, and the server must not wait for it: with the goodbye for
+/// the rest of a message, it once kept its slot for five seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_within_a_message_frees_its_server_connection() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let secret = cluster.secret("app_user", &password);
+    let limits = "pool_size = 1\npool_wait_timeout = \"3s\"";
+    let proxy = Proxy::with_one_database(&secret, limits).start().await;
+    let text = format!("select '{}'", "x".repeat(200_000));
+    let copied = [b"d\0\x01\0\0".as_slice(), &[b'1'; 60_000]].concat();
+    for copy in [false, true] {
+        let mut leaving = Raw::open(&proxy).await;
+        leaving.start_up().await;
+        leaving.until(b'Z').await;
+        if copy {
+            leaving.send(&query("copy (select 1) to stdout")).await;
+            leaving.until(b'Z').await;
+            leaving
+                .send(&query("create temp table t (x text); copy t from stdin"))
+                .await;
+            leaving.until(b'G').await;
+            leaving.send(&copied).await;
+        } else {
+            leaving.send(&query(&text)[..150_000]).await;
+        }
+        let server = cluster.superuser().await;
+        eventually("it has begun to pass", PATIENCE, || async {
+            let sql = "select count(*) from pg_stat_activity where usename = 'app_user'";
+            (server.value(sql).await == "1").then_some(())
+        })
+        .await;
+        drop(leaving);
+        let next = connect(&proxy.dsn("app")).await.expect("let in");
+        assert_eq!(next.value("select 1").await, "1", "copy: {copy}");
+    }
+}

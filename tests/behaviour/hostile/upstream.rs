@@ -154,6 +154,7 @@ async fn login(trick: Trick, allow: bool) -> (Option<ConnectError>, Vec<u8>) {
         auth: UpstreamAuth::Password,
         attrs: Default::default(),
         places: Vec::new(),
+        shortcut: None,
     });
     let server = tokio::spawn(play(listener, trick));
     let limit = Duration::from_secs(10);

@@ -6,6 +6,7 @@ mod lazy;
 mod limits;
 mod names;
 mod restart;
+mod socket;
 mod statement_mode;
 mod timeouts;
 mod vacate;

@@ -15,6 +15,13 @@ impl Cluster {
         self.set_hba(&(first + &rules)).await;
     }
 
+    /// Changes the method for one role on the unix socket.
+    pub async fn permit_on_socket(&self, role: &str, method: &str) {
+        let rules = fs::read_to_string(self.hba()).expect("pg_hba.conf");
+        let first = format!("local all {role} {method}\n");
+        self.set_hba(&(first + &rules)).await;
+    }
+
     /// Changes the method for everybody.
     pub async fn permit(&self, method: &str) {
         let rules = format!("local all all {method}\nhost all all 127.0.0.1/32 {method}\n");

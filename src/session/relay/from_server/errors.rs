@@ -53,15 +53,21 @@ impl Scan<'_> {
             }
             _ => {}
         }
-        let (failed, no_sync) = self.replies.fail();
-        let replacement = match failed.last() {
-            Some(reply) => self.replacement(reply, &fields, message),
-            None => None,
-        };
+        let (mut failed, no_sync) = self.replies.fail();
+        let reply = failed.pop();
+        // Undone first: a Close behind the failed message has taken away the client's name for
+        // a statement, which the error has to show.
+        self.undo(failed, no_sync);
+        let reply = reply?;
+        let replacement = self.replacement(&reply, &fields, message);
+        self.undo(vec![reply], no_sync);
+        replacement
+    }
+
+    fn undo(&mut self, failed: Vec<Reply>, no_sync: bool) {
         let prepared = &mut *self.view.prepared;
         self.from_client
             .undo(failed, no_sync, self.replies, prepared);
-        replacement
     }
 
     /// What the client sees instead of an error about `reply`. An error about a message that
