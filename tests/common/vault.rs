@@ -32,6 +32,8 @@ struct Inner {
     tokens: HashMap<String, Option<Instant>>,
     /// How long the token of a login lasts, and how long it may be renewed.
     token_ttl: Duration,
+    /// Whether renewing makes it last longer.
+    renews: bool,
     logins: Vec<Value>,
     /// Versions by path, the first one first, each with the time at which it was made.
     kv: BTreeMap<String, Vec<(Value, String)>>,
@@ -128,6 +130,26 @@ impl Vault {
     /// As after `vault kv metadata delete`.
     pub fn forget_kv(&self, path: &str) {
         self.inner(|v| v.kv.remove(path));
+    }
+
+    /// As after `vault kv delete`: the newest version that has a value loses it.
+    pub fn delete_newest(&self, path: &str) {
+        self.inner(|v| {
+            let versions = v.kv.get_mut(path).expect("a secret");
+            let newest = versions.iter_mut().rfind(|(value, _)| !value.is_null());
+            newest.expect("a version").0 = Value::Null;
+        });
+    }
+
+    /// A token that ends, and may be renewed until it has ended.
+    pub fn token_for(&self, ttl: Duration) -> String {
+        let token = format!("hvs.{}", new_password());
+        self.inner(|v| {
+            v.token_ttl = ttl;
+            v.renews = true;
+            v.tokens.insert(token.clone(), Some(Instant::now() + ttl));
+        });
+        token
     }
 
     pub fn set_static(&self, path: &str, user: &str, password: &str) {
@@ -286,7 +308,11 @@ fn respond(
     let none = |response| (response, None);
     match (method.as_str(), path) {
         ("POST", "auth/token/renew-self") => {
-            // Its longest time is over: what is left is what it has.
+            if inner.renews {
+                let ends = now + inner.token_ttl;
+                inner.tokens.insert(token.to_owned(), Some(ends));
+            }
+            // Otherwise its longest time is over: what is left is what it has.
             let ends = inner.tokens.get(token).copied().flatten();
             let left = ends.map_or(0, |ends| ends.saturating_duration_since(now).as_secs());
             none(ok(
@@ -352,6 +378,7 @@ fn data(inner: &Inner, path: &str, query: Option<&str>) -> Response {
     let number = query.and_then(|q| q.strip_prefix("version=")?.parse().ok());
     let number: usize = number.unwrap_or(versions.len());
     match number.checked_sub(1).and_then(|n| versions.get(n)) {
+        Some((Value::Null, _)) => refuse(404, "deleted"),
         Some((value, created)) => ok(json!({"data": {
             "data": value,
             "metadata": {"version": number, "created_time": created, "deletion_time": "", "destroyed": false},
@@ -364,11 +391,17 @@ fn metadata(inner: &Inner, path: &str) -> Response {
     let Some(versions) = inner.kv.get(&path.replacen("/metadata/", "/data/", 1)) else {
         return refuse(404, "not found");
     };
-    let entry =
-        |created: &str| json!({"created_time": created, "deletion_time": "", "destroyed": false});
+    let entry = |value: &Value, created: &str| {
+        let deleted = if value.is_null() {
+            "2026-02-01T00:00:00Z"
+        } else {
+            ""
+        };
+        json!({"created_time": created, "deletion_time": deleted, "destroyed": false})
+    };
     let numbered = versions.iter().enumerate();
     let all: serde_json::Map<String, Value> = numbered
-        .map(|(n, (_, created))| ((n + 1).to_string(), entry(created)))
+        .map(|(n, (value, created))| ((n + 1).to_string(), entry(value, created)))
         .collect();
     ok(json!({"data": {"current_version": versions.len(), "versions": all}}))
 }

@@ -2,7 +2,7 @@
 //! <https://developer.hashicorp.com/vault/api-docs>
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,7 +23,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How pgvalet logs in to Vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VaultAuth {
-    /// A file with a token, read for each request: Vault Agent replaces it.
+    /// A file with a token, read for each request: Vault Agent replaces it. Where it can be
+    /// renewed, pgvalet does so.
     TokenFile(PathBuf),
     /// The service account of a pod (`auth/MOUNT/login`).
     Kubernetes {
@@ -56,9 +57,18 @@ struct Token {
     /// Which login it is of: leases end with the token that made them.
     login: u64,
     renewable: bool,
-    /// When it ends, and half-way there. `None`: never.
-    lease: Option<(Instant, Instant)>,
+    /// `None`: it never ends.
+    lease: Option<Lease>,
     lasting: Duration,
+}
+
+/// When a token is to be renewed, and when it ends.
+type Lease = (Instant, Instant);
+
+fn postpone(lease: &mut Option<Lease>) {
+    if let Some((due, _)) = lease {
+        *due = Instant::now() + AGAIN;
+    }
 }
 
 pub(super) struct Client {
@@ -128,16 +138,15 @@ impl Client {
         let mut held = self.token.lock().await;
         if let VaultAuth::TokenFile(file) = &self.options.auth {
             let text = read(file)?;
-            let same = held.as_ref().filter(|token| *token.text == *text);
-            let login = same.map_or_else(
-                || held.as_ref().map_or(0, |token| token.login) + 1,
-                |token| token.login,
-            );
+            if let Some(token) = held.as_ref().filter(|token| *token.text == *text) {
+                return Ok(token.clone());
+            }
             let token = Token {
                 text,
-                login,
-                renewable: false,
-                lease: None,
+                login: held.as_ref().map_or(0, |token| token.login) + 1,
+                renewable: true,
+                // How long it lasts is asked when it is time to renew it, which is now.
+                lease: Some((Instant::now(), Instant::now() + LONGEST)),
                 lasting: Duration::ZERO,
             };
             *held = Some(token.clone());
@@ -196,36 +205,65 @@ impl Client {
         if !token.lease.is_some_and(due) {
             return;
         }
-        let (login, lasting) = (token.login, token.lasting);
-        if token.renewable {
-            let renewed = self
-                .send(
-                    Method::POST,
-                    "auth/token/renew-self",
-                    Some(&token.text),
-                    Some(&json!({})),
-                )
-                .await
-                .and_then(|answer| self::token(&answer, login));
-            if let Ok(renewed) = renewed
-                && renewed.lasting >= lasting / 2
-            {
-                *held = Some(Token { lasting, ..renewed });
-                return;
-            }
+        let lasting = token.lasting;
+        let renewed = match token.renewable {
+            true => Some(self.renew(token).await),
+            false => None,
+        };
+        if let Some(Ok(renewed)) = &renewed
+            && renewed.lasting >= lasting / 2
+        {
+            let lasting = lasting.max(renewed.lasting);
+            *held = Some(Token {
+                lasting,
+                ..renewed.clone()
+            });
+            return;
         }
-        match (self.log_in(login + 1).await, &mut *held) {
-            (Ok(new), _) => *held = Some(new),
+        let login = token.login + 1;
+        let Some(Token { lease, .. }) = &mut *held else {
+            return;
+        };
+        if let VaultAuth::TokenFile(file) = &self.options.auth {
+            *lease = self.left_of_file(file, renewed, *lease);
+            return;
+        }
+        match self.log_in(login).await {
+            Ok(new) => *held = Some(new),
             // What is left of the old one is used, and the next attempt waits.
-            (
-                Err(_),
-                Some(Token {
-                    lease: Some((due, _)),
-                    ..
-                }),
-            ) => *due = Instant::now() + AGAIN,
-            (Err(_), _) => {}
+            Err(_) => postpone(lease),
         }
+    }
+
+    async fn renew(&self, token: &Token) -> Result<Token, StoreError> {
+        let path = "auth/token/renew-self";
+        let body = json!({});
+        let sent = self.send(Method::POST, path, Some(&token.text), Some(&body));
+        self::token(&sent.await?, token.login)
+    }
+
+    /// What becomes of the lease of a token in a file that was not renewed: somebody else has
+    /// to replace it.
+    fn left_of_file(
+        &self,
+        file: &Path,
+        renewed: Option<Result<Token, StoreError>>,
+        mut lease: Option<Lease>,
+    ) -> Option<Lease> {
+        let file = file.display();
+        match renewed {
+            Some(Err(e)) if e.is_transient() => {
+                postpone(&mut lease);
+                return lease;
+            }
+            Some(Ok(Token { lasting, .. })) => tracing::warn!(
+                "the token of Vault in {file} cannot be renewed beyond {lasting:.0?} from now; put another one there"
+            ),
+            // One that never ends cannot be renewed, either.
+            Some(Err(e)) => tracing::debug!("the token of Vault in {file} is not renewed: {e}"),
+            None => {}
+        }
+        None
     }
 
     async fn send(

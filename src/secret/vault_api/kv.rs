@@ -94,17 +94,33 @@ pub(super) async fn get(
             })?)
         }
     };
-    let query = number
-        .map(|n: u64| format!("?version={n}"))
-        .unwrap_or_default();
-    let answer = client.get(&format!("{mount}/data/{name}{query}")).await?;
-    let found = read(id, &answer["data"])?;
+    let found = match (value(client, id, (mount, name), number).await, number) {
+        // The newest version was deleted; the label is with the one before it.
+        (Err(gone @ StoreError::NotFound(_)), None) => {
+            let left = entries(client, mount, name).await.unwrap_or_default();
+            let newest = left.first().ok_or(gone)?;
+            value(client, id, (mount, name), Some(newest.number)).await?
+        }
+        (found, _) => found?,
+    };
     match which {
         Which::Version(version) if found.id != *version => Err(StoreError::NotFound(format!(
             "{id}: {version} is gone; the secret was made again"
         ))),
         _ => Ok(found),
     }
+}
+
+/// A version with its value; without a number the newest.
+async fn value(
+    client: &Client,
+    id: &SecretId,
+    (mount, name): (&str, &str),
+    number: Option<u64>,
+) -> Result<Found, StoreError> {
+    let query = number.map(|n| format!("?version={n}")).unwrap_or_default();
+    let answer = client.get(&format!("{mount}/data/{name}{query}")).await?;
+    read(id, &answer["data"])
 }
 
 /// The number of the version before the current one. Where the list of versions may

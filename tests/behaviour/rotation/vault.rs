@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::read_only::{Kept, World};
 use crate::common::ledger::{self, Habit, Ledger};
 use crate::common::vault::Vault;
-use crate::common::{Cluster, Proxy, ProxyBuilder, cli, eventually, new_password};
+use crate::common::{Cluster, Proxy, ProxyBuilder, cli, connect, eventually, new_password};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -352,4 +352,53 @@ async fn a_number_that_comes_again_is_another_version() {
     );
     assert!(previous.contains(&new));
     proxy.connect("app").await.value("select 1").await;
+}
+
+/// `vault kv delete` takes the newest version back: the one before it has the label, also for a
+/// proxy that has never seen another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newest_version_that_was_deleted_gives_its_place_to_the_one_before() {
+    let cluster = Cluster::start().await;
+    let (old, new) = (new_password(), new_password());
+    cluster.create_role("app_user", &old).await;
+    let kept = InVault::new(Vault::start(None).await).await;
+    for password in [&old, &new] {
+        let value = cluster.secret("app_user", password);
+        kept.vault.put_kv("secret/data/app", &value);
+    }
+    kept.vault.delete_newest("secret/data/app");
+    let proxy = Proxy::builder()
+        .store(&kept.store(BY_TOKEN))
+        .database("app", "secret = \"secret/data/app\"")
+        .start()
+        .await;
+    let session = connect(&proxy.dsn("app")).await.expect("let in");
+    assert_eq!(session.value("select 1").await, "1");
+    kept.vault.delete_newest("secret/data/app");
+    let gone = cli::pgvalet(&proxy.config(), &["secret", "get", "secret/data/app"], "");
+    assert!(!gone.status.success());
+}
+
+/// A token that Vault ends unless somebody renews it, and nobody else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_a_file_is_renewed() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let kept = InVault::new(Vault::start(None).await).await;
+    kept.vault
+        .put_kv("secret/data/app", &cluster.secret("app_user", &password));
+    kept.write("token", &kept.vault.token_for(Duration::from_secs(4)));
+    let proxy = Proxy::builder()
+        .store(&kept.store(BY_TOKEN))
+        .database("app", "secret = \"secret/data/app\"")
+        .start()
+        .await;
+    eventually("three renewals", Duration::from_secs(30), || async {
+        (kept.vault.asked("renew-self") >= 3).then_some(())
+    })
+    .await;
+    // By now it would have ended without them.
+    let found = cli::pgvalet_ok(&proxy.config(), &["secret", "get", "secret/data/app"], "");
+    assert!(!found.is_empty());
 }
