@@ -59,6 +59,9 @@ pub struct Status {
     pub started_at: String,
     /// What `/readyz` says.
     pub ready: bool,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unready: Option<String>,
     /// What is wrong, the worst first.
     #[serde(default)]
     pub troubles: Vec<Trouble>,
@@ -274,6 +277,7 @@ pub(crate) mod examples {
             pid: 42,
             started_at: "2026-01-02T03:04:05Z".into(),
             ready: true,
+            unready: None,
             troubles: Vec::new(),
             databases: vec![DatabaseStatus {
                 name: "orders".into(),

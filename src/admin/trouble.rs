@@ -39,6 +39,8 @@ pub enum TroubleKind {
     AuditFails,
     /// The database server cannot be reached, or lets nobody in.
     DatabaseDown,
+    /// An administrator has paused or disabled the database.
+    DatabasePaused,
     /// No known version of the secret logs in.
     NoLogin,
     /// AWSCURRENT does not log in; an older version is in force.
@@ -68,9 +70,10 @@ pub enum TroubleKind {
 }
 
 impl TroubleKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AuditFails,
         Self::DatabaseDown,
+        Self::DatabasePaused,
         Self::NoLogin,
         Self::VersionRefused,
         Self::SecretUnread,
@@ -91,6 +94,7 @@ impl TroubleKind {
         match self {
             Self::AuditFails => "audit_fails",
             Self::DatabaseDown => "database_down",
+            Self::DatabasePaused => "database_paused",
             Self::NoLogin => "no_login",
             Self::VersionRefused => "version_refused",
             Self::SecretUnread => "secret_unread",
@@ -114,6 +118,7 @@ impl TroubleKind {
         match self {
             Self::AuditFails => "no audit",
             Self::DatabaseDown => "down",
+            Self::DatabasePaused => "paused",
             Self::NoLogin => "no login",
             Self::VersionRefused => "old version",
             Self::SecretUnread => "no secret",

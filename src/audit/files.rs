@@ -162,8 +162,16 @@ fn paths(segments: Vec<Segment>) -> Vec<PathBuf> {
 pub(super) fn list(log: &Path) -> io::Result<Vec<Segment>> {
     let mut found = Vec::new();
     for path in closed(log)? {
-        if begins_like_a_log(&path) {
-            found.extend(Segment::of(&path)?);
+        match (number_of(log, &path), begins_like_a_log(&path)) {
+            (_, Ok(true)) => found.extend(Segment::of(&path)?),
+            // A part of the log that cannot be read stays a part: whoever reads it is told so,
+            // and does not take its records for ones that never were.
+            (Some(first), Err(_)) => found.push(Segment {
+                path,
+                first,
+                time: String::new(),
+            }),
+            (_, Ok(false)) | (None, Err(_)) => {}
         }
     }
     if log.exists() {
@@ -242,11 +250,10 @@ pub(super) fn cursor(log: &Path, sink: &str) -> PathBuf {
     beside(log, &format!(".sink-{sink}"))
 }
 
-fn begins_like_a_log(path: &Path) -> bool {
+fn begins_like_a_log(path: &Path) -> io::Result<bool> {
     let mut line = Vec::new();
-    Lines::open(path)
-        .and_then(|mut lines| lines.next(&mut line))
-        .is_ok_and(|any| any && line.starts_with(START))
+    let any = Lines::open(path)?.next(&mut line)?;
+    Ok(any && line.starts_with(START))
 }
 
 /// Replaces a file at once, so that a reader sees the old content or the new.

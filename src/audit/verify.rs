@@ -79,6 +79,8 @@ struct Check {
     beside: Option<u64>,
     /// Whether it should be there.
     expects_beside: bool,
+    /// What stands beside the log shows that it had records once.
+    had_records: bool,
     /// Where the log stands after the record before.
     chain: Chain,
     begun: bool,

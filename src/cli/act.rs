@@ -70,8 +70,23 @@ pub(super) async fn run(
     config: &Config,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let path = of_database(path, args.database.as_deref());
-    ask(&path, args.json, config, out).await
+    let database = args.database.as_deref();
+    let asked = of_database(path, database);
+    let done = ask(&asked, args.json, config, out);
+    if path != "/pause" {
+        return done.await;
+    }
+    let interrupted = tokio::select! {
+        done = done => return done,
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+    };
+    interrupted?;
+    // As in the console: what was begun is taken back.
+    let resumed = of_database("/resume", database);
+    ask(&resumed, args.json, config, out).await?;
+    Err(Failure::Failed(
+        "interrupted before every transaction had ended; what was to be paused goes on".to_owned(),
+    ))
 }
 
 pub(super) async fn kill(

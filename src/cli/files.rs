@@ -59,10 +59,17 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
 /// key, which nobody wants of a command that reads.
 pub(super) fn store_exists(config: &Config) -> Result<(), Failure> {
     match &config.store.kind {
-        StoreKind::Embedded { path, .. } if !path.exists() => Err(Failure::Failed(format!(
-            "there is no store at {} yet; `pgvalet secret create NAME` makes it",
-            path.display()
-        ))),
+        StoreKind::Embedded { path, .. } => match path.try_exists() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Failed(format!(
+                "there is no store at {} yet; `pgvalet secret create NAME` makes it",
+                path.display()
+            ))),
+            Err(e) => Err(Failure::Failed(format!(
+                "the store at {} cannot be seen: {e}",
+                path.display()
+            ))),
+        },
         _ => Ok(()),
     }
 }

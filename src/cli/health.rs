@@ -37,7 +37,9 @@ pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Re
     } else if found.ready {
         writeln!(out, "ok")?;
     } else {
-        writeln!(out, "not ready: no database can be served yet")?;
+        let why = found.unready.as_deref();
+        let why = why.unwrap_or("no database can be served yet");
+        writeln!(out, "not ready: {why}")?;
     }
     match found.ready && found.troubles.is_empty() {
         true => Ok(()),

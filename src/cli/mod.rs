@@ -222,19 +222,19 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
             .map_err(Failure::Demo),
         Command::Secret(command) => block_on(secret(command, &load(cli)?)),
         Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),
-        Command::Rotation(command) => block_on(act::approve(command, &load(cli)?, out)),
+        Command::Rotation(command) => block_on(act::approve(command, &of_running(cli)?, out)),
         Command::Audit(command) => audit::run(command, || load(cli), out),
         Command::Explain(args) => block_on(explain::run(args, &load(cli)?, out)),
-        Command::Status(args) => block_on(status::run(args, &load(cli)?, out)),
-        Command::Health(args) => block_on(health::run(args, &load(cli)?, out)),
-        Command::Clients(args) => block_on(clients::clients(args, &load(cli)?, out)),
-        Command::Servers(args) => block_on(clients::servers(args, &load(cli)?, out)),
-        Command::Pause(args) => block_on(act::run("/pause", args, &load(cli)?, out)),
-        Command::Resume(args) => block_on(act::run("/resume", args, &load(cli)?, out)),
-        Command::Reconnect(args) => block_on(act::run("/reconnect", args, &load(cli)?, out)),
-        Command::Kill(args) => block_on(act::kill(args, &load(cli)?, out)),
+        Command::Status(args) => block_on(status::run(args, &of_running(cli)?, out)),
+        Command::Health(args) => block_on(health::run(args, &of_running(cli)?, out)),
+        Command::Clients(args) => block_on(clients::clients(args, &of_running(cli)?, out)),
+        Command::Servers(args) => block_on(clients::servers(args, &of_running(cli)?, out)),
+        Command::Pause(args) => block_on(act::run("/pause", args, &of_running(cli)?, out)),
+        Command::Resume(args) => block_on(act::run("/resume", args, &of_running(cli)?, out)),
+        Command::Reconnect(args) => block_on(act::run("/reconnect", args, &of_running(cli)?, out)),
+        Command::Kill(args) => block_on(act::kill(args, &of_running(cli)?, out)),
         Command::Upgrade(args) => block_on(upgrade::run(args, &load(cli)?, out)),
-        Command::Refresh(args) => block_on(refresh::run(args, &load(cli)?, out)),
+        Command::Refresh(args) => block_on(refresh::run(args, &of_running(cli)?, out)),
         Command::Store(command) => store::run(command, &load(cli)?, out),
         Command::Config(command) => config::run(command, out),
         Command::Completions(args) => {
@@ -271,6 +271,18 @@ async fn secret(command: &secret::SecretCommand, config: &Config) -> Result<(), 
 fn load(cli: &Cli) -> Result<Config, Failure> {
     let config = crate::config::load(&cli.config)?;
     files::store_is_in_place(&config, &cli.config)?;
+    Ok(config)
+}
+
+/// The configuration for a command that asks the running proxy, which a mistake in the file does
+/// not concern: the proxy goes on with what it read before.
+fn of_running(cli: &Cli) -> Result<Config, Failure> {
+    let (config, mistakes) = crate::config::load_in_part(&cli.config)?;
+    if let Some(mistakes) = mistakes {
+        log::line(&format!(
+            "pgvalet: the running proxy is asked although its file has mistakes (pgvalet check):\n{mistakes}"
+        ));
+    }
     Ok(config)
 }
 

@@ -5,7 +5,9 @@ use std::fmt::Display;
 /// A whole number of things: `1 secret`, `2 secrets`.
 pub(super) fn count(n: impl Display, thing: &str) -> String {
     let n = n.to_string();
-    match thing.strip_suffix('y') {
+    // A day, two days; an entry, two entries.
+    let stem = thing.strip_suffix('y');
+    match stem.filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])) {
         _ if n == "1" => format!("1 {thing}"),
         Some(stem) => format!("{n} {stem}ies"),
         None => format!("{n} {thing}s"),

@@ -49,7 +49,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use settings::{Setting, in_force};
 pub use store::{Needed, Store, StoreKind};
-pub use validate::{load, parse};
+pub use validate::{load, load_in_part, parse};
 pub use warnings::warnings;
 
 use std::collections::BTreeMap;

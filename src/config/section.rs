@@ -55,6 +55,12 @@ impl<'p, 'i> Section<'p, 'i> {
         None
     }
 
+    /// What can be read of a document that may not be TOML.
+    pub(super) fn of_what_is_left(problems: &'p Problems<'i>) -> Self {
+        let (table, _) = DeTable::parse_recoverable(problems.text());
+        Self::new(String::new(), &DOCUMENT, 0..0, table.into_inner(), problems)
+    }
+
     fn new(
         name: String,
         table: &'static Table,

@@ -21,14 +21,32 @@ use crate::rotation::Rotation;
 /// # Errors
 /// There is no such file, it cannot be read, or something in it is wrong.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+    Ok(parse(&read(path)?, path)?)
+}
+
+/// Reads a configuration file for a command that only needs to find the running proxy. Where the
+/// file has mistakes, what can be read of it is returned with them.
+///
+/// # Errors
+/// There is no such file, or it cannot be read.
+pub fn load_in_part(path: &Path) -> Result<(Config, Option<ConfigErrors>), ConfigError> {
+    let text = read(path)?;
+    let mistakes = match parse(&text, path) {
+        Ok(config) => return Ok((config, None)),
+        Err(mistakes) => mistakes,
+    };
+    let problems = Problems::new(&text, path);
+    Ok((config(Section::of_what_is_left(&problems)), Some(mistakes)))
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
         _ => ConfigError::Unreadable {
             path: path.to_owned(),
             error,
         },
-    })?;
-    Ok(parse(&text, path)?)
+    })
 }
 
 /// Checks the text of a configuration. `file` is what messages call it, and relative paths

@@ -203,10 +203,21 @@ impl Pool {
 
     /// What a client is told that has waited in vain.
     pub(super) fn waited_too_long(&self) -> CheckoutError {
-        match self.prospect(&self.state()) {
-            Prospect::Waits(cause) => cause,
-            Prospect::Good | Prospect::Hopeless(_) => CheckoutError::Timeout,
+        let state = self.state();
+        match self.prospect(&state) {
+            Prospect::Waits(cause) | Prospect::Hopeless(cause) => cause,
+            // The wait may end before `rotation_grace` does: it was not for a place in the pool.
+            Prospect::Good if self.lacks_a_version(&state) => self.seek_error(&state),
+            Prospect::Good => CheckoutError::Timeout,
         }
+    }
+
+    /// Whether nobody is served because no version logs in.
+    fn lacks_a_version(&self, state: &State) -> bool {
+        let obstacle = state.search.obstacle();
+        !state.paused
+            && state.slots.leased() == 0
+            && matches!(obstacle, Some(Obstacle::NoVersion { .. }))
     }
 
     /// Waits until the server lets nobody in, and clients wait for it; what they are

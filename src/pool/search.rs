@@ -65,7 +65,7 @@ pub(super) struct Search {
     /// Why the last attempt failed.
     failure: Arc<str>,
     /// How the version in force was refused, if it was.
-    refusal: Option<LoginFailure>,
+    refusal: Option<(Arc<str>, LoginFailure)>,
     /// Rounds of the search so far.
     rounds: u64,
     /// Versions that were tried in vain since one last worked, each once, the
@@ -183,8 +183,8 @@ impl Search {
         if self.is_seeking() {
             return false;
         }
+        self.refusal = Some((why.clone(), failure));
         self.failure = why;
-        self.refusal = Some(failure);
         self.down = None;
         self.rounds += 1;
         self.phase = Phase::Seeking {

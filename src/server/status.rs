@@ -29,11 +29,13 @@ impl StatusSource for Built {
             state.followers.values().cloned().collect()
         };
         followers.sort_by_key(|f| f.secret.clone());
+        let ready = self.ready();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_at: rfc3339(self.started_at),
-            ready: self.ready().is_ok(),
+            ready: ready.is_ok(),
+            unready: ready.err(),
             troubles: trouble::troubles(self),
             secrets: followers
                 .iter()

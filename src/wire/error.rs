@@ -137,7 +137,9 @@ impl ClientError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::TlsRequired => "Connect with sslmode=require or stricter.",
-            Self::TooManyClients => "Raise [listen] max_clients, or close idle connections.",
+            Self::TooManyClients => {
+                "Close idle connections, or raise max_clients of [listen] or of the client's rule; the console has 50 places."
+            }
             Self::TooManyClientsOf(_) => {
                 "Raise max_clients of the database, or close idle connections."
             }

@@ -41,6 +41,7 @@ impl Check {
             }
             None => None,
         };
+        self.had_records = log.is_some_and(|log| files::edge(&log).exists());
         self.report.key = self.key.as_ref().map(ToString::to_string);
         for (is_beside, (name, note)) in [(true, note), (false, against.checkpoint.clone())]
             .into_iter()
@@ -102,6 +103,13 @@ impl Check {
                 "the checkpoint beside the log is missing or an older one: there was one of {} records",
                 self.noted
             ))));
+        }
+        let alone = self.expects_beside && self.anchors.is_empty() && !self.partial;
+        if alone && (self.begun || self.had_records) {
+            return Err(Fault::Broken(self.before.broken(
+                "the checkpoint beside the log is missing, without which nobody sees whether its end is; \
+                 name one that was kept with --checkpoint, or add --partial to check what is there".to_owned(),
+            )));
         }
         // The last checkpoint of a log that was closed signs the record that says so.
         if self.closed && self.beside.is_some_and(|size| size < last) {

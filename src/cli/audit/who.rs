@@ -48,7 +48,7 @@ pub(super) fn run(w: &Who, logs: &Logs, out: &mut dyn Write) -> Result<(), Failu
     let (from, until) = (text(from), text(until));
     let mut answers = Vec::new();
     // All of the log: a use that began before the span may reach into it.
-    history(&logs.log, &logs.beside, None, |stay| {
+    let found = history(&logs.log, &logs.beside, None, |stay| {
         if stay.version.starts_with(&w.version)
             && let Some(certain) = certainty(stay, &from, &until)
         {
@@ -59,6 +59,12 @@ pub(super) fn run(w: &Who, logs: &Logs, out: &mut dyn Write) -> Result<(), Failu
         }
     })
     .map_err(|e| Failure::Failed(format!("the audit log cannot be read: {e}")))?;
+    // The user of a version stands in the record of its adoption.
+    for Answer { stay, .. } in answers.iter_mut().filter(|a| a.stay.user.is_empty()) {
+        let mut versions = found.versions.iter();
+        let adopted = versions.find(|v| v.secret == stay.secret && v.version == stay.version);
+        stay.user = adopted.map_or_else(String::new, |v| v.user.clone());
+    }
     answers.sort_by(|a, b| (&a.stay.from, &a.stay.session).cmp(&(&b.stay.from, &b.stay.session)));
     if w.json {
         serde_json::to_writer_pretty(&mut *out, &answers).map_err(io::Error::from)?;

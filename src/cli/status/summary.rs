@@ -27,6 +27,7 @@ pub(super) fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
 fn head(status: &Status) -> String {
     let ready = if status.ready { "ready" } else { "not ready" };
     let verdict = match status.troubles.len() {
+        0 if !status.ready => status.unready.clone().unwrap_or_default(),
         0 => "nothing is wrong".to_owned(),
         n => count(n, "trouble"),
     };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Past, Phase, Search, Verdict};
+use crate::secret::Standing;
 use crate::wire::LoginFailure;
 
 /// Whether logins work.
@@ -93,7 +94,25 @@ impl Search {
         match self.health() {
             Health::Good => None,
             Health::Down(down) => Some(down.message.clone()),
-            Health::Seeking { .. } => Some(self.failure.clone()),
+            Health::Seeking { .. } => Some(self.reason().0.clone()),
+        }
+    }
+
+    /// Why no version logs in, and what clients may know of that. Older versions are tried
+    /// behind AWSCURRENT, and how they are refused says little.
+    fn reason(&self) -> (&Arc<str>, Option<LoginFailure>) {
+        let Some(last) = self.tried.last() else {
+            let refusal = self.refusal.as_ref();
+            return (&self.failure, refusal.map(|(_, failure)| *failure));
+        };
+        if last.why != self.failure {
+            return (&self.failure, last.failure); // not of a login: of a look at the store, say
+        }
+        let current = self.tried.iter().rfind(|t| t.standing == Standing::Current);
+        match (current, &self.refusal) {
+            (Some(current), _) => (&current.why, current.failure),
+            (None, Some((why, failure))) => (why, Some(*failure)),
+            (None, None) => (&last.why, last.failure),
         }
     }
 
@@ -110,21 +129,21 @@ impl Search {
         self.down = None;
     }
 
-    /// What clients may know of the last login that failed: where the version in force
-    /// was refused and nothing else was tried since, that is its refusal.
+    /// What clients may know of why no version logs in.
     pub fn last_failure(&self) -> Option<LoginFailure> {
-        self.tried.last().map_or(self.refusal, |t| t.failure)
+        self.reason().1
     }
 
     /// Why no version logs in, if that was not announced yet.
     pub fn announce(&mut self) -> Option<Arc<str>> {
+        let reason = self.reason().0.clone();
         let Phase::Seeking { announced, .. } = &mut self.phase else {
             return None;
         };
-        if *announced == self.failure {
+        if *announced == reason {
             return None;
         }
-        announced.clone_from(&self.failure);
-        Some(self.failure.clone())
+        announced.clone_from(&reason);
+        Some(reason)
     }
 }

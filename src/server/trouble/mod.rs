@@ -93,7 +93,8 @@ pub fn troubles(built: &Built) -> Vec<Trouble> {
     let mut pools = built.all_pools();
     pools.sort_by_key(|p| (p.name.clone(), p.secret.clone()));
     for pool in &pools {
-        pool::find(pool, &pool.counts(), &sessions, &mut found);
+        let disabled = built.context.switches.is_disabled(&pool.name);
+        pool::find(pool, &pool.counts(), &sessions, disabled, &mut found);
     }
     let followers: Vec<_> = {
         let state = built.state.lock();

@@ -14,6 +14,8 @@ use crate::session::Handle;
 const BLIP: Duration = Duration::from_secs(2);
 /// A label that is set before the password is followed by it at once.
 const LABEL_FIRST: Duration = Duration::from_secs(5);
+/// A pause for a moment is maintenance.
+const DELIBERATE: Duration = Duration::from_secs(10);
 /// A client that waits for longer shows that the pool is too small.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 
@@ -21,8 +23,10 @@ pub(super) fn find(
     pool: &Pool,
     counts: &PoolCounts,
     sessions: &[Arc<Handle>],
+    disabled: bool,
     found: &mut Vec<Finding>,
 ) {
+    found.extend(switched_off(pool, disabled));
     if !counts.in_use {
         // Nobody asks for it any more.
     } else if let Some(trouble) = &counts.trouble {
@@ -47,6 +51,27 @@ fn finding(pool: &Pool, kind: TroubleKind, patience: Duration) -> Finding {
         sentence: String::new(),
         remedy: String::new(),
     }
+}
+
+/// An administrator has paused or disabled the database: that is meant, and easily forgotten.
+fn switched_off(pool: &Pool, disabled: bool) -> Option<Finding> {
+    let name = &pool.name;
+    let (sentence, remedy) = match (pool.is_paused(), disabled) {
+        (true, _) => (
+            format!("database {name} is paused: its clients wait"),
+            format!("pgvalet resume {name} serves them again"),
+        ),
+        (false, true) => (
+            format!("database {name} is disabled: new clients are refused"),
+            format!("ENABLE {name} in the console lets them in again"),
+        ),
+        (false, false) => return None,
+    };
+    Some(Finding {
+        sentence,
+        remedy,
+        ..finding(pool, TroubleKind::DatabasePaused, DELIBERATE)
+    })
 }
 
 fn login(pool: &Pool, counts: &PoolCounts, trouble: &LoginTrouble) -> Option<Finding> {
