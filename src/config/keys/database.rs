@@ -19,7 +19,7 @@ The names of users and passwords belong in the secret.",
             "secret",
             Text("secret name or ARN"),
             Required, Drain,
-            "The secret whose versions pgvalet logs in with.",
+            "The secret whose versions pgvalet logs in with. Another secret is another pool, which no login proves first: sessions of the one before end between transactions (57P01), as `[listen] revoke` says.",
         )
         .like(r#""prod/orders""#),
         Key::new(
