@@ -9,13 +9,18 @@ pub fn by_nearness<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
 
 /// The known word that a misspelt one probably means.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let length = word.chars().count();
     known
         .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(word, k), k))
         // One mistake for every three letters; a suggestion further away misleads.
-        .filter(|(distance, k)| *distance <= (k.chars().count() / 3).min(3))
-        .min()
-        .map(|(_, k)| k)
+        .map(|k| (k, k.chars().count(), (k.chars().count() / 3).min(3)))
+        // Lengths that differ by more are that many mistakes. A stranger chooses the word, and
+        // to compare ten thousand letters takes a processor very long.
+        .filter(|(_, known, most)| length.abs_diff(*known) <= *most)
+        .map(|(k, _, most)| (strsim::damerau_levenshtein(word, k), most, k))
+        .filter(|(distance, most, _)| distance <= most)
+        .min_by_key(|(distance, _, k)| (*distance, *k))
+        .map(|(_, _, k)| k)
 }
 
 /// How a sentence about an unknown word ends: with the one that was probably meant, or
@@ -52,6 +57,15 @@ mod tests {
         assert_eq!(nearest("tsl", known), Some("tls"));
         assert_eq!(nearest("certificate", known), None);
         assert_eq!(nearest("", known), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn lengths_decide_nothing_else(word in "[ab]{0,8}", known in proptest::collection::vec("[ab]{0,8}", 0..6)) {
+            let all = known.iter().map(|k| (strsim::damerau_levenshtein(&word, k), &**k));
+            let near = all.filter(|(distance, k)| *distance <= (k.len() / 3).min(3)).min();
+            proptest::prop_assert_eq!(nearest(&word, known.iter().map(|k| &**k)), near.map(|(_, k)| k));
+        }
     }
 
     #[test]

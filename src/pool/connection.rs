@@ -34,6 +34,8 @@ pub struct Connection {
     /// It holds something that nobody keeps account of: it is cleaned before it
     /// is lent again.
     pub untidy: bool,
+    /// It holds something that ends only with it: it cannot be cleaned.
+    spoilt: bool,
     /// The digest of what it reports, as the pool's facts have it.
     pub seen: u64,
     /// When it became idle, in the pool's seconds.
@@ -58,6 +60,7 @@ impl Connection {
             prepared: Prepared::default(),
             owner: None,
             untidy: false,
+            spoilt: false,
             seen: 0,
             defaults: 0,
             epoch: 0,
@@ -65,6 +68,12 @@ impl Connection {
             answered: Instant::now(),
             closed: false,
         }
+    }
+
+    /// Notes that it holds something that ends only with it. It is closed where it would be
+    /// cleaned.
+    pub fn spoil(&mut self) {
+        (self.spoilt, self.untidy) = (true, true);
     }
 
     /// What it takes to cancel what runs there.
@@ -178,6 +187,9 @@ impl Connection {
     /// # Errors
     /// [`QueryError`]: the connection is to be closed.
     pub(super) async fn clean(&mut self, in_transaction: bool) -> Result<Quiet, QueryError> {
+        if self.spoilt {
+            return Err(QueryError::Closed); // what it holds ends with it
+        }
         let quiet = self.server.clean(in_transaction).await?;
         self.profile = Profile::initial();
         self.prepared = Prepared::default();

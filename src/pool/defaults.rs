@@ -41,6 +41,8 @@ pub(super) struct Defaults {
     epoch: u64,
     /// It may have changed: it is to be looked at soon.
     recheck: bool,
+    /// Clients have used connections since the last look.
+    pub(super) used: bool,
 }
 
 impl Defaults {
@@ -120,8 +122,11 @@ impl Pool {
     /// pool's seconds.
     pub(super) fn sweep_defaults(self: &Arc<Self>, now: u64) {
         let due = {
-            let state = self.state();
-            state.defaults.recheck || now.is_multiple_of(LOOK) && state.slots.leased() > 0
+            let mut state = self.state();
+            let used = state.defaults.used || state.slots.leased() > 0;
+            // If no connection is free for it at this moment, the next second will do.
+            state.defaults.recheck |= now.is_multiple_of(LOOK) && used;
+            state.defaults.recheck
         };
         if due {
             self.look_at_defaults();
@@ -139,8 +144,10 @@ impl Pool {
             let Some(connection) = state.idle.pop() else {
                 return;
             };
+            let lease = state.lease(self, connection);
             state.defaults.recheck = false;
-            state.lease(self, connection)
+            state.defaults.used = false;
+            lease
         };
         let pool = self.clone();
         tokio::spawn(async move {

@@ -101,6 +101,7 @@ impl State {
     pub fn lease(&mut self, pool: &Arc<Pool>, mut proven: Proven) -> Lease {
         self.slots.turn(&mut proven.slot, Use::Leased);
         self.assigned += 1;
+        self.defaults.used = true;
         Lease::new(pool.clone(), proven)
     }
 

@@ -303,6 +303,18 @@ async fn in_turn_until_reset(place: &Place, n: usize, way: usize) -> Verdict {
     }
 }
 
+/// A default that changes past pgvalet, of a pool whose one connection nobody holds for long.
+async fn now_and_then(place: Place) -> Verdict {
+    let mut first = place.peer().await?;
+    let before = first.said("show work_mem").await;
+    first.leave().await;
+    alter(&place, "alter role app_user set work_mem = '7MB'").await;
+    let after = meets(&place, &[], "work_mem", "7MB", None).await;
+    alter(&place, "alter role app_user reset work_mem").await;
+    after?;
+    meets(&place, &[], "work_mem", &before, None).await
+}
+
 /// Runs one case after the other: each changes defaults of the whole server.
 async fn judge_alone(cases: Vec<Case>) {
     judge(Kind {
@@ -356,6 +368,12 @@ async fn a_client_sees_one_default_on_every_connection() {
         cases.push(one.keys("pool_size = 2").pooled_by_transaction());
     }
     judge_alone(cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_that_changes_past_pgvalet_is_noticed_by_a_small_pool() {
+    let one = case("one connection", now_and_then);
+    judge_alone(vec![one.keys("pool_size = 1").pooled_by_transaction()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

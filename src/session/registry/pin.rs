@@ -13,6 +13,9 @@ use super::signal::Signal;
 pub enum Pin {
     /// A session-level advisory lock.
     Advisory,
+    /// Something that ends only with the connection: a replication origin, a temporary slot, a
+    /// backup.
+    Connection,
     /// A cursor WITH HOLD.
     Cursor,
     /// LISTEN, until the pool's listening connection listens in its place.
@@ -32,8 +35,9 @@ pub enum Pin {
 }
 
 impl Pin {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Advisory,
+        Self::Connection,
         Self::Cursor,
         Self::Listen,
         Self::Prepare,
@@ -48,6 +52,7 @@ impl Pin {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Advisory => "advisory",
+            Self::Connection => "connection",
             Self::Cursor => "cursor",
             Self::Listen => "listen",
             Self::Prepare => "prepare",

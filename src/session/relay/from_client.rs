@@ -207,8 +207,11 @@ impl FromClient {
                 Ok(None) => break Verdict::More,
                 Err(verdict) => break verdict,
             };
-            if !view.multiplex && view.statements.plans.ddl.is_watched() {
-                self.look_for_tables(&frame, bytes);
+            if !view.multiplex {
+                self.look_for_holds(&frame, bytes);
+                if view.statements.plans.ddl.is_watched() {
+                    self.look_for_tables(&frame, bytes);
+                }
             }
             let step = match prepared.as_deref_mut() {
                 // What comes now makes a COPY fail, and is no more than that.

@@ -179,7 +179,10 @@ impl Relay {
             self.handle.pool.statements.keeps(kept, self.kept);
             self.kept = kept;
         }
-        let lease = self.lease.take()?;
+        let mut lease = self.lease.take()?;
+        if self.conversation.from_client.watch.holds {
+            lease.spoil();
+        }
         self.record_lease(&lease);
         if !self.told.is(lease.reported()) {
             self.told = self.handle.pool.facts.told(lease.reported());

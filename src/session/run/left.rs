@@ -161,7 +161,14 @@ fn read(lease: &Lease, watch: &Watch, rows: Rows) -> Left {
         settings: Settings::new(),
         channels: BTreeSet::new(),
         limits: Settings::new(),
-        pins: Vec::from_iter(watch.hidden_setting.then_some(Pin::SetConfig)),
+        pins: Vec::from_iter(
+            [
+                watch.hidden_setting.then_some(Pin::SetConfig),
+                watch.holds.then_some(Pin::Connection),
+            ]
+            .into_iter()
+            .flatten(),
+        ),
         prepares: Vec::new(),
         copies: 0,
     };

@@ -388,3 +388,54 @@ async fn what_a_client_brought_is_gone_with_it() {
         }
     }
 }
+
+/// DISCARD ALL takes back neither of them, and no question shows the last: the client keeps its
+/// connection, which ends with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_only_with_its_connection_reaches_nobody() {
+    const HELD: [(&str, &str, &str); 4] = [
+        (
+            "select pg_replication_origin_create('o'); select pg_replication_origin_session_setup('o')",
+            "select pg_replication_origin_session_is_setup()",
+            "f",
+        ),
+        (
+            "select pg_create_physical_replication_slot('s', true, true)",
+            "select count(*) from pg_replication_slots where active_pid = pg_backend_pid()",
+            "0",
+        ),
+        (
+            "select pg_copy_physical_replication_slot('kept', 'copy', true)",
+            "select count(*) from pg_replication_slots where active_pid = pg_backend_pid()",
+            "0",
+        ),
+        (
+            "select pg_backup_start('b', true)",
+            "select pg_backend_pid()",
+            "",
+        ),
+    ];
+    let cluster = Cluster::start().await;
+    cluster
+        .execute("select pg_create_physical_replication_slot('kept', true)")
+        .await;
+    for mode in MODES {
+        let proxy = proxy(&cluster, mode).await;
+        for (made, look_for, nothing) in HELD {
+            let owner = proxy.connect("app").await;
+            let pid = owner.value("select pg_backend_pid()").await;
+            owner.batch_execute(made).await.expect(made);
+            let theirs = owner.value(look_for).await;
+            assert_ne!(theirs, nothing, "{mode}: {made}: its owner has lost it");
+            owner.close().await;
+            let next = look(&proxy, look_for).await;
+            match nothing {
+                "" => assert_ne!(next, pid, "{mode}: {made}"),
+                nothing => assert_eq!(next, nothing, "{mode}: {made}"),
+            }
+        }
+        cluster
+            .execute("select pg_replication_origin_drop('o')")
+            .await;
+    }
+}

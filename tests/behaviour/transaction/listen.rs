@@ -393,3 +393,33 @@ async fn one_that_cannot_share_keeps_its_connection() {
     );
     temporary.ask(&query("select 1 from t")).await;
 }
+
+/// A named statement is parsed and run in one batch, into which nothing can be put: the server
+/// listens from before the batch on.
+#[tokio::test(flavor = "multi_thread")]
+async fn unlisten_counts_in_a_batch_with_its_own_parse() {
+    let cluster = Cluster::start().await;
+    let proxy = proxy(&cluster, "pool_size = 2").await;
+    for (name, sql) in [
+        ("u", "unlisten news"),
+        ("v", "unlisten *"),
+        ("", "unlisten news"),
+    ] {
+        let mut client = listening(&proxy, &["news", "end"]).await;
+        listeners(&proxy, 1).await;
+        let batch = [parse(name, sql), run(name), sync()].concat();
+        assert_eq!(tags(&client.ask(&batch).await), "12CZ", "{sql}");
+        cluster.execute("notify news, 'x'").await;
+        if sql.ends_with('*') {
+            listeners(&proxy, 0).await;
+            assert_eq!(tags(&client.ask(&query("select 1")).await), "TDCZ");
+        } else {
+            assert_eq!(
+                heard(&mut client, &cluster, "end").await,
+                Vec::<String>::new()
+            );
+        }
+        drop(client);
+        listeners(&proxy, 0).await;
+    }
+}

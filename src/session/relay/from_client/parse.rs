@@ -40,6 +40,12 @@ impl Multiplex<'_, '_> {
             return Step::Wait;
         }
         let body = &whole[HEADER + name.len() + 1..];
+        // Before the batch begins, because nothing can be put into the middle of it.
+        if !self.client.listens.shared.is_empty()
+            && self.listen_before_unlisten(suspect(cstr(body).unwrap_or(body)).as_deref())
+        {
+            return Step::Wait;
+        }
         self.client.batch_open = true;
         if self.client.names.contains_key(name) {
             self.parse_taken(name, body);

@@ -15,7 +15,7 @@ use crate::pool::{Evicted, Plan, Plans, Prepared};
 use crate::session::relay::replies::{Describing, Reply};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message::{self, ErrorFields};
-use crate::wire::sql::{is_timeless, makes_table};
+use crate::wire::sql::{holds, is_timeless, makes_table};
 use crate::wire::tag::{frontend as tag, object, status};
 
 /// The largest Parse whose plan is kept.
@@ -49,8 +49,17 @@ enum Again {
 }
 
 impl FromClient {
-    /// Looks for statements that make tables, where texts are not looked at otherwise: in
-    /// session mode.
+    /// Looks for statements that leave what DISCARD ALL does not take back, where texts are not
+    /// looked at otherwise: in session mode.
+    pub(super) fn look_for_holds(&mut self, frame: &Frame, bytes: &[u8]) {
+        if matches!(frame.tag, tag::QUERY | tag::PARSE)
+            && let Some(text) = bytes.get(HEADER..bytes.len().min(frame.len))
+        {
+            self.watch.holds |= holds(text);
+        }
+    }
+
+    /// Looks for statements that make tables, likewise.
     pub(super) fn look_for_tables(&mut self, frame: &Frame, bytes: &[u8]) {
         let text = bytes.get(HEADER..bytes.len().min(frame.len));
         let makes = || bytes.len() < frame.len || text.is_some_and(makes_table);

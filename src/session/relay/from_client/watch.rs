@@ -19,6 +19,8 @@ pub(in crate::session) struct Watch {
     pub limits: BTreeSet<Box<str>>,
     /// Settings were made whose names are not known.
     pub hidden_setting: bool,
+    /// The server connection may hold something that ends only with it.
+    pub holds: bool,
     /// Settings may have been changed in this lease, or in its transaction: it is not known
     /// which ones are in force.
     pub touched: bool,
@@ -29,6 +31,7 @@ impl Watch {
     pub(super) fn raise(&mut self, suspicion: &Suspicion) {
         self.ask |= suspicion.ask;
         self.hidden_setting |= suspicion.hidden_setting;
+        self.holds |= suspicion.holds;
         self.touched |=
             suspicion.touches || suspicion.ask || suspicion.local_set || suspicion.resets.is_some();
         self.limits.extend(suspicion.limits.iter().cloned());

@@ -21,8 +21,8 @@ use super::comments::{is_white, without_comments};
 use super::tail::Tail;
 use super::words::{self, Resets};
 use patterns::{
-    CUSTOM_SET, DO_EXECUTE, DO_SET, LIMIT_SET, LISTEN, MAKES, MAKING, MOMENT, MOMENTS, NOTEWORTHY,
-    SET_CONFIG, SET_CONFIG_PLAIN, SETTINGS_UPDATE, STATE, SUSPICIOUS,
+    CONTINUED, CUSTOM_SET, DO_EXECUTE, DO_SET, HOLDS, LIMIT_SET, LISTEN, MAKES, MAKING, MOMENT,
+    MOMENTS, NOTEWORTHY, SET_CONFIG, SET_CONFIG_PLAIN, SETTINGS_UPDATE, STATE, SUSPICIOUS,
 };
 use start::{begins_with, may_set, sets_locally, start};
 
@@ -39,6 +39,8 @@ pub struct Suspicion {
     pub limits: Vec<Box<str>>,
     /// A setting was made whose name is not in the text.
     pub hidden_setting: bool,
+    /// The connection may hold something that ends only with it.
+    pub holds: bool,
     /// Settings may differ afterwards, even if only to the end of the transaction.
     pub touches: bool,
     /// LISTEN or UNLISTEN.
@@ -78,11 +80,23 @@ pub fn makes_table(text: &[u8]) -> bool {
     MAKING.are_in(text) && MAKES.is_in(text)
 }
 
+/// Whether a text may have the connection hold something that ends only with it.
+pub fn holds(text: &[u8]) -> bool {
+    SUSPICIOUS.are_in(text) && HOLDS.is_in(text)
+}
+
 /// Whether the constants of a text mean the same at any time. `'now'::timestamptz` is computed
-/// when it is parsed (PostgreSQL, "Date/Time Input: Special Values"); a literal with escapes may
-/// be that, too.
+/// when it is parsed (PostgreSQL, "Date/Time Input: Special Values"); a literal with escapes, or
+/// one that goes on in the next line, may be that, too.
 pub fn is_timeless(text: &[u8]) -> bool {
-    !text.contains(&b'\'') || !MOMENTS.are_in(text) || !MOMENT.is_in(text)
+    let quoted = text.iter().any(|b| matches!(b, b'\'' | b'$'));
+    !quoted || !(MOMENTS.are_in(text) && MOMENT.is_in(text) || goes_on(text))
+}
+
+/// Whether a literal goes on in another line: `'no'` and `'w'` are one there.
+fn goes_on(text: &[u8]) -> bool {
+    let lines = text.iter().any(|b| matches!(b, b'\n' | b'\r'));
+    lines && CONTINUED.is_in(text)
 }
 
 /// Settings to which a text may give back the value with which the session began. For
@@ -130,6 +144,8 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
     if SUSPICIOUS.are_in(text) {
         suspicion.ask |= STATE.is_in(text) || SETTINGS_UPDATE.is_in(text);
         suspicion.listen |= LISTEN.is_in(text);
+        suspicion.holds |= HOLDS.is_in(text);
+        suspicion.ask |= suspicion.holds;
         set_config(text, suspicion);
         suspicion.touches |= SET_CONFIG.is_in(text) || SETTINGS_UPDATE.is_in(text);
         if contains(text, b"u&\"") {

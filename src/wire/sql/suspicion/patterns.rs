@@ -7,8 +7,11 @@ use regex::bytes::Regex;
 
 use crate::wire::sql::LIMITS;
 
-const WORDS: [&str; 7] = [
+const WORDS: [&str; 10] = [
     "temp",
+    "replication_",
+    "backup_start",
+    "start_backup",
     "advisory_",
     "set_config",
     "hold",
@@ -41,6 +44,11 @@ pub(super) static MOMENTS: LazyLock<Words> =
 /// `now` is the name of a function where a parenthesis follows.
 pub(super) static MOMENT: LazyLock<Pattern> =
     LazyLock::new(|| Pattern::new(r"\b(today|tomorrow|yesterday)\b|\bnow\b\s*[^\s(]|\\|u&'"));
+
+/// Two literals with a line end between them are one (`quotecontinue`, scan.l). Comments to the
+/// end of a line may stand there, too.
+pub(super) static CONTINUED: LazyLock<Pattern> =
+    LazyLock::new(|| Pattern::new(r"'[ \t\f\v]*(--[^\r\n]*)?[\r\n](\s|--[^\r\n]*[\r\n])*'"));
 
 /// `None` cannot happen, because the words are constants; it would mean: never suspect.
 pub(super) struct Words(Option<AhoCorasick>);
@@ -96,6 +104,14 @@ const CUSTOM: &str = r#"((?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+")(?:\s*\.\s*(?
 pub(super) static STATE: LazyLock<Pattern> = LazyLock::new(|| {
     Pattern::new(
         r"\bcreate\s+(or\s+replace\s+)?((local|global)\s+)?temp(orary)?\b|\binto\s+((local|global)\s+)?temp(orary)?\b|\bpg_temp(_\d+)?\b|\bpg_(try_)?advisory_(un)?lock|\bwith\s+hold\b",
+    )
+});
+
+/// Functions whose effect lasts as long as the connection, and that neither a question nor
+/// DISCARD ALL takes back: the origin of what is replicated, temporary slots, a backup.
+pub(super) static HOLDS: LazyLock<Pattern> = LazyLock::new(|| {
+    Pattern::new(
+        r#"\bpg_replication_origin_(session|xact)_setup"?\s*\(|\bpg_(create|copy)_(physical|logical)_replication_slot"?\s*\(|\bpg_(backup_start|start_backup)"?\s*\("#,
     )
 });
 

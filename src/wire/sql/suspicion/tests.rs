@@ -193,3 +193,49 @@ fn what_resets_and_what_deallocates() {
     );
     assert_eq!(of("deallocate a; select 1").deallocates, None);
 }
+
+#[test]
+fn a_moment_in_a_constant() {
+    for text in [
+        "select 'now'::timestamptz",
+        "select $$now$$::timestamptz",
+        "select $x$ today $x$::date",
+        "select 'no'\n'w'::timestamptz",
+        "select 'to' -- or not\n  -- be\n 'day'::date",
+        "insert into t values (timestamptz $$NOW$$)",
+        "select e'\\x6eow'::timestamptz",
+    ] {
+        assert!(!super::is_timeless(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "select now()",
+        "select $1::timestamptz",
+        "select 'a',\n 'b'",
+        "select 'a' as x\nfrom t where y = 'b'\n and z = $1",
+        "select known from t where b = 'c'",
+    ] {
+        assert!(super::is_timeless(text.as_bytes()), "{text}");
+    }
+}
+
+#[test]
+fn what_ends_only_with_its_connection() {
+    for text in [
+        "select pg_replication_origin_session_setup('o')",
+        "SELECT pg_catalog.\"pg_create_logical_replication_slot\" ('s', 'p', true)",
+        "select * from pg_copy_physical_replication_slot('a', 'b', true)",
+        "select pg_backup_start('b')",
+        "select pg_start_backup('b', true, false)",
+    ] {
+        let suspicion = of(text);
+        assert!(suspicion.holds && suspicion.ask, "{text}");
+        assert!(super::holds(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "select * from pg_replication_slots",
+        "select pg_replication_origin_create('o')",
+        "select 'start_backup'",
+    ] {
+        assert!(!super::holds(text.as_bytes()), "{text}");
+    }
+}
