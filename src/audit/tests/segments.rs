@@ -137,3 +137,55 @@ async fn what_is_old_enough_is_removed_and_a_record_excuses_it() {
     write(&path, &forged);
     assert!(check(&path).broken.is_some());
 }
+
+/// A damaged file once counted as no part of the log: everything else was answered without it.
+#[tokio::test]
+async fn a_closed_file_that_cannot_be_read_stays_a_part_of_the_log() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("audit.jsonl");
+    let audit = Audit::open(&small(&path), &Metrics::new()).expect("opens");
+    fill(&audit, &path, 3).await;
+    audit.close().await;
+    let all = segments(&path).expect("read");
+    for damage in [&b"(\xb5/\xfdno zstd"[..], b""] {
+        let second = directory.path().join(&closed(&path)[1]);
+        let whole = fs::read(&second).expect("read");
+        fs::write(&second, damage).expect("written");
+        if damage.is_empty() {
+            fs::remove_file(&second).expect("removed");
+            fs::create_dir(&second).expect("made");
+        }
+        assert_eq!(segments(&path).expect("read"), all);
+        let unread = verify(&Source::Log(path.clone()), &Against::default());
+        let why = unread.expect_err("it cannot be read").to_string();
+        assert!(why.contains(&closed(&path)[1]), "{why}");
+        let _ = fs::remove_dir(&second);
+        fs::write(&second, whole).expect("written");
+        assert_eq!(check(&path).broken, None);
+    }
+}
+
+/// Whoever cuts the end of a log, or all of it, takes the checkpoint away as well.
+#[tokio::test]
+async fn a_log_without_its_checkpoint_is_not_whole() {
+    let (_directory, path) = written(3).await;
+    let note = fs::read_to_string(files::checkpoint(&path)).expect("a checkpoint");
+    let cut: Vec<String> = lines(&path).into_iter().take(3).collect();
+    fs::remove_file(files::checkpoint(&path)).expect("removed");
+    for left in [cut, Vec::new()] {
+        write(&path, &left);
+        let broken = check(&path).broken.expect("broken");
+        assert!(
+            broken
+                .reason
+                .contains("checkpoint beside the log is missing"),
+            "{broken}"
+        );
+        let kept = Against {
+            checkpoint: Some(("kept".to_owned(), note.clone())),
+            ..Against::default()
+        };
+        let report = verify(&Source::Log(path.clone()), &kept).expect("read");
+        assert!(report.broken.is_some());
+    }
+}

@@ -114,6 +114,87 @@ async fn a_first_secret_that_does_not_log_in_is_named() {
     assert_eq!((code, reason.lines().count()), (503, 1), "{reason}");
 }
 
+/// What is paused is meant, and easily forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_paused_or_disabled_is_named() {
+    let cluster = Cluster::start().await;
+    let proxy = app(&cluster, "").await;
+    assert_eq!(run(&proxy, &["pause", "app"]).await.0, Some(0));
+    let trouble = wait_trouble(&proxy, "database_paused").await;
+    assert_eq!(
+        trouble["sentence"],
+        "database app is paused: its clients wait"
+    );
+    let (code, said) = run(&proxy, &["status"]).await;
+    assert!(
+        code == Some(1) && said.contains("pgvalet resume app"),
+        "{said}"
+    );
+    assert_eq!(run(&proxy, &["resume", "app"]).await.0, Some(0));
+    wait_over(&proxy, "database_paused").await;
+}
+
+/// Older versions are tried behind AWSCURRENT, and how they are refused says little.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_awscurrent_does_not_log_in_is_what_people_are_told() {
+    let cluster = Cluster::start().await;
+    let same = "pool_wait_timeout = \"4s\"\nrotation_grace = \"4s\"";
+    let proxy = app(&cluster, same).await;
+    proxy.rotate(&cluster, "app_user").await;
+    cluster
+        .execute(
+            "alter role app_user nologin; \
+             select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_user'",
+        )
+        .await;
+    ask_in_vain(&proxy).await;
+    eventually(
+        "the reason of AWSCURRENT",
+        Duration::from_secs(20),
+        || async {
+            let trouble = wait_trouble(&proxy, "no_login").await;
+            let sentence = trouble["sentence"].as_str()?.to_owned();
+            sentence.contains("28000").then_some(())
+        },
+    )
+    .await;
+    // Nor is a client told that the pool is full, whose wait ends first.
+    let refused = connect(&proxy.dsn("app")).await;
+    let answer = match refused {
+        Ok(session) => session.simple_query("select 1").await.err(),
+        Err(e) => Some(e),
+    };
+    let code = answer.and_then(|e| e.code().cloned());
+    assert_eq!(code.expect("an error").code(), "57P03");
+}
+
+/// A mistake in the file is no reason to be unable to ask, and steer, the proxy that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_is_asked_although_its_file_has_mistakes() {
+    let cluster = Cluster::start().await;
+    let proxy = app(&cluster, "").await;
+    let good = fs::read_to_string(proxy.config()).expect("read");
+    for wrong in [
+        good.replace("[audit]", "[audti]"),
+        format!("{good}\n[database.app2]\nsecret = \n"),
+        format!("{good}\n[[client]]\nname = \"x\"\ndatabases = [\"nowhere\"]\n"),
+    ] {
+        fs::write(proxy.config(), wrong).expect("written");
+        for args in [
+            &["health"][..],
+            &["clients"],
+            &["pause", "app"],
+            &["resume", "app"],
+        ] {
+            let (code, said) = run(&proxy, args).await;
+            assert_eq!(code, Some(0), "{args:?}: {said}");
+            assert!(said.contains("mistakes"), "{said}");
+        }
+        let (code, _) = run(&proxy, &["secret", "list"]).await;
+        assert_eq!(code, Some(2), "others need all of it");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_is_no_credential_is_named() {
     let cluster = Cluster::start().await;
