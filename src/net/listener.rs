@@ -1,5 +1,8 @@
 //! Listeners on TCP addresses and unix sockets.
 
+mod error;
+mod tcp;
+
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -7,49 +10,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpSocket, UnixListener, lookup_host};
+use tokio::net::{TcpListener, UnixListener};
 
-use super::address::canonical;
 use super::passed::{PassedSockets, SocketKind};
-use super::socket::tune;
 use super::socket_file::{Removed, SocketFile, remove_stale};
-use super::{ListenAddress, Peer, Socket, TcpOptions};
-
-/// Why an address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    #[error("cannot listen on {address}: {source}{}", remedy(source))]
-    Bind { address: String, source: io::Error },
-    #[error(
-        "cannot listen on {0}: another process already serves this socket; choose another directory or stop it"
-    )]
-    SocketInUse(PathBuf),
-    #[error(
-        "cannot listen on {0}: a file that is no socket is in the way; move it or choose another directory"
-    )]
-    NotASocket(PathBuf),
-    #[error("socket {index} that systemd passed on is no listening stream socket: {source}")]
-    Passed { index: usize, source: io::Error },
-    #[error(
-        "systemd passed on a socket for {0}, which is no [listen] address; add it there, or remove it from the socket unit"
-    )]
-    PassedElsewhere(String),
-}
-
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another process has this port: choose another [listen] address or stop it"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "; choose a place this user may use, or a port above 1023"
-        }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        io::ErrorKind::NotFound => "; make the directory first",
-        _ => "",
-    }
-}
+use super::{ListenAddress, Peer, Socket};
+pub use error::ListenError;
 
 /// Who may use a unix socket: its mode, owner and group.
 #[derive(Debug, Default, Clone, Copy)]
@@ -69,9 +35,6 @@ pub enum Listener {
     Tcp(TcpListener, Option<SocketAddr>),
     Unix(UnixListener, SocketFile),
 }
-
-/// Connections that may wait to be accepted; net.core.somaxconn may say less.
-const BACKLOG: u32 = 4096;
 
 /// A second descriptor of a listening socket. Clients can connect for as long as one of them is
 /// open.
@@ -96,54 +59,12 @@ impl Shared {
     }
 }
 
-fn bind_tcp(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(reuse_port)?;
-    socket.bind(address)?;
-    // tokio's own backlog, 128, is too short for a burst of clients.
-    socket.listen(BACKLOG)
-}
-
 /// An accepted connection, and who the kernel says it is from.
 pub struct Accepted {
     pub socket: Socket,
     pub peer: Peer,
     /// This end of a TCP connection.
     pub local: Option<SocketAddr>,
-}
-
-/// Linux gives an accepted socket the options of its listener, which saves
-/// four system calls a client.
-const OPTIONS_ARE_INHERITED: bool = cfg!(target_os = "linux");
-
-/// TCP_DEFER_ACCEPT: clients speak first, so Linux can hold a connection back until the
-/// first bytes have arrived, and one wakeup both accepts and reads. A silent connection
-/// is accepted after a second.
-#[cfg(target_os = "linux")]
-mod defer {
-    use nix::libc;
-    use nix::sys::socket::{setsockopt, sockopt};
-    use tokio::net::TcpListener;
-
-    #[derive(Clone)]
-    struct DeferAccept;
-
-    nix::setsockopt_impl!(
-        DeferAccept,
-        libc::IPPROTO_TCP,
-        libc::TCP_DEFER_ACCEPT,
-        usize,
-        sockopt::SetUsize
-    );
-
-    pub(super) fn until_data_arrives(listener: &TcpListener) {
-        // Some sandboxes refuse it; accepting then costs one more wakeup.
-        let _ = setsockopt(listener, DeferAccept, &1);
-    }
 }
 
 impl Listener {
@@ -160,29 +81,9 @@ impl Listener {
     ) -> Result<Vec<Self>, ListenError> {
         match address {
             ListenAddress::Tcp { host, port } => {
-                let fail = |source| ListenError::Bind {
-                    address: format!("{host}:{port}"),
-                    source,
-                };
-                let mut listeners = Vec::new();
-                for address in lookup_host((host.as_str(), *port)).await.map_err(fail)? {
-                    let listener = match passed.tcp(address) {
-                        Some(socket) => TcpListener::from_std(socket).map_err(fail)?,
-                        None => bind_tcp(address, reuse_port).map_err(fail)?,
-                    };
-                    // One that was passed on may have another backlog.
-                    let backlog = BACKLOG.cast_signed();
-                    SockRef::from(&listener).listen(backlog).map_err(fail)?;
-                    if OPTIONS_ARE_INHERITED {
-                        tune(SockRef::from(&listener), &TcpOptions::default()).map_err(fail)?;
-                    }
-                    #[cfg(target_os = "linux")]
-                    defer::until_data_arrives(&listener);
-                    let bound = canonical(listener.local_addr().map_err(fail)?);
-                    let local = (!bound.ip().is_unspecified()).then_some(bound);
-                    listeners.push(Self::Tcp(listener, local));
-                }
-                Ok(listeners)
+                let bound = tcp::bind(host, *port, reuse_port, passed).await?;
+                let listeners = bound.into_iter();
+                Ok(listeners.map(|(l, local)| Self::Tcp(l, local)).collect())
             }
             ListenAddress::Unix { directory, port } => {
                 let path = directory.join(format!(".s.PGSQL.{port}"));
@@ -228,7 +129,7 @@ impl Listener {
             Self::Tcp(listener, local) => {
                 let (stream, address) = listener.accept().await?;
                 let socket = match stream {
-                    stream if OPTIONS_ARE_INHERITED => Socket::Tcp(stream),
+                    stream if tcp::OPTIONS_ARE_INHERITED => Socket::Tcp(stream),
                     stream => Socket::tcp(stream)?,
                 };
                 let local = local.or_else(|| socket.local());
@@ -275,6 +176,8 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
+    use socket2::SockRef;
+
     use super::*;
 
     /// The kernel's table of sockets, in which the owner of a connection is looked up,
