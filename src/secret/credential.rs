@@ -1,13 +1,15 @@
 //! The content of one version of a secret: where to log in, as which user, with
 //! which password.
 
+mod document;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde::Deserialize;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::{SecretId, SecretValue, VersionId};
+use super::{SecretId, VersionId};
+pub use document::unread_field;
 
 /// A password in memory: wiped when dropped, and impossible to print. It has no
 /// `Debug`, `Display` or `Serialize`, so that no log line can hold it by accident.
@@ -80,152 +82,10 @@ pub enum MalformedSecret {
     Engine(String),
 }
 
-/// What other programs call the fields, and what RDS does.
-const OTHER_NAMES: [(&str, &str); 10] = [
-    ("user", "username"),
-    ("User", "username"),
-    ("login", "username"),
-    ("pass", "password"),
-    ("pwd", "password"),
-    ("database", "dbname"),
-    ("db", "dbname"),
-    ("db_name", "dbname"),
-    ("hostname", "host"),
-    ("server", "host"),
-];
-
-/// The first field that stands there under another name, while the right one does not.
-fn misnamed(json: &serde_json::Value, fields: &[&str]) -> Option<MalformedSecret> {
-    let mut others = OTHER_NAMES.iter();
-    let is_one = |(found, meant): &&(&str, &str)| {
-        fields.contains(meant) && json.get(found).is_some() && json.get(meant).is_none()
-    };
-    let (found, meant) = others.find(is_one)?;
-    Some(MalformedSecret::Misnamed { found, meant })
-}
-
-/// The JSON of RDS secrets. A port may be a number or a string of digits, because
-/// both are in use.
-#[derive(Deserialize)]
-struct Document {
-    engine: Option<String>,
-    host: Option<String>,
-    port: Option<serde_json::Value>,
-    dbname: Option<String>,
-    username: Option<String>,
-    password: Option<String>,
-    auth: Option<String>,
-}
-
-impl Drop for Document {
-    fn drop(&mut self) {
-        if let Some(password) = &mut self.password {
-            password.zeroize();
-        }
-    }
-}
-
-impl Credential {
-    /// Reads the JSON of a secret's value.
-    ///
-    /// # Errors
-    /// [`MalformedSecret`].
-    pub fn parse(secret: &SecretId, value: &SecretValue) -> Result<Self, MalformedSecret> {
-        let json: serde_json::Value =
-            serde_json::from_str(&value.value).map_err(|_| MalformedSecret::NotJson)?;
-        if !json.is_object() {
-            return Err(MalformedSecret::NotJson);
-        }
-        // Fields are checked one by one, because serde's own message would
-        // quote the offending value, which may be the password.
-        for field in ["engine", "host", "dbname", "username", "password", "auth"] {
-            if !matches!(
-                json.get(field),
-                None | Some(serde_json::Value::Null | serde_json::Value::String(_))
-            ) {
-                return Err(MalformedSecret::Invalid(field));
-            }
-        }
-        let missing = |field| {
-            let other = misnamed(&json, &[field]);
-            other.unwrap_or(MalformedSecret::Missing(field))
-        };
-        let (no_username, no_password) = (missing("username"), missing("password"));
-        let mut document: Document =
-            serde_json::from_value(json).map_err(|_| MalformedSecret::NotJson)?;
-
-        if let Some(engine) = &document.engine
-            && !engine.contains("postgres")
-        {
-            return Err(MalformedSecret::Engine(engine.clone()));
-        }
-        let port = match &document.port {
-            None | Some(serde_json::Value::Null) => None,
-            Some(serde_json::Value::Number(n)) => Some(
-                n.as_u64()
-                    .and_then(|n| u16::try_from(n).ok())
-                    .filter(|&p| p != 0)
-                    .ok_or(MalformedSecret::Invalid("port"))?,
-            ),
-            Some(serde_json::Value::String(s)) => Some(
-                s.parse::<u16>()
-                    .ok()
-                    .filter(|&p| p != 0)
-                    .ok_or(MalformedSecret::Invalid("port"))?,
-            ),
-            Some(_) => return Err(MalformedSecret::Invalid("port")),
-        };
-        // A NUL would end the string early in every protocol message. A line feed
-        // or an escape sequence in a name would reach logs and terminals.
-        let odd = |name: &str, v: &str| match name {
-            "password" => v.contains('\0'),
-            _ => v.contains(char::is_control),
-        };
-        let text = |name: &'static str, value: Option<String>| match value {
-            None => Ok(None),
-            Some(v) if v.is_empty() || odd(name, &v) => Err(MalformedSecret::Invalid(name)),
-            Some(v) => Ok(Some(v)),
-        };
-        let username = text("username", document.username.take())?.ok_or(no_username)?;
-        let password = text("password", document.password.take())?.map(Password::new);
-        let auth = match document.auth.as_deref() {
-            None | Some("password") => UpstreamAuth::Password,
-            Some("rds-iam") => UpstreamAuth::RdsIam,
-            Some(_) => return Err(MalformedSecret::Invalid("auth")),
-        };
-        let password = match (password, auth) {
-            (Some(password), _) => password,
-            // Never sent; a token takes its place.
-            (None, UpstreamAuth::RdsIam) => Password::new(String::new()),
-            (None, UpstreamAuth::Password) => return Err(no_password),
-        };
-        Ok(Self {
-            secret: secret.clone(),
-            arn: value.arn.clone(),
-            version: value.version.clone(),
-            stages: value.stages.clone(),
-            host: text("host", document.host.take())?,
-            port,
-            dbname: text("dbname", document.dbname.take())?,
-            username,
-            password,
-            auth,
-            fetched_at: SystemTime::now(),
-        })
-    }
-}
-
-/// A field of a value that nothing reads, because it has another name there. The value may be
-/// of use nevertheless, where the configuration says the same: that is for whoever stores it
-/// to decide.
-pub fn unread_field(value: &str) -> Option<MalformedSecret> {
-    let json = serde_json::from_str(value).ok()?;
-    misnamed(&json, &["dbname", "host"])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::SecretValue;
 
     /// Compiles only while the types have no Debug: with one, both
     /// implementations fit, and the name is ambiguous.
