@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::address::host_port;
 use super::section::Section;
+use super::vault::{private_url, vault};
 use crate::base::nonempty;
 use crate::net::is_loopback;
 use crate::secret::{VaultAuth, VaultOptions};
@@ -60,6 +61,14 @@ impl StoreKind {
             Self::Vault { .. } => "vault",
             Self::Files { .. } => "files",
         }
+    }
+
+    /// Whether pgvalet can only read secrets there, and neither make nor rotate them.
+    pub fn is_only_read(&self) -> bool {
+        matches!(
+            self,
+            Self::Files { .. } | Self::Agent { .. } | Self::Vault { .. }
+        )
     }
 
     /// What has to be there before the store can be read, each with its key.
@@ -174,7 +183,7 @@ pub(super) fn store(mut s: Section<'_, '_>) -> Store {
     let endpoint_url = s.text("endpoint_url", url);
     let profile = s.text("profile", nonempty);
     let agent = agent(&mut s);
-    let vault = vault(&mut s, kind, endpoint_url.as_deref());
+    let vault = vault(&mut s, kind == Kind::Vault, endpoint_url.as_deref());
     let kind = match kind {
         Kind::Vault => StoreKind::Vault {
             options: vault,
@@ -244,100 +253,6 @@ fn agent(s: &mut Section<'_, '_>) -> Option<(String, PathBuf)> {
     let url = s.text("agent", private_url);
     let token_file = s.path("agent_token_file").unwrap_or_default();
     Some((url?, token_file))
-}
-
-/// Where Vault is, and how pgvalet logs in there.
-fn vault(s: &mut Section<'_, '_>, kind: Kind, url: Option<&str>) -> VaultOptions {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Way {
-        Token,
-        Kubernetes,
-        AppRole,
-    }
-    let way = s.choice(
-        "auth",
-        [
-            ("token", Way::Token),
-            ("kubernetes", Way::Kubernetes),
-            ("approle", Way::AppRole),
-        ],
-    );
-    let ca = s.path("tls_ca");
-    let namespace = s.text("namespace", nonempty);
-    let mount = s.text("auth_mount", nonempty);
-    let role = s.text("auth_role", nonempty);
-    let token_file = s.path("token_file");
-    let secret_id_file = s.path("secret_id_file");
-    let url = url.map(|url| private_url(url.trim_end_matches('/')));
-    if kind == Kind::Vault {
-        match &url {
-            None => s.wrong("kind = \"vault\" needs the address of Vault; write endpoint_url = \"https://vault.internal:8200\""),
-            Some(Err(why)) => s.wrong(format!("endpoint_url: {why}")),
-            Some(Ok(_)) => {}
-        }
-        let wanted: &[(&str, bool, &str)] = match way {
-            Way::Token => &[(
-                "token_file",
-                token_file.is_none(),
-                "\"/vault/secrets/token\"",
-            )],
-            Way::Kubernetes => &[("auth_role", role.is_none(), "\"pgvalet\"")],
-            Way::AppRole => &[
-                ("auth_role", role.is_none(), "the role_id"),
-                (
-                    "secret_id_file",
-                    secret_id_file.is_none(),
-                    "\"/etc/pgvalet/secret-id\"",
-                ),
-            ],
-        };
-        for (key, _, example) in wanted.iter().filter(|(_, missing, _)| *missing) {
-            s.wrong(format!(
-                "this way to log in to Vault needs {key}; write {key} = {example}"
-            ));
-        }
-    }
-    let role_id = role.unwrap_or_default();
-    let auth = match way {
-        Way::Token => VaultAuth::TokenFile(token_file.unwrap_or_default()),
-        Way::Kubernetes => VaultAuth::Kubernetes {
-            mount: mount.unwrap_or_else(|| "kubernetes".to_owned()),
-            role: role_id,
-            token_file: token_file.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
-        },
-        Way::AppRole => VaultAuth::AppRole {
-            mount: mount.unwrap_or_else(|| "approle".to_owned()),
-            role_id,
-            secret_id_file: secret_id_file.unwrap_or_default(),
-        },
-    };
-    VaultOptions {
-        url: url.and_then(Result::ok).unwrap_or_default(),
-        ca,
-        namespace,
-        auth,
-    }
-}
-
-/// Where Kubernetes puts the token of a pod's service account.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-
-/// An address that secrets may be fetched from: https, or http on this machine.
-fn private_url(text: &str) -> Result<String, String> {
-    let text = url(text)?;
-    let host = text.strip_prefix("http://").map(|rest| {
-        let authority = rest.split('/').next().unwrap_or_default();
-        let host = host_port(authority).map_or_else(|_| authority.to_owned(), |(host, _)| host);
-        host.trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned()
-    });
-    match host {
-        Some(host) if !is_loopback(&host) => Err(format!(
-            "{text:?}: anybody on the network in between could read the secrets; use https"
-        )),
-        _ => Ok(text),
-    }
 }
 
 /// Where the embedded store is served, if it is.
