@@ -1,52 +1,127 @@
 //! Names and ARNs of secrets, and which of them mean the same secret.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// A secret as configuration and policy name it: a name or an ARN.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SecretId(Arc<str>);
+/// A secret as configuration and policy name it: a name or an ARN, behind the name of its store
+/// and a colon where that is not the default store: `billing:prod/orders`.
+#[derive(Clone)]
+pub struct SecretId(Arc<Id>);
+
+struct Id {
+    text: Arc<str>,
+    /// Where the id within its store begins.
+    within: usize,
+}
 
 /// The VersionId of one version: the ClientRequestToken it was created with.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VersionId(Arc<str>);
 
-macro_rules! text_id {
+impl VersionId {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! shown_as_text {
     ($type:ident) => {
-        impl $type {
-            pub fn new(text: impl Into<Arc<str>>) -> Self {
-                Self(text.into())
-            }
-
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
     };
 }
 
-text_id!(SecretId);
-text_id!(VersionId);
+shown_as_text!(SecretId);
+shown_as_text!(VersionId);
+
+// Ids are compared by their text: an id that was taken from a message or an argument is that of
+// the configuration, whether or not somebody has told its store from its name.
+
+impl PartialEq for SecretId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.text == other.0.text
+    }
+}
+
+impl Eq for SecretId {}
+
+impl Hash for SecretId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.text.hash(state);
+    }
+}
+
+impl PartialOrd for SecretId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SecretId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.text.cmp(&other.0.text)
+    }
+}
 
 impl SecretId {
-    /// Whether this id means the secret with that name and ARN: it may be the name,
-    /// the whole ARN, or the ARN without its six random characters. A secret that
+    /// A secret of the default store.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
+        Self(Arc::new(Id { text, within: 0 }))
+    }
+
+    /// A secret of the store with this name; `None`: of the default store.
+    pub fn of_store(store: Option<&str>, id: &str) -> Self {
+        match store {
+            None => Self::new(id),
+            Some(store) => Self(Arc::new(Id {
+                text: format!("{store}:{id}").into(),
+                within: store.len() + 1,
+            })),
+        }
+    }
+
+    /// The whole id, with the name of the store.
+    pub fn as_str(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The name of the store; `None`: the default store.
+    pub fn store(&self) -> Option<&str> {
+        self.0.text.get(..self.0.within.checked_sub(1)?)
+    }
+
+    /// The name or the ARN within the store, as the store itself knows it.
+    pub fn within(&self) -> &str {
+        self.0.text.get(self.0.within..).unwrap_or_default()
+    }
+
+    /// Another secret of the same store.
+    pub fn beside(&self, id: &str) -> Self {
+        Self::of_store(self.store(), id)
+    }
+
+    /// Whether this id means the secret of its store with that name and ARN: it may be the
+    /// name, the whole ARN, or the ARN without its six random characters. A secret that
     /// was deleted and created again has other random characters, and is another
     /// secret.
     pub fn means(&self, name: &str, arn: &str) -> bool {
-        let id = self.as_str();
+        let id = self.within();
         if id == name || id == arn {
             return true;
         }
@@ -57,7 +132,7 @@ impl SecretId {
     /// Whether an answer about this ARN can be the answer to a question about this
     /// id. A whole ARN stands for one secret only.
     pub fn admits(&self, arn: &str) -> bool {
-        !is_whole(self.as_str()) || self.as_str() == arn
+        !is_whole(self.within()) || self.within() == arn
     }
 }
 
@@ -118,6 +193,21 @@ mod tests {
         ] {
             assert_eq!(SecretId::new(id).admits(arn), admits, "{id} {arn}");
         }
+    }
+
+    #[test]
+    fn a_store_stands_in_front_and_ids_are_compared_by_their_text() {
+        let (plain, of_b) = (SecretId::new(ARN), SecretId::of_store(Some("b"), ARN));
+        assert_eq!((plain.store(), plain.within()), (None, ARN));
+        assert_eq!((of_b.store(), of_b.within()), (Some("b"), ARN));
+        assert_eq!(of_b.as_str(), format!("b:{ARN}"));
+        assert_eq!(of_b, SecretId::new(format!("b:{ARN}")));
+        assert_ne!(of_b, plain);
+        assert_eq!(of_b.beside("x").as_str(), "b:x");
+        assert_eq!(plain.beside("x").as_str(), "x");
+        // What an ARN stands for does not depend on the store.
+        assert!(of_b.means("prod/db", ARN));
+        assert!(!of_b.admits(&ARN.replace("AbCdEf", "ZyXwVu")));
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Marker {
     pub fn version(&self, secret: &SecretId, content: &str) -> VersionId {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(b"pgvalet version\0");
-        context.update(secret.as_str().as_bytes());
+        context.update(secret.within().as_bytes());
         context.update(b"\0");
         context.update(content.as_bytes());
         let tag = context.sign();

@@ -16,6 +16,7 @@ mod metrics;
 pub mod schedule;
 mod seen;
 mod store;
+mod stores;
 mod vault_api;
 mod versions;
 
@@ -30,6 +31,7 @@ pub use store::{
     NewSecret, Policies, RandomPassword, Rotatable, RotationRules, SecretStore, SecretValue,
     Source, StoreError, StoreFuture, Which, version_with,
 };
+pub use stores::{StoreName, Stores, store_title};
 pub use vault_api::{VaultAuth, VaultOptions, VaultStore};
 pub use versions::Standing;
 

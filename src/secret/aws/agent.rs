@@ -49,7 +49,7 @@ impl AgentStore {
             Which::Stage(stage) => format!("versionStage={}", quoted(stage)),
             Which::Version(version) => format!("versionId={}", quoted(version.as_str())),
         };
-        let id = quoted(id.as_str());
+        let id = quoted(id.within());
         let url = format!(
             "{}/secretsmanager/get?secretId={id}&{which}&refreshNow=true",
             self.url

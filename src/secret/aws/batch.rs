@@ -80,13 +80,16 @@ impl Batches {
     async fn ask(&self, waiting: Vec<Waiting>) {
         let mut found = HashMap::new();
         if waiting.len() > 1 {
-            let mut ids: Vec<String> = waiting.iter().map(|(id, _)| id.to_string()).collect();
+            let mut ids: Vec<String> = waiting
+                .iter()
+                .map(|(id, _)| id.within().to_owned())
+                .collect();
             ids.sort_unstable();
             ids.dedup();
             found = self.batch(ids).await;
         }
         for (id, tell) in waiting {
-            let _ = tell.send(found.get(id.as_str()).cloned());
+            let _ = tell.send(found.get(id.within()).cloned());
         }
     }
 

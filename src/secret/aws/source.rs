@@ -22,7 +22,7 @@ impl Source for AwsStore {
         Box::pin(async move {
             // Always with a stage or a version: servers differ in what a request
             // with neither means.
-            let request = self.client.get_secret_value().secret_id(id.as_str());
+            let request = self.client.get_secret_value().secret_id(id.within());
             let request = match which {
                 Which::Stage(stage) => request.version_stage(stage),
                 Which::Version(version) => request.version_id(version.as_str()),
@@ -51,7 +51,7 @@ impl Source for AwsStore {
 
     fn describe<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Description> {
         Box::pin(async move {
-            let request = self.client.describe_secret().secret_id(id.as_str());
+            let request = self.client.describe_secret().secret_id(id.within());
             let answer = request.send().await.map_err(|e| about(id, e))?;
             Ok(Description {
                 rotation: Some(Box::new(rotation(&answer))),
@@ -88,7 +88,7 @@ impl Source for AwsStore {
     fn versions<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Vec<VersionId>> {
         Box::pin(async move {
             let request = self.client.list_secret_version_ids();
-            let request = request.secret_id(id.as_str()).include_deprecated(true);
+            let request = request.secret_id(id.within()).include_deprecated(true);
             let mut pages = request.into_paginator().send();
             let mut versions = Vec::new();
             while let Some(page) = pages.next().await {

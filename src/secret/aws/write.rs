@@ -28,7 +28,7 @@ impl Rotatable for AwsStore {
             let answer = self
                 .client
                 .put_secret_value()
-                .secret_id(id.as_str())
+                .secret_id(id.within())
                 .secret_string(value.as_str())
                 .set_version_stages(Some(labels))
                 .set_client_request_token(token.map(|t| t.to_string()))
@@ -50,7 +50,7 @@ impl Rotatable for AwsStore {
         Box::pin(async move {
             self.client
                 .update_secret_version_stage()
-                .secret_id(id.as_str())
+                .secret_id(id.within())
                 .version_stage(label)
                 .set_move_to_version_id(to.map(|v| v.to_string()))
                 .set_remove_from_version_id(from.map(|v| v.to_string()))
@@ -110,7 +110,7 @@ impl Manage for AwsStore {
         how: Deletion,
     ) -> StoreFuture<'a, Option<SystemTime>> {
         Box::pin(async move {
-            let request = self.client.delete_secret().secret_id(id.as_str());
+            let request = self.client.delete_secret().secret_id(id.within());
             let request = match how {
                 Deletion::Window { days } => request.recovery_window_in_days(i64::from(days)),
                 Deletion::Now => request.force_delete_without_recovery(true),
@@ -122,7 +122,7 @@ impl Manage for AwsStore {
 
     fn restore<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let request = self.client.restore_secret().secret_id(id.as_str());
+            let request = self.client.restore_secret().secret_id(id.within());
             request.send().await.map_err(|e| about(id, e))?;
             Ok(())
         })
@@ -132,7 +132,7 @@ impl Manage for AwsStore {
 impl Policies for AwsStore {
     fn policy<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Option<String>> {
         Box::pin(async move {
-            let request = self.client.get_resource_policy().secret_id(id.as_str());
+            let request = self.client.get_resource_policy().secret_id(id.within());
             let answer = request.send().await.map_err(|e| about(id, e))?;
             Ok(answer.resource_policy)
         })
@@ -145,7 +145,7 @@ impl Policies for AwsStore {
         block_public: bool,
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let request = self.client.put_resource_policy().secret_id(id.as_str());
+            let request = self.client.put_resource_policy().secret_id(id.within());
             let request = request
                 .resource_policy(text)
                 .block_public_policy(block_public);
@@ -156,7 +156,7 @@ impl Policies for AwsStore {
 
     fn delete_policy<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let request = self.client.delete_resource_policy().secret_id(id.as_str());
+            let request = self.client.delete_resource_policy().secret_id(id.within());
             request.send().await.map_err(|e| about(id, e))?;
             Ok(())
         })
@@ -171,7 +171,7 @@ impl Policies for AwsStore {
             let request = self
                 .client
                 .validate_resource_policy()
-                .secret_id(id.as_str());
+                .secret_id(id.within());
             let answer = request.resource_policy(text).send().await;
             let answer = answer.map_err(|e| about(id, e))?;
             let errors = answer.validation_errors.unwrap_or_default().into_iter();

@@ -94,7 +94,7 @@ impl Inner {
                 .map(|f| f.display().to_string())
                 .collect();
             let place = match files.as_slice() {
-                [] => self.root.join(id.as_str()).display().to_string(),
+                [] => self.root.join(id.within()).display().to_string(),
                 files => files.join(", "),
             };
             StoreError::InvalidRequest(format!("{id}: {place} is no whole credential: {e}"))
@@ -132,7 +132,7 @@ impl Inner {
     ) -> SecretValue {
         SecretValue {
             arn: self.arn(id),
-            name: id.as_str().into(),
+            name: id.within().into(),
             version: version.clone(),
             stages,
             created: None,
@@ -142,7 +142,7 @@ impl Inner {
 
     /// Files have no ARN; this says which file it is.
     fn arn(&self, id: &SecretId) -> Arc<str> {
-        format!("file://{}", self.root.join(id.as_str()).display()).into()
+        format!("file://{}", self.root.join(id.within()).display()).into()
     }
 
     fn get(&self, id: &SecretId, which: &Which) -> Result<SecretValue, StoreError> {
@@ -182,7 +182,7 @@ impl Inner {
         let since = seen.and_then(Seen::current).map(|v| v.since);
         Ok(Description {
             arn: self.arn(id),
-            name: id.as_str().into(),
+            name: id.within().into(),
             description: None,
             created: None,
             last_changed: since,

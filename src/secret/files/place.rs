@@ -56,17 +56,17 @@ pub(super) fn find(root: &Path, id: &SecretId) -> Result<Place, StoreError> {
 /// A name as a path below the store's. Nothing in it may lead out of there, or to
 /// what `..data` hides.
 fn relative(id: &SecretId) -> Result<&Path, StoreError> {
-    let path = Path::new(id.as_str());
+    let path = Path::new(id.within());
     let plain = |part: Component<'_>| match part {
         Component::Normal(name) => !name.as_encoded_bytes().starts_with(b".."),
         _ => false,
     };
-    let odd = id.as_str().contains('\0') || id.as_str().ends_with('/');
+    let odd = id.within().contains('\0') || id.within().ends_with('/');
     if odd || path.as_os_str().is_empty() || !path.components().all(plain) {
         return Err(StoreError::InvalidParameter(format!(
             "{:?} is no name of a secret in files; write the file's or directory's name, as it is \
              below [store] path",
-            id.as_str()
+            id.within()
         )));
     }
     Ok(path)

@@ -98,14 +98,20 @@ impl Follower {
     }
 
     /// Whether the secret has this name or ARN. An event may name it by either,
-    /// and so may the configuration.
+    /// and so may the configuration. The name of its store stands in front of a name, since
+    /// another store may have a secret of the same name.
     pub fn is_called(&self, name: &str) -> bool {
         let known = self.known();
         let arn = known.current.as_ref().map_or("", |c| &*c.arn);
         // An ARN ends in …:secret:NAME-, and six random characters.
         let in_arn = arn.split_once(":secret:").map_or("", |(_, rest)| rest);
         let in_arn = in_arn.rsplit_once('-').map_or("", |(name, _)| name);
-        !name.is_empty() && [self.secret.as_str(), arn, in_arn].contains(&name)
+        let within = match self.secret.store() {
+            None => Some(name),
+            Some(store) => name.strip_prefix(store).and_then(|n| n.strip_prefix(':')),
+        };
+        let called = within.is_some_and(|n| !n.is_empty() && [arn, in_arn].contains(&n));
+        !name.is_empty() && (name == self.secret.as_str() || name == arn || called)
     }
 
     /// What is known now, without a look.

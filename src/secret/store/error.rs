@@ -88,6 +88,23 @@ impl StoreError {
         ))
     }
 
+    /// This error with what it is about in front of its text.
+    #[must_use]
+    pub fn about(self, what: &str) -> Self {
+        let with = |text: String| format!("{what}: {text}");
+        match self {
+            Self::NotFound(text) => Self::NotFound(with(text)),
+            Self::Exists(text) => Self::Exists(with(text)),
+            Self::InvalidParameter(text) => Self::InvalidParameter(with(text)),
+            Self::InvalidRequest(text) => Self::InvalidRequest(with(text)),
+            Self::Decryption(text) => Self::Decryption(with(text)),
+            Self::Denied(text) => Self::Denied(with(text)),
+            Self::Unavailable(text) => Self::Unavailable(with(text)),
+            Self::Internal(text) => Self::Internal(with(text)),
+            Self::Unsupported(text) => Self::Unsupported(with(text)),
+        }
+    }
+
     /// Whether the same question may get an answer later, with nobody changing
     /// anything. A last known good version is used only while this is true.
     pub fn is_transient(&self) -> bool {

@@ -176,7 +176,7 @@ impl Inner {
 
     /// Vault has no ARNs; this says where the secret is.
     fn arn(&self, id: &SecretId) -> Arc<str> {
-        format!("{}/v1/{id}", self.url).into()
+        format!("{}/v1/{}", self.url, id.within()).into()
     }
 
     async fn get(&self, id: &SecretId, which: &Which) -> Result<SecretValue, StoreError> {
@@ -221,7 +221,7 @@ impl Inner {
     ) -> SecretValue {
         SecretValue {
             arn: self.arn(id),
-            name: id.as_str().into(),
+            name: id.within().into(),
             version,
             stages,
             created,
@@ -242,7 +242,7 @@ impl Inner {
         };
         Ok(Description {
             arn: self.arn(id),
-            name: id.as_str().into(),
+            name: id.within().into(),
             description: None,
             created: None,
             last_changed: since,

@@ -15,7 +15,7 @@ pub(super) enum Path {
 
 impl Path {
     pub fn parse(id: &SecretId) -> Result<Self, StoreError> {
-        let text = id.as_str().trim_matches('/');
+        let text = id.within().trim_matches('/');
         let plain = |c: char| !c.is_control() && !c.is_whitespace() && !"?#%\\".contains(c);
         let parts: Vec<&str> = text.split('/').collect();
         let odd = |part: &&str| part.is_empty() || *part == "." || *part == "..";
@@ -47,7 +47,7 @@ fn unknown(id: &SecretId) -> StoreError {
     StoreError::InvalidParameter(format!(
         "{:?} is no path of a credential in Vault; write MOUNT/data/PATH (key/value, version 2), \
          MOUNT/static-creds/ROLE or MOUNT/creds/ROLE (database)",
-        id.as_str()
+        id.within()
     ))
 }
 

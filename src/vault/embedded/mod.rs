@@ -54,7 +54,7 @@ impl EmbeddedStore {
     /// The text of the API's error for a secret that is not there, for people.
     fn no_secret(&self, id: &SecretId) -> String {
         let file = self.0.path().display();
-        match secret_name(id.as_str()) {
+        match secret_name(id.within()) {
             Some(_) => format!("there is no secret {id} in {file}"),
             None => format!(
                 "there is no secret {id} in {file}; create it with: pgvalet secret create {id}"

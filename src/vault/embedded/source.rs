@@ -21,7 +21,7 @@ impl Source for EmbeddedStore {
                 Which::Version(version) => (None, Some(version.to_string())),
             };
             let request = GetSecretValue {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
                 version,
                 stage,
             };
@@ -41,7 +41,7 @@ impl Source for EmbeddedStore {
     fn describe<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Description> {
         Box::pin(async move {
             let request = DescribeSecret {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
             };
             let mut answer = self.call(Some(id), request).await?;
             let rotation = rotation(&mut answer);
@@ -81,7 +81,7 @@ impl Source for EmbeddedStore {
             let (mut versions, mut next) = (Vec::new(), None);
             loop {
                 let request = ListSecretVersionIds {
-                    id: Some(id.to_string()),
+                    id: Some(id.within().to_owned()),
                     deprecated: Some(true),
                     next,
                     ..ListSecretVersionIds::default()

@@ -36,7 +36,7 @@ impl Rotatable for EmbeddedStore {
     ) -> StoreFuture<'a, VersionId> {
         Box::pin(async move {
             let request = PutSecretValue {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
                 token: Some(self::token(token)),
                 text: Some(SecretText(value)),
                 stages: Some(labels).filter(|l| !l.is_empty()),
@@ -56,7 +56,7 @@ impl Rotatable for EmbeddedStore {
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let request = UpdateSecretVersionStage {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
                 stage: Some(label.to_owned()),
                 from: from.map(|v| v.to_string()),
                 to: to.map(|v| v.to_string()),
@@ -112,7 +112,7 @@ impl Manage for EmbeddedStore {
                 Deletion::Now => (None, Some(true)),
             };
             let request = DeleteSecret {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
                 days,
                 force,
             };
@@ -123,7 +123,7 @@ impl Manage for EmbeddedStore {
     fn restore<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let request = RestoreSecret {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
             };
             self.call(Some(id), request).await.map(|_| ())
         })
@@ -134,7 +134,7 @@ impl Policies for EmbeddedStore {
     fn policy<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, Option<String>> {
         Box::pin(async move {
             let request = GetResourcePolicy {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
                 ..GetResourcePolicy::default()
             };
             Ok(self.call(Some(id), request).await?.policy)
@@ -149,7 +149,7 @@ impl Policies for EmbeddedStore {
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let request = PutResourcePolicy {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
                 policy: Some(text),
                 block_public: Some(block_public),
                 ..PutResourcePolicy::default()
@@ -161,7 +161,7 @@ impl Policies for EmbeddedStore {
     fn delete_policy<'a>(&'a self, id: &'a SecretId) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let request = DeleteResourcePolicy {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
                 ..DeleteResourcePolicy::default()
             };
             self.call(Some(id), request).await.map(|_| ())
@@ -175,7 +175,7 @@ impl Policies for EmbeddedStore {
     ) -> StoreFuture<'a, Vec<(String, String)>> {
         Box::pin(async move {
             let request = ValidateResourcePolicy {
-                id: Some(id.to_string()),
+                id: Some(id.within().to_owned()),
                 policy: Some(text),
             };
             let errors = self.call(Some(id), request).await?.errors;
