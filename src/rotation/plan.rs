@@ -96,12 +96,16 @@ impl Plan {
     /// configuration does not list.
     pub(super) async fn admin(
         &self,
-        store: &dyn Source,
+        stores: &dyn Source,
         ground: &Ground,
         alternates: bool,
     ) -> Result<Option<Admin>, RotationError> {
         let current = &ground.current;
-        let configured = || self.admin_secrets.of(&ground.name, &current.credential.arn);
+        let store = self.secret.store();
+        let configured = || {
+            let arn = &current.credential.arn;
+            self.admin_secrets.of(store, &ground.name, arn)
+        };
         if let Some(secret) = self.admin_secret.as_ref().or_else(configured) {
             return Ok(Some(Admin {
                 secret: secret.clone(),
@@ -111,6 +115,8 @@ impl Plan {
         let Some(named) = current.document.admin_secret().filter(|_| alternates) else {
             return Ok(None);
         };
+        // A value knows nothing of other stores than its own.
+        let named = self.secret.beside(named.as_str());
         let unlisted = || RotationError::AdminUnlisted {
             secret: self.secret.clone(),
             name: ground.name.to_string(),
@@ -121,10 +127,11 @@ impl Plan {
         }
         // The name in the store decides, because an id may look like that of
         // another secret.
-        let described = store.describe(&named).await?;
-        match self.admin_secrets.lists(&described.name, &described.arn) {
+        let described = stores.describe(&named).await?;
+        let (name, arn) = (&described.name, &described.arn);
+        match self.admin_secrets.lists(store, name, arn) {
             true => Ok(Some(Admin {
-                secret: SecretId::new(described.arn),
+                secret: self.secret.beside(arn),
                 by_value: true,
             })),
             false => Err(unlisted()),

@@ -27,10 +27,10 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// Looks at the store.
-    pub async fn of(plan: &Plan, store: &dyn Source) -> Result<Self, RotationError> {
-        let ground = Ground::look(store, &plan.secret).await?;
-        let changed = store.get(&plan.secret, &Which::current()).await?.created;
+    /// Looks at the stores of the secret and of its administrator.
+    pub async fn of(plan: &Plan, stores: &dyn Source) -> Result<Self, RotationError> {
+        let ground = Ground::look(stores, &plan.secret).await?;
+        let changed = stores.get(&plan.secret, &Which::current()).await?.created;
         let user = ground.current.credential.username.clone();
         let strategy = plan.strategy(&ground.current.document);
         let mut next_user = strategy.next_user(&user)?;
@@ -42,7 +42,7 @@ impl Preview {
                 Some((p.credential.version.clone(), true))
             }
         };
-        let admin = plan.admin(store, &ground, next_user != user).await?;
+        let admin = plan.admin(stores, &ground, next_user != user).await?;
         Ok(Self {
             current: ground.version().clone(),
             changed: changed.map(DateTime::from),

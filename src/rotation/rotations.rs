@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::scheduler::{Next, Outlook, Scheduler};
 use super::{AdminSecrets, Ending, Observer, PATIENCE, Plan, Rotation, RotationError, Rotator};
-use crate::secret::{SecretId, SecretStore};
+use crate::secret::{SecretId, StoreError, Stores};
 use crate::upstream::Options;
 
 /// One secret that the proxy rotates, and how.
@@ -32,7 +32,7 @@ pub type Rotated = Arc<dyn Fn() + Send + Sync>;
 
 /// The schedulers of a proxy.
 pub struct Rotations {
-    store: Arc<dyn SecretStore>,
+    stores: Stores,
     observer: Arc<dyn Observer>,
     tasks: Mutex<HashMap<SecretId, Task>>,
 }
@@ -53,9 +53,9 @@ impl Drop for Task {
 
 impl Rotations {
     /// No rotation yet. Steps are reported to `observer`.
-    pub fn new(store: Arc<dyn SecretStore>, observer: Arc<dyn Observer>) -> Self {
+    pub fn new(stores: Stores, observer: Arc<dyn Observer>) -> Self {
         Self {
-            store,
+            stores,
             observer,
             tasks: Mutex::default(),
         }
@@ -68,9 +68,15 @@ impl Rotations {
         tasks.retain(|_, task| jobs.contains(&task.job));
         for job in jobs {
             let secret = job.secret.clone();
-            tasks
-                .entry(secret)
-                .or_insert_with_key(|secret| self.start(job, rotated(secret)));
+            if tasks.contains_key(&secret) {
+                continue;
+            }
+            match self.start(job, rotated(&secret)) {
+                Ok(task) => {
+                    tasks.insert(secret, task);
+                }
+                Err(e) => warn!(%secret, "the secret is not rotated: {e}"),
+            }
         }
     }
 
@@ -82,12 +88,15 @@ impl Rotations {
             let task = tasks.get(secret)?;
             (plan(&task.job), task.rotated.clone())
         };
-        let ended = match self.store.rotatable() {
-            Ok(store) => Rotator::new(store, &*self.observer, &plan).rotate().await,
-            Err(e) => Err(e.into()),
-        };
+        let ended = self.carry_out(&plan).await;
         rotated();
         Some(ended)
+    }
+
+    async fn carry_out(&self, plan: &Plan) -> Result<Ending, RotationError> {
+        let store = self.stores.of(&plan.secret)?;
+        let rotator = Rotator::new(store.rotatable()?, &self.stores, &*self.observer, plan);
+        rotator.rotate().await
     }
 
     /// When a secret is to be rotated next, and whether that works; `None` if pgvalet
@@ -116,8 +125,9 @@ impl Rotations {
         self.tasks.lock().clear();
     }
 
-    fn start(&self, job: Job, rotated: Rotated) -> Task {
+    fn start(&self, job: Job, rotated: Rotated) -> Result<Task, StoreError> {
         let secret = job.secret.clone();
+        let store = self.stores.of(&secret)?;
         if let Some(rotation) = &job.rotation {
             let how = rotation.strategy.map_or("as the secret says", |s| s.name());
             info!(%secret, database = %job.database.name, "pgvalet rotates this secret ({how})");
@@ -127,7 +137,8 @@ impl Rotations {
         let (stop, stopped) = watch::channel(false);
         let next = Next::default();
         let scheduler = Scheduler {
-            store: self.store.clone(),
+            store,
+            stores: self.stores.clone(),
             observer: self.observer.clone(),
             schedule: rotation.schedule,
             freeze: rotation.freeze,
@@ -139,12 +150,12 @@ impl Rotations {
             rotated: rotated.clone(),
         };
         tokio::spawn(scheduler.run(stopped));
-        Task {
+        Ok(Task {
             job,
             rotated,
             next,
             stop,
-        }
+        })
     }
 }
 

@@ -90,7 +90,7 @@ impl Rotator<'_> {
         let old = &ground.current;
         let users = self.users(ground)?;
         let alternates = users.next != users.source;
-        let admin = plan.admin(self.store, ground, alternates).await?;
+        let admin = plan.admin(self.stores, ground, alternates).await?;
         if alternates && admin.is_none() {
             return Err(RotationError::NoAdmin);
         }

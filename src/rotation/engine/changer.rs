@@ -31,7 +31,7 @@ impl Rotator<'_> {
             let session = match &admin {
                 Some((ground, _)) => {
                     let secret = &ground.current.credential.secret;
-                    let login = ground.login(self.store, secret, &place, limit).await;
+                    let login = ground.login(self.stores, secret, &place, limit).await;
                     login.map(|(session, _)| session)
                 }
                 None => match Session::open(&place, own, limit).await {
@@ -73,7 +73,7 @@ impl Rotator<'_> {
         at: &Arc<Target>,
     ) -> Result<(Ground, Arc<Target>), RotationError> {
         let (plan, database) = (self.plan, &self.plan.database);
-        let ground = Ground::look(self.store, &admin.secret).await?;
+        let ground = Ground::look(self.stores, &admin.secret).await?;
         let credential = &ground.current.credential;
         let nowhere = |remedy: String| RotationError::AdminNowhere {
             admin: admin.secret.clone(),

@@ -38,7 +38,7 @@ use super::plan::Plan;
 use super::report::{Observer, Step, StepOutcome, StepReport};
 use super::rights::Rights;
 use super::sql::Session;
-use crate::secret::{Rotatable, VersionId};
+use crate::secret::{Rotatable, Source, VersionId};
 use crate::upstream::Target;
 use begin::Begun;
 
@@ -73,7 +73,10 @@ impl Ending {
 
 /// Carries out one plan.
 pub struct Rotator<'a> {
+    /// That of the secret.
     store: &'a dyn Rotatable,
+    /// All of them: an administrator's secret may be in another one.
+    stores: &'a dyn Source,
     observer: &'a dyn Observer,
     plan: &'a Plan,
     /// Set by the first look at the secret.
@@ -147,9 +150,15 @@ impl State {
 }
 
 impl<'a> Rotator<'a> {
-    pub fn new(store: &'a dyn Rotatable, observer: &'a dyn Observer, plan: &'a Plan) -> Self {
+    pub fn new(
+        store: &'a dyn Rotatable,
+        stores: &'a dyn Source,
+        observer: &'a dyn Observer,
+        plan: &'a Plan,
+    ) -> Self {
         Self {
             store,
+            stores,
             observer,
             plan,
             arn: OnceLock::new(),

@@ -22,7 +22,7 @@ use super::report::Observer;
 use super::{Ending, Plan, RotationError, Rotator};
 use crate::base::jitter::{Backoff, jittered};
 use crate::secret::schedule::{Freezes, Schedule, timing};
-use crate::secret::{SecretStore, VersionId};
+use crate::secret::{SecretStore, Stores, VersionId};
 pub use outlook::{Next, Outlook};
 use verdict::{Seen, Verdict};
 
@@ -32,7 +32,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
 
 /// What rotates one secret; see [`Scheduler::run`].
 pub struct Scheduler {
+    /// The store that keeps the secret.
     pub store: Arc<dyn SecretStore>,
+    pub stores: Stores,
     pub plan: Plan,
     /// The schedule of the configuration. `None`: that of the store holds.
     pub schedule: Option<Schedule>,
@@ -141,9 +143,9 @@ impl Scheduler {
             instead_of: Some(version),
             ..self.plan.clone()
         };
-        let ending = Rotator::new(self.store.rotatable()?, &*self.observer, &plan)
-            .rotate()
-            .await?;
+        let store = self.store.rotatable()?;
+        let rotator = Rotator::new(store, &self.stores, &*self.observer, &plan);
+        let ending = rotator.rotate().await?;
         match &ending {
             Ending::Rotated(v) => info!(secret = %plan.secret, version = %v, "rotated"),
             Ending::Elsewhere(v) => {
