@@ -8,7 +8,6 @@ use super::drain::drain;
 use super::read::word;
 use super::rotation::rotation;
 use super::section::Section;
-use super::values::secret;
 use crate::base::nonempty;
 use crate::net::tls::{Identity, TlsOptions, TlsVersion};
 use crate::net::{Keepalives, TcpOptions, UpstreamTls};
@@ -84,8 +83,7 @@ fn secret_of(s: &mut Section<'_, '_>) -> SecretId {
         s.wrong("there is no secret; add secret = \"NAME\", the name or ARN of its credential");
     }
     // If there is none, any id will do: the configuration is refused anyway.
-    let secret = s.text("secret", secret);
-    secret.unwrap_or_else(|| SecretId::new(""))
+    s.secret("secret").unwrap_or_else(|| SecretId::new(""))
 }
 
 /// `pool_size` and `min_pool_size`.

@@ -33,6 +33,7 @@ mod schema;
 mod section;
 mod settings;
 mod store;
+mod stores;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -40,6 +41,7 @@ mod twice;
 mod validate;
 mod validity;
 mod values;
+mod vault;
 mod warnings;
 
 pub use changes::{Change, Written, definitions};
@@ -49,6 +51,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use settings::{Setting, in_force};
 pub use store::{Needed, Store, StoreKind};
+pub use stores::Stores;
 pub use validate::{load, load_in_part, parse};
 pub use warnings::warnings;
 
@@ -71,7 +74,7 @@ use crate::session::{Guard, Reception, Revoke};
 pub struct Config {
     pub listen: Listen,
     pub admin: Admin,
-    pub store: Store,
+    pub stores: Stores,
     pub audit: audit::Options,
     /// `[database.NAME]`, by the name clients ask for.
     pub databases: BTreeMap<Arc<str>, Arc<Database>>,
@@ -93,13 +96,21 @@ impl Config {
     /// beside its other data. `None`: it keeps no data on this machine.
     pub fn admin_token_path(&self) -> Option<PathBuf> {
         let log = self.audit.sink.file();
-        let data = log.or_else(|| Some(self.store.kind.embedded()?.0))?;
+        let mut stores = self.stores.iter();
+        let store = stores.find_map(|(_, store)| store.kind.embedded());
+        let data = log.or(store.map(|(path, _)| path))?;
         Some(data.with_file_name("admin.token"))
     }
 
     /// How the secret of a database is rotated; `None`: pgvalet only follows it.
     pub fn rotation(&self, database: &Database) -> Option<&Rotation> {
         self.rotations.get(database.name())
+    }
+
+    /// How often a secret's version is looked up.
+    pub fn refresh(&self, secret: &SecretId) -> Duration {
+        let store = self.stores.of(secret);
+        store.map_or(Duration::from_secs(60), |store| store.refresh)
     }
 
     /// Every database with every secret that a rule can lead to.

@@ -1,17 +1,20 @@
 //! The problems of one text, collected while it is read, so that one run shows all of them; and
 //! the file in which the text stands.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigErrors, Problem};
+use crate::secret::StoreName;
 
 /// The problems found so far, with the byte offsets at which they stand.
 pub(super) struct Problems<'t> {
     text: &'t str,
     file: &'t Path,
     list: RefCell<Vec<(usize, String)>>,
+    /// Which stores there are, as soon as that was read: every secret is in one of them.
+    stores: RefCell<Vec<StoreName>>,
 }
 
 impl<'t> Problems<'t> {
@@ -20,6 +23,7 @@ impl<'t> Problems<'t> {
             text,
             file,
             list: RefCell::default(),
+            stores: RefCell::default(),
         }
     }
 
@@ -32,6 +36,14 @@ impl<'t> Problems<'t> {
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         let directory = self.file.parent();
         directory.map_or_else(|| path.into(), |directory| directory.join(path))
+    }
+
+    pub(super) fn know_stores(&self, stores: Vec<StoreName>) {
+        *self.stores.borrow_mut() = stores;
+    }
+
+    pub(super) fn stores(&self) -> Ref<'_, Vec<StoreName>> {
+        self.stores.borrow()
     }
 
     pub(super) fn add(&self, at: &Range<usize>, message: impl Into<String>) {

@@ -9,7 +9,9 @@ use toml::de::DeValue;
 
 use super::keys::Kind;
 use super::section::{Section, Value, mismatch};
+use super::values::secret;
 use crate::base::{duration, nonempty};
+use crate::secret::SecretId;
 
 /// The longest duration, a year: long enough for anyone, short enough that adding it to a clock
 /// never overflows.
@@ -41,6 +43,12 @@ impl<'p, 'i> Section<'p, 'i> {
             DeValue::String(text) => read(text),
             other => Err(mismatch("text in quotes", other)),
         })
+    }
+
+    /// A secret, which may stand behind the name of its store.
+    pub(super) fn secret(&mut self, key: &'static str) -> Option<SecretId> {
+        let problems = self.problems;
+        self.text(key, |text| secret(text, &problems.stores()))
     }
 
     pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {

@@ -94,7 +94,9 @@ fn value(key: &Key) -> String {
             words.join(", ")
         }
         Kind::User => "user".to_owned(),
-        Kind::Table(_) | Kind::Named(_) | Kind::Array(_) => "table, see below".to_owned(),
+        Kind::Table(_) | Kind::Named(_) | Kind::TableAndNamed(_) | Kind::Array(_) => {
+            "table, see below".to_owned()
+        }
     };
     match key.example {
         Some(example) => format!("{form}; like `{example}`"),

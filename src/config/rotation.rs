@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::problems::Problems;
 use super::section::Section;
-use super::values::secret;
 use crate::pool::Database;
 use crate::rotation::{Rotation, Strategy};
 use crate::secret::SecretId;
@@ -19,7 +18,7 @@ pub(super) fn rotation(s: &mut Section<'_, '_>) -> Option<Rotation> {
         freeze: freeze(&mut s),
         approve: s.boolean("approve"),
         strategy: s.word("strategy", &Strategy::ALL),
-        admin_secret: s.text("admin_secret", secret),
+        admin_secret: s.secret("admin_secret"),
         plaintext: s.boolean("plaintext"),
     };
     s.finish();

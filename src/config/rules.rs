@@ -11,7 +11,7 @@ use super::listen::is_open;
 use super::section::{Section, mismatch};
 use super::token::token;
 use super::validity::validity;
-use super::values::{network, secret, user};
+use super::values::{network, user};
 use crate::access::{
     AdminRight, CertificateName, CertificateNames, Identity, IdentityKind, LoopbackUser, Networks,
     Rule, UnixUser, UserRef,
@@ -54,7 +54,7 @@ pub(super) fn client(
         databases: flatten(databases),
         admin: s.value("admin", admin).flatten(),
         users: s.list("users", nonempty),
-        secret: s.text("secret", secret),
+        secret: s.secret("secret"),
         pool_size: s.number("pool_size"),
         max_clients: s.number("max_clients"),
         valid: s.value("valid", validity),

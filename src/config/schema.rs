@@ -95,6 +95,14 @@ fn value(kind: &Kind) -> Value {
         Kind::User => json!({ "type": ["string", "integer"] }),
         Kind::Table(inner) => Value::Object(table(inner)),
         Kind::Named(inner) => json!({ "type": "object", "additionalProperties": table(inner) }),
+        Kind::TableAndNamed(inner) => {
+            let mut both = table(inner);
+            both.insert(
+                "additionalProperties".to_owned(),
+                Value::Object(table(inner)),
+            );
+            Value::Object(both)
+        }
         Kind::Array(inner) => json!({ "type": "array", "items": table(inner) }),
     }
 }

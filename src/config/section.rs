@@ -134,7 +134,12 @@ impl<'p, 'i> Section<'p, 'i> {
             _ => key.to_owned(),
         };
         let table = match self.kind_of(key) {
-            Some(Kind::Table(table) | Kind::Named(table) | Kind::Array(table)) => table,
+            Some(
+                Kind::Table(table)
+                | Kind::Named(table)
+                | Kind::TableAndNamed(table)
+                | Kind::Array(table),
+            ) => table,
             _ => self.table,
         };
         match self.take(key) {
@@ -183,6 +188,34 @@ impl<'p, 'i> Section<'p, 'i> {
             }
         }
         named
+    }
+
+    /// `[key]`, if it is meant, and `[key.NAME]` for each name. A table whose name is a key of
+    /// `[key]` is a mistake there.
+    pub(super) fn with_named(&mut self, key: &'static str) -> (Option<Self>, Vec<(String, Self)>) {
+        let mut group = self.section(key);
+        let (table, problems) = (group.table, group.problems);
+        let keys: Vec<&str> = group.entries.iter().map(|e| &*e.key).collect();
+        let is_meant = table.is_meant(&keys);
+        let is_named = |e: &Entry<'i>| match e.value.value {
+            DeValue::Table(_) => table.key(&e.key).is_none(),
+            _ => false,
+        };
+        let entries = std::mem::take(&mut group.entries);
+        let (named, own): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_named);
+        group.entries = own;
+        let named = named.into_iter().filter_map(|entry| {
+            let DeValue::Table(written) = entry.value.value else {
+                return None;
+            };
+            let name = format!("[{key}.{}]", entry.key);
+            let section = Self::new(name, table, entry.value.at, written, problems);
+            Some((entry.key, section))
+        });
+        let named = named.collect();
+        // What is neither a key nor a table is a slip that has to be named.
+        let is_meant = is_meant || !group.entries.is_empty();
+        (is_meant.then_some(group), named)
     }
 
     /// `[[key]]`, in order.

@@ -2,6 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
+use super::changes::with_named;
 use super::keys::{DOCUMENT, Default, Effect, Key, Kind, Table};
 
 /// A key with its value as it stands in the file, or its default.
@@ -34,6 +35,16 @@ pub(super) fn settings(text: &str) -> Vec<Setting> {
                 for (name, written) in named {
                     let name = format!("{}.{}", section.name, name.get_ref());
                     of_table(&name, table, table_of(written.get_ref()), &mut all);
+                }
+            }
+            (Kind::TableAndNamed(table), written) => {
+                let (own, named) = with_named(table, written);
+                if own {
+                    of_table(section.name, table, written.and_then(table_of), &mut all);
+                }
+                for (name, written) in named {
+                    let name = format!("{}.{name}", section.name);
+                    of_table(&name, table, table_of(written), &mut all);
                 }
             }
             (Kind::Array(table), Some(DeValue::Array(list))) => {

@@ -35,6 +35,12 @@ fn valid(text: &str) -> Config {
     read(text).unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// The default store.
+fn the_store(config: &Config) -> Store {
+    let store = config.stores.named(None);
+    store.cloned().unwrap_or_else(|| panic!("no [store]"))
+}
+
 /// What is said about a text that must be wrong.
 fn wrong(text: &str) -> String {
     match read(text) {
@@ -91,9 +97,9 @@ fn a_minimal_file_has_every_default() {
         config.admin.address,
         Some(AdminAddress::Tcp("127.0.0.1:6433".into()))
     );
-    assert_eq!(config.store.refresh, Duration::from_secs(60));
+    assert_eq!(the_store(&config).refresh, Duration::from_secs(60));
     assert_eq!(
-        config.store.kind,
+        the_store(&config).kind,
         StoreKind::Embedded {
             path: "data/store.db".into(),
             key: KeySource::File("data/store.key".into())

@@ -11,7 +11,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::problems::Problems;
 use super::section::Section;
 use super::settings::settings;
-use super::{Config, Listen, admin, audit_log, listen, rotation, rules, store};
+use super::{Config, Listen, admin, audit_log, listen, rotation, rules, stores};
 use crate::access::{Rule, is_console};
 use crate::pool::Database;
 use crate::rotation::Rotation;
@@ -68,11 +68,12 @@ pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigErrors> {
 fn config(mut document: Section<'_, '_>) -> Config {
     let listen = listen::listen(document.section("listen"));
     let admin = admin::admin(document.section("admin"));
-    let store = store::store(document.section("store"));
+    let stores = stores::stores(&mut document);
     let audit = audit_log::audit(document.section("audit"));
     let (databases, rotations) = databases(&mut document);
     // A file may be there for nothing but the store.
-    if databases.is_empty() && store.listen.is_none() {
+    let is_served = stores.iter().any(|(_, store)| store.listen.is_some());
+    if databases.is_empty() && !is_served {
         document.wrong("there is no database; add a table [database.NAME] with its secret");
     }
     let clients = clients(&mut document, &databases, &listen);
@@ -81,7 +82,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
     Config {
         listen,
         admin,
-        store,
+        stores,
         audit,
         databases,
         rotations,

@@ -7,9 +7,10 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::read::integer;
+use super::stores::secret_in;
 use crate::access::UserRef;
-use crate::base::nonempty;
-use crate::secret::SecretId;
+use crate::base::{nonempty, suggestion};
+use crate::secret::{SecretId, StoreName};
 
 /// A network in CIDR form, or an address alone.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
@@ -42,7 +43,34 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
 
 /// A name or an ARN, by the rules of Secrets Manager (CreateSecret, `Name`);
 /// `!` stands in the names of secrets that AWS services manage (`rds!db-…`).
-pub(super) fn secret(text: &str) -> Result<SecretId, String> {
+/// The name of one of these stores may stand in front of it.
+pub(super) fn secret(text: &str, stores: &[StoreName]) -> Result<SecretId, String> {
+    let id = secret_in(text, stores);
+    allowed(id.within()).map_err(|why| match text.split_once(':') {
+        Some((name, _))
+            if id.store().is_none() && name != "arn" && stores.iter().any(Option::is_some) =>
+        {
+            no_store(text, name, stores)
+        }
+        _ => why,
+    })?;
+    if id.store().is_none() && !stores.contains(&None) {
+        let named = stores.iter().flatten().next();
+        let named = named.map_or("NAME", |name| &**name);
+        return Err(format!(
+            "{text:?} is in no store: all have names here; write \"{named}:{text}\", or add [store] with kind = \"embedded\""
+        ));
+    }
+    Ok(id)
+}
+
+fn no_store(text: &str, name: &str, stores: &[StoreName]) -> String {
+    let named: Vec<&str> = stores.iter().flatten().map(|name| &**name).collect();
+    let end = suggestion(name, named);
+    format!("{text:?}: there is no [store.{name}]{end}")
+}
+
+fn allowed(text: &str) -> Result<(), String> {
     let name = if text.starts_with("arn:") {
         let parts: Vec<&str> = text.splitn(7, ':').collect();
         match parts[..] {
@@ -56,13 +84,13 @@ pub(super) fn secret(text: &str) -> Result<SecretId, String> {
     } else {
         text
     };
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!".contains(c);
-    if name.is_empty() || name.len() > 512 || !name.chars().all(allowed) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-!".contains(c);
+    if name.is_empty() || name.len() > 512 || !name.chars().all(plain) {
         return Err(format!(
             "{text:?} is no secret's name; it has 1 to 512 of the letters, the digits and /_+=.@-!"
         ));
     }
-    Ok(SecretId::new(text))
+    Ok(())
 }
 
 /// Permission bits in octal, in quotes, as for chmod.
@@ -119,7 +147,7 @@ mod tests {
             "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/orders-AbCdEf",
             "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-1",
         ] {
-            assert!(secret(text).is_ok(), "{text}");
+            assert!(secret(text, &[None]).is_ok(), "{text}");
         }
         for text in [
             "",
@@ -128,9 +156,39 @@ mod tests {
             "arn:aws:secretsmanager:r:1:secret:",
             "é",
         ] {
-            assert!(secret(text).is_err(), "{text}");
+            assert!(secret(text, &[None]).is_err(), "{text}");
         }
-        assert!(secret(&"a".repeat(513)).is_err());
+        assert!(secret(&"a".repeat(513), &[None]).is_err());
+    }
+
+    #[test]
+    fn a_store_is_named_in_front_of_its_secret() {
+        const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf";
+        let billing = Some("billing".into());
+        let (b, both) = ([billing.clone()], [None, billing]);
+        for (text, stores, store, within) in [
+            ("billing:prod/a", &both[..], Some("billing"), "prod/a"),
+            (&format!("billing:{ARN}"), &both, Some("billing"), ARN),
+            (ARN, &both, None, ARN),
+            ("billing", &both, None, "billing"),
+            ("billing:x", &b, Some("billing"), "x"),
+        ] {
+            let id = secret(text, stores).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!((id.store(), id.within()), (store, within), "{text}");
+        }
+        for (text, stores, part) in [
+            (
+                "biling:x",
+                &both[..],
+                "there is no [store.biling]; did you mean \"billing\"?",
+            ),
+            ("x", &b, "write \"billing:x\""),
+            ("billing:", &both, "is no secret's name"),
+            ("billing:b:x", &both, "is no secret's name"),
+        ] {
+            let why = secret(text, stores).expect_err(text);
+            assert!(why.contains(part), "{text}: {why}");
+        }
     }
 
     #[test]
@@ -145,7 +203,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "\\PC{0,40}") {
-            let _ = (network(&text), secret(&text), mode(&text));
+            let _ = (network(&text), secret(&text, &[None]), mode(&text));
         }
     }
 }

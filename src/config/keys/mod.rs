@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Table(&'static Table),
     /// `[key.NAME]`, any number of them.
     Named(&'static Table),
+    /// `[key]`, `[key.NAME]`, or both.
+    TableAndNamed(&'static Table),
     /// `[[key]]`, any number of them.
     Array(&'static Table),
 }
@@ -136,10 +138,19 @@ impl Table {
         self.keys.iter().find(|key| key.name == name)
     }
 
+    /// Of what stands below `[key]`, which may have tables with names beside its own keys: whether
+    /// it says anything itself, or nothing at all is said.
+    pub(super) fn is_meant(&self, written: &[&str]) -> bool {
+        written.is_empty() || written.iter().any(|name| self.key(name).is_some())
+    }
+
     /// The tables that keys of this one lead to.
     pub(super) fn below(&self) -> impl Iterator<Item = &'static Table> {
         self.keys.iter().filter_map(|key| match key.kind {
-            Kind::Table(table) | Kind::Named(table) | Kind::Array(table) => Some(table),
+            Kind::Table(table)
+            | Kind::Named(table)
+            | Kind::TableAndNamed(table)
+            | Kind::Array(table) => Some(table),
             _ => None,
         })
     }
@@ -152,7 +163,7 @@ pub(super) static DOCUMENT: Table = Table {
     keys: &[
         section("listen", Kind::Table(&listen::LISTEN)),
         section("admin", Kind::Table(&listen::ADMIN)),
-        section("store", Kind::Table(&store::STORE)),
+        section("store", Kind::TableAndNamed(&store::STORE)),
         section("audit", Kind::Table(&audit::AUDIT)),
         section("database", Kind::Named(&database::DATABASE)),
         section("client", Kind::Array(&client::CLIENT)),

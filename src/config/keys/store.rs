@@ -10,7 +10,11 @@ pub(super) static STORE: Table = Table {
     about: "\
 Where the secrets are. The embedded store ([STORE.md](STORE.md)) needs no \
 keys at all; for AWS Secrets Manager see [EXAMPLES.md](EXAMPLES.md), for files and Vault [STORES.md](STORES.md). A file that is there for nothing but to serve \
-the store needs no `[database.NAME]`.",
+the store needs no `[database.NAME]`.
+
+There may be several stores, as tables `[store.NAME]` with the same keys, beside `[store]` or instead of it. A secret of one \
+of them is written `\"NAME:secret\"`, wherever a secret is named; without a name in front, it is one of `[store]`. A reload adds and removes \
+whole stores at once.",
     keys: &[
         Key::new(
             "kind",

@@ -105,10 +105,10 @@ fn administrators_are_listed() {
     let admins = &config.admin_secrets;
     let arn = "arn:aws:secretsmanager:local:000000000000:secret:x-AbCdEf";
     assert_eq!(
-        admins.of("prod/orders", arn),
+        admins.of(None, "prod/orders", arn),
         Some(&crate::secret::SecretId::new("prod/admin"))
     );
-    assert!(admins.lists("admins/a", arn) && !admins.lists("prod/admin", arn));
+    assert!(admins.lists(None, "admins/a", arn) && !admins.lists(None, "prod/admin", arn));
     for (text, part) in [
         (
             "[secret.\"a b\"]\nadmin_secret = \"x\"",

@@ -7,9 +7,7 @@ use crate::secret::VaultAuth;
 fn stores() {
     let store = |keys: &str| format!("[store]\n{keys}\n{MINIMAL}");
     assert_eq!(
-        valid(&store("kind = \"aws\"\nregion = \"eu-west-1\""))
-            .store
-            .kind,
+        the_store(&valid(&store("kind = \"aws\"\nregion = \"eu-west-1\""))).kind,
         StoreKind::Aws {
             region: Some("eu-west-1".into()),
             endpoint_url: None,
@@ -24,7 +22,7 @@ fn stores() {
         &store("region = \"a\""),
         &["region belongs to another kind of store", "kind = \"aws\""],
     );
-    let key = |keys: &str| match valid(&store(keys)).store.kind {
+    let key = |keys: &str| match the_store(&valid(&store(keys))).kind {
         StoreKind::Embedded { key, .. } => key,
         other => panic!("{other}"),
     };
@@ -51,9 +49,10 @@ fn stores() {
         &["\"embedded\"", "\"aws\"", "\"files\""],
     );
     assert_eq!(
-        valid(&store("kind = \"files\"\npath = \"/etc/pgvalet/secrets\""))
-            .store
-            .kind,
+        the_store(&valid(&store(
+            "kind = \"files\"\npath = \"/etc/pgvalet/secrets\""
+        )))
+        .kind,
         StoreKind::Files {
             path: "/etc/pgvalet/secrets".into(),
             key: KeySource::File("data/store.key".into()),
@@ -63,7 +62,7 @@ fn stores() {
         let text = format!("kind = \"vault\"\nendpoint_url = \"https://vault:8200/\"\n{keys}");
         store(&text)
     };
-    let auth = |keys: &str| match valid(&vault(keys)).store.kind {
+    let auth = |keys: &str| match the_store(&valid(&vault(keys))).kind {
         StoreKind::Vault { options, .. } if options.url == "https://vault:8200" => options.auth,
         other => panic!("{other}"),
     };
@@ -93,7 +92,7 @@ fn stores() {
     says(&store("namespace = \"a\""), &["kind = \"vault\""]);
     let agent = "kind = \"aws\"\nagent = \"http://localhost:2773\"";
     assert_eq!(
-        valid(&store(agent)).store.kind,
+        the_store(&valid(&store(agent))).kind,
         StoreKind::Agent {
             url: "http://localhost:2773".into(),
             token_file: "/var/run/awssmatoken".into(),
@@ -125,7 +124,7 @@ fn stores() {
 #[test]
 fn the_store_is_served_where_it_says() {
     let store = |keys: &str| format!("[store]\n{keys}\n{MINIMAL}");
-    let listen = |keys: &str| valid(&store(keys)).store.listen;
+    let listen = |keys: &str| the_store(&valid(&store(keys))).listen;
     assert_eq!(listen(""), None);
     let plain = listen("address = \"127.0.0.1:6434\"").expect("an address");
     assert_eq!(
@@ -165,4 +164,66 @@ fn a_file_that_serves_only_the_store_needs_no_database() {
             .is_empty()
     );
     says("[store]\npath = \"a\"", &["there is no database"]);
+}
+
+#[test]
+fn several_stores_beside_each_other() {
+    let text = "[store]\npath = \"a.db\"\n[store.aws]\nkind = \"aws\"\nrefresh = \"5s\"\n\
+        [store.files]\nkind = \"files\"\npath = \"/etc/s\"\n\
+        [database.a]\nsecret = \"aws:prod/a\"\n[database.b]\nsecret = \"b\"\n\
+        rotation = { every = \"30 days\", admin_secret = \"files:admin\" }\n\
+        [secret.\"aws:prod/a\"]\nadmin_secret = \"aws:admin\"\n\
+        [rotation]\nadmin_secrets = [\"aws:admins/*\"]\n";
+    let config = valid(text);
+    let names: Vec<_> = config.stores.names();
+    let names: Vec<_> = names.iter().map(Option::as_deref).collect();
+    assert_eq!(names, [None, Some("aws"), Some("files")]);
+    let (a, b) = (&config.databases["a"].secret, &config.databases["b"].secret);
+    assert_eq!((a.store(), a.within()), (Some("aws"), "prod/a"));
+    assert_eq!((b.store(), b.within()), (None, "b"));
+    assert_eq!(config.stores.of(a).map(|s| s.kind.name()), Some("aws"));
+    assert_eq!(config.refresh(a), Duration::from_secs(5));
+    assert_eq!(config.refresh(b), Duration::from_secs(60));
+    let admin = config.rotations["b"].admin_secret.clone();
+    assert_eq!(admin.as_ref().and_then(|a| a.store()), Some("files"));
+    let admins = &config.admin_secrets;
+    let of_a = admins.of(Some("aws"), "prod/a", "x");
+    assert_eq!(of_a.map(|a| a.as_str()), Some("aws:admin"));
+    assert!(admins.lists(Some("aws"), "admins/x", "y"));
+    assert!(!admins.lists(None, "admins/x", "y"));
+    let settings: Vec<_> = config.settings.iter().map(|s| &*s.key).collect();
+    assert!(settings.contains(&"store.path") && settings.contains(&"store.aws.kind"));
+}
+
+#[test]
+fn named_stores_alone_leave_no_default_store() {
+    let named = "[store.b]\nkind = \"files\"\npath = \"/etc/s\"\n[database.a]\nsecret = ";
+    let config = valid(&format!("{named}\"b:x\"\n"));
+    assert!(config.stores.named(None).is_none());
+    assert!(!config.stores.are_several());
+    says(
+        &format!("{named}\"x\"\n"),
+        &["is in no store", "write \"b:x\"", "[store]"],
+    );
+    says(
+        &format!("{named}\"c:x\"\n"),
+        &["there is no [store.c]; there are b"],
+    );
+    for (text, part) in [
+        ("[store.arn]\nkind = \"aws\"", "ARNs begin with this word"),
+        ("[store.\"a b\"]\nkind = \"aws\"", "letters, digits"),
+        ("[store.b]\nkin = \"aws\"", "did you mean \"kind\"?"),
+        ("[store]\nb = 1", "unknown key \"b\" in [store]"),
+        (
+            "[store]\n[store.b]\npath = \"s.db\"\n[store.c]\npath = \"s.db\"",
+            "[store.c]: path is that of [store.b]",
+        ),
+        (
+            "[store]\npath = \"a.db\"\naddress = \"127.0.0.1:7000\"\n\
+             [store.b]\npath = \"b.db\"\naddress = \"127.0.0.1:7000\"",
+            "[store.b]: address is that of [store]",
+        ),
+    ] {
+        says(&format!("{text}\n{MINIMAL}"), &[part]);
+    }
 }

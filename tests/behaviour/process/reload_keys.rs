@@ -371,12 +371,15 @@ async fn every_key_takes_effect_as_its_definition_says() {
         let Some(case) = CASES.iter().find(|c| (c.title, c.key) == (title, key)) else {
             continue; // the test above says so
         };
-        proxy.reload(parse(&file(base, title, case.before), case));
+        let before = proxy
+            .reload(parse(&file(base, title, case.before), case))
+            .await;
+        before.expect("put into force");
         let before = settled_again(&app).await;
         let clients = proxy.context().clients.most();
         let text = file(base, title, case.after);
         let new = parse(&text, case);
-        let reloaded = proxy.reload(new.clone());
+        let reloaded = proxy.reload(new.clone()).await.expect("put into force");
         let name = named(case);
         if (title, key) == (CLIENT, "name") {
             // Another name is another client.
@@ -393,7 +396,7 @@ async fn every_key_takes_effect_as_its_definition_says() {
                 "{name}: {reloaded:?}"
             );
         }
-        let again = proxy.reload(parse(&text, case));
+        let again = proxy.reload(parse(&text, case)).await.expect("again");
         let kept = again.restart.contains(&name);
         assert_eq!(kept, effect == Effect::Restart, "{name}: {again:?}");
         assert!(
@@ -431,7 +434,10 @@ async fn every_key_takes_effect_as_its_definition_says() {
     }
     assert!((10..DRAINS).contains(&drains), "{drains} keys drain");
     // All is as it was, but what a restart is needed for was never in force.
-    let reloaded = proxy.reload(parse(&plain, &nothing));
+    let reloaded = proxy
+        .reload(parse(&plain, &nothing))
+        .await
+        .expect("as before");
     assert!(reloaded.restart.is_empty(), "{reloaded:?}");
     settled(&app).await.expect("a login");
     proxy.stop().await;
