@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Shared, schema};
+use super::Shared;
+use super::storage::StorageError;
 
 /// How often other processes' commits are looked for.
 const POLL: Duration = Duration::from_millis(200);
@@ -30,11 +31,11 @@ pub async fn follow(shared: Weak<Shared>, mut seen: i64) {
             if purge && let Err(error) = shared.purge() {
                 tracing::warn!(%error, "cannot remove secrets whose recovery window has ended");
             }
-            let version = schema::data_version(&shared.lock())?;
+            let version = shared.storage.others_commits()?;
             if version != seen {
                 shared.changed();
             }
-            Ok::<_, rusqlite::Error>(version)
+            Ok::<_, StorageError>(version)
         });
         if purge {
             purged = Some(Instant::now());

@@ -9,8 +9,7 @@ use crate::secret::Deletion;
 pub fn delete(tx: &Tx<'_>, secret: &Secret, how: Deletion) -> Result<Millis, VaultError> {
     match how {
         Deletion::Now => {
-            tx.sql
-                .execute("DELETE FROM secret WHERE id = ?1", [secret.id])?;
+            tx.rows.delete_secret(secret.id)?;
             Ok(tx.now)
         }
         Deletion::Window { days } => {
@@ -23,10 +22,7 @@ pub fn delete(tx: &Tx<'_>, secret: &Secret, how: Deletion) -> Result<Millis, Vau
                 ));
             }
             let at = tx.now + Millis::from(days) * DAY;
-            tx.sql.execute(
-                "UPDATE secret SET deletion = ?2, changed = ?3 WHERE id = ?1",
-                (secret.id, at, tx.now),
-            )?;
+            tx.rows.set_deletion(secret.id, Some(at), tx.now)?;
             Ok(at)
         }
     }
@@ -55,25 +51,16 @@ pub fn find(tx: &Tx<'_>, id: &str, how: Deletion) -> Result<Option<Secret>, Vaul
 /// Takes back a deletion. A secret that is not marked for deletion stays as it is.
 pub fn restore(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
     if secret.deletion.is_some() {
-        tx.sql.execute(
-            "UPDATE secret SET deletion = NULL, changed = ?2 WHERE id = ?1",
-            (secret.id, tx.now),
-        )?;
+        tx.rows.set_deletion(secret.id, None, tx.now)?;
     }
     Ok(())
 }
 
 /// Removes the secrets whose recovery window has ended.
 pub fn purge(tx: &Tx<'_>) -> Result<(), VaultError> {
-    tx.sql
-        .prepare_cached("DELETE FROM secret WHERE deletion <= ?1")?
-        .execute([tx.now])?;
-    Ok(())
+    Ok(tx.rows.purge(tx.now)?)
 }
 
 pub fn anything_to_purge(tx: &Tx<'_>) -> Result<bool, VaultError> {
-    Ok(tx
-        .sql
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM secret WHERE deletion <= ?1)")?
-        .query_row([tx.now], |row| row.get(0))?)
+    Ok(tx.rows.anything_to_purge(tx.now)?)
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::KeySource;
+use super::storage::{Location, StorageError};
 
 /// Why an operation failed, in the terms of the Secrets Manager API. The texts are
 /// those of AWS where AWS has one, because tools match on them. No variant ever
@@ -82,31 +83,6 @@ impl VaultError {
     }
 }
 
-impl From<rusqlite::Error> for VaultError {
-    /// The messages of SQLite name tables and causes, never bound values.
-    fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode;
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(
-                "another process is writing to the embedded store and did not finish in time; \
-                 try again"
-                    .into(),
-            ),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Internal(format!(
-                "the embedded store's database file is damaged ({error}); \
-                 stop pgvalet and restore the file from a backup"
-            )),
-            Some(ErrorCode::DiskFull) => Self::Internal(
-                "the disk that holds the embedded store's database is full; make room on it".into(),
-            ),
-            _ => Self::Internal(format!(
-                "the embedded store's database answered: {error}; \
-                 check the file, its permissions and its disk"
-            )),
-        }
-    }
-}
-
 /// Why a vault could not be opened. Nothing was overwritten.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -114,7 +90,7 @@ pub enum OpenError {
         "the {key} is missing, but the store {database} holds values sealed with it; \
          put the key back from its backup"
     )]
-    KeyMissing { key: KeySource, database: PathBuf },
+    KeyMissing { key: KeySource, database: Location },
     #[error(
         "there is no key for the store in the {0}, and pgvalet cannot put one there; make one with \
          `openssl rand -base64 32`, and name it with --to where it is to replace another"
@@ -133,7 +109,7 @@ pub enum OpenError {
         "the key in the {key} does not open the store {database}; \
          point [store] key or key_file at the key this store was made with"
     )]
-    KeyWrong { key: KeySource, database: PathBuf },
+    KeyWrong { key: KeySource, database: Location },
     #[error(
         "the master key needs AWS KMS key {key_id}, but {problem}; \
          check AWS_REGION, the credentials and the policy of the key"
@@ -143,36 +119,38 @@ pub enum OpenError {
         "{what} in {database} cannot be decrypted: it was altered; restore the store from a \
          backup, or delete the secret"
     )]
-    Altered { database: PathBuf, what: String },
+    Altered { database: Location, what: String },
     #[error("{0} exists; name another file, or say --force to replace it")]
     Exists(PathBuf),
     #[error(
         "the store {0} is in use by another process; stop every pgvalet that has it open, then try \
          again"
     )]
-    InUse(PathBuf),
+    InUse(Location),
     #[error(
         "{0} is not a pgvalet store, or its beginning is damaged; point [store] path at the right \
          file, restore it from a backup, or name a file that does not exist yet for a new store"
     )]
-    NotAStore(PathBuf),
+    NotAStore(Location),
     #[error("the store {0} is damaged ({1}); restore it from a backup")]
-    Damaged(PathBuf, String),
+    Damaged(Location, String),
     #[error(
         "the store {0} was written by a newer pgvalet (its layout is {1}, this one knows {2}); \
          run the newer pgvalet"
     )]
-    Newer(PathBuf, i64, i64),
+    Newer(Location, i64, i64),
     #[error("another process holds the store {0} locked; try again when it has finished")]
-    Busy(PathBuf),
+    Busy(Location),
     #[error("cannot {doing} {path} ({source}); check the path and that pgvalet's user may use it")]
     Io {
         doing: &'static str,
         path: PathBuf,
         source: io::Error,
     },
+    #[error("opening the store {0} did not finish: {1}")]
+    Unfinished(Location, String),
     #[error("the system gave no random bytes for a new key; try again")]
     NoRandomness,
     #[error("cannot open the store {0}: {1}")]
-    Sqlite(PathBuf, rusqlite::Error),
+    Storage(Location, StorageError),
 }

@@ -2,19 +2,19 @@
 //! (`pgvalet store rekey`). A transaction that finds the store sealed under
 //! another key looks for the new one and goes on.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::envelope::{self, Sealed};
 use super::key::Key;
+use super::storage::Location;
 use super::{KeySource, OpenError};
 
 /// A text that the store holds sealed under its master key. A key that opens it is
 /// the right one.
-pub const CHECK: &[u8] = b"this key opens this store";
-pub const CHECK_NAME: &str = "key check";
+const CHECK: &[u8] = b"this key opens this store";
+const CHECK_NAME: &str = "key check";
 /// How often the key is looked for: a rekey may move the next key into place
 /// between two looks.
 const LOOKS: usize = 3;
@@ -40,13 +40,18 @@ impl Found {
     }
 }
 
+/// The check that a store holds which is sealed under this key.
+pub fn check_of(key: &Key) -> Result<Sealed, OpenError> {
+    envelope::seal(key, CHECK_NAME, "", CHECK).map_err(|_| OpenError::NoRandomness)
+}
+
 /// Whether a key opens the check of a store.
 pub fn opens(key: &Key, check: &Sealed) -> bool {
     envelope::open(key, CHECK_NAME, "", check).is_ok_and(|plain| plain[..] == *CHECK)
 }
 
 /// Finds the key that opens the store at `database`.
-pub fn find(source: &KeySource, check: &Sealed, database: &Path) -> Result<Found, OpenError> {
+pub fn find(source: &KeySource, check: &Sealed, database: &Location) -> Result<Found, OpenError> {
     let mut missing = false;
     for _ in 0..LOOKS {
         let current = source.read()?;
@@ -60,7 +65,7 @@ pub fn find(source: &KeySource, check: &Sealed, database: &Path) -> Result<Found
             _ => {}
         }
     }
-    let (key, database) = (source.clone(), database.to_owned());
+    let (key, database) = (source.clone(), database.clone());
     Err(match missing {
         true => OpenError::KeyMissing { key, database },
         false => OpenError::KeyWrong { key, database },
@@ -70,12 +75,12 @@ pub fn find(source: &KeySource, check: &Sealed, database: &Path) -> Result<Found
 /// The key that is in use, and where to look for another.
 pub struct Keyring {
     source: KeySource,
-    database: PathBuf,
+    database: Location,
     current: Mutex<Arc<Unlocked>>,
 }
 
 impl Keyring {
-    pub fn new(source: KeySource, database: PathBuf, unlocked: Unlocked) -> Self {
+    pub fn new(source: KeySource, database: Location, unlocked: Unlocked) -> Self {
         Self {
             source,
             database,

@@ -1,8 +1,6 @@
 //! Staging labels: which version is AWSCURRENT, AWSPENDING or AWSPREVIOUS, or has
 //! a label that a user has chosen.
 
-use rusqlite::OptionalExtension;
-
 use super::secrets::{self, Secret};
 use super::tx::Tx;
 use super::{VaultError, versions};
@@ -24,20 +22,12 @@ pub fn check_name(label: &str) -> Result<(), VaultError> {
 
 /// The version that carries the label.
 pub fn holder(tx: &Tx<'_>, secret: &Secret, label: &str) -> Result<Option<i64>, VaultError> {
-    Ok(tx
-        .sql
-        .prepare_cached("SELECT version FROM label WHERE secret = ?1 AND name = ?2")?
-        .query_row((secret.id, label), |row| row.get(0))
-        .optional()?)
+    Ok(tx.rows.label_holder(secret.id, label)?)
 }
 
 /// The labels of a version, in alphabetical order.
 pub fn of(tx: &Tx<'_>, version: i64) -> Result<Vec<String>, VaultError> {
-    Ok(tx
-        .sql
-        .prepare_cached("SELECT name FROM label WHERE version = ?1 ORDER BY name")?
-        .query_map([version], |row| row.get(0))?
-        .collect::<Result<_, _>>()?)
+    Ok(tx.rows.labels_of(version)?)
 }
 
 /// Moves a label to a version from the one that had it. When AWSCURRENT moves, the
@@ -63,37 +53,23 @@ pub fn attach(tx: &Tx<'_>, secret: &Secret, version: i64, label: &str) -> Result
         // A value that was put by hand counts as a rotation if there is a schedule.
         let scheduled = secret.rotation.as_ref().is_some_and(|r| r.enabled);
         if from.is_some() && (pending || scheduled) {
-            tx.sql
-                .prepare_cached("UPDATE secret SET rotated = ?2 WHERE id = ?1")?
-                .execute((secret.id, tx.now))?;
+            tx.rows.set_rotated(secret.id, tx.now)?;
         }
     }
     Ok(())
 }
 
 fn set(tx: &Tx<'_>, secret: &Secret, version: i64, label: &str) -> Result<(), VaultError> {
-    tx.sql
-        .prepare_cached(
-            "INSERT INTO label (secret, name, version) VALUES (?1, ?2, ?3)
-             ON CONFLICT (secret, name) DO UPDATE SET version = excluded.version",
-        )?
-        .execute((secret.id, label, version))?;
-    Ok(())
+    Ok(tx.rows.set_label(secret.id, label, version)?)
 }
 
 fn remove(tx: &Tx<'_>, secret: &Secret, label: &str) -> Result<(), VaultError> {
-    tx.sql
-        .prepare_cached("DELETE FROM label WHERE secret = ?1 AND name = ?2")?
-        .execute((secret.id, label))?;
-    Ok(())
+    Ok(tx.rows.remove_label(secret.id, label)?)
 }
 
 /// Refuses a version with too many labels.
 pub fn check_count(tx: &Tx<'_>, version: i64) -> Result<(), VaultError> {
-    let count: i64 = tx
-        .sql
-        .prepare_cached("SELECT count(*) FROM label WHERE version = ?1")?
-        .query_row([version], |row| row.get(0))?;
+    let count = tx.rows.count_labels(version)?;
     if count > LABEL_LIMIT {
         return Err(VaultError::LimitExceeded(format!(
             "A version of a secret can have at most {LABEL_LIMIT} staging labels."

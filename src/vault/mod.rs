@@ -17,7 +17,6 @@
 //! [`key_source`] (where it is kept) and [`keyring`] (the one in use).
 
 pub mod api;
-mod backup;
 mod changes;
 mod delete;
 mod draft;
@@ -29,19 +28,17 @@ mod key_source;
 mod keyring;
 mod kms;
 mod labels;
-mod layout;
 mod operations;
 pub mod policy;
 pub mod principals;
 mod random;
-mod readers;
 mod rekey;
 mod rotation;
-mod schema;
 mod sealed;
 mod search;
 mod secrets;
 mod shared;
+mod storage;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -49,23 +46,20 @@ mod token;
 mod tx;
 mod versions;
 
-use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
 
-pub use backup::{Copied, Older, backup, restore};
 pub use embedded::EmbeddedStore;
 pub use error::{OpenError, VaultError};
 pub use key::Key;
 pub use key_source::KeySource;
 pub use rekey::{Rekeyed, rekey};
+pub use storage::{Copied, Location, Older, backup, restore};
 pub use versions::{Value, Version};
 
 use keyring::{Keyring, Unlocked};
-use readers::Readers;
 use shared::Shared;
 use tx::Tx;
 
@@ -91,28 +85,30 @@ impl Vault {
     ///
     /// # Errors
     /// [`OpenError`]. Nothing was overwritten then.
-    pub async fn open(path: &Path, key: impl Into<KeySource>) -> Result<Self, OpenError> {
-        let (at, source) = (path.to_owned(), key.into());
-        let (path, key) = (at.clone(), source.clone());
-        let opened = spawn_blocking(move || schema::open(&path, &key))
-            .await
-            .map_err(|e| OpenError::Io {
-                doing: "open the store",
-                path: at.clone(),
-                source: std::io::Error::other(e),
-            })??;
+    pub async fn open(
+        location: impl Into<Location>,
+        key: impl Into<KeySource>,
+    ) -> Result<Self, OpenError> {
+        let (location, source) = (location.into(), key.into());
+        let (at, key) = (location.clone(), source.clone());
+        let opened = spawn_blocking(move || {
+            let opened = storage::open(&at, &key)?;
+            let seen = opened.storage.others_commits().map_err(|e| e.at(&at))?;
+            Ok((opened, seen))
+        })
+        .await
+        .unwrap_or_else(|e| Err(OpenError::Unfinished(location.clone(), e.to_string())));
+        let (opened, seen) = opened?;
         let unlocked = Unlocked {
             master: opened.master,
             check: opened.key_check,
         };
-        let data_version = opened.data_version;
         let shared = Arc::new(Shared {
-            readers: Readers::new(&at),
-            connection: Mutex::new(opened.connection),
-            keys: Keyring::new(source, at, unlocked),
+            storage: opened.storage,
+            keys: Keyring::new(source, location, unlocked),
             changes: watch::Sender::new(0),
         });
-        let task = tokio::spawn(changes::follow(Arc::downgrade(&shared), data_version));
+        let task = tokio::spawn(changes::follow(Arc::downgrade(&shared), seen));
         Ok(Self {
             shared,
             _watcher: Arc::new(Watcher(task.abort_handle())),

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::envelope::{self, Sealed};
 use super::policy::{Kind, Policy};
+use super::storage::PrincipalRow;
 use super::tx::{Millis, Tx};
 use super::{Vault, VaultError, random};
 
@@ -93,20 +93,16 @@ impl Found {
     }
 }
 
-const COLUMNS: &str = "principal.id, name, unique_id, policies, tags, principal.created, disabled";
-
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Principal> {
-    let (policies, tags): (String, String) = (row.get(3)?, row.get(4)?);
-    let json =
-        |e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e));
+fn read(row: PrincipalRow) -> Result<Principal, VaultError> {
+    let unreadable = |e| VaultError::Internal(format!("a principal cannot be read: {e}"));
     Ok(Principal {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        unique_id: row.get(2)?,
-        policies: serde_json::from_str(&policies).map_err(json)?,
-        tags: serde_json::from_str(&tags).map_err(json)?,
-        created: row.get(5)?,
-        disabled: row.get(6)?,
+        id: row.id,
+        name: row.name,
+        unique_id: row.unique_id,
+        policies: serde_json::from_str(&row.policies).map_err(unreadable)?,
+        tags: serde_json::from_str(&row.tags).map_err(unreadable)?,
+        created: row.created,
+        disabled: row.disabled,
     })
 }
 
@@ -141,11 +137,9 @@ pub fn add(
         )));
     }
     let unique_id = format!("AIDA{}", random::alphanumeric(17)?.to_ascii_uppercase());
-    tx.sql.execute(
-        "INSERT INTO principal (name, unique_id, policies, tags, created)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
-        (name, unique_id, json(&policies)?, json(tags)?, tx.now),
-    )?;
+    let (policies, tags) = (json(&policies)?, json(tags)?);
+    tx.rows
+        .add_principal(name, &unique_id, &policies, &tags, tx.now)?;
     let principal = find(tx, name)?.ok_or_else(|| no_such(name))?;
     let key = new_key(tx, &principal)?;
     Ok((principal, key))
@@ -156,20 +150,13 @@ fn new_key(tx: &Tx<'_>, principal: &Principal) -> Result<NewKey, VaultError> {
     let secret = Zeroizing::new(random::alphanumeric(40)?);
     let sealed = envelope::seal(tx.master, &principal.arn(), &id, secret.as_bytes())
         .map_err(|_| VaultError::Internal("the system gave no random bytes; try again".into()))?;
-    tx.sql.execute(
-        "INSERT INTO access_key (id, principal, created, data_key, value)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
-        (&id, principal.id, tx.now, sealed.data_key, sealed.value),
-    )?;
+    tx.rows
+        .add_access_key(&id, principal.id, tx.now, None, &sealed)?;
     Ok(NewKey { id, secret })
 }
 
 pub fn find(tx: &Tx<'_>, name: &str) -> Result<Option<Principal>, VaultError> {
-    Ok(tx
-        .sql
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM principal WHERE name = ?1"))?
-        .query_row([name], read)
-        .optional()?)
+    tx.rows.principal_named(name)?.map(read).transpose()
 }
 
 pub fn get(tx: &Tx<'_>, name: &str) -> Result<Principal, VaultError> {
@@ -178,48 +165,24 @@ pub fn get(tx: &Tx<'_>, name: &str) -> Result<Principal, VaultError> {
 
 /// All principals with their keys, ordered by name.
 pub fn list(tx: &Tx<'_>) -> Result<Vec<(Principal, Vec<KeyInfo>)>, VaultError> {
-    let mut statement = tx
-        .sql
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM principal ORDER BY name"))?;
-    let principals = statement
-        .query_map([], read)?
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut keys = tx.sql.prepare_cached(
-        "SELECT id, created, expires FROM access_key WHERE principal = ?1 ORDER BY created, id",
-    )?;
-    principals
-        .into_iter()
-        .map(|principal| {
-            let rows = keys.query_map([principal.id], |row| {
-                Ok(KeyInfo {
-                    id: row.get(0)?,
-                    created: row.get(1)?,
-                    expires: row.get(2)?,
-                })
-            })?;
-            let keys = rows.collect::<Result<_, _>>()?;
-            Ok((principal, keys))
-        })
-        .collect()
+    let principals = tx.rows.principals()?.into_iter().map(|row| {
+        let principal = read(row)?;
+        let keys = tx.rows.access_keys(principal.id)?;
+        Ok((principal, keys))
+    });
+    principals.collect()
 }
 
 /// Stops accepting the keys of a principal, or accepts them again.
 pub fn set_disabled(tx: &Tx<'_>, name: &str, disabled: bool) -> Result<(), VaultError> {
     let principal = get(tx, name)?;
-    tx.sql.execute(
-        "UPDATE principal SET disabled = ?2 WHERE id = ?1",
-        (principal.id, disabled.then_some(tx.now)),
-    )?;
-    Ok(())
+    let since = disabled.then_some(tx.now);
+    Ok(tx.rows.set_disabled(principal.id, since)?)
 }
 
 pub fn set_policies(tx: &Tx<'_>, name: &str, policies: &[PolicyText]) -> Result<(), VaultError> {
     let principal = get(tx, name)?;
-    tx.sql.execute(
-        "UPDATE principal SET policies = ?2 WHERE id = ?1",
-        (principal.id, json(&policies)?),
-    )?;
-    Ok(())
+    Ok(tx.rows.set_policies(principal.id, &json(&policies)?)?)
 }
 
 /// Adds a key. Older ones are accepted for `overlap` longer; those that are no longer
@@ -227,37 +190,20 @@ pub fn set_policies(tx: &Tx<'_>, name: &str, policies: &[PolicyText]) -> Result<
 pub fn rotate_key(tx: &Tx<'_>, name: &str, overlap: Millis) -> Result<NewKey, VaultError> {
     let principal = get(tx, name)?;
     let end = tx.now.saturating_add(overlap);
-    tx.sql.execute(
-        "UPDATE access_key SET expires = min(coalesce(expires, ?2), ?2) WHERE principal = ?1",
-        (principal.id, end),
-    )?;
-    tx.sql.execute(
-        "DELETE FROM access_key WHERE principal = ?1 AND expires <= ?2",
-        (principal.id, tx.now),
-    )?;
+    tx.rows.expire_access_keys(principal.id, end, tx.now)?;
     new_key(tx, &principal)
 }
 
 /// The key with this id, if it is accepted.
 pub fn by_key(tx: &Tx<'_>, key: &str) -> Result<Option<Found>, VaultError> {
-    Ok(tx
-        .sql
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS}, data_key, value FROM access_key
-             JOIN principal ON principal.id = access_key.principal
-             WHERE access_key.id = ?1 AND disabled IS NULL AND (expires IS NULL OR expires > ?2)"
-        ))?
-        .query_row((key, tx.now), |row| {
-            Ok(Found {
-                principal: read(row)?,
-                sealed: Sealed {
-                    data_key: row.get(7)?,
-                    value: row.get(8)?,
-                },
-                key: key.to_owned(),
-            })
-        })
-        .optional()?)
+    let Some((row, sealed)) = tx.rows.access_key(key, tx.now)? else {
+        return Ok(None);
+    };
+    Ok(Some(Found {
+        principal: read(row)?,
+        sealed,
+        key: key.to_owned(),
+    }))
 }
 
 fn check(policies: &[PolicyText]) -> Result<(), VaultError> {

@@ -12,12 +12,11 @@
 //! opens the store next finds that the next key opens it, and does step 3. Values
 //! are not encrypted anew, because their data keys never leave the store unwrapped.
 
-use std::path::{Path, PathBuf};
-
-use rusqlite::TransactionBehavior;
+use std::path::PathBuf;
 
 use super::keyring::{self, Found};
-use super::{KeySource, OpenError, schema, sealed};
+use super::storage::{self, Location, StorageError};
+use super::{KeySource, OpenError, sealed};
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +31,17 @@ pub struct Rekeyed {
 
 /// Gives the store another key: a new one of the same source, or that of another
 /// source. Blocks until it is done.
-pub fn rekey(path: &Path, from: &KeySource, to: Option<&KeySource>) -> Result<Rekeyed, OpenError> {
-    let mut connection = schema::connect(path)?;
-    let check = schema::read_key_check(path, &connection)?;
-    let old = match keyring::find(from, &check, path)? {
+pub fn rekey(
+    location: &Location,
+    from: &KeySource,
+    to: Option<&KeySource>,
+) -> Result<Rekeyed, OpenError> {
+    let at = |e: StorageError| e.at(location);
+    let storage = storage::connect(location)?;
+    let mut writer = storage.writer();
+    let check = writer.reading().and_then(|rows| rows.key_check());
+    let check = check.map_err(at)?;
+    let old = match keyring::find(from, &check, location)? {
         Found::Current(old) => old,
         Found::Next(_) => {
             from.promote_next()?;
@@ -51,20 +57,18 @@ pub fn rekey(path: &Path, from: &KeySource, to: Option<&KeySource>) -> Result<Re
         Some(to) if to != from => (to.read_or_create()?, None),
         _ => (from.create_next()?, from.keep(&old)?),
     };
-    let at = |e| schema::sqlite(path, e);
-    let tx = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(at)?;
+    let rows = writer.writing().map_err(at)?;
     // Another rekey was faster: `old` opens nothing any more.
-    if !schema::key_is_still(&tx, &check).map_err(at)? {
-        return Err(OpenError::Busy(path.to_owned()));
+    if rows.key_check().map_err(at)? != check {
+        return Err(OpenError::Busy(location.clone()));
     }
-    let wrapped = sealed::rewrap(path, &tx, &old, &new)?;
-    schema::write_key_check(&tx, &new).map_err(at)?;
-    tx.commit().map_err(at)?;
-    // SQLite's log still holds data keys that the old key opens, so it is truncated.
-    // If a reader prevents that, a later checkpoint does it.
-    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let wrapped = sealed::rewrap(location, &rows, &old, &new)?;
+    let check = keyring::check_of(&new)?;
+    rows.set_key_check(&check).map_err(at)?;
+    rows.commit().map_err(at)?;
+    drop(writer);
+    // Among them are data keys that the old key opens.
+    storage.forget_old_rows();
     if to.is_none_or(|to| to == from) {
         from.promote_next()?;
     }

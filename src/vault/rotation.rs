@@ -144,10 +144,7 @@ pub fn cancel(tx: &Tx<'_>, secret: &Secret) -> Result<Option<VersionId>, VaultEr
 fn save(tx: &Tx<'_>, secret: &Secret, rotation: &Rotation) -> Result<(), VaultError> {
     let text = serde_json::to_string(rotation)
         .map_err(|e| VaultError::Internal(format!("rotation rules cannot be written: {e}")))?;
-    tx.sql
-        .prepare_cached("UPDATE secret SET rotation = ?2 WHERE id = ?1")?
-        .execute((secret.id, text))?;
-    Ok(())
+    Ok(tx.rows.set_rotation(secret.id, &text)?)
 }
 
 #[cfg(test)]

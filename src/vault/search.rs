@@ -1,11 +1,11 @@
 //! Searching for secrets, page by page: ListSecrets, and BatchGetSecretValue by
 //! filters. Values are not read.
 
-use rusqlite::types::Value as Sql;
 use serde::{Deserialize, Serialize};
 
 use super::VaultError;
-use super::secrets::{self, Secret};
+use super::secrets::Secret;
+use super::storage::PageOf;
 use super::tags::{self, Tag};
 use super::tx::Tx;
 
@@ -56,15 +56,6 @@ impl SortBy {
         ("name", Self::Name),
     ];
 
-    fn column(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Accessed => "coalesce(accessed, 0)",
-            Self::Changed => "changed",
-            Self::Name => "name",
-        }
-    }
-
     fn of(self, secret: &Secret) -> Key {
         match self {
             Self::Created => Key::Time(secret.created),
@@ -79,13 +70,13 @@ impl SortBy {
 /// or deleted in the meantime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    key: Key,
-    id: i64,
+    pub(super) key: Key,
+    pub(super) id: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Key {
+pub(super) enum Key {
     Time(i64),
     Name(String),
 }
@@ -105,53 +96,47 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// How many secrets are read at a time.
+const BATCH: usize = 256;
+
 pub fn search(tx: &Tx<'_>, search: &Search) -> Result<Page, VaultError> {
-    let column = search.sort_by.column();
-    let (order, beyond) = match search.descending {
-        false => ("ASC", ">"),
-        true => ("DESC", "<"),
+    let cursor = |secret: &Secret| Cursor {
+        key: search.sort_by.of(secret),
+        id: secret.id,
     };
-    let after = match &search.after {
-        Some(_) => format!("AND ({column}, id) {beyond} (?3, ?4)"),
-        None => "AND ?3 IS ?4".to_owned(),
-    };
-    let mut statement = tx.sql.prepare_cached(&format!(
-        "SELECT {columns} FROM secret
-         WHERE (deletion IS NULL OR (?1 AND deletion > ?2)) {after}
-         ORDER BY {column} {order}, id {order}",
-        columns = secrets::COLUMNS,
-    ))?;
-    let (key, id) = match &search.after {
-        Some(Cursor {
-            key: Key::Time(time),
-            id,
-        }) => (Sql::from(*time), Sql::from(*id)),
-        Some(Cursor {
-            key: Key::Name(name),
-            id,
-        }) => (Sql::from(name.clone()), Sql::from(*id)),
-        None => (Sql::Null, Sql::Null),
-    };
-    let mut rows = statement.query((search.planned_deletion, tx.now, key, id))?;
     let mut page = Page {
         secrets: Vec::new(),
         next: None,
     };
-    while let Some(row) = rows.next()? {
-        let secret = Secret::read(row)?;
-        if !matches(tx, &secret, &search.filters)? {
-            continue;
+    let mut after = search.after.clone();
+    loop {
+        let batch = tx.rows.page(
+            &PageOf {
+                planned_deletion: search.planned_deletion,
+                sort_by: search.sort_by,
+                descending: search.descending,
+                after: after.as_ref(),
+                limit: BATCH,
+            },
+            tx.now,
+        )?;
+        let last = batch.last().map(cursor);
+        let all = batch.len() < BATCH;
+        for secret in batch {
+            if !matches(tx, &secret, &search.filters)? {
+                continue;
+            }
+            if page.secrets.len() == search.limit {
+                page.next = page.secrets.last().map(cursor);
+                return Ok(page);
+            }
+            page.secrets.push(secret);
         }
-        if page.secrets.len() == search.limit {
-            page.next = page.secrets.last().map(|last| Cursor {
-                key: search.sort_by.of(last),
-                id: last.id,
-            });
-            break;
+        if all {
+            return Ok(page);
         }
-        page.secrets.push(secret);
+        after = last;
     }
-    Ok(page)
 }
 
 fn matches(tx: &Tx<'_>, secret: &Secret, filters: &[Filter]) -> Result<bool, VaultError> {

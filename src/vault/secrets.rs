@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Row};
-
 use super::rotation::Rotation;
+use super::storage::NewSecret;
 use super::tags::{self, Tag};
 use super::tx::{Millis, Tx, time};
 use super::versions::{self, Value};
@@ -39,31 +38,7 @@ pub struct Secret {
     pub policy: Option<String>,
 }
 
-pub const COLUMNS: &str = "id, name, arn, description, created, changed, deletion, kms_key, kind, \
-                       accessed, rotation, rotated, policy";
-
 impl Secret {
-    pub fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let rotation: Option<String> = row.get(10)?;
-        Ok(Self {
-            id: row.get(0)?,
-            name: row.get(1)?,
-            arn: row.get(2)?,
-            description: row.get(3)?,
-            created: row.get(4)?,
-            changed: row.get(5)?,
-            deletion: row.get(6)?,
-            kms_key: row.get(7)?,
-            kind: row.get(8)?,
-            accessed: row.get(9)?,
-            // Only pgvalet writes this column. JSON that cannot be read counts as
-            // none.
-            rotation: rotation.and_then(|text| serde_json::from_str(&text).ok()),
-            rotated: row.get(11)?,
-            policy: row.get(12)?,
-        })
-    }
-
     fn describe(self, versions: Labelled) -> Description {
         Description {
             rotation: None,
@@ -95,14 +70,8 @@ pub fn find(tx: &Tx<'_>, id: &str) -> Result<Secret, VaultError> {
         true => None,
         false => Some(id.strip_prefix(ARN_PREFIX).unwrap_or(id)),
     };
-    tx.sql
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM secret
-             WHERE (arn = ?1 OR name = ?2) AND (deletion IS NULL OR deletion > ?3)
-             ORDER BY arn = ?1 DESC LIMIT 1"
-        ))?
-        .query_row((id, name, tx.now), Secret::read)
-        .optional()?
+    tx.rows
+        .find_secret(id, name, tx.now)?
         .ok_or_else(VaultError::no_secret)
 }
 
@@ -117,19 +86,12 @@ pub fn find_live(tx: &Tx<'_>, id: &str) -> Result<Secret, VaultError> {
 
 /// Sets LastChangedDate.
 pub fn touch(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
-    tx.sql
-        .prepare_cached("UPDATE secret SET changed = ?2 WHERE id = ?1")?
-        .execute((secret.id, tx.now))?;
-    Ok(())
+    Ok(tx.rows.touch_secret(secret.id, tx.now)?)
 }
 
 /// Sets the resource policy, which the caller has checked, or removes it.
 pub fn set_policy(tx: &Tx<'_>, secret: &Secret, policy: Option<&str>) -> Result<(), VaultError> {
-    tx.sql.execute(
-        "UPDATE secret SET policy = ?2, changed = ?3 WHERE id = ?1",
-        (secret.id, policy, tx.now),
-    )?;
-    Ok(())
+    Ok(tx.rows.set_policy(secret.id, policy, tx.now)?)
 }
 
 /// A secret to be created.
@@ -171,14 +133,7 @@ pub fn create(tx: &Tx<'_>, new: &New<'_>) -> Result<(Secret, Option<VersionId>),
     let name = new.name;
     check_name(name)?;
     check_description(new.description)?;
-    let existing = tx
-        .sql
-        .query_row(
-            &format!("SELECT {COLUMNS} FROM secret WHERE name = ?1"),
-            [name],
-            Secret::read,
-        )
-        .optional()?;
+    let existing = tx.rows.secret_named(name)?;
     if let Some(existing) = existing {
         if existing.deletion.is_some() {
             return Err(VaultError::InvalidRequest(
@@ -203,11 +158,14 @@ pub fn create(tx: &Tx<'_>, new: &New<'_>) -> Result<(Secret, Option<VersionId>),
         )));
     }
     let arn = format!("{ARN_PREFIX}{name}-{}", random::alphanumeric(6)?);
-    tx.sql.execute(
-        "INSERT INTO secret (name, arn, description, created, changed, kms_key, kind)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6)",
-        (name, &arn, new.description, tx.now, new.kms_key, new.kind),
-    )?;
+    let row = NewSecret {
+        name,
+        arn: &arn,
+        description: new.description,
+        kms_key: new.kms_key,
+        kind: new.kind,
+    };
+    tx.rows.add_secret(&row, tx.now)?;
     let secret = find(tx, &arn)?;
     tags::add(tx, &secret, new.tags)?;
     let version = match new.value {
@@ -242,17 +200,12 @@ pub fn update(
     {
         return Err(token::in_use(token, secret));
     }
-    tx.sql.execute(
-        "UPDATE secret SET description = coalesce(?2, description),
-             kms_key = coalesce(?3, kms_key), kind = coalesce(?4, kind), changed = ?5
-         WHERE id = ?1",
-        (
-            secret.id,
-            update.description,
-            update.kms_key,
-            update.kind,
-            tx.now,
-        ),
+    tx.rows.update_secret(
+        secret.id,
+        update.description,
+        update.kms_key,
+        update.kind,
+        tx.now,
     )?;
     if update
         .kms_key
@@ -272,17 +225,11 @@ pub fn update(
 /// The versions of a secret that carry labels.
 pub fn labelled(tx: &Tx<'_>, secret: &Secret) -> Result<Labelled, VaultError> {
     let mut versions = Labelled::new();
-    let mut statement = tx.sql.prepare_cached(
-        "SELECT version.token, label.name FROM label JOIN version ON version.id = label.version
-         WHERE label.secret = ?1 ORDER BY label.name",
-    )?;
-    let mut rows = statement.query([secret.id])?;
-    while let Some(row) = rows.next()? {
-        let token: String = row.get(0)?;
+    for (token, label) in tx.rows.labelled(secret.id)? {
         versions
             .entry(VersionId::new(token))
             .or_default()
-            .push(row.get(1)?);
+            .push(label);
     }
     Ok(versions)
 }

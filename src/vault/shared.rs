@@ -1,46 +1,40 @@
 //! Transactions on the open store, under the key that is in use.
 
-use parking_lot::{Mutex, MutexGuard};
-use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::keyring::Keyring;
-use super::readers::Readers;
+use super::storage::Storage;
 use super::tx::{self, Tx};
-use super::{VaultError, delete, schema};
+use super::{VaultError, delete};
 
 /// How often the key may change under one operation before it is given up.
 const KEY_CHANGES: usize = 3;
 
 /// What all clones of a vault share.
 pub struct Shared {
-    /// Closed before `connection`, which removes SQLite's log when it closes.
-    pub(super) readers: Readers,
-    pub(super) connection: Mutex<Connection>,
+    pub(super) storage: Storage,
     pub(super) keys: Keyring,
     pub(super) changes: watch::Sender<u64>,
 }
 
 impl Shared {
-    /// The connection that writes. A panic in the middle of a transaction rolls
-    /// that back and leaves the connection usable.
-    pub fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock()
-    }
-
     /// Runs an operation in a transaction that only reads.
     pub fn read<T, E: From<VaultError>>(
         &self,
         operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.readers.with(|connection| {
+        self.storage.with_reader(|connection| {
             for _ in 0..KEY_CHANGES {
                 let unlocked = self.keys.current();
-                let tx = Tx::reading(connection, &unlocked.master, tx::now())?;
-                if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
-                    return operation(&tx);
+                let rows = connection.reading().map_err(VaultError::from)?;
+                let tx = Tx::new(rows, &unlocked.master, tx::now());
+                if tx.is_sealed_with(&unlocked.check)? {
+                    let result = operation(&tx);
+                    tx.end();
+                    return result;
                 }
                 self.follow_key(&tx)?;
+                tx.end();
             }
             Err(VaultError::key_keeps_changing().into())
         })
@@ -52,25 +46,26 @@ impl Shared {
         &self,
         operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.lock();
-        for _ in 0..KEY_CHANGES {
-            let unlocked = self.keys.current();
-            let tx = Tx::writing(&mut connection, &unlocked.master, tx::now())?;
-            if schema::key_is_still(&tx.sql, &unlocked.check).map_err(VaultError::from)? {
-                let result = operation(&tx)?;
-                tx.commit()?;
-                drop(connection);
-                self.changed();
-                return Ok(result);
+        let result = self.storage.with_writer(|connection| {
+            for _ in 0..KEY_CHANGES {
+                let unlocked = self.keys.current();
+                let rows = connection.writing().map_err(VaultError::from)?;
+                let tx = Tx::new(rows, &unlocked.master, tx::now());
+                if tx.is_sealed_with(&unlocked.check)? {
+                    return perform(tx, operation);
+                }
+                self.follow_key(&tx)?;
+                tx.end();
             }
-            self.follow_key(&tx)?;
-        }
-        Err(VaultError::key_keeps_changing().into())
+            Err(VaultError::key_keeps_changing().into())
+        })?;
+        self.changed();
+        Ok(result)
     }
 
     /// Loads the key under which the store is sealed now.
     fn follow_key(&self, tx: &Tx<'_>) -> Result<(), VaultError> {
-        let check = schema::select_key_check(&tx.sql)?;
+        let check = tx.rows.key_check()?;
         self.keys
             .reload(check)
             .map_err(|e| VaultError::Internal(format!("the store was given another key: {e}")))
@@ -88,5 +83,25 @@ impl Shared {
             self.write(|_| Ok::<_, VaultError>(()))?;
         }
         Ok(())
+    }
+}
+
+/// Purges deleted secrets, then does the work, and commits both.
+pub(super) fn perform<T, E: From<VaultError>>(
+    tx: Tx<'_>,
+    operation: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    match delete::purge(&tx)
+        .map_err(E::from)
+        .and_then(|()| operation(&tx))
+    {
+        Ok(result) => {
+            tx.commit()?;
+            Ok(result)
+        }
+        Err(error) => {
+            tx.end();
+            Err(error)
+        }
     }
 }

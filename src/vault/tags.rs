@@ -15,16 +15,7 @@ pub struct Tag {
 
 /// The tags of a secret, in alphabetical order.
 pub fn of(tx: &Tx<'_>, secret: i64) -> Result<Vec<Tag>, VaultError> {
-    Ok(tx
-        .sql
-        .prepare_cached("SELECT key, value FROM tag WHERE secret = ?1 ORDER BY key")?
-        .query_map([secret], |row| {
-            Ok(Tag {
-                key: row.get(0)?,
-                value: row.get(1)?,
-            })
-        })?
-        .collect::<Result<_, _>>()?)
+    Ok(tx.rows.tags_of(secret)?)
 }
 
 /// Adds tags. A key that is there already gets the new value.
@@ -35,12 +26,7 @@ pub fn add(tx: &Tx<'_>, secret: &Secret, tags: &[Tag]) -> Result<(), VaultError>
                 "Tag keys that start with aws: are reserved for AWS.".into(),
             ));
         }
-        tx.sql
-            .prepare_cached(
-                "INSERT INTO tag (secret, key, value) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (secret, key) DO UPDATE SET value = excluded.value",
-            )?
-            .execute((secret.id, &tag.key, &tag.value))?;
+        tx.rows.set_tag(secret.id, tag)?;
     }
     if of(tx, secret.id)?.len() > TAG_LIMIT {
         return Err(VaultError::InvalidParameter(format!(
@@ -53,9 +39,7 @@ pub fn add(tx: &Tx<'_>, secret: &Secret, tags: &[Tag]) -> Result<(), VaultError>
 /// Removes tags. It is no error if a key is not there.
 pub fn remove(tx: &Tx<'_>, secret: &Secret, keys: &[String]) -> Result<(), VaultError> {
     for key in keys {
-        tx.sql
-            .prepare_cached("DELETE FROM tag WHERE secret = ?1 AND key = ?2")?
-            .execute((secret.id, key))?;
+        tx.rows.remove_tag(secret.id, key)?;
     }
     Ok(())
 }

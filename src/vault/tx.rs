@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
-
+use super::VaultError;
+use super::envelope::Sealed;
 use super::key::Key;
-use super::{VaultError, delete};
+use super::storage::Rows;
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = i64;
@@ -15,44 +15,31 @@ pub const DAY: Millis = 24 * 60 * 60 * 1000;
 /// A transaction with the master key and the one time that counts as now. Dropped
 /// without [`Tx::commit`], it changes nothing.
 pub struct Tx<'a> {
-    pub sql: Transaction<'a>,
+    pub rows: Rows<'a>,
     pub master: &'a Key,
     pub now: Millis,
 }
 
 impl<'a> Tx<'a> {
-    /// Begins a transaction that only reads.
-    pub fn reading(
-        connection: &'a mut Connection,
-        master: &'a Key,
-        now: Millis,
-    ) -> Result<Self, VaultError> {
-        Ok(Self {
-            sql: connection.transaction_with_behavior(TransactionBehavior::Deferred)?,
-            master,
-            now,
-        })
+    pub fn new(rows: Rows<'a>, master: &'a Key, now: Millis) -> Self {
+        Self { rows, master, now }
     }
 
-    /// Begins a transaction that writes. It takes the write lock at once, because a
-    /// transaction that reads first cannot wait for another writer later: it would
-    /// have to start again. It purges deleted secrets first.
-    pub fn writing(
-        connection: &'a mut Connection,
-        master: &'a Key,
-        now: Millis,
-    ) -> Result<Self, VaultError> {
-        let tx = Self {
-            sql: connection.transaction_with_behavior(TransactionBehavior::Immediate)?,
-            master,
-            now,
-        };
-        delete::purge(&tx)?;
-        Ok(tx)
+    /// Whether the store is still sealed under the key whose check this is. Every
+    /// transaction asks, because another process may change the key.
+    pub fn is_sealed_with(&self, check: &Sealed) -> Result<bool, VaultError> {
+        Ok(self.rows.key_check()? == *check)
     }
 
     pub fn commit(self) -> Result<(), VaultError> {
-        Ok(self.sql.commit()?)
+        Ok(self.rows.commit()?)
+    }
+
+    /// Ends a transaction that has nothing to commit.
+    pub fn end(self) {
+        if let Err(error) = self.rows.rollback() {
+            tracing::debug!(%error, "a transaction of the store did not end well");
+        }
     }
 }
 

@@ -58,9 +58,3 @@ impl From<VaultError> for ApiError {
         Self::new(error.aws_type(), error.to_string())
     }
 }
-
-impl From<rusqlite::Error> for ApiError {
-    fn from(error: rusqlite::Error) -> Self {
-        VaultError::from(error).into()
-    }
-}

@@ -1,7 +1,6 @@
 //! Calls of pgvalet itself, which may do everything: an operation's own types in
 //! and out, with the checks and the trail that every call has.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,11 +9,12 @@ use super::call::Operation;
 use super::caller::Caller;
 use super::reply::Growing;
 use super::{Api, ApiError, trail};
+use crate::vault::Location;
 
 impl Api {
-    /// The file of the store.
-    pub(in crate::vault) fn path(&self) -> &Path {
-        self.vault.shared.readers.path()
+    /// Where the store is kept.
+    pub(in crate::vault) fn location(&self) -> &Location {
+        self.vault.shared.storage.location()
     }
 
     /// Runs an operation.

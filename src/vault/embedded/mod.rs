@@ -7,13 +7,12 @@ mod source;
 mod tests;
 mod write;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::api::{Api, Operation, Trail};
-use super::{KeySource, OpenError, Vault, VaultError};
+use super::{KeySource, Location, OpenError, Vault, VaultError};
 use crate::secret::{Manage, Policies, Rotatable, SecretId, SecretStore, StoreError, secret_name};
 
 /// The client of an embedded store in this process.
@@ -25,8 +24,11 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// The [`OpenError`] as a [`StoreError`].
-    pub async fn open(path: &Path, key: impl Into<KeySource>) -> Result<Self, StoreError> {
-        let vault = Vault::open(path, key).await?;
+    pub async fn open(
+        location: impl Into<Location>,
+        key: impl Into<KeySource>,
+    ) -> Result<Self, StoreError> {
+        let vault = Vault::open(location, key).await?;
         Ok(Self::new(Api::new(vault, Trail::default())))
     }
 
@@ -53,7 +55,7 @@ impl EmbeddedStore {
 
     /// The text of the API's error for a secret that is not there, for people.
     fn no_secret(&self, id: &SecretId) -> String {
-        let file = self.0.path().display();
+        let file = self.0.location();
         match secret_name(id.within()) {
             Some(_) => format!("there is no secret {id} in {file}"),
             None => format!(
@@ -103,7 +105,8 @@ impl From<OpenError> for StoreError {
             OpenError::Damaged(..)
             | OpenError::Io { .. }
             | OpenError::NoRandomness
-            | OpenError::Sqlite(..) => Self::Internal(text),
+            | OpenError::Unfinished(..)
+            | OpenError::Storage(..) => Self::Internal(text),
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use zeroize::Zeroizing;
 
 use super::*;

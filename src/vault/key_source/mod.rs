@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::draft::{Draft, make_parent, sync_parent};
 use super::key::Key;
-use super::schema::with_suffix;
+use super::storage::with_suffix;
 use super::{OpenError, kms};
 
 /// Bytes read of a key file. A key in base64 has 45 with its newline; one that KMS

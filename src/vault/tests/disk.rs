@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::secret::AWSCURRENT;
-use crate::vault::{OpenError, Vault, layout};
+use crate::vault::{OpenError, Vault};
 
 const CANARY: &str = "canary-7b1f-hunter2-password";
 
@@ -216,7 +216,8 @@ async fn an_altered_byte_never_becomes_another_value() {
         let mut altered = whole.clone();
         altered[offset] ^= 0x21;
         fs::write(place.database(), &altered).unwrap();
-        let Ok(mut opened) = schema::open(&place.database(), &place.key().as_path().into()) else {
+        let database = place.database().into();
+        let Ok(opened) = storage::open(&database, &place.key().as_path().into()) else {
             refused_to_open += 1;
             assert!(
                 fs::read(place.database()).unwrap() == altered,
@@ -224,7 +225,8 @@ async fn an_altered_byte_never_becomes_another_value() {
             );
             continue;
         };
-        let tx = Tx::reading(&mut opened.connection, &opened.master, 1).unwrap();
+        let mut writer = opened.storage.writer();
+        let tx = Tx::new(writer.reading().unwrap(), &opened.master, 1);
         match get(&tx, "a", None, Some(AWSCURRENT)).map(|v| v.value) {
             Ok(value) => assert!(value == text(CANARY), "offset {offset}"),
             Err(VaultError::DecryptionFailure(_)) => refused_to_decrypt += 1,
@@ -238,9 +240,11 @@ async fn an_altered_byte_never_becomes_another_value() {
 async fn a_store_of_a_newer_pgvalet_is_left_alone() {
     let place = Place::filled().await;
     let connection = rusqlite::Connection::open(place.database()).unwrap();
-    let newer = layout::LAYOUT + 1;
+    let known: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
     connection
-        .pragma_update(None, "user_version", newer)
+        .pragma_update(None, "user_version", known + 1)
         .unwrap();
     drop(connection);
     assert!(place.refused().await.contains("newer pgvalet"));

@@ -7,7 +7,8 @@ mod rules;
 
 use zeroize::Zeroizing;
 
-use super::schema::{self, Opened};
+use super::shared;
+use super::storage::{self, Opened};
 use super::tx::{Millis, Tx};
 use super::{Value, VaultError, labels, secrets, versions};
 use crate::secret::{Description, VersionId};
@@ -55,7 +56,7 @@ fn get(
 impl Memory {
     fn new() -> Self {
         Self {
-            file: schema::in_memory(),
+            file: storage::in_memory(),
             now: 1_700_000_000_000,
         }
     }
@@ -64,11 +65,9 @@ impl Memory {
         &mut self,
         operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
-        let file = &mut self.file;
-        let tx = Tx::writing(&mut file.connection, &file.master, self.now)?;
-        let result = operation(&tx)?;
-        tx.commit()?;
-        Ok(result)
+        let mut writer = self.file.storage.writer();
+        let tx = Tx::new(writer.writing()?, &self.file.master, self.now);
+        shared::perform(tx, operation)
     }
 
     fn create(&mut self, name: &str, value: &str, n: u32) -> Result<VersionId, VaultError> {

@@ -226,14 +226,7 @@ fn a_version_is_read_by_id_and_must_match_a_stage_given_with_it() {
 
 #[test]
 fn versions_without_a_label_are_kept_for_a_day_and_a_hundred_for_ever() {
-    let count = |m: &mut Memory| -> i64 {
-        m.tx(|tx| {
-            Ok(tx
-                .sql
-                .query_row("SELECT count(*) FROM version", [], |r| r.get(0))?)
-        })
-        .unwrap()
-    };
+    let count = |m: &mut Memory| -> i64 { m.tx(|tx| Ok(tx.rows.count_versions()?)).unwrap() };
     let mut m = Memory::new();
     m.create("a", "v", 0).unwrap();
     for n in 1..150 {
@@ -347,13 +340,7 @@ fn deletion_waits_can_be_undone_and_ends() {
 
     delete(&mut m, "a", Deletion::Now).unwrap();
     delete(&mut m, "a", Deletion::Now).unwrap();
-    let rows: i64 = m
-        .tx(|tx| {
-            Ok(tx
-                .sql
-                .query_row("SELECT count(*) FROM version", [], |r| r.get(0))?)
-        })
-        .unwrap();
+    let rows = m.tx(|tx| Ok(tx.rows.count_versions()?)).unwrap();
     assert_eq!(rows, 0, "the values went with it");
 }
 
@@ -362,15 +349,13 @@ fn a_value_moved_to_another_version_does_not_open() {
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
     m.put("a", "two", &[], 2).unwrap();
-    m.file
-        .connection
-        .execute(
-            "UPDATE version SET (data_key, value) =
-                 (SELECT data_key, value FROM version AS v WHERE v.token = ?1)
-             WHERE token = ?2",
-            (token(1), token(2)),
-        )
-        .unwrap();
+    m.tx(|tx| {
+        let secret = secrets::find_live(tx, "a")?;
+        let find = |n| versions::by_token(tx, &secret, &token(n)).map(Option::unwrap);
+        let sealed = find(1)?.sealed.unwrap();
+        Ok(tx.rows.fill_version(find(2)?.id, &sealed)?)
+    })
+    .unwrap();
     let refused = m.get("a", AWSCURRENT).unwrap_err();
     assert_eq!(refused.aws_type(), "DecryptionFailure");
     assert!(refused.to_string().contains(&token(2)));

@@ -12,10 +12,10 @@ use super::secrets::{self, Secret};
 use super::tx::{DAY, Tx, time};
 use super::{VaultError, token};
 use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, VersionId};
-use rows::{Row, insert};
+use rows::insert;
 use value::{open, seal};
 
-pub use rows::{Entry, accessed, by_label, by_token, list, prune, token_of};
+pub use rows::{Entry, VersionRow, accessed, by_label, by_token, list, prune, token_of};
 pub use value::Value;
 
 /// SecretString and SecretBinary: bytes of the value.
@@ -101,7 +101,7 @@ pub fn put(
     }
     let token = token::given_or_new(request_token)?;
     let id = match by_token(tx, secret, &token)? {
-        Some(Row {
+        Some(VersionRow {
             sealed: Some(sealed),
             ..
         }) => {
@@ -133,7 +133,7 @@ pub fn put(
 
 /// Fills a reserved version, only while it carries AWSPENDING. Otherwise a late
 /// request of a rotation that was given up would bring the version back.
-fn fill(tx: &Tx<'_>, secret: &Secret, row: &Row, value: &Value) -> Result<(), VaultError> {
+fn fill(tx: &Tx<'_>, secret: &Secret, row: &VersionRow, value: &Value) -> Result<(), VaultError> {
     if !labels::of(tx, row.id)?.iter().any(|l| l == AWSPENDING) {
         return Err(VaultError::InvalidRequest(format!(
             "The version {} of the secret {} is no longer staged AWSPENDING.",
@@ -141,11 +141,7 @@ fn fill(tx: &Tx<'_>, secret: &Secret, row: &Row, value: &Value) -> Result<(), Va
         )));
     }
     let sealed = seal(tx, secret, &row.token, value)?;
-    tx.sql.execute(
-        "UPDATE version SET data_key = ?2, value = ?3 WHERE id = ?1",
-        (row.id, sealed.data_key, sealed.value),
-    )?;
-    Ok(())
+    Ok(tx.rows.fill_version(row.id, &sealed)?)
 }
 
 /// Seals the labelled versions afresh under another KmsKeyId.
@@ -155,7 +151,7 @@ pub fn reseal_labelled(
     kms_key: Option<&str>,
 ) -> Result<(), VaultError> {
     for label in [AWSCURRENT, AWSPENDING, AWSPREVIOUS] {
-        let Some(Row {
+        let Some(VersionRow {
             id,
             token,
             sealed: Some(sealed),
@@ -166,10 +162,7 @@ pub fn reseal_labelled(
         };
         let value = open(tx, secret, &token, &sealed)?;
         let sealed = seal(tx, secret, &token, &value)?;
-        tx.sql.execute(
-            "UPDATE version SET data_key = ?2, value = ?3, kms_key = ?4 WHERE id = ?1",
-            (id, sealed.data_key, sealed.value, kms_key),
-        )?;
+        tx.rows.reseal_version(id, &sealed, kms_key)?;
     }
     Ok(())
 }

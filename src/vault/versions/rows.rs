@@ -1,7 +1,5 @@
 //! Versions as rows of their table: finding, listing, adding, removing.
 
-use rusqlite::OptionalExtension;
-
 use crate::vault::envelope::Sealed;
 use crate::vault::secrets::Secret;
 use crate::vault::tx::{DAY, Millis, Tx};
@@ -11,7 +9,7 @@ use crate::vault::{VaultError, labels};
 const UNLABELLED_LIMIT: i64 = 100;
 
 /// A row of the table `version`.
-pub struct Row {
+pub struct VersionRow {
     pub id: i64,
     pub token: String,
     pub created: Millis,
@@ -20,45 +18,22 @@ pub struct Row {
     pub sealed: Option<Sealed>,
 }
 
-fn find_where<P: rusqlite::Params>(
-    tx: &Tx<'_>,
-    condition: &str,
-    parameters: P,
-) -> Result<Option<Row>, VaultError> {
-    let row = tx
-        .sql
-        .prepare_cached(&format!(
-            "SELECT id, token, created, data_key, value, accessed FROM version WHERE {condition}"
-        ))?
-        .query_row(parameters, |row| {
-            let data_key: Option<Vec<u8>> = row.get(3)?;
-            let value: Option<Vec<u8>> = row.get(4)?;
-            Ok(Row {
-                id: row.get(0)?,
-                token: row.get(1)?,
-                created: row.get(2)?,
-                accessed: row.get(5)?,
-                sealed: data_key
-                    .zip(value)
-                    .map(|(data_key, value)| Sealed { data_key, value }),
-            })
-        })
-        .optional()?;
-    Ok(row)
-}
-
 /// The version with this token.
-pub fn by_token(tx: &Tx<'_>, secret: &Secret, token: &str) -> Result<Option<Row>, VaultError> {
-    find_where(tx, "secret = ?1 AND token = ?2", (secret.id, token))
+pub fn by_token(
+    tx: &Tx<'_>,
+    secret: &Secret,
+    token: &str,
+) -> Result<Option<VersionRow>, VaultError> {
+    Ok(tx.rows.version_by_token(secret.id, token)?)
 }
 
 /// The version that this label points at.
-pub fn by_label(tx: &Tx<'_>, secret: &Secret, label: &str) -> Result<Option<Row>, VaultError> {
-    find_where(
-        tx,
-        "id = (SELECT version FROM label WHERE secret = ?1 AND name = ?2)",
-        (secret.id, label),
-    )
+pub fn by_label(
+    tx: &Tx<'_>,
+    secret: &Secret,
+    label: &str,
+) -> Result<Option<VersionRow>, VaultError> {
+    Ok(tx.rows.version_by_label(secret.id, label)?)
 }
 
 /// Adds a version; returns its row.
@@ -68,27 +43,15 @@ pub(super) fn insert(
     token: &str,
     sealed: Option<&Sealed>,
 ) -> Result<i64, VaultError> {
-    tx.sql.execute(
-        "INSERT INTO version (secret, token, created, data_key, value, kms_key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        (
-            secret.id,
-            token,
-            tx.now,
-            sealed.map(|s| &s.data_key),
-            sealed.map(|s| &s.value),
-            &secret.kms_key,
-        ),
-    )?;
-    Ok(tx.sql.last_insert_rowid())
+    let kms_key = secret.kms_key.as_deref();
+    Ok(tx
+        .rows
+        .add_version(secret.id, token, tx.now, sealed, kms_key)?)
 }
 
 /// The token of a version, by its row.
 pub fn token_of(tx: &Tx<'_>, version: i64) -> Result<String, VaultError> {
-    Ok(tx
-        .sql
-        .prepare_cached("SELECT token FROM version WHERE id = ?1")?
-        .query_row([version], |row| row.get(0))?)
+    Ok(tx.rows.token_of(version)?)
 }
 
 /// A version without its value, for ListSecretVersionIds.
@@ -110,24 +73,7 @@ pub fn list(
     after: i64,
     limit: usize,
 ) -> Result<Vec<Entry>, VaultError> {
-    let mut statement = tx.sql.prepare_cached(
-        "SELECT id, token, created, accessed, kms_key FROM version
-         WHERE secret = ?1 AND id > ?2
-             AND (?3 OR EXISTS (SELECT 1 FROM label WHERE version = version.id))
-         ORDER BY id LIMIT ?4",
-    )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map((secret.id, after, deprecated, limit), |row| {
-        Ok(Entry {
-            id: row.get(0)?,
-            token: row.get(1)?,
-            created: row.get(2)?,
-            accessed: row.get(3)?,
-            kms_key: row.get(4)?,
-            stages: Vec::new(),
-        })
-    })?;
-    let mut entries = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut entries = tx.rows.versions(secret.id, deprecated, after, limit)?;
     for entry in &mut entries {
         entry.stages = labels::of(tx, entry.id)?;
     }
@@ -136,29 +82,14 @@ pub fn list(
 
 /// Notes that a version was read today.
 pub fn accessed(tx: &Tx<'_>, version: i64) -> Result<(), VaultError> {
-    let day = tx.now - tx.now % DAY;
-    tx.sql
-        .prepare_cached("UPDATE version SET accessed = ?2 WHERE id = ?1")?
-        .execute((version, day))?;
-    tx.sql
-        .prepare_cached(
-            "UPDATE secret SET accessed = ?2
-             WHERE id = (SELECT secret FROM version WHERE id = ?1)",
-        )?
-        .execute((version, day))?;
-    Ok(())
+    Ok(tx.rows.set_accessed(version, tx.now - tx.now % DAY)?)
 }
 
 /// Removes versions that no label points at, except those of the last day and the
 /// newest hundred.
 pub fn prune(tx: &Tx<'_>, secret: &Secret) -> Result<(), VaultError> {
-    tx.sql
-        .prepare_cached(
-            "DELETE FROM version WHERE created < ?2 AND id IN (
-                 SELECT id FROM version
-                 WHERE secret = ?1 AND id NOT IN (SELECT version FROM label WHERE secret = ?1)
-                 ORDER BY id DESC LIMIT -1 OFFSET ?3)",
-        )?
-        .execute((secret.id, tx.now - DAY, UNLABELLED_LIMIT))?;
-    Ok(())
+    let before = tx.now - DAY;
+    Ok(tx
+        .rows
+        .prune_versions(secret.id, before, UNLABELLED_LIMIT)?)
 }

@@ -4,14 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::draft::{Draft, make_parent};
-use super::envelope::{self, Sealed};
-use super::key::Key;
-use super::keyring::{self, CHECK, CHECK_NAME, Found};
 use super::layout::{self, LAYOUT};
-use super::{KeySource, OpenError};
+use crate::vault::draft::{Draft, make_parent};
+use crate::vault::envelope::Sealed;
+use crate::vault::key::Key;
+use crate::vault::keyring::{self, Found};
+use crate::vault::storage::{Connection as Open, Opened, Rows, Storage, StorageError};
+use crate::vault::{KeySource, OpenError};
 
 /// `PRAGMA application_id`: "pgvt".
 const APPLICATION_ID: i64 = 0x7067_7674;
@@ -20,16 +21,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS: usize = 64;
-
-/// What an open store consists of.
-pub struct Opened {
-    pub connection: Connection,
-    pub master: Key,
-    /// The key check as it stands in the file: see [`key_is_still`].
-    pub key_check: Sealed,
-    /// See [`data_version`].
-    pub data_version: i64,
-}
 
 /// Opens the store at `path`, and creates it and its key if there is nothing yet.
 pub fn open(path: &Path, source: &KeySource) -> Result<Opened, OpenError> {
@@ -40,8 +31,8 @@ pub fn open(path: &Path, source: &KeySource) -> Result<Opened, OpenError> {
         rekey_empty(path, source)?;
     }
     let mut connection = connect(path)?;
-    let key_check = read_key_check(path, &connection)?;
-    let master = match keyring::find(source, &key_check, path)? {
+    let key_check = read_key_check(path, &mut connection)?;
+    let master = match keyring::find(source, &key_check, &path.into())? {
         Found::Current(master) => master,
         Found::Next(master) => {
             // A rekey was interrupted; this is its last step.
@@ -51,19 +42,11 @@ pub fn open(path: &Path, source: &KeySource) -> Result<Opened, OpenError> {
     };
     // Upgraded only now, so that a store that cannot be read is not changed.
     layout::upgrade(&mut connection).map_err(|e| sqlite(path, e))?;
-    let data_version = data_version(&connection).map_err(|e| sqlite(path, e))?;
     Ok(Opened {
-        connection,
+        storage: Storage::new(path.into(), Open::Sqlite(connection)),
         master,
         key_check,
-        data_version,
     })
-}
-
-/// Whether the store is still sealed under the key it was opened with. Every
-/// transaction asks, because another process may change the key.
-pub fn key_is_still(connection: &Connection, key_check: &Sealed) -> rusqlite::Result<bool> {
-    Ok(select_key_check(connection)? == *key_check)
 }
 
 /// A number that changes when another connection, of this or of another
@@ -76,12 +59,11 @@ fn exists(path: &Path) -> Result<bool, OpenError> {
     match std::fs::metadata(path) {
         // A store appears as a whole file, so an empty file is one that was
         // truncated.
-        Ok(m) if m.is_file() && m.len() == 0 => Err(OpenError::Damaged(
-            path.to_owned(),
-            "the file is empty".into(),
-        )),
+        Ok(m) if m.is_file() && m.len() == 0 => {
+            Err(OpenError::Damaged(path.into(), "the file is empty".into()))
+        }
         Ok(m) if m.is_file() => Ok(true),
-        Ok(_) => Err(OpenError::NotAStore(path.to_owned())),
+        Ok(_) => Err(OpenError::NotAStore(path.into())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(OpenError::Io {
             doing: "look at the store",
@@ -98,7 +80,7 @@ fn create(path: &Path, master: &Key) -> Result<(), OpenError> {
     // SQLite would replay an orphaned log into the new file.
     if wal.exists() && !path.exists() {
         return Err(OpenError::Damaged(
-            path.to_owned(),
+            path.into(),
             format!(
                 "the file is gone, but its log {} is still there",
                 wal.display()
@@ -106,7 +88,8 @@ fn create(path: &Path, master: &Key) -> Result<(), OpenError> {
         ));
     }
     let draft = Draft::new(path)?;
-    write_layout(&draft.path, master).map_err(|e| sqlite(path, e))?;
+    let check = keyring::check_of(master)?;
+    write_layout(&draft.path, &check).map_err(|e| e.at(&path.into()))?;
     draft.publish(path).map_err(|source| OpenError::Io {
         doing: "make the store",
         path: path.to_owned(),
@@ -115,7 +98,7 @@ fn create(path: &Path, master: &Key) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn write_layout(draft: &Path, master: &Key) -> rusqlite::Result<()> {
+fn write_layout(draft: &Path, check: &Sealed) -> Result<(), StorageError> {
     let mut connection = Connection::open_with_flags(draft, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Set once, here: changing it later can fail while others have the file open.
     connection.pragma_update(None, "journal_mode", "wal")?;
@@ -123,10 +106,11 @@ fn write_layout(draft: &Path, master: &Key) -> rusqlite::Result<()> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     layout::build(&tx, 0)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-    write_key_check(&tx, master)?;
-    tx.commit()?;
+    let rows = Rows::Sqlite(tx);
+    rows.set_key_check(check)?;
+    rows.commit()?;
     // Closing the last connection writes the log into the file and removes it.
-    connection.close().map_err(|(_, e)| e)
+    Ok(connection.close().map_err(|(_, e)| e)?)
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -151,11 +135,11 @@ pub fn connect_as(file: &Path, path: &Path) -> Result<Connection, OpenError> {
     configure(&connection).map_err(at)?;
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     if number("application_id").map_err(at)? != APPLICATION_ID {
-        return Err(OpenError::NotAStore(path.to_owned()));
+        return Err(OpenError::NotAStore(path.into()));
     }
     let layout = number("user_version").map_err(at)?;
     if !(1..=LAYOUT).contains(&layout) {
-        return Err(OpenError::Newer(path.to_owned(), layout, LAYOUT));
+        return Err(OpenError::Newer(path.into(), layout, LAYOUT));
     }
     connection
         .pragma_update(None, "journal_mode", "wal")
@@ -165,7 +149,7 @@ pub fn connect_as(file: &Path, path: &Path) -> Result<Connection, OpenError> {
         .map_err(at)?;
     if verdict != "ok" {
         let first = verdict.lines().next().unwrap_or_default().to_owned();
-        return Err(OpenError::Damaged(path.to_owned(), first));
+        return Err(OpenError::Damaged(path.into(), first));
     }
     Ok(connection)
 }
@@ -184,53 +168,26 @@ pub fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
 /// Gives a store without values a new key. Its old key is gone, and sealed nothing.
 fn rekey_empty(path: &Path, source: &KeySource) -> Result<(), OpenError> {
     let mut connection = connect(path)?;
-    let at = |e| sqlite(path, e);
-    layout::upgrade(&mut connection).map_err(at)?;
-    let tx = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
+    layout::upgrade(&mut connection).map_err(|e| sqlite(path, e))?;
+    let at = |e: StorageError| e.at(&path.into());
+    let rows = super::writing(&mut connection)
+        .map(Rows::Sqlite)
         .map_err(at)?;
-    let values: i64 = tx
-        .query_row(
-            "SELECT (SELECT count(value) FROM version) + (SELECT count(*) FROM access_key)",
-            [],
-            |row| row.get(0),
-        )
-        .map_err(at)?;
-    if values > 0 {
+    if rows.count_sealed().map_err(at)? > 0 {
         return Err(OpenError::KeyMissing {
             key: source.clone(),
-            database: path.to_owned(),
+            database: path.into(),
         });
     }
-    let master = source.create()?;
-    write_key_check(&tx, &master).map_err(at)?;
-    tx.commit().map_err(at)
+    let check = keyring::check_of(&source.create()?)?;
+    rows.set_key_check(&check).map_err(at)?;
+    rows.commit().map_err(at)
 }
 
-pub fn write_key_check(connection: &Connection, master: &Key) -> rusqlite::Result<()> {
-    let sealed =
-        envelope::seal(master, CHECK_NAME, "", CHECK).map_err(|_| rusqlite::Error::InvalidQuery)?;
-    connection.execute(
-        "INSERT INTO store (one, check_key, check_value) VALUES (1, ?1, ?2)
-         ON CONFLICT (one) DO UPDATE SET
-             check_key = excluded.check_key, check_value = excluded.check_value",
-        (sealed.data_key, sealed.value),
-    )?;
-    Ok(())
-}
-
-pub fn select_key_check(connection: &Connection) -> rusqlite::Result<Sealed> {
-    let mut statement = connection.prepare_cached("SELECT check_key, check_value FROM store")?;
-    statement.query_row([], |row| {
-        Ok(Sealed {
-            data_key: row.get(0)?,
-            value: row.get(1)?,
-        })
-    })
-}
-
-pub fn read_key_check(path: &Path, connection: &Connection) -> Result<Sealed, OpenError> {
-    select_key_check(connection).map_err(|e| sqlite(path, e))
+pub fn read_key_check(path: &Path, connection: &mut Connection) -> Result<Sealed, OpenError> {
+    super::reading(connection)
+        .and_then(|tx| Rows::Sqlite(tx).key_check())
+        .map_err(|e| e.at(&path.into()))
 }
 
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -241,32 +198,23 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// An error of SQLite about the store at `path`.
 pub fn sqlite(path: &Path, error: rusqlite::Error) -> OpenError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => OpenError::NotAStore(path.to_owned()),
-        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged(path.to_owned(), error.to_string()),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            OpenError::Busy(path.to_owned())
-        }
-        _ if matches!(error, rusqlite::Error::QueryReturnedNoRows) => {
-            OpenError::Damaged(path.to_owned(), "its key check is gone".into())
-        }
-        _ => OpenError::Sqlite(path.to_owned(), error),
-    }
+    StorageError::from(error).at(&path.into())
 }
 
 /// A store in memory, for tests of the rules.
 #[cfg(test)]
 pub fn in_memory() -> Opened {
-    let connection = Connection::open_in_memory().unwrap();
+    let mut connection = Connection::open_in_memory().unwrap();
     configure(&connection).unwrap();
     layout::build(&connection, 0).unwrap();
     let master = Key::generate().unwrap();
-    write_key_check(&connection, &master).unwrap();
-    let key_check = select_key_check(&connection).unwrap();
+    let key_check = keyring::check_of(&master).unwrap();
+    let rows = Rows::Sqlite(super::writing(&mut connection).unwrap());
+    rows.set_key_check(&key_check).unwrap();
+    rows.commit().unwrap();
     Opened {
-        connection,
+        storage: Storage::new(Path::new(":memory:").into(), Open::Sqlite(connection)),
         master,
         key_check,
-        data_version: 0,
     }
 }

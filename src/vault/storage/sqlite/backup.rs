@@ -12,9 +12,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::draft::{Draft, make_parent, sync_parent};
-use super::{KeySource, OpenError, keyring, schema, sealed};
+use super::schema;
 use crate::secret::AWSCURRENT;
+use crate::vault::draft::{Draft, make_parent, sync_parent};
+use crate::vault::storage::{Rows, StorageError};
+use crate::vault::{KeySource, OpenError, keyring, sealed};
 
 /// How long a process that has the store open may take to close it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -82,7 +84,7 @@ pub fn restore(
     }
     let size = fs::metadata(from).map_err(io_error("read", from))?;
     if !size.is_file() || size.len() == 0 {
-        return Err(OpenError::NotAStore(from.to_owned()));
+        return Err(OpenError::NotAStore(from.into()));
     }
     make_parent(path)?;
     let draft = Draft::new(path)?;
@@ -114,12 +116,12 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 /// Checks the structure of the file, the key, and every value.
 fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenError> {
     let at = |e| schema::sqlite(name, e);
-    let connection = schema::connect_as(copy, name)?;
+    let mut connection = schema::connect_as(copy, name)?;
     let verdict: String = connection
         .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
         .map_err(at)?;
     if verdict != "ok" {
-        return Err(OpenError::Damaged(name.to_owned(), verdict));
+        return Err(OpenError::Damaged(name.into(), verdict));
     }
     // SQLite reads the missing part of a last page as zeros, without an error.
     let page: u32 = connection
@@ -128,14 +130,17 @@ fn check(copy: &Path, source: &KeySource, name: &Path) -> Result<Copied, OpenErr
     let size = fs::metadata(copy).map_err(io_error("read", name))?.len();
     if size % u64::from(page.max(1)) != 0 {
         let what = "its last page is cut off".to_owned();
-        return Err(OpenError::Damaged(name.to_owned(), what));
+        return Err(OpenError::Damaged(name.into(), what));
     }
-    let check = schema::read_key_check(name, &connection)?;
-    let key = keyring::find(source, &check, name)?.into_key();
-    let sealed = sealed::verify(name, &connection, &key)?;
-    let secrets = connection
-        .query_row("SELECT count(*) FROM secret", [], |row| row.get(0))
-        .map_err(at)?;
+    let location = name.into();
+    let check = schema::read_key_check(name, &mut connection)?;
+    let key = keyring::find(source, &check, &location)?.into_key();
+    let rows = super::reading(&mut connection)
+        .map(Rows::Sqlite)
+        .map_err(|e| e.at(&location))?;
+    let sealed = sealed::verify(&location, &rows, &key)?;
+    let secrets = rows.count_secrets().map_err(|e| e.at(&location))?;
+    drop(rows);
     // Closing writes the log into the file and removes it.
     connection.close().map_err(|(_, e)| at(e))?;
     Ok(Copied {
@@ -167,18 +172,14 @@ fn older(backup: &Path, path: &Path) -> Vec<Older> {
 }
 
 /// The current version of each secret, and when it was made.
-fn current(path: &Path) -> rusqlite::Result<BTreeMap<String, (String, u64)>> {
-    let connection = schema::connect_reader(path)?;
-    let mut statement = connection.prepare(
-        "SELECT secret.name, version.token, version.created FROM label \
-         JOIN version ON version.id = label.version \
-         JOIN secret ON secret.id = label.secret WHERE label.name = ?1",
-    )?;
-    let row = |row: &rusqlite::Row<'_>| {
-        let made: i64 = row.get(2)?;
-        Ok((row.get(0)?, (row.get(1)?, u64::try_from(made).unwrap_or(0))))
-    };
-    statement.query_map([AWSCURRENT], row)?.collect()
+fn current(path: &Path) -> Result<BTreeMap<String, (String, u64)>, StorageError> {
+    let mut connection = schema::connect_reader(path)?;
+    let rows = super::reading(&mut connection).map(Rows::Sqlite)?;
+    let made = |made| u64::try_from(made).unwrap_or(0);
+    let found = rows.versions_with(AWSCURRENT)?.into_iter();
+    Ok(found
+        .map(|(secret, version, at)| (secret, (version, made(at))))
+        .collect())
 }
 
 /// Gives the store a second name. The first one stays until the new file takes it,

@@ -1,0 +1,26 @@
+//! The row that says under which key the store is sealed.
+
+use super::Rows;
+use crate::vault::envelope::Sealed;
+use crate::vault::storage::StorageError;
+use crate::vault::storage::cell::cells;
+
+impl Rows<'_> {
+    pub fn key_check(&self) -> Result<Sealed, StorageError> {
+        let found = self.optional("SELECT check_key, check_value FROM store", &[])?;
+        let mut row = found.ok_or(StorageError::Unexpected("its key check is gone"))?;
+        Ok(Sealed {
+            data_key: row.read()?,
+            value: row.read()?,
+        })
+    }
+
+    pub fn set_key_check(&self, check: &Sealed) -> Result<(), StorageError> {
+        self.execute(
+            "INSERT INTO store (one, check_key, check_value) VALUES (1, ?1, ?2)
+             ON CONFLICT (one) DO UPDATE SET
+                 check_key = excluded.check_key, check_value = excluded.check_value",
+            cells![&check.data_key[..], &check.value[..]],
+        )
+    }
+}
