@@ -8,7 +8,7 @@
 //! records which client used which version of it ([`audit`]).
 //!
 //! Imports run downwards only: `cli → server → config → admin → session → access → pool →
-//! rotation → upstream → vault → secret → audit → wire, net → metrics → base`. The
+//! rotation → upstream → vault → secret → audit → fleet → wire, net → metrics → base`. The
 //! only global state is what a process has one of: the queue of its log ([`base::log`]),
 //! and threads for slow work ([`base::crew`]).
 
@@ -20,6 +20,7 @@ pub mod audit;
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod metrics;

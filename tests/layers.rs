@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["vault"],
     &["secret"],
     &["audit"],
+    &["fleet"],
     &["wire", "net"],
     &["metrics"],
     &["base"],

@@ -22,6 +22,7 @@ mod changes;
 mod database;
 mod drain;
 mod error;
+mod fleet;
 mod keys;
 mod listen;
 mod problems;
@@ -83,6 +84,8 @@ pub struct Config {
     pub rotations: BTreeMap<Arc<str>, Rotation>,
     /// `[[client]]`, in the order of the file: the first match decides.
     pub clients: Vec<Arc<Rule>>,
+    /// The other replicas; `None`: there are none.
+    pub fleet: Option<crate::fleet::Options>,
     /// Its keys with their values, to be shown.
     pub settings: Arc<[Setting]>,
     /// Which secrets may change the roles of others.

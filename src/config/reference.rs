@@ -94,6 +94,7 @@ fn value(key: &Key) -> String {
             words.join(", ")
         }
         Kind::User => "user".to_owned(),
+        Kind::NumberOr(words) => format!("number, {words}"),
         Kind::Table(_) | Kind::Named(_) | Kind::TableAndNamed(_) | Kind::Array(_) => {
             "table, see below".to_owned()
         }

@@ -92,7 +92,7 @@ fn value(kind: &Kind) -> Value {
         }
         Kind::Duration(_) => json!({ "type": "string", "pattern": DURATION }),
         Kind::Words(words) => json!({ "enum": words }),
-        Kind::User => json!({ "type": ["string", "integer"] }),
+        Kind::User | Kind::NumberOr(_) => json!({ "type": ["string", "integer"] }),
         Kind::Table(inner) => Value::Object(table(inner)),
         Kind::Named(inner) => json!({ "type": "object", "additionalProperties": table(inner) }),
         Kind::TableAndNamed(inner) => {

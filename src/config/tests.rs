@@ -182,6 +182,9 @@ fn the_full_file_shows_the_defaults() {
     let mut config = valid(full);
     let minimal = valid(MINIMAL);
     config.clients = minimal.clients.clone();
+    // There is none by default.
+    let fleet = config.fleet.take().map(|fleet| (fleet.address, fleet.peers));
+    assert_eq!(fleet, Some(("0.0.0.0:6434".to_owned(), Vec::new())));
     config.settings = minimal.settings.clone();
     config.written = minimal.written.clone();
     assert_eq!(config, minimal);

@@ -11,7 +11,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::problems::Problems;
 use super::section::Section;
 use super::settings::settings;
-use super::{Config, Listen, admin, audit_log, listen, rotation, rules, stores};
+use super::{Config, Listen, admin, audit_log, fleet, listen, rotation, rules, stores};
 use crate::access::{Rule, is_console};
 use crate::pool::Database;
 use crate::rotation::Rotation;
@@ -78,6 +78,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
     }
     let clients = clients(&mut document, &databases, &listen);
     let admin_secrets = Arc::new(administrators(&mut document));
+    let fleet = document.inner("fleet").and_then(fleet::fleet);
     document.finish();
     Config {
         listen,
@@ -87,6 +88,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
         databases,
         rotations,
         clients,
+        fleet,
         settings: Arc::default(),
         admin_secrets,
         written: Written::default(),

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::ServerError;
 use super::admin::{Admin, OwnToken, bind_admin};
 use super::descriptors::Descriptors;
+use super::fleet::{self, Joined};
 use super::listen::{client_tls, socket_access};
 use super::pools::{Parts, Pools};
 use super::rotation::Journal;
@@ -71,6 +72,7 @@ pub struct Doors {
     pub clients: Vec<Listener>,
     pub admin: Option<Admin>,
     pub store: Option<StoreDoor>,
+    pub fleet: Option<Joined>,
 }
 
 /// What a reload changes.
@@ -91,8 +93,8 @@ impl Built {
         sockets: Sockets,
         before: Option<&Before>,
     ) -> Result<(Arc<Self>, Doors), ServerError> {
-        let (mut passed, mut for_admin, mut for_store) =
-            (sockets.clients, sockets.admin, sockets.store);
+        let (mut passed, mut for_admin) = (sockets.clients, sockets.admin);
+        let (mut for_store, mut for_fleet) = (sockets.store, sockets.fleet);
         let descriptors = Arc::new(Descriptors::new(&config));
         if let Some(warning) = descriptors.warning(&config) {
             warn!("{warning}");
@@ -125,6 +127,15 @@ impl Built {
             None => None,
         };
         for_store.all_used()?;
+        let joined = fleet::join(&config, &mut for_fleet, &metrics).await?;
+        if let Some(joined) = &joined {
+            open.add(
+                Part::Fleet,
+                joined.door.share().map_err(ServerError::Share)?,
+            );
+        }
+        for_fleet.all_used()?;
+        let fleet = joined.as_ref().map(|joined| joined.fleet.clone());
         let audit = match before {
             Some(_) => Audit::later(&config.audit, &metrics)?,
             None => Audit::open(&config.audit, &metrics)?,
@@ -162,7 +173,8 @@ impl Built {
                 policy: Policy::new(&config.clients, &config.databases, None),
                 pools: in_use,
             }),
-            sessions: Sessions::default(),
+            sessions: Sessions::of(fleet.clone()),
+            fleet,
             audit,
             metrics: SessionMetrics::new(metrics.clone()),
             tls,
@@ -216,6 +228,7 @@ impl Built {
             clients: listeners,
             admin,
             store: door,
+            fleet: joined,
         };
         Ok((built, doors))
     }

@@ -2,6 +2,7 @@
 
 use crate::admin::TokenError;
 use crate::audit::AuditError;
+use crate::fleet::KeyError;
 use crate::net::listener::ListenError;
 use crate::net::tls::TlsError;
 use crate::secret::StoreError;
@@ -23,6 +24,13 @@ pub enum ServerError {
         address: String,
         source: std::io::Error,
     },
+    #[error("cannot listen on [fleet] address {address}: {source}")]
+    Fleet {
+        address: String,
+        source: std::io::Error,
+    },
+    #[error("{0}")]
+    FleetKey(#[from] KeyError),
     #[error("[listen] {key}: this machine knows no {name:?}")]
     UnknownOwner { key: &'static str, name: String },
     #[error("[admin] {0}")]

@@ -5,6 +5,7 @@
 //! * `admin`     the admin listener
 //! * `build`     builds all parts
 //! * `descriptors` how they are shared out
+//! * `fleet`     this replica among the others
 //! * `listen`    the options of `[listen]` as the listeners need them
 //! * `metrics`   how things stand, for the metrics
 //! * `pools`     the pools, whatever reloads change
@@ -24,6 +25,7 @@ mod admin;
 mod build;
 mod descriptors;
 mod error;
+mod fleet;
 mod listen;
 mod metrics;
 mod operations;
@@ -125,6 +127,9 @@ impl Proxy {
         }
         if let Some(door) = doors.store {
             door.start(closed);
+        }
+        if let Some(joined) = doors.fleet {
+            joined.start(&built, built.ended.subscribe());
         }
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
         tokio::spawn(watch::migrate(Arc::downgrade(&built)));

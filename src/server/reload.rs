@@ -101,6 +101,7 @@ fn in_force(running: &Config, new: Config) -> Config {
         admin: running.admin.clone(),
         store: running.store.clone(),
         audit: running.audit.clone(),
+        fleet: running.fleet.clone(),
         settings: config::in_force(&running.settings, &new.settings).into(),
         written: running.written.reloaded(new.written),
         ..new

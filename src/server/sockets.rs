@@ -15,6 +15,7 @@ pub struct Sockets {
     pub clients: PassedSockets,
     pub admin: PassedSockets,
     pub store: PassedSockets,
+    pub fleet: PassedSockets,
 }
 
 impl Sockets {
@@ -25,18 +26,21 @@ impl Sockets {
     pub(super) fn inherit(
         all: impl Iterator<Item = (Part, InheritedSocket)>,
     ) -> Result<Self, ListenError> {
-        let (mut clients, mut admin, mut store) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut clients, mut admin) = (Vec::new(), Vec::new());
+        let (mut store, mut fleet) = (Vec::new(), Vec::new());
         for (part, socket) in all {
             match part {
                 Part::Clients => clients.push(socket),
                 Part::Admin => admin.push(socket),
                 Part::Store => store.push(socket),
+                Part::Fleet => fleet.push(socket),
             }
         }
         Ok(Self {
             clients: PassedSockets::inherit(clients)?,
             admin: PassedSockets::inherit(admin)?,
             store: PassedSockets::inherit(store)?,
+            fleet: PassedSockets::inherit(fleet)?,
         })
     }
 }

@@ -216,9 +216,7 @@ async fn negotiate(stream: &mut Stream, startup: &Startup) -> io::Result<()> {
 
 /// Executes a cancel request.
 async fn cancel(context: &Context, evidence: &Evidence, mut stream: Stream, pid: u32, key: &[u8]) {
-    let cancelled =
-        context.sessions.cancel(pid, key).await || context.elsewhere.cancel(pid, key).await;
-    if !cancelled {
+    if !context.cancel(pid, key).await {
         let client = client_ref(evidence);
         record_denial(
             context,

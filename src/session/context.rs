@@ -2,6 +2,7 @@
 //! audit log.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::seats::Seats;
 use super::switches::Switches;
 use crate::access::{Grant, Policy};
 use crate::audit::Audit;
+use crate::fleet::{Cancels, Fleet};
 use crate::net::{ClientTrust, ServerCertificate};
 use crate::pool::Pool;
 use crate::secret::SecretId;
@@ -46,9 +48,28 @@ pub struct Context {
     pub clients: Arc<Seats>,
     /// During an upgrade.
     pub elsewhere: Elsewhere,
+    /// Other replicas, to which cancel requests may be passed on.
+    pub fleet: Option<Arc<Fleet>>,
 }
 
 impl Context {
+    /// Executes a cancel request for a session of this replica; `false` if there is none with
+    /// that key.
+    pub async fn cancel_here(&self, pid: u32, key: &[u8]) -> bool {
+        self.sessions.cancel(pid, key).await || self.elsewhere.cancel(pid, key).await
+    }
+
+    /// Executes a cancel request of a client: here, or at the replica that its key names.
+    pub(super) async fn cancel(&self, pid: u32, key: &[u8]) -> bool {
+        if self.cancel_here(pid, key).await {
+            return true;
+        }
+        match &self.fleet {
+            Some(fleet) => fleet.forward(pid, key).await,
+            None => false,
+        }
+    }
+
     /// After this wait for a server connection a client is told what it waits for, if ever.
     pub fn wait_notice(&self) -> Option<Duration> {
         let notice = Duration::from_millis(self.wait_notice.load(Relaxed));
@@ -58,6 +79,16 @@ impl Context {
     pub fn set_wait_notice(&self, notice: Duration) {
         let notice = u64::try_from(notice.as_millis()).unwrap_or(u64::MAX);
         self.wait_notice.store(notice, Relaxed);
+    }
+}
+
+impl Cancels for Context {
+    fn cancel(
+        self: Arc<Self>,
+        pid: u32,
+        key: Vec<u8>,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        Box::pin(async move { self.cancel_here(pid, &key).await })
     }
 }
 

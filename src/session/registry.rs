@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use crate::access::{Evidence, Rule};
+use crate::fleet::Fleet;
 use crate::pool::Pool;
 use crate::wire::Version;
 
@@ -44,6 +45,8 @@ pub struct Sessions {
     consoles: Consoles,
     next_id: AtomicU64,
     clock: Arc<Clock>,
+    /// The replicas to which keys of clients may lead.
+    fleet: Option<Arc<Fleet>>,
 }
 
 /// The time as the sweep saw it last, in milliseconds of Unix time, so that no lease has to ask
@@ -120,6 +123,14 @@ pub(super) enum NotAdded {
 }
 
 impl Sessions {
+    /// Those of a replica.
+    pub fn of(fleet: Option<Arc<Fleet>>) -> Self {
+        Self {
+            fleet,
+            ..Self::default()
+        }
+    }
+
     /// Gives no id that another process may have given.
     pub fn begin_after(&self, last_id: u64) {
         self.next_id.fetch_max(last_id, Ordering::Relaxed);
@@ -148,13 +159,10 @@ impl Sessions {
             return Err(NotAdded::TooManyOfDatabase);
         }
         let (pid, key) = loop {
-            let mut random = [0; 36];
-            aws_lc_rs::rand::fill(&mut random).map_err(|_| NotAdded::NoRandomNumbers)?;
-            let [a, b, c, d, key @ ..] = random;
-            // Positive, because clients print it as a signed number.
-            let pid = FrontendPid(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff);
+            let made = CancelKey::make(new.version, self.fleet.as_deref());
+            let (pid, key) = made.ok_or(NotAdded::NoRandomNumbers)?;
             if pid.0 != 0 && !state.by_pid.contains_key(&pid) {
-                break (pid, CancelKey::new(new.version, key));
+                break (pid, key);
             }
         };
         let handle = Arc::new(Handle::new(
@@ -195,10 +203,8 @@ impl Sessions {
     /// [`NotAdded`].
     pub(super) fn add_console(&self, new: NewConsole) -> Result<Arc<ConsoleHandle>, NotAdded> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut random = [0; 36];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| NotAdded::NoRandomNumbers)?;
-        let [a, b, c, d, key @ ..] = random;
-        let pid = FrontendPid(u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff);
+        let made = CancelKey::make(new.version, self.fleet.as_deref());
+        let (pid, key) = made.ok_or(NotAdded::NoRandomNumbers)?;
         let handle = ConsoleHandle::new(id, pid, key, new);
         self.consoles.add(handle).ok_or(NotAdded::TooManyConsoles)
     }

@@ -11,6 +11,7 @@ mod console;
 mod deploy;
 mod drivers;
 mod faults;
+mod fleet;
 mod health;
 mod helpers;
 mod hostile;

@@ -16,6 +16,7 @@ pub struct ProxyBuilder {
     environment: Vec<(String, String)>,
     listen: String,
     audit: String,
+    fleet: Option<String>,
     secrets: Vec<(String, String)>,
     databases: Vec<(String, String)>,
     clients: Vec<String>,
@@ -67,6 +68,12 @@ impl ProxyBuilder {
     /// More lines for `[audit]`.
     pub fn audit(mut self, lines: &str) -> Self {
         self.audit = lines.to_owned();
+        self
+    }
+
+    /// The body of `[fleet]`.
+    pub fn fleet(mut self, lines: &str) -> Self {
+        self.fleet = Some(lines.to_owned());
         self
     }
 
@@ -135,6 +142,9 @@ impl ProxyBuilder {
              [store]\n{store}\n\n\
              [audit]\n{path}{audit}\n"
         );
+        if let Some(fleet) = &self.fleet {
+            text += &format!("\n[fleet]\n{fleet}\n");
+        }
         for (name, body) in &self.databases {
             text += &format!("\n[database.{name}]\n{body}\n");
         }

@@ -8,6 +8,7 @@
 mod audit;
 mod client;
 mod database;
+mod fleet;
 mod listen;
 mod rotation;
 mod store;
@@ -34,6 +35,8 @@ pub(super) enum Kind {
     Words(&'static [&'static str]),
     /// The name of a user or group in quotes, or its number without.
     User,
+    /// A number without quotes, or a text; the words say what the text is.
+    NumberOr(&'static str),
     /// `[key]`, or `key = { … }` inside another table.
     Table(&'static Table),
     /// `[key.NAME]`, any number of them.
@@ -169,6 +172,7 @@ pub(super) static DOCUMENT: Table = Table {
         section("client", Kind::Array(&client::CLIENT)),
         section("secret", Kind::Named(&store::SECRET)),
         section("rotation", Kind::Table(&store::ROTATION)),
+        section("fleet", Kind::Table(&fleet::FLEET)),
     ],
     elsewhere: &[],
 };

@@ -28,6 +28,7 @@ fn places() -> Vec<(&'static Table, &'static str, &'static str)> {
         (table("[[client]]"), "[[client]]\n", ""),
         (table("[secret.NAME]"), "[secret.a]\n", ""),
         (table("[rotation]"), "[rotation]\n", ""),
+        (table("[fleet]"), "[fleet]\n", ""),
         (
             inner("[database.NAME]", "rotation"),
             "[database.o]\nrotation = { ",

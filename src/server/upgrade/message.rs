@@ -88,6 +88,7 @@ pub enum Part {
     Clients,
     Admin,
     Store,
+    Fleet,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -49,11 +49,11 @@ pub(in crate::session) struct NewConsole {
 }
 
 impl ConsoleHandle {
-    pub(super) fn new(id: u64, pid: FrontendPid, random: [u8; 32], new: NewConsole) -> Self {
+    pub(super) fn new(id: u64, pid: FrontendPid, key: CancelKey, new: NewConsole) -> Self {
         Self {
             id,
             pid,
-            key: CancelKey::new(new.version, random),
+            key,
             client: new.rule.name.clone(),
             source: new.source,
             user: new.user,

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
+use crate::fleet::{Fleet, SealedKey};
 use crate::wire::Version;
 
 /// The process id that pgvalet shows to a client, with which the client may ask for a
@@ -14,16 +15,42 @@ pub struct FrontendPid(pub u32);
 pub enum CancelKey {
     Short([u8; 4]),
     Long(Box<[u8; 32]>),
+    /// A long key that says to other replicas where the session is.
+    Sealed(Box<SealedKey>),
 }
 
+/// Random numbers for the key and the process id of one session.
+const RANDOM: usize = 36;
+
 impl CancelKey {
-    /// Makes a key of random bytes.
-    pub(super) fn new(version: Version, random: [u8; 32]) -> Self {
-        if version >= Version::V3_2 {
-            return Self::Long(Box::new(random));
-        }
-        let [a, b, c, d, ..] = random;
-        Self::Short([a, b, c, d])
+    /// Makes a process id and a key that nobody can guess, and that lead to this replica if it is
+    /// one of a fleet. `None`: the operating system has no random numbers.
+    pub(super) fn make(version: Version, fleet: Option<&Fleet>) -> Option<(FrontendPid, Self)> {
+        let mut random = [0; RANDOM];
+        aws_lc_rs::rand::fill(&mut random).ok()?;
+        Self::of(version, fleet, random)
+    }
+
+    fn of(
+        version: Version,
+        fleet: Option<&Fleet>,
+        random: [u8; RANDOM],
+    ) -> Option<(FrontendPid, Self)> {
+        let [a, b, c, d, long @ ..] = random;
+        let number = u32::from_be_bytes([a, b, c, d]);
+        // Positive, because clients print it as a signed number.
+        let pid = number & 0x7fff_ffff;
+        let (pid, key) = match (version >= Version::V3_2, fleet) {
+            (true, None) => (pid, Self::Long(Box::new(long))),
+            (true, Some(fleet)) => (pid, Self::Sealed(Box::new(fleet.long_key(pid)?))),
+            (false, fleet) => {
+                let [a, b, c, d, ..] = long;
+                let short = [a, b, c, d];
+                let pid = fleet.map_or(pid, |fleet| fleet.pid(number, short));
+                (pid, Self::Short(short))
+            }
+        };
+        Some((FrontendPid(pid), key))
     }
 
     /// The key that a client has got from another process.
@@ -31,14 +58,18 @@ impl CancelKey {
         if let Ok(short) = bytes.try_into() {
             return Some(Self::Short(short));
         }
-        let long = bytes.try_into().ok()?;
-        Some(Self::Long(Box::new(long)))
+        if let Ok(long) = bytes.try_into() {
+            return Some(Self::Long(Box::new(long)));
+        }
+        let sealed = bytes.try_into().ok()?;
+        Some(Self::Sealed(Box::new(sealed)))
     }
 
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Short(key) => key,
             Self::Long(key) => &key[..],
+            Self::Sealed(key) => &key[..],
         }
     }
 
@@ -55,9 +86,10 @@ mod tests {
 
     #[test]
     fn only_the_whole_key_is_the_key() {
-        let random: [u8; 32] = std::array::from_fn(|n| n as u8);
+        let random: [u8; 36] = std::array::from_fn(|n| n as u8);
         for (version, length) in [(Version::V3_0, 4), (Version::V3_2, 32)] {
-            let key = CancelKey::new(version, random);
+            let (_, key) = CancelKey::of(version, None, random).expect("a key");
+            let random = &random[4..];
             assert_eq!(key.bytes(), &random[..length]);
             assert!(key.is(&random[..length]));
             for wrong in [&random[..length - 1], &[0; 4], &[0; 32], &[]] {
@@ -65,7 +97,7 @@ mod tests {
             }
             let longer = [&random[..length], &[0]].concat();
             assert!(!key.is(&longer));
-            let mut changed = random;
+            let mut changed = random.to_owned();
             changed[length - 1] ^= 1;
             assert!(!key.is(&changed[..length]));
         }

@@ -38,6 +38,7 @@ const fn case(
     }
 }
 
+const FLEET: &str = "[fleet]";
 const LISTEN: &str = "[listen]";
 const ADMIN: &str = "[admin]";
 const STORE: &str = "[store]";
@@ -97,6 +98,10 @@ const CASES: &[Case] = &[
     case(STORE, "auth_role", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"kubernetes\"\nauth_role = \"r\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"kubernetes\"\nauth_role = \"s\""),
     case(STORE, "token_file", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"t\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\ntoken_file = \"u\""),
     case(STORE, "secret_id_file", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"approle\"\nauth_role = \"r\"\nsecret_id_file = \"i\"", "kind = \"vault\"\nendpoint_url = \"https://vault:8200\"\nauth = \"approle\"\nauth_role = \"r\"\nsecret_id_file = \"j\""),
+    case(FLEET, "key_file", "key_file = \"k\"", "key_file = \"other.key\""),
+    case(FLEET, "address", "key_file = \"k\"", "key_file = \"k\"\naddress = \"127.0.0.1:6496\""),
+    case(FLEET, "replica", "key_file = \"k\"", "key_file = \"k\"\nreplica = \"10.0.0.7\""),
+    case(FLEET, "peers", "key_file = \"k\"", "key_file = \"k\"\npeers = \"127.0.0.1:6495\""),
     case(AUDIT, "path", "", "path = \"elsewhere.jsonl\""),
     case(AUDIT, "checkpoint", "", "checkpoint = \"9s\""),
     case(AUDIT, "rotate_size", "", "rotate_size = \"255MiB\""),
@@ -237,6 +242,7 @@ fn file(base: &Path, title: &str, lines: &str) -> String {
         ),
         ("[secret.NAME]", "[secret.\"app\"]", String::new()),
         ("[rotation]", "[rotation]", String::new()),
+        (FLEET, FLEET, String::new()),
         (SINK, SINK, String::new()),
     ];
     let parent = match title {
@@ -257,7 +263,7 @@ fn file(base: &Path, title: &str, lines: &str) -> String {
         let own = own.lines().filter(replaced).filter(of_kind).filter(of_key);
         let own: Vec<&str> = own.collect();
         let more = if name == parent { lines } else { "" };
-        if (name == "[secret.NAME]" || name == SINK) && more.is_empty() {
+        if (name == "[secret.NAME]" || name == SINK || name == FLEET) && more.is_empty() {
             continue;
         }
         writeln!(text, "{head}\n{}\n{more}", own.join("\n")).expect("a string");
