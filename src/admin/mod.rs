@@ -51,8 +51,8 @@ pub use reloaded::Reloaded;
 #[cfg(test)]
 pub(crate) use status::examples;
 pub use status::{
-    Candidate, DatabaseStatus, GenerationStatus, Holder, ListenerStatus, RefreshFuture, Refreshed,
-    RotationStep, SecretStatus, ServerCounts, Status, StatusSource,
+    Candidate, DatabaseStatus, FleetStatus, GenerationStatus, Holder, ListenerStatus,
+    RefreshFuture, Refreshed, RotationStep, SecretStatus, ServerCounts, Status, StatusSource,
 };
 pub use steer::{Done, NotDone};
 pub use token::{Token, TokenError};

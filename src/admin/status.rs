@@ -88,6 +88,9 @@ pub struct DatabaseStatus {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub longest_wait_ms: Option<u64>,
     pub servers: ServerCounts,
+    /// The share of `fleet_size`, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fleet: Option<FleetStatus>,
     /// How many clients keep their server connection between transactions, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub pinned: BTreeMap<String, usize>,
@@ -99,6 +102,19 @@ pub struct DatabaseStatus {
     /// Why the last login failed, if none has succeeded since.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_error: Option<String>,
+}
+
+/// The share that this replica has of the server connections of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetStatus {
+    /// `fleet_size`.
+    pub size: usize,
+    pub share: usize,
+    /// The connections that it would have use for.
+    pub demand: usize,
+    pub replicas: usize,
+    /// The share is held on the server. Otherwise no connection is opened.
+    pub held: bool,
 }
 
 /// The server connection that listens for clients.

@@ -14,6 +14,7 @@ use super::Failure;
 use crate::admin::Token;
 use crate::audit::AuditSink;
 use crate::config::{Config, ListenTls, Needed, StoreKind};
+use crate::fleet::check_key;
 use crate::net::{ClientTrust, ListenAddress, UpstreamTls, tls};
 use crate::vault::KeySource;
 
@@ -23,6 +24,9 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     list.listen(config);
     if let Some(path) = &config.admin.token_file {
         list.check("[admin] token_file", Token::read(path));
+    }
+    if let Some(fleet) = &config.fleet {
+        list.check("[fleet] key_file", check_key(&fleet.key_file));
     }
     if let Some((path, key)) = config.store.kind.embedded() {
         list.store(path, key);

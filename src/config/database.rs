@@ -54,6 +54,7 @@ fn pool(s: &mut Section<'_, '_>, name: Arc<str>) -> Database {
         min_pool_size,
         reserve_pool_size: s.number("reserve_pool_size").unwrap_or_default(),
         reserve_pool_timeout: s.duration("reserve_pool_timeout"),
+        fleet_size: s.number("fleet_size"),
         max_clients: s.number("max_clients"),
         server_check_delay: s.duration("server_check_delay"),
         reset_between_clients: s.boolean("reset_between_clients"),

@@ -146,6 +146,7 @@ fn a_minimal_file_has_every_default() {
             min_pool_size: 0,
             reserve_pool_size: 0,
             reserve_pool_timeout: Duration::from_secs(5),
+            fleet_size: None,
             max_clients: None,
             server_check_delay: Duration::from_secs(30),
             reset_between_clients: true,
@@ -183,7 +184,10 @@ fn the_full_file_shows_the_defaults() {
     let minimal = valid(MINIMAL);
     config.clients = minimal.clients.clone();
     // There is none by default.
-    let fleet = config.fleet.take().map(|fleet| (fleet.address, fleet.peers));
+    let fleet = config
+        .fleet
+        .take()
+        .map(|fleet| (fleet.address, fleet.peers));
     assert_eq!(fleet, Some(("0.0.0.0:6434".to_owned(), Vec::new())));
     config.settings = minimal.settings.clone();
     config.written = minimal.written.clone();

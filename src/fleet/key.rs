@@ -18,13 +18,13 @@ pub(super) const KEY_LEN: usize = 32;
 /// Why the key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("[fleet] key_file {}: {source}; make it with: openssl rand -base64 32 > {}", path.display(), path.display())]
+    #[error("{}: {source}; make it with: openssl rand -base64 32 > {}", path.display(), path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("[fleet] key_file {path} has mode {1:04o}, so that others can use it; chmod 600 {path}", path = .0.display())]
+    #[error("{path} has mode {1:04o}, so that others can use it; chmod 600 {path}", path = .0.display())]
     Exposed(PathBuf, u32),
-    #[error("[fleet] key_file {} has to hold 32 bytes in base64; make it with: openssl rand -base64 32", .0.display())]
+    #[error("{} has to hold 32 bytes in base64; make it with: openssl rand -base64 32", .0.display())]
     Malformed(PathBuf),
-    #[error("[fleet]: the system gives no random numbers")]
+    #[error("the system gives no random numbers")]
     NoRandomness,
 }
 

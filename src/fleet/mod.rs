@@ -32,7 +32,15 @@ pub use key::KeyError;
 pub use place::Replica;
 pub use sealed::{SEALED, SealedKey};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Whether a file holds a key that can be used.
+///
+/// # Errors
+/// [`KeyError`]
+pub fn check_key(path: &Path) -> Result<(), KeyError> {
+    key::FleetKey::read(path).map(|_| ())
+}
 
 /// `[fleet]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

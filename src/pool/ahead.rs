@@ -51,7 +51,7 @@ impl Pool {
             }
             self.retire(&mut state, connection);
         }
-        if state.slots.taken() >= self.database().pool_size {
+        if state.slots.taken() >= self.size(&state) {
             return Room::Full;
         }
         // A client that waits has nothing, and this session has what works.

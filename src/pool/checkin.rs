@@ -37,6 +37,9 @@ impl Pool {
         if state.shut || state.paused {
             return self.retire(state, connection);
         }
+        let Some(mut connection) = self.serve_ledger(state, connection) else {
+            return;
+        };
         if !self.has_too_many(state)
             && let Some(prober) = state.slot_wanted.take()
         {
@@ -89,8 +92,8 @@ impl Pool {
         let replaced = self.is_old(state, connection)
             && state.slots.closing() + state.slots.opening() < self.at_once(state);
         // It belongs to the reserve, or to a pool that keeps nothing.
-        let surplus = state.waiters.is_empty()
-            && (state.lingering || state.slots.taken() > self.database().pool_size);
+        let surplus =
+            state.waiters.is_empty() && (state.lingering || state.slots.taken() > self.size(state));
         // Somebody drops, renames or copies its database.
         let vacant = state.vacant.as_ref();
         let unwanted = state.waiters.is_empty() && vacant.is_some_and(|v| v.wants_gone(connection));

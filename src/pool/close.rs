@@ -123,7 +123,7 @@ impl Pool {
         // Where a login that was given up keeps one, there may be one too many.
         let spare = match state.slots.abandoned() {
             0 => self.fits(state),
-            _ => state.slots.taken() <= self.database().pool_size,
+            _ => state.slots.taken() <= self.size(state),
         };
         if spare && let Some(prober) = state.slot_wanted.take() {
             state.slots.turn(&mut slot, Use::Opening);

@@ -44,6 +44,8 @@ pub struct Connection {
     pub(super) answered: Instant,
     /// The server has closed it.
     pub(super) closed: bool,
+    /// It has logged in for the ledger of the share, and counts nowhere.
+    pub(super) for_ledger: bool,
 }
 
 impl Connection {
@@ -67,6 +69,7 @@ impl Connection {
             idle_since: 0,
             answered: Instant::now(),
             closed: false,
+            for_ledger: false,
         }
     }
 

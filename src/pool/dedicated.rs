@@ -171,9 +171,10 @@ impl Pool {
         let mut state = self.state();
         let calm = state.search.is_good()
             && !state.lingering
+            && !Self::is_unproven(&state)
             && state.slot_wanted.is_none()
             && state.waiting() == 0;
-        if !calm || state.slots.taken() >= self.database().pool_size || !self.may_open(&state) {
+        if !calm || state.slots.taken() >= self.size(&state) || !self.may_open(&state) {
             return None;
         }
         let generation = state.current.clone()?;

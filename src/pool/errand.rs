@@ -78,6 +78,7 @@ impl Pool {
     pub(super) fn put_if_used(self: &Arc<Self>, state: &mut State, connection: Proven) -> Kept {
         let used = !state.waiters.is_empty()
             || state.slot_wanted.is_some()
+            || Self::ledger_waits(state)
             || state.slots.staying() > 1
             || self.database().min_pool_size > 0;
         if !used {

@@ -44,11 +44,13 @@ impl Pool {
         }
     }
 
-    /// The connections that are open, without the one that listens for clients.
+    /// The connections that are open, without the one that listens for clients and that of the
+    /// share.
     fn open(&self) -> usize {
         let listening = usize::from(self.listener.counts().is_some());
         let state = self.state();
-        (state.slots.own() - state.slots.abandoned()).saturating_sub(listening)
+        let kept = listening + Self::ledger_slots(&state);
+        (state.slots.own() - state.slots.abandoned()).saturating_sub(kept)
     }
 
     /// Replaces every connection that is open now, each as soon as nobody holds it.

@@ -27,6 +27,9 @@ impl Pool {
         generation: &Arc<Generation>,
         slot: Slot,
     ) -> Result<Proven, FailedLogin> {
+        if Self::is_unproven(&self.state()) {
+            return self.login_for_ledger(generation, slot).await;
+        }
         self.login_with(generation, &Wishes::default(), slot).await
     }
 

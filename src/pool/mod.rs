@@ -18,6 +18,7 @@
 //! * `login`       one login, `close` one goodbye
 //! * `vacate`      leaving a database that is dropped, renamed or copied
 //! * `share`       one ceiling for two processes, during an upgrade
+//! * `fleet`       one ceiling for the pools of all replicas
 //! * `errand`      logins that no client waits for
 //! * `slots`       what counts against `pool_size`
 //! * `abandoned`   logins that took too long, and their slots
@@ -63,6 +64,7 @@ mod errand;
 mod facts;
 #[cfg(any(test, feature = "bench"))]
 pub mod fake;
+mod fleet;
 mod generation;
 mod hold;
 mod lease;
@@ -102,6 +104,7 @@ pub use connection::Connection;
 pub use dedicated::DedicatedError;
 use errand::Errands;
 pub use facts::{Facts, Told};
+pub use fleet::FleetCounts;
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, ListenerCounts, SharedListener, Subscription, for_each_channel};
@@ -237,12 +240,13 @@ impl Pool {
         if let Some((lent, tell)) = remains.elsewhere {
             pool.share(lent, tell);
         }
+        pool.keep_share(&mut pool.state());
         tokio::spawn(SharedListener::run(Arc::downgrade(&pool), commands));
         let weak = || Arc::downgrade(&pool);
         let manager = tokio::spawn(manager::run(weak(), pool.follower.subscribe()));
         let sweeper = tokio::spawn(sweep::run(weak()));
         let tasks = [manager.abort_handle(), sweeper.abort_handle()];
-        *pool.tasks.lock() = tasks.into();
+        pool.tasks.lock().extend(tasks);
         pool
     }
 

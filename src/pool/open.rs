@@ -27,13 +27,13 @@ impl Pool {
     /// Whether the ceiling, with the reserve where that may be used, has room for
     /// another login.
     pub(super) fn may_open(&self, state: &State) -> bool {
-        let reserve = if state.reserve {
-            self.database().reserve_pool_size
-        } else {
-            0
+        let most = match state.reserve {
+            true => self.ceiling(state),
+            false => self.size(state),
         };
-        state.slots.taken() < self.database().pool_size + reserve
+        state.slots.taken() < most
             && state.slots.opening() < self.database().login_concurrency
+            && (!Self::is_unproven(state) || Self::ledger_waits(state))
             && !state.shut
             && !state.paused
     }

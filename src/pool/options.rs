@@ -25,6 +25,8 @@ pub struct Database {
     /// `reserve_pool_timeout`.
     pub reserve_pool_size: usize,
     pub reserve_pool_timeout: Duration,
+    /// The ceiling of the pools of all replicas together; `None`: there is none.
+    pub fleet_size: Option<usize>,
     /// How many clients there may be; `None`: as many as `[listen] max_clients`
     /// lets in.
     pub max_clients: Option<usize>,

@@ -104,7 +104,7 @@ impl Pool {
     pub(super) async fn take_slot(self: &Arc<Self>) -> Option<Slot> {
         let mut handed = {
             let mut state = self.state();
-            if state.slots.taken() < self.database().pool_size {
+            if state.slots.taken() < self.size(&state) {
                 return Some(state.slots.take(Use::Opening));
             }
             // What works is not given up for a server that does not finish logins.

@@ -48,6 +48,7 @@ impl Pool {
         self.statements.plans.keep_them(database.reuse_plans);
         state.reloaded |= returns || before.upstream != database.upstream;
         state.ceiling_changed(before.pool_size, database.pool_size);
+        self.keep_share(&mut state);
         self.trim(&mut state);
         self.tell_waiters(&mut state);
         self.open_for_waiters(&mut state);
@@ -101,26 +102,21 @@ impl Pool {
 
     /// Whether all connections fit under the ceiling, which a reload may have lowered.
     pub(super) fn fits(&self, state: &State) -> bool {
-        state.slots.taken() <= self.ceiling()
+        state.slots.taken() <= self.ceiling(state)
     }
 
     /// Whether there are more connections than the ceiling allows, those aside that are being
     /// closed.
     pub(super) fn has_too_many(&self, state: &State) -> bool {
         let slots = &state.slots;
-        slots.taken() > self.ceiling() + slots.closing() + slots.abandoned()
-    }
-
-    /// The most connections there may be, those of the reserve included.
-    fn ceiling(&self) -> usize {
-        let database = self.database();
-        database.pool_size + database.reserve_pool_size
+        slots.taken() > self.ceiling(state) + slots.closing() + slots.abandoned()
     }
 
     /// Closes idle connections that `pool_size` has no room for any more.
-    fn trim(self: &Arc<Self>, state: &mut State) {
-        let size = self.database().pool_size;
-        while !state.idle.is_empty() && state.slots.taken() > size + state.slots.closing() {
+    pub(super) fn trim(self: &Arc<Self>, state: &mut State) {
+        while !state.idle.is_empty()
+            && state.slots.taken() > self.size(state) + state.slots.closing()
+        {
             let coldest = state.idle.remove(0);
             self.retire(state, coldest);
         }

@@ -116,16 +116,21 @@ impl Pool {
     }
 
     fn free(&self, state: &State) -> usize {
-        self.database()
-            .pool_size
-            .saturating_sub(state.slots.taken())
+        self.size_of_both(state).saturating_sub(state.slots.taken())
+    }
+
+    /// The ceiling that the two processes have together. Each has its own share of that of all
+    /// replicas, if there is one.
+    fn size_of_both(&self, state: &State) -> usize {
+        self.database().pool_size + Self::ledger_slots(state)
     }
 
     /// Asks the other process for as many slots as `waiting` clients need.
     pub(super) fn ask_for_slots(&self, state: &mut State, waiting: usize) {
+        let size = self.size_of_both(state);
         let State { sharing, slots, .. } = state;
         let Some(sharing) = sharing else { return };
-        if self.database().pool_size > slots.taken() {
+        if size > slots.taken() {
             return; // it is no lack of slots
         }
         let there = sharing.lent.len().saturating_sub(sharing.asked);

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::connection::Proven;
 use super::defaults::Defaults;
+use super::fleet::Bound;
 use super::generation::{Draining, Generation};
 use super::lease::Lease;
 use super::owners::Shares;
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub slots: Slots,
     /// The other process that uses the same ceiling, during an upgrade.
     pub sharing: Option<Box<Sharing>>,
+    /// The share of the ceiling of all replicas, if there is one.
+    pub fleet: Option<Box<Bound>>,
     /// The generation in force.
     pub current: Option<Arc<Generation>>,
     pub draining: Vec<Draining>,
@@ -76,6 +79,7 @@ impl State {
             reserve: false,
             slots: Slots::default(),
             sharing: None,
+            fleet: None,
             current: None,
             draining: Vec::new(),
             replacing: false,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::metrics::Totals;
 use super::state::State;
-use super::{Generation, LoginTrouble, Pool, Tried};
+use super::{FleetCounts, Generation, LoginTrouble, Pool, Tried};
 
 /// A pool at one moment.
 pub struct PoolCounts {
@@ -16,7 +16,9 @@ pub struct PoolCounts {
     pub waiting: usize,
     /// How long the first of them has waited.
     pub longest_wait: Option<Duration>,
-    /// Whether `pool_size` connections are taken.
+    /// The share of the ceiling of all replicas, if there is one.
+    pub fleet: Option<FleetCounts>,
+    /// Whether `pool_size` connections are taken, or the share is.
     pub full: bool,
     pub paused: bool,
     /// How often a connection was lent.
@@ -82,10 +84,14 @@ impl Pool {
             in_use: !state.lingering,
             waiting: state.waiting(),
             longest_wait: state.waiters.since().map(|since| since.elapsed()),
-            full: state.slots.taken() >= self.database().pool_size,
+            full: state.slots.taken() >= self.size(&state),
+            fleet: self.fleet_counts(&state),
             paused: state.paused,
             assigned: state.assigned,
-            active: state.slots.leased(),
+            active: state
+                .slots
+                .leased()
+                .saturating_sub(Self::ledger_slots(&state)),
             idle: state.idle.len(),
             opening: state.slots.opening(),
             generations,

@@ -15,8 +15,8 @@ pub enum Awaited {
 
 impl Pool {
     pub fn awaited(&self) -> Awaited {
-        let most = self.database().pool_size;
         let state = self.state();
+        let most = self.size(&state).saturating_sub(Self::ledger_slots(&state));
         if state.paused {
             Awaited::Resume
         } else if state.search.is_seeking() {

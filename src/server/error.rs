@@ -29,7 +29,7 @@ pub enum ServerError {
         address: String,
         source: std::io::Error,
     },
-    #[error("{0}")]
+    #[error("[fleet] key_file: {0}")]
     FleetKey(#[from] KeyError),
     #[error("[listen] {key}: this machine knows no {name:?}")]
     UnknownOwner { key: &'static str, name: String },

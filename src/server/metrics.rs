@@ -12,7 +12,7 @@ use super::build::Built;
 use super::trouble;
 use crate::admin::StatusSource;
 use crate::metrics::{Family, Gauge};
-use crate::pool::{LoginTrouble, Pool, PoolCounts};
+use crate::pool::{FleetCounts, LoginTrouble, Pool, PoolCounts};
 use crate::session::Handle;
 
 const READY: Family<Gauge, 0> = Family::new(
@@ -66,6 +66,18 @@ const DRAINING: Family<Gauge, 1> = Family::new(
 const POOL_SIZE: Family<Gauge, 2> = Family::new(
     "pgvalet_pool_size",
     "The most server connections that the pool may have, by database and secret.",
+    ["database", "secret"],
+);
+
+const FLEET_SHARE: Family<Gauge, 2> = Family::new(
+    "pgvalet_fleet_share",
+    "The share of fleet_size that this replica has, by database and secret.",
+    ["database", "secret"],
+);
+
+const FLEET_SHARE_HELD: Family<Gauge, 2> = Family::new(
+    "pgvalet_fleet_share_held",
+    "1 while the share is held on the server, by database and secret.",
     ["database", "secret"],
 );
 
@@ -195,6 +207,15 @@ fn servers(built: &Built, pools: &Pools<'_>) {
         })
     };
     metrics.replace(&POOL_SIZE, rows(|pool, _| pool.database().pool_size as f64));
+    let shares = |value: fn(FleetCounts) -> f64| {
+        pools.iter().filter_map(move |(pool, counts)| {
+            let labels = [&*pool.name, pool.secret.as_str()];
+            Some((labels, value(counts.fleet?)))
+        })
+    };
+    metrics.replace(&FLEET_SHARE, shares(|fleet| fleet.share as f64));
+    let held = shares(|fleet| f64::from(u8::from(fleet.proven)));
+    metrics.replace(&FLEET_SHARE_HELD, held);
     metrics.replace(&UP, rows(|_, counts| f64::from(u8::from(is_up(counts)))));
 }
 

@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use super::build::Built;
 use super::{metrics, trouble};
 use crate::admin::{
-    Candidate, DatabaseStatus, GenerationStatus, Holder, InForce, ListenerStatus, Load,
-    RefreshFuture, Refreshed, RotationStep, SecretStatus, ServerCounts, Status, StatusSource,
+    Candidate, DatabaseStatus, FleetStatus, GenerationStatus, Holder, InForce, ListenerStatus,
+    Load, RefreshFuture, Refreshed, RotationStep, SecretStatus, ServerCounts, Status, StatusSource,
 };
 use crate::pool::{GenerationCounts, Pool, PoolCounts, PoolMode, Tried};
 use crate::secret::{Follower, Known, SecretId};
@@ -208,6 +208,13 @@ fn database(pool: &Pool, counts: &PoolCounts, sessions: &[Arc<Handle>]) -> Datab
             idle: counts.idle,
             opening: counts.opening,
         },
+        fleet: counts.fleet.map(|fleet| FleetStatus {
+            size: fleet.of,
+            share: fleet.share,
+            demand: fleet.demand,
+            replicas: fleet.replicas,
+            held: fleet.proven,
+        }),
         pinned: pinned(sessions),
         listener: pool.listener.counts().map(|c| ListenerStatus {
             channels: c.channels,

@@ -36,4 +36,11 @@ impl Wishes {
             settings,
         }
     }
+
+    /// A session of pgvalet's own, with this application_name.
+    pub fn named(name: &'static str) -> Self {
+        let setting = SettingName::new("application_name").ok();
+        let settings = setting.map(|setting| (setting, name.into()));
+        Self::new(None, settings.into_iter().collect())
+    }
 }

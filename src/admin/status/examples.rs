@@ -88,6 +88,7 @@ pub(crate) fn rotating() -> Status {
                 idle: 4,
                 opening: 0,
             },
+            fleet: None,
             pinned: BTreeMap::from([("temp".to_owned(), 1)]),
             listener: Some(ListenerStatus {
                 channels: 2,

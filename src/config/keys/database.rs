@@ -220,6 +220,13 @@ The names of users and passwords belong in the secret.",
             "See `reserve_pool_size`.",
         ),
         Key::new(
+            "fleet_size",
+            CONNECTIONS,
+            Absent("each replica has `pool_size` of its own"), AtOnce,
+            "A ceiling of the server connections of all replicas together, which share it by demand ([FLEET.md](FLEET.md)). At least as many as there are replicas. Each replica has one more session that keeps its share, with the application name `pgvalet fleet`.",
+        )
+        .like("200"),
+        Key::new(
             "max_clients",
             COUNT,
             Absent("`max_clients` of `[listen]` alone"), AtOnce,

@@ -15,7 +15,7 @@ const V3_0: u32 = 0x0003_0000;
 const V3_2: u32 = 0x0003_0002;
 
 /// A client whose query sleeps; its pid and its key.
-async fn sleeper(cluster: &Cluster, proxy: &Proxy, version: u32) -> (Raw, i32, Vec<u8>) {
+pub async fn sleeper(cluster: &Cluster, proxy: &Proxy, version: u32) -> (Raw, i32, Vec<u8>) {
     let mut raw = Raw::open(proxy).await;
     let who = [("user", "anyone"), ("database", "app")];
     raw.send(&start_up(version, &who)).await;

@@ -1,6 +1,7 @@
 //! Several replicas with the same configuration.
 
-mod cancel;
+pub mod cancel;
+pub mod size;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,15 +16,15 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::common::{Cluster, Proxy, free_port, new_password};
 
 /// Files of fleet keys.
-struct Keys(TempDir);
+pub struct Keys(TempDir);
 
 impl Keys {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(TempDir::with_prefix("fleet-").expect("a directory"))
     }
 
     /// The file of a key with this byte in every place.
-    fn of(&self, byte: u8) -> PathBuf {
+    pub fn of(&self, byte: u8) -> PathBuf {
         let path = self.0.path().join(format!("{byte}.key"));
         fs::write(&path, STANDARD.encode([byte; 32])).expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
@@ -32,7 +33,7 @@ impl Keys {
 }
 
 /// The body of `[fleet]` of a replica.
-fn member(key: &Path, port: u16, peers: &[u16]) -> String {
+pub fn member(key: &Path, port: u16, peers: &[u16]) -> String {
     let peers: Vec<String> = peers.iter().map(|p| format!("127.0.0.1:{p}")).collect();
     format!("key_file = {key:?}\naddress = \"127.0.0.1:{port}\"\npeers = {peers:?}")
 }

@@ -158,6 +158,7 @@ const CASES: &[Case] = &[
     case(DATABASE, "min_pool_size", "", "min_pool_size = 1"),
     case(DATABASE, "reserve_pool_size", "", "reserve_pool_size = 1"),
     case(DATABASE, "reserve_pool_timeout", "", "reserve_pool_timeout = \"4s\""),
+    case(DATABASE, "fleet_size", "", "fleet_size = 50"),
     case(DATABASE, "max_clients", "", "max_clients = 10"),
     case(DATABASE, "on_down", "", "on_down = \"refuse\""),
     case(DATABASE, "max_waiting", "", "max_waiting = 7"),

@@ -1,6 +1,7 @@
 //! A running proxy is replaced by another process, and no client notices.
 
 mod failing;
+mod fleet;
 mod load;
 mod scene;
 mod sessions;

@@ -1,0 +1,280 @@
+//! The task that keeps the share of a replica: it looks at the pool four times a second, and at
+//! the ledger of all replicas once a second, or as often while somebody lacks connections.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tracing::{debug, info};
+
+use super::super::Pool;
+use super::bound::Seen;
+use super::ledger::{Entry, Ledger};
+use super::plan::{Member, Standing, Step, step};
+use super::sql::Answer;
+use crate::base::jitter::jittered;
+use crate::upstream::QueryError;
+
+const LOOK: Duration = Duration::from_millis(250);
+const REST: Duration = Duration::from_secs(1);
+/// The demand is the largest of so many looks, because transactions come and go.
+const LOOKS: usize = 8;
+/// The pause after a ledger was lost, or could not be had.
+const AGAIN: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(pool: Weak<Pool>) {
+    let mut keeper = Keeper::default();
+    loop {
+        let Some(pool) = pool.upgrade() else { return };
+        let pause = keeper.look(&pool).await;
+        drop(pool);
+        match pause {
+            Some(pause) => sleep(jittered(pause)).await,
+            None => return,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Keeper {
+    ledger: Option<Ledger>,
+    demands: VecDeque<usize>,
+    others: Vec<Member>,
+    free: Option<usize>,
+    asked_at: Option<Instant>,
+    /// Somebody lacks connections, or something is on its way.
+    hurry: bool,
+}
+
+/// How a pool stands.
+struct Look {
+    /// `fleet_size`.
+    of: Option<usize>,
+    /// The pool ends, or its database is not used any more.
+    ends: bool,
+    used: usize,
+    demand: usize,
+}
+
+impl Pool {
+    fn look_at_share(&self) -> Look {
+        let mut state = self.state();
+        let sessions = Self::ledger_slots(&state);
+        let waiting = state.waiting();
+        let database = self.database();
+        let slots = &state.slots;
+        let busy = (slots.leased() + slots.opening()).saturating_sub(sessions) + waiting;
+        Look {
+            of: database.fleet_size,
+            ends: state.shut || state.lingering,
+            used: slots.own().saturating_sub(sessions),
+            demand: busy
+                .min(database.pool_size + database.reserve_pool_size)
+                .max(database.min_pool_size)
+                .max(1),
+        }
+    }
+
+    /// The process ids of its connections, but for `mine`, and their roles.
+    fn listed(&self, mine: &[i32]) -> (BTreeSet<i32>, BTreeSet<String>) {
+        let (mut pids, mut roles) = (BTreeSet::new(), BTreeSet::new());
+        for server in self.servers() {
+            let pid = server.connection.backend.pid.0;
+            if !mine.contains(&pid) {
+                pids.insert(pid);
+            }
+            roles.insert(server.generation.credential.username.clone());
+        }
+        let known = self.follower.known().current;
+        roles.extend(known.map(|credential| credential.username.clone()));
+        (pids, roles)
+    }
+}
+
+impl Keeper {
+    /// The pause until the next look; `None`: there is no share to keep any more.
+    async fn look(&mut self, pool: &Arc<Pool>) -> Option<Duration> {
+        let look = pool.look_at_share();
+        let Some(of) = look.of else {
+            self.end(pool);
+            let mut state = pool.state();
+            state.fleet = None;
+            pool.open_for_waiters(&mut state);
+            return None;
+        };
+        if look.ends && look.used == 0 {
+            self.end(pool);
+            return Some(REST);
+        }
+        self.demands.push_back(look.demand);
+        if self.demands.len() > LOOKS {
+            self.demands.pop_front();
+        }
+        if self.ledger.is_none() && !self.begin(pool).await {
+            return Some(AGAIN);
+        }
+        self.move_on(pool, of).await;
+        let Some(ledger) = &mut self.ledger else {
+            return Some(AGAIN);
+        };
+        let demand = self.demands.iter().copied().max().unwrap_or(1);
+        // What the server says unasked may be that it hangs up.
+        let due = self.asked_at.is_none_or(|at| at.elapsed() >= REST)
+            || self.hurry
+            || demand > ledger.share()
+            || !ledger.lease.is_alive();
+        if due && let Err(e) = self.write(pool, of, demand).await {
+            self.lose(pool, &e);
+            return Some(AGAIN);
+        }
+        Some(LOOK)
+    }
+
+    /// Opens the ledger.
+    async fn begin(&mut self, pool: &Arc<Pool>) -> bool {
+        let Some(lease) = pool.ledger_session().await else {
+            return false;
+        };
+        match Ledger::open(lease, &pool.name).await {
+            Ok(ledger) => {
+                debug!(database = %pool.name, pid = ledger.pid(), "the share of this replica is kept by this session");
+                self.ledger = Some(ledger);
+                (self.free, self.asked_at) = (None, None);
+                true
+            }
+            Err((lease, e)) => {
+                debug!(database = %pool.name, "no session for the share of this replica: {e}");
+                pool.end_session(lease);
+                false
+            }
+        }
+    }
+
+    /// Moves the ledger to a connection of the version in force. Both hold the share meanwhile.
+    async fn move_on(&mut self, pool: &Arc<Pool>, of: usize) {
+        let moves = |ledger: &Ledger| pool.ledger_moves(&ledger.lease);
+        if !self.ledger.as_ref().is_some_and(moves) {
+            return;
+        }
+        let Some(lease) = pool.ledger_session().await else {
+            return;
+        };
+        let mut new = match Ledger::open(lease, &pool.name).await {
+            Ok(new) => new,
+            Err((lease, _)) => return pool.end_session(lease),
+        };
+        let Some(old) = &self.ledger else {
+            return pool.end_session(new.lease);
+        };
+        let mine = vec![old.pid(), new.pid()];
+        let (pids, roles) = pool.listed(&mine);
+        let entry = Entry {
+            pids,
+            demand: self.demands.iter().copied().max().unwrap_or(1),
+            down_to: usize::MAX,
+            upto: 0,
+            of,
+            mine,
+            roles,
+        };
+        match new.write(&entry, old.share()).await {
+            Ok(_) => {
+                if let Some(old) = self.ledger.replace(new) {
+                    pool.end_session(old.lease);
+                }
+            }
+            Err(_) => pool.end_session(new.lease),
+        }
+    }
+
+    /// Writes into the ledger how this replica stands, and does what follows from the others.
+    async fn write(
+        &mut self,
+        pool: &Arc<Pool>,
+        of: usize,
+        demand: usize,
+    ) -> Result<(), QueryError> {
+        let Some(ledger) = &mut self.ledger else {
+            return Ok(());
+        };
+        let seen = Seen {
+            replicas: self.others.len() + 1,
+            demand,
+        };
+        let standing = |ledger: &Ledger| Standing {
+            of,
+            share: ledger.share(),
+            used: pool.look_at_share().used,
+            demand,
+            free: self.free,
+        };
+        let mut next = step(&standing(ledger), &self.others);
+        if let Step::Shrink { limit, .. } = next {
+            // First the pool, so that nothing is opened when it is counted what is left.
+            pool.set_share(limit, seen);
+            next = step(&standing(ledger), &self.others);
+        }
+        let mine = vec![ledger.pid()];
+        let (pids, roles) = pool.listed(&mine);
+        let (down_to, upto) = match next {
+            Step::Shrink { share, .. } => (share, 0),
+            Step::Grow { upto } => (usize::MAX, upto),
+        };
+        let entry = Entry {
+            pids,
+            demand,
+            down_to,
+            upto,
+            of,
+            mine,
+            roles,
+        };
+        let answer = match ledger.write(&entry, 0).await {
+            Ok(answer) => answer,
+            // Another replica has its turn: the next look will do.
+            Err(QueryError::Refused(fields)) if fields.sqlstate == "55P03" => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        self.asked_at = Some(Instant::now());
+        let limit = match next {
+            Step::Shrink { limit, .. } => limit,
+            Step::Grow { .. } => answer.share,
+        };
+        self.note(pool, &answer, limit, demand);
+        Ok(())
+    }
+
+    fn note(&mut self, pool: &Arc<Pool>, answer: &Answer, limit: usize, demand: usize) {
+        let first = self.free.is_none();
+        self.hurry = first || limit < answer.share || self.others != answer.others;
+        self.free = Some(answer.free);
+        self.others.clone_from(&answer.others);
+        let seen = Seen {
+            replicas: self.others.len() + 1,
+            demand,
+        };
+        // After the first look at the ledger, nothing is known yet of what may be had: what is
+        // open stays.
+        if !first {
+            pool.set_share(limit, seen);
+        }
+    }
+
+    /// The ledger is lost, and with it the proof of the share.
+    fn lose(&mut self, pool: &Arc<Pool>, why: &QueryError) {
+        info!(
+            database = %pool.name,
+            "the share of fleet_size is not held any more, so no connection is opened until it is again: {why}"
+        );
+        pool.share_is_unproven();
+        self.end(pool);
+    }
+
+    fn end(&mut self, pool: &Arc<Pool>) {
+        if let Some(ledger) = self.ledger.take() {
+            pool.end_session(ledger.lease);
+        }
+        self.free = None;
+    }
+}
