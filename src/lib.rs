@@ -8,8 +8,8 @@
 //! records which client used which version of it ([`audit`]).
 //!
 //! Imports run downwards only: `cli → server → config → admin → session → access → pool →
-//! rotation → upstream → vault → secret → audit → fleet → wire, net → metrics → base`. The
-//! only global state is what a process has one of: the queue of its log ([`base::log`]),
+//! rotation → upstream → vault → secret → audit → fleet → telemetry → wire, net → metrics →
+//! base`. The only global state is what a process has one of: the queue of its log ([`base::log`]),
 //! and threads for slow work ([`base::crew`]).
 
 #![forbid(unsafe_code)]
@@ -30,6 +30,7 @@ pub mod rotation;
 pub mod secret;
 pub mod server;
 pub mod session;
+pub mod telemetry;
 pub mod upstream;
 pub mod vault;
 pub mod wire;

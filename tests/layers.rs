@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["secret"],
     &["audit"],
     &["fleet"],
+    &["telemetry"],
     &["wire", "net"],
     &["metrics"],
     &["base"],

@@ -12,6 +12,7 @@ use super::{Failure, harden, logging};
 use crate::config::{self, Config};
 use crate::net::PassedSockets;
 use crate::server::{Predecessor, Proxy};
+use crate::telemetry;
 
 /// How long a new process may take to be ready that SIGUSR2 has asked for.
 const UPGRADE: Duration = Duration::from_secs(60);
@@ -59,6 +60,7 @@ async fn serve(
         std::process::id()
     );
     proxy.is_configured_by(path);
+    export(&proxy);
     if before.is_none() {
         notify(NotifyState::Ready);
     }
@@ -87,6 +89,22 @@ async fn serve(
         () = either(&mut terminate, &mut interrupt) => warn!("stopped at once"),
     }
     Ok(())
+}
+
+/// Sends traces and metrics, if the environment names a collector. One that cannot be used is no
+/// reason not to serve.
+fn export(proxy: &Proxy) {
+    let (options, wrong) = telemetry::Options::from(|name| std::env::var(name).ok());
+    for sentence in wrong {
+        warn!("{sentence}");
+    }
+    let Some(options) = options else { return };
+    for signal in [&options.traces, &options.metrics].into_iter().flatten() {
+        info!("OpenTelemetry: sending to {}", signal.url);
+    }
+    if let Err(why) = proxy.export(&options) {
+        warn!("nothing is sent to the collector of OpenTelemetry: {why}");
+    }
 }
 
 /// Reads the file again. A file that is wrong changes nothing.

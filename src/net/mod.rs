@@ -13,7 +13,7 @@
 //! * `server_certificate` the certificate that clients see
 //! * `client_certificate` whose client certificates are accepted
 //! * `http`               the HTTP server loop of the admin listener and the store
-//! * `https`              an HTTPS client for small documents
+//! * `https`              an HTTPS client for small documents; `otlp` the way to a collector of OpenTelemetry
 
 mod address;
 pub mod client_certificate;
@@ -23,6 +23,7 @@ pub mod http;
 pub mod https;
 mod linger;
 pub mod listener;
+pub mod otlp;
 mod passed;
 mod peer;
 pub mod proxy_protocol;

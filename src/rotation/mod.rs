@@ -22,6 +22,7 @@ mod rotations;
 mod scheduler;
 mod sql;
 mod terminate;
+mod traced;
 mod value;
 
 pub use admins::AdminSecrets;
@@ -32,7 +33,7 @@ pub use options::Rotation;
 pub(crate) use password::Stated;
 pub use plan::{Plan, Strategy};
 pub use preview::Preview;
-pub use report::{Admitted, Observer, Step, StepOutcome, StepReport};
+pub use report::{Admitted, Observer, RotationReport, Step, StepOutcome, StepReport};
 pub use rotations::{Job, Rotated, Rotations};
 pub use scheduler::Outlook;
 pub use terminate::{Adopted, Emergency};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::audit::{AuditError, CredentialRef, Outcome, Record};
 use crate::secret::{SecretId, VersionId};
@@ -105,6 +106,18 @@ impl StepReport {
     }
 }
 
+/// An attempt that has ended.
+#[derive(Debug)]
+pub struct RotationReport {
+    pub secret: SecretId,
+    pub began: SystemTime,
+    pub ended: SystemTime,
+    /// Its steps, and when each ended.
+    pub steps: Vec<(SystemTime, StepReport)>,
+    /// Why it failed.
+    pub failed: Option<String>,
+}
+
 /// What [`Observer::before`] returns.
 pub type Admitted<'a> = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send + 'a>>;
 
@@ -118,4 +131,7 @@ pub trait Observer: Send + Sync {
 
     /// Called when a step has ended, before the next one begins.
     fn step(&self, report: &StepReport);
+
+    /// Called when an attempt has ended.
+    fn attempt(&self, _report: &RotationReport) {}
 }

@@ -190,6 +190,7 @@ impl Built {
             switches: Switches::set(
                 before.map_or_else(SwitchesSet::default, |b| b.offer.switches.clone()),
             ),
+            traces: OnceLock::new(),
             elsewhere: Elsewhere::default(),
             console: OnceLock::new(),
             clients: Seats::new(config.listen.max_clients),

@@ -45,7 +45,7 @@ pub use store::{open_store, open_store_with};
 pub use upgrade::Predecessor;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -57,6 +57,7 @@ use crate::admin::{Operations, Reloaded, Status, StatusSource, Stop};
 use crate::config::Config;
 use crate::net::PassedSockets;
 use crate::session::{Context, Signal};
+use crate::telemetry::{self, Telemetry};
 use build::{Built, Doors};
 use sockets::Sockets;
 use upgrade::message::Message;
@@ -70,6 +71,7 @@ pub struct Proxy {
     built: Arc<Built>,
     /// What accepts clients.
     accepting: Mutex<JoinSet<()>>,
+    telemetry: OnceLock<Telemetry>,
 }
 
 impl Proxy {
@@ -141,6 +143,7 @@ impl Proxy {
         Self {
             built,
             accepting: Mutex::new(accepting),
+            telemetry: OnceLock::new(),
         }
     }
 
@@ -185,6 +188,26 @@ impl Proxy {
     /// Reads the configuration again from this file, when somebody asks for it.
     pub fn is_configured_by(&self, file: &Path) {
         let _ = self.built.file.set(file.to_owned());
+    }
+
+    /// Sends traces and metrics to a collector from now on.
+    ///
+    /// # Errors
+    /// It can never be reached as the options say.
+    pub fn export(&self, options: &telemetry::Options) -> Result<(), String> {
+        let built = Arc::downgrade(&self.built);
+        let publish = move || {
+            if let Some(built) = built.upgrade() {
+                built.publish();
+            }
+        };
+        let telemetry = Telemetry::start(options, &self.built.metrics, Arc::new(publish))?;
+        if let Some(traces) = telemetry.traces() {
+            let _ = self.built.context.traces.set(traces.clone());
+            let _ = self.built.journal.traces.set(traces.clone());
+        }
+        let _ = self.telemetry.set(telemetry);
+        Ok(())
     }
 
     /// Reads the configuration file again; which keys have changed, and what is doubtful in it.
@@ -258,6 +281,9 @@ impl Proxy {
             warn!("the audit log could not be written to its end in time");
         }
         let _ = timeout(GOODBYE, built.upgrades.say_goodbye()).await;
+        if let Some(telemetry) = self.telemetry.get() {
+            telemetry.close().await;
+        }
     }
 
     async fn wait_until(&self, deadline: Instant, done: impl Fn() -> bool) {

@@ -1,7 +1,7 @@
 //! The rotations of a configuration, and where their steps are reported.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -13,8 +13,9 @@ use crate::admin::RotationStep;
 use crate::audit::Audit;
 use crate::metrics::{Counter, Family, Metrics};
 use crate::pool::Database;
-use crate::rotation::{Admitted, Job, Observer, Rotated, StepOutcome, StepReport};
-use crate::secret::{Depth, SecretId};
+use crate::rotation::{Admitted, Job, Observer, Rotated, RotationReport, StepOutcome, StepReport};
+use crate::secret::{Depth, SecretId, VersionId};
+use crate::telemetry::Traces;
 
 /// Brings the rotations in line with the configuration in force.
 pub fn apply(built: &Built) {
@@ -68,6 +69,8 @@ pub struct Journal {
     audit: Audit,
     metrics: Arc<Metrics>,
     steps: Mutex<VecDeque<RotationStep>>,
+    /// Gets a span of each rotation, where traces are sent.
+    pub traces: OnceLock<Arc<Traces>>,
 }
 
 impl Journal {
@@ -76,6 +79,7 @@ impl Journal {
             audit,
             metrics,
             steps: Mutex::default(),
+            traces: OnceLock::new(),
         })
     }
 
@@ -117,11 +121,20 @@ impl Observer for Journal {
         if report.outcome != StepOutcome::Failed {
             info!(
                 secret,
+                version = report.version.as_ref().map(VersionId::as_str),
                 step,
                 outcome = report.outcome.name(),
                 "{}",
                 report.detail
             );
+        }
+    }
+
+    fn attempt(&self, report: &RotationReport) {
+        // Where another proxy was faster, there is nothing to tell of.
+        let nothing = report.steps.is_empty() && report.failed.is_none();
+        if let Some(traces) = self.traces.get().filter(|_| !nothing) {
+            traces.record(|| report.span());
         }
     }
 }

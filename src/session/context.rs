@@ -23,6 +23,7 @@ use crate::fleet::{Cancels, Fleet};
 use crate::net::{ClientTrust, ServerCertificate};
 use crate::pool::Pool;
 use crate::secret::SecretId;
+use crate::telemetry::Traces;
 
 /// What all sessions of a proxy share.
 pub struct Context {
@@ -46,6 +47,8 @@ pub struct Context {
     pub console: OnceLock<Arc<dyn Console>>,
     /// `max_clients`.
     pub clients: Arc<Seats>,
+    /// Gets a span of each session, where traces are sent.
+    pub traces: OnceLock<Arc<Traces>>,
     /// During an upgrade.
     pub elsewhere: Elsewhere,
     /// Other replicas, to which cancel requests may be passed on.

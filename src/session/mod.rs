@@ -7,7 +7,7 @@
 //! * `relay`    the data path: frames of both directions, what the server still owes
 //! * `registry` all sessions as others see them: signals, cancels, time limits
 //! * `waits`    a client that waits: what it is told, and whether it is still there
-//! * `metrics`  what sessions measure
+//! * `metrics`  what sessions measure; `traced` the span of a session
 //! * `revoke`   sessions whose access has ended
 //! * `options`  keys of `[listen]` about sessions
 //! * `seats`    how many clients there may be
@@ -32,6 +32,7 @@ mod run;
 mod seats;
 mod serve;
 mod switches;
+mod traced;
 mod waits;
 
 pub use self::metrics::SessionMetrics;

@@ -135,7 +135,7 @@ impl Session {
             self.context.audit.record(summary);
         }
         debug!(
-            session = handle.id,
+            session = %handle.id,
             "the session goes on in the other process"
         );
         relay.moves_away();
@@ -148,7 +148,7 @@ impl Session {
 pub async fn resume(context: Arc<Context>, moved: Moved, socket: OwnedFd, seat: Seat) {
     let stream = match Socket::inherit(socket, matches!(moved.peer, MovedPeer::Tcp(_))) {
         Ok(socket) => Stream::Plain(socket),
-        Err(e) => return warn!(session = moved.id, "a session that moves is lost: {e}"),
+        Err(e) => return warn!(session = %moved.id, "a session that moves is lost: {e}"),
     };
     let evidence = moved.evidence();
     let client = ClientRef {

@@ -230,6 +230,9 @@ impl Session {
             reason,
             sqlstate: why.sqlstate(),
         });
+        if let Some(traces) = self.context.traces.get() {
+            traces.record(|| self.span(&totals, why));
+        }
         let session = self.handle.session_ref();
         let record = Record::session_end(session, totals, cause);
         self.context.audit.record(record);

@@ -23,6 +23,7 @@ mod process;
 mod protocol;
 mod rotation;
 mod store;
+mod telemetry;
 mod tls;
 mod transaction;
 mod upgrade;

@@ -13,6 +13,8 @@ pub mod cancel;
 pub mod cli;
 pub mod client;
 pub mod cluster;
+pub mod collector;
+pub mod haproxy;
 pub mod http;
 pub mod issuer;
 pub mod ledger;

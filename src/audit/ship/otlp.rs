@@ -3,20 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hyper::body::Bytes;
-use hyper::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use super::run::runtime;
 use super::target::{Message, Target};
-use crate::net::https::Https;
+use crate::net::otlp::{Endpoint, text, whole};
 
 pub struct Otlp {
-    uri: Uri,
+    endpoint: Endpoint,
     token_file: Option<PathBuf>,
-    client: Https,
     runtime: Runtime,
 }
 
@@ -27,9 +24,8 @@ const WARN: u8 = 13;
 impl Otlp {
     pub fn at(url: &str, token_file: Option<&Path>, ca: Option<&Path>) -> Result<Self, String> {
         Ok(Self {
-            uri: url.parse().map_err(|e| format!("{url}: {e}"))?,
+            endpoint: Endpoint::at(url, ca)?,
             token_file: token_file.map(Path::to_owned),
-            client: Https::new(ca).map_err(|e| e.to_string())?,
             runtime: runtime()?,
         })
     }
@@ -47,29 +43,17 @@ impl Target for Otlp {
                 Some(Zeroizing::new(format!("Bearer {}", token.trim())))
             }
         };
-        let mut headers = vec![("content-type", "application/json")];
-        headers.extend(
-            authorization
-                .as_ref()
-                .map(|a| ("authorization", a.as_str())),
-        );
+        let headers: Vec<_> = authorization
+            .iter()
+            .map(|a| ("authorization", a.as_str()))
+            .collect();
         let sent = self
-            .client
-            .send(Method::POST, &self.uri, &headers, Bytes::from(body));
-        let (status, body) = self.runtime.block_on(sent).map_err(|e| e.to_string())?;
-        if status != StatusCode::OK {
-            return Err(format!("{} answered with status {status}", self.uri));
-        }
-        // A collector may take a batch and refuse some of it.
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let refused = &answer["partialSuccess"]["rejectedLogRecords"];
-        let count = refused.as_u64().or_else(|| refused.as_str()?.parse().ok());
-        match count {
-            Some(n) if n > 0 => {
-                // They must not be sent again (OTLP, "Partial Success").
-                tracing::warn!(uri = %self.uri, records = n, "the collector refused audit records");
-            }
-            _ => {}
+            .endpoint
+            .send(&headers, body.into(), "rejectedLogRecords");
+        let refused = self.runtime.block_on(sent).map_err(|e| e.to_string())?;
+        if refused > 0 {
+            let uri = self.endpoint.uri();
+            tracing::warn!(%uri, records = refused, "the collector refused audit records");
         }
         Ok(())
     }
@@ -77,8 +61,7 @@ impl Target for Otlp {
 
 /// ExportLogsServiceRequest.
 fn request(messages: &[Message]) -> Value {
-    let text = |key: &str, text: &str| json!({ "key": key, "value": { "stringValue": text } });
-    let records: Vec<Value> = messages.iter().map(|m| record(m, &text)).collect();
+    let records: Vec<Value> = messages.iter().map(record).collect();
     let host = messages.last().map_or("", |m| m.proxy.as_str());
     let (host, process) = host.rsplit_once(':').unwrap_or((host, ""));
     json!({ "resourceLogs": [{
@@ -86,13 +69,13 @@ fn request(messages: &[Message]) -> Value {
             text("service.name", "pgvalet"),
             text("service.version", env!("CARGO_PKG_VERSION")),
             text("host.name", host),
-            json!({ "key": "process.pid", "value": { "intValue": process } }),
+            whole("process.pid", process),
         ]},
         "scopeLogs": [{ "scope": { "name": "pgvalet.audit" }, "logRecords": records }],
     }]})
 }
 
-fn record(message: &Message, text: &impl Fn(&str, &str) -> Value) -> Value {
+fn record(message: &Message) -> Value {
     let time = chrono::DateTime::parse_from_rfc3339(&message.time).ok();
     let nanos = time
         .and_then(|t| t.timestamp_nanos_opt())
@@ -109,7 +92,7 @@ fn record(message: &Message, text: &impl Fn(&str, &str) -> Value) -> Value {
         "eventName": message.event,
         "body": { "stringValue": String::from_utf8_lossy(&message.text) },
         "attributes": [
-            json!({ "key": "pgvalet.seq", "value": { "intValue": message.seq.to_string() } }),
+            whole("pgvalet.seq", message.seq),
             text("event.name", &message.event),
         ],
     })

@@ -29,13 +29,15 @@ mod test;
 mod verify;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::error::RotationError;
 use super::ground::Version;
 use super::password::Form;
 use super::plan::Plan;
-use super::report::{Observer, Step, StepOutcome, StepReport};
+use super::report::{Observer, RotationReport, Step, StepOutcome, StepReport};
 use super::rights::Rights;
 use super::sql::Session;
 use crate::secret::{Rotatable, Source, VersionId};
@@ -81,6 +83,8 @@ pub struct Rotator<'a> {
     plan: &'a Plan,
     /// Set by the first look at the secret.
     arn: OnceLock<Arc<str>>,
+    /// What was reported of the attempt, and when.
+    steps: Mutex<Vec<(SystemTime, StepReport)>>,
 }
 
 /// What stays the same during an attempt.
@@ -162,6 +166,7 @@ impl<'a> Rotator<'a> {
             observer,
             plan,
             arn: OnceLock::new(),
+            steps: Mutex::default(),
         }
     }
 
@@ -171,6 +176,19 @@ impl<'a> Rotator<'a> {
     /// [`RotationError`]. Afterwards the current version logs in, or AWSPENDING
     /// does and the next attempt completes the rotation.
     pub async fn rotate(&self) -> Result<Ending, RotationError> {
+        let began = SystemTime::now();
+        let result = self.attempt().await;
+        self.observer.attempt(&RotationReport {
+            secret: self.plan.secret.clone(),
+            began,
+            ended: SystemTime::now(),
+            steps: std::mem::take(&mut *self.steps.lock()),
+            failed: result.as_ref().err().map(ToString::to_string),
+        });
+        result
+    }
+
+    async fn attempt(&self) -> Result<Ending, RotationError> {
         let (mut attempt, state) = match self.begin().await {
             Ok(Begun::Attempt(attempt, state)) => (*attempt, state),
             Ok(Begun::Elsewhere(version)) => return Ok(Ending::Elsewhere(version)),
@@ -244,6 +262,7 @@ impl<'a> Rotator<'a> {
     ) {
         let report = self.told(step, outcome, version, user, detail);
         self.observer.step(&report);
+        self.steps.lock().push((SystemTime::now(), report));
     }
 
     fn told(

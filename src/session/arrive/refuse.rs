@@ -54,7 +54,7 @@ pub async fn record_denial(
         database = client.database.as_deref(),
         user = client.requested_user.as_deref(),
         reason = code,
-        r#ref = client.reference.as_deref(),
+        "ref" = client.reference.as_deref(),
         "client denied: {}",
         denial.words()
     );

@@ -113,7 +113,7 @@ impl Handle {
         {
             pinned.logged.push(pin);
             info!(
-                session = self.id, client = %self.client, database = %self.database(),
+                session = %self.id, client = %self.client, database = %self.database(),
                 reason = pin.as_str(), "the client keeps its server connection"
             );
         }
@@ -131,7 +131,7 @@ impl Handle {
             && pinned.stays.is_none_or(|(before, _)| before != why)
         {
             info!(
-                session = self.id, client = %self.client, database = %self.database(),
+                session = %self.id, client = %self.client, database = %self.database(),
                 reason = why.as_str(), "the session cannot move to the version in force"
             );
         }

@@ -53,6 +53,8 @@ pub(super) struct Uses {
 struct Use {
     generation: u64,
     credential: CredentialRef,
+    /// When it was used first, in milliseconds of Unix time.
+    since: u64,
     /// The server process that the record of its first use names.
     first_pid: Option<i32>,
     /// Since the last summary.
@@ -71,11 +73,12 @@ struct Span {
 }
 
 impl Uses {
-    /// A version is used for the first time.
-    pub fn begin(&mut self, generation: u64, credential: CredentialRef) {
+    /// A version is used for the first time, at `now`.
+    pub fn begin(&mut self, generation: u64, credential: CredentialRef, now: u64) {
         self.list.push(Use {
             generation,
             credential,
+            since: now,
             first_pid: None,
             span: Span::default(),
         });
@@ -193,7 +196,8 @@ fn time(ms: u64) -> String {
 impl Handle {
     /// Notes that a version is used for the first time.
     pub(in crate::session) fn use_begins(&self, generation: u64, credential: CredentialRef) {
-        self.uses.lock().begin(generation, credential);
+        let now = self.clock.now();
+        self.uses.lock().begin(generation, credential, now);
     }
 
     /// Notes that a lease of a version begins.
@@ -221,6 +225,14 @@ impl Handle {
     /// records of the session say.
     pub(in crate::session) fn finish_uses(&self, all: Traffic) -> Vec<UseRef> {
         self.uses.lock().finish(all)
+    }
+
+    /// The versions that it has used, and when each was used first.
+    pub(in crate::session) fn versions(&self) -> Vec<(CredentialRef, SystemTime)> {
+        let uses = self.uses.lock();
+        let used = uses.list.iter();
+        let first = |u: &Use| SystemTime::UNIX_EPOCH + Duration::from_millis(u.since);
+        used.map(|u| (u.credential.clone(), first(u))).collect()
     }
 
     /// What each version was used for since this was asked last.

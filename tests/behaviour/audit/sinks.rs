@@ -1,8 +1,8 @@
 //! Records leave the host by every kind of sink, in both formats, and no password does.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,54 +12,12 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::common::cli::pgvalet_ok;
+use crate::common::collector::Collector;
 use crate::common::moto::Moto;
 use crate::common::{Cluster, Proxy, new_password};
 
 /// What a server has got so far.
 type Got = Arc<Mutex<String>>;
-
-/// A collector that takes everything.
-fn collector() -> (String, Got) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-    let port = listener.local_addr().expect("an address").port();
-    let got = Got::default();
-    let into = got.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let into = into.clone();
-            std::thread::spawn(move || while take(&stream, &into).is_some() {});
-        }
-    });
-    (format!("http://127.0.0.1:{port}/v1/logs"), got)
-}
-
-/// Reads one request and answers it.
-fn take(stream: &TcpStream, into: &Got) -> Option<()> {
-    let mut reader = BufReader::with_capacity(1, stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-        into.lock().expect("not poisoned").push_str(&line);
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    into.lock()
-        .expect("not poisoned")
-        .push_str(&String::from_utf8_lossy(&body));
-    let mut stream = stream;
-    stream
-        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
-        .ok()
-}
 
 /// A syslog server.
 fn syslog(path: &std::path::Path) -> Got {
@@ -137,7 +95,7 @@ async fn every_kind_of_sink_gets_the_records_and_no_password() {
         ),
     );
     assert!(made.starts_with("HTTP/1.1 200"), "{made}");
-    let (collector, posted) = collector();
+    let collector = Collector::start();
     let directory = tempfile::tempdir().expect("a directory");
     let place = |name: &str| directory.path().join(name);
     let logged = syslog(&place("dev-log"));
@@ -148,13 +106,14 @@ async fn every_kind_of_sink_gets_the_records_and_no_password() {
          [[audit.sink]]\nkind = \"command\"\ncommand = [\"tee\", \"-a\", \"{}\"]\n\
          [[audit.sink]]\nkind = \"stdout\"\nformat = \"ocsf\"\n\
          [[audit.sink]]\nkind = \"syslog\"\naddress = \"unix:{}\"\n\
-         [[audit.sink]]\nkind = \"otlp\"\nurl = \"{collector}\"\ntoken_file = \"{}\"\n\
+         [[audit.sink]]\nkind = \"otlp\"\nurl = \"{}/v1/logs\"\ntoken_file = \"{}\"\n\
          [[audit.sink]]\nkind = \"s3\"\nbucket = \"audit-logs\"\nprefix = \"db1/\"\nregion = \"eu-central-1\"\n\
          endpoint_url = \"{}\"\nlock = \"compliance\"\nlock_time = \"30 days\"\ninterval = \"1s\"\n",
         place("copy").display(),
         place("ocsf").display(),
         place("command").display(),
         place("dev-log").display(),
+        collector.url,
         place("token").display(),
         moto.url,
     );
@@ -178,7 +137,7 @@ async fn every_kind_of_sink_gets_the_records_and_no_password() {
             ("command", read("command")),
             ("stdout", proxy.log()),
             ("syslog", got(&logged)),
-            ("otlp", got(&posted)),
+            ("otlp", collector.text()),
             ("s3", objects(&moto.url).join(" ").replace("db1/", uses)),
         ];
         let lacking = texts.iter().filter(|(_, text)| !text.contains(uses));
@@ -263,13 +222,11 @@ async fn every_kind_of_sink_gets_the_records_and_no_password() {
         ("s3", stored),
         ("syslog", logged.lock().expect("not poisoned").clone()),
     ];
-    let all = posted.lock().expect("not poisoned").clone();
-    // The collector alone has its token.
-    let bodies: String = all
-        .lines()
-        .filter(|l| !l.starts_with("authorization"))
-        .collect();
-    places.push(("otlp", bodies));
+    // The collector alone has its token, in the head of each request.
+    let posted = collector.posted("/v1/logs");
+    let token = "Bearer marked-token-of-the-collector";
+    assert!(posted.iter().all(|p| p.head.contains(token)), "{posted:?}");
+    places.push(("otlp", collector.text()));
     let mut marked = forms(&password, &verifier);
     marked.push("marked-token-of-the-collector".to_owned());
     marked.push("marked-secret-access-key".to_owned());

@@ -4,70 +4,28 @@
 //! everybody else is not.
 #![cfg(target_os = "linux")]
 
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
+use crate::common::haproxy::HaProxy;
 use crate::common::raw::{Raw, sqlstate, tags};
-use crate::common::{Cluster, Proxy, end, eventually, free_port, new_password, tethered};
+use crate::common::{Cluster, Proxy, eventually, free_port, new_password};
 
 const BALANCER: &str = "127.0.0.9";
 
-struct HaProxy {
-    child: Child,
-    _directory: TempDir,
-    /// Ports where it speaks version 1 and 2 towards pgvalet.
-    ports: [u16; 2],
-}
-
-impl HaProxy {
-    async fn start(target: u16) -> Self {
-        let directory = TempDir::with_prefix("pgvalet-haproxy-").expect("a directory");
-        let ports = [free_port(), free_port()];
-        let [v1, v2] = ports;
-        let config = format!(
-            "defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n\
-             listen v1\n bind 127.0.0.1:{v1}\n server p 127.0.0.1:{target} send-proxy source {BALANCER}\n\
-             listen v2\n bind 127.0.0.1:{v2}\n server p 127.0.0.1:{target} send-proxy-v2 source {BALANCER} \
-             check inter 100ms\n"
-        );
-        let file = directory.path().join("haproxy.cfg");
-        std::fs::write(&file, config).expect("written");
-        let program = ["/usr/sbin/haproxy", "/usr/local/bin/haproxy"]
-            .into_iter()
-            .find(|p| std::path::Path::new(p).exists())
-            .expect("haproxy is missing; run scripts/setup.sh");
-        let child = tethered(program, "KILL", None)
-            .arg("-db")
-            .arg("-f")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("haproxy starts");
-        for port in ports {
-            eventually("haproxy listens", Duration::from_secs(10), || async move {
-                TcpStream::connect(("127.0.0.1", port)).await.ok()
-            })
-            .await;
-        }
-        Self {
-            child,
-            _directory: directory,
-            ports,
-        }
-    }
-}
-
-impl Drop for HaProxy {
-    fn drop(&mut self) {
-        end(&mut self.child, Signal::SIGTERM, Duration::from_secs(2));
-    }
+/// HAProxy, and the ports where it speaks version 1 and 2 towards pgvalet.
+async fn haproxy(target: u16) -> (HaProxy, [u16; 2]) {
+    let ports = [free_port(), free_port()];
+    let [v1, v2] = ports;
+    let sections = format!(
+        "listen v1\n bind 127.0.0.1:{v1}\n server p 127.0.0.1:{target} send-proxy source {BALANCER}\n\
+         listen v2\n bind 127.0.0.1:{v2}\n server p 127.0.0.1:{target} send-proxy-v2 source {BALANCER} \
+         check inter 100ms\n"
+    );
+    (HaProxy::start(&sections, &ports).await, ports)
 }
 
 async fn proxy(cluster: &Cluster) -> Proxy {
@@ -116,8 +74,8 @@ async fn answered(address: &str, port: u16, bytes: &[u8]) -> Vec<u8> {
 async fn the_client_behind_haproxy_is_the_client() {
     let cluster = Cluster::start().await;
     let proxy = proxy(&cluster).await;
-    let haproxy = HaProxy::start(proxy.port).await;
-    for port in haproxy.ports {
+    let (_haproxy, ports) = haproxy(proxy.port).await;
+    for port in ports {
         for (address, name) in [("127.0.0.5", "behind"), ("127.0.0.1", "plain")] {
             let mut raw = from(address, port).await;
             raw.start_up().await;

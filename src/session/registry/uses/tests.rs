@@ -23,11 +23,11 @@ fn traffic(transactions: u64, received: u64, sent: u64) -> Traffic {
 #[test]
 fn each_version_has_what_passed_while_it_was_used() {
     let mut uses = Uses::default();
-    uses.begin(1, credential("one"));
+    uses.begin(1, credential("one"), 1);
     uses.lease(1, 10, 1_000);
     uses.count(traffic(2, 20, 200), 2_000);
     uses.end();
-    uses.begin(2, credential("two"));
+    uses.begin(2, credential("two"), 2);
     uses.lease(2, 11, 3_000);
     uses.count(traffic(3, 30, 300), 4_000);
     uses.end();
@@ -66,7 +66,7 @@ fn an_end_leaves_out_what_other_records_say() {
     let all = traffic(2, 20, 200);
     let end = |pids: &[i32], all: Traffic| {
         let mut uses = Uses::default();
-        uses.begin(1, credential("one"));
+        uses.begin(1, credential("one"), 1);
         for pid in pids {
             uses.lease(1, *pid, 1_000);
             uses.count(traffic(2, 20, 200), 2_000);
@@ -90,7 +90,7 @@ fn an_end_leaves_out_what_other_records_say() {
 #[test]
 fn processes_are_named_up_to_a_limit() {
     let mut uses = Uses::default();
-    uses.begin(1, credential("one"));
+    uses.begin(1, credential("one"), 1);
     for pid in 0..100 {
         uses.lease(1, pid, 1);
     }
