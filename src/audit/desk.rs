@@ -115,26 +115,16 @@ impl Desk {
     pub fn run(self: &Arc<Self>, records: Receiver) {
         while records.wait() {
             let mut state = self.state();
-            if let State {
-                pen: Pen::Here(writer),
-                unsent,
-                ..
-            } = &mut *state
-            {
-                writer.write(|batch| {
-                    batch.append(unsent);
-                    records.take(batch);
-                });
+            if let Some(writer) = state.pen.here() {
+                writer.write(|batch| records.take(batch));
                 continue;
             }
             self.pass_on(&mut state, &records);
         }
         let mut state = self.state();
-        if !state.unsent.is_empty() && self.open_in(&mut state).is_ok() {
-            let State { pen, unsent, .. } = &mut *state;
-            if let Some(writer) = pen.here() {
-                writer.write(|batch| batch.append(unsent));
-            }
+        if !state.unsent.is_empty() {
+            // What cannot be opened now is lost.
+            let _ = self.open_in(&mut state);
         }
         let pen = std::mem::replace(&mut state.pen, Pen::Closed);
         drop(state);
@@ -186,9 +176,17 @@ impl Desk {
     }
 
     fn open_in(self: &Arc<Self>, state: &mut State) -> Result<(), AuditError> {
-        if !matches!(state.pen, Pen::Here(_)) {
-            state.pen = Pen::Here(Box::new(self.opener.writer(self)?));
+        if matches!(state.pen, Pen::Here(_)) {
+            return Ok(());
         }
+        let mut writer = Box::new(self.opener.writer(self)?);
+        // At once: somebody may wait for them, and no other record may come.
+        let unsent = &mut state.unsent;
+        self.opener.strike_written(unsent);
+        if !unsent.is_empty() {
+            writer.write(|batch| batch.append(unsent));
+        }
+        state.pen = Pen::Here(writer);
         Ok(())
     }
 
@@ -266,7 +264,7 @@ impl Desk {
             return;
         };
         let began = Instant::now();
-        if state.disk.blocks(began) || !state.unsent.is_empty() {
+        if state.disk.blocks(began) {
             return;
         }
         let Some(writer) = state.pen.here() else {

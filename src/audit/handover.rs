@@ -16,6 +16,8 @@ use super::Record;
 use super::begin::begin;
 use super::counts::{Counts, Entry};
 use super::desk::Desk;
+use super::latest;
+use super::line;
 use super::log::{Audit, AuditError, name, thread};
 use super::options::{AuditSink, Options};
 use super::seal::{self, Seals};
@@ -26,6 +28,10 @@ use super::writer::{Writer, proxy_name};
 /// How long the process before this one may take to let go of the log: its file may be open a
 /// moment longer, to be synchronised.
 const RELEASE: Duration = Duration::from_secs(5);
+
+/// How many bytes of the end of the log are looked at for records that were on their way. As
+/// many records as are passed at a time are fewer.
+const LOOKED_AT: u64 = 16 << 20;
 
 /// A record on its way to the process that writes.
 #[derive(Serialize, Deserialize)]
@@ -126,6 +132,28 @@ impl Opener {
     /// takes microseconds; a pipe takes as long as its reader likes.
     pub(super) fn shared(&self) -> bool {
         matches!(self.options.sink, AuditSink::File(_))
+    }
+
+    /// Strikes out the entries that the process before has written, and tells those who wait for
+    /// them.
+    pub(super) fn strike_written(&self, entries: &mut Vec<Entry>) {
+        let Some(path) = self.options.sink.file().filter(|_| !entries.is_empty()) else {
+            return;
+        };
+        // The lock of the file is held: nobody writes there. If the end cannot be read, records
+        // are rather written twice than not at all.
+        let Ok(end) = latest::end(path, LOOKED_AT) else {
+            return;
+        };
+        let own = proxy_name();
+        entries.retain_mut(|entry| {
+            let proxy = entry.proxy.as_deref().unwrap_or(&own);
+            let written = line::has(&end, proxy, entry.time, &entry.record);
+            if written && let Some(done) = entry.done.take() {
+                let _ = done.send(Ok(())); // the receiver may be gone
+            }
+            !written
+        });
     }
 
     /// Opens the log where the last writer, of whatever process, has left it.

@@ -18,11 +18,7 @@ const BYTES: u64 = 256 * 1024;
 /// # Errors
 /// The file cannot be read.
 pub fn latest(log: &Path, most: usize) -> io::Result<Vec<Value>> {
-    let file = File::open(log)?;
-    let length = file.metadata()?.len();
-    let start = length.saturating_sub(BYTES);
-    let mut bytes = vec![0; usize::try_from(length - start).unwrap_or(0)];
-    file.read_exact_at(&mut bytes, start)?;
+    let bytes = end(log, BYTES)?;
     // What begins before that, and what is not yet written to its end, is no record.
     let lines = bytes.split(|b| *b == b'\n').rev();
     let records = lines.filter_map(|line| serde_json::from_slice(line).ok());
@@ -31,6 +27,19 @@ pub fn latest(log: &Path, most: usize) -> io::Result<Vec<Value>> {
     let mut newest: Vec<Value> = shown.take(most).collect();
     newest.reverse();
     Ok(newest)
+}
+
+/// So many bytes of the end of the file that is written now.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn end(log: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(log)?;
+    let length = file.metadata()?.len();
+    let start = length.saturating_sub(most);
+    let mut bytes = vec![0; usize::try_from(length - start).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, start)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

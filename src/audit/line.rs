@@ -11,6 +11,7 @@
 use std::io::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use memchr::{memchr, memmem};
 use serde::Deserialize;
 
 use super::Record;
@@ -113,21 +114,44 @@ fn write(
     notes: Notes,
     record: &Record,
 ) -> Result<(), serde_json::Error> {
-    let time = time.to_rfc3339_opts(SecondsFormat::Micros, true);
     out.extend_from_slice(START);
     let seq = chain.seq() + 1;
-    write!(out, "{seq},\"time\":\"{time}\",\"proxy\":").map_err(serde_json::Error::io)?;
-    serde_json::to_writer(&mut *out, proxy)?;
-    let brace = out.len();
-    serde_json::to_writer(&mut *out, record)?;
-    out[brace] = b','; // a record is not empty: it has an event
-    out.pop();
+    write!(out, "{seq},").map_err(serde_json::Error::io)?;
+    write_body(out, proxy, time, record)?;
     for (name, number) in [("lost", notes.lost), ("torn", notes.torn)] {
         if number > 0 {
             write!(out, ",\"{name}\":{number}").map_err(serde_json::Error::io)?;
         }
     }
     write!(out, ",\"prev\":\"{}\"}}", hex::encode(&chain.prev())).map_err(serde_json::Error::io)
+}
+
+/// Appends what a line says, wherever it stands in the log.
+fn write_body(
+    out: &mut Vec<u8>,
+    proxy: &str,
+    time: DateTime<Utc>,
+    record: &Record,
+) -> Result<(), serde_json::Error> {
+    let time = time.to_rfc3339_opts(SecondsFormat::Micros, true);
+    write!(out, "\"time\":\"{time}\",\"proxy\":").map_err(serde_json::Error::io)?;
+    serde_json::to_writer(&mut *out, proxy)?;
+    let brace = out.len();
+    serde_json::to_writer(&mut *out, record)?;
+    out[brace] = b','; // a record is not empty: it has an event
+    out.pop();
+    Ok(())
+}
+
+/// Whether a whole line of `lines` is this record.
+pub(super) fn has(lines: &[u8], proxy: &str, time: DateTime<Utc>, record: &Record) -> bool {
+    let mut body = vec![b','];
+    if write_body(&mut body, proxy, time, record).is_err() {
+        return false;
+    }
+    body.push(b','); // another field follows, and no more of the last one
+    let mut found = memmem::find_iter(lines, &body);
+    found.any(|at| memchr(b'\n', &lines[at..]).is_some())
 }
 
 /// The members of a line that a check needs.

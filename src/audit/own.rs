@@ -40,6 +40,14 @@ impl Record {
         }
     }
 
+    /// The process that this one has replaced ended without warning, while it had sessions.
+    pub fn process_lost(pid: &str) -> Self {
+        let reason = format!(
+            "process {pid}, which this one has replaced, ended without warning, and its sessions with it"
+        );
+        Self::gap(&reason)
+    }
+
     /// The records up to `last` are removed, because they are old enough.
     pub(super) fn segment_remove(reason: &str, last: u64) -> Self {
         Self {

@@ -2,6 +2,7 @@
 
 mod broken;
 mod found;
+mod handover;
 mod segments;
 mod tamper;
 
