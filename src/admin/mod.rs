@@ -46,7 +46,7 @@ pub use doorkeeper::Doorkeeper;
 pub use fetch::{FetchError, act, fetch, list, refresh};
 pub use history::{InForce, Load};
 pub use http::{AdminListener, serve};
-pub use operations::{Operations, Rotation, Setting, Stop, Upgrade};
+pub use operations::{Operations, Others, Rotation, Setting, Stop, Upgrade};
 pub use reloaded::Reloaded;
 #[cfg(test)]
 pub(crate) use status::examples;
@@ -57,4 +57,4 @@ pub use status::{
 pub use steer::{Done, NotDone};
 pub use token::{Token, TokenError};
 pub use trouble::{Place, Trouble, TroubleKind};
-pub use views::{ClientView, DenialView, RuleView, ServerConnection};
+pub use views::{ClientView, DenialView, RuleView, ServerConnection, clients};

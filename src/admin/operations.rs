@@ -1,6 +1,6 @@
 //! What the console and the admin listener ask of a running proxy.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::{Reloaded, StatusSource};
+use super::{ClientView, Reloaded, StatusSource};
 use crate::pool::Pool;
 use crate::session::Context;
 
@@ -21,6 +21,11 @@ pub trait Operations: StatusSource {
     fn pools(&self) -> Vec<Arc<Pool>>;
 
     fn started_at(&self) -> SystemTime;
+
+    /// The clients that are still served by the process before this one.
+    fn others(&self) -> Others {
+        Box::pin(ready(Vec::new()))
+    }
 
     /// The keys of the configuration in force.
     fn settings(&self) -> Vec<Setting>;
@@ -65,6 +70,8 @@ pub trait Operations: StatusSource {
     /// Stops the proxy.
     fn stop(&self, when: Stop);
 }
+
+pub type Others = Pin<Box<dyn Future<Output = Vec<ClientView>> + Send>>;
 
 pub type Rotation = Pin<Box<dyn Future<Output = Result<Arc<str>, String>> + Send>>;
 

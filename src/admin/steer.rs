@@ -72,7 +72,15 @@ pub(super) fn router(proxy: Arc<dyn Operations>) -> Router {
 }
 
 async fn clients(State(proxy): Proxy, Query(wanted): Query<Wanted>) -> Response {
-    of_database(&proxy, &wanted, views::clients)
+    let name = wanted.database.as_deref();
+    let mut others = proxy.others().await;
+    others.retain(|client| name.is_none_or(|name| *client.database == *name));
+    of_database(&proxy, &wanted, |proxy, database| {
+        let mut all = views::clients(proxy, database);
+        all.extend(others.iter().cloned());
+        all.sort_by_key(|client| client.id);
+        all
+    })
 }
 
 async fn servers(State(proxy): Proxy, Query(wanted): Query<Wanted>) -> Response {

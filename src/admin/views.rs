@@ -37,6 +37,9 @@ pub struct ClientView {
     /// What keeps it on its server connection between transactions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pinned: Option<String>,
+    /// During an upgrade: the pid of the process before this one, if that serves it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub process: Option<u32>,
 }
 
 /// A server connection.
@@ -82,7 +85,7 @@ pub struct RuleView {
     pub because: String,
 }
 
-/// Every client, in the order in which they came.
+/// Every client of this process, in the order in which they came.
 pub fn clients(proxy: &dyn Operations, database: Option<&str>) -> Vec<ClientView> {
     let mut sessions = proxy.context().sessions.all();
     sessions.retain(|s| database.is_none_or(|d| **s.database() == *d));
@@ -113,6 +116,7 @@ fn client(session: &Arc<Handle>) -> ClientView {
         version: (held.as_ref()).map(|h| h.generation.credential.version.as_str().into()),
         old: held.as_ref().is_some_and(is_old),
         pinned: session.pinned().map(|pin| pin.as_str().to_owned()),
+        process: None,
     }
 }
 

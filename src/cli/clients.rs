@@ -50,6 +50,10 @@ fn row(client: &ClientView) -> Vec<String> {
         Some(pin) => format!("{}, pinned: {pin}", client.state),
         None => client.state.clone(),
     };
+    let state = match client.process {
+        Some(pid) => format!("{state}, in process {pid}"),
+        None => state,
+    };
     let version = client.version.as_deref().map_or("", short);
     let old = if client.old { " (old)" } else { "" };
     vec![

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::build::Built;
 use super::status::rfc3339;
 use super::{reload, upgrade};
-use crate::admin::{Operations, Reloaded, Rotation, Setting, Stop, Upgrade};
+use crate::admin::{Operations, Others, Reloaded, Rotation, Setting, Stop, Upgrade};
 use crate::audit;
 use crate::base::duration;
 use crate::config;
@@ -29,6 +29,10 @@ impl Operations for Built {
 
     fn started_at(&self) -> SystemTime {
         self.started_at
+    }
+
+    fn others(&self) -> Others {
+        self.upgrades.clients_before()
     }
 
     fn settings(&self) -> Vec<Setting> {

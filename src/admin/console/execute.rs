@@ -144,6 +144,10 @@ async fn rows(
     }
     let mut rows = match show.rows {
         Rows::Now(rows) => rows(&world),
+        Rows::Both(rows) => {
+            let others = world.proxy.others().await;
+            rows(&world, &others)
+        }
         Rows::Read(rows) => {
             let read = spawn_blocking(move || rows(&world)).await;
             let read = read.unwrap_or_else(|e| Err(e.to_string()));

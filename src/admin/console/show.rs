@@ -9,7 +9,7 @@ use super::{
     show_secrets, show_servers, show_stats, show_trouble,
 };
 use crate::access::AdminRight;
-use crate::admin::Operations;
+use crate::admin::{ClientView, Operations};
 
 /// What the rows are made of.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct Show {
 pub enum Rows {
     /// From memory.
     Now(fn(&World) -> Vec<Row>),
+    /// From memory, and from the clients of the process before this one.
+    Both(fn(&World, &[ClientView]) -> Vec<Row>),
     /// From a file, which may take a while, or not be possible; the error says why.
     Read(fn(&World) -> Result<Vec<Row>, String>),
 }
@@ -47,7 +49,12 @@ const fn all(word: &'static str, columns: &'static [Column], rows: fn(&World) ->
 
 /// Those of PgBouncer 1.25 with its columns, in its order, and then those of pgvalet.
 pub static SHOWS: &[Show] = &[
-    all("CLIENTS", show_clients::COLUMNS, show_clients::clients),
+    Show {
+        word: "CLIENTS",
+        columns: show_clients::COLUMNS,
+        rows: Rows::Both(show_clients::clients),
+        right: AdminRight::Read,
+    },
     all("CONFIG", show_config::CONFIG, show_config::config),
     all(
         "DATABASES",

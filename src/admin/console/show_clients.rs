@@ -1,11 +1,15 @@
 //! SHOW CLIENTS, SOCKETS, ACTIVE_SOCKETS.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use chrono::DateTime;
 
 use super::show::World;
 use super::show_servers;
 use super::table::{Column, Row, int4, row, text};
+use crate::admin::ClientView;
 use crate::net::Peer;
 use crate::session::{Handle, Phase, Pin};
 
@@ -35,10 +39,12 @@ pub const SOCKETS: &[Column] = socket_columns!(
     int4("send_avail")
 );
 
-/// Every client of a database, and then everybody who uses the console.
-pub fn clients(world: &World) -> Vec<Row> {
+/// Every client of a database, then those of the process before this one, and then everybody
+/// who uses the console.
+pub fn clients(world: &World, others: &[ClientView]) -> Vec<Row> {
     let sessions = sorted(world);
     let mut rows: Vec<Row> = sessions.iter().map(|s| client(s)).collect();
+    rows.extend(others.iter().map(elsewhere));
     let mut consoles = world.proxy.context().sessions.consoles();
     consoles.sort_by_key(|c| c.id);
     for console in consoles {
@@ -118,7 +124,7 @@ fn client(session: &Handle) -> Row {
     let since = session.unchanged_since();
     let waited = match state {
         "waiting" => since.elapsed().unwrap_or_default(),
-        _ => std::time::Duration::ZERO,
+        _ => Duration::ZERO,
     };
     let (address, port, pid) = place(&session.evidence.peer);
     let local = session.evidence.local;
@@ -150,6 +156,40 @@ fn client(session: &Handle) -> Row {
         session.application_name.as_deref().unwrap_or_default(),
         0,
         session.id,
+    ]
+}
+
+/// A client of the process before this one, which `link` names. What that does not say is empty.
+fn elsewhere(client: &ClientView) -> Row {
+    let (address, port) = match client.source.parse::<SocketAddr>() {
+        Ok(address) => (address.ip().to_string(), address.port()),
+        Err(_) => ("unix".to_owned(), 0),
+    };
+    let time = |text: &str| DateTime::parse_from_rfc3339(text).map(SystemTime::from);
+    let now = SystemTime::now();
+    let unchanged = now.checked_sub(Duration::from_millis(client.state_ms));
+    row![
+        "C",
+        &*client.user,
+        &*client.database,
+        "none",
+        client.state.as_str(),
+        address,
+        port,
+        "",
+        0,
+        time(&client.since).unwrap_or(now),
+        unchanged.unwrap_or(now),
+        0,
+        0,
+        0,
+        format!("client {}", client.id),
+        format!("process {}", client.process.unwrap_or_default()),
+        0,
+        "",
+        client.application_name.as_deref().unwrap_or_default(),
+        0,
+        client.id,
     ]
 }
 

@@ -7,18 +7,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::error;
 
 use super::message::{Message, PoolName};
-use crate::admin::Operations;
+use crate::admin::{self, ClientView, Operations, Others};
 use crate::audit::{Carry, Passed};
 use crate::net::handover::Sender;
 use crate::pool::Tell;
 use crate::server::build::Built;
 use crate::session::{self, Moved, Other};
+
+/// How long the other process may take to say whom it serves.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// The way to the other process.
 pub struct Link {
@@ -26,10 +31,14 @@ pub struct Link {
     cancels: Mutex<HashMap<u64, oneshot::Sender<bool>>>,
     /// Sessions that the other process has been given, and has not confirmed.
     sessions: Mutex<HashMap<u64, oneshot::Sender<()>>>,
+    /// Lists of clients that the other process was asked for.
+    lists_of_clients: Mutex<HashMap<u64, oneshot::Sender<Vec<ClientView>>>>,
     requests: AtomicU64,
     records: Mutex<Records>,
     /// The other process takes over sessions.
     pub(super) takes_sessions: AtomicBool,
+    /// The other process says whom it serves.
+    pub(super) lists: AtomicBool,
 }
 
 /// The records that are on their way.
@@ -47,9 +56,11 @@ impl Link {
             sender,
             cancels: Mutex::default(),
             sessions: Mutex::default(),
+            lists_of_clients: Mutex::default(),
             requests: AtomicU64::new(0),
             records: Mutex::default(),
             takes_sessions: AtomicBool::new(false),
+            lists: AtomicBool::new(false),
         })
     }
 
@@ -108,6 +119,26 @@ impl Link {
         };
         self.cancels.lock().clear();
         self.sessions.lock().clear();
+        self.lists_of_clients.lock().clear();
+    }
+
+    /// Asks the other process whom it serves. One that does not answer in time serves nobody
+    /// that could be shown.
+    pub fn list(&self) -> Others {
+        if !self.lists.load(Ordering::Relaxed) {
+            return Box::pin(ready(Vec::new()));
+        }
+        let request = self.requests.fetch_add(1, Ordering::Relaxed);
+        let (done, waits) = oneshot::channel();
+        self.lists_of_clients.lock().insert(request, done);
+        if self.is_lost() {
+            self.lists_of_clients.lock().remove(&request);
+        }
+        self.tell(&Message::List { request });
+        Box::pin(async move {
+            let listed = timeout(ANSWER, waits).await;
+            listed.ok().and_then(Result::ok).unwrap_or_default()
+        })
     }
 
     /// Does what either process may ask for; `None` then.
@@ -152,6 +183,18 @@ impl Link {
             Message::Taken { request } => {
                 if let Some(waits) = self.sessions.lock().remove(&request) {
                     let _ = waits.send(());
+                }
+            }
+            Message::List { request } => {
+                let mut clients = admin::clients(&**built, None);
+                for client in &mut clients {
+                    client.process = Some(std::process::id());
+                }
+                self.tell(&Message::Listed { request, clients });
+            }
+            Message::Listed { request, clients } => {
+                if let Some(waits) = self.lists_of_clients.lock().remove(&request) {
+                    let _ = waits.send(clients);
                 }
             }
             Message::Records(records) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::admin::ClientView;
 use crate::audit::Passed;
 use crate::net::SocketKind;
 use crate::pool::{Pool, Share};
@@ -60,6 +61,14 @@ pub enum Message {
     Taken {
         request: u64,
     },
+    /// The new process wants to know whom the old one still serves.
+    List {
+        request: u64,
+    },
+    Listed {
+        request: u64,
+        clients: Vec<ClientView>,
+    },
     /// Records of the old process.
     Records(Vec<Passed>),
     /// They are written, or why not.
@@ -78,6 +87,9 @@ pub struct Offer {
     pub sockets: Vec<(Part, SocketKind)>,
     pub pools: Vec<OfferedPool>,
     pub switches: SwitchesSet,
+    /// The old process knows [`Message::List`].
+    #[serde(default)]
+    pub lists: bool,
     /// The token that the old process has made for `[admin]`, and its file.
     pub token: Option<(PathBuf, String)>,
 }

@@ -5,21 +5,23 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::link::Link;
 use super::message::{Message, Offer, OfferedPool, VERSION};
 use super::program::VARIABLE;
+use crate::audit::Record;
 use crate::config::Config;
 use crate::net::InheritedSocket;
 use crate::net::handover::{self, Receiver};
-use crate::pool::Remains;
+use crate::pool::{LoginTrouble, Remains};
 use crate::server::ServerError;
 use crate::server::build::Built;
 use crate::server::pools::Key;
@@ -27,7 +29,7 @@ use crate::server::sockets::Sockets;
 use crate::session;
 
 /// How long a database that works in the old process is tried, where its server connections are
-/// all in use, or the store does not answer.
+/// all in use, no version logs in yet, or the store does not answer.
 const PROOF: Duration = Duration::from_secs(10);
 
 /// How long the old process may take to close its log.
@@ -142,6 +144,7 @@ impl Before {
             receiver,
             offer,
         } = self;
+        link.lists.store(offer.lists, Ordering::Relaxed);
         // What this process does before it is ready stands in the log of the other one.
         built.context.audit.pass_to(link.carries());
         let (free, log) = oneshot::channel();
@@ -161,6 +164,9 @@ impl Before {
         opened.map_err(|e| ServerError::Upgrade(e.to_string()))??;
         built.context.elsewhere.set(Some(link.clone()));
         built.upgrades.follows(&link);
+        if link.is_lost() {
+            built.context.elsewhere.set(None);
+        }
         Ok(link)
     }
 }
@@ -179,12 +185,16 @@ async fn proven(built: &Built, offered: &OfferedPool) -> Result<(), ServerError>
         if counts.in_force().is_some() || counts.paused {
             return Ok(());
         }
+        let late = Instant::now() >= until;
+        // In the middle of a rotation no version may log in for a moment.
+        let may_pass = matches!(counts.trouble, Some(LoginTrouble::NoneLogsIn(_)));
         if !counts.tried.is_empty()
             && let Some(why) = &counts.problem
+            && (late || !may_pass)
         {
             return Err(failed(why));
         }
-        if Instant::now() >= until {
+        if late {
             return match &pool.follower.known().error {
                 Some(why) => Err(failed(why)),
                 None => Ok(()),
@@ -217,12 +227,16 @@ async fn attend(
     link.lost();
     let Some(built) = built.upgrade() else { return };
     built.context.elsewhere.set(None);
-    if !goodbye {
+    if goodbye {
+        info!("the process before this one has ended");
+    } else {
+        let pid = std::env::var(VARIABLE).unwrap_or_default();
+        warn!("process {pid} before this one ended without warning, and its sessions with it");
+        built.context.audit.record(Record::process_lost(&pid));
         sleep(KILLED).await;
     }
     for pool in built.all_pools() {
         pool.share_no_more();
     }
     built.upgrades.is_alone();
-    info!("the process before this one has ended");
 }

@@ -184,6 +184,7 @@ impl Successor {
             sockets: sockets.kinds,
             pools,
             switches: built.context.switches.get(),
+            lists: true,
             token: built.own_token.clone(),
         };
         self.link

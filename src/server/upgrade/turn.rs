@@ -1,5 +1,6 @@
 //! Whether this process is being replaced, or has replaced another one.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -7,6 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::link::Link;
 use super::message::Message;
+use crate::admin::Others;
 use crate::server::build::Built;
 
 /// What a process knows of its upgrades.
@@ -60,7 +62,11 @@ impl Upgrades {
 
     /// The process before this one still has sessions.
     pub(super) fn follows(&self, link: &Arc<Link>) {
-        *self.standing.lock() = Standing::Follows(link.clone());
+        let mut standing = self.standing.lock();
+        // It may have ended meanwhile, and that was noticed before this.
+        if !link.is_lost() {
+            *standing = Standing::Follows(link.clone());
+        }
     }
 
     /// The process before this one has ended.
@@ -82,6 +88,14 @@ impl Upgrades {
     /// Waits until the process that serves asks this one to stop.
     pub async fn asked_to_stop(&self) {
         self.stop.notified().await;
+    }
+
+    /// The clients that the process before this one serves.
+    pub fn clients_before(&self) -> Others {
+        match &*self.standing.lock() {
+            Standing::Follows(link) => link.list(),
+            _ => Box::pin(ready(Vec::new())),
+        }
     }
 
     /// Tells the process before this one, if it is still there.

@@ -23,26 +23,36 @@ pub struct Scene {
 impl Scene {
     /// `listen`: more lines for `[listen]`; `database`: more lines for the database.
     pub async fn start(listen: &str, database: &str) -> Self {
-        Self::before(Cluster::start().await, listen, database).await
+        Self::before(Cluster::start().await, listen, database, &[]).await
     }
 
     /// A proxy to which clients may use TLS.
     pub async fn with_tls(listen: &str, database: &str) -> Self {
+        Self::with_more(listen, database, &[]).await
+    }
+
+    /// The same, with more databases of the same secret: their names and their lines.
+    pub async fn with_more(listen: &str, database: &str, more: &[(&str, &str)]) -> Self {
         let cluster = Cluster::start().await;
         let own = cluster.ca().parent().expect("a directory").to_owned();
         let own = own.display();
         let tls =
             format!("certificate = \"{own}/server.crt\"\nkey = \"{own}/server.key\"\n{listen}");
-        Self::before(cluster, &tls, database).await
+        Self::before(cluster, &tls, database, more).await
     }
 
-    async fn before(cluster: Cluster, listen: &str, database: &str) -> Self {
+    async fn before(cluster: Cluster, listen: &str, database: &str, more: &[(&str, &str)]) -> Self {
         let password = new_password();
         cluster.create_role("app_user", &password).await;
         let secret = cluster.secret("app_user", &password);
-        let proxy = Proxy::with_one_database(&secret, database)
+        let mut builder = Proxy::with_one_database(&secret, database)
             .listen(listen)
-            .prepare();
+            // Which session goes where.
+            .environment("PGVALET_LOG", "info,pgvalet::session=debug");
+        for (name, body) in more {
+            builder = builder.database(name, &format!("secret = \"app\"\n{body}"));
+        }
+        let proxy = builder.prepare();
         let text = fs::read_to_string(proxy.config()).expect("the configuration");
         let text = text.replace("shutdown_timeout = \"1s\"", "shutdown_timeout = \"20s\"");
         fs::write(proxy.config(), &text).expect("written");
@@ -68,6 +78,17 @@ impl Scene {
         fs::remove_file(&self.program).expect("removed");
         fs::write(&self.program, text).expect("written");
         fs::set_permissions(&self.program, fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+
+    /// Puts one of two builds in the place of the program. (The other one is a copy: what an
+    /// upgrade does does not depend on what differs between them.)
+    pub fn install_build(&self, number: usize) {
+        let build = self.proxy.directory().join(format!("build-{}", number % 2));
+        if !build.exists() {
+            fs::copy(cli::PGVALET, &build).expect("copied");
+        }
+        fs::remove_file(&self.program).expect("removed");
+        symlink(build, &self.program).expect("a link");
     }
 
     pub fn install(&self) {

@@ -10,7 +10,7 @@ use super::scene::{Scene, ends, is_alive, send};
 use crate::common::cancel::{SLEEP, sleeping};
 use crate::common::client::told;
 use crate::common::tls::{self, Secure};
-use crate::common::{connect, eventually};
+use crate::common::{cli, connect, eventually, new_password};
 
 /// A session that is between transactions goes on in the new process, with its connection, its
 /// settings, its statements and its cancel key. Others follow when their transaction ends.
@@ -95,6 +95,32 @@ async fn sessions_move_between_transactions() {
     scene.audit_holds();
 }
 
+/// The password has changed, and the secret has not: a rotation is in the middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_in_the_middle_of_a_rotation_waits_for_its_end() {
+    let mut scene = Scene::start("", "").await;
+    let session = scene.proxy.connect("app").await;
+    assert_eq!(session.value("select 1").await, "1");
+    let password = new_password();
+    scene.cluster.alter_password("app_user", &password).await;
+    let rotates = async {
+        // The new process has tried.
+        eventually("a login fails", Duration::from_secs(20), || async {
+            (!scene.proxy.audit_of("server.fail").is_empty()).then_some(())
+        })
+        .await;
+        let secret = scene.cluster.secret("app_user", &password);
+        scene.proxy.secret_put("app", &secret).await
+    };
+    let (output, version) = tokio::join!(scene.try_upgrade(&[]), rotates);
+    assert!(output.status.success(), "{output:?}\n{}", scene.proxy.log());
+    scene.find_successors();
+    scene.proxy.wait_in_force("app", &version).await;
+    assert_eq!(session.value("select 2").await, "2");
+    session.close().await;
+    scene.old_ends().await;
+}
+
 /// What the rules of the new process do not let in ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_new_process_decides_again() {
@@ -145,6 +171,22 @@ async fn sessions_that_cannot_move_stay() {
     assert_eq!(locks.value(locked).await, "1");
     assert!(is_alive(old));
     assert!(scene.proxy.audit_of("session.move").is_empty());
+    // They are shown, and where they are.
+    let config = scene.proxy.directory().join("good.toml");
+    let later = scene.proxy.connect("app").await;
+    let shown = cli::pgvalet_ok(&config, &["clients"], "");
+    let there = format!("in process {old}");
+    assert_eq!(shown.matches(&there).count(), 3, "{shown}");
+    let listed = cli::pgvalet_ok(&config, &["clients", "--json"], "");
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let listed = listed.as_array().expect("a list");
+    let ids: Vec<u64> = listed.iter().filter_map(|c| c["id"].as_u64()).collect();
+    assert!(ids.len() == 4 && ids.is_sorted(), "{listed:#?}");
+    let started = scene.proxy.audit_of("session.start");
+    for id in ids {
+        assert!(started.iter().any(|r| r["session"] == id.to_string()));
+    }
+    later.close().await;
     // Without that state, it moves.
     locks
         .batch_execute("select pg_advisory_unlock(7)")
