@@ -43,6 +43,7 @@ stage() {
         sed 's#/usr/local/bin/pgvalet#/usr/bin/pgvalet#' "$unit" >"$stage/systemd/${unit##*/}"
     done
     cp deploy/packages/sysusers.conf deploy/packages/pgvalet.toml "$stage"
+    install -m 755 deploy/packages/replace-running "$stage"
     for example in config/*.toml; do
         sed '1s#^\#:schema .*#\#:schema file:///usr/share/pgvalet/schema.json#' "$example" \
             >"$stage/examples/${example##*/}"

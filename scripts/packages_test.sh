@@ -50,6 +50,7 @@ inside sh -euc '
         /usr/share/fish/vendor_completions.d/pgvalet.fish /usr/share/pgvalet/schema.json \
         /usr/lib/systemd/system/pgvalet.service /usr/lib/systemd/system/pgvalet@.service \
         /usr/lib/systemd/system/pgvalet.socket /usr/lib/sysusers.d/pgvalet.conf \
+        /usr/lib/pgvalet/replace-running \
         /usr/share/doc/pgvalet/THIRD-PARTY-LICENSES.txt /usr/share/doc/pgvalet/examples/full.toml; do
         [ -s "$file" ] || { echo "there is no $file"; exit 1; }
     done

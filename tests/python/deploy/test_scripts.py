@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from chart import ROOT
 
-FOLDERS = ["scripts", "deploy/compose", "deploy/packages/deb", "deploy/packages/rpm"]
+FOLDERS = ["scripts", "deploy/compose", "deploy/packages", "deploy/packages/deb", "deploy/packages/rpm"]
 SCRIPTS = [
     file
     for folder in FOLDERS
