@@ -36,37 +36,85 @@ pub async fn run(
     length: Duration,
     first_run: i32,
 ) -> Result<(), String> {
-    let mut script = NamedTempFile::new().expect("a file");
-    script
-        .write_all(b"select 1;\ninsert into runs values (:run);\n")
-        .expect("written");
+    let script = script();
     let seconds = length.as_secs().to_string();
-    let habits: [&[&str]; 3] = [&["-M", "simple"], &["-M", "prepared"], &["-C"]];
-    let mut programs = Vec::new();
-    for (run, habit) in (first_run..).zip(habits) {
-        let mut pgbench = binaries::client_program("pgbench");
-        pgbench
-            .args([
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &proxy.port.to_string(),
-                "-U",
-                "any",
-            ])
-            .args(["-n", "-c", "1", "-R", "100", "-T", &seconds])
-            .args(habit)
-            .args(["-D", &format!("run={run}"), "-f"])
-            .arg(script.path())
-            .arg(database);
-        programs.push((run, pgbench));
-    }
+    let habits: [&[&str]; 3] = [
+        &["-c", "1", "-M", "simple"],
+        &["-c", "1", "-M", "prepared"],
+        &["-c", "1", "-C"],
+    ];
+    let mut programs: Vec<(i32, Command)> = (first_run..)
+        .zip(habits)
+        .map(|(run, habit)| (run, pgbench(proxy, database, &script, &seconds, habit, run)))
+        .collect();
     let mut psycopg = Command::new(venv("python"));
     let psycopg_run = first_run + 3;
     psycopg
         .arg(ledger())
         .args([&proxy.dsn(database), &seconds, &psycopg_run.to_string()]);
     programs.push((psycopg_run, psycopg));
+    judge(cluster, database, programs).await
+}
+
+/// Runs pgbench with so many clients that ask simple queries and so many with prepared
+/// statements, of which each keeps its connection; their errors as text.
+pub async fn crowd(
+    cluster: &Cluster,
+    proxy: &Proxy,
+    database: &str,
+    clients: usize,
+    length: Duration,
+    first_run: i32,
+) -> Result<(), String> {
+    let script = script();
+    let seconds = length.as_secs().to_string();
+    let clients = clients.to_string();
+    let programs = (first_run..)
+        .zip(["simple", "prepared"])
+        .map(|(run, mode)| {
+            let habit = ["-c", &clients, "-M", mode];
+            (
+                run,
+                pgbench(proxy, database, &script, &seconds, &habit, run),
+            )
+        });
+    judge(cluster, database, programs.collect()).await
+}
+
+fn script() -> NamedTempFile {
+    let mut script = NamedTempFile::new().expect("a file");
+    script
+        .write_all(b"select 1;\ninsert into runs values (:run);\n")
+        .expect("written");
+    script
+}
+
+fn pgbench(
+    proxy: &Proxy,
+    database: &str,
+    script: &NamedTempFile,
+    seconds: &str,
+    habit: &[&str],
+    run: i32,
+) -> Command {
+    let mut pgbench = binaries::client_program("pgbench");
+    let port = proxy.port.to_string();
+    pgbench
+        .args(["-h", "127.0.0.1", "-p", &port, "-U", "any"])
+        .args(["-n", "-R", "100", "-T", seconds])
+        .args(habit)
+        .args(["-D", &format!("run={run}"), "-f"])
+        .arg(script.path())
+        .arg(database);
+    pgbench
+}
+
+/// Runs the programs at the same time, and compares what each says with what it has left.
+async fn judge(
+    cluster: &Cluster,
+    database: &str,
+    programs: Vec<(i32, Command)>,
+) -> Result<(), String> {
     let ended = join_all(programs.into_iter().map(async |(run, mut program)| {
         let output = tokio::task::spawn_blocking(move || {
             let output = program.stdin(Stdio::null()).output();

@@ -14,7 +14,9 @@ use crate::common::ledger::{self, Habit, Ledger};
 use crate::common::{cli, connect, programs};
 
 /// A client that listens, and everything that it hears.
-async fn listener(dsn: &str) -> (tokio_postgres::Client, mpsc::UnboundedReceiver<String>) {
+pub(super) async fn listener(
+    dsn: &str,
+) -> (tokio_postgres::Client, mpsc::UnboundedReceiver<String>) {
     let config: tokio_postgres::Config = dsn.parse().expect("a DSN");
     let (client, mut connection) = config.connect(NoTls).await.expect("connected");
     let (heard, hears) = mpsc::unbounded_channel();
