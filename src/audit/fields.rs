@@ -4,6 +4,8 @@
 //! those of a newer pgvalet can be read too. A `store.call` has it in other places
 //! than the other records: in those of a CloudTrail event.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 const CALLER: &str = "/call/userIdentity/userName";
@@ -58,17 +60,35 @@ pub(super) fn version(record: &Value) -> &str {
     first(record, &["/credential/version", CALL_VERSION])
 }
 
-/// The secret as it was named, by its name or its ARN.
-pub(super) fn secret(record: &Value) -> &str {
-    first(
+/// The secret as it was named, by its name or its ARN, behind the name of its store.
+pub(super) fn secret(record: &Value) -> Cow<'_, str> {
+    let named = first(
         record,
         &["/credential/secret", CALL_SECRET, CALL_NEW_SECRET],
-    )
+    );
+    in_store(text(record, "/store"), named)
+}
+
+/// A secret as the configuration names it; the default store has no name.
+pub(super) fn in_store<'a>(store: &str, secret: &'a str) -> Cow<'a, str> {
+    match store.is_empty() || secret.is_empty() {
+        true => secret.into(),
+        false => format!("{store}:{secret}").into(),
+    }
 }
 
 /// Whether the record is about the secret, of which `wanted` is the name or the
 /// ARN.
 pub(super) fn is_about_secret(record: &Value, wanted: &str) -> bool {
+    // A call of a store with a name has the secret as that store knows it.
+    let store = text(record, "/store");
+    let within = match store.is_empty() {
+        true => Some(wanted),
+        false => wanted.strip_prefix(store).and_then(|w| w.strip_prefix(':')),
+    };
+    let Some(wanted) = within else {
+        return text(record, CALL_ARN) == wanted;
+    };
     let names = [
         "/credential/secret",
         "/credential/arn",
@@ -76,13 +96,16 @@ pub(super) fn is_about_secret(record: &Value, wanted: &str) -> bool {
         CALL_NEW_SECRET,
         CALL_ARN,
     ];
+    // Records of sessions have no ARN, and the name of the store in front.
+    let store = wanted.split_once(":arn:").map_or("", |(store, _)| store);
+    let name = name_in(wanted).map(|name| in_store(store, name));
+    let is_named = |secret: &str| name.as_deref() == Some(secret);
     names.iter().any(|pointer| text(record, pointer) == wanted)
         || name_in(text(record, CALL_ARN)) == Some(wanted)
-        // Records of sessions have no ARN.
-        || name_in(wanted).is_some_and(|name| text(record, "/credential/secret") == name)
+        || is_named(text(record, "/credential/secret"))
         || uses(record).any(|used| {
             let secret = text(used, "/secret");
-            secret == wanted || name_in(wanted) == Some(secret)
+            secret == wanted || is_named(secret)
         })
 }
 

@@ -56,9 +56,13 @@ impl Filter {
             member.extend(json(event));
             member
         });
-        // A name stands in the ARN as well, and some records have one of them only.
-        let secret = self.secret.as_deref();
-        let secret = secret.map(|secret| inside(name_in(secret).unwrap_or(secret)));
+        // A name stands in the ARN as well, and some records have one of them only. The name of
+        // a store, which has a colon behind it, stands elsewhere in some.
+        let bare = |secret: &str| -> Vec<u8> {
+            let last = secret.rsplit(':').next().unwrap_or(secret);
+            inside(name_in(secret).unwrap_or(last))
+        };
+        let secret = self.secret.as_deref().map(bare);
         let version = self.version.as_deref().map(|begin| {
             let mut text = b"\"".to_vec();
             text.extend(inside(begin));
@@ -126,6 +130,17 @@ mod tests {
         assert!(filter(None, Some("arn:a"), None).matches(&record));
         assert!(!filter(Some("other"), None, None).matches(&record));
         assert!(!filter(None, Some("prod/b"), None).matches(&record));
+        // Of a store with a name, by that name or by its ARN.
+        let mut named = record.clone();
+        named["store"] = "second".into();
+        for (secret, is) in [("second:prod/a", true), ("arn:a", true), ("prod/a", false)] {
+            let filter = filter(None, Some(secret), None);
+            assert_eq!(filter.matches(&named), is, "{secret}");
+            let line = named.to_string();
+            let may_be = |needle: &Vec<u8>| memchr::memmem::find(line.as_bytes(), needle).is_some();
+            assert!(!is || filter.needles().iter().all(may_be), "{secret}");
+        }
+        assert!(!filter(None, Some("second:prod/a"), None).matches(&record));
         // Whichever way it was named: by its ARN, or when it was made.
         let mut other = record.clone();
         let arn = "arn:aws:secretsmanager:r:1:secret:prod/a-b-AbCdEf";

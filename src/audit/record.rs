@@ -145,6 +145,9 @@ pub struct Record {
     /// The configuration, in a `start` and a `reload`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub config: Option<Box<ConfigRef>>,
+    /// The name of the store that a `store.call` is about; the default store has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub store: Option<Arc<str>>,
     /// The call in a `store.call`, in the shape of a CloudTrail event.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub call: Option<Box<serde_json::Value>>,
@@ -186,6 +189,7 @@ impl Record {
             duration_ms: None,
             uses: Vec::new(),
             config: None,
+            store: None,
             call: None,
             tree: None,
             removed: None,

@@ -26,6 +26,7 @@ pub struct Fact {
     pub transactions: Option<u64>,
     pub duration_ms: Option<u64>,
     pub uses: Vec<Used>,
+    pub store: Option<String>,
     pub call: Option<Value>,
     pub lost: u64,
 }

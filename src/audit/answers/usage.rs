@@ -91,7 +91,9 @@ impl Usage {
         let named = text("/requestParameters/secretId").unwrap_or(arn);
         let secret = crate::audit::fields::name_in(arn).unwrap_or(named);
         let reader = text("/userIdentity/userName").unwrap_or("pgvalet");
-        let reads = self.of(secret, version).readers.entry(reader.to_owned());
+        let store = fact.store.as_deref().unwrap_or_default();
+        let secret = crate::audit::fields::in_store(store, secret);
+        let reads = self.of(&secret, version).readers.entry(reader.to_owned());
         let reads = reads.or_default();
         reads.times += 1;
         reads.last.clone_from(&fact.time);

@@ -133,7 +133,8 @@ fn base(record: &Value, kind: &Kind, line: &[u8], origin: &str) -> Map<String, V
 }
 
 fn message(record: &Value) -> String {
-    let of = [client(record), secret(record), text(record, "/database")];
+    let secret = secret(record);
+    let of = [client(record), &secret, text(record, "/database")];
     let of: Vec<&str> = of.into_iter().filter(|t| !t.is_empty()).collect();
     format!("{} {}", text(record, "/event"), of.join(" "))
         .trim_end()
@@ -204,7 +205,8 @@ fn datastore_activity(record: &Value, event: &mut Map<String, Value>) {
     optional(&mut user, "uid", text(record, "/call/userIdentity/arn"));
     event.insert("actor".into(), json!({ "user": user }));
     let mut database = json!({});
-    let named = [text(record, "/database"), secret(record), "secrets"];
+    let secret = secret(record);
+    let named = [text(record, "/database"), &secret, "secrets"];
     let name = named
         .into_iter()
         .find(|n| !n.is_empty())

@@ -44,6 +44,8 @@ pub struct Trail {
     audit: Option<Audit>,
     /// The user of this machine who works at the command line.
     operator: Option<Arc<str>>,
+    /// The store's name; the default store has none.
+    store: Option<Arc<str>>,
     repeats: Arc<Repeats>,
 }
 
@@ -63,6 +65,16 @@ impl Trail {
         }
     }
 
+    /// The trail of the store with this name, with repeats of its own.
+    #[must_use]
+    pub fn of_store(self, store: Option<Arc<str>>) -> Self {
+        Self {
+            store,
+            repeats: Arc::default(),
+            ..self
+        }
+    }
+
     pub fn is_kept(&self) -> bool {
         self.audit.is_some()
     }
@@ -73,7 +85,11 @@ impl Trail {
         let Some(withheld) = self.admit(draft, error) else {
             return Vec::new();
         };
-        draft.records(error, self.operator.as_deref(), withheld)
+        let mut records = draft.records(error, self.operator.as_deref(), withheld);
+        for record in &mut records {
+            record.store.clone_from(&self.store);
+        }
+        records
     }
 
     /// Whether a call is recorded, and how many like it were not since the last
@@ -177,6 +193,10 @@ mod tests {
             operator: Some("root".into()),
             ..Trail::default()
         };
+        let of_b = operator.clone().of_store(Some("b".into()));
+        let store = |trail: &Trail| trail.records(&draft, None)[0].store.clone();
+        assert_eq!(store(&of_b).as_deref(), Some("b"));
+        assert_eq!(store(&Trail::default()), None);
         assert_eq!(count(&operator, &draft, 100), 100);
         // A value is given away: each time is a record.
         draft.operation("secretsmanager.GetSecretValue");
