@@ -46,7 +46,7 @@ pub trait Operations: StatusSource {
     ///
     /// # Errors
     /// Why nothing has changed.
-    fn reload(self: Arc<Self>) -> Result<Reloaded, String>;
+    fn reload(self: Arc<Self>) -> Reload;
 
     /// Rotates a secret now; the version that is AWSCURRENT then.
     ///
@@ -72,6 +72,7 @@ pub trait Operations: StatusSource {
 }
 
 pub type Others = Pin<Box<dyn Future<Output = Vec<ClientView>> + Send>>;
+pub type Reload = Pin<Box<dyn Future<Output = Result<Reloaded, String>> + Send>>;
 
 pub type Rotation = Pin<Box<dyn Future<Output = Result<Arc<str>, String>> + Send>>;
 

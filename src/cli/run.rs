@@ -9,6 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use super::workers::runtime;
 use super::{Failure, harden, logging};
+use crate::admin::Reloaded;
 use crate::config::{self, Config};
 use crate::net::PassedSockets;
 use crate::server::{Predecessor, Proxy};
@@ -66,7 +67,7 @@ async fn serve(
     }
     let successor = loop {
         tokio::select! {
-            _ = hangup.recv() => reload(&proxy),
+            _ = hangup.recv() => drop(tokio::spawn(reload(proxy.reload_file()))),
             // What comes of it is logged.
             _ = upgrade.recv() => drop(tokio::spawn(proxy.upgrade(None, UPGRADE))),
             pid = proxy.is_handed_over() => break Some(pid),
@@ -108,8 +109,8 @@ fn export(proxy: &Proxy) {
 }
 
 /// Reads the file again. A file that is wrong changes nothing.
-fn reload(proxy: &Proxy) {
-    if let Err(e) = proxy.reload_file() {
+async fn reload(file: impl Future<Output = Result<Reloaded, String>>) {
+    if let Err(e) = file.await {
         error!("the configuration was not reloaded, and nothing has changed: {e}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tracing::warn;
 
 use super::ServerError;
@@ -19,7 +19,7 @@ use super::listen::{client_tls, socket_access};
 use super::pools::{Parts, Pools};
 use super::rotation::Journal;
 use super::sockets::{OpenSockets, Sockets};
-use super::store::{StoreDoor, open_store_with};
+use super::stores::{self, OpenStores};
 use super::trouble::Health;
 use super::upgrade::message::{Part, PoolName};
 use super::upgrade::{Before, Upgrades};
@@ -31,18 +31,17 @@ use crate::metrics::Metrics;
 use crate::net::{ClientTrust, Listener};
 use crate::pool::Pool;
 use crate::rotation::Rotations;
-use crate::secret::{Follower, SecretId, SecretStore};
+use crate::secret::{Follower, SecretId};
 use crate::session::{
     Context, Denials, Elsewhere, Limiter, Refusals, Routes, Seats, SessionMetrics, Sessions,
     Switches, SwitchesSet,
 };
-use crate::vault::api::{Api, StoreListener, Trail};
 
 /// All parts of a running proxy.
 pub struct Built {
     pub context: Arc<Context>,
     pub metrics: Arc<Metrics>,
-    pub store: Arc<dyn SecretStore>,
+    pub stores: OpenStores,
     pub started_at: SystemTime,
     /// The configuration in force, and the followers of its secrets.
     pub state: Mutex<State>,
@@ -51,10 +50,10 @@ pub struct Built {
     pub health: Health,
     /// The file that the configuration is read from again.
     pub file: OnceLock<PathBuf>,
+    /// One reload at a time.
+    pub reloading: AsyncMutex<()>,
     /// When somebody has asked for the proxy to stop.
     pub stop: watch::Sender<Option<Stop>>,
-    /// The API of the embedded store, if that is the secret store.
-    pub api: Option<Arc<Api>>,
     pub descriptors: Arc<Descriptors>,
     /// The listening sockets, for a process that replaces this one.
     pub open: OpenSockets,
@@ -71,7 +70,6 @@ pub struct Built {
 pub struct Doors {
     pub clients: Vec<Listener>,
     pub admin: Option<Admin>,
-    pub store: Option<StoreDoor>,
     pub fleet: Option<Joined>,
 }
 
@@ -118,14 +116,7 @@ impl Built {
             None => None,
         };
         let tls = client_tls(&config.listen, client_trust.as_ref())?;
-        let door = match &config.store.listen {
-            Some(listen) => {
-                let door = StoreListener::bind(listen, &mut for_store).await?;
-                open.add(Part::Store, door.share().map_err(ServerError::Share)?);
-                Some(door)
-            }
-            None => None,
-        };
+        let of_stores = stores::bind(config.stores.iter(), &mut for_store, &open).await?;
         for_store.all_used()?;
         let joined = fleet::join(&config, &mut for_fleet, &metrics).await?;
         if let Some(joined) = &joined {
@@ -155,15 +146,14 @@ impl Built {
             }
             None => None,
         };
-        let (store, api) = open_store_with(&config.store, Trail::to(audit.clone())).await?;
-        let door = door
-            .zip(api.clone())
-            .map(|(door, api)| StoreDoor { door, api });
+        let stores = OpenStores::default();
+        let all = config.stores.iter();
+        stores.open(all, of_stores, &audit).await?;
 
         let mut followers = HashMap::new();
         let mut pools = before.map_or_else(Pools::default, |b| Pools::after(b.remains(&config)));
         let parts = Parts {
-            store: &store,
+            stores: &stores.stores,
             metrics: &metrics,
             audit: &audit,
         };
@@ -196,12 +186,12 @@ impl Built {
             clients: Seats::new(config.listen.max_clients),
         });
         let journal = Journal::new(context.audit.clone(), metrics.clone());
-        let rotations = Rotations::new(store.clone(), journal.clone());
+        let rotations = Rotations::new(stores.stores.clone(), journal.clone());
         context.set_wait_notice(config.listen.wait_notice);
         let built = Arc::new(Self {
             context,
             metrics,
-            store,
+            stores,
             started_at: SystemTime::now(),
             state: Mutex::new(State {
                 config,
@@ -212,8 +202,8 @@ impl Built {
             journal,
             health: Health::default(),
             file: OnceLock::new(),
+            reloading: AsyncMutex::default(),
             stop: watch::Sender::new(None),
-            api,
             descriptors,
             open,
             upgrades: Upgrades::default(),
@@ -228,7 +218,6 @@ impl Built {
         let doors = Doors {
             clients: listeners,
             admin,
-            store: door,
             fleet: joined,
         };
         Ok((built, doors))
@@ -244,6 +233,7 @@ impl Built {
     /// Accepts no more clients.
     pub fn close(&self) {
         self.closing.send_replace(true);
+        self.stores.close();
         self.open.close_clients();
     }
 

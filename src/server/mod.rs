@@ -16,7 +16,8 @@
 //! * `revoke`    ends sessions whose access has ended
 //! * `rotation`  the rotations that the proxy does itself
 //! * `status`    the answers of the admin listener
-//! * `store`     the secret store
+//! * `store`     opens a secret store
+//! * `stores`    all of them, and where they are served
 //! * `trouble`   what is wrong, in words
 //! * `watch`     drain deadlines, sessions that can move, limits of sessions
 
@@ -36,12 +37,13 @@ mod rotation;
 mod sockets;
 mod status;
 mod store;
+mod stores;
 mod trouble;
 mod upgrade;
 mod watch;
 
 pub use error::ServerError;
-pub use store::{open_store, open_store_with};
+pub use store::{open_store_with, open_stores};
 pub use upgrade::Predecessor;
 
 use std::path::{Path, PathBuf};
@@ -56,6 +58,7 @@ use tracing::{info, warn};
 use crate::admin::{Operations, Reloaded, Status, StatusSource, Stop};
 use crate::config::Config;
 use crate::net::PassedSockets;
+use crate::secret::Stores;
 use crate::session::{Context, Signal};
 use crate::telemetry::{self, Telemetry};
 use build::{Built, Doors};
@@ -127,12 +130,10 @@ impl Proxy {
         if let Some(admin) = doors.admin {
             admin.start(&built, built.ended.subscribe());
         }
-        if let Some(door) = doors.store {
-            door.start(closed);
-        }
         if let Some(joined) = doors.fleet {
             joined.start(&built, built.ended.subscribe());
         }
+        built.stores.start();
         tokio::spawn(watch::watch(Arc::downgrade(&built)));
         tokio::spawn(watch::migrate(Arc::downgrade(&built)));
         tokio::spawn(watch::summarize(Arc::downgrade(&built)));
@@ -181,8 +182,12 @@ impl Proxy {
 
     /// Puts another configuration into force; which keys have changed, and when that takes
     /// effect.
-    pub fn reload(&self, config: Config) -> Reloaded {
-        reload::reload(&self.built, config)
+    ///
+    /// # Errors
+    /// A store that is new cannot be opened. Nothing has changed.
+    pub async fn reload(&self, config: Config) -> Result<Reloaded, String> {
+        let _one = self.built.reloading.lock().await;
+        reload::reload(&self.built, config).await
     }
 
     /// Reads the configuration again from this file, when somebody asks for it.
@@ -214,7 +219,7 @@ impl Proxy {
     ///
     /// # Errors
     /// Why nothing has changed.
-    pub fn reload_file(&self) -> Result<Reloaded, String> {
+    pub fn reload_file(&self) -> impl Future<Output = Result<Reloaded, String>> + Send + use<> {
         self.built.clone().reload()
     }
 
@@ -238,8 +243,8 @@ impl Proxy {
         &self.built.context
     }
 
-    pub fn store(&self) -> &Arc<dyn crate::secret::SecretStore> {
-        &self.built.store
+    pub fn stores(&self) -> &Stores {
+        &self.built.stores.stores
     }
 
     pub fn status(&self) -> Status {

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::build::Built;
 use super::status::rfc3339;
 use super::{reload, upgrade};
-use crate::admin::{Operations, Others, Reloaded, Rotation, Setting, Stop, Upgrade};
+use crate::admin::{Operations, Others, Reload, Reloaded, Rotation, Setting, Stop, Upgrade};
 use crate::audit;
 use crate::base::duration;
 use crate::config;
@@ -57,24 +57,10 @@ impl Operations for Built {
         audit::latest(&path, most).map_err(|e| format!("{}: {e}", path.display()))
     }
 
-    fn reload(self: Arc<Self>) -> Result<Reloaded, String> {
-        let file = self
-            .file
-            .get()
-            .ok_or("this proxy has no configuration file")?;
-        let config = config::load(file).map_err(|e| {
-            let why = e.to_string();
-            self.health.reloaded(Some(why.clone()));
-            why
-        })?;
-        let warnings = config::warnings(&config);
-        for warning in &warnings {
-            warn!("{warning}");
-        }
-        Ok(Reloaded {
-            warnings,
-            ..reload::reload(&self, config)
-        })
+    fn reload(self: Arc<Self>) -> Reload {
+        // A task of its own: a reload that has begun is finished, whoever waits for it.
+        let task = tokio::spawn(async move { self.read_again().await });
+        Box::pin(async move { task.await.unwrap_or_else(|e| Err(e.to_string())) })
     }
 
     fn set(&self, key: &str, value: &str) -> Result<String, String> {
@@ -140,5 +126,27 @@ impl Built {
         found
             .map(|f| f.secret.clone())
             .ok_or_else(|| format!("no pool uses the secret \"{name}\""))
+    }
+
+    async fn read_again(&self) -> Result<Reloaded, String> {
+        // The file is read in turn too, so that the newest is in force in the end.
+        let _one = self.reloading.lock().await;
+        let file = self
+            .file
+            .get()
+            .ok_or("this proxy has no configuration file")?;
+        let config = config::load(file).map_err(|e| {
+            let why = e.to_string();
+            self.health.reloaded(Some(why.clone()));
+            why
+        })?;
+        let warnings = config::warnings(&config);
+        for warning in &warnings {
+            warn!("{warning}");
+        }
+        Ok(Reloaded {
+            warnings,
+            ..reload::reload(self, config).await?
+        })
     }
 }

@@ -8,7 +8,7 @@ use crate::audit::Audit;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::pool::{Pool, Remains, Shared};
-use crate::secret::{Follower, SecretId, SecretStore};
+use crate::secret::{Follower, SecretId, Source, Stores};
 
 /// The name of a database, and a secret for it.
 pub type Key = (Arc<str>, SecretId);
@@ -25,7 +25,7 @@ pub struct Pools {
 
 /// What a pool needs of the rest of the proxy.
 pub struct Parts<'a> {
-    pub store: &'a Arc<dyn SecretStore>,
+    pub stores: &'a Stores,
     pub metrics: &'a Arc<Metrics>,
     pub audit: &'a Audit,
 }
@@ -60,9 +60,14 @@ impl Pools {
                     pool.clone()
                 }
                 None => {
-                    let refresh = config.store.refresh;
+                    let refresh = config.refresh(&secret);
                     let follower = followers.entry(secret.clone()).or_insert_with(|| {
-                        Follower::start(secret.clone(), parts.store.clone(), refresh, parts.metrics)
+                        let store: Arc<dyn Source> = match parts.stores.of(&secret) {
+                            Ok(store) => store,
+                            // It says of each look that there is no such store.
+                            Err(_) => Arc::new(parts.stores.clone()),
+                        };
+                        Follower::start(secret.clone(), store, refresh, parts.metrics)
                     });
                     Pool::start(
                         database,

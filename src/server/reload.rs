@@ -12,12 +12,36 @@ use crate::access::Policy;
 use crate::admin::Reloaded;
 use crate::audit::{ConfigRef, Record};
 use crate::config::{self, Change, Config, Effect, Listen};
+use crate::secret::StoreName;
 use crate::session::{Cause, Context, Routes};
 
 /// Rules and databases change at once. A pool goes on with the options of the new
-/// configuration; one that is no longer configured ends with its last session.
-/// Listeners, the secret store and the audit log stay as they are.
-pub fn reload(built: &Built, config: Config) -> Reloaded {
+/// configuration; one that is no longer configured ends with its last session. A store that is
+/// new is opened, and one that is no longer configured is closed when its pools have ended.
+/// Listeners, other stores and the audit log stay as they are.
+///
+/// # Errors
+/// A new store cannot be opened. Nothing has changed then.
+pub async fn reload(built: &Built, config: Config) -> Result<Reloaded, String> {
+    let new: Vec<_> = {
+        let running = built.state.lock();
+        let is_new = |name: &StoreName| running.config.stores.named(name.as_deref()).is_none();
+        let all = config.stores.iter().filter(|(name, _)| is_new(name));
+        all.map(|(name, store)| (name.clone(), store.clone()))
+            .collect()
+    };
+    let serve = !built.upgrades.is_handed_over();
+    let opened = built
+        .stores
+        .add(&new, serve, &built.open, &built.context.audit);
+    if let Err(why) = opened.await {
+        built.health.reloaded(Some(why.clone()));
+        return Err(why);
+    }
+    Ok(put_into_force(built, config))
+}
+
+fn put_into_force(built: &Built, config: Config) -> Reloaded {
     let context = &built.context;
     if let Some(certificate) = context.tls.certificate()
         && let Err(e) = certificate.reread()
@@ -29,7 +53,7 @@ pub fn reload(built: &Built, config: Config) -> Reloaded {
     let reloaded = sorted(state.config.written.changes(&config.written));
     let before = context.routes.load_full();
     let parts = Parts {
-        store: &built.store,
+        stores: &built.stores.stores,
         metrics: &built.metrics,
         audit: &context.audit,
     };
@@ -47,6 +71,11 @@ pub fn reload(built: &Built, config: Config) -> Reloaded {
     built.descriptors.reload(&config);
     revoke::revoke(context, Cause::Change, config.listen.revoke);
     state.pools.leave(&in_use);
+    for name in state.config.stores.names() {
+        if config.stores.named(name.as_deref()).is_none() {
+            built.stores.remove(&name, &built.open);
+        }
+    }
     state.config = in_force(&state.config, config);
     context.audit.record(Record::reload(ConfigRef {
         before: Some(hash),
@@ -99,7 +128,7 @@ fn in_force(running: &Config, new: Config) -> Config {
             ..listen
         },
         admin: running.admin.clone(),
-        store: running.store.clone(),
+        stores: running.stores.reloaded(new.stores),
         audit: running.audit.clone(),
         fleet: running.fleet.clone(),
         settings: config::in_force(&running.settings, &new.settings).into(),

@@ -30,19 +30,20 @@ pub fn apply(built: &Built) {
             databases.insert(secret, database);
         }
     }
-    if let Some(api) = &built.api {
-        api.rotates(databases.keys().cloned().collect());
-    }
-    let requested = built.store.requests_rotation();
+    built.stores.rotates(databases.keys());
+    let stores = &built.stores.stores;
     let jobs = databases.into_iter().filter_map(|(secret, database)| {
         let rotation = config.rotation(&database);
         let rotation = rotation.filter(|_| database.secret == secret).cloned();
+        let store = stores.of(&secret);
+        let requested = store.is_ok_and(|store| store.requests_rotation());
+        let refresh = config.refresh(&secret);
         (requested || rotation.is_some()).then(|| Job {
             secret,
             database: database.upstream.clone(),
             rotation,
             admin_secrets: config.admin_secrets.clone(),
-            refresh: config.store.refresh,
+            refresh,
         })
     });
     built.rotations.apply(jobs.collect(), |secret| -> Rotated {

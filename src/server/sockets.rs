@@ -54,11 +54,29 @@ pub struct Offered {
 /// A second descriptor of every listening socket, for the process that replaces this one. As
 /// long as it is open, clients can connect.
 #[derive(Default)]
-pub struct OpenSockets(Mutex<Vec<(Part, Shared)>>);
+pub struct OpenSockets(Mutex<Vec<Open>>);
+
+struct Open {
+    id: SocketId,
+    part: Part,
+    socket: Shared,
+}
+
+/// One of these sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketId(usize);
 
 impl OpenSockets {
-    pub fn add(&self, part: Part, socket: Shared) {
-        self.0.lock().push((part, socket));
+    pub fn add(&self, part: Part, socket: Shared) -> SocketId {
+        let mut sockets = self.0.lock();
+        let id = SocketId(sockets.last().map_or(0, |last| last.id.0 + 1));
+        sockets.push(Open { id, part, socket });
+        id
+    }
+
+    /// Closes one of them.
+    pub fn remove(&self, id: SocketId) {
+        self.0.lock().retain(|open| open.id != id);
     }
 
     /// Copies for another process, and what they are for.
@@ -67,16 +85,19 @@ impl OpenSockets {
     /// There is no descriptor left.
     pub fn offer(&self) -> io::Result<Offered> {
         let sockets = self.0.lock();
-        let copies = sockets.iter().map(|(_, s)| s.socket.try_clone());
+        let copies = sockets.iter().map(|open| open.socket.socket.try_clone());
         Ok(Offered {
-            kinds: sockets.iter().map(|(part, s)| (*part, s.kind)).collect(),
+            kinds: sockets
+                .iter()
+                .map(|open| (open.part, open.socket.kind))
+                .collect(),
             descriptors: copies.collect::<io::Result<_>>()?,
         })
     }
 
     /// The files of unix sockets are this process's from now on.
     pub fn own(&self) {
-        for (_, socket) in &*self.0.lock() {
+        for Open { socket, .. } in &*self.0.lock() {
             if let (SocketKind::Unix, Some(removed)) = (socket.kind, &socket.removed) {
                 removed.set(true);
             }
@@ -85,7 +106,7 @@ impl OpenSockets {
 
     /// Leaves the files of unix sockets to another process, and closes these descriptors.
     pub fn leave(&self) {
-        for (_, socket) in self.0.lock().drain(..) {
+        for Open { socket, .. } in self.0.lock().drain(..) {
             if let Some(removed) = socket.removed {
                 removed.set(false);
             }
@@ -94,6 +115,6 @@ impl OpenSockets {
 
     /// Closes those of clients.
     pub fn close_clients(&self) {
-        self.0.lock().retain(|(part, _)| *part == Part::Admin);
+        self.0.lock().retain(|open| open.part == Part::Admin);
     }
 }

@@ -1,29 +1,39 @@
-//! The secret store that the configuration names.
+//! The secret stores that the configuration names.
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::{self, StoreKind};
 use crate::secret::{
-    AgentStore, AwsStore, FilesStore, Marker, SecretStore, StoreError, VaultStore, batch_window,
+    AgentStore, AwsStore, FilesStore, Marker, SecretStore, StoreError, Stores, VaultStore,
+    batch_window, store_title,
 };
-use crate::vault::api::{Api, StoreListener, Trail};
+use crate::vault::api::{Api, Trail};
 use crate::vault::{EmbeddedStore, Key, KeySource, OpenError, Vault};
 
-/// Opens the secret store that the configuration names. Makes an embedded store if there is
-/// none yet. AWS is not asked anything here, so that a proxy can start while AWS cannot be
-/// reached.
+/// Opens every store of a configuration, for a command; calls of embedded stores are recorded
+/// in `trail`.
 ///
 /// # Errors
-/// [`StoreError`]
-pub async fn open_store(config: &config::Store) -> Result<Arc<dyn SecretStore>, StoreError> {
-    Ok(open_store_with(config, Trail::default()).await?.0)
+/// [`StoreError`], which names the store.
+pub async fn open_stores(config: &config::Stores, trail: &Trail) -> Result<Stores, StoreError> {
+    let stores = Stores::default();
+    for (name, store) in config.iter() {
+        let trail = trail.clone().of_store(name.clone());
+        let opened = open_store_with(store, trail).await;
+        let (store, _) = opened.map_err(|e| match name {
+            Some(_) => e.about(&store_title(name.as_deref())),
+            None => e,
+        })?;
+        stores.add(name.clone(), store);
+    }
+    Ok(stores)
 }
 
-/// Opens the store as [`open_store`] does, records calls of an embedded store in `trail`,
-/// and returns the API of an embedded store, to be served.
+/// Opens a secret store, records calls of an embedded store in `trail`, and returns the API of
+/// an embedded store, to be served. Makes an embedded store if there is none yet. AWS is not asked
+/// anything here, so that a proxy can start while AWS cannot be reached.
 ///
 /// # Errors
 /// [`StoreError`]
@@ -80,18 +90,4 @@ async fn marker(key: &KeySource) -> Result<Marker, StoreError> {
         Err(e) => return Err(e.into()),
     };
     Ok(Marker::new(key.bytes()))
-}
-
-/// The bound listener of the embedded store's API, and the API it serves.
-pub struct StoreDoor {
-    pub(super) door: StoreListener,
-    pub(super) api: Arc<Api>,
-}
-
-impl StoreDoor {
-    /// Serves until `closing` becomes true.
-    pub fn start(self, closing: watch::Receiver<bool>) {
-        info!("the store on {}", self.door.url());
-        tokio::spawn(self.door.serve(self.api, closing));
-    }
 }

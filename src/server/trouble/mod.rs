@@ -98,9 +98,10 @@ pub fn troubles(built: &Built) -> Vec<Trouble> {
     }
     let followers: Vec<_> = {
         let state = built.state.lock();
-        let refresh = state.config.store.refresh;
         let followers = state.followers.values();
-        followers.map(|f| (f.clone(), refresh)).collect()
+        followers
+            .map(|f| (f.clone(), state.config.refresh(&f.secret)))
+            .collect()
     };
     for (follower, refresh) in followers {
         secret::find(&follower, refresh, &pools, &mut found);

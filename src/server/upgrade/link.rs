@@ -212,11 +212,14 @@ impl Link {
                 }
             }
             Message::Reload => {
-                if let Err(e) = built.clone().reload() {
-                    error!(
-                        "the configuration was not reloaded for the sessions of this process: {e}"
-                    );
-                }
+                let built = built.clone();
+                tokio::spawn(async move {
+                    if let Err(e) = built.reload().await {
+                        error!(
+                            "the configuration was not reloaded for the sessions of this process: {e}"
+                        );
+                    }
+                });
             }
             other => return Some(other),
         }

@@ -217,24 +217,28 @@ impl Successor {
         built.context.elsewhere.set(Some(self.link.clone()));
         built.open.leave();
         built.closing.send_replace(true);
+        built.stores.close();
         built.ended.send_replace(true);
         built.context.audit.pass_to(self.link.carries());
         for pool in built.all_pools() {
             pool.stays_behind();
-        }
-        // What the new configuration says of access holds for these sessions too.
-        if let Err(e) = built.clone().reload() {
-            warn!("the sessions that stay here keep to the configuration before: {e}");
-        }
-        for pool in built.all_pools() {
-            pool.give_free();
         }
         info!(
             "pid {} serves from now on; {} sessions stay here until they end",
             self.pid,
             built.context.sessions.len()
         );
-        tokio::spawn(move_sessions(built, self.link.clone()));
+        let link = self.link.clone();
+        tokio::spawn(async move {
+            // What the new configuration says of access holds for these sessions too.
+            if let Err(e) = built.clone().reload().await {
+                warn!("the sessions that stay here keep to the configuration before: {e}");
+            }
+            for pool in built.all_pools() {
+                pool.give_free();
+            }
+            move_sessions(built, link).await;
+        });
         tokio::spawn(self.attend());
     }
 
