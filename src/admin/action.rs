@@ -2,6 +2,7 @@
 //! at. The console, the admin listener and the command line do it here, so that each of them is
 //! checked and recorded alike.
 
+mod begun;
 mod error;
 
 use std::fmt;
@@ -9,13 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tracing::info;
 
+pub use begun::{Begun, Rest};
 pub use error::ActionError;
 
-use super::operations::{Operations, Stop, Upgrade};
-use super::status::Refreshed;
+use super::operations::{Operations, Stop};
 use crate::access::AdminRight;
 use crate::audit::{Outcome, Record, SessionRef};
 use crate::base::nearest;
@@ -113,60 +113,6 @@ pub struct Actor {
     /// The session of the console, or what is known of a request to the admin listener.
     pub who: SessionRef,
     pub right: Option<AdminRight>,
-}
-
-/// What was begun.
-#[derive(Default)]
-pub struct Begun {
-    /// What else there is to say.
-    pub notices: Vec<String>,
-    pub refreshed: Vec<Refreshed>,
-    /// What it takes until it is done, where that is not done at once.
-    pub rest: Rest,
-}
-
-/// What is to be waited for.
-#[derive(Default)]
-pub enum Rest {
-    #[default]
-    Nothing,
-    /// The connections of these pools have to be given back and closed.
-    Released(Vec<Arc<Pool>>),
-    /// Those connections of these pools have to be closed that were open before RECONNECT.
-    Reconnected(Vec<Arc<Pool>>),
-    Rotated(JoinHandle<Result<Arc<str>, String>>),
-    Upgraded(Upgrade),
-}
-
-impl Rest {
-    /// Waits for it; what there is to say then.
-    ///
-    /// # Errors
-    /// [`ActionError`].
-    pub async fn done(self) -> Result<Vec<String>, ActionError> {
-        match self {
-            Self::Nothing => {}
-            Self::Released(pools) => {
-                for pool in pools {
-                    pool.released().await;
-                }
-            }
-            Self::Reconnected(pools) => {
-                for pool in pools {
-                    pool.reconnected().await;
-                }
-            }
-            Self::Rotated(task) => {
-                let ended = task.await.unwrap_or_else(|e| Err(e.to_string()));
-                let version = ended.map_err(ActionError::Failed)?;
-                return Ok(vec![format!("AWSCURRENT is {version} now")]);
-            }
-            Self::Upgraded(upgrade) => {
-                return Ok(vec![upgrade.await.map_err(ActionError::Failed)?]);
-            }
-        }
-        Ok(Vec::new())
-    }
 }
 
 /// Checks, records and begins an action.
@@ -325,7 +271,7 @@ async fn act(
         Action::Reconnect(_) => pools.iter().for_each(Pool::reconnect),
         Action::WaitClose(_) => begun.rest = Rest::Reconnected(pools),
         Action::Reload => {
-            let reloaded = proxy.clone().reload().map_err(ActionError::Failed)?;
+            let reloaded = proxy.clone().reload().await.map_err(ActionError::Failed)?;
             begun.notices = reloaded.notices();
         }
         Action::Refresh(secret) => begun.refreshed = proxy.refresh(secret.clone()).await,
