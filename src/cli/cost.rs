@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::words;
+use super::{stores, words};
 use crate::base::duration;
 use crate::config::{Config, StoreKind};
 use crate::secret::{BATCH, batch_window};
@@ -12,26 +12,30 @@ const DOLLARS_PER_CALL: f64 = 0.05 / 10_000.0;
 const DOLLARS_PER_SECRET: f64 = 0.40;
 const MONTH: Duration = Duration::from_secs(365 * 24 * 3600 / 12);
 
-/// The cost of a month in one line, or `None` for a store that costs nothing.
-pub(super) fn per_month(config: &Config) -> Option<String> {
-    if !matches!(config.store.kind, StoreKind::Aws { .. }) {
-        return None;
-    }
-    let mut secrets: Vec<_> = config
-        .uses()
-        .into_iter()
-        .map(|(_, secret)| secret)
-        .collect();
-    secrets.sort();
-    secrets.dedup();
-    let calls = calls_per_month(secrets.len(), config.store.refresh);
-    Some(format!(
+/// The cost of a month in one line for each store that costs something.
+pub(super) fn per_month(config: &Config) -> Vec<String> {
+    let used = stores::used(config);
+    let aws = config.stores.iter();
+    let aws = aws.filter(|(_, store)| matches!(store.kind, StoreKind::Aws { .. }));
+    aws.map(|(name, store)| {
+        let secrets = used.iter().filter(|s| s.store() == name.as_deref());
+        let of = name
+            .as_deref()
+            .map_or_else(String::new, |n| format!("{n}: "));
+        format!("{of}{}", of_store(secrets.count(), store.refresh))
+    })
+    .collect()
+}
+
+fn of_store(secrets: usize, refresh: Duration) -> String {
+    let calls = calls_per_month(secrets, refresh);
+    format!(
         "{} looked up every {}: about {calls:.0} calls a month for each proxy, ${:.2}, beside ${:.2} for keeping them (AWS list price)",
-        words::count(secrets.len(), "secret"),
-        duration::format(config.store.refresh),
+        words::count(secrets, "secret"),
+        duration::format(refresh),
         calls * DOLLARS_PER_CALL,
-        secrets.len() as f64 * DOLLARS_PER_SECRET,
-    ))
+        secrets as f64 * DOLLARS_PER_SECRET,
+    )
 }
 
 /// Each secret is looked up at a random moment of `refresh`; look-ups that fall

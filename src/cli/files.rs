@@ -13,9 +13,10 @@ use rustls::pki_types::pem::PemObject;
 use super::Failure;
 use crate::admin::Token;
 use crate::audit::AuditSink;
-use crate::config::{Config, ListenTls, Needed, StoreKind};
+use crate::config::{Config, ListenTls, Needed, Store};
 use crate::fleet::check_key;
 use crate::net::{ClientTrust, ListenAddress, UpstreamTls, tls};
+use crate::secret::store_title;
 use crate::vault::KeySource;
 
 /// One sentence for each file that cannot be used.
@@ -28,20 +29,8 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     if let Some(fleet) = &config.fleet {
         list.check("[fleet] key_file", check_key(&fleet.key_file));
     }
-    if let Some((path, key)) = config.store.kind.embedded() {
-        list.store(path, key);
-    }
-    for (key, needed) in config.store.kind.needs() {
-        let usable = match needed {
-            Needed::Directory(path) => readable_directory(path),
-            Needed::File(path) => can(path, AccessFlags::R_OK, "read"),
-            Needed::Certificates(path) => certificates(path),
-        };
-        list.check(&format!("[store] {key}"), usable);
-    }
-    if let Some(tls) = config.store.listen.as_ref().and_then(|l| l.tls.as_ref()) {
-        list.check("[store] tls_certificate", certificates(&tls.certificate));
-        list.check("[store] tls_key", tls::private_key(&tls.key));
+    for (name, store) in config.stores.iter() {
+        list.store(&store_title(name.as_deref()), store);
     }
     if let AuditSink::File(path) = &config.audit.sink {
         list.check("[audit] path", can_be_written(path));
@@ -59,36 +48,23 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     list.0
 }
 
-/// Whether there is a store to read from. Opening an embedded store would make it, and its
-/// key, which nobody wants of a command that reads.
-pub(super) fn store_exists(config: &Config) -> Result<(), Failure> {
-    match &config.store.kind {
-        StoreKind::Embedded { path, .. } => match path.try_exists() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::Failed(format!(
-                "there is no store at {} yet; `pgvalet secret create NAME` makes it",
-                path.display()
-            ))),
-            Err(e) => Err(Failure::Failed(format!(
-                "the store at {} cannot be seen: {e}",
-                path.display()
-            ))),
-        },
-        _ => Ok(()),
-    }
-}
-
 /// Whether the store is where the configuration in `file` says, and not where its relative path
 /// leads from this directory: then a new one would be made, and clients would be refused.
 pub(super) fn store_is_in_place(config: &Config, file: &Path) -> Result<(), Failure> {
-    let Some((path, _)) = config.store.kind.embedded() else {
-        return Ok(());
-    };
+    let stores = config.stores.iter();
+    let embedded = stores.filter_map(|(name, store)| Some((name, store.kind.embedded()?.0)));
+    for (name, path) in embedded {
+        is_in_place(&store_title(name.as_deref()), path, file)?;
+    }
+    Ok(())
+}
+
+fn is_in_place(title: &str, path: &Path, file: &Path) -> Result<(), Failure> {
     let base = file.parent().filter(|base| !base.as_os_str().is_empty());
     let written = base.and_then(|base| path.strip_prefix(base).ok());
     match written {
         Some(written) if !path.exists() && written.exists() => Err(Failure::Usage(format!(
-            "the store is at {}, and [store] path means {}, because a relative path begins in the directory of {}; move the store, or write its whole path",
+            "the store is at {}, and {title} path means {}, because a relative path begins in the directory of {}; move the store, or write its whole path",
             written.display(),
             path.display(),
             file.display()
@@ -124,24 +100,44 @@ impl Problems {
         }
     }
 
-    fn store(&mut self, path: &Path, key: &KeySource) {
-        self.check("[store] path", can_be_written(path));
+    fn store(&mut self, title: &str, store: &Store) {
+        if let Some((path, key)) = store.kind.embedded() {
+            self.embedded(title, path, key);
+        }
+        for (key, needed) in store.kind.needs() {
+            let usable = match needed {
+                Needed::Directory(path) => readable_directory(path),
+                Needed::File(path) => can(path, AccessFlags::R_OK, "read"),
+                Needed::Certificates(path) => certificates(path),
+            };
+            self.check(&format!("{title} {key}"), usable);
+        }
+        if let Some(tls) = store.listen.as_ref().and_then(|l| l.tls.as_ref()) {
+            let certificate = certificates(&tls.certificate);
+            self.check(&format!("{title} tls_certificate"), certificate);
+            self.check(&format!("{title} tls_key"), tls::private_key(&tls.key));
+        }
+    }
+
+    fn embedded(&mut self, title: &str, path: &Path, key: &KeySource) {
+        self.check(&format!("{title} path"), can_be_written(path));
         let Some(key_file) = key.file() else {
-            return self.check("[store] key", key_in_environment(key));
+            return self.check(&format!("{title} key"), key_in_environment(key));
         };
+        let named = format!("{title} key_file");
         if !key_file.exists() {
             if path.exists() {
                 self.0.push(format!(
-                    "[store] key_file: {} is missing, and without it nothing in {} can be decrypted; put it back",
+                    "{named}: {} is missing, and without it nothing in {} can be decrypted; put it back",
                     key_file.display(),
                     path.display()
                 ));
             }
-            self.check("[store] key_file", can_be_written(key_file));
+            self.check(&named, can_be_written(key_file));
             return;
         }
-        self.check("[store] key_file", can(key_file, AccessFlags::R_OK, "read"));
-        self.check("[store] key_file", private(key_file));
+        self.check(&named, can(key_file, AccessFlags::R_OK, "read"));
+        self.check(&named, private(key_file));
     }
 }
 
@@ -225,117 +221,4 @@ fn private(path: &Path) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::config::parse;
-
-    /// What is found in a configuration whose paths are in `directory`.
-    fn found(directory: &Path, text: &str) -> Vec<String> {
-        let text = text.replace('@', &directory.display().to_string());
-        let whole = format!(
-            "{text}\n[audit]\npath = \"{0}/log/a.jsonl\"\n[database.a]\nsecret = \"s\"\ntls_ca = \"{0}/ca.pem\"\n",
-            directory.display()
-        );
-        problems(&parse(&whole, Path::new("t.toml")).unwrap_or_else(|e| panic!("{e}")))
-    }
-
-    const STORE: &str = "[store]\npath = \"@/store.db\"\nkey_file = \"@/store.key\"\n";
-
-    fn directory() -> tempfile::TempDir {
-        let directory = tempfile::tempdir().expect("a directory");
-        let pair = rcgen::generate_simple_self_signed(vec!["h".to_owned()]).expect("made");
-        let write = |name: &str, text: String| {
-            fs::write(directory.path().join(name), text).expect("written");
-        };
-        write("ca.pem", pair.cert.pem());
-        write("tls.key", pair.signing_key.serialize_pem());
-        let own = fs::Permissions::from_mode(0o640);
-        for key in ["tls.key", "ca.pem"] {
-            fs::set_permissions(directory.path().join(key), own.clone()).expect("set");
-        }
-        write("empty", String::new());
-        directory
-    }
-
-    #[track_caller]
-    fn one(found: &[String], parts: &[&str]) {
-        assert_eq!(found.len(), 1, "{found:?}");
-        for part in parts {
-            assert!(found[0].contains(part), "{part:?} is missing in {found:?}");
-        }
-    }
-
-    #[test]
-    fn a_first_start_needs_nothing_but_room() {
-        let directory = directory();
-        assert_eq!(found(directory.path(), STORE), Vec::<String>::new());
-    }
-
-    #[test]
-    fn the_key_must_be_there_with_its_store_and_be_private() {
-        let directory = directory();
-        fs::write(directory.path().join("store.db"), "").expect("written");
-        one(
-            &found(directory.path(), STORE),
-            &["store.key is missing", "put it back"],
-        );
-        let key = directory.path().join("store.key");
-        fs::write(&key, "k").expect("written");
-        let mode = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("set");
-        mode(0o640);
-        one(&found(directory.path(), STORE), &["mode 0640", "chmod 600"]);
-        mode(0o600);
-        assert_eq!(found(directory.path(), STORE), Vec::<String>::new());
-    }
-
-    #[test]
-    fn certificates_and_keys_must_be_what_they_are_called() {
-        let directory = directory();
-        let tls = |certificate: &str, key: &str| {
-            let listen =
-                format!("[listen]\ncertificate = \"@/{certificate}\"\nkey = \"@/{key}\"\n{STORE}");
-            found(directory.path(), &listen)
-        };
-        assert_eq!(tls("ca.pem", "tls.key"), Vec::<String>::new());
-        one(
-            &tls("empty", "tls.key"),
-            &["[listen] certificate", "no certificate"],
-        );
-        one(
-            &tls("missing", "tls.key"),
-            &["[listen] certificate", "missing"],
-        );
-        let exposed = fs::Permissions::from_mode(0o644);
-        fs::set_permissions(directory.path().join("tls.key"), exposed).expect("set");
-        one(
-            &tls("ca.pem", "tls.key"),
-            &["[listen] key", "mode 0644", "chmod 640"],
-        );
-        one(
-            &tls("ca.pem", "ca.pem"),
-            &["[listen] key", "holds no PEM private key"],
-        );
-    }
-
-    #[test]
-    fn what_is_in_the_way_is_named() {
-        let directory = directory();
-        let listen = format!("[listen]\naddress = \"unix:@/empty\"\n{STORE}");
-        one(
-            &found(directory.path(), &listen),
-            &["empty is not a directory"],
-        );
-        let token = format!("[admin]\ntoken_file = \"@/empty\"\n{STORE}");
-        one(
-            &found(directory.path(), &token),
-            &["[admin] token_file", "openssl rand"],
-        );
-        fs::write(directory.path().join("log"), "").expect("written");
-        one(
-            &found(directory.path(), STORE),
-            &["[audit] path", "cannot be made", "not a directory"],
-        );
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ mod run;
 pub mod secret;
 mod status;
 mod store;
+mod stores;
 mod table;
 mod upgrade;
 mod words;
@@ -78,12 +79,9 @@ enum Command {
     Check(check::Args),
     /// See pgvalet work: a throwaway Postgres, clients without passwords, rotations, live
     Demo(demo::DemoArgs),
-    /// Manage the secrets of the configured store
-    #[command(
-        subcommand,
-        after_help = "Example:\n  pgvalet secret create prod/orders --file value.json"
-    )]
-    Secret(secret::SecretCommand),
+    /// Manage the secrets of the configured stores
+    #[command(after_help = "Example:\n  pgvalet secret create prod/orders --file value.json")]
+    Secret(secret::SecretArgs),
     /// Change the password of a secret's database role, in Postgres and in the store
     Rotate(rotate::Args),
     /// Approve of rotations of a running proxy
@@ -118,11 +116,8 @@ enum Command {
     /// Make a running proxy look up its secrets now
     Refresh(refresh::Args),
     /// Serve the embedded store, and manage who may use it, its key and its backups
-    #[command(
-        subcommand,
-        after_help = "Example:\n  pgvalet store backup /backup/store.db"
-    )]
-    Store(store::StoreCommand),
+    #[command(after_help = "Example:\n  pgvalet store backup /backup/store.db")]
+    Store(store::StoreArgs),
     /// Print what editors need to know about the configuration file
     #[command(
         subcommand,
@@ -220,7 +215,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Demo(args) => tokio::runtime::Runtime::new()?
             .block_on(demo::run(args.clone()))
             .map_err(Failure::Demo),
-        Command::Secret(command) => block_on(secret(command, &load(cli)?)),
+        Command::Secret(args) => block_on(secret::on_stores(args, &load(cli)?)),
         Command::Rotate(args) => block_on(rotate::run(args, &load(cli)?, out)),
         Command::Rotation(command) => block_on(act::approve(command, &of_running(cli)?, out)),
         Command::Audit(command) => audit::run(command, || load(cli), out),
@@ -235,7 +230,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Kill(args) => block_on(act::kill(args, &of_running(cli)?, out)),
         Command::Upgrade(args) => block_on(upgrade::run(args, &load(cli)?, out)),
         Command::Refresh(args) => block_on(refresh::run(args, &of_running(cli)?, out)),
-        Command::Store(command) => store::run(command, &load(cli)?, out),
+        Command::Store(args) => store::run(args, &load(cli)?, out),
         Command::Config(command) => config::run(command, out),
         Command::Completions(args) => {
             manual::completions(args, out);
@@ -243,29 +238,6 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         }
         Command::Man(args) => manual::man(args, out),
     }
-}
-
-/// Opens the store and the audit log for a command about secrets, and runs it.
-async fn secret(command: &secret::SecretCommand, config: &Config) -> Result<(), Failure> {
-    use secret::SecretCommand::{Create, Random};
-    if !matches!(command, Create(_) | Random(_)) {
-        files::store_exists(config)?;
-    }
-    let audit = match config.store.kind.embedded() {
-        Some(_) => record::open(config, "cli", "the command")?,
-        // Another store keeps a trail of its own.
-        None => None,
-    };
-    let trail = record::trail(audit.as_ref());
-    let (store, _) = crate::server::open_store_with(&config.store, trail)
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))?;
-    let done = secret::run(command.clone(), &*store).await;
-    drop(store);
-    if let Some(audit) = audit {
-        audit.close().await;
-    }
-    Ok(done?)
 }
 
 fn load(cli: &Cli) -> Result<Config, Failure> {

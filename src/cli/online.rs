@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Failure, files, record, table};
+use super::{Failure, record, stores, table};
 use crate::config::Config;
 use crate::pool::Database;
-use crate::secret::{AWSPENDING, Credential, SecretId, SecretStore, StoreError, Which};
-use crate::server;
+use crate::secret::{AWSPENDING, Credential, SecretId, Source, StoreError, Stores, Which};
 use crate::upstream::{self, LoginCache, Target};
 
 /// What came of a credential, or what is doubtful about it.
@@ -59,20 +58,23 @@ type Say<'a> = dyn FnMut(Said) -> io::Result<()> + 'a;
 
 /// Tries every (database, secret) that a rule can lead to. Changes nothing.
 pub(super) async fn each(config: &Config, say: &mut Say<'_>) -> Result<(), Failure> {
-    files::store_exists(config)?;
+    let used = stores::used(config);
+    stores::exist(config, &used)?;
     let audit = record::open(config, "cli", "the check")?;
-    let opened = server::open_store_with(&config.store, record::trail(audit.as_ref())).await;
-    let (store, _) = opened.map_err(|e| Failure::Failed(e.to_string()))?;
-    let asked = ask(config, &store, say).await;
-    drop(store);
+    let stores = stores::open(config, &used, audit.as_ref()).await?;
+    let asked = ask(config, &stores, say).await;
+    drop(stores);
     if let Some(audit) = audit {
         audit.close().await;
     }
     Ok(asked?)
 }
 
-async fn ask(config: &Config, store: &Arc<dyn SecretStore>, say: &mut Say<'_>) -> io::Result<()> {
+async fn ask(config: &Config, stores: &Stores, say: &mut Say<'_>) -> io::Result<()> {
     for (database, secret) in config.uses() {
+        let Ok(store) = stores.of(&secret) else {
+            continue;
+        };
         let mut say = |outcome, said| {
             say(Said {
                 outcome,
@@ -88,10 +90,10 @@ async fn ask(config: &Config, store: &Arc<dyn SecretStore>, say: &mut Say<'_>) -
             let said = format!("rotation is configured, but {why}");
             say(Outcome::Failed, said)?;
         }
-        match login(store, &database, &secret).await {
+        match login(&*store, &database, &secret).await {
             Ok(how) => {
                 say(Outcome::Ok, how)?;
-                let doubts = [pending_denied(store, &secret).await, store.doubt(&secret)];
+                let doubts = [pending_denied(&*store, &secret).await, store.doubt(&secret)];
                 for why in doubts.into_iter().flatten() {
                     say(Outcome::Warning, why)?;
                 }
@@ -105,7 +107,7 @@ async fn ask(config: &Config, store: &Arc<dyn SecretStore>, say: &mut Say<'_>) -
 /// Why AWSPENDING could not be read if there were one; `None` where it could.
 /// Without it, clients wait in the middle of a rotation: the password has
 /// changed, and AWSCURRENT has not moved yet.
-async fn pending_denied(store: &Arc<dyn SecretStore>, secret: &SecretId) -> Option<String> {
+async fn pending_denied(store: &dyn Source, secret: &SecretId) -> Option<String> {
     let pending = Which::Stage(AWSPENDING.to_owned());
     match store.get(secret, &pending).await {
         Err(StoreError::Denied(why)) => Some(format!(
@@ -127,11 +129,10 @@ pub(super) struct Asked {
 /// Tries which credentials the servers refuse, of every (database, secret) that a rule
 /// can lead to.
 pub(super) async fn refused(config: &Config) -> Result<Asked, Failure> {
-    let opened = server::open_store_with(&config.store, record::trail(None)).await;
-    let (store, _) = opened.map_err(|e| Failure::Failed(e.to_string()))?;
+    let stores = stores::open(config, &[], None).await?;
     let mut asked = Asked::default();
     for (database, secret) in config.uses() {
-        let (list, why) = match login(&store, &database, &secret).await {
+        let (list, why) = match login(&stores, &database, &secret).await {
             Ok(_) => continue,
             Err(NoLogin::Refused(why)) => (&mut asked.refused, why),
             Err(NoLogin::Unknown(why)) => (&mut asked.unknown, why),
@@ -151,7 +152,7 @@ enum NoLogin {
 /// Logs in with AWSCURRENT of a secret, and says how that went. Both answers begin with the
 /// secret and its version.
 async fn login(
-    store: &Arc<dyn SecretStore>,
+    store: &dyn Source,
     database: &Database,
     secret: &SecretId,
 ) -> Result<String, NoLogin> {

@@ -158,7 +158,12 @@ impl Stage {
         let admin = self.cluster.superuser(DATABASE).await?;
         let current = Which::current();
         let secret = SecretId::new(SECRET);
-        let first = self.proxy.store().get(&secret, &current).await?;
+        let first = self
+            .proxy
+            .stores()
+            .named(None)?
+            .get(&secret, &current)
+            .await?;
         let journal = Arc::new(Journal::default());
         journal.write().versions.push(first.version.to_string());
         drop(first);

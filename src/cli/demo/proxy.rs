@@ -9,7 +9,8 @@ use super::cluster::{Cluster, DATABASE, ROLE};
 use super::{DemoError, free_port};
 use crate::config::{self, Config};
 use crate::secret::NewSecret;
-use crate::server::open_store;
+use crate::server::open_stores;
+use crate::vault::api::Trail;
 
 pub const SECRET: &str = "demo/shop";
 /// Databases as clients ask for them: one of each pool mode, over one secret.
@@ -41,7 +42,8 @@ impl Endpoints {
 /// Makes the application's secret with its first, random password, known to
 /// nobody but the store and (as a verifier) Postgres.
 pub async fn make_secret(cluster: &Cluster, config: &Config) -> Result<(), DemoError> {
-    let store = open_store(&config.store).await?;
+    let stores = open_stores(&config.stores, &Trail::default()).await?;
+    let store = stores.named(None)?;
     let password = store
         .rotatable()?
         .random_password(Default::default())

@@ -53,7 +53,8 @@ impl Rotator {
     }
 
     async fn rotate(&self, number: usize) -> Result<(), String> {
-        let store = self.proxy.store().rotatable().map_err(|e| e.to_string())?;
+        let store = self.proxy.stores().named(None).map_err(|e| e.to_string())?;
+        let store = store.rotatable().map_err(|e| e.to_string())?;
         let secret = SecretId::new(SECRET);
         let order = Order::of(number);
         let password = store

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, files, online, record, table};
+use super::{Failure, files, online, record, stores, table};
 use crate::config::{self, Config};
 use crate::secret::{NewSecret, SecretId, StoreError, Which};
 use crate::server;
@@ -114,9 +114,9 @@ async fn store(plan: &Plan, config: &Config, out: &mut dyn Write) -> Result<(), 
         return Ok(());
     }
     let audit = record::open(config, "cli", "the command")?;
-    let trail = record::trail(audit.as_ref());
-    let opened = server::open_store_with(&config.store, trail).await;
-    let (store, _) = opened.map_err(|e| Failure::Failed(e.to_string()))?;
+    let opened = server::open_stores(&config.stores, &record::trail(audit.as_ref())).await;
+    let store = opened.and_then(|stores| stores.named(None));
+    let store = store.map_err(|e| Failure::Failed(e.to_string()))?;
     for secret in &plan.secrets {
         put(secret, &*store, out).await?;
     }
@@ -174,7 +174,7 @@ async fn verify(file: &Path, config: &Config, out: &mut dyn Write) -> Result<Fou
         table::paragraph(out, "problem: ", &problem)?;
     }
     // There is no store yet where no password was given.
-    if files::store_exists(config).is_err() {
+    if stores::exist(config, &stores::used(config)).is_err() {
         return Ok(Found::NoStore);
     }
     writeln!(out)?;

@@ -7,6 +7,15 @@ use clap::{Args, Subcommand};
 use super::policy::PolicyCommand;
 use crate::secret::{AWSCURRENT, RandomPassword};
 
+#[derive(Debug, Clone, Args)]
+pub struct SecretArgs {
+    /// The store, [store.NAME]; a secret may also be written NAME:SECRET [default: [store]]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub store: Option<String>,
+    #[command(subcommand)]
+    pub command: SecretCommand,
+}
+
 #[derive(Debug, Clone, Subcommand)]
 pub enum SecretCommand {
     /// Make a secret with its first version; prints the VersionId last
@@ -70,6 +79,22 @@ pub enum SecretCommand {
         /// Name or ARN
         name: String,
     },
+}
+
+impl SecretCommand {
+    /// The secret that the command is about, as it was written.
+    pub fn name(&self) -> Option<&str> {
+        Some(match self {
+            Self::Create(args) => &args.name,
+            Self::Put(args) => &args.name,
+            Self::Get(args) => &args.name,
+            Self::Stage(args) => &args.name,
+            Self::Delete(args) => &args.name,
+            Self::Policy(command) => command.name(),
+            Self::Describe { name, .. } | Self::Restore { name } => name,
+            Self::List { .. } | Self::Random(_) => return None,
+        })
+    }
 }
 
 #[derive(Debug, Clone, Args)]

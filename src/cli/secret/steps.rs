@@ -12,13 +12,14 @@ use crate::secret::{
 
 pub(super) async fn create(
     args: Create,
+    id: &SecretId,
     store: &dyn Manage,
     io: &mut Io<'_>,
 ) -> Result<String, SecretCommandError> {
     let value = value::read(args.file.as_deref(), io)?;
-    usable(&SecretId::new(args.name.as_str()), &value, args.any)?;
+    usable(id, &value, args.any)?;
     let secret = NewSecret {
-        name: args.name,
+        name: id.within().to_owned(),
         description: args.description,
         value,
         token: None,
@@ -29,26 +30,29 @@ pub(super) async fn create(
 
 pub(super) async fn put(
     args: Put,
+    id: &SecretId,
     store: &dyn Rotatable,
     io: &mut Io<'_>,
 ) -> Result<String, SecretCommandError> {
     let value = value::read(args.file.as_deref(), io)?;
-    let id = SecretId::new(args.name);
-    usable(&id, &value, args.any)?;
+    usable(id, &value, args.any)?;
     let token = args.token.map(VersionId::new);
-    let version = store.put(&id, value, args.stage, token).await?;
+    let version = store.put(id, value, args.stage, token).await?;
     Ok(format!("{version}\n"))
 }
 
-pub(super) async fn get(args: Get, store: &dyn Source) -> Result<SecretValue, SecretCommandError> {
-    let id = SecretId::new(args.name);
+pub(super) async fn get(
+    args: Get,
+    id: &SecretId,
+    store: &dyn Source,
+) -> Result<SecretValue, SecretCommandError> {
     let which = match args.version {
-        Some(version) => Which::Version(versions::find(store, &id, &version).await?),
+        Some(version) => Which::Version(versions::find(store, id, &version).await?),
         None => Which::Stage(args.stage),
     };
-    match (store.get(&id, &which).await, which) {
+    match (store.get(id, &which).await, which) {
         (Err(error @ StoreError::NotFound(_)), Which::Stage(stage)) => {
-            Err(no_stage(&id, stage, store).await.unwrap_or(error.into()))
+            Err(no_stage(id, stage, store).await.unwrap_or(error.into()))
         }
         (got, _) => Ok(got?),
     }
@@ -67,15 +71,14 @@ async fn no_stage(id: &SecretId, stage: String, store: &dyn Source) -> Option<Se
 }
 
 pub(super) async fn describe(
-    name: String,
+    id: &SecretId,
     all: bool,
     json: bool,
     store: &dyn Source,
 ) -> Result<String, SecretCommandError> {
-    let id = SecretId::new(name);
-    let mut description = store.describe(&id).await?;
+    let mut description = store.describe(id).await?;
     if all {
-        for version in store.versions(&id).await? {
+        for version in store.versions(id).await? {
             description.versions.entry(version).or_default();
         }
     }
@@ -87,23 +90,23 @@ pub(super) async fn describe(
 
 pub(super) async fn stage(
     args: Stage,
+    id: &SecretId,
     store: &dyn Rotatable,
 ) -> Result<String, SecretCommandError> {
-    let id = SecretId::new(args.name);
     let to = match &args.to {
-        Some(to) => Some(versions::find(store, &id, to).await?),
+        Some(to) => Some(versions::find(store, id, to).await?),
         None => None,
     };
     let from = match &args.from {
-        Some(from) => Some(versions::find(store, &id, from).await?),
+        Some(from) => Some(versions::find(store, id, from).await?),
         // Whichever has it; the store refuses if that changes meanwhile.
         None => {
-            let description = store.describe(&id).await?;
+            let description = store.describe(id).await?;
             description.version_with(&args.label).cloned()
         }
     };
     let from = from.filter(|from| to.as_ref() != Some(from));
-    let moved = store.move_label(&id, &args.label, to.clone(), from.clone());
+    let moved = store.move_label(id, &args.label, to.clone(), from.clone());
     moved.await?;
     Ok(match (to, from) {
         (Some(to), _) => format!("{id}: {} is on {to}\n", args.label),
@@ -112,15 +115,18 @@ pub(super) async fn stage(
     })
 }
 
-pub(super) async fn delete(args: Delete, store: &dyn Manage) -> Result<String, SecretCommandError> {
-    let id = SecretId::new(args.name);
+pub(super) async fn delete(
+    args: Delete,
+    id: &SecretId,
+    store: &dyn Manage,
+) -> Result<String, SecretCommandError> {
     let how = match args.now {
         true => Deletion::Now,
         false => Deletion::Window {
             days: args.recovery_window,
         },
     };
-    Ok(match (args.now, store.delete(&id, how).await?) {
+    Ok(match (args.now, store.delete(id, how).await?) {
         (false, Some(at)) => {
             let at = output::time(at);
             format!("{id} will be gone at {at}; until then it can be restored\n")
@@ -130,11 +136,10 @@ pub(super) async fn delete(args: Delete, store: &dyn Manage) -> Result<String, S
 }
 
 pub(super) async fn restore(
-    name: String,
+    id: &SecretId,
     store: &dyn Manage,
 ) -> Result<String, SecretCommandError> {
-    let id = SecretId::new(name);
-    store.restore(&id).await?;
+    store.restore(id).await?;
     Ok(format!("{id} is restored\n"))
 }
 

@@ -13,9 +13,19 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use super::record::recorded;
-use super::{Failure, block_on};
-use crate::config::Config;
+use super::{Failure, block_on, stores};
+use crate::config::{Config, Store};
+use crate::secret::store_title;
 use crate::vault::{KeySource, OpenError, Vault};
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct StoreArgs {
+    /// The embedded store, [store.NAME] [default: [store]]
+    #[arg(long, global = true, value_name = "NAME")]
+    store: Option<String>,
+    #[command(subcommand)]
+    command: StoreCommand,
+}
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum StoreCommand {
@@ -59,9 +69,16 @@ pub enum StoreCommand {
     Rekey(rekey::Args),
 }
 
-pub fn run(command: &StoreCommand, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    let place = Place::of(config)?;
-    match command {
+pub fn run(args: &StoreArgs, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
+    let place = Place::of(config, args.store.as_deref())?;
+    let recorded = |action: &str, act: &mut dyn FnMut() -> Result<(), Failure>| {
+        let action = match place.name {
+            Some(name) => format!("{action} --store {name}"),
+            None => action.to_owned(),
+        };
+        recorded(config, &action, act)
+    };
+    match &args.command {
         StoreCommand::Serve => serve::run(config, &place, out),
         StoreCommand::Principal(command) => {
             if !command.may_be_first() {
@@ -74,7 +91,7 @@ pub fn run(command: &StoreCommand, config: &Config, out: &mut dyn Write) -> Resu
                 })
             };
             match command.change() {
-                Some(change) => recorded(config, &format!("store principal {change}"), act),
+                Some(change) => recorded(&format!("store principal {change}"), &mut act),
                 None => act(),
             }
         }
@@ -84,31 +101,38 @@ pub fn run(command: &StoreCommand, config: &Config, out: &mut dyn Write) -> Resu
             policy::run(command, &vault, out).await
         }),
         StoreCommand::Backup(args) => {
-            recorded(config, "store backup", || backup::run(args, &place, out))
+            recorded("store backup", &mut || backup::run(args, &place, out))
         }
-        StoreCommand::Restore(args) => recorded(config, "store restore", || {
+        StoreCommand::Restore(args) => recorded("store restore", &mut || {
             restore::run(args, config, &place, out)
         }),
-        StoreCommand::Rekey(args) => {
-            recorded(config, "store rekey", || rekey::run(args, &place, out))
-        }
+        StoreCommand::Rekey(args) => recorded("store rekey", &mut || rekey::run(args, &place, out)),
     }
 }
 
 /// The embedded store of a configuration.
 struct Place<'a> {
+    /// `None`: it is the default store.
+    name: Option<&'a str>,
+    store: &'a Store,
     path: &'a Path,
     key: &'a KeySource,
 }
 
 impl<'a> Place<'a> {
-    fn of(config: &'a Config) -> Result<Self, Failure> {
-        let kind = &config.store.kind;
-        match kind.embedded() {
-            Some((path, key)) => Ok(Self { path, key }),
+    fn of(config: &'a Config, name: Option<&'a str>) -> Result<Self, Failure> {
+        let (name, store) = stores::chosen(config, name)?;
+        match store.kind.embedded() {
+            Some((path, key)) => Ok(Self {
+                name,
+                store,
+                path,
+                key,
+            }),
             None => Err(Failure::Usage(format!(
-                "[store] kind is \"{}\"; there is no embedded store in this configuration",
-                kind.name()
+                "{} kind is \"{}\"; this command is about embedded stores",
+                store_title(name),
+                store.kind.name()
             ))),
         }
     }
@@ -125,8 +149,10 @@ impl<'a> Place<'a> {
             return Ok(());
         }
         Err(Failure::Failed(format!(
-            "there is no store at {} yet; `pgvalet secret create NAME` makes it",
-            self.path.display()
+            "there is no store at {} yet; `pgvalet secret create NAME{}` makes it",
+            self.path.display(),
+            self.name
+                .map_or_else(String::new, |name| format!(" --store {name}"))
         )))
     }
 }

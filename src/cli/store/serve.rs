@@ -13,6 +13,7 @@ use crate::cli::workers::runtime;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::net::PassedSockets;
+use crate::secret::store_title;
 use crate::vault::api::{Api, StoreListener, Trail};
 
 pub(super) fn run(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
@@ -25,22 +26,27 @@ async fn serve(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Resul
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let failed = |e: &dyn std::fmt::Display| Failure::Failed(e.to_string());
-    let Some(listen) = &config.store.listen else {
-        return Err(Failure::Usage(
-            "[store] has no address to serve the store on; add address = \"127.0.0.1:6434\"".into(),
-        ));
+    let Some(listen) = &place.store.listen else {
+        return Err(Failure::Usage(format!(
+            "{} has no address to serve the store on; add address = \"127.0.0.1:6434\"",
+            store_title(place.name)
+        )));
     };
     let door = StoreListener::bind(listen, &mut PassedSockets::default())
         .await
         .map_err(|e| failed(&e))?;
     let vault = place.open().await?;
     let audit = Audit::open(&config.audit, &Metrics::new()).map_err(|e| failed(&e))?;
-    let api = Api::new(vault, Trail::to(audit.clone()));
+    let api = Api::new(
+        vault,
+        Trail::to(audit.clone()).of_store(place.name.map(Into::into)),
+    );
     api.rotates(
         config
             .uses()
             .into_iter()
             .map(|(_, secret)| secret)
+            .filter(|secret| secret.store() == place.name)
             .collect(),
     );
     writeln!(out, "{}", door.url())?;
