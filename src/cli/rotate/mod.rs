@@ -7,14 +7,13 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Failure, files, record, status};
+use super::{Failure, record, status, stores};
 use crate::audit::Audit;
-use crate::base::duration;
+use crate::base::{duration, nearest};
 use crate::config::Config;
 use crate::pool::Database;
 use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
-use crate::secret::{SecretId, Source, VersionId};
-use crate::server;
+use crate::secret::{SecretId, Source, StoreError, VersionId};
 use progress::Progress;
 
 #[derive(clap::Args)]
@@ -50,7 +49,9 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
-    files::store_exists(config)?;
+    let named = args.secret.as_deref();
+    let named: Vec<SecretId> = named.map(|n| config.stores.secret(n)).into_iter().collect();
+    stores::exist(config, &named)?;
     let audit = record::open(config, "rotate", "the rotation")?;
     let done = work(args, config, audit.as_ref(), out).await;
     if let Some(audit) = audit {
@@ -65,18 +66,20 @@ async fn work(
     audit: Option<&Audit>,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let (store, _) = server::open_store_with(&config.store, record::trail(audit))
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))?;
-    let rotatable = store.rotatable();
-    let store = rotatable.map_err(|e| Failure::Failed(e.to_string()))?;
+    let failed = |e: StoreError| Failure::Failed(e.to_string());
+    let stores = stores::open(config, &[], audit).await?;
     if args.dry_run {
-        return preview::run(args, config, store, out).await;
+        return preview::run(args, config, &stores, out).await;
     }
-    let secret = SecretId::new(args.secret.as_deref().unwrap_or_default());
-    let plan = plan(args, config, store, &secret).await?;
+    let secret = args.secret.as_deref().unwrap_or_default();
+    let secret = config.stores.secret(secret);
+    let store = stores.of(&secret).map_err(failed)?;
+    let store = store.rotatable().map_err(failed)?;
+    let plan = plan(args, config, &stores, &secret).await?;
     let progress = Progress::new(args.json, audit.cloned());
-    let ended = Rotator::new(store, &progress, &plan).rotate().await;
+    let ended = Rotator::new(store, &stores, &progress, &plan)
+        .rotate()
+        .await;
     let ending = ended.map_err(|e| Failure::Failed(format!("{secret} was not rotated: {e}")))?;
     progress.end(&ending);
     let version = ending.version();
@@ -111,7 +114,7 @@ async fn plan(
         None => configured.as_ref().and_then(|r| r.strategy),
     };
     let admin_secret = match &args.admin_secret {
-        Some(name) => Some(SecretId::new(name.as_str())),
+        Some(name) => Some(config.stores.secret(name)),
         None => configured.as_ref().and_then(|r| r.admin_secret.clone()),
     };
     let plaintext = configured.is_some_and(|r| r.plaintext);
@@ -148,12 +151,12 @@ async fn database(
         true => None,
         false => {
             let described = store.describe(secret).await;
-            Some(described.map_err(|e| Failure::Failed(e.to_string()))?)
+            Some(described.map_err(|e| Failure::Failed(format!("{e}{}", meant(config, secret))))?)
         }
     };
     for (database, used) in uses {
         let same = match &described {
-            Some(d) => used.means(&d.name, &d.arn),
+            Some(d) => used.store() == secret.store() && used.means(&d.name, &d.arn),
             None => used == *secret,
         };
         if same {
@@ -165,7 +168,8 @@ async fn database(
     let place = |d: &Database| (d.upstream.host.clone(), d.upstream.port);
     let Some(first) = found.first().cloned() else {
         return Err(Failure::Usage(format!(
-            "no [database.NAME] uses secret \"{secret}\", so nothing says how to log in to its server; add one"
+            "no [database.NAME] uses secret \"{secret}\", so nothing says how to log in to its server; add one{}",
+            meant(config, secret)
         )));
     };
     match found.iter().find(|d| place(d) != place(&first)) {
@@ -176,6 +180,15 @@ async fn database(
             other.name()
         ))),
     }
+}
+
+/// The end of a sentence about a secret that is not there: the one of the configuration that was
+/// probably meant.
+fn meant(config: &Config, secret: &SecretId) -> String {
+    let used = stores::used(config);
+    let names = used.iter().map(SecretId::as_str);
+    let meant = nearest(secret.as_str(), names);
+    meant.map_or_else(String::new, |meant| format!("; did you mean \"{meant}\"?"))
 }
 
 /// A function that asks the running proxy whether it uses a version.

@@ -10,7 +10,7 @@ use crate::cli::Failure;
 use crate::config::Config;
 use crate::rotation::{Plan, Preview, Rotation};
 use crate::secret::schedule::{Window, timing};
-use crate::secret::{SecretId, Source};
+use crate::secret::{SecretId, Stores};
 
 /// How many of the next rotations are shown.
 const RUNS: usize = 3;
@@ -19,11 +19,11 @@ const RUNS: usize = 3;
 pub(super) async fn run(
     args: &Args,
     config: &Config,
-    store: &dyn Source,
+    stores: &Stores,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let secrets: Vec<SecretId> = match &args.secret {
-        Some(name) => vec![SecretId::new(name.as_str())],
+        Some(name) => vec![config.stores.secret(name)],
         None => config
             .databases
             .values()
@@ -36,9 +36,11 @@ pub(super) async fn run(
     }
     let mut failed = false;
     for secret in secrets {
-        let plan = plan(args, config, store, &secret).await?;
+        let rotatable = stores.of(&secret).and_then(|s| s.rotatable().map(|_| ()));
+        rotatable.map_err(|e| Failure::Failed(e.to_string()))?;
+        let plan = plan(args, config, stores, &secret).await?;
         let rotation = config.rotations.get(&plan.database.name);
-        match Preview::of(&plan, store).await {
+        match Preview::of(&plan, stores).await {
             Ok(preview) if args.json => json_of(&plan, &preview, rotation, out)?,
             Ok(preview) => show(&plan, &preview, rotation, out)?,
             Err(e) => {

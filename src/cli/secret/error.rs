@@ -43,6 +43,9 @@ pub enum SecretCommandError {
     NoPolicy(SecretId),
     #[error("{}", findings(.0))]
     Findings(Vec<(String, String)>),
+    /// The output already says what is wrong.
+    #[error("")]
+    Shown,
     #[error("cannot write the answer: {0}")]
     Write(io::Error),
 }
@@ -63,6 +66,7 @@ impl SecretCommandError {
             | Self::Read { .. }
             | Self::NoPolicy(_)
             | Self::Findings(_)
+            | Self::Shown
             | Self::Write(_) => 1,
         }
     }

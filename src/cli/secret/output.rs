@@ -75,6 +75,17 @@ fn json(value: &impl Serialize) -> String {
     text
 }
 
+/// What is wrong with a policy, as ValidateResourcePolicy answers it.
+pub fn findings_json(findings: &[(String, String)]) -> String {
+    let errors = findings
+        .iter()
+        .map(|(check, message)| serde_json::json!({ "CheckName": check, "ErrorMessage": message }));
+    json(&serde_json::json!({
+        "PolicyValidationPassed": findings.is_empty(),
+        "ValidationErrors": errors.collect::<Vec<_>>(),
+    }))
+}
+
 pub fn describe_json(secret: &Description) -> String {
     json(&Entry {
         version_ids_to_stages: Some(versions(&secret.versions)),

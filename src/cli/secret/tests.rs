@@ -48,7 +48,13 @@ impl Shell {
             out: &mut out,
             err: &mut err,
         };
-        let result = execute(command, &self.store, io).await;
+        let result = execute(
+            command.clone(),
+            command.name().map(SecretId::new),
+            &self.store,
+            io,
+        )
+        .await;
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Answer(result, text(out), text(err))
     }
@@ -273,4 +279,50 @@ fn values_are_never_arguments_and_every_command_has_an_example() {
             "{name}: {help}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_there_is_an_error_with_the_nearest() {
+    let shell = Shell::new().await;
+    shell.run("create prod/orders", GOOD).await.ok();
+    for line in [
+        "describe prod/order",
+        "get prod/ordes",
+        "delete prod/ordrs",
+        "policy get prod/orderz",
+    ] {
+        let said = shell.run(line, "").await.0.unwrap_err().to_string();
+        assert!(
+            said.contains("did you mean \"prod/orders\"?"),
+            "{line}: {said}"
+        );
+    }
+    let said = shell.run("describe billing", "").await.0.unwrap_err();
+    assert!(!said.to_string().contains("did you mean"), "{said}");
+    // What is not there of a secret that is there is another matter.
+    let said = shell.run("policy get prod/orders", "").await.0.unwrap_err();
+    assert!(!said.to_string().contains("did you mean"), "{said}");
+}
+
+#[tokio::test]
+async fn a_policy_is_validated_for_programs() {
+    let shell = Shell::new().await;
+    shell.run("create a", GOOD).await.ok();
+    let public = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*",
+        "Action":"secretsmanager:GetSecretValue","Resource":"*"}]}"#;
+    let answer = shell.run("policy validate a --json", public).await;
+    let found: Value = serde_json::from_str(&answer.1).unwrap();
+    assert_eq!(found["PolicyValidationPassed"], false, "{found}");
+    assert!(
+        found["ValidationErrors"][0]["CheckName"].is_string(),
+        "{found}"
+    );
+    let failed = answer.0.unwrap_err();
+    assert_eq!((failed.exit_code(), failed.to_string()), (1, String::new()));
+    let one = "{\"AWS\":\"arn:aws:iam::000000000000:user/api\"},";
+    let fine = public.replace("\"*\",", one);
+    let answer = shell.run("policy validate a --json", &fine).await.ok();
+    let found: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(found["PolicyValidationPassed"], true, "{found}");
+    assert_eq!(found["ValidationErrors"], serde_json::json!([]));
 }
