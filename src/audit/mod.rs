@@ -94,6 +94,6 @@ pub use record::{Event, Outcome, Record};
 pub use refs::{Cause, ClientRef, LeaseTotals, SessionRef, SessionTotals};
 pub use report::{Against, Broken, Place, Report, Source};
 pub use search::{Found, search};
-pub use ship::{Format, Lock, SinkKind, SinkOptions, SyslogAddress, What};
-pub use table::{printable, table_head, table_row};
+pub use ship::{Format, Lock, SinkKind, SinkOptions, SinkTrouble, SyslogAddress, What};
+pub use table::{printable, table_row};
 pub use verify::verify;

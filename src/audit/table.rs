@@ -4,19 +4,6 @@ use serde_json::Value;
 
 use super::fields::{client, secret, text, version};
 
-/// The widths of all columns but the last, which holds remarks.
-const WIDTHS: [usize; 8] = [23, 15, 16, 21, 14, 20, 8, 12];
-
-fn row(columns: [&str; 9]) -> String {
-    let mut row = String::new();
-    for (column, width) in columns.iter().zip(WIDTHS) {
-        let column = if column.is_empty() { "-" } else { column };
-        row.push_str(&format!("{:<width$}  ", printable(column)));
-    }
-    row.push_str(&printable(columns[8]));
-    row.trim_end().to_owned()
-}
-
 /// Text without control characters. A client chose much of a record, and nothing
 /// in it may steer the terminal.
 pub fn printable(text: &str) -> String {
@@ -25,30 +12,25 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// The names of the columns.
-pub fn table_head() -> String {
-    row([
-        "TIME", "EVENT", "CLIENT", "SOURCE", "DATABASE", "SECRET", "VERSION", "USER", "",
-    ])
-}
-
-/// A record as a row of the table. Times are cut to milliseconds and versions to eight
-/// characters, which is as much as is needed to tell them apart.
-pub fn table_row(record: &Value) -> String {
+/// A record as the cells of a table: time, event, client, source, database, secret, version,
+/// user and remarks. Times are cut to milliseconds and versions to eight characters, which is as
+/// much as is needed to tell them apart.
+pub fn table_row(record: &Value) -> [String; 9] {
     let head = |text: &str, n| text.chars().take(n).collect::<String>();
     let time = text(record, "/time");
     let time = time.get(..23).unwrap_or(time).replace('T', " ");
-    row([
+    [
         &time,
         text(record, "/event"),
         client(record),
         text(record, "/source"),
         text(record, "/database"),
-        secret(record),
+        &secret(record),
         &head(version(record), 8),
         text(record, "/credential/user"),
         &remarks(record),
-    ])
+    ]
+    .map(printable)
 }
 
 fn remarks(record: &Value) -> String {
@@ -128,7 +110,7 @@ mod tests {
                 "additionalEventData": { "secretVersionId": "0123456789" },
             },
         });
-        let row = table_row(&record);
+        let row = table_row(&record).join(" ");
         for part in [
             "api",
             "prod/a",
@@ -138,7 +120,9 @@ mod tests {
             assert!(row.contains(part), "{row}");
         }
         record["call"] = json!({ "requestParameters": { "name": "prod/new" } });
-        assert!(table_row(&record).contains("prod/new"));
+        assert_eq!(table_row(&record)[5], "prod/new");
+        record["store"] = "second".into();
+        assert_eq!(table_row(&record)[5], "second:prod/new");
     }
 
     #[test]
@@ -151,26 +135,24 @@ mod tests {
             (2, 3_723_000, "2 transactions, 1 h 2 m"),
         ] {
             let record = json!({ "transactions": transactions, "duration_ms": ms });
-            assert!(table_row(&record).ends_with(words), "{words}");
+            assert_eq!(table_row(&record)[8], words);
         }
     }
 
     #[test]
     fn a_row_says_who_used_what() {
-        let row = table_row(&record());
-        let words: Vec<&str> = row.split_whitespace().collect();
         assert_eq!(
-            words,
+            table_row(&record()),
             [
-                "2026-01-02",
-                "03:04:05.678",
+                "2026-01-02 03:04:05.678",
                 "credential.use",
                 "orders-api",
                 "10.0.0.9:4711",
                 "orders",
                 "prod/orders",
                 "0a1b2c3d",
-                "app"
+                "app",
+                ""
             ]
         );
     }
@@ -179,6 +161,6 @@ mod tests {
     fn what_a_client_chose_cannot_steer_the_terminal() {
         let mut record = record();
         record["reason"] = "\u{1b}[2Jnothing happened\n".into();
-        assert!(!table_row(&record).chars().any(char::is_control));
+        assert!(!table_row(&record).join("").chars().any(char::is_control));
     }
 }

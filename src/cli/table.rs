@@ -170,7 +170,7 @@ fn line(
 
 /// The lines of a cell: broken between words, or else behind a mark that divides a name, such as
 /// the slash of a path.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for piece in pieces(text, width) {
         let used = lines.last().map_or(0, |line| line.chars().count());

@@ -6,6 +6,7 @@ mod moment;
 mod query;
 mod reconcile;
 mod report;
+mod rows;
 mod tail;
 mod verify;
 mod who;
@@ -21,6 +22,7 @@ use super::Failure;
 use crate::audit::{Source, of_old_format, segments, table_row};
 use crate::config::Config;
 use query::Known;
+use rows::Rows;
 
 #[derive(Subcommand)]
 #[command(after_help = "Example:\n  pgvalet audit query --secret prod/orders --since 1h")]
@@ -130,11 +132,12 @@ fn open(path: &Path) -> Result<File, Failure> {
 }
 
 /// Prints one record: the line as it was written, or a row of the table.
-fn show(line: &[u8], record: &Value, json: bool, out: &mut dyn Write) -> io::Result<()> {
-    if json {
-        out.write_all(line)?;
-        out.write_all(b"\n")
-    } else {
-        writeln!(out, "{}", table_row(record))
+fn show(line: &[u8], record: &Value, rows: Option<&Rows>, out: &mut dyn Write) -> io::Result<()> {
+    match rows {
+        Some(rows) => rows.row(table_row(record), out),
+        None => {
+            out.write_all(line)?;
+            out.write_all(b"\n")
+        }
     }
 }

@@ -11,8 +11,9 @@ use serde::de::IntoDeserializer;
 
 use super::files::beside;
 use super::moment::moment;
+use super::rows::Rows;
 use super::{Failure, open};
-use crate::audit::{Event, Filter, Found, search, table_head, table_row};
+use crate::audit::{Event, Filter, Found, search, table_row};
 use crate::base::suggestion;
 pub(super) use known::Known;
 
@@ -76,14 +77,14 @@ pub(super) fn run(
     };
     let (commands, mut unread) = commands(&beside, &filter);
     let mut commands = commands.into_iter().peekable();
-    let mut shown = 0_u64;
+    let (mut shown, rows) = (0_u64, Rows::new());
     let mut show = |found: Found| {
         if shown == 0 && !q.json {
-            writeln!(out, "{}", table_head())?;
+            rows.head(out)?;
         }
         shown += 1;
         match &found.record {
-            Some(record) if !q.json => writeln!(out, "{}", table_row(record)),
+            Some(record) if !q.json => rows.row(table_row(record), out),
             _ => out
                 .write_all(&found.line)
                 .and_then(|()| out.write_all(b"\n")),

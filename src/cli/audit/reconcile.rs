@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Failure;
 use super::files::Logs;
 use crate::audit::{Evidence, LogFormat, Reconciled, printable, read_postgres, reconcile};
+use crate::cli::table;
 use crate::cli::words::count;
 
 #[derive(clap::Args)]
@@ -62,7 +63,8 @@ fn show(found: &Reconciled, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "  {} of pgvalet itself", found.own)?;
     for left in found.left.iter().take(MOST) {
-        writeln!(out, "LEFT OVER {}: {}", left.place, printable(&left.why))?;
+        let text = format!("{}: {}", left.place, printable(&left.why));
+        table::paragraph(out, "LEFT OVER ", &text)?;
     }
     match found.left.len().saturating_sub(MOST) {
         0 if found.left.is_empty() => writeln!(out, "nothing is left over"),

@@ -9,7 +9,7 @@ use super::Failure;
 use super::files::Logs;
 use super::moment::moment;
 use crate::audit::{VersionUse, history, printable};
-use crate::cli::words;
+use crate::cli::{table, words};
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Report {
@@ -75,33 +75,33 @@ fn show(version: &VersionUse, out: &mut dyn Write) -> io::Result<()> {
         "" => String::new(),
         time => format!(", adopted {}", seconds(time)),
     };
-    writeln!(
-        out,
-        "  version {}, user {}{adopted}{state}: {}, {} failed",
+    let text = format!(
+        "version {}, user {}{adopted}{state}: {}, {} failed",
         printable(&version.version),
         printable(&version.user),
         words::count(version.logins, "login"),
         version.failed_logins
-    )?;
+    );
+    table::paragraph(out, "  ", &text)?;
     for (name, used) in &version.clients {
-        writeln!(
-            out,
-            "    {}: {}, {}, {} to {}",
+        let text = format!(
+            "{}: {}, {}, {} to {}",
             printable(name),
             words::count(used.sessions, "session"),
             words::count(used.transactions, "transaction"),
             seconds(&used.first),
             seconds(&used.last)
-        )?;
+        );
+        table::paragraph(out, "    ", &text)?;
     }
     for (name, reads) in &version.readers {
-        writeln!(
-            out,
-            "    read from the store by {}: {}, last {}",
+        let text = format!(
+            "read from the store by {}: {}, last {}",
             printable(name),
             words::count(reads.times, "time"),
             seconds(&reads.last)
-        )?;
+        );
+        table::paragraph(out, "    ", &text)?;
     }
     for held in &version.held {
         let old = if version.newest {
@@ -109,14 +109,14 @@ fn show(version: &VersionUse, out: &mut dyn Write) -> io::Result<()> {
         } else {
             " (an old version)"
         };
-        writeln!(
-            out,
-            "    still in use by {} from {}, session {} since {}{old}",
+        let text = format!(
+            "still in use by {} from {}, session {} since {}{old}",
             printable(&held.client),
             printable(&held.source),
             held.session,
             seconds(&held.since)
-        )?;
+        );
+        table::paragraph(out, "    ", &text)?;
     }
     Ok(())
 }

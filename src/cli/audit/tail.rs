@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::rows::Rows;
 use super::{Failure, open, show};
-use crate::audit::{is_of_the_log, table_head};
+use crate::audit::is_of_the_log;
 
 /// How often `tail --follow` looks for more.
 const POLL: Duration = Duration::from_millis(200);
@@ -31,8 +32,9 @@ pub(in crate::cli) struct Tail {
 }
 
 pub(super) fn run(t: &Tail, path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
-    if !t.json {
-        writeln!(out, "{}", table_head())?;
+    let rows = (!t.json).then(Rows::new);
+    if let Some(rows) = &rows {
+        rows.head(out)?;
     }
     let mut file = Followed::open(path)?;
     let mut last = VecDeque::new();
@@ -43,23 +45,28 @@ pub(super) fn run(t: &Tail, path: &Path, out: &mut dyn Write) -> Result<(), Fail
         }
     }
     for (line, record) in last {
-        show(&line, &record, t.json, out)?;
+        show(&line, &record, rows.as_ref(), out)?;
     }
     out.flush()?;
     match t.follow {
-        true => follow(t, file, path, out),
+        true => follow(rows.as_ref(), file, path, out),
         false => Ok(()),
     }
 }
 
 /// Shows new records until the process is ended, or nobody reads any more.
-fn follow(t: &Tail, mut file: Followed, path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+fn follow(
+    rows: Option<&Rows>,
+    mut file: Followed,
+    path: &Path,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     loop {
         // The successor is looked for before the rest is read: a proxy that writes
         // to a new file writes no more to the old one.
         let successor = file.successor(path)?;
         while let Some((line, record)) = file.record()? {
-            show(&line, &record, t.json, out)?;
+            show(&line, &record, rows, out)?;
         }
         out.flush()?;
         match successor {

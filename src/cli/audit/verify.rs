@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::files::beside;
 use crate::audit::{Against, PublicKey, Report, Source, prove, verify};
-use crate::cli::words;
+use crate::cli::{table, words};
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Verify {
@@ -87,11 +87,11 @@ fn report_on(report: &Report, json: bool, out: &mut dyn Write) -> Result<(), Fai
         writeln!(out)?;
     } else {
         for note in &report.notes {
-            writeln!(out, "note: {note}")?;
+            table::paragraph(out, "note: ", note)?;
         }
         match &report.broken {
             None => whole(report, out)?,
-            Some(broken) => writeln!(out, "BROKEN {broken}")?,
+            Some(broken) => table::paragraph(out, "BROKEN ", &broken.to_string())?,
         }
     }
     match report.broken {
@@ -127,9 +127,10 @@ fn whole(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     if let Some(key) = &report.key {
         writeln!(out, "public key: {key}")?;
         if !report.key_was_given {
-            writeln!(
+            table::paragraph(
                 out,
-                "That key was found with the log. Whoever can write there can replace both: keep the key elsewhere, and name it with --key."
+                "",
+                "That key was found with the log. Whoever can write there can replace both: keep the key elsewhere, and name it with --key.",
             )?;
         }
     }

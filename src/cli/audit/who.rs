@@ -11,6 +11,7 @@ use super::files::Logs;
 use super::moment::moment;
 use super::report::seconds;
 use crate::audit::{Stay, history, printable};
+use crate::cli::table;
 
 #[derive(clap::Args)]
 pub(in crate::cli) struct Who {
@@ -99,8 +100,7 @@ fn show(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
             "; perhaps not in that time: the log has no more than first and last uses ([audit] leases has all)"
         }
     };
-    writeln!(
-        out,
+    let text = format!(
         "{} from {}, session {} of {}: {} as {} from {}, last {}, {ends}{doubt}",
         printable(&stay.client),
         printable(&stay.source),
@@ -110,5 +110,6 @@ fn show(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
         printable(&stay.user),
         seconds(&stay.from),
         seconds(&stay.last)
-    )
+    );
+    table::paragraph(out, "", &text)
 }

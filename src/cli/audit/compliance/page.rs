@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::audit::{Gap, Identified, Rotated, VersionUse, printable};
 use crate::cli::audit::report::seconds;
+use crate::cli::table;
 use crate::cli::words::count;
 
 #[derive(Serialize)]
@@ -148,7 +149,7 @@ impl Page {
                 writeln!(out, "  {}", part.none)?;
             }
             for line in part.lines {
-                writeln!(out, "  {line}")?;
+                table::paragraph(out, "  ", &line)?;
             }
         }
         Ok(())
