@@ -92,10 +92,12 @@ pub static KEYS: &[Key] = &[
         ("userlist.txt", "[[client]]"),
         "each user becomes a rule with `users`; a password becomes a secret. A verifier (md5, SCRAM) is no password: put the password into the store",
     ),
-    none(
+    ours(
         G,
         "auth_hba_file",
-        "`[[client]] network`, `certificate`, `users` and `databases` say the same; write a rule for each line",
+        "`[[client]] network`, `users`, `databases`",
+        ("hba.conf", "network = [\"10.7.0.0/16\"]"),
+        "with `auth_type = hba`; the networks of its lines. What a rule cannot say is named with the line: `reject`, unix sockets, every address",
     ),
     none(
         G,
@@ -594,6 +596,13 @@ pub static KEYS: &[Key] = &[
     ),
     ours(
         D,
+        "query_wait_timeout",
+        "`[database.NAME] pool_wait_timeout`",
+        ("25", "pool_wait_timeout = \"25s\""),
+        "newer than 1.25; 0, which is for ever, becomes a day",
+    ),
+    ours(
+        D,
         "reserve_pool",
         "`[database.NAME] reserve_pool_size`",
         ("6", "reserve_pool_size = 6"),
@@ -612,6 +621,13 @@ pub static KEYS: &[Key] = &[
         "`[database.NAME] server_lifetime`",
         ("900", "server_lifetime = \"15m\""),
         "",
+    ),
+    ours(
+        D,
+        "target_session_attrs",
+        "`[database.NAME] target_session_attrs`",
+        ("read-only", "target_session_attrs = \"read-only\""),
+        "newer than 1.25; `primary` becomes `read-write`, and `standby` `read-only`",
     ),
     none(D, "timezone", ROLE),
     ours(
@@ -646,6 +662,7 @@ pub static KEYS: &[Key] = &[
         "what its clients may hold of the pool",
     ),
     none(U, "query_timeout", PER_DATABASE),
+    none(U, "query_wait_timeout", PER_DATABASE),
     none(U, "reserve_pool_size", PER_DATABASE),
     none(U, "transaction_timeout", PER_DATABASE),
     none(P, "host", PEERS),

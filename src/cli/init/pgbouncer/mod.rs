@@ -1,11 +1,13 @@
 //! A plan from the files of PgBouncer: `pgbouncer.ini`, and the users in `auth_file`.
 //!
 //! * `ini`    the files as they are written
+//! * `hba`    `auth_hba_file`
 //! * `keys`   every key of PgBouncer, and what becomes of it
 //! * `tables` keys of ours from keys of PgBouncer
 //! * `page`   docs/FROM-PGBOUNCER.md
 //! * `rules`  who may use what, and the secrets
 
+mod hba;
 mod ini;
 pub mod keys;
 mod page;
@@ -16,6 +18,7 @@ use std::path::Path;
 
 pub use page::page;
 
+use hba::Hba;
 use ini::{Ini, User, beside, pairs, users};
 use keys::Becomes;
 
@@ -54,7 +57,8 @@ pub(super) fn plan(file: &Path, userlist: Option<&Path>) -> Result<Plan, Failure
             file.display()
         )));
     }
-    rules::clients(&ini, &users, &mut plan)?;
+    let hba = lines(&ini, file, &mut plan);
+    rules::clients(&ini, &users, hba.as_ref(), &mut plan)?;
     left_out(&ini, &mut plan);
     plan.notes.push(
         "PgBouncer asked clients for a password; pgvalet knows them by where they come from, or by more: look at each network in the file.".to_owned(),
@@ -82,6 +86,27 @@ fn known_users(
             Ok(Vec::new())
         }
         Err(error) => Err(error),
+    }
+}
+
+/// What `auth_hba_file` says, which counts with `auth_type = hba` alone.
+fn lines(ini: &Ini, file: &Path, plan: &mut Plan) -> Option<Hba> {
+    let path = ini.global("auth_hba_file")?;
+    if ini.global("auth_type") != Some("hba") {
+        plan.notes
+            .push("auth_hba_file is left out: PgBouncer reads it with auth_type = hba.".to_owned());
+        return None;
+    }
+    match Hba::read(&beside(file, path)) {
+        Ok(mut hba) => {
+            plan.notes.append(&mut hba.notes);
+            Some(hba)
+        }
+        // Without it, the file can still be made.
+        Err(why) => {
+            plan.notes.push(format!("auth_hba_file: {why}."));
+            None
+        }
     }
 }
 

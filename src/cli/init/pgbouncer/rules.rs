@@ -1,5 +1,6 @@
 //! Who may use what: rules from the users of PgBouncer, and secrets from their passwords.
 
+use super::hba::Hba;
 use super::ini::{Ini, User, pairs};
 use super::tables::number_of;
 use crate::cli::Failure;
@@ -47,8 +48,14 @@ fn of_user(user: &User, plan: &mut Plan) -> String {
     plan.secret(&user.name, value, &missing(&user.name))
 }
 
-/// A rule for each user; one for everybody, where no users are known.
-pub(super) fn clients(ini: &Ini, users: &[User], plan: &mut Plan) -> Result<(), Failure> {
+/// A rule for each user; one for everybody, where no users are known. `hba`: from where they may
+/// come.
+pub(super) fn clients(
+    ini: &Ini,
+    users: &[User],
+    hba: Option<&Hba>,
+    plan: &mut Plan,
+) -> Result<(), Failure> {
     // To a database with a user of its own, everybody logs in as that one.
     let (mut fixed, mut open) = (Vec::new(), Vec::new());
     for (name, text) in ini
@@ -74,30 +81,67 @@ pub(super) fn clients(ini: &Ini, users: &[User], plan: &mut Plan) -> Result<(), 
         }
     }
     if users.is_empty() {
-        let mut rule = Table::client("local", &[WHERE]);
-        rule.list("network", HERE);
-        rule.list("databases", fixed.iter().chain(&open).copied());
-        limits(&mut rule, "", ini);
-        plan.clients.push(rule);
+        let all: Vec<&str> = fixed.iter().chain(&open).copied().collect();
+        for (networks, databases) in by_network(hba, None, &all, plan) {
+            let mut rule = Table::client("local", &[WHERE]);
+            rule.list("network", networks.iter().map(String::as_str));
+            rule.list("databases", databases);
+            limits(&mut rule, "", ini);
+            plan.clients.push(rule);
+        }
     }
     for user in users {
         let secret = (!open.is_empty()).then(|| of_user(user, plan));
         for (databases, secret) in [(&open, secret.as_deref()), (&fixed, None)] {
-            if databases.is_empty() {
-                continue;
+            for (networks, databases) in by_network(hba, Some(&user.name), databases, plan) {
+                let mut rule = Table::client(&user.name, &[WHERE]);
+                rule.list("network", networks.iter().map(String::as_str));
+                rule.list("users", [user.name.as_str()]);
+                rule.list("databases", databases);
+                if let Some(secret) = secret {
+                    rule.text("secret", secret);
+                }
+                limits(&mut rule, &user.name, ini);
+                plan.clients.push(rule);
             }
-            let mut rule = Table::client(&user.name, &[WHERE]);
-            rule.list("network", HERE);
-            rule.list("users", [user.name.as_str()]);
-            rule.list("databases", databases.iter().copied());
-            if let Some(secret) = secret {
-                rule.text("secret", secret);
-            }
-            limits(&mut rule, &user.name, ini);
-            plan.clients.push(rule);
         }
     }
     Ok(())
+}
+
+/// The databases that a user may use, by the networks that the user may come from.
+fn by_network<'a>(
+    hba: Option<&Hba>,
+    user: Option<&str>,
+    databases: &[&'a str],
+    plan: &mut Plan,
+) -> Vec<(Vec<String>, Vec<&'a str>)> {
+    let here = || HERE.map(ToOwned::to_owned).to_vec();
+    let mut groups: Vec<(Vec<String>, Vec<&str>)> = Vec::new();
+    for database in databases {
+        let networks = match hba.map(|hba| hba.places(user, database)) {
+            None => here(),
+            Some(places) if places.networks.is_empty() && !places.everywhere => {
+                let who = user.map_or_else(String::new, |user| format!("{user} "));
+                plan.notes.push(format!(
+                    "No rule lets {who}into {database}: auth_hba_file names no network for that."
+                ));
+                continue;
+            }
+            // Everybody is nobody in particular: a person has to say who that is.
+            Some(places) if places.everywhere => {
+                let mut networks = here();
+                networks.extend(places.networks);
+                networks
+            }
+            Some(places) => places.networks,
+        };
+        match groups.iter_mut().find(|(known, _)| *known == networks) {
+            Some((_, databases)) => databases.push(database),
+            None => groups.push((networks, vec![database])),
+        }
+    }
+    groups
 }
 
 const WHERE: &str = "Whoever comes from these addresses: name the networks of your applications, or see unix_user and certificate.";

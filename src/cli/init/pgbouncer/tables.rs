@@ -89,6 +89,11 @@ pub(super) fn database(name: &str, keys: &[(String, String)], ini: &Ini) -> Tabl
         table.text("dbname", dbname);
     }
     server_tls(&mut table, &hosts, ini);
+    match own("target_session_attrs") {
+        Some("read-write" | "primary") => table.text("target_session_attrs", "read-write"),
+        Some("read-only" | "standby") => table.text("target_session_attrs", "read-only"),
+        _ => {}
+    }
     let mode = own("pool_mode").or(ini.global("pool_mode"));
     table.text("pool_mode", mode.unwrap_or("session"));
     sizes(&mut table, &own, ini);
@@ -101,8 +106,9 @@ pub(super) fn database(name: &str, keys: &[(String, String)], ini: &Ini) -> Tabl
         ini.global("server_connect_timeout"),
         "connect_timeout",
     );
-    let wait = ini.global("query_wait_timeout");
-    match wait {
+    // Here, -1 means that it is not set.
+    let wait = own("query_wait_timeout").filter(|wait| !wait.starts_with('-'));
+    match wait.or(ini.global("query_wait_timeout")) {
         Some("0") => table.text("pool_wait_timeout", "1d"),
         wait => seconds(&mut table, wait, "pool_wait_timeout"),
     }

@@ -12,6 +12,8 @@ fn made(ini: &str, users: &str) -> (String, Plan) {
     let file = directory.path().join("pgbouncer.ini");
     fs::write(&file, ini).expect("written");
     fs::write(directory.path().join("userlist.txt"), users).expect("written");
+    let hba = "host all somebody 10.7.0.0/16 scram-sha-256\n";
+    fs::write(directory.path().join("hba.conf"), hba).expect("written");
     let plan = plan(&file, None).unwrap_or_else(|e| panic!("{e}\n{ini}"));
     let text = plan.text();
     config::parse(&text, "t.toml".as_ref()).unwrap_or_else(|e| panic!("{e}\n{text}"));
@@ -37,6 +39,7 @@ fn around(key: &str) -> (&'static str, &'static str) {
             "",
         ),
         "password" => ("", " user=owner"),
+        "auth_hba_file" => ("auth_type = hba\n", ""),
         _ => ("", ""),
     }
 }
@@ -139,6 +142,35 @@ fn users_become_rules_and_passwords_secrets() {
     let noted = |part: &str| plan.notes.iter().any(|note| note.contains(part));
     assert!(noted("There is no database *"), "{:?}", plan.notes);
     assert!(noted("bogus is left out: PgBouncer 1.25 has no such key"));
+}
+
+/// Who may come from where is in auth_hba_file, if that is asked.
+#[test]
+fn lines_of_the_hba_file_become_networks() {
+    let ini = |kind: &str| {
+        format!(
+            "[databases]\norders = host=db\nreports = host=db\n[pgbouncer]\n\
+             auth_file = userlist.txt\nauth_type = {kind}\nauth_hba_file = hba.conf\n"
+        )
+    };
+    let users = "\"somebody\" \"pw\"\n\"other\" \"pw\"\n";
+    let (text, plan) = made(&ini("hba"), users);
+    let config = config::parse(&text, "t.toml".as_ref()).unwrap_or_else(|e| panic!("{e}"));
+    let rules: Vec<&str> = config.clients.iter().map(|rule| &*rule.name).collect();
+    assert_eq!(rules, ["somebody"], "{text}");
+    let noted = |plan: &Plan, part: &str| plan.notes.iter().any(|note| note.contains(part));
+    assert!(
+        noted(&plan, "No rule lets other into orders"),
+        "{:?}",
+        plan.notes
+    );
+    let (text, plan) = made(&ini("md5"), users);
+    assert!(!text.contains("10.7.0.0"), "{text}");
+    assert!(
+        noted(&plan, "auth_hba_file is left out"),
+        "{:?}",
+        plan.notes
+    );
 }
 
 /// Without users, there is one rule, and the password is asked for later.
