@@ -198,7 +198,7 @@ impl Manager {
             depth,
             candidates,
             failure,
-            silent: found.known.may_recover(),
+            more: found.known.may_recover() || found.is_rotating(),
         }
     }
 

@@ -191,7 +191,8 @@ impl Pool {
             Obstacle::Server { failure, .. } if !others => {
                 Prospect::Hopeless(CheckoutError::Login(failure))
             }
-            // Where a version has logged in before, a rotation may be under way.
+            // Where a version has logged in before, or AWSPENDING is there, a rotation may be
+            // under way.
             Obstacle::NoVersion { since, never }
                 if !others && (never || since.elapsed() > self.database().rotation_grace) =>
             {

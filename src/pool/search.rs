@@ -129,7 +129,7 @@ impl Search {
                 depth,
                 candidates,
                 failure,
-                silent,
+                more,
             } => {
                 if let Some(failure) = failure {
                     self.failure = failure;
@@ -137,7 +137,7 @@ impl Search {
                 let Phase::Seeking { round, .. } = &mut self.phase else {
                     return Action::Rest;
                 };
-                round.looked_up(depth, candidates, silent);
+                round.looked_up(depth, candidates, more);
                 self.next_of_round(now)
             }
             Input::Failed(tried) => self.failed(tried, now),
@@ -301,7 +301,7 @@ impl Search {
                 Action::Pause(pace.brisk_pause())
             }
             Some(_) => {
-                if self.past == Past::Untold && !round.was_silent() {
+                if self.past == Past::Untold && !round.may_have_more() {
                     self.past = Past::InVain;
                 }
                 Action::Pause(pace.pause(now))

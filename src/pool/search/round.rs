@@ -86,8 +86,8 @@ pub(super) struct Round {
     candidates: Vec<Candidate>,
     /// How far the store was looked through, if it was.
     depth: Option<Depth>,
-    /// The store did not answer when it was asked last.
-    silent: bool,
+    /// The store may have a version that is not among the candidates.
+    more: bool,
     /// The version in force, whose refusal is why there is a search: it need not
     /// be asked twice.
     in_force: Option<VersionId>,
@@ -100,7 +100,7 @@ impl Round {
             number,
             candidates: Vec::new(),
             depth: None,
-            silent: false,
+            more: false,
             in_force,
         }
     }
@@ -114,13 +114,13 @@ impl Round {
     }
 
     /// Whether the store may have a version that this round does not know of.
-    pub fn was_silent(&self) -> bool {
-        self.silent
+    pub fn may_have_more(&self) -> bool {
+        self.more
     }
 
-    pub fn looked_up(&mut self, depth: Depth, candidates: Vec<Candidate>, silent: bool) {
+    pub fn looked_up(&mut self, depth: Depth, candidates: Vec<Candidate>, more: bool) {
         self.depth = Some(depth);
-        self.silent = silent;
+        self.more = more;
         self.candidates = candidates;
     }
 

@@ -14,13 +14,13 @@ pub(in crate::pool) enum Input {
         in_force: Option<VersionId>,
         current: Option<VersionId>,
     },
-    /// The store was asked. `failure`: why it has no version to offer; `silent`: because
-    /// it did not answer, so that it may have one.
+    /// The store was asked. `failure`: why it has no version to offer; `more`: it may have one
+    /// all the same, because it did not answer, or because a rotation is under way.
     LookedUp {
         depth: Depth,
         candidates: Vec<Candidate>,
         failure: Option<Arc<str>>,
-        silent: bool,
+        more: bool,
     },
     /// The login that was asked for has failed.
     Failed(Tried),

@@ -49,7 +49,7 @@ fn looked_up(depth: Depth, candidates: Vec<Candidate>) -> Input {
         depth,
         candidates,
         failure: None,
-        silent: false,
+        more: false,
     }
 }
 
@@ -157,19 +157,19 @@ fn a_secret_that_never_logged_in_is_given_up_after_one_round() {
 }
 
 #[test]
-fn a_store_that_does_not_answer_may_have_a_version() {
+fn a_store_that_does_not_answer_or_rotates_may_have_a_version() {
     let (mut search, now) = seeking(None);
     search.step(observed(None, None), now);
-    let silent = |silent| Input::LookedUp {
+    let looked = |more| Input::LookedUp {
         depth: Depth::Labelled,
         candidates: Vec::new(),
         failure: Some("no answer".into()),
-        silent,
+        more,
     };
-    assert!(matches!(search.step(silent(true), now), Action::Pause(_)));
+    assert!(matches!(search.step(looked(true), now), Action::Pause(_)));
     assert!(!is_hopeless(&search));
     search.step(Input::PauseOver, now);
-    assert!(matches!(search.step(silent(false), now), Action::Pause(_)));
+    assert!(matches!(search.step(looked(false), now), Action::Pause(_)));
     assert!(is_hopeless(&search));
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::secret::{Credential, Labels, Standing};
+use crate::secret::{AWSPENDING, Credential, Labels, Standing, version_with};
 
 /// What is known of a secret.
 #[derive(Clone, Default)]
@@ -63,6 +63,16 @@ pub struct Found {
 }
 
 impl Found {
+    /// Whether a rotation is under way as far as the store tells: AWSPENDING is on another
+    /// version than AWSCURRENT, with a value or without.
+    pub fn is_rotating(&self) -> bool {
+        let offered = self.others.iter().any(|(s, _)| *s == Standing::Pending);
+        let current = self.known.current.as_ref().map(|c| &c.version);
+        let labels = self.known.labels.as_deref();
+        let pending = labels.and_then(|labels| version_with(labels, AWSPENDING));
+        offered || pending.is_some_and(|pending| Some(pending) != current)
+    }
+
     /// AWSCURRENT is still where it was.
     pub(super) fn unchanged(before: Known) -> Self {
         let known = Known {

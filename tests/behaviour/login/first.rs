@@ -76,6 +76,47 @@ async fn a_secret_that_has_logged_in_is_waited_for() {
     assert_eq!(waiting.await.expect("no panic"), "1");
 }
 
+/// pgvalet starts in the middle of a rotation: the role has its new password already, which the
+/// store shows under no label yet that pgvalet could use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_secret_that_is_being_rotated_is_waited_for() {
+    let cluster = Cluster::start().await;
+    let (new, old) = (new_password(), new_password());
+    cluster.create_role("app", &new).await;
+    let proxy = Proxy::with_one_database(&cluster.secret("app", &old), "")
+        .start_unready()
+        .await;
+    let (_, message, _) = refusal(&proxy).await;
+    assert!(message.contains("(28P01)"), "{message}");
+    // The value of another attempt: it does not log in either.
+    let pending = cluster.secret("app", &new_password());
+    let put = ["secret", "put", "app", "--stage", "AWSPENDING"];
+    pgvalet_ok(&proxy.config(), &put, &pending);
+    proxy.watch_for(&pending);
+    let dsn = proxy.dsn("app");
+    let waiting = eventually("a client waits", AT_ONCE, || async {
+        let dsn = dsn.clone();
+        let client = tokio::spawn(async move { connect(&dsn).await.map(drop) });
+        eventually("it waits, or is refused", AT_ONCE, || async {
+            let waits = proxy.log().contains("waits for a server connection")
+                || proxy
+                    .metric("pgvalet_client_waiting", &[])
+                    .await
+                    .is_some_and(|waiting| waiting > 0.0);
+            (waits || client.is_finished()).then_some(())
+        })
+        .await;
+        (!client.is_finished()).then_some(client)
+    })
+    .await;
+    proxy.secret_put("app", &cluster.secret("app", &new)).await;
+    let served = tokio::time::timeout(AT_ONCE, waiting).await;
+    served
+        .expect("it hangs")
+        .expect("no panic")
+        .expect("served in the end");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_is_not_there_is_told_at_once() {
     let cluster = Cluster::start().await;
