@@ -29,6 +29,9 @@ pub struct Place {
     pub secret: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub file: Option<Arc<str>>,
+    /// The name of an `[[audit.sink]]`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sink: Option<Arc<str>>,
 }
 
 /// What is wrong. The names are those in JSON and of the metric's label.
@@ -37,6 +40,8 @@ pub struct Place {
 pub enum TroubleKind {
     /// Records of the audit log cannot be written.
     AuditFails,
+    /// A sink of the audit log does not take what it should.
+    AuditSinkBehind,
     /// The database server cannot be reached, or lets nobody in.
     DatabaseDown,
     /// An administrator has paused or disabled the database.
@@ -70,8 +75,9 @@ pub enum TroubleKind {
 }
 
 impl TroubleKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AuditFails,
+        Self::AuditSinkBehind,
         Self::DatabaseDown,
         Self::DatabasePaused,
         Self::NoLogin,
@@ -93,6 +99,7 @@ impl TroubleKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AuditFails => "audit_fails",
+            Self::AuditSinkBehind => "audit_sink_behind",
             Self::DatabaseDown => "database_down",
             Self::DatabasePaused => "database_paused",
             Self::NoLogin => "no_login",
@@ -117,6 +124,7 @@ impl TroubleKind {
     pub fn short(self) -> &'static str {
         match self {
             Self::AuditFails => "no audit",
+            Self::AuditSinkBehind => "audit sink",
             Self::DatabaseDown => "down",
             Self::DatabasePaused => "paused",
             Self::NoLogin => "no login",

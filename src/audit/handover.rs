@@ -21,7 +21,7 @@ use super::line;
 use super::log::{Audit, AuditError, name, thread};
 use super::options::{AuditSink, Options};
 use super::seal::{self, Seals};
-use super::ship::{Plan, Sinks};
+use super::ship::{Plan, SinkTrouble, Sinks};
 use super::sink::Sink;
 use super::writer::{Writer, proxy_name};
 
@@ -116,6 +116,11 @@ impl Opener {
     /// The number of the last record that every sink has taken.
     pub(super) fn taken(&self) -> u64 {
         self.sinks.lock().taken()
+    }
+
+    /// The sinks that do not take what they should have by now.
+    pub(super) fn sink_troubles(&self) -> Vec<SinkTrouble> {
+        self.plan.troubles()
     }
 
     /// Lets the sinks take what is left, for a limited time.

@@ -12,7 +12,7 @@ use super::desk::Desk;
 use super::handover::Opener;
 use super::health::Failing;
 use super::queue::{ROOM, Sender, queue};
-use super::ship::Plan;
+use super::ship::{Plan, SinkTrouble};
 use super::{AuditSink, OnAuditFailure, Options, Record};
 use crate::metrics::Metrics;
 
@@ -195,6 +195,11 @@ impl Audit {
     pub fn failing(&self) -> Option<Failing> {
         let stuck = || self.queue.oldest().and_then(Failing::stuck_since);
         self.counts.health.failing().or_else(stuck)
+    }
+
+    /// The sinks that do not take what they should have by now.
+    pub fn sink_troubles(&self) -> Vec<SinkTrouble> {
+        self.desk.opener.sink_troubles()
     }
 
     /// Whether what waits for its record is refused while records cannot be written.

@@ -5,7 +5,8 @@
 //!
 //! * `options` `[[audit.sink]]`
 //! * `tail`    follows the files; `cursor` how far a sink is
-//! * `run`     the thread of a sink: gathers, sends, tries again
+//! * `sinks`   all of a log; `shipping` the thread of one: gathers, sends, tries again
+//! * `standing` whether a sink takes what it should
 //! * `format`  what is sent; `ocsf` the Open Cybersecurity Schema Framework
 //! * `target`  where to: `command`, `file`, `otlp`, `s3`, `syslog`
 
@@ -16,8 +17,10 @@ mod format;
 mod ocsf;
 mod options;
 mod otlp;
-mod run;
 mod s3;
+mod shipping;
+mod sinks;
+mod standing;
 mod syslog;
 mod tail;
 mod target;
@@ -25,5 +28,6 @@ mod target;
 mod tests;
 
 pub use options::{Format, Lock, SinkOptions, SyslogAddress, What};
-pub(super) use run::{Plan, Sinks};
+pub(super) use sinks::{Plan, Sinks};
+pub use standing::SinkTrouble;
 pub use target::SinkKind;

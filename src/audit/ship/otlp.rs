@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
-use super::run::runtime;
+use super::sinks::runtime;
 use super::target::{Message, Target};
 use crate::net::otlp::{Endpoint, text, whole};
 

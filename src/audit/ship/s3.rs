@@ -21,7 +21,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::runtime::Runtime;
 
 use super::options::Lock;
-use super::run::runtime;
+use super::sinks::runtime;
 use super::target::{Message, Target, lines};
 use crate::net::https::Https;
 

@@ -44,7 +44,7 @@ fn finding(pool: &Pool, kind: TroubleKind, patience: Duration) -> Finding {
         place: Place {
             database: Some(pool.name.clone()),
             secret: Some(pool.secret.as_str().into()),
-            file: None,
+            ..Place::default()
         },
         since: None,
         patience,

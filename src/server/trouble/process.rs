@@ -8,6 +8,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Finding, Health};
 use crate::admin::{Place, TroubleKind};
+use crate::audit::SinkTrouble;
 use crate::server::build::Built;
 
 /// After this time without an attempt, the audit log is given another chance: a client has
@@ -27,6 +28,7 @@ fn finding(kind: TroubleKind) -> Finding {
 
 pub(super) fn find(built: &Built, found: &mut Vec<Finding>) {
     found.extend(audit(built));
+    found.extend(built.context.audit.sink_troubles().iter().map(sink));
     found.extend(reload(&built.health));
     found.extend(descriptors_left(built));
     let max_clients = {
@@ -56,6 +58,31 @@ fn audit(built: &Built) -> Option<Finding> {
         remedy: "make room or mend the place of [audit] path; pgvalet goes on by itself".to_owned(),
         ..finding(TroubleKind::AuditFails)
     })
+}
+
+fn sink(trouble: &SinkTrouble) -> Finding {
+    let (name, waiting) = (&trouble.name, trouble.waiting);
+    let waiting = match waiting {
+        1 => "1 record waits".to_owned(),
+        n => format!("{n} records wait"),
+    };
+    Finding {
+        place: Place {
+            sink: Some(name.as_str().into()),
+            ..Place::default()
+        },
+        since: Some(trouble.since),
+        sentence: match &trouble.why {
+            Some(why) => format!(
+                "the audit sink {name} does not take records, and {waiting} in the files of the log: {why}"
+            ),
+            None => format!(
+                "the audit sink {name} is more than a minute behind, and {waiting} in the files of the log"
+            ),
+        },
+        remedy: "see to what the [[audit.sink]] leads to; its records are kept, and sent as soon as it takes them".to_owned(),
+        ..finding(TroubleKind::AuditSinkBehind)
+    }
 }
 
 /// Why nobody can be let in, if that is because of the audit log.

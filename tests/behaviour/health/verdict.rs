@@ -242,6 +242,41 @@ async fn an_audit_log_that_cannot_be_written_makes_the_proxy_unready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_audit_sink_that_takes_nothing_is_named_until_it_does() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("syslog");
+    let proxy = Proxy::with_one_database(&cluster.secret("app_user", &password), "")
+        .audit(&format!(
+            "[[audit.sink]]\nkind = \"syslog\"\nname = \"siem\"\naddress = \"unix:{}\"\n",
+            socket.display()
+        ))
+        .start()
+        .await;
+    let trouble = wait_trouble(&proxy, "audit_sink_behind").await;
+    assert_eq!(trouble["sink"], "siem", "{trouble}");
+    let sentence = trouble["sentence"].as_str().expect("a sentence");
+    for part in ["audit sink siem", "does not take records", "wait"] {
+        assert!(sentence.contains(part), "{part} is missing in {sentence}");
+    }
+    let labels = ["kind=\"audit_sink_behind\""];
+    assert_eq!(proxy.metric("pgvalet_trouble", &labels).await, Some(1.0));
+    let (code, said) = run(&proxy, &["health"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("audit sink siem"), "{said}");
+    logged(&proxy, "the audit sink siem does not take records").await;
+    // It holds up nobody meanwhile.
+    proxy.connect("app").await.value("SELECT 1").await;
+
+    let server = std::os::unix::net::UnixDatagram::bind(&socket).expect("bound");
+    std::thread::spawn(move || while server.recv(&mut [0; 65_536]).is_ok() {});
+    wait_over(&proxy, "audit_sink_behind").await;
+    assert_eq!(run(&proxy, &["health"]).await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reload_that_failed_is_remembered_until_one_works() {
     let cluster = Cluster::start().await;
     let proxy = app(&cluster, "").await;
