@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::common::cli::pgvalet;
 use crate::common::{Cluster, Proxy, connect, eventually, new_password};
@@ -114,6 +117,134 @@ async fn every_line_of_postgres_is_of_one_client_and_version() {
             assert!(by_client.keys().any(|with| named(&with)), "{mode}: {found}");
         }
     }
+}
+
+/// Clients that work until they are told to stop, and begin again when they lose their
+/// connection.
+struct Busy {
+    stop: Arc<AtomicBool>,
+    /// Statements that were answered.
+    answered: Arc<AtomicU64>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Busy {
+    fn start(proxy: &Proxy, clients: usize) -> Self {
+        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let clients = (0..clients).map(|n| {
+            let dsn = proxy.dsn_as(&format!("u{}", n % CLIENTS), "app");
+            tokio::spawn(work(dsn, stop.clone(), answered.clone()))
+        });
+        let clients = clients.collect();
+        Self {
+            stop,
+            answered,
+            clients,
+        }
+    }
+
+    /// Waits until so many more statements were answered.
+    async fn answers(&self, more: u64) {
+        let until = self.answered.load(Relaxed) + more;
+        eventually("clients are answered", Duration::from_secs(60), || async {
+            (self.answered.load(Relaxed) >= until).then_some(())
+        })
+        .await;
+    }
+
+    async fn finish(self) -> u64 {
+        self.stop.store(true, Relaxed);
+        for client in self.clients {
+            client.await.expect("no panic");
+        }
+        self.answered.load(Relaxed)
+    }
+}
+
+async fn work(dsn: String, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>) {
+    while !stop.load(Relaxed) {
+        let Ok(session) = connect(&dsn).await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        for n in 0..5 {
+            if session.batch_execute(&format!("select {n}")).await.is_err() {
+                break;
+            }
+            answered.fetch_add(1, Relaxed);
+        }
+        session.close().await;
+    }
+}
+
+/// `rotations` on either side of a kill, while so many clients work, in either mode: every line
+/// of Postgres's log is of one client and version.
+async fn worked_killed_and_reconciled(clients: usize, rotations: usize) {
+    let cluster = telling().await;
+    for mode in ["transaction", "session"] {
+        let role = format!("app_{mode}");
+        let password = new_password();
+        cluster.create_role(&role, &password).await;
+        let keys = format!(
+            "secret = \"app\"\npool_mode = \"{mode}\"\npool_size = 10\napplication_name = \"[{{client}}]\""
+        );
+        let mut builder = Proxy::builder()
+            .secret("app", &cluster.secret(&role, &password))
+            .database("app", &keys)
+            .audit("leases = true");
+        for n in 0..CLIENTS {
+            builder = builder.client(&format!(
+                "name = \"client-{n}\"\nnetwork = [\"127.0.0.0/8\"]\nusers = [\"u{n}\"]\ndatabases = [\"app\"]"
+            ));
+        }
+        let mut proxy = builder.start().await;
+        let busy = Busy::start(&proxy, clients);
+        let enough = 2 * clients as u64;
+        for half in 0..2 {
+            for _ in 0..rotations {
+                busy.answers(enough).await;
+                proxy.rotate(&cluster, &role).await;
+            }
+            // A login that a kill interrupts has no record: there is none at this moment.
+            let drained = (half + 1) * rotations;
+            eventually("old versions drain", Duration::from_secs(60), || async {
+                (proxy.audit_of("drain.end").len() >= drained).then_some(())
+            })
+            .await;
+            busy.answers(enough).await;
+            if half == 0 {
+                proxy.signal(Signal::SIGKILL);
+                proxy.wait_exit(Duration::from_secs(10)).await;
+                proxy.run();
+                proxy.wait_ready().await;
+            }
+        }
+        let answered = busy.finish().await;
+        proxy.signal(Signal::SIGTERM);
+        proxy.wait_exit(Duration::from_secs(20)).await;
+        let told = told(&cluster, &proxy, &role);
+        let told = told.to_str().expect("UTF-8");
+        let arguments = ["audit", "reconcile", "--json", "--postgres-log", told];
+        let said = pgvalet(&proxy.config(), &arguments, "");
+        let found: Value = serde_json::from_slice(&said.stdout).expect("JSON");
+        assert_eq!(found["left"], Value::Array(Vec::new()), "{mode}");
+        assert_eq!(found["logins"], found["logins_found"], "{mode}");
+        let by_client = found["by_client"].as_object().expect("an object");
+        let all: u64 = by_client.values().filter_map(Value::as_u64).sum();
+        assert!(all >= answered, "{mode}: {answered} were answered: {found}");
+        eprintln!("{mode}: {answered} answers, {all} statements of clients, none left over");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_amid_the_work_leaves_no_line_over() {
+    worked_killed_and_reconciled(24, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes: two hundred clients"]
+async fn a_kill_amid_the_work_of_two_hundred_at_length() {
+    worked_killed_and_reconciled(200, 5).await;
 }
 
 /// What somebody does past pgvalet is found.
