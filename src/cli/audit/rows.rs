@@ -106,6 +106,7 @@ impl Rows {
     fn write(&self, cells: &[String; 9], out: &mut dyn Write) -> io::Result<()> {
         let broken = |(at, width): &(usize, usize)| match self.room {
             usize::MAX => vec![cells[*at].clone()],
+            _ if *at == REMARKS => remarks(&cells[REMARKS], *width),
             _ => table::wrapped(&cells[*at], *width),
         };
         let cells: Vec<Vec<String>> = self.columns.iter().map(broken).collect();
@@ -123,6 +124,22 @@ impl Rows {
         }
         Ok(())
     }
+}
+
+/// A space at which no line ends.
+const FIRM: &str = "\u{a0}";
+
+/// The lines of remarks, which end between two of them where those fit.
+fn remarks(text: &str, width: usize) -> Vec<String> {
+    let parts = text
+        .split(", ")
+        .map(|part| match part.chars().count() < width {
+            true => part.replace(' ', FIRM),
+            false => part.to_owned(),
+        });
+    let parts: Vec<String> = parts.collect();
+    let lines = table::wrapped(&parts.join(", "), width);
+    lines.iter().map(|line| line.replace(FIRM, " ")).collect()
 }
 
 #[cfg(test)]
@@ -150,15 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_has_what_fits_and_the_rest_is_broken_between_words() {
+    fn a_terminal_has_what_fits_and_the_rest_is_broken_by_meaning() {
         let more = |client: &str, remarks: &str| format!("{:33}{client:28}{remarks}\n", "");
         let expected = [
             "TIME            EVENT            CLIENT            VERSION\n".to_owned(),
             "01-02 03:04:05  session.end      orders-api-of-    0a1b2c3d  failed,\n".to_owned(),
             more("the-second-team", "idle_timeout,"),
-            more("", "57P05, 12"),
-            more("", "transactions, 1 m"),
-            more("", "22 s"),
+            more("", "57P05,"),
+            more("", "12 transactions,"),
+            more("", "1 m 22 s"),
         ];
         assert_eq!(shown(80), expected.concat());
         let wide = shown(120);
