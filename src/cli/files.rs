@@ -17,7 +17,7 @@ use crate::config::{Config, ListenTls, Needed, Store};
 use crate::fleet::check_key;
 use crate::net::{ClientTrust, ListenAddress, UpstreamTls, tls};
 use crate::secret::store_title;
-use crate::vault::KeySource;
+use crate::vault::{KeySource, Location};
 
 /// One sentence for each file that cannot be used.
 pub(super) fn problems(config: &Config) -> Vec<String> {
@@ -52,8 +52,8 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
 /// leads from this directory: then a new one would be made, and clients would be refused.
 pub(super) fn store_is_in_place(config: &Config, file: &Path) -> Result<(), Failure> {
     let stores = config.stores.iter();
-    let embedded = stores.filter_map(|(name, store)| Some((name, store.kind.embedded()?.0)));
-    for (name, path) in embedded {
+    let files = stores.filter_map(|(name, store)| Some((name, store.kind.embedded()?.0.file()?)));
+    for (name, path) in files {
         is_in_place(&store_title(name.as_deref()), path, file)?;
     }
     Ok(())
@@ -119,18 +119,22 @@ impl Problems {
         }
     }
 
-    fn embedded(&mut self, title: &str, path: &Path, key: &KeySource) {
-        self.check(&format!("{title} path"), can_be_written(path));
+    fn embedded(&mut self, title: &str, location: &Location, key: &KeySource) {
+        let named = format!("{title} path");
+        match location {
+            Location::File(path) => self.check(&named, can_be_written(path)),
+            Location::Server(url) => self.check(&named, url.files()),
+        }
         let Some(key_file) = key.file() else {
             return self.check(&format!("{title} key"), key_in_environment(key));
         };
         let named = format!("{title} key_file");
         if !key_file.exists() {
-            if path.exists() {
+            // Whether there is a store on a server is asked when it is opened.
+            if location.file().is_some_and(Path::exists) {
                 self.0.push(format!(
-                    "{named}: {} is missing, and without it nothing in {} can be decrypted; put it back",
-                    key_file.display(),
-                    path.display()
+                    "{named}: {} is missing, and without it nothing in {location} can be decrypted; put it back",
+                    key_file.display()
                 ));
             }
             self.check(&named, can_be_written(key_file));

@@ -6,6 +6,7 @@ use crate::base::suggestion;
 use crate::config::{Config, Store, StoreKind};
 use crate::secret::{SecretId, Stores, store_title};
 use crate::server;
+use crate::vault;
 
 /// The store that a command is about: the one that is named, or the default store, or the only
 /// one that there is.
@@ -62,11 +63,13 @@ pub(super) fn of<'a>(
 /// key, which nobody wants of a command that reads.
 pub(super) fn exists(name: Option<&str>, store: &Store) -> Result<(), Failure> {
     match &store.kind {
-        StoreKind::Embedded { path, .. } if !path.exists() => {
+        StoreKind::Embedded { path, .. } => {
+            if vault::exists(path).map_err(|e| Failure::Failed(e.to_string()))? {
+                return Ok(());
+            }
             let option = name.map_or_else(String::new, |name| format!(" --store {name}"));
             Err(Failure::Failed(format!(
-                "there is no store at {} yet; `pgvalet secret create NAME{option}` makes it",
-                path.display()
+                "there is no store at {path} yet; `pgvalet secret create NAME{option}` makes it"
             )))
         }
         _ => Ok(()),

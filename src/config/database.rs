@@ -122,6 +122,7 @@ fn server(s: &mut Section<'_, '_>, name: Arc<str>) -> upstream::Options {
         allow_md5: s.boolean("allow_md5"),
         allow_cleartext: s.boolean("allow_cleartext"),
         connect_timeout: s.duration("connect_timeout"),
+        store: None,
     }
 }
 

@@ -100,8 +100,8 @@ impl Config {
     pub fn admin_token_path(&self) -> Option<PathBuf> {
         let log = self.audit.sink.file();
         let mut stores = self.stores.iter();
-        let store = stores.find_map(|(_, store)| store.kind.embedded());
-        let data = log.or(store.map(|(path, _)| path))?;
+        let store = stores.find_map(|(_, store)| store.kind.embedded()?.0.file());
+        let data = log.or(store)?;
         Some(data.with_file_name("admin.token"))
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::host_port;
@@ -10,8 +11,8 @@ use super::vault::{private_url, vault};
 use crate::base::nonempty;
 use crate::net::is_loopback;
 use crate::secret::{VaultAuth, VaultOptions};
-use crate::vault::KeySource;
 use crate::vault::api::{StoreListen, StoreTls};
+use crate::vault::{KeySource, Location, ServerUrl};
 
 /// `[store]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,8 +28,10 @@ pub struct Store {
 #[derive(Debug, Clone, PartialEq)]
 pub enum StoreKind {
     Embedded {
-        path: PathBuf,
+        path: Location,
         key: KeySource,
+        /// A `[database]` may be the one that a store on PostgreSQL is in.
+        allow_own_database: bool,
     },
     Aws {
         region: Option<String>,
@@ -41,10 +44,7 @@ pub enum StoreKind {
         key: KeySource,
     },
     /// The AWS Secrets Manager Agent of this machine.
-    Agent {
-        url: String,
-        token_file: PathBuf,
-    },
+    Agent { url: String, token_file: PathBuf },
     Vault {
         options: VaultOptions,
         /// Of the ids of versions.
@@ -71,6 +71,19 @@ impl StoreKind {
         )
     }
 
+    /// The database that no `[database]` may be: that of a store on PostgreSQL, from which
+    /// its own password would be needed to read its own password.
+    pub fn own_database(&self) -> Option<&Arc<ServerUrl>> {
+        match self {
+            Self::Embedded {
+                path,
+                allow_own_database: false,
+                ..
+            } => path.server(),
+            _ => None,
+        }
+    }
+
     /// What has to be there before the store can be read, each with its key.
     pub fn needs(&self) -> Vec<(&'static str, Needed<'_>)> {
         match self {
@@ -90,10 +103,10 @@ impl StoreKind {
         }
     }
 
-    /// The database file and the master key of the embedded store, if it is this one.
-    pub fn embedded(&self) -> Option<(&Path, &KeySource)> {
+    /// The place and the master key of the embedded store, if it is this one.
+    pub fn embedded(&self) -> Option<(&Location, &KeySource)> {
         match self {
-            Self::Embedded { path, key } => Some((path, key)),
+            Self::Embedded { path, key, .. } => Some((path, key)),
             _ => None,
         }
     }
@@ -111,7 +124,7 @@ pub enum Needed<'a> {
 impl fmt::Display for StoreKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Embedded { path, key } => write!(f, "embedded, {}, {key}", path.display()),
+            Self::Embedded { path, key, .. } => write!(f, "embedded, {path}, {key}"),
             Self::Files { path, .. } => write!(f, "files below {}", path.display()),
             Self::Agent { url, .. } => write!(f, "AWS Secrets Manager Agent, {url}"),
             Self::Vault { options, .. } => write!(f, "Vault, {}", options.url),
@@ -148,10 +161,11 @@ const KINDS: [(&str, Kind); 4] = [
 ];
 
 /// Which kinds of store a key belongs to.
-const KEYS: [(&str, &[Kind]); 18] = [
+const KEYS: [(&str, &[Kind]); 19] = [
     ("path", &[Kind::Embedded, Kind::Files]),
     ("key_file", &[Kind::Embedded, Kind::Files, Kind::Vault]),
     ("key", &[Kind::Embedded, Kind::Files, Kind::Vault]),
+    ("allow_own_database", &[Kind::Embedded]),
     ("address", &[Kind::Embedded]),
     ("tls_certificate", &[Kind::Embedded]),
     ("tls_key", &[Kind::Embedded]),
@@ -177,7 +191,16 @@ pub(super) fn store(mut s: Section<'_, '_>) -> Store {
             "kind = \"files\" needs the directory of the secrets; write path = \"/etc/pgvalet/secrets\"",
         );
     }
-    let path = s.path("path").unwrap_or_default();
+    let resolve = s.resolve("path");
+    let path = s.text("path", |text| match kind {
+        Kind::Embedded => nonempty(text).and_then(|text| Location::parse(&text, &resolve)),
+        _ => nonempty(text).map(|text| Location::File(resolve(&text))),
+    });
+    let path = path.unwrap_or_else(|| Location::File(PathBuf::new()));
+    let allow_own_database = s.boolean("allow_own_database");
+    if allow_own_database && path.server().is_none() {
+        s.wrong("allow_own_database is for a store on PostgreSQL; write path = \"postgres://…\" or remove it");
+    }
     let key = master_key(&mut s);
     let region = s.text("region", nonempty);
     let endpoint_url = s.text("endpoint_url", url);
@@ -196,8 +219,15 @@ pub(super) fn store(mut s: Section<'_, '_>) -> Store {
             let (url, token_file) = agent.unwrap_or_default();
             StoreKind::Agent { url, token_file }
         }
-        Kind::Embedded => StoreKind::Embedded { path, key },
-        Kind::Files => StoreKind::Files { path, key },
+        Kind::Embedded => StoreKind::Embedded {
+            path,
+            key,
+            allow_own_database,
+        },
+        Kind::Files => StoreKind::Files {
+            path: path.file().map(Path::to_owned).unwrap_or_default(),
+            key,
+        },
         Kind::Aws => StoreKind::Aws {
             region,
             endpoint_url,

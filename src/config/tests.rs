@@ -101,8 +101,9 @@ fn a_minimal_file_has_every_default() {
     assert_eq!(
         the_store(&config).kind,
         StoreKind::Embedded {
-            path: "data/store.db".into(),
-            key: KeySource::File("data/store.key".into())
+            path: std::path::Path::new("data/store.db").into(),
+            key: KeySource::File("data/store.key".into()),
+            allow_own_database: false
         }
     );
     assert_eq!(
@@ -134,6 +135,7 @@ fn a_minimal_file_has_every_default() {
                 tcp: Default::default(),
                 require_channel_binding: false,
                 scram_iterations: 4096..=100_000,
+                store: None,
                 auth: UpstreamAuth::Password,
                 allow_md5: false,
                 allow_cleartext: false,

@@ -11,7 +11,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::problems::Problems;
 use super::section::Section;
 use super::settings::settings;
-use super::{Config, Listen, admin, audit_log, fleet, listen, rotation, rules, stores};
+use super::{Config, Listen, Stores, admin, audit_log, fleet, listen, rotation, rules, stores};
 use crate::access::{Rule, is_console};
 use crate::pool::Database;
 use crate::rotation::Rotation;
@@ -70,7 +70,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
     let admin = admin::admin(document.section("admin"));
     let stores = stores::stores(&mut document);
     let audit = audit_log::audit(document.section("audit"));
-    let (databases, rotations) = databases(&mut document);
+    let (databases, rotations) = databases(&mut document, &stores);
     // A file may be there for nothing but the store.
     let is_served = stores.iter().any(|(_, store)| store.listen.is_some());
     if databases.is_empty() && !is_served {
@@ -98,7 +98,10 @@ fn config(mut document: Section<'_, '_>) -> Config {
 type Databases = BTreeMap<Arc<str>, Arc<Database>>;
 
 /// Every `[database.NAME]`, and the rotation of those that have one.
-fn databases(document: &mut Section<'_, '_>) -> (Databases, BTreeMap<Arc<str>, Rotation>) {
+fn databases(
+    document: &mut Section<'_, '_>,
+    stores: &Stores,
+) -> (Databases, BTreeMap<Arc<str>, Rotation>) {
     let mut databases = Databases::new();
     let mut rotations = BTreeMap::new();
     let mut rotated = BTreeMap::new();
@@ -109,7 +112,10 @@ fn databases(document: &mut Section<'_, '_>) -> (Databases, BTreeMap<Arc<str>, R
                 format!("{name:?} is the name of the console; call the database something else");
             document.problems.add(&at, message);
         }
-        let (database, rotation) = database(name.into(), section);
+        let (mut database, rotation) = database(name.into(), section);
+        let store = stores.of(&database.secret);
+        let own = store.and_then(|store| store.kind.own_database().cloned());
+        Arc::make_mut(&mut database.upstream).store = own;
         if let Some(rotation) = rotation {
             rotation::once(&database, &mut rotated, &at, document.problems);
             rotations.insert(database.name().clone(), rotation);

@@ -42,7 +42,7 @@ pub async fn open_store_with(
     trail: Trail,
 ) -> Result<(Arc<dyn SecretStore>, Option<Arc<Api>>), StoreError> {
     Ok(match &config.kind {
-        StoreKind::Embedded { path, key } => {
+        StoreKind::Embedded { path, key, .. } => {
             let vault = Vault::open(path, key.clone()).await?;
             let api = Api::new(vault, trail);
             (Arc::new(EmbeddedStore::new(api.clone())), Some(api))

@@ -8,6 +8,7 @@ use super::{Hosts, SessionAttrs};
 use crate::net::tls::TlsOptions;
 use crate::net::{TcpOptions, UpstreamTls};
 use crate::secret::UpstreamAuth;
+use crate::vault::ServerUrl;
 
 /// How the server of a database is reached, and what a login there may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,8 @@ pub struct Options {
     pub allow_cleartext: bool,
     /// For each host.
     pub connect_timeout: Duration,
+    /// The database of the store that keeps the secret: this one must not be it.
+    pub store: Option<Arc<ServerUrl>>,
 }
 
 impl Options {

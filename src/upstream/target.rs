@@ -49,6 +49,12 @@ pub enum TargetError {
     NoHost { database: Arc<str>, secret: String },
     #[error("host of secret \"{secret}\": {reason}")]
     Host { secret: String, reason: String },
+    #[error(
+        "[database.{database}] is the database that the store is in ({store}), so that its password \
+         could only be read from where it leads; keep the store in another database, or write \
+         allow_own_database = true into [store]"
+    )]
+    Store { database: Arc<str>, store: String },
     #[error("[database.{database}]: {source}")]
     Tls {
         database: Arc<str>,
@@ -110,11 +116,21 @@ impl Target {
             _ => UpstreamAuth::RdsIam,
         };
         let dbname = options.dbname.as_ref().or(credential.dbname.as_ref());
+        let dbname = dbname.map_or_else(|| options.name.clone(), |name| name.as_str().into());
+        let port = port.or(options.port).or(credential.port).unwrap_or(5432);
+        if let Some(store) = &options.store
+            && store.is_database(host, port, &dbname)
+        {
+            return Err(TargetError::Store {
+                database: options.name.clone(),
+                store: store.to_string(),
+            });
+        }
         let mut target = Self {
             database: options.name.clone(),
             host: host.as_str().into(),
-            port: port.or(options.port).or(credential.port).unwrap_or(5432),
-            dbname: dbname.map_or_else(|| options.name.clone(), |name| name.as_str().into()),
+            port,
+            dbname,
             tls,
             tcp: options.tcp,
             allow_md5: options.allow_md5,

@@ -1,8 +1,10 @@
 //! Noticing commits of other processes, and purging deleted secrets.
 
+use std::future::pending;
 use std::sync::Weak;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -21,8 +23,12 @@ pub async fn follow(shared: Weak<Shared>, mut seen: i64) {
     let mut ticks = interval(POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut purged: Option<Instant> = None;
+    let notice = shared.upgrade().and_then(|shared| shared.storage.notice());
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = noticed(notice.as_deref()) => {}
+        }
         let Some(shared) = shared.upgrade() else {
             return;
         };
@@ -48,5 +54,13 @@ pub async fn follow(shared: Weak<Shared>, mut seen: i64) {
             // The runtime is shutting down.
             Err(_) => return,
         }
+    }
+}
+
+/// A store on a server tells at once; with a file, nothing does.
+async fn noticed(notice: Option<&Notify>) {
+    match notice {
+        Some(notice) => notice.notified().await,
+        None => pending().await,
     }
 }

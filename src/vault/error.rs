@@ -97,6 +97,27 @@ pub enum OpenError {
     )]
     KeyUnset(KeySource),
     #[error(
+        "the {key} is missing, and the store {database} was made with the key {fingerprint}; copy \
+         that key from the replica that has it, or from its backup: no other opens the store"
+    )]
+    KeyElsewhere {
+        key: KeySource,
+        database: Location,
+        fingerprint: String,
+    },
+    #[error(
+        "the key in the {key} is {ours}, and the store {database} was made with the key {theirs}; \
+         all replicas need the same key: copy it from the one that has it"
+    )]
+    KeyOther {
+        key: KeySource,
+        database: Location,
+        ours: String,
+        theirs: String,
+    },
+    #[error("there is no store at {0} yet; `pgvalet secret create NAME` makes it")]
+    None(Location),
+    #[error(
         "the key file {0} can be read by others than its owner (mode {1:04o}); run: chmod 600 {0}"
     )]
     KeyExposed(PathBuf, u32),

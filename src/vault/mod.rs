@@ -1,13 +1,14 @@
 //! The embedded store: secrets with versions and staging labels as AWS Secrets
-//! Manager has them, in one SQLite file.
+//! Manager has them, in one SQLite file or in a schema of a PostgreSQL database
+//! ([`storage`]).
 //!
 //! Every value is sealed with a data key of its own, and data keys are wrapped
 //! with a master key ([`envelope`]). Names, labels and times are in the clear:
 //! whoever can write to the file can move labels, but can neither read a value
 //! nor have one accepted that was not put there.
 //!
-//! Several processes may have the file open at once (the proxy and the command
-//! line). Each operation is one transaction ([`tx`], [`shared`]); a commit by any
+//! Several processes may have the store open at once (the proxy and the command
+//! line; other replicas). Each operation is one transaction ([`tx`], [`shared`]); a commit by any
 //! of them moves the counter of [`Vault::changes`] in all of them.
 //!
 //! The rules are in a file for each concern: [`secrets`] (names, creating,
@@ -18,6 +19,7 @@
 
 pub mod api;
 mod changes;
+mod copy;
 mod delete;
 mod draft;
 mod embedded;
@@ -51,12 +53,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
 
+pub use copy::{CopyError, Moved, Place, copy};
 pub use embedded::EmbeddedStore;
 pub use error::{OpenError, VaultError};
 pub use key::Key;
 pub use key_source::KeySource;
 pub use rekey::{Rekeyed, rekey};
-pub use storage::{Copied, Location, Older, backup, restore};
+pub use storage::{Copied, Location, Older, ServerUrl, backup, exists, restore};
 pub use versions::{Value, Version};
 
 use keyring::{Keyring, Unlocked};
@@ -126,6 +129,7 @@ impl Vault {
         operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
         let shared = self.shared.clone();
+        let _turn = self.shared.storage.turn().await;
         joined(spawn_blocking(move || shared.read(operation)).await)
     }
 
@@ -134,6 +138,7 @@ impl Vault {
         operation: impl FnOnce(&Tx<'_>) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
         let shared = self.shared.clone();
+        let _turn = self.shared.storage.turn().await;
         joined(spawn_blocking(move || shared.write(operation)).await)
     }
 }

@@ -37,7 +37,7 @@ pub fn rekey(
     to: Option<&KeySource>,
 ) -> Result<Rekeyed, OpenError> {
     let at = |e: StorageError| e.at(location);
-    let storage = storage::connect(location)?;
+    let storage = storage::connect(location)?.ok_or_else(|| OpenError::None(location.clone()))?;
     let mut writer = storage.writer();
     let check = writer.reading().and_then(|rows| rows.key_check());
     let check = check.map_err(at)?;
@@ -64,7 +64,7 @@ pub fn rekey(
     }
     let wrapped = sealed::rewrap(location, &rows, &old, &new)?;
     let check = keyring::check_of(&new)?;
-    rows.set_key_check(&check).map_err(at)?;
+    rows.set_key_check(&check, &new.fingerprint()).map_err(at)?;
     rows.commit().map_err(at)?;
     drop(writer);
     // Among them are data keys that the old key opens.

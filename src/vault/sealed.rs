@@ -1,6 +1,10 @@
 //! Everything that is sealed in a store: wrapping its data keys anew, and checking
 //! that all of it opens.
 
+use std::collections::BTreeMap;
+
+use aws_lc_rs::hmac;
+
 use super::OpenError;
 use super::envelope;
 use super::key::Key;
@@ -44,6 +48,29 @@ pub fn verify(database: &Location, rows: &Rows<'_>, key: &Key) -> Result<usize, 
         }
     }
     Ok(count)
+}
+
+/// A keyed hash of every value and access key, by what it was sealed for.
+pub fn hashes(
+    database: &Location,
+    rows: &Rows<'_>,
+    key: &Key,
+    hash: &Key,
+) -> Result<BTreeMap<(String, String), Vec<u8>>, OpenError> {
+    let at = |e: StorageError| e.at(database);
+    let hash = hmac::Key::new(hmac::HMAC_SHA256, hash.bytes());
+    let mut found = BTreeMap::new();
+    for table in SealedTable::ALL {
+        for id in rows.sealed_ids(table).map_err(at)? {
+            let row = rows.sealed_row(table, &id).map_err(at)?;
+            let Ok(plain) = envelope::open(key, &row.arn, &row.version, &row.sealed) else {
+                return Err(altered(row, database));
+            };
+            let tag = hmac::sign(&hash, &plain).as_ref().to_vec();
+            found.insert((row.arn, row.version), tag);
+        }
+    }
+    Ok(found)
 }
 
 fn altered(row: SealedRow, database: &Location) -> OpenError {

@@ -10,11 +10,13 @@ use pgvalet::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion, VersionId};
 use pgvalet::vault::Vault;
 
 use crate::cli::PGVALET;
-use crate::place::{Place, shown, text};
+use crate::place::{Place, location, shown, text};
+use crate::server::Server;
 
 const ROUNDS: u64 = 200;
 const DIRECTORY: &str = "PGVALET_TEST_WRITES_TO";
 const FIRST: &str = "PGVALET_TEST_WRITES_FROM";
+const STORE: &str = "PGVALET_TEST_STORE";
 
 fn version(n: u64) -> VersionId {
     VersionId::new(format!("{n:032}"))
@@ -35,7 +37,8 @@ fn writer() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let vault = Vault::open(&directory.join("store.db"), &directory.join("store.key"))
+        let store = location(&std::env::var(STORE).unwrap());
+        let vault = Vault::open(store, &directory.join("store.key"))
             .await
             .unwrap();
         for n in first.. {
@@ -70,6 +73,7 @@ fn start(place: &Place, first: u64) -> Child {
         .args(["--exact", "durability::writer", "--ignored", "--nocapture"])
         .env(DIRECTORY, place.directory())
         .env(FIRST, first.to_string())
+        .env(STORE, place.store())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -85,16 +89,25 @@ fn told(lines: impl Iterator<Item = std::io::Result<String>>) -> impl Iterator<I
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_writes_survive_a_kill() {
-    let place = Place::new();
+    survive(&Place::new(), ROUNDS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_writes_survive_a_kill_on_postgres() {
+    let server = Server::start().await;
+    survive(&Place::on(&server.url("s")), ROUNDS / 4).await;
+}
+
+async fn survive(place: &Place, rounds: u64) {
     let vault = place.open().await.unwrap();
     let created = vault.create("a".into(), None, text("value 0"), Some(version(0)));
     created.await.unwrap();
     drop(vault);
     let mut last = 0;
     let mut written = 0;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let first = last + 1;
-        let mut writer = start(&place, first);
+        let mut writer = start(place, first);
         let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines();
         // Some rounds end before anything is answered, and at any phase of a
         // write after that.
@@ -164,7 +177,7 @@ async fn acknowledged_writes_survive_a_kill() {
         }
         written += acknowledged.len();
     }
-    assert!(written > 200, "{written} writes were answered");
+    assert!(written as u64 > rounds, "{written} writes were answered");
 }
 
 /// Writes through the command line are durable too: a process a write.

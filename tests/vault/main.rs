@@ -1,10 +1,10 @@
 //! The embedded store as an operator meets it: killed, given other keys,
 //! backed up and restored, damaged, read by somebody without its key.
 
-#[path = "../common/cli.rs"]
-mod cli;
-#[path = "../common/moto.rs"]
-mod moto;
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::{cli, moto};
 
 mod backup;
 mod durability;
@@ -13,7 +13,9 @@ mod kms;
 mod leak;
 mod place;
 mod policies;
+mod postgres;
 mod rekey;
 mod served;
+mod server;
 mod strangers;
 mod trail;

@@ -2,14 +2,14 @@
 //! passwords, and a rotation every few seconds. All of it is real, and all of it is
 //! removed afterwards.
 
-mod binaries;
-mod cluster;
+pub(crate) mod binaries;
+pub(crate) mod cluster;
 mod journal;
 mod ledger;
 mod proxy;
 mod rotation;
 mod sample;
-mod scratch;
+pub(crate) mod scratch;
 mod summary;
 mod tally;
 mod view;

@@ -17,8 +17,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
+    let file = place.file()?;
     place.existing()?;
-    let copied = vault::backup(place.path, place.key, &args.file, args.force).map_err(failed)?;
+    let copied = vault::backup(file, place.key, &args.file, args.force).map_err(failed)?;
     writeln!(
         out,
         "{}: {}, {}, all of which open with the {}",

@@ -1,6 +1,7 @@
 //! `pgvalet store`: serves the embedded store, and looks after it.
 
 mod backup;
+mod copy;
 mod policy;
 mod principal;
 mod rekey;
@@ -16,7 +17,7 @@ use super::record::recorded;
 use super::{Failure, block_on, stores};
 use crate::config::{Config, Store};
 use crate::secret::store_title;
-use crate::vault::{KeySource, OpenError, Vault};
+use crate::vault::{self, KeySource, Location, OpenError, Vault};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct StoreArgs {
@@ -61,6 +62,13 @@ pub enum StoreCommand {
         Then each credential logs in, to find passwords that have changed since the backup"
     )]
     Restore(restore::Args),
+    /// Copy a store to another place: a file to PostgreSQL, or back
+    #[command(after_help = "Examples:\n  \
+        pgvalet store copy --from data/store.db --to 'postgres://pgvalet@db.internal/secrets'\n  \
+        pgvalet store copy --from 'postgres://pgvalet@db.internal/secrets' --to data/store.db\n\n\
+        --from or --to left out is the store of the configuration. The target has to be empty.\n\
+        Everything is read back and compared before it counts; a copy that fails leaves nothing")]
+    Copy(copy::Args),
     /// Give the store a new master key, while it is in use
     #[command(after_help = "Examples:\n  pgvalet store rekey\n  \
         pgvalet store rekey --to kms:alias/pgvalet\n\n\
@@ -106,6 +114,7 @@ pub fn run(args: &StoreArgs, config: &Config, out: &mut dyn Write) -> Result<(),
         StoreCommand::Restore(args) => recorded("store restore", &mut || {
             restore::run(args, config, &place, out)
         }),
+        StoreCommand::Copy(args) => recorded("store copy", &mut || copy::run(args, &place, out)),
         StoreCommand::Rekey(args) => recorded("store rekey", &mut || rekey::run(args, &place, out)),
     }
 }
@@ -115,7 +124,7 @@ struct Place<'a> {
     /// `None`: it is the default store.
     name: Option<&'a str>,
     store: &'a Store,
-    path: &'a Path,
+    path: &'a Location,
     key: &'a KeySource,
 }
 
@@ -145,15 +154,21 @@ impl<'a> Place<'a> {
 
     /// For commands that must not make a store where there is none.
     fn existing(&self) -> Result<(), Failure> {
-        if self.path.exists() {
-            return Ok(());
+        match vault::exists(self.path).map_err(failed)? {
+            true => Ok(()),
+            false => Err(failed(OpenError::None(self.path.clone()))),
         }
-        Err(Failure::Failed(format!(
-            "there is no store at {} yet; `pgvalet secret create NAME{}` makes it",
-            self.path.display(),
-            self.name
-                .map_or_else(String::new, |name| format!(" --store {name}"))
-        )))
+    }
+
+    /// For commands about the file of a store.
+    fn file(&self) -> Result<&'a Path, Failure> {
+        self.path.file().ok_or_else(|| {
+            Failure::Usage(format!(
+                "the store is at {}, not in a file; back it up with pg_dump, or copy it into a file: \
+                 pgvalet store copy --to FILE",
+                self.path
+            ))
+        })
     }
 }
 

@@ -28,7 +28,7 @@ pub fn run(args: &Args, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Fa
         .map(|text| KeySource::parse(text, &wrapped))
         .transpose()
         .map_err(|e| Failure::Usage(format!("--to {e}")))?;
-    let done = vault::rekey(&place.path.into(), place.key, to.as_ref()).map_err(failed)?;
+    let done = vault::rekey(place.path, place.key, to.as_ref()).map_err(failed)?;
     if done.finished {
         writeln!(
             out,

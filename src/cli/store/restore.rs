@@ -27,7 +27,8 @@ pub fn run(
     place: &Place<'_>,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let copied = vault::restore(&args.file, place.path, place.key, args.force).map_err(failed)?;
+    let path = place.file()?;
+    let copied = vault::restore(&args.file, path, place.key, args.force).map_err(failed)?;
     if copied.replaced.is_some() {
         writeln!(
             out,
@@ -38,7 +39,7 @@ pub fn run(
     writeln!(
         out,
         "{}: {}, {}",
-        place.path.display(),
+        path.display(),
         words::count(copied.secrets, "secret"),
         words::count(copied.sealed, "value")
     )?;

@@ -2,7 +2,7 @@
 
 use super::Default::{Absent, Value};
 use super::Effect::{AtOnce, Restart};
-use super::Kind::{List, Text, Words};
+use super::Kind::{Boolean, List, Text, Words};
 use super::{FILE, Key, SECONDS, Table};
 
 pub(super) static STORE: Table = Table {
@@ -32,7 +32,13 @@ whole stores at once.",
             "path",
             FILE,
             Value(r#""data/store.db""#), Restart,
-            "Embedded: the database file. Files, required: the directory of the secrets.",
+            "Embedded: the database file, or `postgres://USER@HOST/DATABASE?…` for a store that several replicas share ([STORE.md](STORE.md)). Files, required: the directory of the secrets.",
+        ),
+        Key::new(
+            "allow_own_database",
+            Boolean,
+            Value("false"), Restart,
+            "Embedded, on PostgreSQL: let a `[database.NAME]` be the database that the store is in. Its secret can then be read only as long as the store's own login works.",
         ),
         Key::new(
             "key_file",

@@ -1,7 +1,8 @@
 //! `[store]`: where secrets are, and where the embedded store is served.
 
 use super::*;
-use crate::secret::VaultAuth;
+use crate::secret::{Credential, Password, VaultAuth, VersionId};
+use crate::upstream::Target;
 
 #[test]
 fn stores() {
@@ -226,4 +227,59 @@ fn named_stores_alone_leave_no_default_store() {
     ] {
         says(&format!("{text}\n{MINIMAL}"), &[part]);
     }
+}
+
+#[test]
+fn a_store_on_postgres_is_a_url_without_a_password() {
+    let store = |keys: &str| format!("[store]\n{keys}\n{MINIMAL}");
+    let url = "path = \"postgres://u@db.internal/secrets?sslcert=c&sslkey=k\"";
+    let config = valid(&store(url));
+    let own = config.stores.named(None).expect("a store").kind.own_database();
+    assert!(own.is_some_and(|own| own.is_database("db.internal", 5432, "secrets")));
+    assert!(
+        config
+            .databases
+            .values()
+            .all(|d| d.upstream.store.as_ref() == own),
+        "every database is told which one it must not be"
+    );
+    let allowed = valid(&store(&format!("{url}\nallow_own_database = true")));
+    assert!(allowed.stores.named(None).expect("a store").kind.own_database().is_none());
+    assert!(
+        allowed
+            .databases
+            .values()
+            .all(|d| d.upstream.store.is_none())
+    );
+    // Whoever says where the database is.
+    let credential = |host: &str, dbname: &str| Credential {
+        secret: SecretId::new("s"),
+        arn: "arn:s".into(),
+        version: VersionId::new("v"),
+        stages: Vec::new(),
+        host: Some(host.into()),
+        port: None,
+        dbname: Some(dbname.into()),
+        username: "app".into(),
+        password: Password::new("p".into()),
+        auth: UpstreamAuth::Password,
+        fetched_at: std::time::SystemTime::now(),
+    };
+    let resolve = |config: &Config, host: &str, dbname: &str| {
+        let database = config.databases.values().next().unwrap();
+        let resolved = Target::resolve(&database.upstream, &credential(host, dbname));
+        resolved.map(drop).map_err(|e| e.to_string())
+    };
+    let refused = resolve(&config, "DB.internal", "secrets").unwrap_err();
+    assert!(refused.contains("allow_own_database"), "{refused}");
+    assert_eq!(resolve(&config, "db.internal", "orders"), Ok(()));
+    assert_eq!(resolve(&allowed, "db.internal", "secrets"), Ok(()));
+    says(
+        &store("path = \"postgres://u:hunter2@db.internal/secrets\""),
+        &["path: ", "must not hold a password"],
+    );
+    says(
+        &store("allow_own_database = true"),
+        &["is for a store on PostgreSQL"],
+    );
 }

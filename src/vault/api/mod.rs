@@ -206,6 +206,7 @@ impl Api {
     /// up at a time, so that strangers do not take the threads that others need.
     async fn known(self: Arc<Self>, signed: Signed) -> Result<(), ApiError> {
         let _turn = self.lookups.acquire().await;
+        let _place = self.vault.shared.storage.turn().await;
         let api = self.clone();
         let looked = spawn_blocking(move || {
             api.vault
@@ -236,6 +237,8 @@ impl Api {
         operation: impl FnOnce(&Self, &mut Draft) -> Result<T, ApiError> + Send + 'static,
     ) -> Done<T> {
         let (api, id) = (self.clone(), request_id.clone());
+        let turn = self.clone();
+        let _turn = turn.vault.shared.storage.turn().await;
         match spawn_blocking(move || api.judge(&id, operation)).await {
             Ok(judged) => self.record(request_id, judged).await,
             Err(error) => Done::unfinished(request_id, &error),

@@ -96,7 +96,11 @@ impl From<OpenError> for StoreError {
             | OpenError::Altered { .. }
             | OpenError::KeyExposed(..)
             | OpenError::KeyMalformed(_)
+            | OpenError::KeyElsewhere { .. }
+            | OpenError::KeyOther { .. }
             | OpenError::KeyWrong { .. } => Self::Decryption(text),
+            OpenError::Storage(_, error) if error.is_temporary() => Self::Unavailable(text),
+            OpenError::None(_) => Self::NotFound(text),
             OpenError::NotAStore(_) | OpenError::Newer(..) => Self::InvalidParameter(text),
             OpenError::Busy(_) | OpenError::InUse(_) | OpenError::Kms { .. } => {
                 Self::Unavailable(text)

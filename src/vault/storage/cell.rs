@@ -140,6 +140,10 @@ impl Row {
         Self(cells.into_iter())
     }
 
+    pub fn into_cells(self) -> Vec<Cell> {
+        self.0.collect()
+    }
+
     /// The next column.
     pub fn read<T: FromCell>(&mut self) -> Result<T, StorageError> {
         let cell = self.0.next();

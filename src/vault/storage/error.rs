@@ -2,7 +2,7 @@
 
 use rusqlite::ErrorCode;
 
-use super::Location;
+use super::{Location, ServerError};
 use crate::vault::{OpenError, VaultError};
 
 /// Why a database did not do what it was asked.
@@ -11,6 +11,8 @@ pub enum StorageError {
     /// The messages of SQLite name tables and causes, never bound values.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Server(#[from] ServerError),
     #[error("{0}")]
     Unexpected(&'static str),
 }
@@ -19,7 +21,7 @@ impl StorageError {
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Unexpected(_) => None,
+            Self::Server(_) | Self::Unexpected(_) => None,
         }
     }
 
@@ -34,14 +36,25 @@ impl StorageError {
             (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => {
                 OpenError::Busy(location)
             }
+            (_, Self::Server(error)) if error.is_busy() => OpenError::Busy(location),
             (_, Self::Unexpected(what)) => OpenError::Damaged(location, what.into()),
             (_, error) => OpenError::Storage(location, error),
         }
     }
 }
 
+impl StorageError {
+    /// Whether another try may help without anybody doing anything.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Server(error) if error.is_temporary())
+    }
+}
+
 impl From<StorageError> for VaultError {
     fn from(error: StorageError) -> Self {
+        if let StorageError::Server(error) = error {
+            return error.into();
+        }
         match error.code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(
                 "another process is writing to the embedded store and did not finish in time; \

@@ -2,19 +2,44 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::ServerUrl;
 
 /// Where a store is kept: `[store] path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// A file of SQLite.
     File(PathBuf),
+    /// A schema of a PostgreSQL database.
+    Server(Arc<ServerUrl>),
 }
 
 impl Location {
+    /// Reads `[store] path`. `resolve` says what a relative path means.
+    ///
+    /// # Errors
+    /// In words, what is wrong with a URL.
+    pub fn parse(text: &str, resolve: impl Fn(&str) -> PathBuf) -> Result<Self, String> {
+        match ServerUrl::is_meant(text) {
+            true => Ok(Self::Server(ServerUrl::parse(text, resolve)?.into())),
+            false => Ok(Self::File(resolve(text))),
+        }
+    }
+
+    /// The server, if it is on one.
+    pub fn server(&self) -> Option<&Arc<ServerUrl>> {
+        match self {
+            Self::Server(url) => Some(url),
+            Self::File(_) => None,
+        }
+    }
+
     /// The file, if it is one.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
+            Self::Server(_) => None,
         }
     }
 }
@@ -24,6 +49,7 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            Self::Server(url) => url.fmt(f),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod disk;
 mod model;
+mod on_postgres;
 mod rules;
 
 use zeroize::Zeroizing;
@@ -56,7 +57,7 @@ fn get(
 impl Memory {
     fn new() -> Self {
         Self {
-            file: storage::in_memory(),
+            file: on_postgres::store().unwrap_or_else(storage::in_memory),
             now: 1_700_000_000_000,
         }
     }

@@ -10,7 +10,7 @@ use crate::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
 const LABELS: [&str; 4] = [AWSCURRENT, AWSPENDING, AWSPREVIOUS, "blue"];
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Create {
         token: u32,
     },
@@ -124,73 +124,89 @@ fn has_value(memory: &mut Memory, n: u32) -> bool {
 
 proptest! {
     #[test]
-    fn label_rules_hold_whatever_happens(steps in proptest::collection::vec(step(), 1..40)) {
-        let mut memory = Memory::new();
-        let mut model = Model::default();
-        let mut values: BTreeMap<u32, String> = BTreeMap::new();
-        for step in steps {
-            let target = match step {
-                Step::Create { token } | Step::Put { token, .. } | Step::Reserve { token } => token,
-                Step::Stage { to, .. } => to.unwrap_or(0),
-                Step::Move { to, .. } => to,
-            };
-            let known = has_value(&mut memory, target);
-            let before = labels_of(&mut memory);
-            let result = match &step {
-                Step::Create { token: n } => memory.create("a", "v0", *n).map(|_| ()),
-                Step::Put { token: n, value, stages } => {
-                    let stages: Vec<&str> = stages.iter().map(|&l| LABELS[l]).collect();
-                    memory.put("a", &format!("v{value}"), &stages, *n).map(|_| ())
-                }
-                Step::Stage { label, to, from } => memory.stage("a", LABELS[*label], *to, *from),
-                Step::Move { label, to } => {
-                    let from = before.get(LABELS[*label]).copied();
-                    memory.stage("a", LABELS[*label], Some(*to), from)
-                }
-                Step::Reserve { token: n } => {
-                    memory.tx(|tx| versions::reserve(tx, "a", Some(&token(*n)))).map(|_| ())
-                }
-            };
-            let after = labels_of(&mut memory);
-            match result {
-                Ok(()) => model.apply(&step, known),
-                Err(e) => {
-                    prop_assert!(
-                        !matches!(e, VaultError::Internal(_) | VaultError::Busy(_)),
-                        "{}", e
-                    );
-                    prop_assert_eq!(&after, &before, "a refused step changes nothing");
-                }
-            }
-            prop_assert_eq!(&after, &model.labels, "after {:?}", step);
+    fn label_rules_hold_whatever_happens(steps in steps()) {
+        label_rules_hold(steps)?;
+    }
+}
 
-            // Once there is a current version there always is one, and it can be read.
-            if before.contains_key(AWSCURRENT) {
-                prop_assert!(after.contains_key(AWSCURRENT));
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    proptest::collection::vec(step(), 1..40)
+}
+
+pub(super) fn label_rules_hold(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut memory = Memory::new();
+    let mut model = Model::default();
+    let mut values: BTreeMap<u32, String> = BTreeMap::new();
+    for step in steps {
+        let target = match step {
+            Step::Create { token } | Step::Put { token, .. } | Step::Reserve { token } => token,
+            Step::Stage { to, .. } => to.unwrap_or(0),
+            Step::Move { to, .. } => to,
+        };
+        let known = has_value(&mut memory, target);
+        let before = labels_of(&mut memory);
+        let result = match &step {
+            Step::Create { token: n } => memory.create("a", "v0", *n).map(|_| ()),
+            Step::Put {
+                token: n,
+                value,
+                stages,
+            } => {
+                let stages: Vec<&str> = stages.iter().map(|&l| LABELS[l]).collect();
+                memory
+                    .put("a", &format!("v{value}"), &stages, *n)
+                    .map(|_| ())
             }
-            if after.contains_key(AWSCURRENT) {
-                prop_assert!(memory.get("a", AWSCURRENT).is_ok());
+            Step::Stage { label, to, from } => memory.stage("a", LABELS[*label], *to, *from),
+            Step::Move { label, to } => {
+                let from = before.get(LABELS[*label]).copied();
+                memory.stage("a", LABELS[*label], Some(*to), from)
             }
-            // AWSPREVIOUS is where AWSCURRENT came from.
-            if let (Some(was), Some(is)) = (before.get(AWSCURRENT), after.get(AWSCURRENT)) {
-                let by_hand = matches!(&step, Step::Put { stages, .. }
-                    if stages.iter().any(|&l| LABELS[l] == AWSPREVIOUS));
-                if was != is && !by_hand {
-                    prop_assert_eq!(after.get(AWSPREVIOUS), Some(was));
-                }
-            }
-            // The value of a version never changes.
-            for n in 0..6 {
-                let Ok(version) =
-                    memory.tx(|tx| get(tx, "a", Some(&token(n)), None))
-                else {
-                    prop_assert!(!values.contains_key(&n));
-                    continue;
-                };
-                let Value::Text(value) = version.value else { unreachable!() };
-                let first = values.entry(n).or_insert_with(|| value.to_string());
-                prop_assert_eq!(first.as_str(), value.as_str());
+            Step::Reserve { token: n } => memory
+                .tx(|tx| versions::reserve(tx, "a", Some(&token(*n))))
+                .map(|_| ()),
+        };
+        let after = labels_of(&mut memory);
+        match result {
+            Ok(()) => model.apply(&step, known),
+            Err(e) => {
+                prop_assert!(
+                    !matches!(e, VaultError::Internal(_) | VaultError::Busy(_)),
+                    "{}",
+                    e
+                );
+                prop_assert_eq!(&after, &before, "a refused step changes nothing");
             }
         }
+        prop_assert_eq!(&after, &model.labels, "after {:?}", step);
+
+        // Once there is a current version there always is one, and it can be read.
+        if before.contains_key(AWSCURRENT) {
+            prop_assert!(after.contains_key(AWSCURRENT));
+        }
+        if after.contains_key(AWSCURRENT) {
+            prop_assert!(memory.get("a", AWSCURRENT).is_ok());
+        }
+        // AWSPREVIOUS is where AWSCURRENT came from.
+        if let (Some(was), Some(is)) = (before.get(AWSCURRENT), after.get(AWSCURRENT)) {
+            let by_hand = matches!(&step, Step::Put { stages, .. }
+                    if stages.iter().any(|&l| LABELS[l] == AWSPREVIOUS));
+            if was != is && !by_hand {
+                prop_assert_eq!(after.get(AWSPREVIOUS), Some(was));
+            }
+        }
+        // The value of a version never changes.
+        for n in 0..6 {
+            let Ok(version) = memory.tx(|tx| get(tx, "a", Some(&token(n)), None)) else {
+                prop_assert!(!values.contains_key(&n));
+                continue;
+            };
+            let Value::Text(value) = version.value else {
+                unreachable!()
+            };
+            let first = values.entry(n).or_insert_with(|| value.to_string());
+            prop_assert_eq!(first.as_str(), value.as_str());
+        }
     }
+    Ok(())
 }

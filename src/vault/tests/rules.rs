@@ -13,7 +13,7 @@ fn kind<T>(result: Result<T, VaultError>) -> &'static str {
 }
 
 #[test]
-fn a_secret_id_is_a_name_an_arn_or_a_partial_arn() {
+pub(super) fn a_secret_id_is_a_name_an_arn_or_a_partial_arn() {
     let mut m = Memory::new();
     m.create("prod/a", "one", 1).unwrap();
     let arn = m.describe("prod/a").unwrap().arn.to_string();
@@ -44,7 +44,7 @@ fn a_secret_id_is_a_name_an_arn_or_a_partial_arn() {
 }
 
 #[test]
-fn names_tokens_values_and_labels_have_limits() {
+pub(super) fn names_tokens_values_and_labels_have_limits() {
     let mut m = Memory::new();
     let longest = "a".repeat(512);
     m.create(&longest, "v", 1).unwrap();
@@ -73,7 +73,7 @@ fn names_tokens_values_and_labels_have_limits() {
 }
 
 #[test]
-fn a_repeated_request_is_harmless_and_another_value_is_refused() {
+pub(super) fn a_repeated_request_is_harmless_and_another_value_is_refused() {
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
     m.create("a", "one", 1).unwrap();
@@ -89,7 +89,7 @@ fn a_repeated_request_is_harmless_and_another_value_is_refused() {
 }
 
 #[test]
-fn current_leaves_previous_behind() {
+pub(super) fn current_leaves_previous_behind() {
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
     assert_eq!(m.staged("a", AWSCURRENT), Some(token(1)));
@@ -114,7 +114,7 @@ fn current_leaves_previous_behind() {
 }
 
 #[test]
-fn a_label_is_taken_only_from_the_version_that_is_named() {
+pub(super) fn a_label_is_taken_only_from_the_version_that_is_named() {
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
     m.put("a", "two", &["blue"], 2).unwrap();
@@ -152,7 +152,7 @@ fn a_label_is_taken_only_from_the_version_that_is_named() {
 }
 
 #[test]
-fn a_version_carries_twenty_labels() {
+pub(super) fn a_version_carries_twenty_labels() {
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
     for n in 0..19 {
@@ -173,7 +173,7 @@ fn a_version_carries_twenty_labels() {
 }
 
 #[test]
-fn a_rotation_begins_with_an_empty_version_that_may_be_filled() {
+pub(super) fn a_rotation_begins_with_an_empty_version_that_may_be_filled() {
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
     let reserve = |m: &mut Memory, n| {
@@ -209,7 +209,7 @@ fn a_rotation_begins_with_an_empty_version_that_may_be_filled() {
 }
 
 #[test]
-fn a_version_is_read_by_id_and_must_match_a_stage_given_with_it() {
+pub(super) fn a_version_is_read_by_id_and_must_match_a_stage_given_with_it() {
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
     m.put("a", "two", &[], 2).unwrap();
@@ -225,7 +225,7 @@ fn a_version_is_read_by_id_and_must_match_a_stage_given_with_it() {
 }
 
 #[test]
-fn versions_without_a_label_are_kept_for_a_day_and_a_hundred_for_ever() {
+pub(super) fn versions_without_a_label_are_kept_for_a_day_and_a_hundred_for_ever() {
     let count = |m: &mut Memory| -> i64 { m.tx(|tx| Ok(tx.rows.count_versions()?)).unwrap() };
     let mut m = Memory::new();
     m.create("a", "v", 0).unwrap();
@@ -252,7 +252,7 @@ fn versions_without_a_label_are_kept_for_a_day_and_a_hundred_for_ever() {
 /// A secret that was deleted, another of its name, and one whose name ends like
 /// its ARN.
 #[test]
-fn a_whole_arn_means_one_secret_only() {
+pub(super) fn a_whole_arn_means_one_secret_only() {
     let mut m = Memory::new();
     m.create("db", "one", 1).unwrap();
     let arn = m.describe("db").unwrap().arn.to_string();
@@ -282,7 +282,7 @@ fn a_whole_arn_means_one_secret_only() {
 }
 
 #[test]
-fn deletion_waits_can_be_undone_and_ends() {
+pub(super) fn deletion_waits_can_be_undone_and_ends() {
     let delete = |m: &mut Memory, id: &str, how| {
         m.tx(|tx| match delete::find(tx, id, how)? {
             Some(secret) => delete::delete(tx, &secret, how),
@@ -345,7 +345,7 @@ fn deletion_waits_can_be_undone_and_ends() {
 }
 
 #[test]
-fn a_value_moved_to_another_version_does_not_open() {
+pub(super) fn a_value_moved_to_another_version_does_not_open() {
     let mut m = Memory::new();
     m.create("a", "one", 1).unwrap();
     m.put("a", "two", &[], 2).unwrap();
@@ -363,7 +363,7 @@ fn a_value_moved_to_another_version_does_not_open() {
 }
 
 #[test]
-fn binary_values_stay_binary() {
+pub(super) fn binary_values_stay_binary() {
     let mut m = Memory::new();
     let value = Value::Binary(Zeroizing::new(vec![0, 255, 7]));
     m.tx(|tx| create(tx, "a", Some("d"), &value, None)).unwrap();

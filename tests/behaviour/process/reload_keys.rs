@@ -81,6 +81,7 @@ const CASES: &[Case] = &[
     case(STORE, "kind", "", "kind = \"aws\""),
     case(STORE, "refresh", "", "refresh = \"61s\""),
     case(STORE, "path", "", "path = \"elsewhere.db\""),
+    case(STORE, "allow_own_database", "path = \"postgres://u@127.0.0.1:1/d\"", "path = \"postgres://u@127.0.0.1:1/d\"\nallow_own_database = true"),
     case(STORE, "key_file", "", "key_file = \"elsewhere.key\""),
     case(STORE, "key", "", "key = \"env:KEY\""),
     case(STORE, "address", "", "address = \"127.0.0.1:6497\""),

@@ -31,10 +31,20 @@ struct Store {
 impl Store {
     fn start(more: &str, principals: &[(&str, Value)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("store.db").display().to_string();
+        Self::at(directory, &path, more, principals)
+    }
+
+    fn at(
+        directory: tempfile::TempDir,
+        path: &str,
+        more: &str,
+        principals: &[(&str, Value)],
+    ) -> Self {
         let config = directory.path().join("store.toml");
         let base = directory.path().display();
         let text = format!(
-            "[store]\npath = \"{base}/store.db\"\nkey_file = \"{base}/store.key\"\n\
+            "[store]\npath = \"{path}\"\nkey_file = \"{base}/store.key\"\n\
              address = \"127.0.0.1:0\"\n{more}\n[audit]\npath = \"{base}/audit.jsonl\"\n"
         );
         fs::write(&config, text).expect("the configuration");
@@ -146,6 +156,33 @@ fn boto3_and_the_aws_cli_find_a_secrets_manager() {
     pytest(&tests(), &store.environment());
     let verified = pgvalet(&store.path("store.toml"), &["audit", "verify"], "");
     assert!(verified.status.success(), "{verified:?}");
+}
+
+/// The same of a store on PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_programs_find_one_on_postgres() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("keeper", &password).await;
+    cluster
+        .execute("CREATE DATABASE secrets OWNER keeper")
+        .await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("passwords");
+    fs::write(&file, format!("*:*:*:keeper:{password}\n")).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let url = format!(
+        "postgres://keeper@127.0.0.1:{}/secrets?passfile={}",
+        cluster.port,
+        file.display()
+    );
+    let test = tokio::task::spawn_blocking(move || {
+        let store = Store::at(directory, &url, "", &principals());
+        pytest(&tests(), &store.environment());
+        let verified = pgvalet(&store.path("store.toml"), &["audit", "verify"], "");
+        assert!(verified.status.success(), "{verified:?}");
+    });
+    test.await.expect("the tests pass");
 }
 
 /// Marks in the tests say where moto does otherwise; each of these must fail.

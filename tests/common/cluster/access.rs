@@ -35,6 +35,13 @@ impl Cluster {
         self.set_hba(&(first + EVERYBODY)).await;
     }
 
+    /// Lets one role in through the socket if it is named after the user of the system; the
+    /// others as before.
+    pub async fn permit_peer(&self, role: &str) {
+        let first = format!("local all {role} peer\n");
+        self.set_hba(&(first + EVERYBODY)).await;
+    }
+
     /// Lets one role in by certificate alone, over TLS; the others as before.
     pub async fn permit_certificate(&self, role: &str) {
         let first = format!("hostssl all {role} 127.0.0.1/32 cert\n");

@@ -204,6 +204,13 @@ impl Cluster {
             .expect("the superuser logs in")
     }
 
+    /// The same, in another database than `postgres`.
+    pub async fn superuser_in(&self, dbname: &str) -> Session {
+        Session::open(&self.superuser_config(dbname))
+            .await
+            .expect("the superuser logs in")
+    }
+
     pub async fn execute(&self, sql: &str) {
         self.superuser()
             .await

@@ -7,6 +7,10 @@ use crate::vault::storage::cell::cells;
 
 impl Rows<'_> {
     pub fn key_check(&self) -> Result<Sealed, StorageError> {
+        // Read by the statement that began the transaction.
+        if let Self::Postgres(tx) = self {
+            return Ok(tx.key_check());
+        }
         let found = self.optional("SELECT check_key, check_value FROM store", &[])?;
         let mut row = found.ok_or(StorageError::Unexpected("its key check is gone"))?;
         Ok(Sealed {
@@ -15,7 +19,15 @@ impl Rows<'_> {
         })
     }
 
-    pub fn set_key_check(&self, check: &Sealed) -> Result<(), StorageError> {
+    /// `fingerprint` is that of the key: a store that replicas share tells them which one
+    /// they need.
+    pub fn set_key_check(&self, check: &Sealed, fingerprint: &str) -> Result<(), StorageError> {
+        if let Self::Postgres(_) = self {
+            return self.execute(
+                "UPDATE store SET check_key = ?1, check_value = ?2, fingerprint = ?3",
+                cells![&check.data_key[..], &check.value[..], fingerprint],
+            );
+        }
         self.execute(
             "INSERT INTO store (one, check_key, check_value) VALUES (1, ?1, ?2)
              ON CONFLICT (one) DO UPDATE SET

@@ -3,6 +3,7 @@
 //!
 //! What a row means, and what may be done with it, is not known here.
 
+mod everything;
 mod key_check;
 mod labels;
 mod principals;
@@ -10,22 +11,26 @@ mod sealed;
 mod secrets;
 mod versions;
 
+pub use everything::Everything;
 pub use principals::PrincipalRow;
 pub use sealed::{SealedRow, SealedTable};
 pub use secrets::{NewSecret, PageOf};
 
 use super::StorageError;
 use super::cell::{Cell, FromCell, Row};
+use super::postgres;
 
 /// A transaction. Dropped without [`Rows::commit`], it changes nothing.
 pub enum Rows<'a> {
     Sqlite(rusqlite::Transaction<'a>),
+    Postgres(postgres::Transaction<'a>),
 }
 
 impl Rows<'_> {
     pub fn commit(self) -> Result<(), StorageError> {
         match self {
             Self::Sqlite(tx) => Ok(tx.commit()?),
+            Self::Postgres(tx) => tx.commit(),
         }
     }
 
@@ -33,18 +38,21 @@ impl Rows<'_> {
     pub fn rollback(self) -> Result<(), StorageError> {
         match self {
             Self::Sqlite(tx) => Ok(tx.rollback()?),
+            Self::Postgres(tx) => tx.rollback(),
         }
     }
 
     fn query(&self, sql: &str, parameters: &[Cell]) -> Result<Vec<Row>, StorageError> {
         match self {
             Self::Sqlite(tx) => super::sqlite::query(tx, sql, parameters),
+            Self::Postgres(tx) => tx.query(sql, parameters),
         }
     }
 
     fn execute(&self, sql: &str, parameters: &[Cell]) -> Result<(), StorageError> {
         match self {
             Self::Sqlite(tx) => super::sqlite::execute(tx, sql, parameters),
+            Self::Postgres(tx) => tx.query(sql, parameters).map(drop),
         }
     }
 

@@ -49,8 +49,9 @@ impl Rows<'_> {
     /// The primary keys of the rows that hold something sealed. A table that the file of
     /// an older pgvalet lacks has none.
     pub fn sealed_ids(&self, table: &SealedTable) -> Result<Vec<Cell>, StorageError> {
-        let Self::Sqlite(tx) = self;
-        if !tx.table_exists(None, table.name)? {
+        if let Self::Sqlite(tx) = self
+            && !tx.table_exists(None, table.name)?
+        {
             return Ok(Vec::new());
         }
         let rows = self.query(

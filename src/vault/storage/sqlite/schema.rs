@@ -107,7 +107,7 @@ fn write_layout(draft: &Path, check: &Sealed) -> Result<(), StorageError> {
     layout::build(&tx, 0)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     let rows = Rows::Sqlite(tx);
-    rows.set_key_check(check)?;
+    rows.set_key_check(check, "")?;
     rows.commit()?;
     // Closing the last connection writes the log into the file and removes it.
     Ok(connection.close().map_err(|(_, e)| e)?)
@@ -180,7 +180,7 @@ fn rekey_empty(path: &Path, source: &KeySource) -> Result<(), OpenError> {
         });
     }
     let check = keyring::check_of(&source.create()?)?;
-    rows.set_key_check(&check).map_err(at)?;
+    rows.set_key_check(&check, "").map_err(at)?;
     rows.commit().map_err(at)
 }
 
@@ -210,7 +210,7 @@ pub fn in_memory() -> Opened {
     let master = Key::generate().unwrap();
     let key_check = keyring::check_of(&master).unwrap();
     let rows = Rows::Sqlite(super::writing(&mut connection).unwrap());
-    rows.set_key_check(&key_check).unwrap();
+    rows.set_key_check(&key_check, "").unwrap();
     rows.commit().unwrap();
     Opened {
         storage: Storage::new(Path::new(":memory:").into(), Open::Sqlite(connection)),
