@@ -234,7 +234,12 @@ fn a_store_on_postgres_is_a_url_without_a_password() {
     let store = |keys: &str| format!("[store]\n{keys}\n{MINIMAL}");
     let url = "path = \"postgres://u@db.internal/secrets?sslcert=c&sslkey=k\"";
     let config = valid(&store(url));
-    let own = config.stores.named(None).expect("a store").kind.own_database();
+    let own = config
+        .stores
+        .named(None)
+        .expect("a store")
+        .kind
+        .own_database();
     assert!(own.is_some_and(|own| own.is_database("db.internal", 5432, "secrets")));
     assert!(
         config
@@ -244,7 +249,15 @@ fn a_store_on_postgres_is_a_url_without_a_password() {
         "every database is told which one it must not be"
     );
     let allowed = valid(&store(&format!("{url}\nallow_own_database = true")));
-    assert!(allowed.stores.named(None).expect("a store").kind.own_database().is_none());
+    assert!(
+        allowed
+            .stores
+            .named(None)
+            .expect("a store")
+            .kind
+            .own_database()
+            .is_none()
+    );
     assert!(
         allowed
             .databases

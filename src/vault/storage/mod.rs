@@ -71,9 +71,11 @@ pub fn connect(location: &Location) -> Result<Option<Storage>, OpenError> {
 /// [`OpenError`]: its server cannot be asked.
 pub fn exists(location: &Location) -> Result<bool, OpenError> {
     match location {
-        Location::File(path) => path
-            .try_exists()
-            .map_err(|e| OpenError::Unfinished(location.clone(), format!("it cannot be seen: {e}"))),
+        Location::File(path) => path.try_exists().map_err(|source| OpenError::Io {
+            doing: "look for",
+            path: path.clone(),
+            source,
+        }),
         // Commands ask from where nothing may wait for another runtime.
         Location::Server(url) => thread::scope(|scope| {
             let asked = scope.spawn(|| postgres::connect(url).map(|store| store.is_some()));

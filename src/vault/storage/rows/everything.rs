@@ -112,15 +112,17 @@ impl Everything {
 
 impl Rows<'_> {
     pub fn everything(&self) -> Result<Everything, StorageError> {
-        let tables = TABLES.iter().map(|table| -> Result<Vec<Vec<Cell>>, StorageError> {
-            let columns = table.columns.join(", ");
-            let sql = format!(
-                "SELECT {columns} FROM {} ORDER BY {}",
-                table.name, table.order
-            );
-            let rows = self.query(&sql, &[])?;
-            Ok(rows.into_iter().map(Row::into_cells).collect())
-        });
+        let tables = TABLES
+            .iter()
+            .map(|table| -> Result<Vec<Vec<Cell>>, StorageError> {
+                let columns = table.columns.join(", ");
+                let sql = format!(
+                    "SELECT {columns} FROM {} ORDER BY {}",
+                    table.name, table.order
+                );
+                let rows = self.query(&sql, &[])?;
+                Ok(rows.into_iter().map(Row::into_cells).collect())
+            });
         tables.collect::<Result<_, _>>().map(Everything)
     }
 
