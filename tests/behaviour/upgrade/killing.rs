@@ -147,13 +147,17 @@ async fn kill_at(point: Duration, victim: Victim) {
         Victim::Old if serves => "ended without warning, and its sessions with it",
         Victim::Old => "",
     };
+    // The old process may have ended by itself before, with its last session.
+    let by_itself = "the process before this one has ended";
     eventually(said, Duration::from_secs(20), || async {
-        // The old process may have ended before the new one was killed, with its last session.
-        let nobody = victim == Victim::New && !is_alive(old);
-        (nobody || scene.proxy.log().contains(said)).then_some(())
+        let ended = match victim {
+            Victim::New => !is_alive(old),
+            Victim::Old => scene.proxy.log().contains(by_itself),
+        };
+        (ended || scene.proxy.log().contains(said)).then_some(())
     })
     .await;
-    if serves && upgraded {
+    if serves && upgraded && !scene.proxy.log().contains(by_itself) {
         eventually("a gap", Duration::from_secs(20), || async {
             drop(connect(&dsn).await.expect("it serves"));
             (!scene.proxy.audit_of("gap").is_empty()).then_some(())

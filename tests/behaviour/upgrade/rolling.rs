@@ -11,7 +11,8 @@ use crate::common::haproxy::HaProxy;
 use crate::common::ledger::{self, Habit, Ledger};
 use crate::common::{Cluster, Proxy, connect, eventually, free_port, new_password};
 
-/// HAProxy asks `/readyz`. It tries nothing twice: a client that is refused is refused.
+/// HAProxy asks `/readyz`. An answer that a busy machine delays is waited for: only a proxy that
+/// says so, or that is not there, gets no clients. It tries nothing twice: a client that is refused is refused.
 async fn balancer(proxies: &[Proxy]) -> (HaProxy, u16) {
     let port = free_port();
     let servers = proxies.iter().enumerate().map(|(n, proxy)| {
@@ -20,7 +21,7 @@ async fn balancer(proxies: &[Proxy]) -> (HaProxy, u16) {
     });
     let sections = format!(
         "listen app\n bind 127.0.0.1:{port}\n balance roundrobin\n retries 0\n \
-         option httpchk GET /readyz\n http-check expect status 200\n{}",
+         option httpchk GET /readyz\n http-check expect status 200\n timeout check 5s\n{}",
         servers.collect::<String>()
     );
     (HaProxy::start(&sections, &[port]).await, port)
