@@ -15,7 +15,7 @@ use crate::common::client::told;
 use crate::common::ledger::{self, Habit, Ledger};
 use crate::common::sampler::Sampler;
 use crate::common::tls::{self, Secure};
-use crate::common::{Session, connect, programs};
+use crate::common::{Session, connect, eventually, programs};
 
 /// How many clients of each kind there are.
 #[derive(Clone, Copy)]
@@ -161,6 +161,17 @@ impl Stayer {
     }
 }
 
+/// Waits until both programs have written lines.
+async fn are_at_work(scene: &Scene, first_run: i32) {
+    let admin = scene.cluster.superuser().await;
+    let last = first_run + 1;
+    let sql = format!("select count(distinct run) from runs where run in ({first_run}, {last})");
+    eventually("pgbench is at work", Duration::from_secs(60), || async {
+        (admin.value(&sql).await == "2").then_some(())
+    })
+    .await;
+}
+
 async fn upgrades(rounds: usize, crowd: Crowd) {
     let sessions = format!("pool_mode = \"session\"\npool_size = {SESSION_POOL}");
     let app = format!("pool_size = {POOL}");
@@ -176,12 +187,13 @@ async fn upgrades(rounds: usize, crowd: Crowd) {
         let before = scene.successors.last().copied();
         let load = Round::begin(&scene, crowd, round).await;
         let first_run = i32::try_from(10 * round).expect("few");
-        let length = Duration::from_secs(6);
+        // Connecting counts as well, and takes its time where all clients come at once.
+        let length = Duration::from_secs(4 + crowd.pgbench as u64 / 2);
         let (cluster, proxy) = (&scene.cluster, &scene.proxy);
         let pgbench = programs::crowd(cluster, proxy, "app", crowd.pgbench, length, first_run);
         scene.install_build(round);
         let upgrade = async {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            are_at_work(&scene, first_run).await;
             let rotates = async {
                 if round % 2 == 1 {
                     proxy.rotate(cluster, "app_user").await;
@@ -247,5 +259,6 @@ async fn every_kind_of_client_outlives_twenty_upgrades_at_length() {
         long: 8,
         tls: 4,
     };
-    upgrades(20, crowd).await;
+    let rounds = std::env::var("UPGRADES").ok().and_then(|n| n.parse().ok());
+    upgrades(rounds.unwrap_or(20), crowd).await;
 }
