@@ -35,11 +35,11 @@ pub struct CancelRequest {
 }
 
 impl CancelRequest {
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         [&[CANCEL][..], &self.pid.to_be_bytes(), &self.key].concat()
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (&[kind, a, b, c, d], key) = bytes.split_first_chunk::<5>()?;
         (kind == CANCEL && (MIN_KEY..=MAX_KEY).contains(&key.len())).then(|| Self {
             pid: u32::from_be_bytes([a, b, c, d]),

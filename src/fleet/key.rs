@@ -86,7 +86,7 @@ impl FleetKey {
         Some(Self(Zeroizing::new(key)))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn of(byte: u8) -> Self {
         Self(Zeroizing::new([byte; KEY_LEN]))
     }

@@ -18,6 +18,8 @@
 mod channel;
 mod door;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod key;
 mod mark;
 mod metrics;

@@ -11,6 +11,7 @@ mod store;
 mod tests;
 mod wire;
 
+pub use crate::fleet::fuzz::fleet;
 pub use crate::net::tls::fuzz::server_certificate;
 pub use crate::session::fuzz::{client, server};
 pub(crate) use input::Input;

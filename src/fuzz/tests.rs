@@ -128,6 +128,7 @@ targets! {
     certificate: 2000,
     client: 2000,
     fields: 4000,
+    fleet: 4000,
     presigned: 4000,
     proxy_header: 4000,
     request: 4000,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::super::Pool;
 use super::bound::Seen;
@@ -18,6 +18,9 @@ use crate::upstream::QueryError;
 
 const LOOK: Duration = Duration::from_millis(250);
 const REST: Duration = Duration::from_secs(1);
+/// Who has one connection has none to give: it looks seldom, so that hundreds of idle replicas
+/// ask the server little.
+const IDLE: Duration = Duration::from_secs(3);
 /// The demand is the largest of so many looks, because transactions come and go.
 const LOOKS: usize = 8;
 /// The pause after a ledger was lost, or could not be had.
@@ -45,13 +48,15 @@ struct Keeper {
     asked_at: Option<Instant>,
     /// Somebody lacks connections, or something is on its way.
     hurry: bool,
+    /// The log says that there are more replicas than connections.
+    warned: bool,
 }
 
 /// How a pool stands.
 struct Look {
     /// `fleet_size`.
     of: Option<usize>,
-    /// The pool ends, or its database is not used any more.
+    /// The pool ends, its database is not used any more, or somebody drops that.
     ends: bool,
     used: usize,
     demand: usize,
@@ -67,7 +72,7 @@ impl Pool {
         let busy = (slots.leased() + slots.opening()).saturating_sub(sessions) + waiting;
         Look {
             of: database.fleet_size,
-            ends: state.shut || state.lingering,
+            ends: state.shut || state.lingering || (state.vacant.is_some() && waiting == 0),
             used: slots.own().saturating_sub(sessions),
             demand: busy
                 .min(database.pool_size + database.reserve_pool_size)
@@ -104,8 +109,11 @@ impl Keeper {
             return None;
         };
         if look.ends && look.used == 0 {
-            self.end(pool);
-            return Some(REST);
+            if self.ledger.is_some() {
+                pool.share_is_unproven();
+                self.end(pool);
+            }
+            return Some(LOOK);
         }
         self.demands.push_back(look.demand);
         if self.demands.len() > LOOKS {
@@ -119,8 +127,12 @@ impl Keeper {
             return Some(AGAIN);
         };
         let demand = self.demands.iter().copied().max().unwrap_or(1);
+        let rest = match ledger.share() {
+            0 | 1 => IDLE,
+            _ => REST,
+        };
         // What the server says unasked may be that it hangs up.
-        let due = self.asked_at.is_none_or(|at| at.elapsed() >= REST)
+        let due = self.asked_at.is_none_or(|at| at.elapsed() >= rest)
             || self.hurry
             || demand > ledger.share()
             || !ledger.lease.is_alive();
@@ -254,6 +266,14 @@ impl Keeper {
             replicas: self.others.len() + 1,
             demand,
         };
+        let of = pool.database().fleet_size.unwrap_or(usize::MAX);
+        if seen.replicas > of && !std::mem::replace(&mut self.warned, true) {
+            warn!(
+                database = %pool.name,
+                "{} replicas share fleet_size = {of}, so that some have no connection; raise it",
+                seen.replicas
+            );
+        }
         // After the first look at the ledger, nothing is known yet of what may be had: what is
         // open stays.
         if !first {

@@ -74,7 +74,8 @@ impl Pool {
     /// Counts one more session, and says how to get it.
     fn way_to_session(self: &Arc<Self>) -> Option<Way> {
         let mut state = self.state();
-        if state.shut || state.paused || state.lingering {
+        let vacant = state.vacant.is_some() && state.waiters.is_empty();
+        if state.shut || state.paused || state.lingering || vacant {
             return None;
         }
         let bound = state.fleet.as_mut()?;

@@ -82,7 +82,7 @@ pub(super) struct Question<'a> {
     pub upto: usize,
     /// The sessions of its own ledger, beside the one that asks.
     pub mine: &'a [i32],
-    /// Whose connections are those of replicas.
+    /// Whose connections are those of replicas, beside the roles of the other ledgers.
     pub roles: &'a BTreeSet<String>,
 }
 
@@ -118,7 +118,9 @@ impl Question<'_> {
              COALESCE(pg_catalog.max(v) FILTER (WHERE c = {w}), 0) AS want \
              FROM l WHERE pid NOT IN ({mine}) GROUP BY pid HAVING pg_catalog.bool_or(c IN ({s}, {w}))), \
              o AS (SELECT pg_catalog.count(*) AS n FROM pg_catalog.pg_stat_activity AS a \
-             WHERE a.datname = pg_catalog.current_database() AND a.usename IN ({roles}) \
+             WHERE a.datname = pg_catalog.current_database() AND (a.usename IN ({roles}) \
+             OR a.usesysid IN (SELECT k.usesysid FROM pg_catalog.pg_stat_activity AS k \
+             WHERE k.pid IN (SELECT l.pid FROM l WHERE l.c IN ({s}, {w})))) \
              AND COALESCE(a.backend_type, 'client backend') = 'client backend' \
              AND a.pid NOT IN ({mine}) AND NOT EXISTS (SELECT FROM l WHERE l.pid = a.pid OR (l.c = {p} AND l.v = a.pid))), \
              f AS (SELECT {of} - (SELECT COALESCE(pg_catalog.sum(load), 0) FROM m) - (SELECT n FROM o) AS free), \

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Error;
 
 use super::{Keys, replicas};
-use crate::common::{Cluster, Proxy, connect, eventually};
+use crate::common::{Cluster, Proxy, connect, eventually, new_password};
 
 /// How long shares may take to move.
 const MOVE: Duration = Duration::from_secs(30);
@@ -240,7 +240,7 @@ async fn a_share_outlives_its_session() {
     }
     // Another password: all log in anew, the sessions of shares as well.
     let before = admin.value(sessions).await;
-    let password = crate::common::new_password();
+    let password = new_password();
     cluster.alter_password(&role, &password).await;
     for replica in &replicas {
         let value = cluster.secret(&role, &password);
@@ -270,4 +270,36 @@ async fn a_share_outlives_its_session() {
     let load = Load::on(&replicas[1], 20);
     share_becomes("the other one has all", &replicas[1], |s| s == SIZE).await;
     load.end().await;
+}
+
+/// The session of a share is not in the way of whoever drops the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_of_a_share_leaves_a_database_that_is_dropped() {
+    let cluster = Cluster::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    cluster.execute("alter role app_user createdb").await;
+    cluster.execute("create database work owner app_user").await;
+    let proxy = Proxy::builder()
+        .secret("app", &cluster.secret("app_user", &password))
+        .database("admin", "secret = \"app\"")
+        .database(
+            "work",
+            "secret = \"app\"\ndbname = \"work\"\nfleet_size = 4",
+        )
+        .start()
+        .await;
+    let work = proxy.connect("work").await;
+    assert_eq!(work.value("select 1").await, "1");
+    work.close().await;
+    let server = cluster.superuser().await;
+    let sessions = "select count(*) from pg_stat_activity where application_name = 'pgvalet fleet'";
+    assert_eq!(server.value(sessions).await, "1");
+    let admin = proxy.connect("admin").await;
+    for sql in ["drop database work", "create database work"] {
+        admin.simple_query(sql).await.expect(sql);
+    }
+    // It comes back.
+    let work = proxy.connect("work").await;
+    assert_eq!(work.value("select 1").await, "1");
 }
