@@ -23,6 +23,8 @@ const REST: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(3);
 /// The demand is the largest of so many looks, because transactions come and go.
 const LOOKS: usize = 8;
+/// The connections in no ledger are the fewest of so many answers.
+const LEFT: usize = 5;
 /// The pause after a ledger was lost, or could not be had.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -45,6 +47,9 @@ struct Keeper {
     demands: VecDeque<usize>,
     others: Vec<Member>,
     free: Option<usize>,
+    /// How many connections stood in no ledger, as last seen. A connection that has just logged
+    /// in does not for a moment.
+    left: VecDeque<usize>,
     asked_at: Option<Instant>,
     /// Somebody lacks connections, or something is on its way.
     hurry: bool,
@@ -69,7 +74,8 @@ impl Pool {
         let waiting = state.waiting();
         let database = self.database();
         let slots = &state.slots;
-        let busy = (slots.leased() + slots.opening()).saturating_sub(sessions) + waiting;
+        // Clients wait for the logins that are under way.
+        let busy = slots.leased().saturating_sub(sessions) + slots.opening().max(waiting);
         Look {
             of: database.fleet_size,
             ends: state.shut || state.lingering || (state.vacant.is_some() && waiting == 0),
@@ -219,6 +225,7 @@ impl Keeper {
             share: ledger.share(),
             used: pool.look_at_share().used,
             demand,
+            left: self.left.iter().copied().min().unwrap_or(0),
             free: self.free,
         };
         let mut next = step(&standing(ledger), &self.others);
@@ -261,6 +268,10 @@ impl Keeper {
         let first = self.free.is_none();
         self.hurry = first || limit < answer.share || self.others != answer.others;
         self.free = Some(answer.free);
+        self.left.push_back(answer.left);
+        if self.left.len() > LEFT {
+            self.left.pop_front();
+        }
         self.others.clone_from(&answer.others);
         let seen = Seen {
             replicas: self.others.len() + 1,

@@ -38,10 +38,10 @@ pub fn level(of: usize, wants: impl Iterator<Item = usize> + Clone) -> usize {
 }
 
 /// The share that a replica is to have next. What it gets beyond `share` is limited by what is
-/// free.
-pub fn target(of: usize, share: usize, demand: usize, others: &[Member]) -> usize {
+/// free. `left`: connections that are nobody's, which leave less for all.
+pub fn target(of: usize, left: usize, share: usize, demand: usize, others: &[Member]) -> usize {
     let wants = others.iter().map(|other| other.want);
-    let level = level(of, wants.chain([demand]));
+    let level = level(of.saturating_sub(left), wants.chain([demand]));
     let somebody_lacks = others.iter().any(|o| o.load < o.want.min(level));
     match somebody_lacks {
         true => demand.min(level),
@@ -60,6 +60,8 @@ pub struct Standing {
     /// The connections that it has.
     pub used: usize,
     pub demand: usize,
+    /// Connections that stand in no ledger.
+    pub left: usize,
     /// What it could have had when it last asked. What has become free since may be the share of
     /// a replica that lost its ledger and does not know it yet.
     pub free: Option<usize>,
@@ -81,9 +83,10 @@ pub fn step(standing: &Standing, others: &[Member]) -> Step {
         share,
         used,
         demand,
+        left,
         free,
     } = *standing;
-    let target = target(of, share, demand, others);
+    let target = target(of, left, share, demand, others);
     match target < share {
         true => Step::Shrink {
             limit: target,
@@ -108,20 +111,22 @@ mod tests {
     #[test]
     fn one_that_is_busy_has_nearly_all_and_gives_back_on_demand() {
         // Alone.
-        assert_eq!(target(20, 0, 30, &[]), 20);
+        assert_eq!(target(20, 0, 0, 30, &[]), 20);
         // The others are idle, and keep one each.
         let idle = [member(1, 1), member(1, 1)];
-        assert_eq!(target(20, 0, 30, &idle), 18 + 2, "what is free decides");
+        assert_eq!(target(20, 0, 0, 30, &idle), 18 + 2, "what is free decides");
         // Another one becomes busy: each is to have the half of what the third one leaves.
         let busy = [member(1, 30), member(1, 1)];
-        assert_eq!(target(20, 18, 30, &busy), 9);
-        assert_eq!(target(20, 1, 30, &[member(18, 30), member(1, 1)]), 20);
-        assert_eq!(target(20, 1, 30, &[member(9, 30), member(1, 1)]), 20);
+        assert_eq!(target(20, 0, 18, 30, &busy), 9);
+        assert_eq!(target(20, 0, 1, 30, &[member(18, 30), member(1, 1)]), 20);
+        assert_eq!(target(20, 0, 1, 30, &[member(9, 30), member(1, 1)]), 20);
         // It wants less: it keeps what it has while nobody needs it.
-        assert_eq!(target(20, 18, 2, &idle), 18);
-        assert_eq!(target(20, 18, 2, &[member(1, 5), member(1, 1)]), 2);
+        assert_eq!(target(20, 0, 18, 2, &idle), 18);
+        assert_eq!(target(20, 0, 18, 2, &[member(1, 5), member(1, 1)]), 2);
+        // A dead replica has left three of six: the others share the rest.
+        assert_eq!(target(6, 3, 3, 10, &[member(0, 1)]), 2);
         // More replicas than connections.
-        assert_eq!(target(2, 1, 1, &[member(1, 1), member(0, 1)]), 1);
+        assert_eq!(target(2, 0, 1, 1, &[member(1, 1), member(0, 1)]), 1);
     }
 
     proptest! {

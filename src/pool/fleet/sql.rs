@@ -123,11 +123,12 @@ impl Question<'_> {
              WHERE k.pid IN (SELECT l.pid FROM l WHERE l.c IN ({s}, {w})))) \
              AND COALESCE(a.backend_type, 'client backend') = 'client backend' \
              AND a.pid NOT IN ({mine}) AND NOT EXISTS (SELECT FROM l WHERE l.pid = a.pid OR (l.c = {p} AND l.v = a.pid))), \
-             f AS (SELECT {of} - (SELECT COALESCE(pg_catalog.sum(load), 0) FROM m) - (SELECT n FROM o) AS free), \
-             g AS (SELECT free, GREATEST({share}, LEAST({upto}, free)) AS share FROM f) \
+             f AS (SELECT n, {of} - (SELECT COALESCE(pg_catalog.sum(load), 0) FROM m) - n AS free FROM o), \
+             g AS (SELECT n, free, GREATEST({share}, LEAST({upto}, free)) AS share FROM f) \
              SELECT 'g', free::pg_catalog.text, share::pg_catalog.text, \
-             CASE WHEN share > {share} THEN pg_catalog.pg_advisory_lock_shared({s}, share::pg_catalog.int4)::pg_catalog.text END FROM g \
-             UNION ALL SELECT 'm', load::pg_catalog.text, want::pg_catalog.text, NULL FROM m"
+             CASE WHEN share > {share} THEN pg_catalog.pg_advisory_lock_shared({s}, share::pg_catalog.int4)::pg_catalog.text END, \
+             n::pg_catalog.text FROM g \
+             UNION ALL SELECT 'm', load::pg_catalog.text, want::pg_catalog.text, NULL, NULL FROM m"
         )
     }
 }
@@ -145,6 +146,8 @@ pub(super) struct Answer {
     pub share: usize,
     /// What it might have, of which it has `share`.
     pub free: usize,
+    /// Connections that stand in no ledger.
+    pub left: usize,
     pub others: Vec<Member>,
 }
 
@@ -157,7 +160,10 @@ impl Answer {
         let mut others = Vec::new();
         for row in rows {
             match row.first().map(String::as_str) {
-                Some("g") => got = Some((size(number(row, 1)?), size(number(row, 2)?))),
+                Some("g") => {
+                    let numbers = [number(row, 1)?, number(row, 2)?, number(row, 4)?];
+                    got = Some(numbers.map(size));
+                }
                 Some("m") => others.push(Member {
                     load: size(number(row, 1)?),
                     want: size(number(row, 2)?),
@@ -165,10 +171,11 @@ impl Answer {
                 _ => {} // of the turn
             }
         }
-        let (free, share) = got?;
+        let [free, share, left] = got?;
         Some(Self {
             share,
             free,
+            left,
             others,
         })
     }
@@ -194,17 +201,18 @@ mod tests {
         let row = |cells: &[&str]| cells.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
         let rows = vec![
             row(&[""]),
-            row(&["g", "-3", "4", ""]),
-            row(&["m", "7", "9", ""]),
+            row(&["g", "-3", "4", "", "2"]),
+            row(&["m", "7", "9", "", ""]),
         ];
         let answer = Answer {
             share: 4,
             free: 0,
+            left: 2,
             others: vec![Member { load: 7, want: 9 }],
         };
         assert_eq!(Answer::read(&rows), Some(answer));
         assert_eq!(Answer::read(&vec![row(&[""])]), None);
-        assert_eq!(Answer::read(&vec![row(&["g", "x", "4", ""])]), None);
+        assert_eq!(Answer::read(&vec![row(&["g", "x", "4", "", "2"])]), None);
     }
 
     #[test]

@@ -17,6 +17,8 @@ struct Replica {
     share: usize,
     listed: usize,
     want: usize,
+    /// What it has seen of connections in no ledger, at most five times.
+    left: Vec<usize>,
     free: Option<usize>,
     others: Vec<Member>,
 }
@@ -86,6 +88,7 @@ impl World {
                 share: me.share,
                 used: me.connections,
                 demand: me.demand,
+                left: me.left.iter().copied().min().unwrap_or(0),
                 free: me.free,
             },
             &me.others,
@@ -110,6 +113,10 @@ impl World {
         });
         let members = members.collect();
         let me = &mut self.replicas[i];
+        me.left.push(orphans);
+        if me.left.len() > 5 {
+            me.left.remove(0);
+        }
         // The first look at the ledger changes nothing.
         if me.free.is_none() {
             (me.free, me.others) = (Some(free), members);

@@ -303,3 +303,63 @@ async fn the_session_of_a_share_leaves_a_database_that_is_dropped() {
     let work = proxy.connect("work").await;
     assert_eq!(work.value("select 1").await, "1");
 }
+
+/// Two secrets for one database: what a dead replica has left of either counts for both.
+#[tokio::test(flavor = "multi_thread")]
+async fn pools_of_several_secrets_share_the_ceiling() {
+    let cluster = Cluster::start().await;
+    let mut secrets = Vec::new();
+    for role in ["one_user", "two_user"] {
+        let password = new_password();
+        cluster.create_role(role, &password).await;
+        secrets.push(cluster.secret(role, &password));
+    }
+    let user = nix::unistd::geteuid();
+    let mut replicas = Vec::new();
+    for _ in 0..2 {
+        let replica = Proxy::builder()
+            .secret("one", &secrets[0])
+            .secret("two", &secrets[1])
+            .database("app", "secret = \"one\"\nfleet_size = 6")
+            .client("name = \"one\"\nnetwork = \"127.0.0.0/8\"\ndatabases = \"app\"")
+            .client(&format!(
+                "name = \"two\"\nunix_user = {user}\nsecret = \"two\"\ndatabases = \"app\""
+            ))
+            .start();
+        replicas.push(replica.await);
+    }
+    let sampler = Sampler::start(&cluster).await;
+    let mut busy = Vec::new();
+    for _ in 0..3 {
+        let dsn = replicas[0].unix_dsn("app");
+        busy.push(tokio::spawn(async move {
+            let session = connect(&dsn).await?;
+            session.simple_query("select pg_sleep(60)").await
+        }));
+    }
+    let admin = cluster.superuser().await;
+    let asleep = "select count(*) from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'";
+    eventually("they run", MOVE, || async {
+        (admin.value(asleep).await == "3").then_some(())
+    })
+    .await;
+    replicas[0].signal(Signal::SIGKILL);
+    replicas[0].wait_exit(Duration::from_secs(10)).await;
+    let load = Load::on(&replicas[1], 10);
+    // Of six, three are left behind, and the other pool keeps one.
+    eventually("what is left", MOVE, || async {
+        let status = replicas[1].status().await;
+        let databases = status["databases"].as_array().expect("a list").clone();
+        let one = databases.into_iter().find(|d| d["secret"] == "one")?;
+        (one["fleet"]["share"] == 2).then_some(())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(admin.value(asleep).await, "3", "they run still");
+    let most = sampler.end().await;
+    assert!(most <= 6, "{most} connections at once");
+    assert!(load.end().await > 0);
+    for query in busy {
+        query.abort();
+    }
+}
