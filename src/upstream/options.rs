@@ -47,11 +47,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether logins go to the same place in the same way. What they may take is no part of
-    /// that.
+    /// Whether logins go to the same place in the same way. What they may take, and
+    /// where none may go, is no part of that.
     pub fn logs_in_like(&self, other: &Self) -> bool {
         let other = Self {
             connect_timeout: self.connect_timeout,
+            store: self.store.clone(),
             ..other.clone()
         };
         *self == other
