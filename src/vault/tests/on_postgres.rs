@@ -20,7 +20,7 @@ use crate::vault::tx::Tx;
 use crate::vault::{KeySource, Location};
 
 /// How many sequences of steps are tried: each statement is a round trip.
-const SEQUENCES: u32 = 24;
+const SEQUENCES: u32 = 8;
 
 thread_local! {
     /// Where stores are made that a test on this thread asks for.
