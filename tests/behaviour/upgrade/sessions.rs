@@ -184,7 +184,8 @@ async fn sessions_that_cannot_move_stay() {
     assert!(ids.len() == 4 && ids.is_sorted(), "{listed:#?}");
     let started = scene.proxy.audit_of("session.start");
     for id in ids {
-        assert!(started.iter().any(|r| r["session"] == id.to_string()));
+        let id = id.to_string();
+        assert!(started.iter().any(|r| r["session"] == id.as_str()));
     }
     later.close().await;
     // Without that state, it moves.
