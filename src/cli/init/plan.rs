@@ -130,8 +130,14 @@ impl Plan {
         value: Option<Zeroizing<String>>,
         missing: &str,
     ) -> String {
+        // Names of secrets have fewer characters than those of databases and users.
+        let fits = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
+        let name: String = name
+            .chars()
+            .map(|c| if fits(c) { c } else { '_' })
+            .collect();
         let names = (1..).map(|n| match n {
-            1 => name.to_owned(),
+            1 => name.clone(),
             n => format!("{name}-{n}"),
         });
         for name in names {
@@ -148,7 +154,7 @@ impl Plan {
                 }
             }
         }
-        name.to_owned() // there is always a number that is free
+        name // there is always a number that is free
     }
 }
 

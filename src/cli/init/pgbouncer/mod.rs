@@ -6,6 +6,7 @@
 //! * `tables` keys of ours from keys of PgBouncer
 //! * `page`   docs/FROM-PGBOUNCER.md
 //! * `rules`  who may use what, and the secrets
+//! * `values` values that become nothing, or something else
 
 mod hba;
 mod ini;
@@ -13,6 +14,7 @@ pub mod keys;
 mod page;
 mod rules;
 mod tables;
+mod values;
 
 use std::path::Path;
 
@@ -110,11 +112,14 @@ fn lines(ini: &Ini, file: &Path, plan: &mut Plan) -> Option<Hba> {
     }
 }
 
-/// Says of each key that has no counterpart why.
+/// Says of each key that has no counterpart why, and of each value that becomes nothing.
 fn left_out(ini: &Ini, plan: &mut Plan) {
-    let mut note = |section: &str, name: &str, whose: &str| {
+    let mut note = |section: &str, name: &str, value: &str, whose: &str| {
         let text = match keys::find(section, name).map(|key| &key.becomes) {
-            Some(Becomes::Ours { .. }) => return,
+            Some(Becomes::Ours { .. }) => match values::doubtful(ini, name, value) {
+                Some(why) => format!("{whose}{name} = {value}: {why}."),
+                None => return,
+            },
             Some(Becomes::Nothing(why)) => format!("{whose}{name} is left out: {why}."),
             None => format!("{whose}{name} is left out: PgBouncer 1.25 has no such key."),
         };
@@ -123,13 +128,13 @@ fn left_out(ini: &Ini, plan: &mut Plan) {
             plan.notes.push(text);
         }
     };
-    for (name, _) in ini.section("pgbouncer") {
-        note("pgbouncer", name, "");
+    for (name, value) in ini.section("pgbouncer") {
+        note("pgbouncer", name, value, "");
     }
     for section in ["databases", "users", "peers"] {
         for (whose, text) in ini.section(section) {
-            for (name, _) in pairs(text).unwrap_or_default() {
-                note(section, &name, &format!("{whose}: "));
+            for (name, value) in pairs(text).unwrap_or_default() {
+                note(section, &name, &value, &format!("{whose}: "));
             }
         }
     }

@@ -18,8 +18,7 @@ pub(super) fn listen(ini: &Ini, port: &mut Option<u16>) -> Table {
         "[listen]",
         &["Where clients connect. PgBouncer has the port until it is stopped."],
     );
-    let number = ini.global("listen_port").and_then(|p| p.parse().ok());
-    let number = number.unwrap_or(PORT);
+    let number = port_of(ini.global("listen_port")).unwrap_or(PORT);
     *port = Some(number);
     let hosts = ini.global("listen_addr").unwrap_or("127.0.0.1");
     let mut addresses: Vec<String> = hosts
@@ -84,7 +83,9 @@ pub(super) fn database(name: &str, keys: &[(String, String)], ini: &Ini) -> Tabl
         [host] => table.text("host", host.trim()),
         several => table.list("host", several.iter().map(|host| host.trim())),
     }
-    number_of(&mut table, own("port"), "port");
+    if let Some(port) = port_of(own("port")) {
+        table.set("port", port.to_string());
+    }
     if let Some(dbname) = own("dbname").filter(|dbname| *dbname != name) {
         table.text("dbname", dbname);
     }
@@ -95,12 +96,17 @@ pub(super) fn database(name: &str, keys: &[(String, String)], ini: &Ini) -> Tabl
         _ => {}
     }
     let mode = own("pool_mode").or(ini.global("pool_mode"));
-    table.text("pool_mode", mode.unwrap_or("session"));
+    let known = |mode: &&str| ["session", "transaction", "statement"].contains(mode);
+    table.text("pool_mode", mode.filter(known).unwrap_or("session"));
     sizes(&mut table, &own, ini);
     let lifetime = own("server_lifetime").or(ini.global("server_lifetime"));
     seconds(&mut table, lifetime, "server_lifetime");
     let idle = "server_idle_timeout";
-    seconds(&mut table, ini.global(idle), idle);
+    match span(ini.global(idle), 1000).as_deref() {
+        // They stay: a year is the longest time.
+        Some("0s") => table.text(idle, "365d"),
+        _ => seconds(&mut table, ini.global(idle), idle),
+    }
     seconds(
         &mut table,
         ini.global("server_connect_timeout"),
@@ -195,6 +201,10 @@ fn keepalives(table: &mut Table, ini: &Ini) {
     if let Some(time) = span(is_set("tcp_user_timeout"), 1) {
         table.text("tcp_user_timeout", &time);
     }
+}
+
+fn port_of(text: Option<&str>) -> Option<u16> {
+    text?.parse().ok().filter(|port| *port > 0)
 }
 
 /// A whole number, where there is one.

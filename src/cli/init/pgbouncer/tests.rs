@@ -205,3 +205,36 @@ fn what_is_wrong_is_named_with_its_place() {
         assert!(!said.contains("hunter2"), "{said}");
     }
 }
+
+/// What becomes nothing, or something else, is named, and stops nothing.
+#[test]
+fn odd_values_and_names_are_named_and_stop_nothing() {
+    let ini = "[databases]\norders = host=db port=70000 pool_mode=sometimes user=alice\n\
+        \"Up per\" = host=db\n[pgbouncer]\nauth_file = userlist.txt\nserver_lifetime = 0\n\
+        server_idle_timeout = 0\nquery_timeout = abc\nmax_client_conn = lots\nlisten_port = 0\n\
+        client_tls_sslmode = require\nquery_wait_timeout = 0\n";
+    let (text, plan) = made(
+        ini,
+        "\"alice\" \"one\"\n\"bob smith\" \"two\"\n\"bob_smith\" \"three\"\n",
+    );
+    let notes = plan.notes.join("\n");
+    for named in [
+        "orders: port = 70000: it is no port",
+        "orders: pool_mode = sometimes: there is no such mode",
+        "server_lifetime = 0: there each connection is used once",
+        "server_idle_timeout = 0: there idle connections stay",
+        "query_timeout = abc: it is no time",
+        "max_client_conn = lots: it is no number",
+        "listen_port = 0: it is no port",
+        "client_tls_sslmode = require: there is no client_tls_cert_file",
+    ] {
+        assert!(notes.contains(named), "{named}: {notes}");
+    }
+    assert!(!notes.contains("query_wait_timeout"), "{notes}");
+    assert!(text.contains("[database.\"Up per\"]"), "{text}");
+    let names: Vec<&str> = plan.secrets.iter().map(|s| &*s.name).collect();
+    assert!(
+        names.contains(&"bob_smith") && names.contains(&"bob_smith-2"),
+        "{names:?}"
+    );
+}
