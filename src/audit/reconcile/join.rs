@@ -206,7 +206,8 @@ impl<'a> Join<'a> {
 /// Whether a statement is one with which pgvalet cleans a connection, or sets it up for the next
 /// client.
 fn is_own(text: &str) -> bool {
-    const OWN: [&str; 5] = [
+    const OWN: [&str; 6] = [
+        "SET statement_timeout = 0; SET lock_timeout = 0; ",
         "SELECT pg_catalog.setseed(",
         "SET TRANSACTION ISOLATION LEVEL ",
         "SET \"",

@@ -105,7 +105,7 @@ impl Check {
             ))));
         }
         let alone = self.expects_beside && self.anchors.is_empty() && !self.partial;
-        if alone && (self.begun || self.had_records) {
+        if alone && (self.report.signed > 0 || self.had_records) {
             return Err(Fault::Broken(self.before.broken(
                 "the checkpoint beside the log is missing, without which nobody sees whether its end is; \
                  name one that was kept with --checkpoint, or add --partial to check what is there".to_owned(),

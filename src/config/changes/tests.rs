@@ -28,6 +28,7 @@ fn each_change_is_named_with_its_effect() {
         .replace("10.0.0.0", "11.0.0.0")
         + "[database.b]\nsecret = \"a\"\n";
     let expected = [
+        ("[database.a] rotation.approve", Effect::AtOnce),
         ("[database.a] rotation.every", Effect::AtOnce),
         ("[database.a] rotation.plaintext", Effect::AtOnce),
         ("[database.a] secret", Effect::Drain),

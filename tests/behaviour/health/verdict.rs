@@ -175,7 +175,7 @@ async fn a_proxy_is_asked_although_its_file_has_mistakes() {
     let proxy = app(&cluster, "").await;
     let good = fs::read_to_string(proxy.config()).expect("read");
     for wrong in [
-        good.replace("[audit]", "[audti]"),
+        good.replace("[database.app]", "[database.app]\npool_sise = 4"),
         format!("{good}\n[database.app2]\nsecret = \n"),
         format!("{good}\n[[client]]\nname = \"x\"\ndatabases = [\"nowhere\"]\n"),
     ] {
