@@ -65,13 +65,19 @@ impl Rotations {
     /// not changed goes on undisturbed. Must be called within a Tokio runtime.
     pub fn apply(&self, jobs: Vec<Job>, rotated: impl Fn(&SecretId) -> Rotated) {
         let mut tasks = self.tasks.lock();
+        // What a person has approved is of the secret, whatever else a reload changes.
+        let heirs: HashMap<SecretId, Next> = tasks
+            .iter()
+            .map(|(secret, task)| (secret.clone(), task.next.heir()))
+            .collect();
         tasks.retain(|_, task| jobs.contains(&task.job));
         for job in jobs {
             let secret = job.secret.clone();
             if tasks.contains_key(&secret) {
                 continue;
             }
-            match self.start(job, rotated(&secret)) {
+            let next = heirs.get(&secret).cloned().unwrap_or_default();
+            match self.start(job, rotated(&secret), next) {
                 Ok(task) => {
                     tasks.insert(secret, task);
                 }
@@ -125,7 +131,7 @@ impl Rotations {
         self.tasks.lock().clear();
     }
 
-    fn start(&self, job: Job, rotated: Rotated) -> Result<Task, StoreError> {
+    fn start(&self, job: Job, rotated: Rotated, next: Next) -> Result<Task, StoreError> {
         let secret = job.secret.clone();
         let store = self.stores.of(&secret)?;
         if let Some(rotation) = &job.rotation {
@@ -135,7 +141,6 @@ impl Rotations {
         let configured = job.rotation.is_some();
         let rotation = job.rotation.clone().unwrap_or_default();
         let (stop, stopped) = watch::channel(false);
-        let next = Next::default();
         let scheduler = Scheduler {
             store,
             stores: self.stores.clone(),

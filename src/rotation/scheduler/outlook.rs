@@ -41,6 +41,14 @@ struct State {
 }
 
 impl Next {
+    /// For the scheduler that goes on with the secret: it has what was approved.
+    pub(in crate::rotation) fn heir(&self) -> Self {
+        let heir = Self::default();
+        let approved = self.0.state.lock().approved.clone();
+        heir.0.state.lock().approved = approved;
+        heir
+    }
+
     pub fn get(&self) -> Outlook {
         self.0.state.lock().outlook.clone()
     }
@@ -91,5 +99,23 @@ impl Next {
     /// Waits until a person approves of something.
     pub(super) async fn approved(&self) {
         self.0.woken.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reload that changes how a secret's database is logged in to once forgot it.
+    #[test]
+    fn what_was_approved_goes_on_with_the_next_scheduler() {
+        let [version, other] = ["a", "b"].map(VersionId::new);
+        let next = Next::default();
+        assert!(next.approve().is_err(), "nothing is planned");
+        next.expects(&version);
+        next.approve().expect("planned");
+        let heir = next.heir();
+        assert!(heir.is_approved(&version) && !heir.is_approved(&other));
+        assert!(heir.get().unapproved && !next.get().unapproved);
     }
 }

@@ -21,9 +21,15 @@ impl Location {
     /// # Errors
     /// In words, what is wrong with a URL.
     pub fn parse(text: &str, resolve: impl Fn(&str) -> PathBuf) -> Result<Self, String> {
-        match ServerUrl::is_meant(text) {
-            true => Ok(Self::Server(ServerUrl::parse(text, resolve)?.into())),
-            false => Ok(Self::File(resolve(text))),
+        if ServerUrl::is_meant(text) {
+            return Ok(Self::Server(ServerUrl::parse(text, resolve)?.into()));
+        }
+        match text.split_once("://") {
+            // A slip would make a file of that name.
+            Some((scheme, _)) => Err(format!(
+                "{scheme}:// is no place of a store; write \"postgres://…\", or the path of a file"
+            )),
+            None => Ok(Self::File(resolve(text))),
         }
     }
 
@@ -75,5 +81,21 @@ impl From<&PathBuf> for Location {
 impl From<&Location> for Location {
     fn from(location: &Location) -> Self {
         location.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_in_the_scheme_makes_no_file() {
+        let parse = |text: &str| Location::parse(text, PathBuf::from);
+        for wrong in ["postgress://u@db/secrets", "Postgres://u@db/s", "https://x", "://"] {
+            let error = parse(wrong).expect_err(wrong);
+            assert!(error.contains("postgres://"), "{error}");
+        }
+        assert!(parse("data/store.db").is_ok_and(|l| l.file().is_some()));
+        assert!(parse("postgresql://u@db/secrets").is_ok_and(|l| l.server().is_some()));
     }
 }

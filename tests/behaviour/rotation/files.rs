@@ -169,7 +169,7 @@ async fn a_store_of_files_says_what_it_cannot_do() {
         ),
         (
             &["store", "principal", "list"][..],
-            "there is no embedded store",
+            "this command is about embedded stores",
         ),
         (
             &["secret", "get", "../app"][..],

@@ -405,7 +405,7 @@ async fn unlisten_counts_in_a_batch_with_its_own_parse() {
         ("v", "unlisten *"),
         ("", "unlisten news"),
     ] {
-        let mut client = listening(&proxy, &["news", "end"]).await;
+        let mut client = listening(&proxy, &["news", "last"]).await;
         listeners(&proxy, 1).await;
         let batch = [parse(name, sql), run(name), sync()].concat();
         assert_eq!(tags(&client.ask(&batch).await), "12CZ", "{sql}");
@@ -415,7 +415,7 @@ async fn unlisten_counts_in_a_batch_with_its_own_parse() {
             assert_eq!(tags(&client.ask(&query("select 1")).await), "TDCZ");
         } else {
             assert_eq!(
-                heard(&mut client, &cluster, "end").await,
+                heard(&mut client, &cluster, "last").await,
                 Vec::<String>::new()
             );
         }
