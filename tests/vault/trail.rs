@@ -32,6 +32,8 @@ fn commands_leave_records() {
         "GetSecretValue",
         // It is asked whether the secret is there at all.
         "DescribeSecret",
+        // And which ones are, one of which may have been meant.
+        "ListSecrets",
     ];
     assert_eq!(names(&calls), expected);
     let user = nix::unistd::User::from_uid(nix::unistd::getuid());
