@@ -79,8 +79,8 @@ struct Check {
     beside: Option<u64>,
     /// Whether it should be there.
     expects_beside: bool,
-    /// What stands beside the log shows that it had records once.
-    had_records: bool,
+    /// How many records the log had when its tree was kept last, as a file beside it says.
+    edge: u64,
     /// Where the log stands after the record before.
     chain: Chain,
     begun: bool,

@@ -48,8 +48,9 @@ pub fn pgvalet_ok(config: &Path, args: &[&str], stdin: &str) -> String {
     let output = pgvalet(config, args, stdin);
     assert!(
         output.status.success(),
-        "pgvalet {args:?} failed: {}",
-        String::from_utf8_lossy(&output.stderr)
+        "pgvalet {args:?} failed: {}{}",
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout)
     );
     String::from_utf8(output.stdout).expect("text")
 }

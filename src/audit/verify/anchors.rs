@@ -41,7 +41,14 @@ impl Check {
             }
             None => None,
         };
-        self.had_records = log.is_some_and(|log| files::edge(&log).exists());
+        let edge = log
+            .as_ref()
+            .map(|log| read(&files::edge(log)))
+            .transpose()?;
+        let size = edge
+            .flatten()
+            .and_then(|text| text.lines().next()?.parse().ok());
+        self.edge = size.unwrap_or(0);
         self.report.key = self.key.as_ref().map(ToString::to_string);
         for (is_beside, (name, note)) in [(true, note), (false, against.checkpoint.clone())]
             .into_iter()
@@ -104,12 +111,14 @@ impl Check {
                 self.noted
             ))));
         }
-        let alone = self.expects_beside && self.anchors.is_empty() && !self.partial;
-        if alone && (self.report.signed > 0 || self.had_records) {
-            return Err(Fault::Broken(self.before.broken(
-                "the checkpoint beside the log is missing, without which nobody sees whether its end is; \
-                 name one that was kept with --checkpoint, or add --partial to check what is there".to_owned(),
-            )));
+        // Nothing signs this size, but whoever takes the checkpoint away to cut the end of the
+        // log has to know of it too.
+        if self.expects_beside && self.anchors.is_empty() && self.edge > last {
+            let missing = are(last + 1, self.edge);
+            return Err(Fault::Broken(self.before.broken(format!(
+                "{missing} missing after this one, and the checkpoint beside the log is missing, too; \
+                 one that was kept elsewhere is named with --checkpoint"
+            ))));
         }
         // The last checkpoint of a log that was closed signs the record that says so.
         if self.closed && self.beside.is_some_and(|size| size < last) {

@@ -90,8 +90,13 @@ mod tests {
 
     #[test]
     fn a_slip_in_the_scheme_makes_no_file() {
-        let parse = |text: &str| Location::parse(text, PathBuf::from);
-        for wrong in ["postgress://u@db/secrets", "Postgres://u@db/s", "https://x", "://"] {
+        let parse = |text: &str| Location::parse(text, |path| PathBuf::from(path));
+        for wrong in [
+            "postgress://u@db/secrets",
+            "Postgres://u@db/s",
+            "https://x",
+            "://",
+        ] {
             let error = parse(wrong).expect_err(wrong);
             assert!(error.contains("postgres://"), "{error}");
         }

