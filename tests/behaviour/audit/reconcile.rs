@@ -227,7 +227,7 @@ async fn worked_killed_and_reconciled(clients: usize, rotations: usize) {
         let arguments = ["audit", "reconcile", "--json", "--postgres-log", told];
         let said = pgvalet(&proxy.config(), &arguments, "");
         let found: Value = serde_json::from_slice(&said.stdout).expect("JSON");
-        // Where two leases of a connection lie within the same millisecond, a line may be of either.
+        // Where neither times nor names tell, a line may be of either client.
         let mut left = found["left"].as_array().expect("a list").clone();
         let all = left.len();
         left.retain(|line| {
