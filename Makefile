@@ -64,8 +64,9 @@ designs: release ## measure other designs of the data path: threads, io_uring, s
 	cargo build --release --manifest-path benches/relay/Cargo.toml --target-dir target/relay
 	python3 scripts/bench/designs.py
 
-chaos: setup ## test for an hour: rotations stopped at every point, 200 in a row, the store down; restarts of Postgres under load; exactly once under 800 faults; 20,000 bursts of a hostile client; twenty upgrades and fifty that a kill interrupts; BURSTS=, SEED=, UPGRADES=; then make attacks
-	cargo nextest run --lib --test behaviour --test isolation --run-ignored only --no-capture at_length
+chaos: setup build ## test for an hour: rotations stopped at every point, 200 in a row, the store down; restarts of Postgres under load; exactly once under 800 faults; 20,000 bursts of a hostile client; twenty upgrades and fifty that a kill interrupts; BURSTS=, SEED=, UPGRADES=; then make attacks
+	OTHER_BUILD=$(CURDIR)/target/release/pgvalet \
+		cargo nextest run --lib --test behaviour --test isolation --run-ignored only --no-capture at_length
 	$(MAKE) attacks
 
 soak: build ## work with every driver for HOURS= or MINUTES=, while passwords rotate, files are reloaded and Postgres restarts; DOCUMENT=1: into docs

@@ -252,9 +252,9 @@ runs_as_postgres() {
     fi
 }
 
-# PgBouncer 1.24 or newer: Debian's own, before Debian 13, has no prepared
-# statements in transaction mode. The programs of Debian 13 run with their
-# libraries from a folder; nothing of them is installed.
+# The newest PgBouncer that Debian has, and HAProxy: their programs run with their
+# libraries from a folder, and nothing of them is installed. Beside it, a PgBouncer
+# that is compiled here for this processor, as somebody would who wants the fastest.
 install_bench() {
     local missing=()
     have pgbench || missing+=(postgresql-contrib)
@@ -264,12 +264,36 @@ install_bench() {
     have valgrind || missing+=(valgrind)
     have debootstrap || missing+=(debootstrap)
     [ "${#missing[@]}" = 0 ] || apt_install "${missing[@]}"
-    [ -x "$cache/trixie/usr/sbin/haproxy" ] && [ -x "$cache/trixie/usr/sbin/pgbouncer" ] && return
-    say 'fetching PgBouncer and HAProxy from Debian 13 into .cache/trixie, a minute'
-    as_root rm -rf "$cache/trixie"
+    [ -x "$cache/sid/usr/sbin/haproxy" ] && [ -x "$cache/sid/usr/sbin/pgbouncer" ] || fetch_peers
+    [ -x "$cache/pgbouncer/pgbouncer" ] || compile_pgbouncer
+}
+
+fetch_peers() {
+    say 'fetching PgBouncer and HAProxy from Debian unstable into .cache/sid, a minute'
+    as_root rm -rf "$cache/sid"
     as_root debootstrap --variant=minbase --include=pgbouncer,haproxy \
-        trixie "$cache/trixie" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$cache/debootstrap.log" || {
+        sid "$cache/sid" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$cache/debootstrap.log" || {
         tail -n 3 "$cache/debootstrap.log" >&2
+        return 1
+    }
+}
+
+readonly PGBOUNCER=1.25.2
+readonly PGBOUNCER_SHA256=924ad35113fd0a71c8e2dbe85b5d03445532e2b7b37a9f8a48983beea238b332
+
+compile_pgbouncer() {
+    local directory=$cache/pgbouncer
+    say "compiling PgBouncer $PGBOUNCER in .cache/pgbouncer, a minute"
+    apt_install libevent-dev libc-ares-dev libssl-dev pkg-config
+    rm -rf "$directory"
+    mkdir -p "$directory"
+    curl -fsSL -o "$directory/source.tar.gz" \
+        "${DEBIAN_MIRROR:-http://deb.debian.org/debian}/pool/main/p/pgbouncer/pgbouncer_$PGBOUNCER.orig.tar.gz"
+    echo "$PGBOUNCER_SHA256  $directory/source.tar.gz" | sha256sum --quiet -c
+    tar -xzf "$directory/source.tar.gz" -C "$directory" --strip-components=1
+    (cd "$directory" && CFLAGS='-O3 -march=native' ./configure --quiet --without-pam && make --silent pgbouncer) \
+        >"$cache/pgbouncer.log" 2>&1 || {
+        tail -n 3 "$cache/pgbouncer.log" >&2
         return 1
     }
 }

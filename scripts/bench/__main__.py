@@ -22,7 +22,7 @@ import load
 import measure
 import document
 from report import Ratio, Tail, judged, quantile, table
-from world import ROOT, Target, World, die
+from world import ROOT, Target, World, die, pgbouncers
 
 
 @dataclass
@@ -77,6 +77,28 @@ def transactions(world: World, targets: list[Target], selected: list[Case], roun
                 sample = load.pgbench(world, target, case.clients, case.options, seconds, case.sslmode)
                 samples[case.name][target.name].append(sample)
         say(f"round {number - rounds.start + 1} of {len(rounds)}")
+
+
+def strongest_pgbouncer(world: World) -> Target:
+    """The one of all PgBouncers at hand that needs the least CPU, for transactions and logins together."""
+    found = pgbouncers()
+    rivals = {built: world.pgbouncer(command) for built, command in found.items()}
+    costs = {built: 1.0 for built in rivals}
+    for clients, options in ((16, ["-M", "simple"]), (16, ["-M", "prepared"]), (4, ["-C"])):
+        runs: dict[str, list[float]] = {built: [] for built in rivals}
+        for _ in range(3):
+            for built, target in rivals.items():
+                runs[built].append(load.pgbench(world, target, clients, options, 1, "disable").cpu)
+        for built, cpu in runs.items():
+            costs[built] *= median(cpu)
+    best = min(costs, key=costs.__getitem__)
+    for built, target in rivals.items():
+        say(f"PgBouncer {target.version}, {built}: {costs[built] ** (1 / 3):.1f} µs of CPU{'; compared with' if built == best else ''}")
+        if built != best:
+            world.stop(target.process)
+    world.strongest = found[best]
+    rivals[best].version += f" ({best})"
+    return rivals[best]
 
 
 def ratios(mine: list[load.Sample], other: list[load.Sample]) -> dict[str, Ratio]:
@@ -182,7 +204,7 @@ def main() -> None:
             other = world.pgvalet(options.before, "before")
             targets = [ours, other]
         else:
-            other = world.pgbouncer()
+            other = strongest_pgbouncer(world)
             haproxy = None if options.quick or options.only else world.haproxy()
             targets = [t for t in (ours, other, haproxy, None if options.quick or options.only else direct) if t]
         ours.version = subprocess.run([options.binary, "--version"], capture_output=True, text=True).stdout.split()[-1]

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TRIXIE = ROOT / ".cache/trixie"
+SID = ROOT / ".cache/sid"
 POOL_SIZE = 20
 PASSWORD = "bench-password"  # of a role that lives for ten minutes on loopback
 
@@ -66,6 +66,8 @@ class World:
         self.directory = Path(tempfile.mkdtemp(prefix="pgvalet-bench-"))
         self.directory.chmod(0o755)
         self.processes: list[subprocess.Popen] = []
+        # The command of the PgBouncer that turned out to be the fastest one here.
+        self.strongest: list[str] | None = None
         self.socket_directory = self.directory / "socket"
         self.bin = postgres_directory()
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
@@ -252,8 +254,9 @@ path = "{base}/audit.jsonl"
         target.ports = {"listen": port, "admin": int(admin[1]), "store": api}
         return target
 
-    def pgbouncer(self) -> Target:
-        command = program("pgbouncer")
+    def pgbouncer(self, command: list[str] | None = None) -> Target:
+        """One that logs no connections, as pgvalet's log does not; its audit log is on."""
+        command = command or self.strongest or program("pgbouncer")
         version = subprocess.run(command + ["--version"], capture_output=True, text=True).stdout
         version = version.split("\n")[0].removeprefix("PgBouncer ")
         if tuple(int(n) for n in re.findall(r"\d+", version)[:2]) < (1, 24):
@@ -271,6 +274,8 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = {POOL_SIZE}
 max_client_conn = 10000
+log_connections = 0
+log_disconnections = 0
 client_tls_sslmode = allow
 client_tls_cert_file = {self.directory}/tls.crt
 client_tls_key_file = {self.directory}/tls.key
@@ -331,14 +336,23 @@ def postgres_directory() -> Path:
     die("no Postgres server; run scripts/setup.sh bench")
 
 
+def pgbouncers() -> dict[str, list[str]]:
+    """Every PgBouncer to compare with: how it was built → its command."""
+    found = {}
+    if not os.environ.get("PGBOUNCER") and (own := ROOT / ".cache/pgbouncer/pgbouncer").exists():
+        found["compiled here, -O3 -march=native"] = [str(own)]
+    found["Debian's package" if not os.environ.get("PGBOUNCER") else "the one given"] = program("pgbouncer")
+    return found
+
+
 def program(name: str) -> list[str]:
     """The one that an environment variable names, or that of scripts/setup.sh:
     a program of a newer Debian, which is run with that one's libraries."""
     if own := os.environ.get(name.upper()):
         return [own]
-    path = TRIXIE / "usr/sbin" / name
+    path = SID / "usr/sbin" / name
     if not path.exists():
         die(f"no {name}; run scripts/setup.sh bench, or set {name.upper()} to a program")
-    library = next(TRIXIE.glob("usr/lib/*-linux-gnu*"))
+    library = next(SID.glob("usr/lib/*-linux-gnu*"))
     (interpreter,) = library.glob("ld-linux-*.so.*")
     return [str(interpreter), "--library-path", str(library), str(path)]

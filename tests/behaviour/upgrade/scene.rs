@@ -80,12 +80,14 @@ impl Scene {
         fs::set_permissions(&self.program, fs::Permissions::from_mode(mode)).expect("a mode");
     }
 
-    /// Puts one of two builds in the place of the program. (The other one is a copy: what an
-    /// upgrade does does not depend on what differs between them.)
+    /// Puts one of two builds in the place of the program: this one, and the one that the
+    /// environment variable `OTHER_BUILD` names, if it names any.
     pub fn install_build(&self, number: usize) {
         let build = self.proxy.directory().join(format!("build-{}", number % 2));
         if !build.exists() {
-            fs::copy(cli::PGVALET, &build).expect("copied");
+            let other = std::env::var_os("OTHER_BUILD").filter(|_| number % 2 == 0);
+            let from = other.unwrap_or_else(|| cli::PGVALET.into());
+            fs::copy(from, &build).expect("copied");
         }
         fs::remove_file(&self.program).expect("removed");
         symlink(build, &self.program).expect("a link");
