@@ -1,51 +1,70 @@
 //! A session at work: its two connections, and what is said between them.
 //!
-//! * `flow`         moves the bytes; `pending` keeps those that a peer could not take yet
+//! * `flow`         moves the bytes
 //! * `conversation` what both sides have said: `from_client`, `from_server`, and the `replies`
 //!   that the server owes; `cursor` is how they walk over a read buffer
 //! * `findings`     what the relay has to act on
+//! * `client_wire`, `server_wire` what waits on the way to either side; `input` and `pending`
+//!   are what they are made of
+//! * `holding`      what the session holds of its pool
+//! * `expected`     which settings the client expects, and what it was told of them
+//! * `departure`    a client that leaves
+//! * `statistics`   what the pool has counted; `records` what is recorded of leases
 //! * `lease`        when a server connection is taken into use, and when it is given up
 //! * `rest`         when it goes back to the pool
 //! * `state`        where the session stands: at rest, ready, done
 //! * `listen`       notifications, by way of the pool's listening connection
 //! * `portable`     what a session takes along to another process
-//! * `farewell`     what the client is told last
+//! * `notices`      what pgvalet itself tells the client
 
 #[cfg(feature = "bench")]
 pub mod bench;
+mod client_wire;
 mod conversation;
 mod cursor;
-mod farewell;
+mod departure;
+mod expected;
 mod findings;
 mod flow;
 mod from_client;
 mod from_server;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod holding;
+mod input;
 mod lease;
 mod listen;
+mod notices;
 mod pending;
 mod portable;
+mod records;
 mod replies;
 mod rest;
+mod server_wire;
 mod state;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::registry::{Handle, Pin, Signal, Traffic};
+use super::registry::{Handle, Signal, Traffic};
 use crate::audit::Audit;
 use crate::net::Stream;
-use crate::pool::{Lease, PoolMode, Profile, Quota, SessionMigration, Told};
+use crate::pool::{Profile, Quota, Told};
 use crate::wire::{ClientError, message};
+use client_wire::ClientWire;
 use conversation::Conversation;
+use departure::Departure;
+use expected::Expected;
 pub(super) use from_client::Watch;
-pub(super) use lease::server_ref;
+use holding::Holding;
 use listen::Listening;
-use pending::Pending;
 pub(super) use portable::Portable;
+use records::Records;
+pub(super) use records::server_ref;
+use server_wire::ServerWire;
+use statistics::Statistics;
 
 /// Why the relay came to a halt.
 pub(super) enum Halt {
@@ -70,102 +89,23 @@ pub(super) enum Halt {
     Asked(Signal),
 }
 
-/// The two connections of a session, and all that is known of them.
+/// The two connections of a session, and all that is known of them: each part keeps its own.
 pub(super) struct Relay {
-    pub client: Stream,
-    pub handle: Arc<Handle>,
-    pub mode: PoolMode,
-    /// A session of session mode that may change its server connection when it is idle:
-    /// names of statements are its own and settings are watched, as in transaction mode.
-    pub moves: bool,
-    pub lease: Option<Lease>,
-    /// What the clients of its rule may hold of the pool.
-    pub quota: Quota,
-    /// What the client expects to be set.
-    pub profile: Arc<Profile>,
-    /// What the client was told that the server reports.
-    pub told: Arc<Told>,
-    /// What the client brought at start-up: DISCARD ALL and RESET lead back to it.
-    pub initial: Arc<Profile>,
-    /// Why the lease outlives its transactions, if it does.
-    pub pinned: Option<Pin>,
+    client: ClientWire,
+    server: ServerWire,
+    handle: Arc<Handle>,
+    pub holding: Holding,
+    pub expected: Expected,
     conversation: Conversation,
-    to_client: Pending,
-    to_server: Pending,
-    /// Bytes that were read and not dealt with: the head of a message.
-    client_input: Vec<u8>,
-    server_input: Vec<u8>,
-    /// What the rest of `client_input` waits for.
-    awaits: Awaits,
-    /// The server has to be asked what the client left there.
-    ask: bool,
     listening: Listening,
-    /// DISCARD ALL was run, and the lease has not ended since.
-    discarding: bool,
-    leaving: Leaving,
-    probe: Option<flow::Probe>,
-    parting: Option<Box<flow::Parting>>,
-    /// The session goes on in another process.
-    moved: bool,
-    /// Bytes read from the client.
-    pub received: u64,
-    /// Bytes sent to the client.
-    pub sent: u64,
-    counted: Totals,
-    /// The memory of the client's named statements, as the pool has counted it, in bytes.
-    kept: u64,
-    /// The numbers of generations that this session has used; each is recorded once.
-    used: Vec<u64>,
-    /// Where each lease is recorded, if that is wanted. Boxed, because it is rare.
-    leases: Option<Box<Leases>>,
-    /// A connection of a generation whose first use is still to be recorded.
-    unrecorded: Option<Lease>,
-}
-
-/// What the bytes wait for that were read from the client and not dealt with.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Awaits {
-    /// More bytes.
-    #[default]
-    Bytes,
-    /// The server's answers to what was sent.
-    Answers,
-    /// Nothing: the bytes can be dealt with now.
-    Nothing,
-}
-
-/// Whether the client will say anything more. What it has said is done nevertheless, as by
-/// Postgres.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leaving {
-    No,
-    /// The client has closed its side, and may still read what it is answered.
-    Silent,
-    /// The client has said goodbye, and reads nothing.
-    Goodbye,
-}
-
-/// What has been added to the pool's statistics.
-#[derive(Default, Clone, Copy)]
-struct Totals {
-    transactions: u64,
-    queries: u64,
-    received: u64,
-    sent: u64,
-}
-
-/// What records leases.
-struct Leases {
-    audit: Audit,
-    /// When the lease began.
-    began: Option<Instant>,
-    /// What had passed by the end of the lease before.
-    counted: Traffic,
+    departure: Departure,
+    statistics: Statistics,
+    records: Records,
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.handle.pool.statements.keeps(0, self.kept);
+        self.statistics.keep(0, &self.handle.pool);
     }
 }
 
@@ -178,60 +118,52 @@ impl Relay {
         profile: Arc<Profile>,
         told: Arc<Told>,
     ) -> Self {
-        let database = &handle.pool.database();
         Self {
-            client,
-            mode: database.pool_mode,
-            moves: database.session_migration == SessionMigration::Safe,
+            client: ClientWire::new(client),
+            server: ServerWire::default(),
+            holding: Holding::new(quota, &handle.pool.database()),
             handle,
-            lease: None,
-            quota,
-            initial: profile.clone(),
-            profile,
-            told,
-            pinned: None,
+            expected: Expected::new(profile, told),
             conversation: Conversation::default(),
-            to_client: Pending::default(),
-            to_server: Pending::default(),
-            client_input: Vec::new(),
-            server_input: Vec::new(),
-            awaits: Awaits::default(),
-            ask: false,
             listening: Listening::default(),
-            discarding: false,
-            leaving: Leaving::No,
-            probe: None,
-            parting: None,
-            moved: false,
-            received: 0,
-            sent: 0,
-            counted: Totals::default(),
-            kept: 0,
-            used: Vec::new(),
-            leases: None,
-            unrecorded: None,
+            departure: Departure::default(),
+            statistics: Statistics::default(),
+            records: Records::default(),
         }
+    }
+
+    /// Has each lease recorded.
+    pub fn record_leases(&mut self, audit: &Audit) {
+        self.records.record_leases(audit);
+    }
+
+    /// Has the relay begin with what the client said before it was greeted.
+    pub fn begin_with(&mut self, early: Vec<u8>) {
+        self.client.begin_with(early);
+    }
+
+    /// Has the relay deal with what the client has sent while something else was waited for:
+    /// it has been read, and nothing else will call for it.
+    pub fn look_again(&mut self) {
+        self.client.look_again();
+    }
+
+    /// Has the relay send the statement for which a database had to be vacant.
+    pub fn vacated(&mut self) {
+        self.conversation.from_client.vacated = true;
+        self.look_again();
     }
 
     pub fn transactions(&self) -> u64 {
         self.conversation.from_server.transactions
     }
 
-    /// Has each lease recorded.
-    pub fn record_leases(&mut self, audit: &Audit) {
-        self.leases = Some(Box::new(Leases {
-            audit: audit.clone(),
-            began: None,
-            counted: Traffic::default(),
-        }));
-    }
-
     /// All that has passed through the session.
     pub fn traffic(&self) -> Traffic {
         Traffic {
             transactions: self.transactions(),
-            received: self.received,
-            sent: self.sent,
+            received: self.client.received(),
+            sent: self.client.sent(),
         }
     }
 }

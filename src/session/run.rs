@@ -18,7 +18,7 @@ use super::relay::{Halt, Relay, server_ref};
 use super::serve::Session;
 use crate::audit::Record;
 use crate::net::Stream;
-use crate::pool::{Lease, PoolMode, Profile};
+use crate::pool::{Lease, Profile};
 use crate::wire::ClientError;
 
 /// How a session ends; without an error where its client has left, or was told already.
@@ -135,7 +135,7 @@ impl Session {
         let Some(lease) = relay.end() else { return };
         if !ready {
             drop(lease); // closed: nobody knows what goes on there
-        } else if !lease.is_quiet() || in_transaction || relay.mode == PoolMode::Session {
+        } else if !lease.is_quiet() || in_transaction || relay.holding.is_by_session() {
             lease.check_in_after_cleaning(in_transaction);
         } // else it is as it was lent
     }

@@ -1,7 +1,7 @@
 //! What a scan of the server's bytes finds, beside what goes to the client.
 
 use super::{Halt, Relay};
-use crate::pool::{PoolMode, Profile};
+use crate::pool::Profile;
 use crate::wire::ClientError;
 use crate::wire::message::ErrorFields;
 
@@ -73,9 +73,7 @@ impl Relay {
     }
 
     fn act_on_one(&mut self, finding: Finding) -> Result<(), Halt> {
-        // Elsewhere the client has its connection to the end, and what it leaves there is
-        // cleaned then.
-        let moves = self.mode != PoolMode::Session || self.moves;
+        let changes = self.holding.may_change();
         match finding {
             Finding::Broken => return Err(Halt::ServerGone),
             Finding::SettingsRefused(fields) => return Err(Halt::SettingsRefused(fields)),
@@ -85,33 +83,34 @@ impl Relay {
             Finding::Reset => self.restore(),
             Finding::DefaultsAltered => self.handle.pool.defaults_may_have_changed(),
             Finding::StatementLost => {
-                if let Some(lease) = &mut self.lease {
+                if let Some(lease) = self.holding.lease_mut() {
                     lease.untidy = true;
                 }
             }
             Finding::SendAgain => {
                 let batch = self.conversation.from_client.take_batch();
-                self.client_input.splice(0..0, batch);
-                self.look_again();
+                self.client.input().keep_in_front(batch);
+                self.client.look_again();
             }
-            Finding::MayStay if moves => self.ask = true,
-            Finding::MayBeFree if moves => {
+            Finding::MayStay if changes => self.holding.ask_if(true),
+            Finding::MayBeFree if changes => {
                 let kept = !self.conversation.from_client.listens.shared.is_empty();
-                self.ask |= kept || self.pinned.is_some();
+                let pinned = self.holding.pinned().is_some();
+                self.holding.ask_if(kept || pinned);
             }
-            Finding::Discarded if moves => {
+            Finding::Discarded if changes => {
                 self.stop_listening();
-                self.discarding = true;
-                self.profile = self.initial.clone();
-                if let Some(lease) = &mut self.lease {
+                self.holding.discards();
+                self.expected.discard();
+                if let Some(lease) = self.holding.lease_mut() {
                     lease.profile = Profile::initial();
                 }
             }
-            Finding::Restored if moves => {
-                if self.discarding
-                    && let Some(lease) = &mut self.lease
+            Finding::Restored if changes => {
+                if self.holding.is_discarding()
+                    && let Some(lease) = self.holding.lease_mut()
                 {
-                    lease.profile = self.initial.clone();
+                    lease.profile = self.expected.initial().clone();
                 }
             }
             Finding::MayStay | Finding::MayBeFree | Finding::Discarded | Finding::Restored => {}
@@ -123,9 +122,9 @@ impl Relay {
     /// again before it is told that the server is ready.
     fn restore(&mut self) {
         let name = self.handle.pool.statements.server_name(0); // nobody else's
-        let out = self.to_server.buffer();
+        let out = self.server.buffer();
         self.conversation
             .from_client
-            .write_restore(&self.initial, &name, out);
+            .write_restore(self.expected.initial(), &name, out);
     }
 }

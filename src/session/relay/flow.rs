@@ -6,22 +6,14 @@
 //! message mostly costs one read and one write.
 
 mod client;
-mod parting;
-mod probe;
 mod server;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, ReadBuf};
-
-use super::{Awaits, Halt, Leaving, Relay};
+use super::{Halt, Relay};
 use crate::session::registry::{Signal, Urgency};
-pub(super) use parting::Parting;
-pub(super) use probe::Probe;
 
 /// Bytes that a read may return. Large enough that a big result costs few system calls, small
 /// enough to stay in the cache.
@@ -58,10 +50,10 @@ impl Relay {
         {
             return Poll::Ready(Halt::Asked(signal));
         }
-        let moved = self.received + self.sent;
+        let before = self.client.moved();
         BUFFERS.with_borrow_mut(|scratch| {
             loop {
-                if self.received + self.sent - moved >= TURN {
+                if self.client.moved() - before >= TURN {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -70,7 +62,8 @@ impl Relay {
                     Ok(true) => continue,
                     Ok(false) => {}
                 }
-                if self.leaving != Leaving::No && self.to_client.is_empty() && self.is_done() {
+                let leaving = self.departure.is_leaving() && self.client.is_written();
+                if leaving && self.is_done() {
                     return Poll::Ready(Halt::Goodbye);
                 }
                 if self.probes(cx) || self.parts(cx) {
@@ -95,7 +88,9 @@ impl Relay {
             Urgency::Now => (true, false),
             Urgency::Silent => (self.is_still(signal), true),
             Urgency::Waiting => (false, true),
-            Urgency::AtRest if signal == Signal::Move && !self.moves => (false, true),
+            Urgency::AtRest if signal == Signal::Move && !self.holding.may_migrate() => {
+                (false, true)
+            }
             Urgency::AtRest => (self.may_end(), false),
         };
         if !heeded && late {
@@ -108,34 +103,27 @@ impl Relay {
     #[inline]
     fn step(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Result<bool, Halt> {
         let mut progress = self.poll_listening(cx)?;
-        if self.leaving == Leaving::Goodbye {
-            self.to_client.clear();
+        if self.departure.has_said_goodbye() {
+            self.client.clear_output();
         }
-        match self.to_client.write(cx, &mut self.client) {
+        match self.client.write(cx) {
             Poll::Ready(Ok(wrote)) => progress |= wrote,
             Poll::Ready(Err(_)) => return Err(Halt::ClientGone),
             Poll::Pending => {}
         }
-        if let Some(lease) = &mut self.lease {
-            match self.to_server.write(cx, lease.stream()) {
-                Poll::Ready(Ok(wrote)) => progress |= wrote,
-                // What the server said last is still to be read.
-                Poll::Ready(Err(_)) => self.to_server.clear(),
-                Poll::Pending => {}
-            }
+        if let Some(lease) = self.holding.lease_mut() {
+            progress |= self.server.write(cx, lease);
         }
-        if self.lease.is_some()
-            && self.to_client.is_empty()
+        if self.holding.has_lease()
+            && self.client.is_written()
             && let Poll::Ready(result) = self.poll_server(cx, scratch)
         {
-            if self.awaits == Awaits::Answers {
-                self.awaits = Awaits::Nothing;
-            }
+            self.client.server_has_answered();
             result?;
             progress = true;
         }
-        if self.to_server.is_empty()
-            && self.to_client.has_room()
+        if self.server.is_written()
+            && self.client.has_room()
             && self.conversation.replies.has_room()
             && let Poll::Ready(result) = self.poll_client(cx, scratch)
         {
@@ -146,29 +134,11 @@ impl Relay {
     }
 }
 
-fn read<S: AsyncRead + Unpin>(
-    cx: &mut Context<'_>,
-    stream: &mut S,
-    buffer: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(buffer);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(buffer.filled().len()))
-}
-
 /// Empties a thread's buffer. One huge message must not make it huge for good.
 fn reset(buffer: &mut Vec<u8>) {
     if buffer.capacity() > 2 * SCRATCH {
         *buffer = Vec::with_capacity(1024);
     } else {
         buffer.clear();
-    }
-}
-
-/// Keeps what was not dealt with, until the rest of its message arrives.
-fn keep(waiting: &mut Vec<u8>, mut input: Vec<u8>, consumed: usize) {
-    if consumed < input.len() {
-        input.drain(..consumed);
-        *waiting = input;
     }
 }

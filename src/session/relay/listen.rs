@@ -62,12 +62,13 @@ impl Relay {
                 }));
             }
             // Between transactions, as on a connection of its own.
-            let between = self.lease.is_none() || (self.at_rest() && !self.ask);
-            if between && self.to_client.is_empty() {
-                let before = self.to_client.buffer().len();
-                subscription.take(self.to_client.buffer(), ROOM);
-                let moved = self.to_client.buffer().len() - before;
-                self.sent += moved as u64;
+            let between = !self.holding.has_lease() || (self.at_rest() && !self.holding.must_ask());
+            if between && self.client.is_written() {
+                let out = self.client.buffer();
+                let before = out.len();
+                subscription.take(out, ROOM);
+                let moved = out.len() - before;
+                self.client.count_sent(moved);
                 return Ok(moved > 0);
             }
         }
@@ -80,8 +81,8 @@ impl Relay {
                 Ok(false) => Moving::Refused(channels),
                 Err(_) => Moving::Nothing,
             };
-            self.ask = true;
-            if self.lease.is_some() && self.at_rest() {
+            self.holding.ask_if(true);
+            if self.holding.has_lease() && self.at_rest() {
                 return Err(Halt::Settle);
             }
         }
@@ -128,7 +129,7 @@ impl Relay {
             }
             return Ok(false);
         }
-        let Some(lease) = &self.lease else {
+        let Some(lease) = self.holding.lease() else {
             return Ok(false);
         };
         let reported = |name: &str| lease.reported().get(name);
@@ -181,7 +182,7 @@ impl Relay {
     /// Stops listening on the connection; what it received before the mark is still the
     /// client's.
     async fn unlisten(&mut self, mark: Option<(u64, String)>) -> Result<(), QueryError> {
-        let Some(lease) = &mut self.lease else {
+        let Some(lease) = self.holding.lease_mut() else {
             return Ok(());
         };
         let mark_sql = mark.as_ref().map(|(_, sql)| sql.as_str());
@@ -211,22 +212,22 @@ impl Relay {
     /// Passes messages of the server on to the client.
     pub(in crate::session) fn tell(&mut self, messages: &[Box<[u8]>]) {
         for message in messages {
-            self.sent += message.len() as u64;
-            self.to_client.buffer().extend_from_slice(message);
+            self.client.pass_on(message);
         }
     }
 
     /// Passes on the notifications that came while pgvalet asked and satisfy `predicate`, unless
     /// the listening connection delivers them.
     pub(in crate::session) fn pass_heard(&mut self, mut predicate: impl FnMut(&[u8]) -> bool) {
-        let Some(lease) = &mut self.lease else { return };
+        let Some(lease) = self.holding.lease_mut() else {
+            return;
+        };
         for notification in lease.take_heard() {
             let shared = &self.conversation.from_client.listens.shared;
             let known = message::read_notification(&notification)
                 .is_some_and(|(channel, _)| shared.contains(channel));
             if predicate(&notification) && !known {
-                self.sent += notification.len() as u64;
-                self.to_client.buffer().extend_from_slice(&notification);
+                self.client.pass_on(&notification);
             }
         }
     }

@@ -10,10 +10,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Relay;
 use super::from_client::PortableClient;
-use super::{Awaits, Leaving, Relay};
-use crate::net::Stream;
-use crate::pool::{PoolMode, Settings};
+use crate::pool::Settings;
 
 /// Bytes that are no text, in base64.
 pub(super) struct Bytes(pub Vec<u8>);
@@ -59,50 +58,40 @@ impl Portable {
 impl Relay {
     /// What the session takes along; `None`: it cannot move at this moment, or not at all.
     pub fn pack(&self) -> Option<Portable> {
-        let holds = self.mode == PoolMode::Session
-            || self.lease.is_some()
-            || self.unrecorded.is_some()
-            || self.pinned.is_some()
-            || self.listening.is_in_use();
-        let busy = !self.client_input.is_empty()
-            || !self.to_client.is_empty()
-            || self.awaits != Awaits::Bytes
-            || self.ask
-            || self.leaving != Leaving::No
+        let free = self.holding.is_free() && !self.listening.is_in_use();
+        let busy = !self.client.is_idle()
+            || self.departure.is_leaving()
             || !self.conversation.replies.is_empty();
-        if holds || busy {
+        if !free || busy {
             return None;
         }
-        let told = self.told.reported().iter();
+        let told = self.expected.told().reported().iter();
         Some(Portable {
-            initial: self.initial.settings().clone(),
-            profile: self.profile.settings().clone(),
+            initial: self.expected.initial().settings().clone(),
+            profile: self.expected.profile().settings().clone(),
             told: told.map(|(n, v)| (n.clone(), v.clone())).collect(),
             client: self.conversation.from_client.pack()?,
             transactions: self.conversation.from_server.transactions,
-            received: self.received,
-            sent: self.sent,
+            received: self.client.received(),
+            sent: self.client.sent(),
         })
     }
 
     /// Goes on where a relay of another process has stopped.
     pub fn unpack(&mut self, packed: Portable) {
         let pool = &self.handle.pool;
-        self.profile = pool.profiles.intern(packed.profile);
+        self.expected.resume(pool.profiles.intern(packed.profile));
         let statements = &pool.statements;
         let from_client = &mut self.conversation.from_client;
         from_client.unpack(packed.client, statements);
         let from_server = &mut self.conversation.from_server;
         from_server.transactions = packed.transactions;
-        (self.received, self.sent) = (packed.received, packed.sent);
-        // The other process has counted these.
-        self.counted.transactions = packed.transactions;
-        self.counted.queries = self.conversation.from_client.queries;
-        (self.counted.received, self.counted.sent) = (packed.received, packed.sent);
+        self.client.resume(packed.received, packed.sent);
+        let totals = self.totals();
+        self.statistics.resume(totals);
         self.handle.goes_on(self.traffic());
         let kept = self.conversation.from_client.kept();
-        self.handle.pool.statements.keeps(kept, 0);
-        self.kept = kept;
+        self.statistics.keep(kept, &self.handle.pool);
     }
 
     /// The client's socket for another process.
@@ -110,19 +99,16 @@ impl Relay {
     /// # Errors
     /// It is no plain socket, or there is no descriptor left.
     pub fn share_socket(&self) -> io::Result<OwnedFd> {
-        match &self.client {
-            Stream::Plain(socket) => socket.share(),
-            Stream::FromClient(_) | Stream::ToServer(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        self.client.share_socket()
     }
 
     /// The session goes on in another process.
     pub fn moves_away(&mut self) {
-        self.moved = true;
+        self.departure.moves_away();
     }
 
     pub fn has_moved(&self) -> bool {
-        self.moved
+        self.departure.has_moved()
     }
 }
 

@@ -5,7 +5,6 @@ use std::mem;
 use super::from_server::Certainty;
 use super::replies::{Fencing, Reply};
 use super::{Halt, Relay};
-use crate::pool::PoolMode;
 use crate::upstream::Fence;
 
 impl Relay {
@@ -15,32 +14,26 @@ impl Relay {
         if self.conversation.from_server.fatal {
             return self.rest_without_server();
         }
-        self.discarding = false;
-        let session = self.mode == PoolMode::Session;
+        self.holding.comes_to_rest();
         let certainty = self.conversation.from_server.certainty;
-        if certainty == Certainty::Doubtful && (!session || self.moves) {
+        if certainty == Certainty::Doubtful && self.holding.may_change() {
             self.ask_fence();
             return Ok(());
         }
-        if session {
+        if self.holding.is_by_session() {
             self.rest_in_session_mode();
             return Ok(());
         }
-        self.ask |= mem::take(&mut self.conversation.from_client.watch.ask);
+        let ask = mem::take(&mut self.conversation.from_client.watch.ask);
+        self.holding.ask_if(ask);
         if certainty == Certainty::Fenced {
             self.conversation.from_server.certainty = Certainty::Certain;
-            self.ask = true;
-            if let Some(lease) = &mut self.lease {
-                // It is not known any more which statements are prepared.
-                lease.prepared.clear();
-                lease.untidy = true;
-            }
+            self.holding.ask_if(true);
+            self.holding.forget_prepared();
         }
-        if let Some(lease) = &self.lease {
-            // A report that the client was not told of: it is not known who changed that.
-            self.ask |= !self.told.is(lease.reported());
-        }
-        if self.ask || self.pinned.is_some() {
+        let unknown = self.has_unknown_report();
+        self.holding.ask_if(unknown);
+        if self.holding.must_ask() || self.holding.pinned().is_some() {
             return Err(Halt::Settle);
         }
         let quiet = self.quiet();
@@ -56,16 +49,16 @@ impl Relay {
     /// Handles coming to rest on a connection that the server is closing, or has closed. Where
     /// nothing of the client is there, that is not the client's concern.
     pub(super) fn rest_without_server(&mut self) -> Result<(), Halt> {
-        let asks = self.ask || self.conversation.from_client.watch.ask;
+        let unknown = self.has_unknown_report();
+        let asks = self.holding.must_ask() || self.conversation.from_client.watch.ask;
         let from_server = &mut self.conversation.from_server;
-        let mut concerned = self.mode == PoolMode::Session
-            || self.pinned.is_some()
+        let concerned = self.holding.is_by_session()
+            || self.holding.pinned().is_some()
             || asks
+            || unknown
             || from_server.certainty != Certainty::Certain;
-        if let Some(lease) = &mut self.lease {
+        if let Some(lease) = self.holding.lease_mut() {
             lease.is_closed();
-            // A report that the client was not told of: it is not known who changed that.
-            concerned |= !self.told.is(lease.reported());
         }
         if concerned {
             return Err(Halt::ServerGone);
@@ -76,11 +69,20 @@ impl Relay {
         Ok(())
     }
 
+    /// Whether the server has reported what the client was not told: who changed that is not
+    /// known.
+    fn has_unknown_report(&self) -> bool {
+        let lease = self.holding.lease();
+        lease.is_some_and(|lease| !self.expected.knows(lease))
+    }
+
     /// Asks what shows that nothing else is owed. What the client says next waits.
     fn ask_fence(&mut self) {
-        let Some(lease) = &mut self.lease else { return };
+        let Some(lease) = self.holding.lease_mut() else {
+            return;
+        };
         let fence = Fence::new();
-        let out = self.to_server.buffer();
+        let out = self.server.buffer();
         lease.prepared.query(&fence.sql(), out);
         let begun = false;
         let fencing = Box::new(Fencing { fence, begun });
@@ -88,13 +90,13 @@ impl Relay {
     }
 
     fn rest_in_session_mode(&mut self) {
-        if let Some(lease) = &mut self.lease {
+        if let Some(lease) = self.holding.lease_mut() {
             // Whatever the client left there is cleaned when it leaves.
             lease.speaks();
         }
         self.count(false);
         // The server is asked what the session holds when it moves.
         self.conversation.from_client.watch.ask = false;
-        self.ask = false;
+        self.holding.asked();
     }
 }

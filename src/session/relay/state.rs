@@ -1,18 +1,13 @@
 //! Where a session stands.
 
-use super::{Awaits, Relay};
+use super::Relay;
 use crate::session::registry::{Phase, Signal};
 use crate::wire::tag::status;
 
 impl Relay {
-    /// Nothing that was read from the server, or is to be written to it, waits here.
-    fn is_flushed(&self) -> bool {
-        self.server_input.is_empty() && self.to_server.is_empty()
-    }
-
     /// Between transactions, with nothing under way.
     pub fn at_rest(&self) -> bool {
-        self.lease.is_none() || (self.conversation.is_at_rest() && self.is_flushed())
+        !self.holding.has_lease() || (self.conversation.is_at_rest() && self.server.is_idle())
     }
 
     /// Whether the session can be ended without breaking off a transaction.
@@ -22,11 +17,11 @@ impl Relay {
 
     /// Nothing is under way, but a transaction may be open.
     pub fn at_ready(&self) -> bool {
-        self.conversation.is_at_ready() && self.is_flushed()
+        self.conversation.is_at_ready() && self.server.is_idle()
     }
 
     pub fn in_transaction(&self) -> bool {
-        self.lease.is_some() && self.conversation.from_server.status != status::IDLE
+        self.holding.has_lease() && self.conversation.from_server.status != status::IDLE
     }
 
     /// The server has said why it closes the connection.
@@ -39,17 +34,12 @@ impl Relay {
         std::mem::take(&mut self.conversation.from_server.last_word)
     }
 
-    /// A command ran that may have changed what stays on the server connection.
-    pub fn must_ask(&self) -> bool {
-        self.ask
-    }
-
     /// Nothing is left to do for a client that is leaving.
     pub(super) fn is_done(&self) -> bool {
-        self.to_server.is_empty()
-            && self.awaits != Awaits::Answers
+        self.server.is_written()
+            && !self.client.awaits_answers()
             && !self.conversation.replies.front_is_own()
-            && (self.lease.is_none() || self.conversation.is_done_without_client())
+            && (!self.holding.has_lease() || self.conversation.is_done_without_client())
     }
 
     fn phase(&self) -> Phase {

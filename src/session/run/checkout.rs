@@ -19,7 +19,7 @@ impl Session {
         self.handle.forget(Signal::Cancel);
         self.handle.activity.set(Phase::Elsewhere, 0, 0);
         let pool = self.pool();
-        if let Some(lease) = relay.take_unrecorded() {
+        if let Some(lease) = relay.holding.take_unrecorded() {
             self.record_use(relay, &lease).await?;
             relay.begin(lease);
             return Ok(true);

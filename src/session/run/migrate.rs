@@ -42,7 +42,7 @@ impl Session {
             .all(|text| is_one_prepare(text.as_bytes()));
         let stays = |pin: &&Pin| **pin != Pin::Prepare || !repeatable;
         let why = left.pins.iter().find(stays).copied();
-        let old = relay.lease.as_ref().is_some_and(|l| !l.is_current());
+        let old = relay.holding.lease().is_some_and(|l| !l.is_current());
         let why = match why {
             None if old || self.pool().wants_slot() => self.change(relay, &left, limit).await?,
             why => why,
@@ -51,9 +51,9 @@ impl Session {
         if let Some((lease, _)) = relay.lease_and_watch() {
             lease.speaks();
         }
-        relay.catch_up();
+        relay.bring_up_to_date();
         relay.look_again();
-        if relay.lease.is_some() && self.handle.held().is_none() {
+        if relay.holding.has_lease() && self.handle.held().is_none() {
             self.handle.hold(held);
         }
         Ok(())
@@ -78,7 +78,7 @@ impl Session {
         };
         lease.profile = self.pool().profiles.intern(left.settings.clone());
         relay.tell_changes(&before);
-        let expected = left::expected(relay.initial.settings(), &left.all_settings());
+        let expected = left::expected(relay.expected.initial().settings(), &left.all_settings());
         relay.expect(expected);
         relay.settled();
         relay.pass_heard(|_| true);
@@ -116,14 +116,14 @@ impl Session {
         if self.record_use(relay, &new).await.is_err() {
             return Ok(None); // it goes on where its use is recorded
         }
-        let profile = relay.profile.clone();
+        let profile = relay.expected.profile().clone();
         let rebuilt = rebuild(&profile, &mut new, &left.prepares);
         let rebuilt = timeout(limit, rebuilt).await;
         new.speaks(); // it was asked, whatever came of it
         if !matches!(rebuilt, Ok(Ok(()))) {
             return Ok(Some(Pin::Prepare));
         }
-        if let Some(old) = &mut relay.lease
+        if let Some(old) = relay.holding.lease_mut()
             && !left.channels.is_empty()
         {
             match timeout(limit, relisten(old, &mut new, &left.channels)).await {

@@ -24,7 +24,10 @@ impl Session {
     /// Asks the server what the client left there; gives the connection back if everything
     /// can move. `asked`: when that was done last. `false`: the connection is lost.
     pub(super) async fn settle(&self, relay: &mut Relay, asked: &mut Instant) -> bool {
-        if relay.pinned.is_some() && !relay.must_ask() && asked.elapsed() < ASK_PINNED {
+        if relay.holding.pinned().is_some()
+            && !relay.holding.must_ask()
+            && asked.elapsed() < ASK_PINNED
+        {
             relay.stay();
             return true;
         }
@@ -33,7 +36,7 @@ impl Session {
         let held = self.handle.held();
         self.handle.hold(None);
         let settled = self.ask_and_move(relay, asked).await.is_ok();
-        if settled && relay.lease.is_some() {
+        if settled && relay.holding.has_lease() {
             self.handle.hold(held);
         }
         settled
@@ -62,7 +65,7 @@ impl Session {
         lease.profile = pool.profiles.intern(left.settings.clone());
         relay.tell_changes(&before);
         relay.expect(left::expected(
-            relay.initial.settings(),
+            relay.expected.initial().settings(),
             &left.all_settings(),
         ));
         relay.settled();
@@ -73,7 +76,7 @@ impl Session {
             Ok(Ok(stays)) => pin.or(stays.then_some(Pin::Listen)),
             _ => return Err(Lost),
         };
-        relay.pinned = pin;
+        relay.holding.set_pin(pin);
         self.handle.set_pin(pin);
         if pin.is_none()
             && let Some(lease) = relay.end()
@@ -99,5 +102,5 @@ fn keep(relay: &mut Relay) {
         lease.speaks();
     }
     relay.stay();
-    relay.catch_up();
+    relay.bring_up_to_date();
 }

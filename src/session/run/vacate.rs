@@ -34,7 +34,7 @@ impl Session {
 
     /// Asks the server whether the client's role may do that; where the server is.
     async fn may_vacate(&self, relay: &mut Relay, database: &str) -> Option<Arc<Backend>> {
-        if relay.lease.is_none() {
+        if !relay.holding.has_lease() {
             let lease = self.pool().checkout(Some(&self.handle.client)).await;
             return may(&mut lease.ok()?, database).await;
         }

@@ -4,11 +4,10 @@ use std::future::poll_fn;
 use std::mem;
 use std::task::{Context, Poll, ready};
 
-use super::{BUFFERS, Probe, SCRATCH, Scratch, keep, read, reset};
-use crate::pool::PoolMode;
+use super::{BUFFERS, SCRATCH, Scratch, reset};
 use crate::session::registry::Pin;
 use crate::session::relay::from_client::{Verdict, View};
-use crate::session::relay::{Awaits, Halt, Leaving, Relay};
+use crate::session::relay::{Halt, Relay};
 use crate::wire::message;
 use crate::wire::tag::status;
 
@@ -19,40 +18,35 @@ impl Relay {
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
     ) -> Poll<Result<(), Halt>> {
-        if self.awaits == Awaits::Nothing {
-            self.awaits = Awaits::Bytes;
-            if !self.client_input.is_empty() {
-                let input = mem::take(&mut self.client_input);
-                return Poll::Ready(self.forward_all(cx, input, &mut scratch.output));
-            }
+        if let Some(input) = self.client.take_due() {
+            return Poll::Ready(self.forward_all(cx, input, &mut scratch.output));
         }
-        let stalled = self.awaits == Awaits::Answers;
-        if self.leaving != Leaving::No || (stalled && self.client_input.len() >= SCRATCH) {
+        let stalled = self.client.awaits_answers();
+        let is_full = stalled && self.client.input().len() >= SCRATCH;
+        if self.departure.is_leaving() || is_full {
             return Poll::Pending;
         }
-        let n = match ready!(read(cx, &mut self.client, &mut scratch.input)) {
+        let n = match ready!(self.client.read(cx, &mut scratch.input)) {
             Err(_) => return Poll::Ready(Err(Halt::ClientGone)),
             Ok(0) => {
-                self.leaving = Leaving::Silent;
-                self.probe = Some(Probe::new());
+                self.departure.closes_its_side(true);
                 return Poll::Ready(Ok(()));
             }
             Ok(n) => n,
         };
-        self.received += n as u64;
         let arrived = &scratch.input[..n];
         if stalled {
             // Read nevertheless, so that a client that leaves is noticed.
-            self.client_input.extend_from_slice(arrived);
+            self.client.input().keep(arrived);
             return Poll::Ready(Ok(()));
         }
-        if self.client_input.is_empty() {
+        if self.client.input().is_empty() {
             let result = self.forward(cx, arrived, &mut scratch.output);
             return Poll::Ready(result.map(|consumed| {
-                self.client_input.extend_from_slice(&arrived[consumed..]);
+                self.client.input().keep(&arrived[consumed..]);
             }));
         }
-        let mut input = mem::take(&mut self.client_input);
+        let mut input = self.client.input().take();
         input.extend_from_slice(arrived);
         Poll::Ready(self.forward_all(cx, input, &mut scratch.output))
     }
@@ -65,7 +59,7 @@ impl Relay {
         out: &mut Vec<u8>,
     ) -> Result<(), Halt> {
         let consumed = self.forward(cx, &input, out)?;
-        keep(&mut self.client_input, input, consumed);
+        self.client.input().put_back(input, consumed);
         Ok(())
     }
 
@@ -83,14 +77,15 @@ impl Relay {
             let view = View {
                 session: self.handle.id,
                 statements: &self.handle.pool.statements,
-                multiplex: self.mode != PoolMode::Session || self.moves,
-                initial: &self.initial,
-                profile: &self.profile,
-                defaults: self.lease.as_deref().map_or(0, |c| c.defaults),
+                multiplex: self.holding.may_change(),
+                initial: self.expected.initial(),
+                profile: self.expected.profile(),
+                defaults: self.holding.lease().map_or(0, |lease| lease.defaults),
                 limits: self.handle.is_limited(),
-                pinned: self.pinned.is_some_and(Pin::decides_meaning),
+                pinned: self.holding.pinned().is_some_and(Pin::decides_meaning),
             };
-            let prepared = self.lease.as_deref_mut().map(|c| &mut c.prepared);
+            let lease = self.holding.lease_mut();
+            let prepared = lease.map(|lease| &mut lease.prepared);
             let rest = &input[at..];
             let progress = self.conversation.client_says(rest, out, prepared, view);
             let run = &rest[progress.run..progress.consumed];
@@ -99,35 +94,33 @@ impl Relay {
                 self.send(cx, out, run);
             }
             for _ in 0..mem::take(&mut self.conversation.from_client.refused_batches) {
-                message::ready_for_query(self.to_client.buffer(), status::IDLE);
+                message::ready_for_query(self.client.buffer(), status::IDLE);
             }
             match progress.verdict {
                 Verdict::More => {
                     // The message that ends here may be one that the server had given up on.
                     // (Where another message has begun, the end of that one will do.)
-                    if at == input.len() && self.lease.is_some() && self.at_rest() {
+                    if at == input.len() && self.holding.has_lease() && self.at_rest() {
                         self.rest()?;
                     }
                     return Ok(at);
                 }
                 Verdict::NeedAnswers => {
-                    self.awaits = Awaits::Answers;
+                    self.client.wait_for_answers();
                     return Ok(at);
                 }
                 Verdict::Terminate => {
-                    self.leaving = Leaving::Goodbye;
+                    self.departure.says_goodbye();
                     return Ok(input.len());
                 }
                 Verdict::Violation(error) => return Err(Halt::Violation(error)),
                 Verdict::Vacate(database) => {
-                    self.client_input.clear();
-                    self.client_input.extend_from_slice(&input[at..]);
+                    self.client.input().keep(&input[at..]);
                     return Err(Halt::Vacate(database));
                 }
                 Verdict::NeedServer if self.begin_at_once() => {}
                 Verdict::NeedServer => {
-                    self.client_input.clear();
-                    self.client_input.extend_from_slice(&input[at..]);
+                    self.client.input().keep(&input[at..]);
                     return Err(Halt::NeedServer);
                 }
             }
@@ -136,9 +129,9 @@ impl Relay {
 
     /// Sends to the server: behind what already waits, or straight to the socket.
     fn send(&mut self, cx: &mut Context<'_>, head: &mut Vec<u8>, run: &[u8]) {
-        let Some(lease) = &mut self.lease else { return };
-        lease.speaks();
-        self.to_server.send(cx, lease.stream(), head, run);
+        if let Some(lease) = self.holding.lease_mut() {
+            self.server.send(cx, lease, head, run);
+        }
     }
 
     /// Ends when the client is gone, while a server connection is waited for. What still waits
@@ -147,23 +140,18 @@ impl Relay {
     pub async fn client_leaves(&mut self) {
         poll_fn(|cx| {
             loop {
-                loop {
-                    match self.to_client.write(cx, &mut self.client) {
-                        Poll::Ready(Ok(true)) => {}
-                        Poll::Ready(Err(_)) => return Poll::Ready(()),
-                        Poll::Ready(Ok(false)) | Poll::Pending => break,
-                    }
+                if let Poll::Ready(Err(_)) = self.client.write_all(cx) {
+                    return Poll::Ready(());
                 }
-                if self.leaving == Leaving::No {
+                if !self.departure.is_leaving() {
                     ready!(self.read_ahead(cx));
-                    if self.client_input.is_empty() {
+                    if self.client.input().is_empty() {
                         return Poll::Ready(());
                     }
-                    self.leaving = Leaving::Silent;
                     // A client that has said goodbye is not asked whether it is there.
-                    let waits = !ends_with_goodbye(&self.client_input);
-                    self.probe = waits.then(Probe::new);
-                } else if self.leaving == Leaving::Goodbye || !self.probes(cx) {
+                    let waits = !ends_with_goodbye(self.client.input().bytes());
+                    self.departure.closes_its_side(waits);
+                } else if !self.probes(cx) {
                     return Poll::Pending; // the wait ends otherwise
                 }
             }
@@ -175,17 +163,14 @@ impl Relay {
     /// closed.
     fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         BUFFERS.with_borrow_mut(|scratch| {
-            while self.client_input.len() < SCRATCH {
-                match ready!(read(cx, &mut self.client, &mut scratch.input)) {
+            while self.client.input().len() < SCRATCH {
+                match ready!(self.client.read(cx, &mut scratch.input)) {
                     Ok(0) => return Poll::Ready(()),
                     Err(_) => {
-                        self.client_input.clear();
+                        self.client.input().clear();
                         return Poll::Ready(());
                     }
-                    Ok(n) => {
-                        self.received += n as u64;
-                        self.client_input.extend_from_slice(&scratch.input[..n]);
-                    }
+                    Ok(n) => self.client.input().keep(&scratch.input[..n]),
                 }
             }
             Poll::Pending

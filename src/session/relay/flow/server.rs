@@ -1,11 +1,10 @@
 //! From the server to the client.
 
-use std::mem;
 use std::task::{Context, Poll, ready};
 
-use super::{Scratch, keep, read, reset};
-use crate::pool::PoolMode;
+use super::{Scratch, reset};
 use crate::session::relay::from_server::View;
+use crate::session::relay::input::read;
 use crate::session::relay::{Halt, Relay};
 
 impl Relay {
@@ -15,7 +14,7 @@ impl Relay {
         cx: &mut Context<'_>,
         scratch: &mut Scratch,
     ) -> Poll<Result<(), Halt>> {
-        let Some(lease) = &mut self.lease else {
+        let Some(lease) = self.holding.lease_mut() else {
             return Poll::Pending;
         };
         let n = match ready!(read(cx, lease.stream(), &mut scratch.input)) {
@@ -24,27 +23,27 @@ impl Relay {
         };
         reset(&mut scratch.output);
         let arrived = &scratch.input[..n];
-        if self.server_input.is_empty() {
+        if self.server.input().is_empty() {
             let consumed = self.backward(cx, arrived, &mut scratch.output);
             return Poll::Ready(consumed.map(|consumed| {
-                if self.lease.is_some() {
-                    self.server_input.extend_from_slice(&arrived[consumed..]);
+                if self.holding.has_lease() {
+                    self.server.input().keep(&arrived[consumed..]);
                 }
             }));
         }
-        let mut input = mem::take(&mut self.server_input);
+        let mut input = self.server.input().take();
         input.extend_from_slice(arrived);
         let consumed = self.backward(cx, &input, &mut scratch.output);
-        Poll::Ready(consumed.map(|consumed| keep(&mut self.server_input, input, consumed)))
+        Poll::Ready(consumed.map(|consumed| self.server.input().put_back(input, consumed)))
     }
 
     /// Handles the end of what the server says. Where nothing of the client is there, that is
     /// not the client's concern: the connection may have died before it was used.
     fn server_has_closed(&mut self) -> Result<(), Halt> {
-        if let Some(lease) = &mut self.lease {
+        if let Some(lease) = self.holding.lease_mut() {
             lease.is_closed();
         }
-        match self.has_parted() {
+        match self.departure.has_parted() {
             true => Err(Halt::Goodbye),
             false if self.at_rest() => self.rest_without_server(),
             false => Err(Halt::ServerGone),
@@ -60,23 +59,25 @@ impl Relay {
         input: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<usize, Halt> {
-        let Some(lease) = &mut self.lease else {
+        let one_statement = self.holding.is_by_statement();
+        let Some(lease) = self.holding.lease_mut() else {
             return Ok(input.len());
         };
+        let (initial, told) = self.expected.initial_and_told();
         let (prepared, reported) = lease.answered();
         let pool = &self.handle.pool;
         let view = View {
             statements: &pool.statements,
             prepared,
             reported,
-            told: &mut self.told,
+            told,
             facts: &pool.facts,
-            one_statement: self.mode == PoolMode::Statement,
-            initial: &self.initial,
+            one_statement,
+            initial,
         };
         let progress = self.conversation.server_says(input, out, view);
         let run = &input[progress.run..progress.consumed];
-        self.sent += (out.len() + run.len()) as u64;
+        self.client.count_sent(out.len() + run.len());
         let mut result = Ok(());
         if !progress.findings.is_empty() {
             result = self.act_on(progress.findings);
@@ -84,7 +85,7 @@ impl Relay {
         if result.is_ok() && progress.consumed == input.len() && self.at_rest() {
             result = self.rest();
         }
-        self.to_client.send(cx, &mut self.client, out, run);
+        self.client.send(cx, out, run);
         result.map(|()| progress.consumed)
     }
 }
