@@ -1,18 +1,22 @@
 //! `[store]`: where secrets are.
 
+mod aws;
+mod embedded;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::address::host_port;
 use super::section::Section;
-use super::vault::{private_url, vault};
+use super::vault::vault;
 use crate::base::nonempty;
-use crate::net::is_loopback;
 use crate::secret::{VaultAuth, VaultOptions};
-use crate::vault::api::{StoreListen, StoreTls};
+use crate::vault::api::StoreListen;
 use crate::vault::{KeySource, Location, ServerUrl};
+use aws::agent;
+pub(super) use aws::url;
+use embedded::{listen, master_key};
 
 /// `[store]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,28 +190,26 @@ const KEYS: [(&str, &[Kind]); 19] = [
 pub(super) fn store(mut s: Section<'_, '_>) -> Store {
     let kind = s.choice("kind", KINDS);
     keys_fit(&s, kind);
-    if kind == Kind::Files && !s.has("path") {
-        s.wrong(
-            "kind = \"files\" needs the directory of the secrets; write path = \"/etc/pgvalet/secrets\"",
-        );
-    }
-    let resolve = s.resolve("path");
-    let path = s.text("path", |text| match kind {
-        Kind::Embedded => nonempty(text).and_then(|text| Location::parse(&text, &resolve)),
-        _ => nonempty(text).map(|text| Location::File(resolve(&text))),
-    });
-    let path = path.unwrap_or_else(|| Location::File(PathBuf::new()));
-    let allow_own_database = s.boolean("allow_own_database");
-    if allow_own_database && path.server().is_none() {
-        s.wrong("allow_own_database is for a store on PostgreSQL; write path = \"postgres://…\" or remove it");
-    }
-    let key = master_key(&mut s);
+    let store = Store {
+        kind: kind_of_store(&mut s, kind),
+        // AWS counts and throttles every look-up, so that it cannot be arbitrarily short.
+        refresh: s.duration("refresh"),
+        listen: listen(&mut s),
+    };
+    s.finish();
+    store
+}
+
+/// The keys that say where the store is, and how to get into it.
+fn kind_of_store(s: &mut Section<'_, '_>, kind: Kind) -> StoreKind {
+    let (path, allow_own_database) = place(s, kind);
+    let key = master_key(s);
     let region = s.text("region", nonempty);
     let endpoint_url = s.text("endpoint_url", url);
     let profile = s.text("profile", nonempty);
-    let agent = agent(&mut s);
-    let vault = vault(&mut s, kind == Kind::Vault, endpoint_url.as_deref());
-    let kind = match kind {
+    let agent = agent(s);
+    let vault = vault(s, kind == Kind::Vault, endpoint_url.as_deref());
+    match kind {
         Kind::Vault => StoreKind::Vault {
             options: vault,
             key,
@@ -233,15 +235,27 @@ pub(super) fn store(mut s: Section<'_, '_>) -> Store {
             endpoint_url,
             profile,
         },
-    };
-    let store = Store {
-        kind,
-        // AWS counts and throttles every look-up, so that it cannot be arbitrarily short.
-        refresh: s.duration("refresh"),
-        listen: listen(&mut s),
-    };
-    s.finish();
-    store
+    }
+}
+
+/// Where the store is, and whether a `[database]` may be in the same place.
+fn place(s: &mut Section<'_, '_>, kind: Kind) -> (Location, bool) {
+    if kind == Kind::Files && !s.has("path") {
+        s.wrong(
+            "kind = \"files\" needs the directory of the secrets; write path = \"/etc/pgvalet/secrets\"",
+        );
+    }
+    let resolve = s.resolve("path");
+    let path = s.text("path", |text| match kind {
+        Kind::Embedded => nonempty(text).and_then(|text| Location::parse(&text, &resolve)),
+        _ => nonempty(text).map(|text| Location::File(resolve(&text))),
+    });
+    let path = path.unwrap_or_else(|| Location::File(PathBuf::new()));
+    let allow_own_database = s.boolean("allow_own_database");
+    if allow_own_database && path.server().is_none() {
+        s.wrong("allow_own_database is for a store on PostgreSQL; write path = \"postgres://…\" or remove it");
+    }
+    (path, allow_own_database)
 }
 
 /// Keys of another kind of store would change nothing, so that they are a mistake.
@@ -259,66 +273,4 @@ fn keys_fit(s: &Section<'_, '_>, kind: Kind) {
             named.join(" or ")
         ));
     }
-}
-
-pub(super) fn url(text: &str) -> Result<String, String> {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
-    match rest {
-        Some(rest) if !rest.is_empty() => nonempty(text),
-        _ => Err(format!(
-            "{text:?} is no URL; write it like \"https://secretsmanager.eu-west-1.amazonaws.com\""
-        )),
-    }
-}
-
-/// The agent of AWS, if that is asked, and the file of its token.
-fn agent(s: &mut Section<'_, '_>) -> Option<(String, PathBuf)> {
-    if s.has("agent_token_file") && !s.has("agent") {
-        s.wrong(
-            "agent_token_file is for an agent; add agent = \"http://localhost:2773\" or remove it",
-        );
-    }
-    let url = s.text("agent", private_url);
-    let token_file = s.path("agent_token_file").unwrap_or_default();
-    Some((url?, token_file))
-}
-
-/// Where the embedded store is served, if it is.
-fn listen(s: &mut Section<'_, '_>) -> Option<StoreListen> {
-    let address = s.text("address", |text| {
-        host_port(text).map(|(host, _)| (text.to_owned(), host))
-    });
-    let has_files = s.has("tls_certificate") || s.has("tls_key");
-    let pair = s.pair("tls_certificate", "tls_key");
-    let Some((address, host)) = address else {
-        if has_files {
-            s.wrong("tls_certificate is for an address; add address = \"HOST:PORT\" or remove it");
-        }
-        return None;
-    };
-    if !has_files && !is_loopback(&host) {
-        s.wrong(format!(
-            "address {host} can be reached from other machines, so it needs TLS; add tls_certificate = \"FILE\" and tls_key = \"FILE\", or use 127.0.0.1"
-        ));
-    }
-    let tls = pair.map(|(certificate, key)| StoreTls { certificate, key });
-    Some(StoreListen { address, tls })
-}
-
-/// Where the master key is. Without `key` it is in `key_file`; with `key = "kms:…"`, `key_file`
-/// keeps the wrapped key.
-fn master_key(s: &mut Section<'_, '_>) -> KeySource {
-    let both = s.has("key_file") && s.has("key");
-    let file = s.path("key_file").unwrap_or_default();
-    let resolve = s.resolve("key");
-    let key = s.text("key", |text| match text.strip_prefix("file:") {
-        Some(path) if !path.is_empty() => Ok(KeySource::File(resolve(path))),
-        _ => KeySource::parse(text, &file),
-    });
-    if both && !matches!(key, None | Some(KeySource::Kms { .. })) {
-        s.wrong("key and key_file both say where the key is; remove one");
-    }
-    key.unwrap_or(KeySource::File(file))
 }

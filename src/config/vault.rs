@@ -7,22 +7,37 @@ use crate::base::nonempty;
 use crate::net::is_loopback;
 use crate::secret::{VaultAuth, VaultOptions};
 
+/// The ways to log in to Vault.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Token,
+    Kubernetes,
+    AppRole,
+}
+
+const WAYS: [(&str, Way); 3] = [
+    ("token", Way::Token),
+    ("kubernetes", Way::Kubernetes),
+    ("approle", Way::AppRole),
+];
+
+impl Way {
+    /// The keys that this way needs, each with an example.
+    fn needs(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Token => &[("token_file", "\"/vault/secrets/token\"")],
+            Self::Kubernetes => &[("auth_role", "\"pgvalet\"")],
+            Self::AppRole => &[
+                ("auth_role", "the role_id"),
+                ("secret_id_file", "\"/etc/pgvalet/secret-id\""),
+            ],
+        }
+    }
+}
+
 /// Where Vault is, and how pgvalet logs in there; `is_meant`: the store is one.
 pub(super) fn vault(s: &mut Section<'_, '_>, is_meant: bool, url: Option<&str>) -> VaultOptions {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Way {
-        Token,
-        Kubernetes,
-        AppRole,
-    }
-    let way = s.choice(
-        "auth",
-        [
-            ("token", Way::Token),
-            ("kubernetes", Way::Kubernetes),
-            ("approle", Way::AppRole),
-        ],
-    );
+    let way = s.choice("auth", WAYS);
     let ca = s.path("tls_ca");
     let namespace = s.text("namespace", nonempty);
     let mount = s.text("auth_mount", nonempty);
@@ -36,26 +51,17 @@ pub(super) fn vault(s: &mut Section<'_, '_>, is_meant: bool, url: Option<&str>) 
             Some(Err(why)) => s.wrong(format!("endpoint_url: {why}")),
             Some(Ok(_)) => {}
         }
-        let wanted: &[(&str, bool, &str)] = match way {
-            Way::Token => &[(
-                "token_file",
-                token_file.is_none(),
-                "\"/vault/secrets/token\"",
-            )],
-            Way::Kubernetes => &[("auth_role", role.is_none(), "\"pgvalet\"")],
-            Way::AppRole => &[
-                ("auth_role", role.is_none(), "the role_id"),
-                (
-                    "secret_id_file",
-                    secret_id_file.is_none(),
-                    "\"/etc/pgvalet/secret-id\"",
-                ),
-            ],
-        };
-        for (key, _, example) in wanted.iter().filter(|(_, missing, _)| *missing) {
-            s.wrong(format!(
-                "this way to log in to Vault needs {key}; write {key} = {example}"
-            ));
+        let given = [
+            ("token_file", token_file.is_some()),
+            ("auth_role", role.is_some()),
+            ("secret_id_file", secret_id_file.is_some()),
+        ];
+        for (key, example) in way.needs() {
+            if given.contains(&(*key, false)) {
+                s.wrong(format!(
+                    "this way to log in to Vault needs {key}; write {key} = {example}"
+                ));
+            }
         }
     }
     let role_id = role.unwrap_or_default();

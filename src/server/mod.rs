@@ -16,6 +16,7 @@
 //! * `revoke`    ends sessions whose access has ended
 //! * `rotation`  the rotations that the proxy does itself
 //! * `status`    the answers of the admin listener
+//! * `stop`      how the proxy comes to an end
 //! * `store`     opens a secret store
 //! * `stores`    all of them, and where they are served
 //! * `trouble`   what is wrong, in words
@@ -36,6 +37,7 @@ mod revoke;
 mod rotation;
 mod sockets;
 mod status;
+mod stop;
 mod store;
 mod stores;
 mod trouble;
@@ -52,22 +54,17 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{info, warn};
+use tracing::info;
 
-use crate::admin::{Operations, Reloaded, Status, StatusSource, Stop};
+use crate::admin::{Operations, Reloaded, Status, StatusSource};
 use crate::config::Config;
 use crate::net::PassedSockets;
 use crate::secret::Stores;
-use crate::session::{Context, Signal};
+use crate::session::Context;
 use crate::telemetry::{self, Telemetry};
 use build::{Built, Doors};
 use sockets::Sockets;
 use upgrade::message::Message;
-
-/// How long pools may take to close their connections, and the audit log to write its last
-/// records.
-const GOODBYE: Duration = Duration::from_secs(5);
 
 /// A running proxy.
 pub struct Proxy {
@@ -161,25 +158,6 @@ impl Proxy {
         upgrade::upgrade(self.built.clone(), binary, limit)
     }
 
-    /// Waits until another process serves in place of this one; its pid.
-    pub async fn is_handed_over(&self) -> u32 {
-        self.built.upgrades.handed_over().await
-    }
-
-    /// Waits until the sessions have ended that have stayed here, no longer than
-    /// `upgrade_timeout`.
-    pub async fn drain(&self) {
-        let mut accepting = std::mem::take(&mut *self.accepting.lock());
-        while accepting.join_next().await.is_some() {}
-        let limit = self.built.state.lock().config.listen.upgrade_timeout;
-        let deadline = Instant::now() + limit;
-        let unused = || self.built.descriptors.are_unused();
-        tokio::select! {
-            () = self.wait_until(deadline, unused) => {}
-            () = self.built.upgrades.asked_to_stop() => {}
-        }
-    }
-
     /// Puts another configuration into force; which keys have changed, and when that takes
     /// effect.
     ///
@@ -223,22 +201,6 @@ impl Proxy {
         self.built.clone().reload()
     }
 
-    /// Waits until somebody asks for the proxy to stop, and, if that is what was asked for, until
-    /// its clients have left.
-    pub async fn is_to_stop(&self) {
-        let mut asked = self.built.stop.subscribe();
-        let stop = asked.wait_for(Option::is_some).await.ok();
-        let stop = stop.and_then(|stop| *stop);
-        if stop == Some(Stop::WhenClientsHaveLeft) {
-            self.built.close();
-            info!("no more clients are accepted; those that are there are waited for");
-            let sessions = &self.built.context.sessions;
-            while !sessions.all().is_empty() {
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-
     pub fn context(&self) -> &Arc<Context> {
         &self.built.context
     }
@@ -249,56 +211,5 @@ impl Proxy {
 
     pub fn status(&self) -> Status {
         self.built.status()
-    }
-
-    /// Says that the proxy stops, and goes on for `drain_delay`. Then stops accepting, and lets
-    /// transactions finish for at most `shutdown_timeout`. Sessions between transactions end at
-    /// once. The admin listener answers until they have ended.
-    pub async fn stop(&self) {
-        let built = &self.built;
-        built.health.stops();
-        built.upgrades.tell_before(&Message::Stop);
-        let listen = built.state.lock().config.listen.clone();
-        if !built.upgrades.is_handed_over() {
-            sleep(listen.drain_delay).await;
-        }
-        built.close();
-        built.rotations.stop();
-        let deadline = Instant::now() + listen.shutdown_timeout;
-        let sessions = &built.context.sessions;
-        sessions.dismiss(Signal::Shutdown);
-        self.wait_until(deadline, || sessions.is_empty()).await;
-        sessions.dismiss(Signal::Kill);
-        built.ended.send_replace(true);
-        let pools = built.all_pools();
-        for pool in &pools {
-            pool.shut();
-        }
-        let deadline = Instant::now() + GOODBYE;
-        self.wait_until(deadline, || {
-            sessions.is_empty() && pools.iter().all(|p| p.is_empty())
-        })
-        .await;
-        built.context.summarize_denials();
-        // Standard output may be a pipe that nobody reads.
-        let closed = timeout(GOODBYE, built.context.audit.clone().close());
-        if closed.await.is_err() {
-            warn!("the audit log could not be written to its end in time");
-        }
-        let _ = timeout(GOODBYE, built.upgrades.say_goodbye()).await;
-        if let Some(telemetry) = self.telemetry.get() {
-            telemetry.close().await;
-        }
-    }
-
-    async fn wait_until(&self, deadline: Instant, done: impl Fn() -> bool) {
-        while !done() {
-            if timeout_at(deadline, sleep(Duration::from_millis(10)))
-                .await
-                .is_err()
-            {
-                return;
-            }
-        }
     }
 }

@@ -1,5 +1,6 @@
-use super::pace::{LAST_PAUSE, OPEN_PAUSE};
+use super::pace::{FIRST_PAUSE, LAST_PAUSE, OPEN_PAUSE};
 use super::*;
+use crate::secret::{Depth, Standing};
 use proptest::prelude::*;
 
 const GRACE: Duration = Duration::from_secs(120);

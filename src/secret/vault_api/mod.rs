@@ -6,8 +6,10 @@
 
 mod client;
 mod kv;
+mod options;
 mod path;
 mod role;
+mod token;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use client::Client;
 use path::Path;
 use role::{Kept, Lease};
 
-pub use client::{VaultAuth, VaultOptions};
+pub use options::{VaultAuth, VaultOptions};
 
 /// How often it is looked what is due.
 const TICK: Duration = Duration::from_millis(500);

@@ -7,6 +7,11 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::Mutex;
+use tracing::warn;
+
+use super::activity::QueryMark;
+use super::handle::Handle;
+use crate::upstream::cancel;
 
 /// Requests that cancel: one at work and one that waits.
 const AT_WORK: u8 = 2;
@@ -49,6 +54,35 @@ impl Cancels {
         } else if let Some(_counted) = Counted::new(&self.waiting, WAITING) {
             let _turn = self.turn.lock().await;
         }
+    }
+}
+
+impl Handle {
+    /// Cancels what runs on the server connection that the session holds, if `is_due`
+    /// says so under the lock; `false` if there was nothing to cancel.
+    pub(super) async fn cancel_backend(&self, is_due: impl FnOnce() -> bool) -> bool {
+        // The backend is marked under the lock that the end of the lease takes, so that it
+        // cannot reach another client before the cancel has landed.
+        let backend = {
+            let held = self.held.lock();
+            match &*held {
+                Some(held) if is_due() => {
+                    held.backend.cancel_begins();
+                    held.backend.clone()
+                }
+                _ => return false,
+            }
+        };
+        if let Err(e) = cancel(&backend).await {
+            warn!(pid = %backend.pid, "cancel request failed: {e}");
+        }
+        backend.cancel_landed();
+        true
+    }
+
+    /// Cancels the query that took too long, unless it has ended since.
+    pub async fn cancel_overdue(&self, mark: QueryMark) {
+        self.cancel_backend(|| mark.is_of(self)).await;
     }
 }
 

@@ -9,9 +9,8 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use tracing::warn;
 
-use super::activity::{Activity, Limits, Phase, QueryMark};
+use super::activity::{Activity, Limits, Phase};
 use super::cancels::Cancels;
 use super::key::{CancelKey, FrontendPid};
 use super::pin::Pinned;
@@ -21,7 +20,7 @@ use super::{Clock, NewSession};
 use crate::access::{Evidence, Rule};
 use crate::audit::SessionRef;
 use crate::pool::{Generation, Pool, PoolMode};
-use crate::upstream::{Backend, cancel};
+use crate::upstream::Backend;
 use crate::wire::Version;
 
 /// A session in the registry.
@@ -47,7 +46,7 @@ pub struct Handle {
     pub since: SystemTime,
     /// The rule that let it in, as it reads since the last reload.
     rule: ArcSwap<Rule>,
-    held: Mutex<Option<Held>>,
+    pub(super) held: Mutex<Option<Held>>,
     /// What it has done with each version; a lease that begins or ends takes the lock.
     pub(super) uses: Mutex<Uses>,
     pub(super) clock: Arc<Clock>,
@@ -252,33 +251,6 @@ impl Handle {
     pub(in crate::session) fn depends_on_time(&self) -> bool {
         let rule = self.rule.load();
         rule.valid.is_some() || self.evidence.certificate.is_some() || rule.ends_with_token()
-    }
-
-    /// Cancels what runs on the server connection that the session holds, if `is_due`
-    /// says so under the lock; `false` if there was nothing to cancel.
-    pub(super) async fn cancel_backend(&self, is_due: impl FnOnce() -> bool) -> bool {
-        // The backend is marked under the lock that the end of the lease takes, so that it
-        // cannot reach another client before the cancel has landed.
-        let backend = {
-            let held = self.held.lock();
-            match &*held {
-                Some(held) if is_due() => {
-                    held.backend.cancel_begins();
-                    held.backend.clone()
-                }
-                _ => return false,
-            }
-        };
-        if let Err(e) = cancel(&backend).await {
-            warn!(pid = %backend.pid, "cancel request failed: {e}");
-        }
-        backend.cancel_landed();
-        true
-    }
-
-    /// Cancels the query that took too long, unless it has ended since.
-    pub async fn cancel_overdue(&self, mark: QueryMark) {
-        self.cancel_backend(|| mark.is_of(self)).await;
     }
 }
 
