@@ -12,21 +12,22 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use tracing::warn;
 
 use super::ServerError;
-use super::admin::{Admin, OwnToken, bind_admin};
+use super::admin::{Admin, OwnToken};
+use super::bound::Bound;
 use super::descriptors::Descriptors;
-use super::fleet::{self, Joined};
-use super::listen::{client_tls, socket_access};
+use super::fleet::Joined;
 use super::pools::{Parts, Pools};
 use super::rotation::Journal;
 use super::sockets::{OpenSockets, Sockets};
-use super::stores::{self, OpenStores};
+use super::stores::OpenStores;
 use super::trouble::Health;
 use super::upgrade::message::{Part, PoolName};
 use super::upgrade::{Before, Upgrades};
 use crate::access::Policy;
 use crate::admin::{Console, Operations, Stop};
 use crate::audit::{Audit, ConfigRef, Record};
-use crate::config::Config;
+use crate::config::{Config, Listen};
+use crate::fleet::Fleet;
 use crate::metrics::Metrics;
 use crate::net::{ClientTrust, Listener};
 use crate::pool::Pool;
@@ -34,7 +35,7 @@ use crate::rotation::Rotations;
 use crate::secret::{Follower, SecretId};
 use crate::session::{
     Context, Denials, Elsewhere, Limiter, Refusals, Routes, Seats, SessionMetrics, Sessions,
-    Switches, SwitchesSet,
+    Switches, SwitchesSet, Tls,
 };
 
 /// All parts of a running proxy.
@@ -80,6 +81,25 @@ pub struct State {
     pub pools: Pools,
 }
 
+impl State {
+    /// Starts the pools and followers that a configuration has use for; the rules and pools that
+    /// sessions use.
+    fn new(config: Config, before: Option<&Before>, parts: &Parts<'_>) -> (Self, Routes) {
+        let mut followers = HashMap::new();
+        let mut pools = before.map_or_else(Pools::default, |b| Pools::after(b.remains(&config)));
+        let routes = Routes {
+            policy: Policy::new(&config.clients, &config.databases, None),
+            pools: pools.start(&config, parts, &mut followers),
+        };
+        let state = Self {
+            config,
+            followers,
+            pools,
+        };
+        (state, routes)
+    }
+}
+
 impl Built {
     /// Opens the store and the log, and binds every address. `before`: what the process leaves
     /// that this one replaces, which still writes the log.
@@ -91,113 +111,47 @@ impl Built {
         sockets: Sockets,
         before: Option<&Before>,
     ) -> Result<(Arc<Self>, Doors), ServerError> {
-        let (mut passed, mut for_admin) = (sockets.clients, sockets.admin);
-        let (mut for_store, mut for_fleet) = (sockets.store, sockets.fleet);
         let descriptors = Arc::new(Descriptors::new(&config));
         if let Some(warning) = descriptors.warning(&config) {
             warn!("{warning}");
         }
         let metrics = Metrics::new();
         // Addresses come first: a second proxy started by mistake must not touch the log.
-        let mut listeners = Vec::new();
-        let open = OpenSockets::default();
-        let (access, reuse_port) = (socket_access(&config.listen)?, config.listen.reuse_port);
-        for address in &config.listen.addresses {
-            listeners.extend(Listener::bind(address, access, reuse_port, &mut passed).await?);
-        }
-        for listener in &listeners {
-            open.add(Part::Clients, listener.share().map_err(ServerError::Share)?);
-        }
-        passed.all_used()?;
-        let admin = bind_admin(&config, &mut for_admin).await?;
-        for_admin.all_used()?;
-        let client_trust = match &config.listen.client_ca {
-            Some(files) => Some(ClientTrust::load(files)?),
-            None => None,
-        };
-        let tls = client_tls(&config.listen, client_trust.as_ref())?;
-        let of_stores = stores::bind(config.stores.iter(), &mut for_store, &open).await?;
-        for_store.all_used()?;
-        let joined = fleet::join(&config, &mut for_fleet, &metrics).await?;
-        if let Some(joined) = &joined {
-            open.add(
-                Part::Fleet,
-                joined.door.share().map_err(ServerError::Share)?,
-            );
-        }
-        for_fleet.all_used()?;
-        let fleet = joined.as_ref().map(|joined| joined.fleet.clone());
-        let audit = match before {
-            Some(_) => Audit::later(&config.audit, &metrics)?,
-            None => Audit::open(&config.audit, &metrics)?,
-        };
-        audit.record(Record::start(ConfigRef {
-            after: config.written.hash(),
-            ..ConfigRef::default()
-        }));
+        let bound = Bound::new(&config, sockets, &metrics).await?;
+        let audit = open_log(&config, &metrics, before.is_some())?;
+        let open = bound.open;
         // Only the holder of the log's lock makes a token, so that the token of a running
         // proxy stays.
-        let admin = match admin {
-            Some((listener, address)) => {
-                let token = before.and_then(|before| before.offer.token.as_ref());
-                let admin = Admin::new(listener, address, &config, token)?;
-                open.add(Part::Admin, admin.share().map_err(ServerError::Share)?);
-                Some(admin)
-            }
+        let token = before.and_then(|before| before.offer.token.as_ref());
+        let admin = match bound.admin {
+            Some((listener, address)) => Some(Admin::new(listener, address, &config, token)?),
             None => None,
         };
+        if let Some(admin) = &admin {
+            open.add(Part::Admin, admin.share().map_err(ServerError::Share)?);
+        }
         let stores = OpenStores::default();
         let all = config.stores.iter();
-        stores.open(all, of_stores, &audit).await?;
+        stores.open(all, bound.stores, &audit).await?;
 
-        let mut followers = HashMap::new();
-        let mut pools = before.map_or_else(Pools::default, |b| Pools::after(b.remains(&config)));
         let parts = Parts {
             stores: &stores.stores,
             metrics: &metrics,
             audit: &audit,
         };
-        let in_use = pools.start(&config, &parts, &mut followers);
-        let context = Arc::new(Context {
-            routes: ArcSwap::from_pointee(Routes {
-                policy: Policy::new(&config.clients, &config.databases, None),
-                pools: in_use,
-            }),
-            sessions: Sessions::of(fleet.clone()),
-            fleet,
-            audit,
-            metrics: SessionMetrics::new(metrics.clone()),
-            tls,
-            client_trust,
-            reception: ArcSwap::from_pointee(config.listen.reception.clone()),
-            limiter: Arc::new(Limiter::new(
-                config.listen.guard.max_handshakes,
-                config.listen.guard.max_handshakes_per_address,
-            )),
-            refusals: Refusals::default(),
-            denials: Denials::new(config.listen.guard.denials_per_second),
-            wait_notice: AtomicU64::default(),
-            switches: Switches::set(
-                before.map_or_else(SwitchesSet::default, |b| b.offer.switches.clone()),
-            ),
-            traces: OnceLock::new(),
-            elsewhere: Elsewhere::default(),
-            console: OnceLock::new(),
-            clients: Seats::new(config.listen.max_clients),
-        });
+        let (state, routes) = State::new(config, before, &parts);
+        let fleet = bound.fleet.as_ref().map(|joined| joined.fleet.clone());
+        let switches = before.map_or_else(SwitchesSet::default, |b| b.offer.switches.clone());
+        let shared = (audit, metrics.clone(), fleet);
+        let context = context(&state.config.listen, routes, shared, bound.tls, switches);
         let journal = Journal::new(context.audit.clone(), metrics.clone());
         let rotations = Rotations::new(stores.stores.clone(), journal.clone());
-        context.set_wait_notice(config.listen.wait_notice);
         let built = Arc::new(Self {
             context,
             metrics,
             stores,
             started_at: SystemTime::now(),
-            state: Mutex::new(State {
-                config,
-                followers,
-                pools,
-            }),
+            state: Mutex::new(state),
             rotations,
             journal,
             health: Health::default(),
@@ -211,16 +165,21 @@ impl Built {
             ended: watch::Sender::new(false),
             own_token: admin.as_ref().and_then(Admin::own_token),
         });
-        let switches = &built.context.switches;
-        switches.apply(built.context.routes.load().pools.values());
-        let proxy: Weak<dyn Operations> = Arc::downgrade(&built) as _;
-        let _ = built.context.console.set(Console::start(proxy));
+        built.serve_console();
         let doors = Doors {
-            clients: listeners,
+            clients: bound.clients,
             admin,
-            fleet: joined,
+            fleet: bound.fleet,
         };
         Ok((built, doors))
+    }
+
+    /// Puts the switches of an administrator into force, and the console to work.
+    fn serve_console(self: &Arc<Self>) {
+        let switches = &self.context.switches;
+        switches.apply(self.context.routes.load().pools.values());
+        let proxy: Weak<dyn Operations> = Arc::downgrade(self) as _;
+        let _ = self.context.console.set(Console::start(proxy));
     }
 
     /// The pool of this name, if there is one.
@@ -241,4 +200,51 @@ impl Built {
     pub fn all_pools(&self) -> Vec<Arc<Pool>> {
         self.state.lock().pools.all()
     }
+}
+
+/// Opens the log, and records that the proxy starts. `later`: another process still writes it.
+fn open_log(config: &Config, metrics: &Arc<Metrics>, later: bool) -> Result<Audit, ServerError> {
+    let audit = match later {
+        true => Audit::later(&config.audit, metrics)?,
+        false => Audit::open(&config.audit, metrics)?,
+    };
+    audit.record(Record::start(ConfigRef {
+        after: config.written.hash(),
+        ..ConfigRef::default()
+    }));
+    Ok(audit)
+}
+
+/// What all sessions share.
+fn context(
+    listen: &Listen,
+    routes: Routes,
+    (audit, metrics, fleet): (Audit, Arc<Metrics>, Option<Arc<Fleet>>),
+    (tls, client_trust): (Tls, Option<Arc<ClientTrust>>),
+    switches: SwitchesSet,
+) -> Arc<Context> {
+    let context = Context {
+        routes: ArcSwap::from_pointee(routes),
+        sessions: Sessions::of(fleet.clone()),
+        fleet,
+        audit,
+        metrics: SessionMetrics::new(metrics),
+        tls,
+        client_trust,
+        reception: ArcSwap::from_pointee(listen.reception.clone()),
+        limiter: Arc::new(Limiter::new(
+            listen.guard.max_handshakes,
+            listen.guard.max_handshakes_per_address,
+        )),
+        refusals: Refusals::default(),
+        denials: Denials::new(listen.guard.denials_per_second),
+        wait_notice: AtomicU64::default(),
+        switches: Switches::set(switches),
+        traces: OnceLock::new(),
+        elsewhere: Elsewhere::default(),
+        console: OnceLock::new(),
+        clients: Seats::new(listen.max_clients),
+    };
+    context.set_wait_notice(listen.wait_notice);
+    Arc::new(context)
 }

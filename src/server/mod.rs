@@ -3,6 +3,7 @@
 //!
 //! * `accept`    the accept loop of a listener
 //! * `admin`     the admin listener
+//! * `bound`     the addresses, bound before anything else is opened
 //! * `build`     builds all parts
 //! * `descriptors` how they are shared out
 //! * `fleet`     this replica among the others
@@ -24,6 +25,7 @@
 
 mod accept;
 mod admin;
+mod bound;
 mod build;
 mod descriptors;
 mod error;

@@ -21,6 +21,7 @@ use super::serve::{Counted, Session};
 use crate::access::{Account, Denial, Evidence, Grant, Granted, Request};
 use crate::audit::{ClientRef, Record};
 use crate::net::{Peer, Socket, Stream};
+use crate::pool::Pool;
 use crate::upstream::Reported;
 use crate::wire::Version;
 
@@ -164,76 +165,74 @@ pub async fn resume(context: Arc<Context>, moved: Moved, socket: OwnedFd, seat: 
     drop(seat);
 }
 
-/// Decides again about the client.
+/// Lets the client in again, if the rules still say so. A denial is recorded.
 async fn admit(
     context: &Arc<Context>,
     moved: Moved,
     evidence: Evidence,
     mut client: ClientRef,
 ) -> Result<(Session, Portable), Denial> {
-    let routes = context.routes.load_full();
-    let decision = routes.policy.decide(&Request {
-        evidence: &evidence,
-        database: &moved.database,
-        user: &moved.user,
-        now: Utc::now(),
-    });
     let id: Arc<str> = moved.id.to_string().into();
-    let granted = decision.grant.and_then(|granted| match granted {
-        Granted::Database(grant) => Ok(grant),
-        Granted::Console(_) => Err(Denial::NoPool),
-    });
-    let denied = |client, denial: Denial| {
-        let told = denial.answer().map(|e| e.sqlstate().0);
-        let record = Record::session_lost(id.clone(), client, denial.code(), told);
-        context.audit.record(record);
-        context.metrics.denial(denial.code());
-        denial
+    let (grant, pool, key) = match decide(context, &moved, &evidence, &mut client) {
+        Ok(granted) => granted,
+        Err(denial) => {
+            let told = denial.answer().map(|e| e.sqlstate().0);
+            let record = Record::session_lost(id, client, denial.code(), told);
+            context.audit.record(record);
+            context.metrics.denial(denial.code());
+            return Err(denial);
+        }
     };
-    let Grant {
-        client: rule,
-        identity,
-        quota,
-        secret,
-        database,
-    } = match granted {
-        Ok(grant) => grant,
-        Err(denial) => return Err(denied(client, denial)),
-    };
-    client.identity = Some(identity);
-    client.rule = Some((rule.name.clone(), rule.number));
-    let key = (database.name().clone(), secret);
-    let Some(pool) = routes.pools.get(&key).cloned() else {
-        return Err(denied(client, Denial::NoPool));
-    };
-    let Some(cancel_key) = CancelKey::inherit(&moved.key) else {
-        return Err(denied(client, Denial::CancelKey));
-    };
-    let version = Version(moved.protocol);
     let known = Known {
         id: moved.id,
         pid: FrontendPid(moved.pid),
-        key: cancel_key,
+        key,
         since: moved.since,
     };
     let handle = context.sessions.readmit(
         NewSession {
-            rule,
+            rule: grant.client,
             pool,
             user: moved.user,
             source: client.source.clone(),
             evidence: Arc::new(evidence),
             application_name: client.application_name.clone(),
             tls: None,
-            version,
+            version: Version(moved.protocol),
         },
         known,
     );
-    let session = Session::resumed(context.clone(), handle, quota, moved.age);
+    let session = Session::resumed(context.clone(), handle, grant.quota, moved.age);
     let record = Record::session_move(id, client);
     let admitted = context.audit.admit(Box::new(record)).await;
     admitted.map_err(|_| Denial::Audit)?;
     Ok((session, moved.relay))
+}
+
+/// Decides again about the client, and finds its pool. `client` learns its identity.
+fn decide(
+    context: &Context,
+    moved: &Moved,
+    evidence: &Evidence,
+    client: &mut ClientRef,
+) -> Result<(Grant, Arc<Pool>, CancelKey), Denial> {
+    let routes = context.routes.load_full();
+    let decision = routes.policy.decide(&Request {
+        evidence,
+        database: &moved.database,
+        user: &moved.user,
+        now: Utc::now(),
+    });
+    let grant = match decision.grant? {
+        Granted::Database(grant) => grant,
+        Granted::Console(_) => return Err(Denial::NoPool),
+    };
+    client.identity = Some(grant.identity.clone());
+    client.rule = Some((grant.client.name.clone(), grant.client.number));
+    let key = (grant.database.name().clone(), grant.secret.clone());
+    let pool = routes.pools.get(&key).cloned().ok_or(Denial::NoPool)?;
+    let key = CancelKey::inherit(&moved.key).ok_or(Denial::CancelKey)?;
+    Ok((grant, pool, key))
 }
 
 async fn run(session: Session, stream: Stream, packed: Portable) {

@@ -46,24 +46,9 @@ pub(super) async fn authenticate(
             "; use password_encryption = scram-sha-256 on the server, or set allow_md5 = true",
         )),
         backend::Message::AuthenticationCleartextPassword
-            if target.auth == UpstreamAuth::RdsIam && target.verified =>
-        {
-            let token = rds_iam::token(target, &credential.username, cache)
-                .await
-                .map_err(|e| ConnectError::Iam {
-                    address: login.address.clone(),
-                    reason: e.to_string(),
-                })?;
-            password(login, token.as_bytes(), "rds-iam").await
-        }
-        backend::Message::AuthenticationCleartextPassword
             if target.auth == UpstreamAuth::RdsIam =>
         {
-            Err(refuse(
-                login,
-                "a token of RDS without having shown who it is",
-                "; set tls = \"verify-full\" and tls_ca to the certificates of RDS",
-            ))
+            by_token(login, target, &credential.username, cache).await
         }
         // Any other method would need a password, and there is none.
         _ if target.auth == UpstreamAuth::RdsIam => Err(refuse(
@@ -109,6 +94,28 @@ fn refuse(login: &Login, what: &'static str, remedy: &'static str) -> ConnectErr
     }
 }
 
+/// Logs in with a token of RDS IAM authentication, which only the right server may see.
+async fn by_token(
+    login: &mut Login,
+    target: &Target,
+    username: &str,
+    cache: &LoginCache,
+) -> Result<&'static str, ConnectError> {
+    if !target.verified {
+        return Err(refuse(
+            login,
+            "a token of RDS without having shown who it is",
+            "; set tls = \"verify-full\" and tls_ca to the certificates of RDS",
+        ));
+    }
+    let token = rds_iam::token(target, username, cache).await;
+    let token = token.map_err(|e| ConnectError::Iam {
+        address: login.address.clone(),
+        reason: e.to_string(),
+    })?;
+    password(login, token.as_bytes(), "rds-iam").await
+}
+
 async fn password(
     login: &mut Login,
     password: &[u8],
@@ -134,37 +141,13 @@ async fn scram(
     credential: &Credential,
     cache: &LoginCache,
 ) -> Result<&'static str, ConnectError> {
-    let offers = |name: &str| offered.iter().any(|o| o == name);
-    if !offers(SCRAM_SHA_256) && !offers(SCRAM_SHA_256_PLUS) {
-        return Err(refuse(
-            login,
-            "SASL mechanisms other than SCRAM-SHA-256",
-            "",
-        ));
-    }
-    let binding = match end_point_hash(&login.stream) {
-        None => ChannelBinding::None,
-        Some(_) if !offers(SCRAM_SHA_256_PLUS) => ChannelBinding::NotOffered,
-        Some(hash) => ChannelBinding::ServerEndPoint(hash),
-    };
-    let plus = matches!(binding, ChannelBinding::ServerEndPoint(_));
-    if !plus && !offers(SCRAM_SHA_256) {
-        return Err(refuse(login, "channel binding without TLS", ""));
-    }
-    if !plus && target.require_channel_binding {
-        return Err(refuse(
-            login,
-            "SCRAM without channel binding",
-            "; somebody may be on the way, or the server has no TLS certificate with a hash: see channel_binding in [database.NAME]",
-        ));
-    }
-    let (mechanism, name) = if plus {
-        (SCRAM_SHA_256_PLUS, "scram-sha-256-plus")
-    } else {
-        (SCRAM_SHA_256, "scram-sha-256")
+    let binding = choose_binding(login, offered, target)?;
+    let (mechanism, name) = match binding {
+        ChannelBinding::ServerEndPoint(_) => (SCRAM_SHA_256_PLUS, "scram-sha-256-plus"),
+        ChannelBinding::None | ChannelBinding::NotOffered => (SCRAM_SHA_256, "scram-sha-256"),
     };
 
-    let first = ClientFirst::new(binding).map_err(|e| scram_error(login, e))?;
+    let first = ClientFirst::new(binding).map_err(|e| scram_error(login, target, e))?;
     let encode = |result: io::Result<()>, login: &Login| {
         result.map_err(|_| login.protocol("a SASL message that cannot be encoded"))
     };
@@ -176,22 +159,9 @@ async fn scram(
         // Above all: no AuthenticationOk here.
         return Err(login.protocol("AuthenticationSASLContinue expected"));
     };
-    let last = first
-        .answer(
-            body.data(),
-            &credential.password,
-            &target.scram_iterations,
-            cache,
-        )
-        .await
-        .map_err(|e| match e {
-            ScramError::TooMany(asked) => ConnectError::Iterations {
-                address: login.address.clone(),
-                asked,
-                allowed: *target.scram_iterations.end(),
-            },
-            e => scram_error(login, e),
-        })?;
+    let (password, iterations) = (&credential.password, &target.scram_iterations);
+    let answered = first.answer(body.data(), password, iterations, cache).await;
+    let last = answered.map_err(|e| scram_error(login, target, e))?;
     let encoded = frontend::sasl_response(&last.message, &mut login.output);
     encode(encoded, login)?;
     login.send().await?;
@@ -200,11 +170,43 @@ async fn scram(
         return Err(login.protocol("AuthenticationSASLFinal expected"));
     };
     last.verify(body.data())
-        .map_err(|e| scram_error(login, e))?;
+        .map_err(|e| scram_error(login, target, e))?;
     expect_ok(login).await.map(|()| name)
 }
 
-fn scram_error(login: &Login, error: ScramError) -> ConnectError {
+/// How the login is bound to its TLS, and by that the mechanism.
+fn choose_binding(
+    login: &Login,
+    offered: &[String],
+    target: &Target,
+) -> Result<ChannelBinding, ConnectError> {
+    let offers = |name: &str| offered.iter().any(|o| o == name);
+    if !offers(SCRAM_SHA_256) && !offers(SCRAM_SHA_256_PLUS) {
+        return Err(refuse(
+            login,
+            "SASL mechanisms other than SCRAM-SHA-256",
+            "",
+        ));
+    }
+    let binding = match end_point_hash(&login.stream) {
+        None => ChannelBinding::None,
+        Some(_) if !offers(SCRAM_SHA_256_PLUS) => ChannelBinding::NotOffered,
+        Some(hash) => return Ok(ChannelBinding::ServerEndPoint(hash)),
+    };
+    if !offers(SCRAM_SHA_256) {
+        return Err(refuse(login, "channel binding without TLS", ""));
+    }
+    if target.require_channel_binding {
+        return Err(refuse(
+            login,
+            "SCRAM without channel binding",
+            "; somebody may be on the way, or the server has no TLS certificate with a hash: see channel_binding in [database.NAME]",
+        ));
+    }
+    Ok(binding)
+}
+
+fn scram_error(login: &Login, target: &Target, error: ScramError) -> ConnectError {
     match error {
         ScramError::Signature => refuse(
             login,
@@ -218,9 +220,12 @@ fn scram_error(login: &Login, error: ScramError) -> ConnectError {
         ),
         ScramError::Salt => refuse(login, "a SCRAM salt of unreasonable size", ""),
         ScramError::Nonce => login.protocol("a SCRAM nonce that is not ours"),
-        ScramError::Malformed | ScramError::Refused | ScramError::TooMany(_) => {
-            login.protocol("a malformed SCRAM message")
-        }
+        ScramError::TooMany(asked) => ConnectError::Iterations {
+            address: login.address.clone(),
+            asked,
+            allowed: *target.scram_iterations.end(),
+        },
+        ScramError::Malformed | ScramError::Refused => login.protocol("a malformed SCRAM message"),
         ScramError::Random => login.protocol("no random numbers"),
     }
 }

@@ -63,29 +63,7 @@ impl Scheduler {
         let mut not_before = Instant::now();
         loop {
             let verdict = self.judge(&mut seen).await;
-            match &verdict {
-                Ok(Verdict::Rotate(..)) => {
-                    let rest = not_before.saturating_duration_since(Instant::now());
-                    self.next.set(Some(Utc::now() + rest));
-                }
-                Ok(Verdict::Wait(at)) => {
-                    self.next.set(*at);
-                    // Nothing is left to be done: somebody else did it.
-                    if !seen.has_pending() {
-                        self.next.works();
-                    }
-                }
-                Ok(Verdict::Approve(since)) => {
-                    self.next.set(Some(*since));
-                    self.next.works();
-                }
-                Ok(Verdict::NotOurs) => {
-                    self.next.set(None);
-                    self.next.works();
-                }
-                Err(e) if self.configured => self.next.fails(e),
-                Err(_) => {}
-            }
+            self.announce(&verdict, not_before, seen.has_pending());
             let pause = match verdict {
                 _ if *stop.borrow() => return,
                 Ok(Verdict::Rotate(version, why)) if Instant::now() >= not_before => {
@@ -99,12 +77,7 @@ impl Scheduler {
                         Err(e) => {
                             let wait = backoff.wait();
                             not_before = Instant::now() + wait;
-                            self.next.set(Some(Utc::now() + wait));
-                            self.next.fails(&e);
-                            warn!(
-                                secret = %self.plan.secret, kind = e.kind(),
-                                "not rotated, next attempt in {wait:.0?}: {e}"
-                            );
+                            self.has_failed(&e, wait);
                             wait
                         }
                     }
@@ -118,12 +91,7 @@ impl Scheduler {
                     jittered(self.refresh)
                 }
                 Err(e) => {
-                    let secret = &self.plan.secret;
-                    // The proxy logs by itself that a secret cannot be read.
-                    match self.configured {
-                        true => warn!(%secret, "the next rotation cannot be planned: {e}"),
-                        false => debug!(%secret, "the next rotation cannot be planned: {e}"),
-                    }
+                    self.cannot_plan(&e);
                     backoff.wait().min(self.refresh)
                 }
             };
@@ -135,6 +103,56 @@ impl Scheduler {
                 () = self.next.approved() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
+        }
+    }
+
+    /// Shows what comes next. `pending`: a version is there that a rotation has begun.
+    fn announce(
+        &self,
+        verdict: &Result<Verdict, RotationError>,
+        not_before: Instant,
+        pending: bool,
+    ) {
+        match verdict {
+            Ok(Verdict::Rotate(..)) => {
+                let rest = not_before.saturating_duration_since(Instant::now());
+                self.next.set(Some(Utc::now() + rest));
+            }
+            Ok(Verdict::Wait(at)) => {
+                self.next.set(*at);
+                // Nothing is left to be done: somebody else did it.
+                if !pending {
+                    self.next.works();
+                }
+            }
+            Ok(Verdict::Approve(since)) => {
+                self.next.set(Some(*since));
+                self.next.works();
+            }
+            Ok(Verdict::NotOurs) => {
+                self.next.set(None);
+                self.next.works();
+            }
+            Err(e) if self.configured => self.next.fails(e),
+            Err(_) => {}
+        }
+    }
+
+    fn has_failed(&self, error: &RotationError, wait: Duration) {
+        self.next.set(Some(Utc::now() + wait));
+        self.next.fails(error);
+        warn!(
+            secret = %self.plan.secret, kind = error.kind(),
+            "not rotated, next attempt in {wait:.0?}: {error}"
+        );
+    }
+
+    fn cannot_plan(&self, error: &RotationError) {
+        let secret = &self.plan.secret;
+        // The proxy logs by itself that a secret cannot be read.
+        match self.configured {
+            true => warn!(%secret, "the next rotation cannot be planned: {error}"),
+            false => debug!(%secret, "the next rotation cannot be planned: {error}"),
         }
     }
 

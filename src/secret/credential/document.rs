@@ -64,16 +64,10 @@ impl Credential {
         if !json.is_object() {
             return Err(MalformedSecret::NotJson);
         }
-        // Fields are checked one by one, because serde's own message would
-        // quote the offending value, which may be the password.
-        for field in ["engine", "host", "dbname", "username", "password", "auth"] {
-            if !matches!(
-                json.get(field),
-                None | Some(serde_json::Value::Null | serde_json::Value::String(_))
-            ) {
-                return Err(MalformedSecret::Invalid(field));
-            }
-        }
+        are_texts(
+            &json,
+            &["engine", "host", "dbname", "username", "password", "auth"],
+        )?;
         let missing = |field| {
             let other = misnamed(&json, &[field]);
             other.unwrap_or(MalformedSecret::Missing(field))
@@ -87,33 +81,7 @@ impl Credential {
         {
             return Err(MalformedSecret::Engine(engine.clone()));
         }
-        let port = match &document.port {
-            None | Some(serde_json::Value::Null) => None,
-            Some(serde_json::Value::Number(n)) => Some(
-                n.as_u64()
-                    .and_then(|n| u16::try_from(n).ok())
-                    .filter(|&p| p != 0)
-                    .ok_or(MalformedSecret::Invalid("port"))?,
-            ),
-            Some(serde_json::Value::String(s)) => Some(
-                s.parse::<u16>()
-                    .ok()
-                    .filter(|&p| p != 0)
-                    .ok_or(MalformedSecret::Invalid("port"))?,
-            ),
-            Some(_) => return Err(MalformedSecret::Invalid("port")),
-        };
-        // A NUL would end the string early in every protocol message. A line feed
-        // or an escape sequence in a name would reach logs and terminals.
-        let odd = |name: &str, v: &str| match name {
-            "password" => v.contains('\0'),
-            _ => v.contains(char::is_control),
-        };
-        let text = |name: &'static str, value: Option<String>| match value {
-            None => Ok(None),
-            Some(v) if v.is_empty() || odd(name, &v) => Err(MalformedSecret::Invalid(name)),
-            Some(v) => Ok(Some(v)),
-        };
+        let port = port(document.port.as_ref())?;
         let username = text("username", document.username.take())?.ok_or(no_username)?;
         let password = text("password", document.password.take())?.map(Password::new);
         let auth = match document.auth.as_deref() {
@@ -140,6 +108,49 @@ impl Credential {
             auth,
             fetched_at: SystemTime::now(),
         })
+    }
+}
+
+/// Checks that these fields are texts, if they are there. That is done one by one, because
+/// serde's own message would quote the offending value, which may be the password.
+fn are_texts(
+    json: &serde_json::Value,
+    fields: &'static [&'static str],
+) -> Result<(), MalformedSecret> {
+    let is_text = |field: &&&str| {
+        matches!(
+            json.get(**field),
+            None | Some(serde_json::Value::Null | serde_json::Value::String(_))
+        )
+    };
+    match fields.iter().find(|field| !is_text(field)) {
+        Some(field) => Err(MalformedSecret::Invalid(field)),
+        None => Ok(()),
+    }
+}
+
+/// A port as a number or as a text.
+fn port(value: Option<&serde_json::Value>) -> Result<Option<u16>, MalformedSecret> {
+    let port = match value {
+        None | Some(serde_json::Value::Null) => return Ok(None),
+        Some(serde_json::Value::Number(n)) => n.as_u64().and_then(|n| u16::try_from(n).ok()),
+        Some(serde_json::Value::String(s)) => s.parse().ok(),
+        Some(_) => None,
+    };
+    let port = port.filter(|&port| port != 0);
+    port.map(Some).ok_or(MalformedSecret::Invalid("port"))
+}
+
+/// A field that is to be sent to a server. A NUL would end it early in every protocol message;
+/// a line feed or an escape sequence in a name would reach logs and terminals.
+fn text(name: &'static str, value: Option<String>) -> Result<Option<String>, MalformedSecret> {
+    let is_odd = |text: &str| match name {
+        "password" => text.contains('\0'),
+        _ => text.contains(char::is_control),
+    };
+    match value {
+        Some(text) if text.is_empty() || is_odd(&text) => Err(MalformedSecret::Invalid(name)),
+        text => Ok(text),
     }
 }
 

@@ -21,8 +21,7 @@ pub(super) async fn follow(
     let mut changes = follower.upgrade().and_then(|f| f.store.changes());
     let mut backoff = Backoff::new(Duration::from_secs(1), refresh.max(Duration::from_secs(1)));
     let mut waiting: Vec<Request> = Vec::new();
-    // Looks go to all labels until one has succeeded, to find out which of them
-    // may be read.
+    // No look has succeeded yet.
     let mut first = true;
     loop {
         let (next, found) = {
@@ -33,17 +32,9 @@ pub(super) async fn follow(
             let unchanged = !first
                 && waiting.is_empty()
                 && is_unchanged(&follower, &before, &mut requests, &mut waiting).await;
-            let mut found = if unchanged {
-                Found::unchanged(before)
-            } else {
-                let wanted = waiting.iter().map(|r| r.depth).max();
-                let least = if first {
-                    Depth::Labelled
-                } else {
-                    Depth::Current
-                };
-                let depth = wanted.unwrap_or(least).max(least);
-                follower.examine(&before, depth).await
+            let mut found = match unchanged {
+                true => Found::unchanged(before),
+                false => follower.examine(&before, depth(&waiting, first)).await,
             };
             if waiting.iter().any(|r| r.asked) {
                 found.known.asked += 1;
@@ -80,6 +71,17 @@ pub(super) async fn follow(
             waiting.push(request);
         }
     }
+}
+
+/// How far a look goes: as far as those who wait want, and to all labels until a look has
+/// succeeded, to find out which of them may be read.
+fn depth(waiting: &[Request], first: bool) -> Depth {
+    let least = match first {
+        true => Depth::Labelled,
+        false => Depth::Current,
+    };
+    let wanted = waiting.iter().map(|request| request.depth).max();
+    wanted.unwrap_or(least).max(least)
 }
 
 /// Whether the store, asked about many secrets at once, says that AWSCURRENT is

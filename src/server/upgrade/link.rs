@@ -141,7 +141,7 @@ impl Link {
         })
     }
 
-    /// Does what either process may ask for; `None` then.
+    /// Does what either process may ask for, or takes its answer; `None` then.
     pub fn obey(
         self: &Arc<Self>,
         built: &Arc<Built>,
@@ -161,28 +161,9 @@ impl Link {
                     link.tell(&Message::Cancelled { request, found });
                 });
             }
-            Message::Cancelled { request, found } => {
-                if let Some(waits) = self.cancels.lock().remove(&request) {
-                    let _ = waits.send(found);
-                }
-            }
             Message::Session { request, moved } => {
                 if let Some(socket) = descriptors.into_iter().next() {
-                    let seat = built.descriptors.keep();
-                    let (link, context) = (self.clone(), built.context.clone());
-                    tokio::spawn(async move {
-                        // If this process ends before that is written, the other one goes on
-                        // with the session: nothing of it must have been done here.
-                        link.tell(&Message::Taken { request });
-                        if link.flush().await {
-                            session::resume(context, *moved, socket, seat).await;
-                        }
-                    });
-                }
-            }
-            Message::Taken { request } => {
-                if let Some(waits) = self.sessions.lock().remove(&request) {
-                    let _ = waits.send(());
+                    self.resume(built, request, *moved, socket);
                 }
             }
             Message::List { request } => {
@@ -191,11 +172,6 @@ impl Link {
                     client.process = Some(std::process::id());
                 }
                 self.tell(&Message::Listed { request, clients });
-            }
-            Message::Listed { request, clients } => {
-                if let Some(waits) = self.lists_of_clients.lock().remove(&request) {
-                    let _ = waits.send(clients);
-                }
             }
             Message::Records(records) => {
                 // The next ones come when these are written, so that they stay in order.
@@ -206,11 +182,6 @@ impl Link {
                     link.tell(&Message::Written(error));
                 });
             }
-            Message::Written(failed) => {
-                if let Some(waits) = self.records.lock().waits.take() {
-                    let _ = waits.send(failed.map_or(Ok(()), Err));
-                }
-            }
             Message::Reload => {
                 let built = built.clone();
                 tokio::spawn(async move {
@@ -220,6 +191,48 @@ impl Link {
                         );
                     }
                 });
+            }
+            other => return self.hear(other),
+        }
+        None
+    }
+
+    /// Goes on with a session of the other process.
+    fn resume(self: &Arc<Self>, built: &Arc<Built>, request: u64, moved: Moved, socket: OwnedFd) {
+        let seat = built.descriptors.keep();
+        let (link, context) = (self.clone(), built.context.clone());
+        tokio::spawn(async move {
+            // If this process ends before that is written, the other one goes on with the
+            // session: nothing of it must have been done here.
+            link.tell(&Message::Taken { request });
+            if link.flush().await {
+                session::resume(context, moved, socket, seat).await;
+            }
+        });
+    }
+
+    /// Passes an answer of the other process to whoever waits for it; gives back what is none.
+    fn hear(&self, message: Message) -> Option<Message> {
+        match message {
+            Message::Cancelled { request, found } => {
+                if let Some(waits) = self.cancels.lock().remove(&request) {
+                    let _ = waits.send(found);
+                }
+            }
+            Message::Taken { request } => {
+                if let Some(waits) = self.sessions.lock().remove(&request) {
+                    let _ = waits.send(());
+                }
+            }
+            Message::Listed { request, clients } => {
+                if let Some(waits) = self.lists_of_clients.lock().remove(&request) {
+                    let _ = waits.send(clients);
+                }
+            }
+            Message::Written(failed) => {
+                if let Some(waits) = self.records.lock().waits.take() {
+                    let _ = waits.send(failed.map_or(Ok(()), Err));
+                }
             }
             other => return Some(other),
         }

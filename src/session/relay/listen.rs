@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use super::{Halt, Relay};
-use crate::pool::{End, Subscription};
+use crate::pool::{End, Lease, Subscription};
 use crate::session::relay::from_client::Restored;
 use crate::upstream::QueryError;
 use crate::wire::{ClientError, message};
@@ -106,39 +106,21 @@ impl Relay {
         pinned: bool,
     ) -> Result<bool, QueryError> {
         self.pass_heard(|_| true);
-        let shared = &mut self.conversation.from_client.listens.shared;
-        if self.conversation.from_client.listens.restored != Restored::No {
-            // The connection listened on all channels, so that a missing one was given up.
-            let gone: Vec<_> = shared.difference(&here).cloned().collect();
-            if let Some(subscription) = &self.listening.subscription
-                && !gone.is_empty()
-            {
-                subscription.leave(&gone);
-                shared.retain(|channel| here.contains(channel));
-            }
-        }
+        self.leave_all_but(&here);
+        let shared = &self.conversation.from_client.listens.shared;
         let fresh: BTreeSet<_> = here.difference(shared).cloned().collect();
         if fresh.is_empty() {
             if !here.is_empty() {
                 self.unlisten(None).await?;
             }
-            self.listening.moving = Moving::Nothing;
-            self.conversation.from_client.listens.restored = Restored::No;
-            if self.conversation.from_client.listens.shared.is_empty() {
-                self.listening.subscription = None;
-            }
+            self.end_moving();
             return Ok(false);
         }
         let Some(lease) = self.holding.lease() else {
             return Ok(false);
         };
-        let reported = |name: &str| lease.reported().get(name);
-        // The listening connection does not convert payloads; and it would take the only server
-        // connection of a pool of one.
-        if reported("client_encoding") != reported("server_encoding")
-            || self.handle.pool.database().pool_size < 2
-        {
-            return Ok(true);
+        if !can_be_shared(lease) || self.handle.pool.database().pool_size < 2 {
+            return Ok(true); // the listening connection would take the only one of such a pool
         }
         let subscription = self
             .listening
@@ -149,8 +131,7 @@ impl Relay {
                 let (mark, sql) = subscription.mark(&fresh);
                 self.unlisten(Some((mark, sql))).await?;
                 self.conversation.from_client.listens.shared.extend(fresh);
-                self.conversation.from_client.listens.restored = Restored::No;
-                self.listening.moving = Moving::Nothing;
+                self.end_moving();
                 return Ok(false);
             }
             Moving::Asked(channels, _) | Moving::Refused(channels)
@@ -177,6 +158,31 @@ impl Relay {
         let answer = subscription.prepare(&fresh);
         self.listening.moving = Moving::Asked(fresh, answer);
         Ok(true)
+    }
+
+    /// Notes that the listening connection listens on all of the client's channels.
+    fn end_moving(&mut self) {
+        self.listening.moving = Moving::Nothing;
+        self.conversation.from_client.listens.restored = Restored::No;
+        if self.conversation.from_client.listens.shared.is_empty() {
+            self.listening.subscription = None;
+        }
+    }
+
+    /// Gives up the channels that the client no longer listens on, once its connection has
+    /// listened on all of them.
+    fn leave_all_but(&mut self, here: &BTreeSet<Box<str>>) {
+        let listens = &mut self.conversation.from_client.listens;
+        if listens.restored == Restored::No {
+            return;
+        }
+        let gone: Vec<_> = listens.shared.difference(here).cloned().collect();
+        if let Some(subscription) = &self.listening.subscription
+            && !gone.is_empty()
+        {
+            subscription.leave(&gone);
+            listens.shared.retain(|channel| here.contains(channel));
+        }
     }
 
     /// Stops listening on the connection; what it received before the mark is still the
@@ -231,4 +237,11 @@ impl Relay {
             }
         }
     }
+}
+
+/// Whether the listening connection can deliver what this client expects: it does not convert
+/// payloads.
+fn can_be_shared(lease: &Lease) -> bool {
+    let reported = |name: &str| lease.reported().get(name);
+    reported("client_encoding") == reported("server_encoding")
 }

@@ -4,7 +4,7 @@
 use super::Vault;
 use super::authorize::{Asked, Authorizer, On};
 use super::caller::{Caller, Peer};
-use crate::vault::principals::{ACCOUNT, PolicyText, Principal, find};
+use crate::vault::principals::{ACCOUNT, PolicyText, find};
 use crate::vault::tx::Tx;
 use crate::vault::{VaultError, secrets};
 
@@ -39,14 +39,8 @@ impl Vault {
 
 impl Simulation {
     fn run(self, tx: &Tx<'_>) -> Result<Simulated, VaultError> {
-        let principal = find(tx, &self.principal)?;
-        let mut caller = match (principal, &self.identity) {
-            (
-                Some(Principal {
-                    disabled: Some(_), ..
-                }),
-                _,
-            ) => {
+        let mut caller = match (find(tx, &self.principal)?, &self.identity) {
+            (Some(principal), _) if principal.disabled.is_some() => {
                 return Ok(Simulated {
                     allowed: false,
                     reason: format!("denied, because {} is disabled", self.principal),
@@ -65,26 +59,7 @@ impl Simulation {
         if let Some(policies) = &self.identity {
             caller.policies.clone_from(policies);
         }
-        let mut asked = Asked::new(self.action);
-        for (key, value) in self.context.iter().filter(|(key, _)| !is_of_peer(key)) {
-            asked = asked.with(key, Some(value));
-        }
-        let given = |key: &str| {
-            let mut keys = self.context.iter().map(|(key, _)| key);
-            keys.any(|k| k.eq_ignore_ascii_case(key))
-        };
-        if let Some(id) = &self.secret
-            && !given("secretsmanager:SecretId")
-        {
-            asked = asked.with("secretsmanager:SecretId", Some(id));
-        }
-        if self.action == "GetSecretValue"
-            && !given("secretsmanager:VersionStage")
-            && !given("secretsmanager:VersionId")
-        {
-            // The stage that the operation assumes.
-            asked = asked.with("secretsmanager:VersionStage", Some("AWSCURRENT"));
-        }
+        let asked = self.asked();
         let mut secret = self.secret.as_ref().map(|id| secrets::find(tx, id));
         if let (Some(Ok(secret)), Some(policy)) = (&mut secret, &self.resource) {
             secret.policy = Some(policy.clone());
@@ -106,6 +81,31 @@ impl Simulation {
                 reason,
             },
         })
+    }
+
+    /// The call, with what it says of itself.
+    fn asked(&self) -> Asked {
+        let mut asked = Asked::new(self.action);
+        for (key, value) in self.context.iter().filter(|(key, _)| !is_of_peer(key)) {
+            asked = asked.with(key, Some(value));
+        }
+        let given = |key: &str| {
+            let mut keys = self.context.iter().map(|(key, _)| key);
+            keys.any(|k| k.eq_ignore_ascii_case(key))
+        };
+        if let Some(id) = &self.secret
+            && !given("secretsmanager:SecretId")
+        {
+            asked = asked.with("secretsmanager:SecretId", Some(id));
+        }
+        if self.action == "GetSecretValue"
+            && !given("secretsmanager:VersionStage")
+            && !given("secretsmanager:VersionId")
+        {
+            // The stage that the operation assumes.
+            asked = asked.with("secretsmanager:VersionStage", Some("AWSCURRENT"));
+        }
+        asked
     }
 
     fn nobody_yet(&self) -> Result<Caller, VaultError> {

@@ -102,16 +102,7 @@ fn condition(
     variables: bool,
 ) -> Result<Condition, PolicyError> {
     let values = operands(at, values)?;
-    let (quantifier, bare) = match operator.split_once(':') {
-        None => (None, operator),
-        Some(("ForAllValues", bare)) => (Some(Quantifier::All), bare),
-        Some(("ForAnyValue", bare)) => (Some(Quantifier::Any), bare),
-        Some(_) => return Err(unknown(at, operator)),
-    };
-    let (bare, if_exists) = match bare.strip_suffix("IfExists") {
-        Some(bare) => (bare, true),
-        None => (bare, false),
-    };
+    let (quantifier, bare, if_exists) = parts(operator).ok_or_else(|| unknown(at, operator))?;
     let text = |wildcards| {
         let syntax = Syntax {
             wildcards,
@@ -122,11 +113,7 @@ fn condition(
     let texts = |case, wildcards| Ok::<_, PolicyError>(Test::Text(case, text(wildcards)?));
     let arns = || {
         let patterns = text(true)?;
-        for (pattern, value) in patterns.iter().zip(&values) {
-            if !pattern.has_variables() && *value != "*" && value.matches(':').count() < 5 {
-                return Err(wrong(at, format!("{value:?} is no ARN")));
-            }
-        }
+        are_arns(at, &patterns, &values)?;
         Ok(Test::Arn(patterns))
     };
     let numbers = |order| Ok(Test::Numeric(order, each(at, &values, number)?));
@@ -167,6 +154,29 @@ fn condition(
         quantifier,
         if_exists,
     })
+}
+
+/// An operator's quantifier, its name, and whether it holds where the key is not there.
+fn parts(operator: &str) -> Option<(Option<Quantifier>, &str, bool)> {
+    let (quantifier, bare) = match operator.split_once(':') {
+        None => (None, operator),
+        Some(("ForAllValues", bare)) => (Some(Quantifier::All), bare),
+        Some(("ForAnyValue", bare)) => (Some(Quantifier::Any), bare),
+        Some(_) => return None,
+    };
+    Some(match bare.strip_suffix("IfExists") {
+        Some(bare) => (quantifier, bare, true),
+        None => (quantifier, bare, false),
+    })
+}
+
+fn are_arns(at: &str, patterns: &[Pattern], values: &[&str]) -> Result<(), PolicyError> {
+    for (pattern, value) in patterns.iter().zip(values) {
+        if !pattern.has_variables() && *value != "*" && value.matches(':').count() < 5 {
+            return Err(wrong(at, format!("{value:?} is no ARN")));
+        }
+    }
+    Ok(())
 }
 
 fn unknown(at: &str, operator: &str) -> PolicyError {

@@ -59,6 +59,12 @@ impl Multiplex<'_, '_> {
             self.refuse(&TOO_MUCH);
             return Step::Replaced;
         }
+        self.parse_fresh(name, body);
+        Step::Replaced
+    }
+
+    /// Parses a statement under a name of pgvalet's, and has it described.
+    fn parse_fresh(&mut self, name: &[u8], body: &[u8]) {
         let statement = self.view.statements.parse(body, self.parse_settings());
         self.client.makes_tables |= statement.makes_table;
         let number = statement.id;
@@ -86,7 +92,6 @@ impl Multiplex<'_, '_> {
                 parameters: None,
                 again: false,
             })));
-        Step::Replaced
     }
 
     /// A Parse of a name that the client uses already has to fail in its place. So the server

@@ -11,11 +11,11 @@
 
 use super::multiplex::Multiplex;
 use super::{FromClient, Step};
-use crate::pool::{Evicted, Plan, Plans, Prepared};
+use crate::pool::{Evicted, ParseSettings, Plan, Plans, Prepared};
 use crate::session::relay::replies::{Describing, Reply};
 use crate::wire::frame::{Frame, HEADER, cstr};
 use crate::wire::message::{self, ErrorFields};
-use crate::wire::sql::{holds, is_timeless, makes_table};
+use crate::wire::sql::is_timeless;
 use crate::wire::tag::{frontend as tag, object, status};
 
 /// The largest Parse whose plan is kept.
@@ -49,27 +49,6 @@ enum Again {
 }
 
 impl FromClient {
-    /// Looks for statements that leave what DISCARD ALL does not take back, where texts are not
-    /// looked at otherwise: in session mode.
-    pub(super) fn look_for_holds(&mut self, frame: &Frame, bytes: &[u8]) {
-        if matches!(frame.tag, tag::QUERY | tag::PARSE)
-            && let Some(text) = bytes.get(HEADER..bytes.len().min(frame.len))
-        {
-            self.watch.holds |= holds(text);
-        }
-    }
-
-    /// Looks for statements that make tables, likewise.
-    pub(super) fn look_for_tables(&mut self, frame: &Frame, bytes: &[u8]) {
-        let text = bytes.get(HEADER..bytes.len().min(frame.len));
-        let makes = || bytes.len() < frame.len || text.is_some_and(makes_table);
-        match frame.tag {
-            tag::QUERY => self.sets = self.sets.making(makes()),
-            tag::PARSE => self.makes_tables |= makes(),
-            _ => {}
-        }
-    }
-
     /// The number of the copy that stands for the unnamed statement.
     pub(super) fn stand_in(&self) -> Option<u64> {
         let reuse = self.reuse.as_ref().filter(|reuse| !reuse.over)?;
@@ -138,7 +117,7 @@ impl FromClient {
         plans: &Plans,
         prepared: &mut Prepared,
     ) -> bool {
-        // Others, like 57014, are no matter of the plan.
+        // Other errors, like 57014, do not depend on the plan.
         let may_be_stale = ["0A000", "22P02", "22P03", "26000", "42", "XX000"]
             .iter()
             .any(|class| error.sqlstate.starts_with(class));
@@ -191,23 +170,10 @@ impl Multiplex<'_, '_> {
     /// Has a copy stand for the unnamed statement that is parsed, if possible. `bytes` begins
     /// with the Parse, `body` is that of the Parse behind the name.
     pub(super) fn parse_by_plan(&mut self, bytes: &[u8], body: &[u8]) -> Option<Step> {
+        if !self.may_use_plans(body) {
+            return None;
+        }
         let statements = self.view.statements;
-        if !statements.plans.are_kept() || self.client.batch_open || !self.replies.is_empty() {
-            return None;
-        }
-        let comes_again = matches!(self.client.again(), Some(Again::Comes));
-        if comes_again && let Some(reuse) = &mut self.client.reuse {
-            reuse.again = Again::No;
-        }
-        if comes_again || self.status != status::IDLE || body.len() > MAX_BODY {
-            return None;
-        }
-        // What an IMMUTABLE function makes of a custom setting would be part of the plan.
-        let settings = self.view.profile.settings();
-        let custom = !self.client.watch.custom.is_empty() || self.client.watch.hidden_setting;
-        if custom || settings.keys().any(|name| name.contains('.')) {
-            return None;
-        }
         let batch = whole_batch(bytes)?;
         if !is_timeless(cstr(body)?) {
             return None;
@@ -230,38 +196,12 @@ impl Multiplex<'_, '_> {
             }
             Plan::Again => None,
         };
-        let mut again = Again::No;
-        let copy = match copy {
+        let (copy, again) = match copy {
             Some(copy) => {
-                again = Again::Possible {
-                    batch: batch.to_vec(),
-                    sent: false,
-                };
-                copy
+                let (batch, sent) = (batch.to_vec(), false);
+                (copy, Again::Possible { batch, sent })
             }
-            None => {
-                let statement = statements.parse(body, Some(settings));
-                let copy = Evicted {
-                    id: statement.id,
-                    number: statement.id,
-                };
-                self.make_room();
-                self.prepared.insert(copy.id, copy.number);
-                let name = statements.server_name(copy.number);
-                let out = self.out.begin();
-                message::parse(out, &name, body);
-                message::describe_statement(out, &name);
-                self.replies.push(Reply::HiddenParse(copy));
-                self.replies
-                    .push(Reply::HiddenDescribe(Box::new(Describing {
-                        name: Box::default(),
-                        statement,
-                        number: copy.number,
-                        parameters: None,
-                        again: false,
-                    })));
-                copy
-            }
+            None => (self.make_copy(body, settings), Again::No),
         };
         let reuse = self.client.reuse.get_or_insert_default();
         (reuse.copy, reuse.over, reuse.again) = (Some(copy), false, again);
@@ -269,6 +209,50 @@ impl Multiplex<'_, '_> {
         self.client.flushed = false;
         self.replies.push(Reply::Reused);
         Some(Step::Replaced)
+    }
+
+    /// Whether a copy may stand for an unnamed statement at this moment.
+    fn may_use_plans(&mut self, body: &[u8]) -> bool {
+        let kept = self.view.statements.plans.are_kept();
+        if !kept || self.client.batch_open || !self.replies.is_empty() {
+            return false;
+        }
+        let comes_again = matches!(self.client.again(), Some(Again::Comes));
+        if comes_again && let Some(reuse) = &mut self.client.reuse {
+            reuse.again = Again::No;
+        }
+        if comes_again || self.status != status::IDLE || body.len() > MAX_BODY {
+            return false;
+        }
+        // What an IMMUTABLE function makes of a custom setting would be part of the plan.
+        let settings = self.view.profile.settings();
+        let custom = !self.client.watch.custom.is_empty() || self.client.watch.hidden_setting;
+        !custom && !settings.keys().any(|name| name.contains('.'))
+    }
+
+    /// Makes a copy of an unnamed statement on the server connection, and has it described.
+    fn make_copy(&mut self, body: &[u8], settings: ParseSettings) -> Evicted {
+        let statement = self.view.statements.parse(body, Some(settings));
+        let copy = Evicted {
+            id: statement.id,
+            number: statement.id,
+        };
+        self.make_room();
+        self.prepared.insert(copy.id, copy.number);
+        let name = self.view.statements.server_name(copy.number);
+        let out = self.out.begin();
+        message::parse(out, &name, body);
+        message::describe_statement(out, &name);
+        self.replies.push(Reply::HiddenParse(copy));
+        self.replies
+            .push(Reply::HiddenDescribe(Box::new(Describing {
+                name: Box::default(),
+                statement,
+                number: copy.number,
+                parameters: None,
+                again: false,
+            })));
+        copy
     }
 }
 

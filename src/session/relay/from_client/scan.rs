@@ -167,14 +167,6 @@ impl FromClient {
         Ok(())
     }
 
-    /// Looks, where the client keeps its connection, for what it may leave there.
-    fn look_for_what_stays(&mut self, frame: &Frame, bytes: &[u8], view: &View<'_>) {
-        self.look_for_holds(frame, bytes);
-        if view.statements.plans.ddl.is_watched() {
-            self.look_for_tables(frame, bytes);
-        }
-    }
-
     /// Moves over what has arrived of the message that is passing. `false`: more of it is to
     /// come.
     #[inline]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::wire::sql::Suspicion;
+use super::{FromClient, View};
+use crate::wire::frame::{Frame, HEADER};
+use crate::wire::sql::{Suspicion, holds, makes_table};
+use crate::wire::tag::frontend as tag;
 
 /// The number of custom settings that are followed by name; with more, a session keeps its
 /// server connection.
@@ -50,5 +53,36 @@ impl Watch {
             self.raise(suspicion);
         }
         self.ask |= !whole;
+    }
+}
+
+impl FromClient {
+    /// Looks for what a client may leave on the connection that it keeps, where texts are not
+    /// looked at otherwise: in session mode.
+    pub(super) fn look_for_what_stays(&mut self, frame: &Frame, bytes: &[u8], view: &View<'_>) {
+        self.look_for_holds(frame, bytes);
+        if view.statements.plans.ddl.is_watched() {
+            self.look_for_tables(frame, bytes);
+        }
+    }
+
+    /// Looks for statements that leave what DISCARD ALL does not take back.
+    fn look_for_holds(&mut self, frame: &Frame, bytes: &[u8]) {
+        if matches!(frame.tag, tag::QUERY | tag::PARSE)
+            && let Some(text) = bytes.get(HEADER..bytes.len().min(frame.len))
+        {
+            self.watch.holds |= holds(text);
+        }
+    }
+
+    /// Looks for statements that make tables.
+    fn look_for_tables(&mut self, frame: &Frame, bytes: &[u8]) {
+        let text = bytes.get(HEADER..bytes.len().min(frame.len));
+        let makes = || bytes.len() < frame.len || text.is_some_and(makes_table);
+        match frame.tag {
+            tag::QUERY => self.sets = self.sets.making(makes()),
+            tag::PARSE => self.makes_tables |= makes(),
+            _ => {}
+        }
     }
 }
