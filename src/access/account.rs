@@ -59,7 +59,7 @@ impl Account {
         }
     }
 
-    /// Whether its uid tells users apart.
+    /// Whether the uid tells users apart.
     ///
     /// A user namespace shows everybody whom it has no number for under one uid,
     /// the overflow uid (user_namespaces(7)), usually that of `nobody`. Where there

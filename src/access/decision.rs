@@ -101,8 +101,7 @@ impl Decision {
         Some(format!("user \"{near}\""))
     }
 
-    /// One line for the log: for each rule that grants the database, why it does not
-    /// match.
+    /// A line for the log: why each rule that grants the database does not match.
     pub fn why_not(&self, request: &Request<'_>) -> String {
         let near = |r: &&Weighed| !r.matches() && !r.mismatches.contains(&Mismatch::Database);
         let rules: Vec<String> = self

@@ -37,7 +37,7 @@ pub enum Denial {
     /// There are no descriptors left for clients.
     NoDescriptors,
     TooManyClients,
-    /// `max_clients` of this database.
+    /// The database has as many clients as its `max_clients`.
     TooManyClientsOf(Arc<str>),
     /// An administrator has disabled this database.
     Disabled(Arc<str>),
@@ -51,8 +51,8 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// The name of the reason in audit records, metrics and JSON. A contract: names
-    /// are never changed.
+    /// The name of the reason in audit records, metrics and JSON. Other programs rely on the names,
+    /// which are never changed.
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownDatabase => "unknown_database",

@@ -18,7 +18,7 @@ pub struct Evidence {
     /// The other end of the connection, or what a trusted load balancer says
     /// about it.
     pub peer: Peer,
-    /// That load balancer.
+    /// The load balancer that has passed the connection on.
     pub via: Option<SocketAddr>,
     /// This end of the connection; `None` if a load balancer stands in between.
     pub local: Option<SocketAddr>,

@@ -49,7 +49,7 @@ pub(super) fn mismatches(rule: &Rule, request: &Request<'_>) -> Vec<Mismatch> {
 }
 
 impl Mismatch {
-    /// Whether it lies in what the client asks for, not in who it is.
+    /// Whether the mismatch lies in what the client asks for, not in who the client is.
     pub(super) fn is_about_request(self) -> bool {
         matches!(self, Self::Database | Self::User)
     }
@@ -72,8 +72,8 @@ impl Mismatch {
         }
     }
 
-    /// Why it does not hold, in a few words for the operator: a client never
-    /// reads them. `rule` and `request` are those that the mismatch came from.
+    /// Why the condition does not hold, in a few words for the operator: a client never reads them.
+    /// `rule` and `request` are those that the mismatch came from.
     pub fn because(self, rule: &Rule, request: &Request<'_>) -> String {
         match self {
             Self::Database => {

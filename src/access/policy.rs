@@ -16,16 +16,16 @@ use crate::pool::{Database, Quota};
 pub struct Policy {
     databases: BTreeMap<Arc<str>, Arc<Database>>,
     rules: Vec<Arc<Rule>>,
-    /// For each rule, the server connections that its clients may hold at once.
+    /// The server connections that the clients of each rule may hold at once.
     quotas: Vec<Quota>,
     issuers: Issuers,
     callers: Callers,
 }
 
 impl Policy {
-    /// Takes the place of `before`, of which it keeps the keys of issuers, the
-    /// answers of STS, and the quotas of rules that have not changed: their
-    /// sessions hold parts of them.
+    /// Makes the policy that takes the place of `before`, and keeps of that one the keys of
+    /// issuers, the answers of STS, and the quotas of rules that have not changed: their sessions
+    /// hold parts of them.
     pub fn new(
         rules: &[Arc<Rule>],
         databases: &BTreeMap<Arc<str>, Arc<Database>>,
@@ -56,8 +56,8 @@ impl Policy {
         &self.rules
     }
 
-    /// What the client has to be asked for. Something, where a rule that wants it
-    /// would come before the rule that decides without.
+    /// What the client has to be asked for: what a rule wants that would come before the rule that
+    /// decides without it.
     ///
     /// Where no rule would let the client in without being asked, every rule counts
     /// that fits the connection, whatever it grants: being asked must not tell an

@@ -12,7 +12,7 @@ use crate::secret::SecretId;
 pub enum AdminRight {
     /// Look at what there is.
     Read,
-    /// Change it, too.
+    /// Look at what there is, and change it.
     Change,
 }
 
@@ -28,22 +28,22 @@ pub fn is_console(database: &str) -> bool {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rule {
     pub name: Arc<str>,
-    /// Its place among the rules, from 1, by which records and `explain` name it.
+    /// The place of the rule among the rules, from 1, by which records and `explain` name it.
     pub number: usize,
     pub identity: Identity,
     /// The databases as the file names them.
     pub patterns: Vec<Arc<str>>,
-    /// The databases that its clients may use, in the order of the file. Patterns
+    /// The databases that the rule's clients may use, in the order of the file. Patterns
     /// (`orders_*`) are replaced by the databases that they match.
     pub databases: Vec<Arc<str>>,
-    /// Whether its clients may use the console, and for what.
+    /// Whether the rule's clients may use the console, and for what.
     pub admin: Option<AdminRight>,
     /// User names that a client may ask for; `None` is any, because the upstream
     /// user comes from the secret anyway.
     pub users: Option<Vec<String>>,
-    /// Overrides the database's secret.
+    /// The secret for the rule's clients, instead of the database's.
     pub secret: Option<SecretId>,
-    /// How many of the pool's server connections its clients may hold at once.
+    /// How many of the pool's server connections the rule's clients may hold at once.
     pub pool_size: Option<usize>,
     /// How many sessions of this name there may be at once.
     pub max_clients: Option<usize>,
@@ -57,7 +57,7 @@ impl Rule {
         self.valid.as_ref().is_none_or(|valid| valid.holds(now))
     }
 
-    /// Whether its clients may use a database, or the console under one of its names.
+    /// Whether the rule's clients may use a database, or the console under one of its names.
     pub fn grants(&self, database: &str) -> bool {
         match is_console(database) {
             true => self.admin.is_some(),
@@ -65,7 +65,7 @@ impl Rule {
         }
     }
 
-    /// Whether its sessions end when their tokens do.
+    /// Whether sessions of the rule's clients end when their tokens do.
     pub fn ends_with_token(&self) -> bool {
         (self.identity.token.as_ref()).is_some_and(|token| token.end_at_expiry)
     }

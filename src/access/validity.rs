@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveTime, SecondsFormat, Utc};
 /// `valid = { from = …, until = … }`: two moments, or two times of every day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Validity {
-    /// From a moment on (inclusive), until another (exclusive).
+    /// The rule holds from a moment on (inclusive), until another (exclusive).
     Between {
         from: Option<DateTime<Utc>>,
         until: Option<DateTime<Utc>>,

@@ -1,4 +1,4 @@
-//! `[audit]` and `[[audit.sink]]`: where it is recorded who used which secret.
+//! `[audit]` and `[[audit.sink]]`: where the use of secrets is recorded.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::audit::{
 };
 use crate::base::{duration, nonempty, size};
 
-/// A smaller file would be closed every few records.
+/// The smallest size of a file: a smaller one would be closed every few records.
 const SMALLEST_SEGMENT: u64 = 64 << 10;
 
-/// `None`: for ever.
+/// How long closed files are kept; `None`: for ever.
 fn keep(text: &str) -> Result<Option<Duration>, String> {
     match text {
         "forever" => Ok(None),
@@ -112,7 +112,7 @@ const KINDS: [(&str, Kind, &[&str]); 6] = [
     ),
 ];
 
-/// `None`: there is a mistake, which has been noted.
+/// Reads a sink; `None` if there is a mistake, which has been noted.
 fn sink(mut s: Section<'_, '_>) -> Option<SinkOptions> {
     if !s.has("kind") {
         s.wrong("kind is missing; write kind = \"syslog\", or another");

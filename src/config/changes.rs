@@ -22,7 +22,7 @@ struct Entry {
 /// A key whose value differs, or a table that is there in one of two files only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Such as `[listen] address`, or `[database.orders]`.
+    /// The key, such as `[listen] address`, or the table, such as `[database.orders]`.
     pub key: String,
     pub effect: Effect,
 }

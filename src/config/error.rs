@@ -3,12 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing that is wrong: where, what, and what to write instead.
+/// A thing that is wrong: where, what, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// The column, from 1, in characters.
     pub column: usize,
     pub message: String,
 }

@@ -8,7 +8,7 @@ use super::section::{Section, mismatch};
 use crate::base::nonempty;
 use crate::fleet::{Options, Replica};
 
-/// `None` with a problem where the key is missing.
+/// Reads `[fleet]`; `None`, with a problem, where the key is missing.
 pub(super) fn fleet(mut s: Section<'_, '_>) -> Option<Options> {
     let key_file = s.path("key_file");
     if key_file.is_none() {

@@ -86,17 +86,17 @@ pub struct Config {
     pub clients: Vec<Arc<Rule>>,
     /// The other replicas; `None`: there are none.
     pub fleet: Option<crate::fleet::Options>,
-    /// Its keys with their values, to be shown.
+    /// The keys of the configuration with their values, to be shown.
     pub settings: Arc<[Setting]>,
-    /// Which secrets may change the roles of others.
+    /// The secrets that may change the roles of others.
     pub admin_secrets: Arc<AdminSecrets>,
     /// The values as they were written, or their defaults.
     pub written: Written,
 }
 
 impl Config {
-    /// Where the proxy keeps the token that it makes for itself if `[admin]` names none:
-    /// beside its other data. `None`: it keeps no data on this machine.
+    /// The file in which the proxy keeps the token that it makes for itself if `[admin]` names
+    /// none: beside its other data. `None`: it keeps no data on this machine.
     pub fn admin_token_path(&self) -> Option<PathBuf> {
         let log = self.audit.sink.file();
         let mut stores = self.stores.iter();
@@ -158,7 +158,8 @@ pub struct Listen {
     pub upgrade_timeout: Duration,
     /// Other processes may listen on the same TCP addresses.
     pub reuse_port: bool,
-    /// After this wait for a server connection a client is told what it waits for; zero: never.
+    /// The wait for a server connection after which a client is told what it waits for; zero:
+    /// never.
     pub wait_notice: Duration,
     /// Permission bits of unix sockets.
     pub socket_mode: u32,

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::keys::{DOCUMENT, Default, Key, Kind, Table};
 
-/// As [`duration::parse`](crate::base::duration::parse) reads them.
+/// A duration as [`duration::parse`](crate::base::duration::parse) reads it.
 const DURATION: &str =
     r"^\s*([0-9]+\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)\s*)+$";
 

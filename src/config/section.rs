@@ -1,6 +1,6 @@
-//! The file as written: tables whose keys are taken out one by one, each with its position.
-//! The definition of a key in [`keys`](super::keys) says what may be written and what its
-//! default is. A key without a definition is unknown. Reading goes on after a mistake, so that one run shows all
+//! The file as written: tables whose keys are taken out one by one, each with its position. The
+//! definition of a key in [`keys`](super::keys) says what may be written and what its default is. A
+//! key without a definition is unknown. Reading goes on after a mistake, so that one run shows all
 //! mistakes.
 
 use std::ops::Range;
@@ -55,7 +55,7 @@ impl<'p, 'i> Section<'p, 'i> {
         None
     }
 
-    /// What can be read of a document that may not be TOML.
+    /// Reads what can be read of a document that may not be TOML.
     pub(super) fn of_what_is_left(problems: &'p Problems<'i>) -> Self {
         let (table, _) = DeTable::parse_recoverable(problems.text());
         Self::new(String::new(), &DOCUMENT, 0..0, table.into_inner(), problems)

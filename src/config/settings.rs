@@ -8,10 +8,10 @@ use super::keys::{DOCUMENT, Default, Effect, Key, Kind, Table};
 /// A key with its value as it stands in the file, or its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// With its table: `listen.address`, `database.orders.pool_size`, `client.1.name`.
+    /// The key with its table: `listen.address`, `database.orders.pool_size`, `client.1.name`.
     pub key: String,
     pub value: String,
-    /// Empty where there is none.
+    /// The default; empty where there is none.
     pub default: String,
     /// Whether a reload changes it.
     pub changeable: bool,

@@ -44,20 +44,20 @@ pub enum StoreKind {
     },
     Files {
         path: PathBuf,
-        /// Of the ids of versions.
+        /// The key from which the ids of versions are made.
         key: KeySource,
     },
     /// The AWS Secrets Manager Agent of this machine.
     Agent { url: String, token_file: PathBuf },
     Vault {
         options: VaultOptions,
-        /// Of the ids of versions.
+        /// The key from which the ids of versions are made.
         key: KeySource,
     },
 }
 
 impl StoreKind {
-    /// As it is written for `kind`.
+    /// The kind as the configuration writes it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Embedded { .. } => "embedded",
@@ -124,7 +124,7 @@ pub enum Needed<'a> {
     Certificates(&'a Path),
 }
 
-/// In words, for people.
+/// Says in words which store it is.
 impl fmt::Display for StoreKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -36,14 +36,14 @@ impl Stores {
         self.0.len() > 1
     }
 
-    /// Those of these stores that are wanted.
+    /// The stores among these that are wanted.
     #[must_use]
     pub fn only(&self, wanted: impl Fn(&Store) -> bool) -> Self {
         let all = self.0.iter().filter(|(_, store)| wanted(store));
         Self(all.map(|(n, s)| (n.clone(), s.clone())).collect())
     }
 
-    /// Those of `new`; a store that there is already stays as it is.
+    /// The stores of `new`; a store that there is already stays as it is.
     pub fn reloaded(&self, new: Self) -> Self {
         let all = new.0.into_iter();
         let kept = all.map(|(name, store)| {
@@ -60,7 +60,7 @@ impl Stores {
     }
 }
 
-/// See [`Stores::secret`].
+/// Reads an id among these stores; see [`Stores::secret`].
 pub(super) fn secret_in(text: &str, stores: &[StoreName]) -> SecretId {
     if let Some((name, id)) = text.split_once(':')
         && stores.iter().any(|n| n.as_deref() == Some(name))

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::tls::{self, TlsError};
 
-/// For the whole request, connecting included.
+/// The limit of the whole request, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest body in bytes; a set of keys has a few kilobytes.
 const LARGEST: usize = 1024 * 1024;

@@ -41,12 +41,12 @@ pub enum Listener {
 pub struct Shared {
     pub socket: OwnedFd,
     pub kind: SocketKind,
-    /// Of the file of a unix socket.
+    /// Whether the file of a unix socket is removed at the end; `None` for TCP.
     pub removed: Option<Removed>,
 }
 
 impl Shared {
-    /// That of a TCP listener.
+    /// The second descriptor of a TCP listener.
     ///
     /// # Errors
     /// There is no descriptor left.

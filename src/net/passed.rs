@@ -21,7 +21,7 @@ use super::socket_file::SocketFile;
 pub struct PassedSockets {
     tcp: Vec<(SocketAddr, TcpListener)>,
     unix: Vec<(UnixListener, SocketFile)>,
-    /// They are from the process before this one, and not from systemd.
+    /// The sockets are from the process before this one, and not from systemd.
     inherited: bool,
 }
 

@@ -42,7 +42,7 @@ impl SocketFile {
         Self::inherited(path, SocketKind::PassedUnix)
     }
 
-    /// Of the process before this one, which still serves it.
+    /// The file of the process before this one, which still serves it.
     pub(super) fn inherited(path: PathBuf, kind: SocketKind) -> Self {
         Self {
             path,

@@ -1,10 +1,9 @@
 //! Logins that were given up, while the server may not know of it yet.
 //!
-//! Postgres goes on with a login that takes too long for us: the login is in its
-//! tables, and counts, until Postgres has read that nobody is there any more. So
-//! whatever is left of such a login keeps a slot until the server has hung up as
-//! well. A host that has vanished in the middle of a login never hangs up: it is
-//! waited for during another `connect_timeout`.
+//! Postgres goes on with a login that takes too long for us: the login is in its tables, and
+//! counts, until Postgres has read that nobody is there any more. So whatever is left of such a
+//! login keeps a slot until the server has hung up as well. A host that has vanished in the middle
+//! of a login never hangs up: pgvalet waits for it during another `connect_timeout`.
 
 use std::sync::Arc;
 

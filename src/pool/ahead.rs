@@ -15,9 +15,9 @@ pub enum Room {
     Free(Lease),
     /// A login is under way, and its connection will be delivered here.
     Coming(oneshot::Receiver<Delivery>),
-    /// Not unless one of an older generation is given up.
+    /// There is room only if a connection of an older generation is given up.
     Full,
-    /// Not now: logins fail, or enough of them are under way.
+    /// There is no room now: logins fail, or enough of them are under way.
     NotNow,
 }
 
@@ -70,8 +70,8 @@ impl Pool {
         Room::Coming(coming)
     }
 
-    /// Puts a session at the head of the queue that gives up the connection it
-    /// holds, so that its pool can move on.
+    /// Puts a session that gives up its connection at the head of the queue, so that the pool can
+    /// move on.
     pub fn queue_first(&self, client: &Arc<str>) -> oneshot::Receiver<Delivery> {
         let (delivery, coming) = oneshot::channel();
         let since = Instant::now();

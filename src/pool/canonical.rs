@@ -1,5 +1,5 @@
-//! How Postgres shows a setting that a client has written in another way. Only
-//! settings that it reports, and whose form is known without asking it.
+//! How Postgres shows a setting that a client has written in another way. Only settings are here
+//! that Postgres reports, and whose form is known without asking it.
 
 /// How the server shows `value`; `None` where only the server knows. `now`: what it
 /// reports of this setting where nobody has set it; `server_version` as reported.
@@ -18,8 +18,8 @@ pub(super) fn shown(name: &str, value: &str, now: &str, server_version: &str) ->
     }
 }
 
-/// As `pg_clean_ascii`: bytes that are no printable ASCII are escaped, and became
-/// question marks before version 16.
+/// Cleans a name as `pg_clean_ascii` does: bytes that are no printable ASCII are escaped, and
+/// became question marks before version 16.
 fn application_name(value: &str, server_version: &str) -> String {
     let digits = server_version.find(|c: char| !c.is_ascii_digit());
     let major = &server_version[..digits.unwrap_or(server_version.len())];
@@ -35,7 +35,7 @@ fn application_name(value: &str, server_version: &str) -> String {
     shown
 }
 
-/// As `parse_bool`: any beginning that only one of the words has.
+/// Reads a truth value as `parse_bool` does: any beginning that only one of the words has.
 fn boolean(value: &str) -> Option<String> {
     let value = value.to_ascii_lowercase();
     let begins = |word: &str, least: usize| value.len() >= least && word.starts_with(&*value);
@@ -48,7 +48,7 @@ fn boolean(value: &str) -> Option<String> {
     }
 }
 
-/// As `check_datestyle`.
+/// Completes a date style as `check_datestyle` does.
 fn date_style(value: &str, now: &str) -> Option<String> {
     let (mut style, mut order) = now.split_once(", ")?;
     let mut ordered = false;
@@ -75,7 +75,7 @@ fn date_style(value: &str, now: &str) -> Option<String> {
     Some(format!("{style}, {order}"))
 }
 
-/// As `pg_char_to_encoding`, for the encodings that clients use: only letters and
+/// Finds an encoding as `pg_char_to_encoding` does, among those that clients use: only letters and
 /// digits of a name count.
 fn encoding(value: &str) -> Option<String> {
     let clean: String = value

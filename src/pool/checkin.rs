@@ -16,8 +16,8 @@ use crate::upstream::SessionAttrs;
 const GENTLE: Duration = Duration::from_secs(1);
 
 impl Pool {
-    /// Takes a quiet connection back from a client. One that a cancel is under way
-    /// to is kept until that has landed.
+    /// Takes a quiet connection back from a client. A connection to which a cancel is under way is
+    /// kept until the cancel has landed.
     pub(super) fn give_back(self: &Arc<Self>, connection: Proven) {
         if connection.backend().has_cancel_in_flight() {
             let pool = self.clone();
@@ -73,7 +73,7 @@ impl Pool {
         }
     }
 
-    /// With logins failing, what still works is worth keeping.
+    /// Whether a connection may be replaced. While logins fail, what still works is worth keeping.
     fn may_replace(state: &State) -> bool {
         state.search.is_good() || state.lingering
     }

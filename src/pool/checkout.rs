@@ -26,7 +26,7 @@ pub enum CheckoutError {
     /// No login works, for a reason that has nothing to do with the credential.
     #[error("the database server {0}")]
     Login(LoginFailure),
-    /// With the reason why the version that was tried last does not log in.
+    /// The text is the reason why the version that was tried last does not log in.
     #[error("no version of secret \"{0}\" logs in")]
     NoWorkingVersion(SecretId, Option<LoginFailure>),
     #[error("secret \"{0}\" cannot be read or is no credential")]
@@ -40,17 +40,15 @@ pub enum CheckoutError {
 /// An idle connection that was taken for a client.
 enum Lent {
     Ready(Lease),
-    /// It is not sure that the server still has the connection: it has to be tried
-    /// first.
+    /// The server may have closed the connection: it has to be tried first.
     Doubtful(Lease),
-    /// Another client has used it: it has to be cleaned first.
+    /// Another client has used the connection: it has to be cleaned first.
     Foreign(Lease),
 }
 
 impl Pool {
-    /// A connection if one is free this instant, nobody waits, and nothing has to
-    /// be asked on the connection first. `client`: the identity it is for; `quota`:
-    /// that of its rule.
+    /// Takes a connection if one is free this instant, nobody waits, and nothing has to be asked on
+    /// the connection first. `client`: the identity it is for; `quota`: that of its rule.
     pub fn try_checkout(self: &Arc<Self>, client: &Arc<str>, quota: &Quota) -> Option<Lease> {
         let permit = quota.try_acquire()?;
         let mut state = self.state();

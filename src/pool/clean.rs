@@ -35,8 +35,8 @@ impl Pool {
         None
     }
 
-    /// Cleans a connection that another client has used. `None`: it cannot be
-    /// cleaned, and is closed.
+    /// Cleans a connection that another client has used. `None`: the connection cannot be cleaned,
+    /// and is closed.
     pub(super) async fn clean_for(
         &self,
         mut lease: Lease,

@@ -14,7 +14,7 @@ use super::{Connection, Pool};
 use crate::audit::Record;
 use crate::upstream::{self, CLOSE_TIMEOUT};
 
-/// How long the end of a replication stream is waited for.
+/// How long pgvalet waits for the end of a replication stream.
 const AT_ONCE: Duration = Duration::from_millis(5);
 
 impl Pool {
@@ -78,8 +78,8 @@ impl Pool {
         });
     }
 
-    /// Says goodbye and waits until the server is gone; the slot, which may be
-    /// used again. `why` stands in the record.
+    /// Says goodbye and waits until the server is gone; returns the slot, which may be used again.
+    /// `why` stands in the record.
     pub(super) async fn close(
         &self,
         connection: impl Into<Box<Connection>>,

@@ -15,36 +15,37 @@ use crate::upstream::{Backend, QueryError, Quiet, Reported, Rows, Server};
 /// A logged-in server connection, and what the pool knows of its state.
 pub struct Connection {
     server: Server,
-    /// What others see of it, for as long as it is there.
+    /// What others see of the connection, for as long as it is there.
     registered: Arc<Registered>,
-    /// What it counts as in the pool.
+    /// What the connection counts as in the pool.
     pub(super) slot: Slot,
-    /// The version it logged in with.
+    /// The generation that the connection logged in with.
     pub generation: Arc<Generation>,
-    /// What is set on it: the profile of whoever used it last.
+    /// The settings in force on the connection: the profile of whoever used it last.
     pub profile: Arc<Profile>,
     pub prepared: Prepared,
-    /// The identity that used it since its login or its last cleaning.
+    /// The identity that used the connection since its login or its last cleaning.
     pub(super) owner: Option<Owner>,
     /// A digest of the defaults of role and database that this login found.
     pub defaults: u64,
     /// The epoch of the pool's defaults at which `defaults` was last compared
     /// (see [`Defaults`](super::defaults::Defaults)).
     pub(super) epoch: u64,
-    /// It holds something that nobody keeps account of: it is cleaned before it
-    /// is lent again.
+    /// The connection holds something that nobody keeps account of: it is cleaned before it is lent
+    /// again.
     pub untidy: bool,
-    /// It holds something that ends only with it: it cannot be cleaned.
+    /// The connection holds something that ends only with it: it cannot be cleaned.
     spoilt: bool,
-    /// The digest of what it reports, as the pool's facts have it.
+    /// The digest of what the connection reports, as the pool's facts have it.
     pub seen: u64,
-    /// When it became idle, in the pool's seconds.
+    /// The time at which the connection became idle, in the pool's seconds.
     pub(super) idle_since: u64,
-    /// When it last answered a question of pgvalet's own, or its login ended.
+    /// The time of the connection's last answer to a question of pgvalet's own, or of the end of
+    /// its login.
     pub(super) answered: Instant,
-    /// The server has closed it.
+    /// The server has closed the connection.
     pub(super) closed: bool,
-    /// It has logged in for the ledger of the share, and counts nowhere.
+    /// The connection has logged in for the ledger of the share, and counts nowhere.
     pub(super) for_ledger: bool,
 }
 
@@ -73,13 +74,13 @@ impl Connection {
         }
     }
 
-    /// Notes that it holds something that ends only with it. It is closed where it would be
-    /// cleaned.
+    /// Notes that the connection holds something that ends only with it. Such a connection is
+    /// closed where it would be cleaned.
     pub fn spoil(&mut self) {
         (self.spoilt, self.untidy) = (true, true);
     }
 
-    /// What it takes to cancel what runs there.
+    /// The backend, by which what runs there can be cancelled.
     pub fn backend(&self) -> &Arc<Backend> {
         &self.server.backend
     }
@@ -105,7 +106,7 @@ impl Connection {
         &self.server.heard
     }
 
-    /// Takes those notifications out.
+    /// Takes out the notifications that came while pgvalet asked something.
     pub fn take_heard(&mut self) -> Vec<Box<[u8]>> {
         std::mem::take(&mut self.server.heard)
     }
@@ -120,7 +121,7 @@ impl Connection {
         self.server.limits()
     }
 
-    /// SQL that takes these limits out of force.
+    /// SQL that takes the time limits out of force.
     pub fn no_limits(&self) -> String {
         self.server.no_limits()
     }
@@ -135,7 +136,7 @@ impl Connection {
         self.server.has_changed_role()
     }
 
-    /// Whether it was there at a moment.
+    /// Whether the connection was there at a moment.
     pub(super) fn was_open(&self, at: Instant) -> bool {
         self.registered.opened_at <= at
     }
@@ -150,8 +151,8 @@ impl Connection {
         (self.server, self.generation, self.slot)
     }
 
-    /// Asks questions of pgvalet's own: the rows of each, and the proof that
-    /// the connection is quiet afterwards. The connection has to be at rest.
+    /// Asks questions of pgvalet's own; returns the rows of each, and the proof that the connection
+    /// is quiet afterwards. The connection has to be at rest.
     ///
     /// # Errors
     /// [`QueryError`]. With `Refused` there is a proof too, in the first part.

@@ -23,7 +23,7 @@ pub enum DedicatedError {
     /// The credential is good, so the cause is what the client asked for.
     #[error("{0}")]
     Login(ConnectError),
-    /// It was refused so often lately that the server is not asked again yet.
+    /// The client was refused so often lately that the server is not asked again yet.
     #[error("refused too often")]
     TooOften,
 }

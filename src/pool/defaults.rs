@@ -28,18 +28,19 @@ ORDER BY s.setdatabase USING OPERATOR(pg_catalog.<), s.setrole USING OPERATOR(pg
 /// Time between two looks at the defaults of a pool that is in use, in seconds.
 const LOOK: u64 = 5;
 
-/// Secrets that lead to ever new places must not fill the memory.
+/// The most places that are remembered: secrets that lead to ever new places must not fill the
+/// memory.
 const MOST: usize = 64;
 
 /// What is in force for new logins (ALTER ROLE … SET, ALTER DATABASE … SET), as
 /// far as it is known.
 #[derive(Default)]
 pub(super) struct Defaults {
-    /// A digest of it at each place.
+    /// A digest of the defaults at each place.
     by_place: BTreeMap<Arc<str>, u64>,
-    /// Counts up when that of any place changes.
+    /// A number that counts up when the defaults of any place change.
     epoch: u64,
-    /// It may have changed: it is to be looked at soon.
+    /// The defaults may have changed, and are to be looked at soon.
     recheck: bool,
     /// Clients have used connections since the last look.
     pub(super) used: bool,

@@ -14,7 +14,7 @@ use super::state::State;
 use super::{OnDown, Pool};
 use crate::base::jitter::jittered;
 
-/// As many at once.
+/// The most such logins at once.
 const AT_ONCE: usize = 8;
 /// Clients that come bring about another attempt, but not sooner after the last one.
 const FRESH: Duration = Duration::from_millis(200);
@@ -97,7 +97,7 @@ impl Pool {
     }
 }
 
-/// What became of a connection that no client asked for.
+/// What becomes of a connection that no client asked for.
 #[must_use = "a connection that is not kept is to be closed"]
 pub(super) enum Kept {
     Yes,

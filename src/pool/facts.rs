@@ -14,7 +14,7 @@ use crate::wire::message;
 /// What a client was told last.
 pub struct Told {
     reported: Reported,
-    /// These values as ParameterStatus messages.
+    /// The values of `reported` as ParameterStatus messages.
     pub greeting: Box<[u8]>,
 }
 
@@ -56,8 +56,7 @@ impl Told {
     }
 }
 
-/// Clients choose the values, so the number of those that are remembered is
-/// limited.
+/// The most values that are remembered: clients choose them, so their number is limited.
 const MAX_VALUES: usize = 1024;
 const MAX_GREETINGS: usize = 256;
 

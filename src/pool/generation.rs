@@ -14,13 +14,13 @@ use crate::upstream::{LoginCache, OldServers, Options, Target};
 /// from before its login until it is closed. No clock and no counter decides that
 /// afterwards, so a login that races an adoption is never mistaken.
 pub struct Generation {
-    /// Counts up within a pool, from 1.
+    /// The number of the generation; it counts up within a pool, from 1.
     pub number: u64,
     pub credential: Arc<Credential>,
     pub target: Arc<Target>,
     /// The options that the target was made of.
     pub(super) options: Arc<Options>,
-    /// What its logins keep for the next one.
+    /// What the logins of the generation keep for the next one.
     pub(super) logins: LoginCache,
     pub proven_at: SystemTime,
     /// What made the version worth trying when it was adopted.

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::Pool;
 
-/// How often it is looked whether the last connection is gone.
+/// The time between two looks whether the last connection is gone.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Pool {

@@ -17,7 +17,7 @@ pub struct Lease {
     quiet: Option<Quiet>,
     /// Nobody else can use the connection.
     dedicated: bool,
-    /// The place it takes in the quota of its client's rule.
+    /// The place that the lease takes in the quota of its client's rule.
     permit: Permit,
 }
 
@@ -39,17 +39,17 @@ impl Lease {
         self
     }
 
-    /// Counts it in a quota, until it ends.
+    /// Counts the lease in a quota, until it ends.
     pub fn hold(&mut self, permit: Permit) {
         self.permit = permit;
     }
 
-    /// Counts it in no quota any more; the permit may be for another lease.
+    /// Counts the lease in no quota any more; the permit may be for another lease.
     pub fn take_permit(&mut self) -> Permit {
         std::mem::take(&mut self.permit)
     }
 
-    /// Whether it logged in with the version that is in force now.
+    /// Whether the connection logged in with the version that is in force now.
     pub fn is_current(&self) -> bool {
         self.pool.state().is_current(&self.generation)
     }

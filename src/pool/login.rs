@@ -21,7 +21,7 @@ pub(super) struct FailedLogin {
 }
 
 impl Pool {
-    /// One login in this slot, recorded whichever way it ends.
+    /// Logs in once with this slot, and records how that ends.
     pub(super) async fn login(
         self: &Arc<Self>,
         generation: &Arc<Generation>,
@@ -161,7 +161,7 @@ pub(super) fn server_ref(backend: &Backend) -> ServerRef {
     }
 }
 
-/// Where a login that never reached a backend was to go first.
+/// The place to which a login was to go first that never reached a backend.
 fn first_place(target: &Target) -> ServerRef {
     ServerRef {
         host: target.host.clone(),

@@ -88,7 +88,7 @@ impl Seen {
 }
 
 struct Manager {
-    /// For a server that cannot be reached.
+    /// The pauses while the server cannot be reached.
     down: Backoff,
     /// What the last look at the store found, for the round of a search.
     offers: Vec<Arc<Credential>>,
@@ -97,8 +97,7 @@ struct Manager {
 }
 
 impl Manager {
-    /// Does what there is to do; how long to wait then, if not until something
-    /// happens.
+    /// Does what there is to do; returns how long to wait then, if not until something happens.
     async fn work(&mut self, pool: &Arc<Pool>, input: Option<Input>) -> Option<Duration> {
         if pool.state().lingering {
             return None;
@@ -202,14 +201,14 @@ impl Manager {
         }
     }
 
-    /// `true` the first time.
+    /// Returns `true` the first time.
     fn announce(&mut self, version: &VersionId) -> bool {
         let new = self.announced.as_ref() != Some(version);
         self.announced = Some(version.clone());
         new
     }
 
-    /// One login with a version; what the search is to be told if it fails.
+    /// Logs in once with a version; returns what the search is to be told if that fails.
     async fn probe(
         &mut self,
         pool: &Arc<Pool>,

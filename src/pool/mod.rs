@@ -143,7 +143,7 @@ use state::State;
 pub struct Pool {
     /// The NAME of `[database.NAME]`.
     pub name: Arc<str>,
-    /// How it is used; see [`Pool::database`].
+    /// How the pool is used; see [`Pool::database`].
     database: ArcSwap<Database>,
     pub secret: SecretId,
     pub follower: Arc<Follower>,
@@ -155,7 +155,7 @@ pub struct Pool {
     state: Mutex<State>,
     /// Starts of sessions that replicate.
     starts: Starts,
-    /// Its servers that only speak protocol 3.0.
+    /// The servers of the pool that only speak protocol 3.0.
     old_servers: Arc<OldServers>,
     /// Wakes the manager.
     wake: Arc<Notify>,
@@ -254,14 +254,14 @@ impl Pool {
         self.state.lock()
     }
 
-    /// How it is used: `[database.NAME]` as it reads since the last reload. Not to be held
-    /// across a wait.
+    /// How the pool is used: `[database.NAME]` as it reads since the last reload. The guard must
+    /// not be held across a wait.
     pub fn database(&self) -> Guard<Arc<Database>> {
         self.database.load()
     }
 
-    /// A credential as it is recorded, with the labels that its version has now: it
-    /// may have gained or lost some since it was read.
+    /// A credential as records name it, with the labels that its version has now: the version may
+    /// have gained or lost some since it was read.
     pub fn credential_ref(&self, credential: &Credential) -> CredentialRef {
         CredentialRef {
             secret: credential.secret.as_str().into(),

@@ -45,8 +45,7 @@ impl Pool {
         tokio::spawn(async move { pool.open_and_put(generation, slot).await });
     }
 
-    /// One login on demand; `true` if it worked. Its connection goes to whoever
-    /// needs it most.
+    /// Logs in once on demand; `true` if that worked. The connection goes to whoever needs it most.
     pub(super) async fn open_and_put(
         self: Arc<Self>,
         generation: Arc<Generation>,

@@ -10,7 +10,7 @@ use crate::upstream;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Database {
     pub secret: SecretId,
-    /// How its server is reached, and the database's name.
+    /// How the server is reached, and the database's name.
     pub upstream: Arc<upstream::Options>,
     pub pool_mode: PoolMode,
     /// The application_name that Postgres is shown: a text with the placeholders
@@ -21,8 +21,8 @@ pub struct Database {
     /// The ceiling of server connections, old and new generations together.
     pub pool_size: usize,
     pub min_pool_size: usize,
-    /// So many more may be opened while a client has waited longer than
-    /// `reserve_pool_timeout`.
+    /// The number of connections that may be opened beyond `pool_size` while a client has waited
+    /// longer than `reserve_pool_timeout`.
     pub reserve_pool_size: usize,
     pub reserve_pool_timeout: Duration,
     /// The ceiling of the pools of all replicas together; `None`: there is none.
@@ -49,8 +49,8 @@ pub struct Database {
     pub server_lifetime: Duration,
     pub drain_timeout: Duration,
     pub drain_deadline_action: DrainDeadlineAction,
-    /// After this time, a session of an older generation ends even inside a
-    /// transaction; zero: never.
+    /// The time after which a session of an older generation ends even inside a transaction; zero:
+    /// never.
     pub drain_hard_timeout: Duration,
     pub session_migration: SessionMigration,
     /// Logins under way at the same time in one pool. A SCRAM login costs
@@ -67,7 +67,7 @@ impl Database {
     }
 }
 
-/// For how long a client keeps a server connection.
+/// How long a client keeps a server connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolMode {
     Session,
@@ -78,7 +78,7 @@ pub enum PoolMode {
 }
 
 impl PoolMode {
-    /// As it is written in the configuration.
+    /// The mode as the configuration writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Session => "session",
@@ -91,9 +91,9 @@ impl PoolMode {
 /// What becomes of clients that need a server connection while the server lets nobody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDown {
-    /// They wait until it does, for no longer than `pool_wait_timeout`.
+    /// Clients wait until a login works, for no longer than `pool_wait_timeout`.
     Queue,
-    /// They are told at once.
+    /// Clients are told at once.
     Refuse,
 }
 

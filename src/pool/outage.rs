@@ -14,10 +14,9 @@ use crate::upstream::ConnectError;
 
 /// What a client may expect that finds no connection free.
 pub(super) enum Prospect {
-    /// One that is at work, or a new one.
+    /// The server lets somebody in, or has not been asked yet.
     Good,
-    /// One as soon as the server lets somebody in. The error is for whoever waits for
-    /// that too long.
+    /// The server lets nobody in yet. The error is for whoever waits for that too long.
     Waits(CheckoutError),
     /// None: waiting would only hide the cause.
     Hopeless(CheckoutError),
@@ -78,7 +77,7 @@ impl Pool {
         self.tell_waiters(state);
     }
 
-    /// Tells those who wait what they wait for, or that there is no use.
+    /// Tells the clients that wait what they wait for, or that waiting is of no use.
     pub(super) fn tell_waiters(&self, state: &mut State) {
         let outage = match self.prospect(state) {
             Prospect::Good => None,

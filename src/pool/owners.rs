@@ -13,7 +13,7 @@ struct Share {
 }
 
 impl Shares {
-    /// One more connection is this identity's, until the owner is dropped.
+    /// Counts one more connection of this identity, until the owner is dropped.
     pub fn own(&mut self, client: &Arc<str>) -> Owner {
         let share = self.find(client).cloned().unwrap_or_else(|| {
             // Identities that a reload took away leave nothing behind.

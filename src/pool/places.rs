@@ -9,14 +9,15 @@ use std::sync::Arc;
 use crate::secret::VersionId;
 use crate::upstream::ConnectError;
 
-/// Secrets that lead to ever new places must not fill the memory.
+/// The most places that are remembered: secrets that lead to ever new places must not fill the
+/// memory.
 const MOST: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Places {
     /// The version that last logged in at each place.
     worked: BTreeMap<Arc<str>, VersionId>,
-    /// The place that last refused one.
+    /// The place that last refused a version.
     refused_at: Option<Arc<str>>,
 }
 
@@ -36,7 +37,7 @@ impl Places {
         }
     }
 
-    /// The version that once logged in at the place that last refused one.
+    /// The version that once logged in at the place that last refused a version.
     pub fn remembered(&self) -> Option<&VersionId> {
         self.worked.get(self.refused_at.as_ref()?)
     }

@@ -63,7 +63,7 @@ pub struct Plans {
     /// The key is random, so that no client can choose texts whose digests collide.
     hasher: RandomState,
     pub ddl: Ddl,
-    /// How much of that was taken note of, and the number of the first copy that was parsed
+    /// How much of the DDL was taken note of, and the number of the first copy that was parsed
     /// after it.
     noted: Mutex<(u64, u64)>,
 }
@@ -90,8 +90,8 @@ impl Plans {
         }
     }
 
-    /// What is known of a text, from now on not new any more. `body`: that of its Parse
-    /// behind the name.
+    /// Says what is known of a text, which is not new any more from now on. `body`: that of its
+    /// Parse behind the name.
     pub fn find(&self, body: &[u8], settings: &ParseSettings) -> Plan {
         let digest = self.hasher.hash_one((body, settings));
         if let Some(statement) = self.known.lock().get(&digest)

@@ -16,7 +16,7 @@ pub struct Prepared {
     outdated: Vec<Evicted>,
     clock: u64,
     limit: usize,
-    /// Whose unnamed statement lies there, where that is known.
+    /// The session whose unnamed statement is on the connection, where that is known.
     unnamed: Option<Unnamed>,
 }
 
@@ -28,7 +28,7 @@ struct Copy {
     used: u64,
 }
 
-/// One of the unnamed statements that a session has had.
+/// An unnamed statement that a session has had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unnamed {
     pub session: u64,
@@ -54,7 +54,7 @@ impl Prepared {
         }
     }
 
-    /// Whose unnamed statement lies there, where that is known.
+    /// The session whose unnamed statement is on the connection, where that is known.
     pub fn unnamed(&self) -> Option<Unnamed> {
         self.unnamed
     }
@@ -81,7 +81,7 @@ impl Prepared {
         self.simple_query();
     }
 
-    /// Uses a statement's copy: its number, if it was parsed at `since` or later.
+    /// Uses a statement's copy; returns its number, if it was parsed at `since` or later.
     pub fn touch(&mut self, id: u64, since: u64) -> Option<u64> {
         let copy = self.copies.get_mut(&id)?;
         if copy.number < since {
@@ -92,8 +92,8 @@ impl Prepared {
         Some(copy.number)
     }
 
-    /// A copy that has to be closed before another one is made, if there is one. To
-    /// be called until there is none.
+    /// Takes out a copy that has to be closed before another one is made; to be called until there
+    /// is none.
     pub fn evict(&mut self) -> Option<Evicted> {
         if let Some(outdated) = self.outdated.pop() {
             return Some(outdated);
@@ -150,8 +150,8 @@ impl Prepared {
         self.outdated.retain(|copy| copy.number != number);
     }
 
-    /// Takes the copy with this number as one of statement `to`, which was found to
-    /// mean the same as `from`.
+    /// Counts the copy with this number as one of statement `to`, which was found to mean the same
+    /// as `from`.
     pub fn is_of(&mut self, number: u64, from: u64, to: u64) {
         if self.copies.get(&from).is_some_and(|c| c.number == number) {
             self.copies.remove(&from);

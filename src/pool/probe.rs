@@ -19,8 +19,8 @@ use crate::wire::LoginFailure;
 const SLOT_WAIT: Duration = Duration::from_secs(2);
 
 impl Pool {
-    /// One login with a candidate. If it works, the candidate is adopted, and its
-    /// connection is the first of the new generation.
+    /// Logs in once with a candidate. If that works, the candidate is adopted, and its connection
+    /// is the first of the new generation.
     ///
     /// # Errors
     /// What the search is to be told.

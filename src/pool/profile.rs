@@ -24,13 +24,12 @@ pub type Settings = BTreeMap<Box<str>, Box<str>>;
 /// What a client expects to be set on its server connection.
 pub struct Profile {
     settings: Settings,
-    /// What is created under it may be temporary although no word of the text says
-    /// so.
+    /// What is created under this profile may be temporary although no word of the text says so.
     pub temporary: bool,
-    /// Its time limits may end pgvalet's own work, or an idle connection: they must
-    /// not outlive a lease.
+    /// The client's time limits may end pgvalet's own work, or an idle connection: they must not
+    /// outlive a lease.
     pub short_limits: bool,
-    /// Those of the settings that say what a text means.
+    /// The settings among them that say what a text means.
     parse: Arc<Settings>,
 }
 
@@ -62,8 +61,8 @@ impl Profile {
         settings
     }
 
-    /// Nothing set: what a server connection has after its login. One object
-    /// for all, because it is compared by address.
+    /// The profile in which nothing is set: what a server connection has after its login. One
+    /// object for all, because it is compared by address.
     pub fn initial() -> Arc<Self> {
         INITIAL.clone()
     }
@@ -83,7 +82,7 @@ impl Profile {
         (!sql.is_empty()).then_some(sql)
     }
 
-    /// Whether any of it is among what is reset.
+    /// Whether any setting of the profile is among what is reset.
     pub fn is_touched_by(&self, resets: &Resets) -> bool {
         match resets {
             Resets::One { name, .. } => self.settings.contains_key(name),
@@ -111,7 +110,7 @@ impl Profile {
         }
     }
 
-    /// Sets what nobody has set otherwise in this session.
+    /// The SQL that sets what nobody has set otherwise in this session.
     fn restore_missing(&self) -> Option<String> {
         let mut rows = String::new();
         for (name, value) in &self.settings {

@@ -22,7 +22,7 @@ pub type Delivery = Result<Lease, CheckoutError>;
 pub(super) struct Waiter {
     pub delivery: oneshot::Sender<Delivery>,
     pub since: Instant,
-    /// Its identity; `None` for pgvalet itself.
+    /// The identity of the client; `None` for pgvalet itself.
     pub client: Option<Arc<str>>,
 }
 
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 pub(super) struct Queue {
-    /// One for each identity that waits: as many as rules at most.
+    /// The lines, one for each identity that waits: as many as rules at most.
     lines: Vec<Line>,
     /// Numbers in the order of arrival; one who is put first gets a negative one.
     last: i64,
@@ -46,7 +46,7 @@ struct Line {
 }
 
 impl Line {
-    /// When its first came, as a number.
+    /// The time at which the first of the line came, as a number.
     fn number(&self) -> i64 {
         self.waiting.front().map_or(i64::MAX, |(number, _)| *number)
     }
@@ -66,7 +66,7 @@ impl Queue {
         self.lines.iter().map(|line| line.waiting.len()).sum()
     }
 
-    /// Since when the first has waited.
+    /// The time since which the first has waited.
     pub fn since(&self) -> Option<Instant> {
         let first = self.lines.iter().min_by_key(|line| line.number())?;
         first.waiting.front().map(|(_, waiter)| waiter.since)
@@ -100,7 +100,7 @@ impl Queue {
         &mut self.lines[at]
     }
 
-    /// Forgets those who have left.
+    /// Forgets the clients that have left.
     pub fn forget_gone(&mut self) {
         for line in &mut self.lines {
             line.waiting.retain(|(_, w)| !w.delivery.is_closed());

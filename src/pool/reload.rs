@@ -23,7 +23,7 @@ pub struct Remains {
 }
 
 impl Remains {
-    /// Of the same pool in the process that this one replaces.
+    /// What remains of a pool in the process that this one replaces.
     pub fn elsewhere(slots: usize, tell: Tell) -> Self {
         Self {
             elsewhere: Some((slots, tell)),
@@ -72,13 +72,13 @@ impl Pool {
         state.fail_waiters(&CheckoutError::Shut);
     }
 
-    /// Whether the configuration has no use for it, and nothing of it is left.
+    /// Whether the configuration has no use for the pool, and nothing of the pool is left.
     pub fn has_ended(&self) -> bool {
         let state = self.state();
         state.lingering && state.slots.taken() == 0 && state.draining.is_empty()
     }
 
-    /// What is to be kept of it when it has ended.
+    /// What is to be kept of the pool when it has ended.
     pub fn remains(&self) -> Remains {
         Remains {
             stats: self.stats.clone(),

@@ -25,12 +25,12 @@ const OF_CLIENT: usize = 1;
 /// a right that was granted is soon noticed.
 const REMEMBERED: Duration = Duration::from_secs(3);
 
-/// After so many refusals of one client within [`WINDOW`], the server is not asked.
+/// The number of refusals of one client within [`WINDOW`] after which the server is not asked.
 const REFUSALS: usize = 3;
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// A client may start so many at once, and then one in each `PACE`: this limits also
-/// clients that may replicate, and come and go.
+/// The number of starts that a client may make at once, before it has one in each `PACE`: this
+/// limits also clients that may replicate, and come and go.
 const BURST: u32 = 20;
 const PACE: Duration = Duration::from_millis(100);
 
@@ -45,7 +45,7 @@ pub(super) struct Starts {
 struct Memory {
     /// Refusals that hold for everybody, by the kind of replication.
     refusals: HashMap<Option<Replication>, Refusal>,
-    /// By the name of the rule: there are as many as the configuration has.
+    /// The askers by the name of their rule: there are as many as the configuration has.
     clients: HashMap<Arc<str>, Asker>,
 }
 
@@ -59,12 +59,12 @@ struct Refusal {
 struct Asker {
     turns: Arc<Semaphore>,
     refused: VecDeque<Instant>,
-    /// When its next start is due. If that is in the past, several are.
+    /// The time at which the client's next start is due. If that is in the past, several are.
     due: Option<Instant>,
 }
 
 impl Asker {
-    /// Takes the next start; how long it has to wait.
+    /// Takes the next start; returns how long it has to wait.
     fn pace(&mut self, now: Instant) -> Duration {
         let earliest = now.checked_sub(PACE * (BURST - 1)).unwrap_or(now);
         let due = self.due.map_or(earliest, |due| due.max(earliest));

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::{Generation, Pool};
 use crate::upstream::{Backend, Server};
 
-/// What does not change of a server connection.
+/// The properties of a server connection that do not change.
 pub struct Registered {
     pub backend: Arc<Backend>,
     pub opened_at: Instant,
@@ -54,7 +54,7 @@ pub enum ServerUse {
     /// A client or pgvalet itself holds it.
     Held,
     Idle,
-    /// It was idle for so long that it is tried before a client gets it.
+    /// The connection was idle for so long that it is tried before a client gets it.
     Stale,
 }
 
@@ -62,13 +62,13 @@ pub enum ServerUse {
 pub struct ServerView {
     pub connection: Arc<Registered>,
     pub generation: Arc<Generation>,
-    /// It belongs to a generation that drains.
+    /// The connection belongs to a generation that drains.
     pub draining: bool,
     pub used_for: ServerUse,
     /// The statements that are prepared there; of one that is held, nobody else knows.
     pub prepared: usize,
     pub opened_at: Instant,
-    /// It is closed as soon as nobody holds it.
+    /// The connection is closed as soon as nobody holds it.
     pub is_outdated: bool,
 }
 

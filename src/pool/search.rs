@@ -1,8 +1,7 @@
-//! Which version of a secret a pool tries, in which order, and when it tries
-//! again: one state machine, without clock, store or server of its own. Drawn
-//! in docs/ROTATION.md. It lies under the pool's lock: `manager` does what it
-//! says, failed logins are reported to it, and [`Health`] is what it says about
-//! logins.
+//! Which version of a secret a pool tries, in which order, and when it tries again: one state
+//! machine, without clock, store or server of its own. docs/ROTATION.md has a drawing of it. The
+//! search lies under the pool's lock: `manager` does what it says, failed logins are reported to
+//! it, and [`Health`] is what it says about logins.
 //!
 //! Two things never happen. A version is never tried for being AWSPENDING or
 //! unlabelled before the server has refused one that ranks above it, nor if it
@@ -49,9 +48,9 @@ enum Phase {
 /// Whether any version has ever logged in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Past {
-    /// None was tried yet, or none since the store had news.
+    /// No version was tried yet, or none since the store had news.
     Untold,
-    /// None, and all that the store has were tried.
+    /// No version has logged in, and all that the store has were tried.
     InVain,
     Worked,
 }
@@ -79,7 +78,7 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// `grace`: after this time without success, attempts become few.
+    /// `grace`: the time without success after which attempts become few.
     pub fn new(grace: Duration, now: Instant) -> Self {
         let failure: Arc<str> = trouble::NOT_YET.into();
         Self {
@@ -101,12 +100,12 @@ impl Search {
         }
     }
 
-    /// Other options are in force: how long attempts are made at full pace.
+    /// Sets how long attempts are made at full pace, after a reload.
     pub fn set_grace(&mut self, grace: Duration) {
         self.grace = grace;
     }
 
-    /// Nothing logs in, and attempts have become few and far between.
+    /// Whether nothing logs in, and attempts have become few and far between.
     pub fn is_stuck(&self, now: Instant) -> bool {
         matches!(&self.phase, Phase::Seeking { pace, .. } if pace.is_open(now))
     }

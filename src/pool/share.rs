@@ -15,15 +15,15 @@ use super::slots::{Slot, Use};
 use super::state::State;
 use super::{Connection, Pool};
 
-/// A connection is kept for at least so long.
+/// The time for which a connection is kept at least.
 const KEEP: Duration = Duration::from_millis(250);
 
 /// What one process tells the other about a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Share {
-    /// So many more slots are wanted.
+    /// The sender wants this number of slots more.
     Want(usize),
-    /// So many slots are the other process's from now on.
+    /// The sender gives this number of slots to the other process.
     Give(usize),
 }
 
@@ -34,11 +34,11 @@ pub(super) struct Sharing {
     tell: Tell,
     /// The slots that the other process has.
     lent: Vec<Slot>,
-    /// How many the other process has asked for, and has not been promised.
+    /// The number of slots that the other process has asked for, and has not been promised.
     owed: usize,
-    /// How many are on their way to it: their connections are being closed.
+    /// The number of slots on their way to the other process: their connections are being closed.
     promised: usize,
-    /// How many this process has asked for, and has not got.
+    /// The number of slots that this process has asked for, and has not got.
     asked: usize,
     /// This is the process that is replaced.
     old: bool,
@@ -80,7 +80,7 @@ impl Pool {
         give_free(&mut state, free);
     }
 
-    /// What the other process says.
+    /// Does what the other process says.
     pub fn hear(self: &Arc<Self>, share: Share) {
         let mut state = self.state();
         let Some(sharing) = &mut state.sharing else {
@@ -198,7 +198,7 @@ impl Pool {
 }
 
 impl State {
-    /// The ceiling is another one.
+    /// Does what a new ceiling asks for.
     pub(super) fn ceiling_changed(&mut self, before: usize, now: usize) {
         let Some(sharing) = self.sharing.as_mut().filter(|s| s.old) else {
             return;

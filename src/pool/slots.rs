@@ -18,11 +18,11 @@ pub(super) enum Use {
     Closing,
     /// What is left of a login that took too long; see `abandoned`.
     Abandoned,
-    /// Another process has it; see `share`.
+    /// Another process has the slot; see `share`.
     Elsewhere,
 }
 
-/// One slot, taken. Only [`Slots::free`] may end it: a slot that is dropped is
+/// A slot that is taken. Only [`Slots::free`] may end it: a slot that is dropped is
 /// lost to the pool.
 #[derive(Debug)]
 #[must_use = "a slot that is dropped is lost to the pool"]
@@ -40,7 +40,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Takes one more. Whether the ceiling allows it is the caller's concern.
+    /// Takes one more slot. Whether the ceiling allows it is the caller's concern.
     pub fn take(&mut self, purpose: Use) -> Slot {
         *self.count_mut(purpose) += 1;
         Slot(purpose)
@@ -58,19 +58,18 @@ impl Slots {
         *self.count_mut(slot.0) -= 1;
     }
 
-    /// All that are taken. That is no more than `pool_size` and what the reserve
-    /// adds, but for abandoned logins at another of several hosts or
-    /// addresses.
+    /// The number of slots that are taken. That is no more than `pool_size` and what the reserve
+    /// adds, but for abandoned logins at another of several hosts or addresses.
     pub fn taken(&self) -> usize {
         self.own() + self.elsewhere
     }
 
-    /// Those that are not in another process.
+    /// The slots that are not in another process.
     pub fn own(&self) -> usize {
         self.opening + self.idle + self.leased + self.closing + self.abandoned
     }
 
-    /// Connections that are there or come, and are to stay.
+    /// The number of connections that are there or come, and are to stay.
     pub fn staying(&self) -> usize {
         self.opening + self.idle + self.leased
     }

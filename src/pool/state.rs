@@ -47,11 +47,11 @@ pub(super) struct State {
     /// The number of the generation that was adopted last.
     pub generations: u64,
     pub defaults: Defaults,
-    /// When a login last failed.
+    /// The time at which a login last failed.
     pub failed: Option<Instant>,
     /// Another attempt is to be made now, because a client waits.
     pub hurry: bool,
-    /// When a server was last noticed to have hung up.
+    /// The time at which a server was last noticed to have hung up.
     pub hung_up: Option<Instant>,
     /// A database that a client drops, renames or copies.
     pub vacant: Option<Vacant>,
@@ -61,7 +61,7 @@ pub(super) struct State {
     pub reloaded: bool,
     /// The pool lends nothing; see [`Pool::pause`].
     pub paused: bool,
-    /// Connections that were open then are replaced; see [`Pool::reconnect`].
+    /// The time whose open connections are replaced; see [`Pool::reconnect`].
     pub reconnect: Option<Instant>,
     /// How often a connection was lent.
     pub assigned: u64,

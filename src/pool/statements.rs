@@ -27,9 +27,9 @@ pub struct Statement {
     pub body: Arc<[u8]>,
     /// What may stay on a connection that runs it.
     pub suspicion: Option<Box<Suspicion>>,
-    /// It may make a table, and is then answered as a SELECT.
+    /// The statement may make a table, and is then answered as a SELECT.
     pub makes_table: bool,
-    /// The settings under which it was parsed, where they are known.
+    /// The settings under which the statement was parsed, where they are known.
     pub settings: OnceLock<ParseSettings>,
     described: OnceLock<Described>,
 }
@@ -55,14 +55,14 @@ impl Statement {
         }
     }
 
-    /// What Describe has said about it.
+    /// What Describe has said about the statement.
     pub fn description(&self) -> Option<&Described> {
         self.described.get()
     }
 
-    /// The body with which it is parsed again: the parameter types are those that
-    /// it was found to have, as Postgres itself does when it analyses a statement
-    /// again (RevalidateCachedQuery, plancache.c).
+    /// The body with which the statement is parsed again: the parameter types are those that it was
+    /// found to have, as Postgres itself does when it analyses a statement again
+    /// (RevalidateCachedQuery, plancache.c).
     pub fn body_again(&self) -> Vec<u8> {
         let Some(described) = self.described.get() else {
             return self.body.to_vec();
@@ -125,8 +125,8 @@ impl Statements {
         }
     }
 
-    /// A number that was never given before; the name that belongs to it was
-    /// never used on any server connection.
+    /// Gives a number that was never given before; the name that belongs to it was never used on
+    /// any server connection.
     pub fn number(&self) -> u64 {
         self.next.fetch_add(1, Relaxed) + 1
     }
@@ -136,7 +136,7 @@ impl Statements {
         format!("{}{number}", self.prefix)
     }
 
-    /// Writes that name, without a NUL.
+    /// Writes the name on a server connection that belongs to a number, without a NUL.
     pub fn write_name(&self, number: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(self.prefix.as_bytes());
         let (mut digits, mut at, mut rest) = ([0; 20], 20, number);
@@ -216,12 +216,12 @@ impl Statements {
         statement.clone()
     }
 
-    /// Whether all clients together may keep so many bytes more by name.
+    /// Whether all clients together may keep this many bytes more by name.
     pub fn has_room(&self, bytes: u64) -> bool {
         self.kept.load(Relaxed).saturating_add(bytes) <= MAX_KEPT
     }
 
-    /// Counts what clients keep by name: so many bytes `more`, and so many `less`.
+    /// Counts what clients keep by name: `more` bytes are added, and `less` bytes are gone.
     pub fn keeps(&self, more: u64, less: u64) {
         self.kept.fetch_add(more, Relaxed);
         self.kept.fetch_sub(less, Relaxed);

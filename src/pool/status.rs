@@ -10,7 +10,7 @@ use super::{FleetCounts, Generation, LoginTrouble, Pool, Tried};
 
 /// A pool at one moment.
 pub struct PoolCounts {
-    /// Whether the configuration has a use for it; otherwise it only ends.
+    /// Whether the configuration has a use for the pool; otherwise the pool only ends.
     pub in_use: bool,
     /// Clients that wait for a connection.
     pub waiting: usize,
@@ -28,9 +28,9 @@ pub struct PoolCounts {
     pub opening: usize,
     /// The generation in force first, then those that drain.
     pub generations: Vec<GenerationCounts>,
-    /// Why logins do not work, if so.
+    /// Why logins do not work, if they do not.
     pub problem: Option<Arc<str>>,
-    /// The same as far as a person should know of it.
+    /// The trouble with logins as far as a person should know of it.
     pub trouble: Option<LoginTrouble>,
     /// Versions that were tried in vain since one last worked.
     pub tried: Vec<Tried>,

@@ -9,7 +9,7 @@ pub enum Awaited {
     Resume,
     /// A version of the secret logs in.
     Version,
-    /// One of the connections becomes free; there may be no more of them than this.
+    /// A connection becomes free; there may be no more than `most` of them.
     Connection { most: usize },
 }
 

@@ -1,6 +1,6 @@
-//! Which secret is the administrator of which. Only the configuration says so.
-//! Otherwise whoever may write one secret could name another in its value, and
-//! have pgvalet log in with that one.
+//! Which secret is the administrator of which other. Only the configuration says so. Otherwise
+//! whoever may write one secret could name another in its value, and have pgvalet log in with that
+//! one.
 
 use std::collections::BTreeMap;
 

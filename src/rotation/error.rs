@@ -83,7 +83,8 @@ pub enum RotationError {
         "alternating users need an admin secret: give --admin-secret, or admin_secret in [secret.NAME] of the configuration"
     )]
     NoAdmin,
-    /// Otherwise whoever writes a value could have any secret used.
+    /// The configuration has to list administrators: otherwise whoever writes a value could have
+    /// any secret used.
     #[error(
         "masterarn of secret \"{secret}\" names \"{admin}\", which the configuration does not list as an administrator; if it is one, add [secret.\"{name}\"] admin_secret = \"{admin}\", or list it in [rotation] admin_secrets"
     )]
@@ -187,7 +188,7 @@ impl RotationError {
         }
     }
 
-    /// This error, of the version that has a label.
+    /// Says that the error is about the version that has a label.
     pub(super) fn of_version_with(mut self, with: &'static str) -> Self {
         if let Self::Malformed { label, .. } = &mut self {
             *label = Some(with);

@@ -26,7 +26,8 @@ pub struct Version {
 
 /// What AWSPENDING points at.
 pub enum Pending {
-    /// Nothing, or the current version: a rotation that is complete leaves it so.
+    /// AWSPENDING is on no version, or on the current one: a rotation that is complete leaves it
+    /// so.
     None,
     /// A version without a value: a rotation was asked for and has not begun.
     Reserved(VersionId),

@@ -20,12 +20,12 @@ use crate::upstream::ConnectError;
 /// The database in which the rotators of a role take the lock.
 pub struct Meeting {
     pub database: String,
-    /// When the server was started, which tells it apart from others.
+    /// The time at which the server was started, which tells it apart from others.
     server: String,
 }
 
-/// Asked in a session of the role that is rotated. The answer is the same in every
-/// database.
+/// The question which database that is, asked in a session of the role that is rotated. The answer
+/// is the same in every database.
 const DATABASE: &str = "SELECT datname FROM pg_catalog.pg_database
      WHERE datallowconn AND NOT datistemplate AND datconnlimit OPERATOR(pg_catalog.<>) -2
        AND pg_catalog.has_database_privilege(session_user, oid, 'CONNECT')

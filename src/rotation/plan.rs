@@ -15,7 +15,7 @@ use crate::upstream::Options;
 /// How many users a secret has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
-    /// One user whose password changes.
+    /// The secret has one user, whose password changes.
     Single,
     /// Two users that alternate. The password of the one that is not in use any
     /// more stays valid until the next rotation.

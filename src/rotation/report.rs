@@ -51,7 +51,7 @@ impl fmt::Display for Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepOutcome {
     Done,
-    /// An earlier attempt had done it.
+    /// An earlier attempt had done the step.
     Skipped,
     Failed,
 }
@@ -76,7 +76,7 @@ pub struct StepReport {
     pub user: Option<String>,
     pub step: Step,
     pub outcome: StepOutcome,
-    /// One sentence for people.
+    /// A sentence for people.
     pub detail: String,
 }
 
@@ -112,9 +112,9 @@ pub struct RotationReport {
     pub secret: SecretId,
     pub began: SystemTime,
     pub ended: SystemTime,
-    /// Its steps, and when each ended.
+    /// The steps of the rotation, and when each ended.
     pub steps: Vec<(SystemTime, StepReport)>,
-    /// Why it failed.
+    /// Why the attempt failed.
     pub failed: Option<String>,
 }
 

@@ -23,7 +23,7 @@ pub struct Job {
     /// `None`: the secret is rotated only if the store requests it.
     pub rotation: Option<Rotation>,
     pub admin_secrets: Arc<AdminSecrets>,
-    /// How often a store that does not tell of changes is looked at.
+    /// The time between two looks at a store that does not tell of changes.
     pub refresh: Duration,
 }
 
@@ -41,7 +41,7 @@ struct Task {
     job: Job,
     rotated: Rotated,
     next: Next,
-    /// Set or dropped, it ends the task as soon as that waits.
+    /// Ends the task as soon as the task waits, when it is set or dropped.
     stop: watch::Sender<bool>,
 }
 
@@ -52,7 +52,7 @@ impl Drop for Task {
 }
 
 impl Rotations {
-    /// No rotation yet. Steps are reported to `observer`.
+    /// Begins without any scheduler. Steps are reported to `observer`.
     pub fn new(stores: Stores, observer: Arc<dyn Observer>) -> Self {
         Self {
             stores,

@@ -15,7 +15,7 @@ use crate::secret::Credential;
 use crate::upstream::{self, ConnectError, LoginCache, Server, SessionAttrs, Target, Wishes};
 use crate::wire::SettingName;
 
-/// When a connection counts as lost. The statement_timeout of the session ends a
+/// The silence after which a connection counts as lost. The statement_timeout of the session ends a
 /// statement long before.
 const LOST: Duration = Duration::from_secs(90);
 
@@ -42,10 +42,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// Logs in where roles can be changed: at the primary, if the target has
-    /// several servers. A standby may not know yet which password is valid, so
-    /// what it says never counts. The session has the role that a client's login
-    /// would have.
+    /// Logs in where roles can be changed: at the primary, if the target has several servers. A
+    /// standby may not know yet which password is valid, so what a standby says never counts. The
+    /// session has the role that a client's login would have.
     pub async fn open(
         target: &Arc<Target>,
         credential: &Credential,

@@ -144,7 +144,7 @@ async fn count(session: &mut Session, old: Sessions<'_>) -> Result<usize, SqlErr
     Ok(count.parse().unwrap_or(0))
 }
 
-/// Takes the password of a user: it cannot log in any more.
+/// Removes the password of a user, who cannot log in any more then.
 pub async fn disable_password(session: &mut Session, user: &str) -> Result<(), SqlError> {
     let sql = format!("ALTER ROLE {} PASSWORD NULL", identifier(user));
     session

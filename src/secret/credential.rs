@@ -27,7 +27,7 @@ impl Password {
     }
 }
 
-/// How a login to Postgres proves who it is.
+/// What a login to Postgres proves itself by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UpstreamAuth {
     /// The password of the secret.
@@ -87,8 +87,8 @@ mod tests {
     use super::*;
     use crate::secret::SecretValue;
 
-    /// Compiles only while the types have no Debug: with one, both
-    /// implementations fit, and the name is ambiguous.
+    /// This test compiles only while the types have no Debug: with one, both implementations fit,
+    /// and the name is ambiguous.
     #[test]
     fn secrets_cannot_be_printed() {
         trait NoDebug<Which> {

@@ -5,14 +5,14 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// A secret as configuration and policy name it: a name or an ARN, behind the name of its store
-/// and a colon where that is not the default store: `billing:prod/orders`.
+/// A secret as the configuration and the rules name it: a name or an ARN, behind the name of its
+/// store and a colon where that is not the default store: `billing:prod/orders`.
 #[derive(Clone)]
 pub struct SecretId(Arc<Id>);
 
 struct Id {
     text: Arc<str>,
-    /// Where the id within its store begins.
+    /// The place at which the id within its store begins.
     within: usize,
 }
 

@@ -11,7 +11,7 @@ const FETCHES: Family<Counter, 2> = Family::new(
     ["secret", "outcome"],
 );
 
-/// Questions are rare enough to look the series up each time.
+/// The counter of questions. They are rare enough to look the series up each time.
 pub(super) struct SecretMetrics {
     registry: Arc<Metrics>,
     secret: SecretId,

@@ -1,24 +1,25 @@
 //! Versions of a secret that a store has shown so far, for stores that show only
 //! the latest.
 //!
-//! A rotation that arrives late or in two parts is survived with what came before
-//! it. So the last few versions stay in memory, and carry the labels that they would
-//! have in Secrets Manager.
+//! A rotation that arrives late or in two parts does no harm as long as what came before it can be
+//! used. So the last few versions stay in memory, and carry the labels that they would have in
+//! Secrets Manager.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use super::{AWSCURRENT, AWSPREVIOUS, Labels, VersionId};
 
-/// AWSCURRENT, AWSPREVIOUS, and as many without a label as a search tries.
+/// The versions that are kept: AWSCURRENT, AWSPREVIOUS, and as many without a label as a search
+/// tries.
 const KEEP: usize = 7;
 
-/// One version. Deliberately without `Debug`.
+/// A version. Deliberately without `Debug`.
 #[derive(Clone)]
 pub struct Version<T> {
     pub id: VersionId,
     pub content: T,
-    /// When it became AWSCURRENT.
+    /// The time at which it became AWSCURRENT.
     pub since: SystemTime,
 }
 
@@ -32,8 +33,8 @@ impl<T> Default for Seen<T> {
 }
 
 impl<T: Clone> Seen<T> {
-    /// What the store shows now. Content that was there before becomes AWSCURRENT
-    /// again, as the same version.
+    /// Notes what the store shows now. Content that was there before becomes AWSCURRENT again, as
+    /// the same version.
     pub fn show(&mut self, id: VersionId, content: T) {
         if self.0.front().is_some_and(|v| v.id == id) {
             return;
@@ -75,7 +76,7 @@ impl<T: Clone> Seen<T> {
             .collect()
     }
 
-    /// All, the latest first.
+    /// The ids of all versions, the latest first.
     pub fn ids(&self) -> Vec<VersionId> {
         self.0.iter().map(|v| v.id.clone()).collect()
     }

@@ -78,7 +78,7 @@ impl Source for Stores {
         Box::pin(async move { self.of(id)?.describe(id).await })
     }
 
-    /// Those of all stores. Names are as the stores know them.
+    /// Lists the secrets of all stores. Names are as the stores know them.
     fn list(&self) -> StoreFuture<'_, Vec<Description>> {
         Box::pin(async move {
             let mut all = Vec::new();

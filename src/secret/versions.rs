@@ -22,7 +22,8 @@ pub enum Standing {
     Current,
     Pending,
     Previous,
-    /// A rotation that was cancelled or overtaken leaves its password here.
+    /// A version without a label: a rotation that was cancelled or overtaken leaves its password in
+    /// one.
     Unlabelled,
 }
 
@@ -52,7 +53,7 @@ pub(super) struct Versions(HashMap<VersionId, Kept>);
 
 struct Kept {
     credential: Arc<Credential>,
-    /// When it was last asked for, if it was fetched although it has no label.
+    /// The time at which it was last asked for, if it was fetched although it has no label.
     unlabelled_used: Option<Instant>,
 }
 
@@ -61,7 +62,7 @@ impl Versions {
         self.0.get(version).map(|kept| kept.credential.clone())
     }
 
-    /// Like `get`, and keeps an unlabelled version for another while.
+    /// Does what `get` does, and keeps an unlabelled version for another while.
     pub fn reuse(&mut self, version: &VersionId, standing: Standing) -> Option<Arc<Credential>> {
         let kept = self.0.get_mut(version)?;
         if standing == Standing::Unlabelled {

@@ -85,7 +85,8 @@ impl Proxy {
         Self::start_with(config, PassedSockets::default()).await
     }
 
-    /// As [`start`](Self::start), with sockets that systemd has opened for some addresses.
+    /// Does what [`start`](Self::start) does, with sockets that systemd has opened for some
+    /// addresses.
     ///
     /// # Errors
     /// As `start`, and for a socket that no address of the configuration uses.
@@ -98,8 +99,8 @@ impl Proxy {
         Ok(Self::open(built, doors))
     }
 
-    /// As [`start`](Self::start), in the place of the process that has started this one. If it
-    /// fails, that process goes on.
+    /// Does what [`start`](Self::start) does, in the place of the process that has started this
+    /// one. If it fails, that process goes on.
     ///
     /// # Errors
     /// As `start`, and where a database does not work that works in the other process.

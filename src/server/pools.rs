@@ -16,7 +16,7 @@ pub type Key = (Arc<str>, SecretId);
 /// Every pool.
 #[derive(Default)]
 pub struct Pools {
-    /// Those in use, and those that are left to end.
+    /// The pools in use, and those that are left to end.
     all: HashMap<Key, Arc<Pool>>,
     /// What is kept of pools that have ended.
     remains: HashMap<Key, Remains>,

@@ -19,7 +19,7 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Those of the process before this one.
+    /// The sockets of the process before this one.
     ///
     /// # Errors
     /// One of them is no listening socket.

@@ -186,7 +186,7 @@ impl Sessions {
         Self(of_pool)
     }
 
-    /// Those that are clients of a pool.
+    /// The sessions whose clients are those of a pool.
     fn clients(&self, pool: &Pool) -> &[Arc<Handle>] {
         let pool = (pool.name.clone(), pool.secret.clone());
         self.0.get(&pool).map_or(&[], Vec::as_slice)

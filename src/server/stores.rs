@@ -20,10 +20,10 @@ use crate::vault::api::{Api, StoreListen, StoreListener, Trail};
 /// Every store that is open.
 #[derive(Default)]
 pub struct OpenStores {
-    /// For everybody who reads and writes secrets.
+    /// The stores for everybody who reads and writes secrets.
     pub stores: Stores,
     served: Mutex<BTreeMap<StoreName, Served>>,
-    /// Those that a reload has removed.
+    /// The stores that a reload has removed.
     removed: Mutex<Vec<(StoreName, Weak<dyn SecretStore>)>>,
 }
 

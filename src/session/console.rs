@@ -12,9 +12,9 @@ use crate::net::Stream;
 use crate::wire::ClientError;
 use crate::wire::startup::Startup;
 
-/// What serves those who ask for the console.
+/// The console, for sessions that ask for it.
 pub trait Console: Send + Sync {
-    /// Serves one of them, from its greeting to its goodbye.
+    /// Serves a visitor, from the greeting to the goodbye.
     fn attend(self: Arc<Self>, visit: Visit) -> Pin<Box<dyn Future<Output = Farewell> + Send>>;
 }
 
@@ -43,8 +43,9 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    /// Serves the session to its end. It is recorded, but does not depend on its record: the
-    /// console is where one looks for why the log cannot be written. What changes something does.
+    /// Serves the session to its end. The session is recorded, but does not depend on its record:
+    /// the console is where one looks for why the log cannot be written. A command that changes
+    /// something depends on its record.
     pub async fn serve(self) {
         let Self {
             context,

@@ -45,11 +45,11 @@ pub struct Context {
     pub switches: Switches,
     /// Serves the console, once the proxy is built.
     pub console: OnceLock<Arc<dyn Console>>,
-    /// `max_clients`.
+    /// The places for clients, as many as `max_clients`.
     pub clients: Arc<Seats>,
     /// Gets a span of each session, where traces are sent.
     pub traces: OnceLock<Arc<Traces>>,
-    /// During an upgrade.
+    /// The other process, during an upgrade.
     pub elsewhere: Elsewhere,
     /// Other replicas, to which cancel requests may be passed on.
     pub fleet: Option<Arc<Fleet>>,
@@ -73,7 +73,7 @@ impl Context {
         }
     }
 
-    /// After this wait for a server connection a client is told what it waits for, if ever.
+    /// The wait for a server connection after which a client is told what it waits for, if ever.
     pub fn wait_notice(&self) -> Option<Duration> {
         let notice = Duration::from_millis(self.wait_notice.load(Relaxed));
         (!notice.is_zero()).then_some(notice)

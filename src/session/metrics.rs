@@ -33,7 +33,7 @@ pub struct SessionMetrics {
     connections: Mutex<HashMap<DatabaseAndClient, Gauge>>,
 }
 
-/// Their names.
+/// The names of a database and of a client.
 type DatabaseAndClient = (Arc<str>, Arc<str>);
 
 impl SessionMetrics {

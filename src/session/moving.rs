@@ -89,8 +89,8 @@ impl Moved {
 }
 
 impl Session {
-    /// Sends the session to the other process, if it can move. When that says that it has the
-    /// session, it is over here. Nothing is read from the client meanwhile.
+    /// Sends the session to the other process, if it can move. When the other process says that it
+    /// has the session, the session is over here. Nothing is read from the client meanwhile.
     pub(super) async fn depart(&self, relay: &mut Relay) -> bool {
         let (handle, evidence) = (&self.handle, &self.handle.evidence);
         let proved =

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 /// `[listen] revoke`: when a session ends whose access has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Revoke {
-    /// Between transactions.
+    /// A session ends between transactions.
     #[default]
     Idle,
-    /// At once.
+    /// A session ends at once.
     Now,
 }
 

@@ -90,18 +90,18 @@ struct State {
 pub(super) struct NewSession {
     pub rule: Arc<Rule>,
     pub pool: Arc<Pool>,
-    /// The user name it asked for.
+    /// The user name that the client asked for.
     pub user: Arc<str>,
     pub source: Arc<str>,
     pub evidence: Arc<Evidence>,
     pub application_name: Option<Arc<str>>,
-    /// The version of its TLS.
+    /// The version of the client's TLS.
     pub tls: Option<&'static str>,
-    /// The protocol that is spoken with it.
+    /// The protocol that is spoken with the client.
     pub version: Version,
 }
 
-/// What a session of another process is known by.
+/// The id, process id and key by which a session of another process is known.
 pub(super) struct Known {
     pub id: u64,
     pub pid: FrontendPid,
@@ -112,9 +112,9 @@ pub(super) struct Known {
 /// Why a client that the rules let in got no session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotAdded {
-    /// Its rule has `max_clients` sessions already.
+    /// The rule has `max_clients` sessions already.
     TooManyOfRule,
-    /// Its database has `max_clients` sessions already.
+    /// The database has `max_clients` sessions already.
     TooManyOfDatabase,
     /// The operating system has no random numbers.
     NoRandomNumbers,
@@ -123,7 +123,7 @@ pub(super) enum NotAdded {
 }
 
 impl Sessions {
-    /// Those of a replica.
+    /// The sessions of a replica, or of a proxy without others.
     pub fn of(fleet: Option<Arc<Fleet>>) -> Self {
         Self {
             fleet,
@@ -131,7 +131,7 @@ impl Sessions {
         }
     }
 
-    /// Gives no id that another process may have given.
+    /// Continues behind the last id that another process may have given.
     pub fn begin_after(&self, last_id: u64) {
         self.next_id.fetch_max(last_id, Ordering::Relaxed);
     }

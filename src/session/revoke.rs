@@ -20,7 +20,7 @@ use crate::session::Revoke;
 pub enum Cause {
     /// The rules, or the trust in certificates: all sessions are checked.
     Change,
-    /// Nothing but the time: the sessions whose access depends on it are checked.
+    /// The time has passed: the sessions whose access depends on it are checked.
     Time,
 }
 

@@ -9,7 +9,7 @@ pub struct Seats {
     taken: AtomicUsize,
 }
 
-/// One of them, until it is dropped.
+/// A seat that is taken, until it is dropped.
 pub struct Seat(Arc<Seats>);
 
 impl Seats {
@@ -42,7 +42,7 @@ impl Seats {
         self.most().saturating_sub(self.taken.load(Relaxed))
     }
 
-    /// For somebody who has had one before: whatever the limit is.
+    /// Takes a seat whatever the limit is, for a client that had one before.
     pub fn take_anyway(self: &Arc<Self>) -> Seat {
         self.taken.fetch_add(1, Relaxed);
         Seat(self.clone())

@@ -25,7 +25,7 @@ struct State {
 }
 
 impl Switches {
-    /// As the process before this one has set them.
+    /// The switches as the process before this one has set them.
     pub fn set(set: SwitchesSet) -> Self {
         Self(Mutex::new(set.0))
     }

@@ -8,7 +8,7 @@ use crate::net::Stream;
 use crate::pool::{Awaited, Pool};
 use crate::wire::ClientNotice;
 
-/// Whoever waits for no longer is told nothing: a restart takes a moment.
+/// The wait after which a client is told that the server is down: a restart takes a moment.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Waits until there is something to tell a client that waits for a server connection: that the
@@ -56,7 +56,7 @@ async fn still_waits(pool: &Pool, patience: Option<Duration>) -> ClientNotice {
 pub(super) struct Early(Vec<u8>);
 
 impl Early {
-    /// As much is kept; a client that sends more is not read until it is greeted.
+    /// The most bytes that are kept; a client that sends more is not read until it is greeted.
     const MOST: usize = 16 * 1024;
 
     /// Keeps what the client sends; ends when the client has left.

@@ -13,7 +13,7 @@ use crate::net::is_loopback;
 /// Where one kind of data goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
-    /// Such as `https://collector:4318/v1/traces`.
+    /// The address, such as `https://collector:4318/v1/traces`.
     pub url: String,
     /// Names and values; they may be keys to the collector.
     pub headers: Vec<(String, Zeroizing<String>)>,

@@ -26,10 +26,10 @@ struct Family<'a> {
 #[derive(Default)]
 struct Series<'a> {
     labels: Vec<(&'a str, String)>,
-    /// Of a histogram, the sum.
+    /// The value; for a histogram, the sum.
     value: f64,
     count: f64,
-    /// Of a histogram: the upper bounds, and how many samples are not above them.
+    /// The upper bounds of a histogram, and how many samples are not above them.
     buckets: Vec<(f64, f64)>,
 }
 

@@ -11,7 +11,7 @@ pub enum Sampler {
 }
 
 impl Sampler {
-    /// By the names that OpenTelemetry gives them.
+    /// The sampler that OpenTelemetry gives this name.
     ///
     /// # Errors
     /// What is wrong.

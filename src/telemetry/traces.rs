@@ -25,9 +25,9 @@ const DROPPED: Family<Counter, 0> = Family::new(
 pub struct Traces {
     sampler: Sampler,
     waiting: Mutex<VecDeque<(Ids, Span)>>,
-    /// So many spans may wait.
+    /// The number of spans that may wait.
     room: usize,
-    /// So many are sent at a time.
+    /// The number of spans that are sent at a time.
     batch: usize,
     /// There are enough for a batch.
     pub(super) full: Notify,

@@ -16,7 +16,7 @@ use super::scram::{ChannelBinding, ClientFirst, SCRAM_SHA_256, SCRAM_SHA_256_PLU
 use super::{ConnectError, LoginCache, Target, rds_iam};
 use crate::secret::{Credential, UpstreamAuth};
 
-/// Runs the exchange up to AuthenticationOk; the name of the mechanism that was used.
+/// Runs the exchange up to AuthenticationOk; returns the name of the mechanism that was used.
 pub(super) async fn authenticate(
     login: &mut Login,
     target: &Target,

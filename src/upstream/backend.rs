@@ -1,4 +1,4 @@
-//! A backend of Postgres, as far as it takes to cancel what it runs.
+//! A backend of Postgres, as far as it has to be known to cancel what it runs.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,8 +9,7 @@ use tokio::sync::Notify;
 
 use super::Target;
 
-/// The pid of a Postgres backend, which is another one than pgvalet shows to a
-/// client.
+/// The pid of a Postgres backend: not the one that pgvalet shows to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BackendPid(pub i32);
 
@@ -20,7 +19,7 @@ impl fmt::Display for BackendPid {
     }
 }
 
-/// What it takes to cancel a backend, shared with everybody who may have to.
+/// What is needed to cancel a backend, shared with everybody who may have to.
 pub struct Backend {
     pub pid: BackendPid,
     pub(super) key: Box<[u8]>,

@@ -1,4 +1,4 @@
-//! From the places of a target to a server that has let us in.
+//! The way from the places of a target to a server that has let us in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,9 +133,9 @@ pub(super) async fn at_place(
 /// What failed, at several places or addresses.
 #[derive(Default)]
 struct Failures {
-    /// The one that tells most.
+    /// The error that tells most.
     first: Option<ConnectError>,
-    /// What happened at each address.
+    /// What has happened at each address.
     each: Vec<String>,
 }
 
@@ -167,7 +167,7 @@ impl Failures {
         }
     }
 
-    /// One error for all addresses of a place.
+    /// The error of all addresses of a place, as one.
     fn into_error(self, place: &Target) -> ConnectError {
         match self.first {
             Some(ConnectError::Unreachable { .. } | ConnectError::Timeout { .. })
@@ -211,7 +211,7 @@ impl Attempt<'_> {
         })
     }
 
-    /// Ends a failed attempt: what the server may still count of it.
+    /// Ends a failed attempt; returns what the server may still count of it.
     async fn end(self, error: &ConnectError) -> Option<Abandoned> {
         match (self.server, self.login) {
             (Some(server), _) if matches!(error, ConnectError::NotWanted { .. }) => {
@@ -235,7 +235,7 @@ impl Attempt<'_> {
 pub struct Abandoned(pub(super) Stream);
 
 impl Abandoned {
-    /// More bytes than a server sends after a login.
+    /// The most bytes that are read: more than a server sends after a login.
     const MOST: usize = 1 << 20;
 
     /// Hangs up, and waits until the server has hung up too, but no longer than

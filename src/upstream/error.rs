@@ -101,7 +101,7 @@ impl ConnectError {
         }
     }
 
-    /// What a client may know of it.
+    /// What a client may know of the error.
     pub fn failure(&self) -> LoginFailure {
         match self {
             Self::Unreachable { .. } => LoginFailure::Unreachable,

@@ -24,7 +24,7 @@ pub type Rows = Vec<Vec<String>>;
 /// What came back from the questions of an exchange.
 #[derive(Debug)]
 pub struct Answers {
-    /// One entry for each query.
+    /// The rows of each query.
     pub rows: Vec<Rows>,
     /// Why the first query failed that did.
     pub failed: Option<ErrorFields>,
@@ -50,8 +50,8 @@ pub enum QueryError {
 /// its own), but not without bound.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Stands in front of every question: a client may have asked for transactions
-/// that wait for a safe snapshot, which may take any time.
+/// The statement in front of every question: a client may have asked for transactions that wait for
+/// a safe snapshot, which may take any time.
 const AT_ONCE: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; ";
 
 impl Server {
@@ -150,7 +150,7 @@ impl Server {
         }
     }
 
-    /// SQL that takes these limits out of force, for good.
+    /// SQL that takes the time limits out of force, for good.
     pub fn no_limits(&self) -> String {
         let set = |name: &&str| format!("SET {name} = 0");
         let all: Vec<String> = self.limits().iter().map(set).collect();

@@ -114,12 +114,12 @@ impl fmt::Display for Hosts {
 /// Which of several servers is wanted (libpq's `target_session_attrs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SessionAttrs {
-    /// The first that answers.
+    /// The first server that answers.
     #[default]
     Any,
-    /// One that is no standby, and whose sessions may write.
+    /// A server that is no standby, and whose sessions may write.
     ReadWrite,
-    /// A standby, or one whose sessions may not write.
+    /// A standby, or a server whose sessions may not write.
     ReadOnly,
     /// A standby, and where there is none whatever answers.
     PreferStandby,

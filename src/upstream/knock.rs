@@ -36,7 +36,7 @@ pub(super) struct With<'a> {
 /// What came of one address: a server that has answered, or an error.
 pub(super) struct Knocked {
     pub address: Address,
-    /// Where a start-up packet was sent.
+    /// The login, where a start-up packet was sent.
     pub login: Option<Login>,
     pub answer: Result<(), ConnectError>,
 }
@@ -45,7 +45,8 @@ pub(super) struct Knocked {
 #[derive(Default)]
 pub(super) struct Answered(Mutex<Vec<(Box<str>, SocketAddr)>>);
 
-/// Secrets that lead to ever new hosts must not fill the memory.
+/// The most hosts that are remembered: secrets that lead to ever new hosts must not fill the
+/// memory.
 const MOST: usize = 16;
 
 impl Answered {
@@ -61,7 +62,7 @@ impl Answered {
         known.push((target.host[..].into(), address));
     }
 
-    /// Puts the one that answered last first. `true`: it is among them.
+    /// Puts the address that answered last first. `true`: it is among those of the host.
     fn first(&self, target: &Target, addresses: &mut [Address]) -> bool {
         let known = self.0.lock();
         let last = known
@@ -76,14 +77,14 @@ impl Answered {
     }
 }
 
-/// The addresses of one host, and those at which we have knocked.
+/// The addresses of one host, and the attempts that are under way.
 pub(super) struct Doors<'a> {
     with: With<'a>,
     waiting: VecDeque<Address>,
     knocking: FuturesUnordered<BoxFuture<'a, Knocked>>,
-    /// Ends all that is under way.
+    /// Ends all attempts that are under way.
     stop: watch::Sender<bool>,
-    /// How long the first one may be silent.
+    /// How long the first address may be silent.
     patience: Duration,
     deadline: Instant,
 }
@@ -126,7 +127,7 @@ impl<'a> Doors<'a> {
         }
     }
 
-    /// Knocks at the next address, if there is one.
+    /// Tries the next address, if there is one.
     fn knock(&mut self) -> Option<()> {
         let address = self.waiting.pop_front()?;
         let knock = knock(self.with, address, self.deadline, self.stop.subscribe());
@@ -134,8 +135,8 @@ impl<'a> Doors<'a> {
         Some(())
     }
 
-    /// Until when a login at an address that has answered may take: all addresses that
-    /// are left have an equal share of the time.
+    /// The time at which a login at an address that has answered has to have ended: all addresses
+    /// that are left have an equal share of the time.
     pub fn share(&self) -> Instant {
         let left = self.waiting.len() + self.knocking.len();
         let now = Instant::now();
@@ -143,7 +144,8 @@ impl<'a> Doors<'a> {
         now + rest / u32::try_from(1 + left).unwrap_or(u32::MAX)
     }
 
-    /// Ends what is under way; what servers may still count of it goes to `abandoned`.
+    /// Ends the attempts that are under way; what servers may still count of them goes to
+    /// `abandoned`.
     pub async fn stop(mut self, abandoned: &mut Vec<Abandoned>) {
         self.stop.send_replace(true);
         while let Some(knocked) = self.knocking.next().await {

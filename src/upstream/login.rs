@@ -17,8 +17,8 @@ use crate::wire::message::{self, ErrorFields};
 use crate::wire::tag::backend as tag;
 use crate::wire::{Frame, Version, login};
 
-/// No message of a login is larger; a server that announces more is refused
-/// before anything is read into memory.
+/// The largest message of a login; a server that announces more is refused before anything is read
+/// into memory.
 const MAX_LOGIN_MESSAGE: usize = 1 << 16;
 
 /// How long a server that refused a login may take to close the connection.
@@ -43,7 +43,7 @@ pub(super) struct Welcome {
     mechanism: &'static str,
     reported: Reported,
     pid: BackendPid,
-    /// Empty where the server gave none.
+    /// The cancel key; empty where the server gave none.
     key: Box<[u8]>,
 }
 

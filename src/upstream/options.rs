@@ -25,12 +25,11 @@ pub struct Options {
     pub prefer_socket: Option<Arc<str>>,
     pub target_session_attrs: SessionAttrs,
     pub dbname: Option<String>,
-    /// `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
+    /// TLS to the server. `None`: `disable` for loopback and unix-socket hosts, else `verify-full`.
     pub tls: Option<UpstreamTls>,
     pub tls_options: TlsOptions,
     pub tcp: TcpOptions,
-    /// Refuse a login that is not bound to its TLS connection
-    /// (SCRAM-SHA-256-PLUS).
+    /// Whether a login is refused that is not bound to its TLS connection (SCRAM-SHA-256-PLUS).
     pub require_channel_binding: bool,
     /// Servers that ask for other numbers of SCRAM iterations are refused: fewer protect
     /// the password too little, and many more cost a hostile server nothing.
@@ -38,11 +37,12 @@ pub struct Options {
     pub auth: UpstreamAuth,
     /// Authentication methods beyond SCRAM-SHA-256 that this server may ask for.
     pub allow_md5: bool,
-    /// Only ever over TLS with a verified name, or on a unix socket or loopback.
+    /// Whether the password may be sent in clear: only over TLS with a verified name, or on a unix
+    /// socket or loopback.
     pub allow_cleartext: bool,
-    /// For each host.
+    /// The limit of a login at each host.
     pub connect_timeout: Duration,
-    /// The database of the store that keeps the secret: this one must not be it.
+    /// The database of the store that keeps the secret, in which no login may end.
     pub store: Option<Arc<ServerUrl>>,
 }
 

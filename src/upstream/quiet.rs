@@ -30,7 +30,7 @@ impl Quiet {
         (!owed && certain && status == status::IDLE).then_some(Self(()))
     }
 
-    /// For connections that a test has made up.
+    /// Makes a proof for connections that a test has made up.
     #[cfg(any(test, feature = "bench"))]
     pub fn for_tests() -> Self {
         Self(())
@@ -44,7 +44,7 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// A question that was never asked before.
+    /// A fence whose question was never asked before.
     pub fn new() -> Self {
         let nonce = uuid::Uuid::new_v4().simple();
         let column = format!("pgvalet_{nonce}");

@@ -30,7 +30,7 @@ pub(super) struct IamToken(Mutex<Option<Made>>);
 struct Made {
     token: Zeroizing<String>,
     at: Instant,
-    /// Host and port of the one server that it is for.
+    /// The host and port of the one server that the token is for.
     place: String,
 }
 

@@ -1,4 +1,4 @@
-//! From a host to an open connection: addresses, a socket, TLS.
+//! The way from a host to an open connection: addresses, a socket, TLS.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

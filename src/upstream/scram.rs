@@ -33,11 +33,11 @@ pub enum ScramError {
     Malformed,
     /// The server's nonce does not continue ours.
     Nonce,
-    /// More iterations than are accepted: so many.
+    /// The server asks for more iterations than are accepted: this many.
     TooMany(u32),
-    /// Fewer iterations than are accepted: so many.
+    /// The server asks for fewer iterations than are accepted: this many.
     TooFew(u32),
-    /// Too long, or not base64.
+    /// The salt is too long, or not base64.
     Salt,
     /// The server does not know the password either.
     Signature,
@@ -98,7 +98,8 @@ impl ClientFirst {
         })
     }
 
-    /// The user name is empty: Postgres takes it from the start-up packet.
+    /// The first message without its binding. The user name is empty: Postgres takes it from the
+    /// start-up packet.
     fn bare(&self) -> String {
         format!("n=,r={}", self.nonce)
     }

@@ -24,8 +24,8 @@ pub struct Server {
     pub(super) was_standby: Option<bool>,
     /// The end of the login.
     pub opened_at: Instant,
-    /// How it let us in: `scram-sha-256-plus`, `scram-sha-256`, `md5`, `cleartext`,
-    /// `rds-iam`, `certificate` or `trust`.
+    /// The mechanism by which the server let us in: `scram-sha-256-plus`, `scram-sha-256`, `md5`,
+    /// `cleartext`, `rds-iam`, `certificate` or `trust`.
     pub mechanism: &'static str,
 }
 

@@ -34,7 +34,7 @@ pub struct Target {
     pub auth: UpstreamAuth,
     /// Which servers are wanted.
     pub attrs: SessionAttrs,
-    /// Where there is more than one place: all of them, this one first.
+    /// All places, this one first, where there is more than one.
     pub places: Vec<Arc<Target>>,
     /// The unix socket of the same server, as far as the port tells: used where it leads to a
     /// login with SCRAM.
@@ -162,10 +162,10 @@ impl Target {
         }))
     }
 
-    /// The one of its places that has the host and port of another target.
+    /// The place of this target that has the host and port of another target.
     ///
     /// # Errors
-    /// Where there is none: its places, as `host:port,host:port`.
+    /// There is none; the error names the places, as `host:port,host:port`.
     pub fn place_like(&self, other: &Self) -> Result<Arc<Self>, String> {
         let alone = [Arc::new(Self {
             places: Vec::new(),
@@ -196,7 +196,7 @@ impl Target {
         })
     }
 
-    /// Whether it is on this machine, so that nobody else is on the way.
+    /// Whether the place is on this machine, so that nobody else is on the way.
     pub fn is_local(&self) -> bool {
         is_local(&self.host)
     }

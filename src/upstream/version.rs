@@ -12,8 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::Target;
 use crate::wire::Version;
 
-/// How long a server is asked in 3.0 at once: it may have been replaced by a newer
-/// one.
+/// How long a server is asked in 3.0 at once; later it may have been replaced by a newer one.
 const ASKED_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 /// How many servers are remembered: secrets that lead to ever new hosts must not

@@ -19,8 +19,8 @@ impl Default for Wishes {
 }
 
 impl Wishes {
-    /// Start-up parameters of a client. Without an application_name among them, it is
-    /// pgvalet's.
+    /// The start-up parameters of a client. Without an application_name among them, that of pgvalet
+    /// is used.
     pub fn new(
         replication: Option<Replication>,
         mut settings: Vec<(SettingName, Box<str>)>,

@@ -11,7 +11,7 @@ use super::tag::{backend, field};
 pub struct Field<'a> {
     pub name: &'a str,
     pub type_oid: u32,
-    /// The size of its type in bytes; -1 if values differ in length.
+    /// The size of the column's type in bytes; -1 if values differ in length.
     pub size: i16,
     pub binary: bool,
 }
@@ -48,7 +48,7 @@ pub fn data_row(out: &mut Vec<u8>, values: impl ExactSizeIterator<Item = Option<
     });
 }
 
-/// Columns are few: no result of pgvalet has more than a hundred.
+/// Appends a number of columns. They are few: no result of pgvalet has more than a hundred.
 fn count(out: &mut Vec<u8>, n: usize) {
     out.extend(u16::try_from(n).unwrap_or(u16::MAX).to_be_bytes());
 }

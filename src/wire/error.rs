@@ -20,9 +20,8 @@ fn because(failure: &Option<LoginFailure>) -> String {
 /// An error for a client: its text, SQLSTATE and hint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// An unknown database, an unknown user and no rule get the same answer, so that
-    /// nobody can find out which of them exist. By the ref those who run the proxy find
-    /// out why.
+    /// An unknown database, an unknown user and no rule get the same answer, so that nobody can
+    /// find out which of them exist. Those who run the proxy find out why by the reference.
     #[error("access denied{}", ref_of(*.0))]
     Denied(Option<Reference>),
     #[error("this server requires TLS")]
@@ -53,7 +52,7 @@ pub enum ClientError {
     #[error("no version of secret \"{secret}\" logs in to the database{}", because(.failure))]
     NoWorkingVersion {
         secret: Arc<str>,
-        /// Why the one that was tried last does not.
+        /// Why the version that was tried last does not log in.
         failure: Option<LoginFailure>,
     },
     #[error("secret \"{0}\" cannot be used")]

@@ -12,8 +12,8 @@ pub const MAX_MESSAGE: usize = 0x3fff_ffff;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
     pub tag: u8,
-    /// Header and body together, in bytes. The peer claims it, so nothing is allocated by
-    /// it.
+    /// Header and body together, in bytes. The peer claims this number, so that nothing is
+    /// allocated by it.
     pub len: usize,
 }
 

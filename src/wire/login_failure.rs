@@ -1,6 +1,6 @@
 //! What a client may know of a login to the server that failed.
 //!
-//! The server's own text never reaches a client. What it means does: its kind, with the
+//! The server's own text never reaches a client. What that text means does: its kind, with the
 //! SQLSTATE that Postgres has for it, and what to do.
 
 use std::fmt;

@@ -67,8 +67,8 @@ fn response(
     });
 }
 
-/// Appends ErrorResponse for a client of protocol 1 or 2, which has no length and no
-/// fields. Postgres still does so.
+/// Appends ErrorResponse for a client of protocol 1 or 2, which has no length and no fields.
+/// Postgres still answers such a client.
 pub fn error_response_v2(out: &mut Vec<u8>, severity: &str, said: &str) {
     out.push(backend::ERROR_RESPONSE);
     text(out, &format!("{severity}:  {said}\n"));
@@ -208,7 +208,7 @@ impl ErrorFields {
         fields
     }
 
-    /// Whether the server closes the connection after it.
+    /// Whether the server closes the connection after this message.
     pub fn is_fatal(&self) -> bool {
         self.severity == "FATAL" || self.severity == "PANIC"
     }

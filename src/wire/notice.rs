@@ -20,7 +20,7 @@ pub enum ClientNotice {
         database: Arc<str>,
         secret: Arc<str>,
     },
-    /// It waits for others to give a connection back. `most`: how many there may be.
+    /// The client waits for others to give a connection back. `most`: how many there may be.
     Busy { database: Arc<str>, most: usize },
 }
 

@@ -15,8 +15,8 @@ pub(super) const PROTOCOL_OPTION: &str = "_pq_.";
 /// Settings that give a session another identity.
 const IDENTITY: [&str; 2] = ["role", "session_authorization"];
 
-/// Delays a login at the server for as long as the client likes. Its backend would count
-/// against the server's limit long after the client has gone.
+/// The setting that delays a login at the server for as long as the client likes. Its backend would
+/// count against the server's limit long after the client has gone.
 const DELAY: &str = "post_auth_delay";
 
 /// The name of a setting, in lower case.

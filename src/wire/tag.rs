@@ -72,8 +72,8 @@ pub mod field {
     pub const DETAIL: u8 = b'D';
     pub const HINT: u8 = b'H';
     pub const MESSAGE: u8 = b'M';
-    /// May be translated.
+    /// The severity, which may be translated.
     pub const SEVERITY: u8 = b'S';
-    /// Never translated.
+    /// The severity, which is never translated.
     pub const SEVERITY_NONLOCALIZED: u8 = b'V';
 }

@@ -66,7 +66,7 @@ fn is_region(region: &str, domain: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// As a whole request is read: what is no address is refused too.
+    /// Reads the address as that of a whole request is read: what is no address is refused too.
     fn accepted(address: &str, endpoint: Option<Uri>) -> bool {
         let audience = "pgvalet".to_owned();
         let sts = Sts { audience, endpoint };

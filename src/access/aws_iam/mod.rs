@@ -64,7 +64,7 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// For a new configuration; the answers that `before` has are kept. `needed`:
+    /// Makes the verifier of a new configuration; the answers that `before` has are kept. `needed`:
     /// whether a rule has `aws_iam`.
     pub fn new(needed: bool, before: &Self) -> Self {
         let https = before.https.clone().filter(|_| needed);

@@ -15,7 +15,7 @@ use super::endpoint::is_endpoint;
 use crate::access::Sts;
 use crate::access::token::Rejected;
 
-/// For how long a request may be valid at most, in seconds.
+/// The longest validity of a request, in seconds.
 const LONGEST_VALIDITY: i64 = 15 * 60;
 /// How far the clocks of client and proxy may be apart.
 const LEEWAY: TimeDelta = TimeDelta::minutes(5);
@@ -31,7 +31,7 @@ const REQUIRED: [&str; 8] = [
     "X-Amz-SignedHeaders",
     "X-Amz-Signature",
 ];
-/// The query may have it once: temporary credentials do.
+/// The parameter that the query may have once: temporary credentials have it.
 const OPTIONAL: &str = "X-Amz-Security-Token";
 
 /// A request that pgvalet may send.

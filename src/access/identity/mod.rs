@@ -53,26 +53,25 @@ pub struct Identity {
 
 /// What a rule asks of its clients in one kind of identity.
 pub trait Condition {
-    /// Whether the evidence fulfils it.
+    /// Whether the evidence fulfils the condition.
     fn matches(&self, evidence: &Evidence) -> bool;
 
-    /// Why the evidence does not fulfil it. For the operator: a client never
-    /// reads it.
+    /// Why the evidence does not fulfil the condition, for the operator: a client never reads it.
     fn because(&self, evidence: &Evidence) -> String;
 
-    /// What it asks for, in a few words.
+    /// What the condition asks for, in a few words.
     fn describe(&self) -> String;
 
     /// Whether every client that fulfils `other` fulfils this condition too.
     /// `false` where that cannot be told.
     fn covers(&self, other: &Identity) -> bool;
 
-    /// How its clients have to connect, where that matters.
+    /// How clients have to connect to fulfil the condition, where that matters.
     fn transport(&self) -> Option<Transport> {
         None
     }
 
-    /// What the client can still be asked for to fulfil it.
+    /// What the client can still be asked for to fulfil the condition.
     fn ask(&self, _evidence: &Evidence) -> Option<Ask<'_>> {
         None
     }
@@ -96,7 +95,7 @@ pub struct Ask<'a> {
 }
 
 impl IdentityKind {
-    /// From the weakest to the strongest.
+    /// All kinds, from the weakest to the strongest.
     pub const ALL: [Self; 6] = [
         Self::Network,
         Self::UnixUser,

@@ -14,7 +14,7 @@ use crate::base::Pattern;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRule {
     pub issuer: Arc<TokenIssuer>,
-    /// Has to be among the token's `aud`: a token made for another service is
+    /// The audience, which has to be among the token's `aud`: a token made for another service is
     /// worth nothing here.
     pub audience: String,
     /// `None`: any subject of the issuer.
@@ -28,7 +28,7 @@ pub struct TokenRule {
 /// How the client is asked for its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenMethod {
-    /// As the password: every driver can.
+    /// The token is sent as the password: every driver can.
     Password,
     /// SASL OAUTHBEARER (RFC 7628), which libpq speaks from version 18 on.
     OauthBearer,

@@ -12,7 +12,7 @@ use netlink_sys::{Socket, SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIA
 
 use super::Owner;
 
-/// INET_DIAG_NOCOOKIE: the addresses alone name the socket.
+/// The cookie INET_DIAG_NOCOOKIE: the addresses alone name the socket.
 const ANY_COOKIE: [u8; 8] = [0xff; 8];
 
 /// MSG_DONTWAIT: the kernel has answered by the time the request is sent.

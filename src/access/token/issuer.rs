@@ -54,7 +54,7 @@ struct Fetched {
 #[derive(Default)]
 struct Attempt {
     at: Option<Instant>,
-    /// When the file of keys had last been changed.
+    /// The time at which the file of keys was last changed.
     modified: Option<SystemTime>,
 }
 

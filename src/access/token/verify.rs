@@ -35,7 +35,7 @@ pub struct Verified {
 /// Why a token, or a request to STS, proves nothing. The client is not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// There is none. libpq sends an empty one to be told where to get a token.
+    /// The client presented no token. libpq sends an empty one to be told where to get a token.
     Missing,
     TooLarge,
     Malformed,
@@ -53,8 +53,8 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    /// The name of the reason in audit records, metrics and JSON. A contract: names are
-    /// never changed.
+    /// The name of the reason in audit records, metrics and JSON. Other programs rely on the names,
+    /// which are never changed.
     pub fn code(self) -> &'static str {
         match self {
             Self::Missing => "no_token",

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(super) enum Kind {
     /// Text in quotes; the words say what the text is.
     Text(&'static str),
-    /// One text or a list of texts; the words say what the texts are.
+    /// A text or a list of texts; the words say what the texts are.
     List(&'static str),
     /// A table whose values are texts; the words say what the texts are.
     Texts(&'static str),
@@ -31,7 +31,7 @@ pub(super) enum Kind {
     Number(u64, u64),
     /// A duration of at least this, and of at most a year.
     Duration(Duration),
-    /// One of these words.
+    /// A word out of these.
     Words(&'static [&'static str]),
     /// The name of a user or group in quotes, or its number without.
     User,
@@ -52,7 +52,7 @@ pub(super) enum Kind {
 pub(super) enum Default {
     /// The file is wrong without the key.
     Required,
-    /// This value, as it would stand in the file.
+    /// The value as it would stand in the file.
     Value(&'static str),
     /// No value; the words say what happens then.
     Absent(&'static str),
@@ -61,22 +61,22 @@ pub(super) enum Default {
 /// When a change of a key takes effect in a running proxy that reloads its configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// From the next use of the value on, for sessions and server connections that there are
-    /// as well.
+    /// The change holds from the next use of the value on, also for sessions and server connections
+    /// that there are.
     AtOnce,
-    /// For sessions that begin after the reload; the others go on as they began.
+    /// The change holds for sessions that begin after the reload; the others go on as they began.
     NewSessions,
-    /// For server connections that log in after the reload, once one of them has proved that
-    /// it works; the others drain.
+    /// The change holds for server connections that log in after the reload, once one of them has
+    /// proved that it works; the others drain.
     Drain,
-    /// When pgvalet is started again.
+    /// The change holds when pgvalet is started again.
     Restart,
 }
 
 impl Effect {
     pub const ALL: [Self; 4] = [Self::AtOnce, Self::NewSessions, Self::Drain, Self::Restart];
 
-    /// As the column of docs/CONFIGURATION.md says it.
+    /// The effect as the column of docs/CONFIGURATION.md says it.
     pub fn words(self) -> &'static str {
         match self {
             Self::AtOnce => "at once",
@@ -141,8 +141,8 @@ impl Table {
         self.keys.iter().find(|key| key.name == name)
     }
 
-    /// Of what stands below `[key]`, which may have tables with names beside its own keys: whether
-    /// it says anything itself, or nothing at all is said.
+    /// Whether `[key]` is meant, below which there may be tables with names beside its own keys: it
+    /// says something itself, or nothing at all is said there.
     pub(super) fn is_meant(&self, written: &[&str]) -> bool {
         written.is_empty() || written.iter().any(|name| self.key(name).is_some())
     }

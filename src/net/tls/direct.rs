@@ -119,7 +119,8 @@ impl Trusted<'_> {
         Err(CertificateError::UnknownIssuer)
     }
 
-    /// With revocation lists, one of the issuer has to be there and in time.
+    /// Checks that a certificate is not revoked. With revocation lists, one of the issuer has to be
+    /// there and in time.
     fn is_not_revoked(
         &self,
         certificate: &X509Certificate<'_>,

@@ -40,7 +40,7 @@ pub(super) struct ServerTrust {
 #[derive(Debug)]
 struct Anchors {
     webpki: Arc<WebPkiServerVerifier>,
-    /// Those of `tls_ca`; empty where the system's are trusted.
+    /// The certificates of `tls_ca`; empty where the system's are trusted.
     certificates: Vec<CertificateDer<'static>>,
     lists: Vec<CertificateRevocationListDer<'static>>,
 }

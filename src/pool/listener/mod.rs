@@ -32,7 +32,7 @@ use subscriber::Subscriber;
 
 /// What sessions and the pool ask of the task.
 pub(super) enum Command {
-    /// Use this connection, the first client's, to listen from now on. It listens on
+    /// Use this connection, the first client's, to listen from now on. The connection listens on
     /// the subscriber's channels already.
     Donate {
         lease: Box<Lease>,
@@ -61,7 +61,7 @@ pub struct SharedListener {
     shared: Arc<Shared>,
 }
 
-/// What sessions and the task both look at.
+/// What sessions and the task share.
 pub(super) struct Shared {
     /// The channel of the marks, whose name nobody else knows.
     channel: Box<str>,
@@ -103,8 +103,8 @@ impl Shared {
         (channel == &*self.channel).then(|| payload.parse().ok())?
     }
 
-    /// SQL that listens for marks and sends one. Its own session hears it
-    /// before ReadyForQuery.
+    /// SQL that listens for marks and sends one. The session that runs it hears the mark before
+    /// ReadyForQuery.
     fn send_mark(&self, mark: u64) -> String {
         let channel = &self.channel;
         format!("LISTEN \"{channel}\"; NOTIFY \"{channel}\", '{mark}'")

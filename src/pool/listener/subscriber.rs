@@ -140,15 +140,14 @@ impl Subscription {
         receiver
     }
 
-    /// Has these channels delivered from a mark on: the mark, and the SQL that sends
-    /// it.
+    /// Has these channels delivered from a mark on; returns the mark, and the SQL that sends it.
     pub fn mark(&self, channels: &BTreeSet<Box<str>>) -> (u64, String) {
         self.subscriber.queue().behind_mark = channels.iter().cloned().collect();
         let mark = self.shared.mark(Some(&self.subscriber));
         (mark, self.shared.send_mark(mark))
     }
 
-    /// The mark in a notification, if it is one, also where it is for another client.
+    /// The mark that a notification is, if it is one, also where the mark is for another client.
     pub fn read_mark(&self, notification: &[u8]) -> Option<u64> {
         self.shared.read_mark(notification)
     }
@@ -180,7 +179,7 @@ impl Subscription {
         self.subscriber.news.load(Ordering::Acquire)
     }
 
-    /// Why nothing more is delivered, if so.
+    /// Why nothing more is delivered, if delivery has ended.
     pub fn ended(&self) -> Option<End> {
         self.subscriber.queue().end
     }

@@ -10,7 +10,7 @@ use super::{Settings, changes};
 /// the defaults of its login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ParseSettings {
-    /// Those of the login, as a digest; see [`Connection`](crate::pool::Connection).
+    /// The defaults of the login, as a digest; see [`Connection`](crate::pool::Connection).
     defaults: u64,
     own: Arc<Settings>,
 }
@@ -59,7 +59,7 @@ const PARSE: [&str; 22] = [
     "xmloption",                        // xml.c: xml literals
 ];
 
-/// Those of the settings that say what a text means.
+/// The settings among these that say what a text means.
 pub(super) fn of_parse(settings: &Settings) -> Settings {
     let own = settings
         .iter()

@@ -24,7 +24,7 @@ pub(in crate::pool) struct Down {
     message: Arc<str>,
     /// What clients are told.
     failure: LoginFailure,
-    /// It may pass although nothing is changed.
+    /// The obstacle may pass although nothing is changed.
     passes: bool,
 }
 
@@ -89,7 +89,7 @@ impl Search {
         matches!(self.phase, Phase::Seeking { .. })
     }
 
-    /// Why logins do not work, if so.
+    /// Why logins do not work, if they do not.
     pub fn problem(&self) -> Option<Arc<str>> {
         match self.health() {
             Health::Good => None,

@@ -22,7 +22,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// `grace`: after this time, attempts are slow.
+    /// `grace`: the time after which attempts are slow.
     pub fn new(grace: Duration, now: Instant) -> Self {
         Self {
             since: now,

@@ -1,4 +1,4 @@
-//! One way through the versions that may log in.
+//! A round: one pass over the versions that may log in.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,10 +11,10 @@ use crate::wire::LoginFailure;
 pub(in crate::pool) struct Candidate {
     pub standing: Standing,
     pub version: VersionId,
-    /// Host, port and database it leads to.
+    /// The host, port and database that the version leads to.
     pub place: Arc<str>,
-    /// Whether it leads where the trusted versions lead, as the same user or
-    /// its alternate.
+    /// Whether the version leads where the trusted versions lead, as the same user or its
+    /// alternate.
     pub akin: bool,
 }
 
@@ -25,17 +25,17 @@ pub struct Tried {
     pub standing: Standing,
     pub why: Arc<str>,
     pub at: SystemTime,
-    /// Host, port and database it leads to.
+    /// The host, port and database that the version leads to.
     pub(in crate::pool) place: Arc<str>,
     pub(in crate::pool) verdict: Verdict,
-    /// What clients may know of it.
+    /// What clients may know of the failure.
     pub(in crate::pool) failure: Option<LoginFailure>,
-    /// The number of the round it was tried in; 0 outside of one.
+    /// The number of the round in which the version was tried; 0 outside of one.
     pub(super) round: u64,
 }
 
 impl Tried {
-    /// A failed login of this moment.
+    /// A login that has failed at this moment.
     pub(in crate::pool) fn now(
         version: VersionId,
         standing: Standing,
@@ -63,16 +63,16 @@ pub(in crate::pool) enum Verdict {
     Refused,
     /// The version does not say where to log in.
     Useless,
-    /// Its place lets nobody in, which may pass: nobody answers, the server starts, or
+    /// The server lets nobody in, which may pass: nobody answers, the server starts, or
     /// it has no room.
     Later,
-    /// Its place lets nobody in, and something would have to be changed there or here:
-    /// there is no such database, or TLS fails.
+    /// The server lets nobody in, and something would have to be changed there or here: there is no
+    /// such database, or TLS fails.
     Unfit,
 }
 
 impl Verdict {
-    /// Whether it says nothing about the credential, only about the place.
+    /// Whether the verdict says nothing about the credential, only about the place.
     pub(super) fn is_of_the_place(self) -> bool {
         matches!(self, Self::Later | Self::Unfit)
     }
@@ -80,8 +80,7 @@ impl Verdict {
 
 #[derive(Debug)]
 pub(super) struct Round {
-    /// Counts up from 1, so that what was tried in this round is told from the
-    /// rest.
+    /// The number of the round, from 1, which tells what was tried in this round from the rest.
     number: u64,
     candidates: Vec<Candidate>,
     /// How far the store was looked through, if it was.
@@ -94,7 +93,7 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// `in_force`: that version, if it has just been refused.
+    /// `in_force`: the version in force, if it has just been refused.
     pub fn new(number: u64, in_force: Option<VersionId>) -> Self {
         Self {
             number,

@@ -50,11 +50,11 @@ impl Input {
 /// What the manager is to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::pool) enum Action {
-    /// Nothing to do until something happens.
+    /// Do nothing until something happens.
     Rest,
     LookUp(Depth),
     Probe(VersionId, Standing),
-    /// Nothing to do for so long, unless there is news.
+    /// Do nothing for this time, unless there is news.
     Pause(Duration),
 }
 

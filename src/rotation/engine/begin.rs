@@ -19,7 +19,7 @@ use crate::upstream::Target;
 /// How an attempt begins.
 pub(super) enum Begun {
     Attempt(Box<Attempt>, State),
-    /// Another rotator was faster; this is its version.
+    /// Another rotator was faster, with this version.
     Elsewhere(VersionId),
 }
 

@@ -50,8 +50,8 @@ use begin::Begun;
 const EXCLUDED: &str = ":/@\"'\\";
 /// The time between two looks at a store or a server that may not have caught up.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
-/// How often something that moves is looked at: a rotator that does not use the
-/// lock may be at work.
+/// The number of looks at something that moves: a rotator that does not use the lock may be at
+/// work.
 const LOOKS: usize = 10;
 /// How long to wait for another rotator to release the lock, unless the plan
 /// says otherwise.
@@ -61,7 +61,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     Rotated(VersionId),
-    /// Another rotator was faster; this is its version.
+    /// Another rotator was faster, with this version.
     Elsewhere(VersionId),
 }
 
@@ -75,13 +75,13 @@ impl Ending {
 
 /// Carries out one plan.
 pub struct Rotator<'a> {
-    /// That of the secret.
+    /// The store of the secret.
     store: &'a dyn Rotatable,
-    /// All of them: an administrator's secret may be in another one.
+    /// All stores: an administrator's secret may be in another one than the secret.
     stores: &'a dyn Source,
     observer: &'a dyn Observer,
     plan: &'a Plan,
-    /// Set by the first look at the secret.
+    /// The ARN of the secret, set by the first look.
     arn: OnceLock<Arc<str>>,
     /// What was reported of the attempt, and when.
     steps: Mutex<Vec<(SystemTime, StepReport)>>,
@@ -106,7 +106,7 @@ struct Attempt {
 /// The step that comes next. `changed_at` is the server's time at which the
 /// password changed, where this attempt changed it.
 enum State {
-    /// With the token of a version that was reserved, if there is one.
+    /// A new version is created, with the token of one that was reserved, if there is one.
     Create {
         token: Option<VersionId>,
     },

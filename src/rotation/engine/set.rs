@@ -58,9 +58,8 @@ impl Rotator<'_> {
         Ok(State::Test { new, changed_at })
     }
 
-    /// Changes the password of the one user. Returns when, by the server's
-    /// clock, and a sentence for the report. Without a password it has it
-    /// already.
+    /// Changes the password of the one user. Returns when, by the server's clock, and a sentence
+    /// for the report. `None` for the password: the user has it already.
     async fn set_single(
         &self,
         attempt: &mut Attempt,

@@ -10,8 +10,8 @@ use crate::rotation::terminate::{self, Emergency, Sessions};
 use crate::secret::VersionId;
 
 impl Rotator<'_> {
-    /// Checks that the old password of a single user is refused. That of an
-    /// alternate stays valid until the next rotation.
+    /// Checks that the old password of a single user is refused. The old password of an alternate
+    /// stays valid until the next rotation.
     pub(super) async fn verify(
         &self,
         attempt: &mut Attempt,

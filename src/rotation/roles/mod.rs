@@ -10,7 +10,7 @@ use super::sql::{Session, identifier, literal};
 use differences::differences;
 use role::Role;
 
-/// Postgres cuts off names that are longer, in bytes (NAMEDATALEN - 1).
+/// The longest name of a role in bytes (NAMEDATALEN - 1): Postgres cuts off the rest.
 pub const LONGEST_NAME: usize = 63;
 /// The ending that the rotation templates of AWS give the alternate of a user.
 pub const CLONE: &str = "_clone";

@@ -21,7 +21,7 @@ pub(super) struct Role {
     pub attributes: Vec<bool>,
     pub connection_limit: String,
     pub valid_until: String,
-    /// Roles it is a member of, and whether it may grant them to others.
+    /// The roles of which this one is a member, and whether it may grant them to others.
     pub member_of: Vec<(String, bool)>,
     /// Database (empty: all), name, value.
     pub settings: Vec<(String, String, String)>,
@@ -89,7 +89,7 @@ impl Role {
         Ok(Some(role))
     }
 
-    /// Whether its sessions act as another role, which owns everything.
+    /// Whether sessions of the role act as another role, which owns everything.
     pub fn has_owner(&self) -> bool {
         self.settings.iter().any(|(_, name, _)| name == "role")
     }

@@ -45,7 +45,7 @@ pub struct Scheduler {
     /// Whether the configuration says that pgvalet rotates this secret. If not,
     /// only a store that requests rotations can ask for one.
     pub configured: bool,
-    /// How often a store that does not tell of changes is looked at.
+    /// The time between two looks at a store that does not tell of changes.
     pub refresh: Duration,
     pub observer: Arc<dyn Observer>,
     pub next: Next,

@@ -41,7 +41,7 @@ struct State {
 }
 
 impl Next {
-    /// For the scheduler that goes on with the secret: it has what was approved.
+    /// The outlook for the scheduler that goes on with the secret: it has what was approved.
     pub(in crate::rotation) fn heir(&self) -> Self {
         let heir = Self::default();
         let approved = self.0.state.lock().approved.clone();
@@ -57,7 +57,7 @@ impl Next {
         self.0.state.lock().outlook.at = at;
     }
 
-    /// Another rotator at work is no failure.
+    /// Notes that an attempt has failed. Another rotator at work is no failure.
     pub(super) fn fails(&self, error: &RotationError) {
         if error.kind() == "elsewhere" {
             return;

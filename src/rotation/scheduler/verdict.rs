@@ -13,8 +13,8 @@ use crate::rotation::ground::{Ground, Pending};
 use crate::secret::schedule::{Schedule, timing};
 use crate::secret::{AWSCURRENT, AWSPENDING, Description, RotationRules, VersionId, Which};
 
-/// A version that has been under AWSPENDING for longer was left behind. A younger
-/// one may be in use by a rotator that does not use the lock.
+/// The time under AWSPENDING after which a version counts as left behind. A younger one may be in
+/// use by a rotator that does not use the lock.
 const LEFT_BEHIND: Duration = Duration::from_secs(15);
 
 /// What is to be done now.
@@ -22,11 +22,11 @@ const LEFT_BEHIND: Duration = Duration::from_secs(15);
 pub(super) enum Verdict {
     /// pgvalet does not rotate this secret.
     NotOurs,
-    /// Nothing, until then or until something changes.
+    /// There is nothing to do until then, or until something changes.
     Wait(Option<DateTime<Utc>>),
-    /// Nothing, until a person approves of the rotation that has been due since then.
+    /// A person has to approve of the rotation that has been due since then.
     Approve(DateTime<Utc>),
-    /// Rotate, if this is still the current version.
+    /// Rotate, if the version is still the current one.
     Rotate(VersionId, Reason),
 }
 

@@ -41,8 +41,8 @@ impl AgentStore {
         })
     }
 
-    /// Always from AWS: the agent's own copy may be five minutes old, and a rotation
-    /// does not wait for it.
+    /// Fetches a version, always from AWS: the agent's own copy may be five minutes old, and a
+    /// rotation does not wait for that.
     async fn fetch(&self, id: &SecretId, which: &Which) -> Result<Value, StoreError> {
         let quoted = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let which = match which {
@@ -79,7 +79,8 @@ impl AgentStore {
     }
 }
 
-/// The agent passes on what AWS has answered, as `{"__type":…,"message":…}` or text.
+/// The error of a call. The agent passes on what AWS has answered, as `{"__type":…,"message":…}` or
+/// text.
 fn refused(status: StatusCode, body: &[u8]) -> StoreError {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let code = answer["__type"].as_str().unwrap_or_default();

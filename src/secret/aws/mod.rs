@@ -21,9 +21,9 @@ pub use agent::AgentStore;
 pub use batch::BATCH;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A store that takes five seconds is slow, and still worth waiting for.
+/// The longest attempt. A store that takes five seconds is slow, and still worth waiting for.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
-/// All attempts (the SDK's default is three) and the pauses between them.
+/// The longest operation: all attempts (the SDK's default is three) and the pauses between them.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A client of the Secrets Manager API.
@@ -39,9 +39,8 @@ impl AwsStore {
         Self { client, batches }
     }
 
-    /// Lets [`current`](super::Source::current) wait up to `window` for
-    /// questions about other secrets, so that one call answers many. Zero, the
-    /// default: it never does.
+    /// Lets [`current`](super::Source::current) wait up to `window` for questions about other
+    /// secrets, so that one call answers many. With zero, the default, it never waits.
     pub fn with_batch_window(mut self, window: Duration) -> Self {
         self.batches = Batches::new(self.client.clone(), window);
         self

@@ -1,9 +1,8 @@
 //! Secrets that are files: what Kubernetes, the CSI driver, agents and systemd write.
 //!
-//! A file shows one version only. So the versions that were seen stay in memory, as
-//! AWSPREVIOUS and without a label: a file that arrives late, or in two parts, is
-//! survived like a rotation in Secrets Manager. Only pgvalet's memory has them; after
-//! a restart there is what the file says.
+//! A file shows one version only. So the versions that were seen stay in memory, as AWSPREVIOUS and
+//! without a label: a file that arrives late, or in two parts, does no more harm than a rotation in
+//! Secrets Manager. Only pgvalet's memory has them; after a restart there is what the file says.
 
 mod place;
 mod read;
@@ -42,7 +41,7 @@ struct Inner {
 #[derive(Default)]
 struct Known {
     seen: Seen<Arc<Zeroizing<String>>>,
-    /// Why others may read it; told in the log once.
+    /// Why others may read the file; the log says so once.
     exposed: Option<String>,
 }
 

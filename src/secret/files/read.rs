@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::place::{Place, failed, inside};
 use crate::secret::{SecretId, StoreError};
 
-/// Bytes of a file; more is no credential.
+/// The most bytes of a file; more is no credential.
 const LARGEST: u64 = 65_536;
 /// How often a directory is read again because it changed meanwhile.
 const TRIES: usize = 5;
@@ -26,7 +26,7 @@ const KEYS: [(&str, &[&str]); 7] = [
     ("auth", &["auth"]),
 ];
 
-/// Which files were read; they are the same ones if this is the same.
+/// The files that were read, with what changes when one of them does.
 type Stamp = Vec<(PathBuf, Option<(u64, u64, i64, i64, u64)>)>;
 
 /// What was read.

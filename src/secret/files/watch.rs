@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-/// How often the directories are looked for again.
+/// The time between two searches for new directories.
 const AGAIN: Duration = Duration::from_secs(5);
-/// What is written together is told once.
+/// The time within which changes count as one.
 const TOGETHER: Duration = Duration::from_millis(20);
 /// How deep directories are watched, and how many.
 const DEPTH: usize = 6;
@@ -150,8 +150,8 @@ mod linux {
             Ok(events)
         }
 
-        /// Watches a directory; one that is watched already stays so. What cannot be
-        /// watched is looked at in its time.
+        /// Watches a directory; one that is watched already stays so. A directory that cannot be
+        /// watched is looked at from time to time.
         pub fn add(&self, directory: &Path) {
             let flags = AddWatchFlags::IN_CREATE
                 | AddWatchFlags::IN_CLOSE_WRITE
@@ -164,7 +164,7 @@ mod linux {
             let _ = self.inotify.add_watch(directory, flags);
         }
 
-        /// Waits for an event. Those that come together count as one.
+        /// Waits for an event. Events that come together count as one.
         pub async fn next(&self) {
             self.heard.notified().await;
         }
@@ -183,7 +183,7 @@ mod linux {
     }
 }
 
-/// Other systems have no inotify.
+/// A stand-in for other systems, which have no inotify.
 #[cfg(not(target_os = "linux"))]
 struct Events;
 

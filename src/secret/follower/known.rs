@@ -10,7 +10,7 @@ use crate::secret::{AWSPENDING, Credential, Labels, Standing, version_with};
 pub struct Known {
     /// The content of AWSCURRENT when it was last readable.
     pub current: Option<Arc<Credential>>,
-    /// When the store last confirmed `current`.
+    /// The time at which the store last confirmed `current`.
     pub confirmed_at: Option<SystemTime>,
     /// Why the last look failed, if it did.
     pub error: Option<Arc<str>>,
@@ -73,7 +73,7 @@ impl Found {
         offered || pending.is_some_and(|pending| Some(pending) != current)
     }
 
-    /// AWSCURRENT is still where it was.
+    /// What a look found for which AWSCURRENT is still where it was.
     pub(super) fn unchanged(before: Known) -> Self {
         let known = Known {
             confirmed_at: Some(SystemTime::now()),
@@ -84,7 +84,7 @@ impl Found {
         Self::only(known)
     }
 
-    /// Nothing besides AWSCURRENT.
+    /// What a look found that saw AWSCURRENT alone.
     pub(super) fn only(known: Known) -> Self {
         Self {
             known,

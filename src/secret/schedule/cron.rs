@@ -107,7 +107,7 @@ impl Cron {
         }
     }
 
-    /// When the next window after this moment opens.
+    /// The moment at which the next window after this one opens.
     pub(super) fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // The first candidate is the next full hour.
         let mut date = after.date_naive();

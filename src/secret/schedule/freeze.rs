@@ -19,7 +19,7 @@ const MINUTES_A_WEEK: u32 = 7 * 24 * 60;
 /// A period in which no rotation starts by its schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Freeze {
-    /// From a moment to the first moment that is free again.
+    /// The time from a moment to the first moment that is free again.
     Once(DateTime<Utc>, DateTime<Utc>),
     /// Days of every year (month, day), both included.
     Yearly((u32, u32), (u32, u32)),
@@ -125,7 +125,7 @@ fn moments(text: &str) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     Some((at, at))
 }
 
-/// All such periods of one secret.
+/// All periods of one secret in which no rotation starts by its schedule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Freezes(Vec<Freeze>);
 

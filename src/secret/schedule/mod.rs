@@ -25,7 +25,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The longest interval: AutomaticallyAfterDays goes to 1000.
 const LONGEST: Duration = Duration::from_secs(1000 * 24 * 3600);
 const LONGEST_RATE: Duration = Duration::from_secs(999 * 24 * 3600);
-/// Secrets Manager rotates no more often than this.
+/// The shortest interval: Secrets Manager rotates no more often.
 const SHORTEST_RATE: Duration = Duration::from_secs(4 * 3600);
 /// How many windows are checked for reaching the next one: more than a year of an
 /// expression with one hour a day has.
@@ -43,7 +43,7 @@ pub struct Schedule {
 enum Rule {
     /// A time after the last change, to the second.
     Every(Duration),
-    /// At midnight of the n-th day after the last change.
+    /// Midnight of the n-th day after the last change.
     Days(u64),
     /// N hours after the full hour of the last change.
     Hours(u64),

@@ -30,7 +30,7 @@ pub enum StoreError {
     /// The store's own fault: its file is damaged, its disk is full.
     #[error("{0}")]
     Internal(String),
-    /// This kind of store cannot do it at all.
+    /// The operation does not exist in this kind of store.
     #[error("{0}")]
     Unsupported(String),
 }

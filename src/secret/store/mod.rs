@@ -160,7 +160,7 @@ pub trait SecretStore: Source {
         )))
     }
 
-    /// What is doubtful about how the store keeps a secret that was read, for people.
+    /// A sentence for people about what is doubtful in how the store keeps a secret that was read.
     fn doubt(&self, _: &SecretId) -> Option<String> {
         None
     }

@@ -1,8 +1,8 @@
 //! HashiCorp Vault and OpenBao, by their HTTP API.
 //!
-//! The key/value engine keeps versions itself. Of the roles of the database engine
-//! Vault shows the latest credential only, so that those that were seen stay in
-//! memory ([`Seen`]). One task renews what has a lease, and replaces it before it ends.
+//! The key/value engine keeps versions itself. Vault shows only the latest credential of a role of
+//! the database engine, so that pgvalet keeps those it has seen in memory ([`Seen`]). One task
+//! renews what has a lease, and replaces it before it ends.
 
 mod client;
 mod kv;
@@ -32,11 +32,10 @@ use role::{Kept, Lease};
 
 pub use options::{VaultAuth, VaultOptions};
 
-/// How often it is looked what is due.
+/// The time between two looks at what is due.
 const TICK: Duration = Duration::from_millis(500);
-/// How long after the end of a password's time the next one is asked for, and how
-/// often while Vault has none: it is not punctual to the millisecond, and cannot
-/// rotate while Postgres is down.
+/// How long after the end of a password's time the next one is asked for, and how often while Vault
+/// has none: Vault is not punctual to the millisecond, and cannot rotate while Postgres is down.
 const AFTER: Duration = Duration::from_millis(200);
 const STILL: Duration = Duration::from_secs(5);
 
@@ -58,7 +57,7 @@ struct Inner {
 #[derive(Default)]
 struct Role {
     seen: Seen<Arc<Zeroizing<String>>>,
-    /// Of a dynamic role.
+    /// The lease of a dynamic role.
     lease: Option<Lease>,
     /// When the password of a static role is over.
     expires: Option<Instant>,

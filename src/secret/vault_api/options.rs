@@ -24,7 +24,7 @@ pub enum VaultAuth {
 /// Where Vault is, and how to log in there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VaultOptions {
-    /// Without a slash at the end.
+    /// The address of Vault, without a slash at the end.
     pub url: String,
     /// The CA of `url`, instead of those that the system trusts.
     pub ca: Option<PathBuf>,

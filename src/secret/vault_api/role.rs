@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 use super::client::Client;
 use crate::secret::{SecretId, StoreError};
 
-/// How long a failed renewal waits for the next.
+/// The pause after a renewal that failed.
 const AGAIN: Duration = Duration::from_secs(5);
-/// No lease is replaced sooner than this after it began.
+/// The shortest time from the beginning of a lease to its replacement.
 const SOONEST: Duration = Duration::from_secs(1);
 /// The longest lease that is believed, and that of a user without one.
 const WITHOUT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -20,12 +20,12 @@ const WITHOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) struct Lease {
     id: String,
     renewable: bool,
-    /// As it was at first.
+    /// The length of the lease as it was at first.
     lasting: Duration,
-    /// When something has to be done about it.
+    /// The time at which something has to be done about it.
     pub due: Instant,
     ends: Instant,
-    /// Of the token that made it, with which it ends.
+    /// The number of the login whose token made the lease, which ends with that token.
     login: u64,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Lease {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
     Good,
-    /// It cannot last much longer, or has ended: a new user takes its place.
+    /// The user cannot last much longer, or has ended: a new one takes its place.
     Replace,
 }
 

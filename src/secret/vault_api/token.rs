@@ -25,7 +25,7 @@ pub(super) struct Token {
     /// The number of the login that gave it: leases end with the token that made them.
     pub login: u64,
     renewable: bool,
-    /// `None`: it never ends.
+    /// The lease of the token; `None` if the token never ends.
     lease: Option<Lease>,
     lasting: Duration,
 }

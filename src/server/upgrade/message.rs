@@ -71,7 +71,7 @@ pub enum Message {
     },
     /// Records of the old process.
     Records(Vec<Passed>),
-    /// They are written, or why not.
+    /// The records are written, or why they are not.
     Written(Option<String>),
     /// The new process has read its configuration again.
     Reload,
@@ -83,7 +83,7 @@ pub enum Message {
 
 #[derive(Serialize, Deserialize)]
 pub struct Offer {
-    /// In the order of the descriptors.
+    /// The sockets in the order of the descriptors.
     pub sockets: Vec<(Part, SocketKind)>,
     pub pools: Vec<OfferedPool>,
     pub switches: SwitchesSet,

@@ -63,7 +63,7 @@ pub(in crate::session) struct Activity {
     since: AtomicU64,
 }
 
-/// More statements of one batch than this get no more time than this many.
+/// The most statements of one batch that are counted: more of them get no more time.
 const MOST_RUNNING: u64 = 1023;
 
 impl Activity {
@@ -87,7 +87,8 @@ impl Activity {
         }
     }
 
-    /// Since when it has been as it is, within half a second; `None` before the first sweep.
+    /// The time since which the activity has been as it is, within half a second; `None` before the
+    /// first sweep.
     pub(super) fn since(&self) -> Option<SystemTime> {
         let since = self.since.load(Relaxed);
         (since > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(since))

@@ -15,7 +15,7 @@ use crate::upstream::cancel;
 
 /// Requests that cancel: one at work and one that waits.
 const AT_WORK: u8 = 2;
-/// Requests that wait for the end of those; further ones return at once.
+/// Requests that wait for the end of the two; further ones return at once.
 const WAITING: u8 = 32;
 
 #[derive(Default)]

@@ -20,16 +20,16 @@ const MOST: usize = 50;
 
 /// Somebody who uses the console.
 pub struct ConsoleHandle {
-    /// Counts up together with the sessions of clients.
+    /// The number of the session, which counts up together with those of clients.
     pub id: u64,
     pub pid: FrontendPid,
     pub key: CancelKey,
-    /// The name of the rule that let it in.
+    /// The name of the rule that let the user in.
     pub client: Arc<str>,
     pub source: Arc<str>,
-    /// The user name it asked for.
+    /// The user name that was asked for.
     pub user: Arc<str>,
-    /// The name under which it asked for the console.
+    /// The database name under which the console was asked for.
     pub database: Arc<str>,
     pub evidence: Arc<Evidence>,
     pub since: SystemTime,
@@ -66,12 +66,12 @@ impl ConsoleHandle {
         }
     }
 
-    /// What its rule lets it do at this moment.
+    /// What the rule lets the user do at this moment.
     pub fn right(&self) -> Option<AdminRight> {
         self.rule.load().admin
     }
 
-    /// Waits until the session has to end; what its client is told.
+    /// Waits until the session has to end; returns what the client is told.
     pub async fn ends(&self) -> ClientError {
         let mut ends = self.ends.subscribe();
         let signal = ends.wait_for(Option::is_some).await.ok();
@@ -84,7 +84,7 @@ impl ConsoleHandle {
         self.cancelled.notified().await;
     }
 
-    /// Asks it to end; `false` if it was asked before.
+    /// Asks the session to end; `false` if it was asked before.
     pub fn signal(&self, signal: Signal) -> bool {
         let asked = |ends: &mut Option<Signal>| ends.replace(signal).is_none();
         self.ends.send_if_modified(asked)
@@ -115,7 +115,7 @@ impl ConsoleHandle {
 pub(super) struct Consoles(Mutex<HashMap<u64, Arc<ConsoleHandle>>>);
 
 impl Consoles {
-    /// `None`: there is no room.
+    /// Adds a session; `None` if there is no room.
     pub fn add(&self, handle: ConsoleHandle) -> Option<Arc<ConsoleHandle>> {
         let mut all = self.0.lock();
         if all.len() >= MOST {

@@ -25,41 +25,41 @@ use crate::wire::Version;
 
 /// A session in the registry.
 pub struct Handle {
-    /// Counts up from 1 within a proxy.
+    /// The number of the session, from 1 within a proxy.
     pub id: u64,
     pub pid: FrontendPid,
     pub key: CancelKey,
-    /// The name of the rule that let it in.
+    /// The name of the rule that let the client in.
     pub client: Arc<str>,
-    /// The pool its server connections come from.
+    /// The pool that the session's server connections come from.
     pub pool: Arc<Pool>,
     pub source: Arc<str>,
-    /// The user name it asked for.
+    /// The user name that the client asked for.
     pub user: Arc<str>,
     /// What was known of the client when it was let in.
     pub evidence: Arc<Evidence>,
     pub application_name: Option<Arc<str>>,
-    /// The protocol that is spoken with it.
+    /// The protocol that is spoken with the client.
     pub protocol: Version,
     /// The version of the client's TLS.
     pub tls: Option<&'static str>,
     pub since: SystemTime,
-    /// The rule that let it in, as it reads since the last reload.
+    /// The rule that let the client in, as it reads since the last reload.
     rule: ArcSwap<Rule>,
     pub(super) held: Mutex<Option<Held>>,
-    /// What it has done with each version; a lease that begins or ends takes the lock.
+    /// What the session has done with each version; a lease that begins or ends takes the lock.
     pub(super) uses: Mutex<Uses>,
     pub(super) clock: Arc<Clock>,
-    /// What keeps it on its server connection beyond a transaction.
+    /// What keeps the session on its server connection beyond a transaction.
     pub(super) pinned: Mutex<Option<Box<Pinned>>>,
     signals: Signals,
     pub(super) cancels: Cancels,
-    /// How long it keeps a server connection.
+    /// How long the session keeps a server connection.
     pub mode: PoolMode,
-    /// Whether its database has time limits, so that what it waits for is published.
+    /// Whether the database has time limits, so that the session publishes what it waits for.
     limited: AtomicBool,
     pub(in crate::session) activity: Activity,
-    /// Why its access has ended.
+    /// Why the session's access has ended.
     revoked: OnceLock<&'static str>,
     waker: AtomicWaker,
 }
@@ -114,12 +114,12 @@ impl Handle {
         &self.pool.name
     }
 
-    /// Whether its client is one of `pool`.
+    /// Whether the client is one of `pool`.
     pub fn is_client_of(&self, pool: &Pool) -> bool {
         self.pool.name == pool.name && self.pool.secret == pool.secret
     }
 
-    /// The time limits of its database; `None` where there are none.
+    /// The time limits of the database; `None` where there are none.
     pub(super) fn limits(&self) -> Option<Limits> {
         let limits = Limits::of(&self.pool.database());
         if limits.is_some() && !self.is_limited() && self.phase() != Phase::Idle {
@@ -130,7 +130,7 @@ impl Handle {
         limits
     }
 
-    /// Whether its database had time limits at the last sweep.
+    /// Whether the database had time limits at the last sweep.
     pub(in crate::session) fn is_limited(&self) -> bool {
         self.limited.load(Relaxed)
     }
@@ -156,7 +156,7 @@ impl Handle {
         self.activity.observe().phase()
     }
 
-    /// Since when it has done what it does, within half a second.
+    /// The time since which the session has done what it does, within half a second.
     pub fn unchanged_since(&self) -> SystemTime {
         self.activity.since().unwrap_or(self.since)
     }
@@ -232,12 +232,12 @@ impl Handle {
         self.signal(signal)
     }
 
-    /// Why its access has ended, if it has.
+    /// Why the session's access has ended, if it has.
     pub fn revoked(&self) -> Option<&'static str> {
         self.revoked.get().copied()
     }
 
-    /// The rule that let it in.
+    /// The rule that let the client in.
     pub(in crate::session) fn rule(&self) -> Arc<Rule> {
         self.rule.load_full()
     }
@@ -247,7 +247,7 @@ impl Handle {
         self.rule.store(rule);
     }
 
-    /// Whether its access can end by nothing but the passing of time.
+    /// Whether the session's access can end by nothing but the passing of time.
     pub(in crate::session) fn depends_on_time(&self) -> bool {
         let rule = self.rule.load();
         rule.valid.is_some() || self.evidence.certificate.is_some() || rule.ends_with_token()

@@ -82,7 +82,7 @@ const MOVE_AGAIN: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Pinned {
     now: Option<Pin>,
-    /// Why it could not move to another generation, and when that was found.
+    /// Why the session could not move to another generation, and when that was found.
     stays: Option<(Pin, Instant)>,
     /// Pins that have been logged.
     logged: Vec<Pin>,

@@ -39,13 +39,14 @@ pub enum Signal {
 /// When a session acts on a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum Urgency {
-    /// While it waits for a server connection; too late at any other time.
+    /// The session acts while it waits for a server connection; at any other time the signal comes
+    /// too late.
     Waiting,
-    /// If the client is still silent; otherwise the signal came too late.
+    /// The session acts if the client is still silent; otherwise the signal came too late.
     Silent,
-    /// Between transactions.
+    /// The session acts between transactions.
     AtRest,
-    /// At once.
+    /// The session acts at once.
     Now,
 }
 
@@ -66,7 +67,7 @@ impl Signal {
         Self::Kill,
     ];
 
-    /// When a session acts on it.
+    /// When a session acts on this signal.
     pub(in crate::session) fn urgency(self) -> Urgency {
         match self {
             Self::Cancel => Urgency::Waiting,

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Sweep {
     /// The sessions of the last sweep by their ids.
     seen: HashMap<u64, Seen>,
-    /// When that was.
+    /// The time of the last sweep.
     looked: Option<Instant>,
 }
 
@@ -33,7 +33,7 @@ pub struct Sweep {
 struct Seen {
     observed: Observed,
     since: Instant,
-    /// Its query was returned to be cancelled.
+    /// The sweep has had the session's query cancelled.
     cancelled: bool,
     /// The session is still there in the sweep that is under way.
     present: bool,
@@ -41,7 +41,7 @@ struct Seen {
 
 /// A limit that a session has reached.
 pub enum Overdue {
-    /// Its query is to be cancelled; the session may go on.
+    /// The session's query is to be cancelled; the session may go on.
     Query(Arc<Handle>, QueryMark),
     /// The session was told to end.
     Ended(Arc<Handle>, Signal),

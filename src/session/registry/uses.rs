@@ -11,7 +11,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::handle::Handle;
 use crate::audit::{CredentialRef, UseRef};
 
-/// So many server processes are named in one summary; the others are counted.
+/// The most server processes that one summary names; the others are counted.
 const MOST_PIDS: usize = 64;
 
 /// What has passed through a session.
@@ -44,20 +44,20 @@ impl Traffic {
 #[derive(Default)]
 pub(super) struct Uses {
     list: Vec<Use>,
-    /// The one that it uses now.
+    /// The version that the session uses now.
     current: Option<usize>,
-    /// What has been counted for one of them.
+    /// What has been counted for one of the versions.
     counted: Traffic,
 }
 
 struct Use {
     generation: u64,
     credential: CredentialRef,
-    /// When it was used first, in milliseconds of Unix time.
+    /// The time of the first use, in milliseconds of Unix time.
     since: u64,
     /// The server process that the record of its first use names.
     first_pid: Option<i32>,
-    /// Since the last summary.
+    /// What was done since the last summary.
     span: Span,
 }
 
@@ -65,7 +65,7 @@ struct Use {
 struct Span {
     leases: u64,
     traffic: Traffic,
-    /// In milliseconds of Unix time, by the clock of the registry.
+    /// The time of the first use: milliseconds of Unix time, by the clock of the registry.
     first: u64,
     last: u64,
     pids: Vec<i32>,
@@ -122,8 +122,8 @@ impl Uses {
         self.current = None;
     }
 
-    /// The same at the end of a session, through which `all` has passed: without what its other
-    /// records say.
+    /// Takes out, at the end of a session, what each version was used for, without what other
+    /// records of the session say. `all` has passed through the session.
     pub fn finish(&mut self, all: Traffic) -> Vec<UseRef> {
         let first_pid = match &self.list[..] {
             [one] => one.first_pid,
@@ -144,8 +144,8 @@ impl Uses {
         told
     }
 
-    /// What each version was used for since this was asked last. One that was not used is left
-    /// out.
+    /// What each version was used for since this was asked last. A version that was not used is
+    /// left out.
     pub fn take(&mut self) -> Vec<UseRef> {
         let used = self.list.iter_mut().filter(|u| u.span.is_used());
         used.map(|u| {
@@ -187,7 +187,7 @@ impl Span {
     }
 }
 
-/// To the second: the clock of the registry is not more exact.
+/// A time to the second: the clock of the registry is not more exact.
 fn time(ms: u64) -> String {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -227,7 +227,7 @@ impl Handle {
         self.uses.lock().finish(all)
     }
 
-    /// The versions that it has used, and when each was used first.
+    /// The versions that the session has used, and when each was used first.
     pub(in crate::session) fn versions(&self) -> Vec<(CredentialRef, SystemTime)> {
         let uses = self.uses.lock();
         let used = uses.list.iter();

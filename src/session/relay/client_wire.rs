@@ -97,7 +97,7 @@ impl ClientWire {
         self.awaits = Awaits::Nothing;
     }
 
-    /// What was read last depends on answers that are under way.
+    /// Has the bytes that wait dealt with when the server has answered: they depend on that.
     pub fn wait_for_answers(&mut self) {
         self.awaits = Awaits::Answers;
     }
@@ -106,14 +106,14 @@ impl ClientWire {
         self.awaits == Awaits::Answers
     }
 
-    /// The server has said something: it may be what was waited for.
+    /// Notes that the server has said something, which may be what the bytes wait for.
     pub fn server_has_answered(&mut self) {
         if self.awaits == Awaits::Answers {
             self.awaits = Awaits::Nothing;
         }
     }
 
-    /// Nothing waits, neither from the client nor for it.
+    /// Whether nothing waits, neither from the client nor for it.
     pub fn is_idle(&self) -> bool {
         self.input.is_empty() && self.output.is_empty() && self.awaits == Awaits::Bytes
     }

@@ -40,17 +40,17 @@ impl Conversation {
             .scan(input, out, replies, from_client, view)
     }
 
-    /// The client has sent nothing that is not complete: neither a message nor a batch.
+    /// Whether the client has sent all of its last message and of its last batch.
     fn client_is_done(&self) -> bool {
         !self.from_client.batch_open && !self.from_client.is_in_message()
     }
 
-    /// Between transactions, with nothing under way.
+    /// Whether no transaction is open and nothing is under way.
     pub fn is_at_rest(&self) -> bool {
         self.replies.is_empty() && self.client_is_done() && self.from_server.is_idle()
     }
 
-    /// Nothing is under way, but a transaction may be open.
+    /// Whether nothing is under way; a transaction may be open.
     pub fn is_at_ready(&self) -> bool {
         self.replies.is_empty()
             && self.client_is_done()
@@ -58,12 +58,12 @@ impl Conversation {
             && self.from_server.certainty != Certainty::Doubtful
     }
 
-    /// A replication stream is between two messages.
+    /// Whether a replication stream is between two messages.
     pub fn is_between_streamed_messages(&self) -> bool {
         self.from_server.streaming && self.from_server.is_at_boundary()
     }
 
-    /// The server owes a client that says nothing more no end of a batch, or waits for what
+    /// Whether the server owes nothing more to a client that says nothing more, or waits for what
     /// will not come.
     pub fn is_done_without_client(&self) -> bool {
         let awaits_flush = self.from_client.flushed && !self.replies.is_empty();

@@ -1,9 +1,9 @@
 //! The place in a read buffer that a scan has come to, and the message that is on its way
 //! through.
 
-/// Walks over the bytes of one read. Those that go on unchanged are gathered into a run,
-/// which is one slice of the read buffer; the run is moved into the output buffer only when
-/// something has to be put behind it.
+/// Walks over the bytes of one read. Bytes that go on unchanged are gathered into a run, which is
+/// one slice of the read buffer; the run is moved into the output buffer only when something has to
+/// be put behind it.
 pub(super) struct Cursor<'a> {
     input: &'a [u8],
     at: usize,
@@ -69,12 +69,12 @@ pub(super) struct Passing {
 }
 
 impl Passing {
-    /// No message is on its way.
+    /// Whether no message is on its way.
     pub fn is_done(&self) -> bool {
         self.left == 0
     }
 
-    /// Part of a message has been sent on, and the rest is to come.
+    /// Whether part of a message has been sent on, and the rest is to come.
     pub fn is_in_message(&self) -> bool {
         self.left > 0 && !self.dropped
     }

@@ -34,8 +34,8 @@ enum Leaving {
 }
 
 impl Departure {
-    /// The client has closed its side of the connection. `probed`: it is found out whether it is
-    /// still there.
+    /// Notes that the client has closed its side of the connection. `probed`: pgvalet finds out
+    /// whether it is still there.
     pub fn closes_its_side(&mut self, probed: bool) {
         self.leaving = Leaving::Silent(probed.then(Probe::new));
     }
@@ -48,7 +48,7 @@ impl Departure {
         self.leaving = Leaving::Moved;
     }
 
-    /// The client says nothing more here.
+    /// Whether the client says nothing more here.
     pub fn is_leaving(&self) -> bool {
         !matches!(self.leaving, Leaving::No)
     }
@@ -80,7 +80,8 @@ impl Departure {
         parting.is_due(cx)
     }
 
-    /// The server was told that its client has left: that it closes the connection is no fault.
+    /// Whether the server was told that its client has left: that it closes the connection is no
+    /// fault then.
     pub fn has_parted(&self) -> bool {
         self.parting.as_deref().is_some_and(Parting::is_said)
     }

@@ -65,17 +65,17 @@ impl Expected {
         self.profile.change_from(&lease.profile)
     }
 
-    /// The client expects what it brought at start-up, and nothing else.
+    /// Notes that the client expects what it brought at start-up, and nothing else.
     pub(super) fn discard(&mut self) {
         self.profile = self.initial.clone();
     }
 
-    /// The client expects what it expected in another process.
+    /// Notes what the client expected in another process.
     pub(super) fn resume(&mut self, profile: Arc<Profile>) {
         self.profile = profile;
     }
 
-    /// The client expects these settings from now on. `client`: the name of its rule.
+    /// Notes the settings that the client expects from now on. `client`: the name of its rule.
     pub(super) fn set(&mut self, mut settings: Settings, pool: &Pool, client: &Arc<str>) {
         if let Some(template) = &pool.database().application_name {
             let own = settings.get(APPLICATION_NAME);

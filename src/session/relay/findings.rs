@@ -33,8 +33,8 @@ pub(super) enum Finding {
     Discarded,
 }
 
-/// Findings in the order in which they were made, each kind once. Mostly there are none, and
-/// then this takes no memory.
+/// Findings in the order in which they were made, each kind once. Mostly there are none, and the
+/// list then takes no memory.
 #[derive(Debug, Default)]
 pub(super) struct Findings(Vec<Finding>);
 

@@ -30,7 +30,7 @@ struct Scratch {
 }
 
 thread_local! {
-    /// Never held across a wait: a poll takes the buffers and gives them back.
+    /// The buffers of a thread, never held across a wait: a poll takes them and gives them back.
     static BUFFERS: RefCell<Scratch> = RefCell::new(Scratch {
         input: vec![0; SCRATCH].into_boxed_slice(),
         output: Vec::with_capacity(1024),
@@ -82,7 +82,7 @@ impl Relay {
         })
     }
 
-    /// Whether a signal is to be acted on now. One that came too late is forgotten.
+    /// Whether a signal is to be acted on now. A signal that came too late is forgotten.
     fn heeds(&mut self, signal: Signal) -> bool {
         let (heeded, late) = match signal.urgency() {
             Urgency::Now => (true, false),

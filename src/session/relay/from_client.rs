@@ -47,9 +47,9 @@ pub(super) struct FromClient {
     text: Option<Box<Tail>>,
     /// The client's named statements.
     names: Names,
-    /// Its last unnamed Parse.
+    /// The client's last unnamed Parse.
     unnamed: Option<Box<Unnamed>>,
-    /// Which one that is: a server connection may still hold an earlier one.
+    /// The number of that Parse: a server connection may still hold an earlier one.
     unnamed_turn: u64,
     /// What running the unnamed statement means for settings.
     unnamed_sets: Sets,
@@ -61,7 +61,7 @@ pub(super) struct FromClient {
     copying: Copying,
     /// Messages of the extended protocol were sent and no Sync after them.
     pub batch_open: bool,
-    /// The last of them was a Flush: they are answered without a Sync.
+    /// The last message was a Flush: those before it are answered without a Sync.
     pub flushed: bool,
     /// The batch has parsed, or bound, the unnamed statement: it is this client's.
     unnamed_in_batch: bool,
@@ -69,7 +69,7 @@ pub(super) struct FromClient {
     ran_in_batch: bool,
     /// The server passes over everything up to Sync, and so does this side.
     skipping: bool,
-    /// What the next statement needs was seen to (see [`Verdict::Vacate`]).
+    /// The database that the next statement needs vacant is so (see [`Verdict::Vacate`]).
     pub vacated: bool,
     /// What was refused while there was no server connection.
     refused: Refused,
@@ -85,7 +85,7 @@ pub(super) struct FromClient {
     special: Option<Box<Special>>,
     /// `None` for a client for which no copy has ever stood.
     reuse: Option<Box<Reuse>>,
-    /// One of the statements that it has parsed may make a table.
+    /// A statement that the client has parsed may make a table.
     makes_tables: bool,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct FromServer {
     pub fatal: bool,
     /// DDL was run in the transaction that is open.
     pub ddl: bool,
-    /// What it said, if nothing was under way: whether that is the client's concern is not
+    /// What the server said, if nothing was under way: whether that is the client's concern is not
     /// known yet.
     pub last_word: Box<[u8]>,
 }
@@ -62,7 +62,7 @@ pub(super) struct View<'a> {
     pub statements: &'a Statements,
     pub prepared: &'a mut Prepared,
     pub reported: &'a mut Reported,
-    /// What the client was told of that.
+    /// What the client was told of what is reported.
     pub told: &'a mut Arc<Told>,
     pub facts: &'a Facts,
     /// Transactions of more than one statement are refused (statement mode).
@@ -114,12 +114,12 @@ impl FromServer {
         self.passing.is_done()
     }
 
-    /// Part of a message has been sent to the client, and the rest is to come.
+    /// Whether part of a message has been sent to the client, and the rest is to come.
     pub fn is_in_message(&self) -> bool {
         self.passing.is_in_message()
     }
 
-    /// At a message boundary, and no transaction open.
+    /// Whether no message is under way and no transaction open.
     pub fn is_idle(&self) -> bool {
         self.is_at_boundary() && self.status == status::IDLE
     }

@@ -35,29 +35,29 @@ impl Holding {
         }
     }
 
-    /// The client keeps its connection from one transaction to the next.
+    /// Whether the client keeps its connection from one transaction to the next.
     pub fn is_by_session(&self) -> bool {
         self.mode == PoolMode::Session
     }
 
-    /// Transactions of more than one statement are refused.
+    /// Whether transactions of more than one statement are refused.
     pub(super) fn is_by_statement(&self) -> bool {
         self.mode == PoolMode::Statement
     }
 
-    /// The session keeps its connection, but may move to another one when it is idle.
+    /// Whether the session keeps its connection, but may move to another one when it is idle.
     pub(super) fn may_migrate(&self) -> bool {
         self.moves
     }
 
-    /// The client's connection may change: names of statements are its own, and settings are
-    /// watched. Elsewhere it has its connection to the end, and what it leaves there is cleaned
+    /// Whether the client's connection may change: names of statements are its own, and settings
+    /// are watched. Elsewhere it has its connection to the end, and what it leaves there is cleaned
     /// then.
     pub(super) fn may_change(&self) -> bool {
         !self.is_by_session() || self.moves
     }
 
-    /// The next lease is this session's alone, to its end.
+    /// Makes the next lease this session's alone, to its end.
     pub(super) fn dedicate(&mut self) {
         self.mode = PoolMode::Session;
         self.moves = false;
@@ -100,7 +100,7 @@ impl Holding {
         self.unrecorded.take()
     }
 
-    /// The session holds nothing of the pool, and keeps nothing for its end either.
+    /// Whether the session holds nothing of the pool, and is not bound to hold a connection.
     pub(super) fn is_free(&self) -> bool {
         !self.is_by_session()
             && self.lease.is_none()
@@ -118,8 +118,8 @@ impl Holding {
         self.pinned = pin;
     }
 
-    /// A command ran that may have changed what stays on the server connection: the server has
-    /// to be asked.
+    /// Whether a command ran that may have changed what stays on the server connection, so that the
+    /// server has to be asked.
     pub fn must_ask(&self) -> bool {
         self.ask
     }
@@ -129,12 +129,12 @@ impl Holding {
         self.ask |= reason;
     }
 
-    /// The server has been asked, or does not have to be.
+    /// Notes that the server has been asked, or does not have to be.
     pub(super) fn asked(&mut self) {
         self.ask = false;
     }
 
-    /// DISCARD ALL was run; see [`is_discarding`](Self::is_discarding).
+    /// Notes that DISCARD ALL was run; see [`is_discarding`](Self::is_discarding).
     pub(super) fn discards(&mut self) {
         self.discarding = true;
     }
@@ -148,7 +148,7 @@ impl Holding {
         self.discarding = false;
     }
 
-    /// It is not known any more which statements are prepared on the connection.
+    /// Forgets which statements are prepared on the connection: that is not known any more.
     pub(super) fn forget_prepared(&mut self) {
         if let Some(lease) = &mut self.lease {
             lease.prepared.clear();

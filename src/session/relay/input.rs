@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Kept until the rest arrives. It is mostly empty, and then takes no memory.
+/// Bytes that are kept until the rest arrives. There are mostly none, and then they take no memory.
 #[derive(Default)]
 pub(super) struct Input(Vec<u8>);
 

@@ -33,7 +33,7 @@ enum Moving {
     Asked(BTreeSet<Box<str>>, oneshot::Receiver<bool>),
     /// The listening connection listens on these channels.
     Ready(BTreeSet<Box<str>>),
-    /// The server refused that.
+    /// The server refused to have these channels listened on.
     Refused(BTreeSet<Box<str>>),
 }
 

@@ -8,10 +8,11 @@ use tokio::io::AsyncWrite;
 
 use crate::net::Stream;
 
-/// With more bytes than this, nothing more is read that would be sent to the peer.
+/// The most bytes that may wait before nothing more is read that would be sent to the peer.
 const ROOM: usize = 64 * 1024;
 
-/// `buffer[written..]` is still to be written. It is mostly empty, and then takes no memory.
+/// Bytes that wait to be written: `buffer[written..]`. There are mostly none, and then the buffer
+/// takes no memory.
 #[derive(Default)]
 pub(super) struct Pending {
     buffer: Vec<u8>,

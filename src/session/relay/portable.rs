@@ -37,7 +37,7 @@ pub(in crate::session) struct Portable {
     /// What the client brought at start-up, and what it expects to be set.
     initial: Settings,
     profile: Settings,
-    /// What it was told that its server reports.
+    /// What the client was told that its server reports.
     told: Vec<(Box<str>, Box<str>)>,
     client: PortableClient,
     transactions: u64,
@@ -102,7 +102,7 @@ impl Relay {
         self.client.share_socket()
     }
 
-    /// The session goes on in another process.
+    /// Notes that the session goes on in another process.
     pub fn moves_away(&mut self) {
         self.departure.moves_away();
     }

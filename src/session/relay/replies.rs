@@ -28,13 +28,13 @@ const ROOM: usize = 4096;
 #[derive(Default)]
 pub(super) struct Replies {
     queue: VecDeque<Reply>,
-    /// Between CopyInResponse and the end of the data, where the server ignores Sync.
+    /// The server is between CopyInResponse and the end of the data, where it ignores Sync.
     copying_in: bool,
     /// Messages that the server passes over, unless the COPY fails before it has read them.
     ignored: usize,
     /// The query of the first entry has copied in already.
     copied: bool,
-    /// One of the ignored messages was written by pgvalet.
+    /// A message that the server ignored was written by pgvalet.
     lost: bool,
     /// Batches in the queue whose end is in the queue, too.
     batches: usize,
@@ -197,7 +197,7 @@ impl Replies {
         }
     }
 
-    /// Whether the server takes COPY data. A Sync that is sent now it passes over.
+    /// Whether the server takes COPY data. The server passes over a Sync that is sent now.
     pub fn is_copying_in(&self) -> bool {
         self.copying_in
     }

@@ -1,5 +1,5 @@
-//! The server's side of the relay: what waits on the way to the server connection and from it.
-//! The connection itself is the lease's.
+//! The server's side of the relay: what waits on the way to the server connection and from it. The
+//! connection itself belongs to the lease.
 
 use std::task::{Context, Poll};
 
@@ -55,7 +55,7 @@ impl ServerWire {
         self.output.is_empty()
     }
 
-    /// Nothing waits, neither from the server nor for it.
+    /// Whether nothing waits, neither from the server nor for it.
     pub fn is_idle(&self) -> bool {
         self.input.is_empty() && self.output.is_empty()
     }

@@ -5,7 +5,7 @@ use crate::session::registry::{Phase, Signal};
 use crate::wire::tag::status;
 
 impl Relay {
-    /// Between transactions, with nothing under way.
+    /// Whether no transaction is open and nothing is under way.
     pub fn at_rest(&self) -> bool {
         !self.holding.has_lease() || (self.conversation.is_at_rest() && self.server.is_idle())
     }
@@ -15,7 +15,7 @@ impl Relay {
         self.at_rest() || self.conversation.is_between_streamed_messages()
     }
 
-    /// Nothing is under way, but a transaction may be open.
+    /// Whether nothing is under way; a transaction may be open.
     pub fn at_ready(&self) -> bool {
         self.conversation.is_at_ready() && self.server.is_idle()
     }
@@ -24,7 +24,7 @@ impl Relay {
         self.holding.has_lease() && self.conversation.from_server.status != status::IDLE
     }
 
-    /// The server has said why it closes the connection.
+    /// Whether the server has said why it closes the connection.
     pub fn saw_fatal(&self) -> bool {
         self.conversation.from_server.fatal
     }
@@ -34,7 +34,7 @@ impl Relay {
         std::mem::take(&mut self.conversation.from_server.last_word)
     }
 
-    /// Nothing is left to do for a client that is leaving.
+    /// Whether nothing is left to do for a client that is leaving.
     pub(super) fn is_done(&self) -> bool {
         self.server.is_written()
             && !self.client.awaits_answers()

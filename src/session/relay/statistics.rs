@@ -38,7 +38,7 @@ impl Statistics {
         self.counted = totals;
     }
 
-    /// The client's named statements take so many bytes now.
+    /// Notes the memory of the client's named statements, in bytes.
     pub fn keep(&mut self, kept: u64, pool: &Pool) {
         if kept != self.kept {
             pool.statements.keeps(kept, self.kept);

@@ -1,5 +1,5 @@
-//! What a client left on its server connection. It is not guessed from what the client sent:
-//! the server is asked.
+//! What a client left on its server connection. pgvalet does not guess that from what the client
+//! sent, but asks the server.
 
 use std::collections::BTreeSet;
 

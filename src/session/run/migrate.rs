@@ -1,7 +1,7 @@
 //! Moving a session of session mode to a connection of the generation in force, between
-//! transactions. It moves if all that it holds can be made on the new connection; the server
-//! is asked what it holds. What the server does not tell (currval, setseed, what LOAD
-//! brought in) is left behind, as docs/ROTATION.md says.
+//! transactions. A session moves if all that it holds can be made on the new connection; the server
+//! is asked what it holds. What the server does not tell (currval, setseed, what LOAD brought in)
+//! is left behind, as docs/ROTATION.md says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,7 @@ impl Session {
         Ok(())
     }
 
-    /// Asks the server what the session holds. `None`: it has no connection.
+    /// Asks the server what the session holds. `None`: the session has no connection.
     async fn look_at(&self, relay: &mut Relay, limit: Duration) -> Result<Option<Left>, End> {
         let before = relay.note_told();
         let Some((lease, watch)) = relay.lease_and_watch() else {
@@ -85,7 +85,7 @@ impl Session {
         Ok(Some(left))
     }
 
-    /// Replaces the server connection; returns why, if it does not.
+    /// Replaces the server connection; returns what stands against that, if it does not.
     async fn change(
         &self,
         relay: &mut Relay,

@@ -1,6 +1,5 @@
-//! The end of a lease after which something may have stayed on the server connection: the
-//! server is asked what it is, and the connection goes back to the pool if all of it can
-//! move.
+//! The end of a lease after which something may have stayed on the server connection: the server is
+//! asked what has stayed, and the connection goes back to the pool if all of that can move.
 
 use std::time::{Duration, Instant};
 
@@ -89,7 +88,7 @@ impl Session {
     }
 }
 
-/// The connection was asked a question and has answered it, so that it owes nothing.
+/// Gives a connection back that has answered the last question, so that it owes nothing.
 fn give_back(lease: Lease) {
     if let Some(quiet) = Quiet::by_accounts(false, lease.is_quiet(), status::IDLE) {
         lease.check_in(quiet);

@@ -13,8 +13,8 @@ use crate::session::serve::Session;
 use crate::upstream::Backend;
 use crate::wire::sql::literal;
 
-/// How long the statement is held back for that. Postgres waits five seconds by itself
-/// until others have left.
+/// How long the statement is held back. Postgres waits five seconds by itself until others have
+/// left.
 const LIMIT: Duration = Duration::from_secs(2);
 
 impl Session {
@@ -32,7 +32,7 @@ impl Session {
         relay.vacated();
     }
 
-    /// Asks the server whether the client's role may do that; where the server is.
+    /// Asks the server whether the client's role may do that; returns where the server is.
     async fn may_vacate(&self, relay: &mut Relay, database: &str) -> Option<Arc<Backend>> {
         if !relay.holding.has_lease() {
             let lease = self.pool().checkout(Some(&self.handle.client)).await;

@@ -22,7 +22,7 @@ enum Stage {
     Questions,
     /// The fence is next.
     Fence,
-    /// Its answer has begun.
+    /// The answer of the fence has begun.
     Fenced,
     Done,
 }

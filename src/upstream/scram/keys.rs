@@ -14,8 +14,8 @@ use super::{SCRAM_SHA_256, ScramError};
 use crate::base::crew::Crew;
 use crate::secret::Password;
 
-/// What a login needs of the password. For logging in with this salt it is as good
-/// as the password itself, so it is wiped.
+/// The keys that a login needs. For a login with this salt they are as good as the password itself,
+/// so they are wiped.
 pub(super) struct Keys {
     pub client: Zeroizing<[u8; 32]>,
     pub server: Zeroizing<[u8; 32]>,
@@ -71,8 +71,8 @@ pub async fn verifier(password: Password, iterations: u32) -> Result<String, Scr
     ))
 }
 
-/// Derives keys, which takes milliseconds of a processor each. Two at a time, so that
-/// a burst of logins leaves processors to the sessions.
+/// The threads that derive keys, which takes milliseconds of a processor each. Two at a time, so
+/// that a burst of logins leaves processors to the sessions.
 static DERIVATION: Crew = Crew::new("scram", 2);
 
 pub(super) async fn derive_off_reactor(

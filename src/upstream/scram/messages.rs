@@ -12,7 +12,7 @@ const MAX_SERVER_NONCE: usize = 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub struct ServerFirst<'a> {
     pub text: &'a str,
-    /// Begins with the client's.
+    /// The nonce, which begins with the client's.
     pub nonce: &'a str,
     pub salt: Vec<u8>,
     pub iterations: u32,

@@ -66,7 +66,7 @@ fn is_right_to_left(c: char) -> bool {
     }
 }
 
-/// RFC 3454, D.2: likewise.
+/// RFC 3454, D.2, in Unicode 3.2 too.
 fn is_left_to_right(c: char) -> bool {
     match c {
         '\u{17B4}' | '\u{17B5}' | '\u{1885}' | '\u{1886}' => true,

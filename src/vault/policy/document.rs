@@ -21,7 +21,7 @@ pub enum Kind {
 /// A parsed document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Its name in decisions.
+    /// The name of the policy in decisions.
     pub name: Arc<str>,
     pub(super) statements: Vec<Statement>,
 }

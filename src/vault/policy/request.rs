@@ -55,7 +55,7 @@ impl Context {
         self.0.contains_key(&key.to_lowercase())
     }
 
-    /// Like [`Context::add`], to build a context in an expression.
+    /// Does what [`Context::add`] does, to build a context in an expression.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.add(key, value);

@@ -50,7 +50,7 @@ impl Location {
     }
 }
 
-/// As messages name it, behind "the store".
+/// The place as messages name it, behind "the store".
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

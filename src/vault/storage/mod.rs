@@ -127,7 +127,8 @@ pub struct Storage {
     /// closes.
     readers: Mutex<Vec<Connection>>,
     writer: Mutex<Connection>,
-    /// Of a server: connects further readers, and notices what others commit.
+    /// The server of a store on PostgreSQL: connects further readers, and notices what others
+    /// commit.
     remote: Option<postgres::Remote>,
     /// How many may work on it at once; more wait without a thread.
     turns: Semaphore,

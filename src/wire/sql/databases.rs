@@ -3,17 +3,17 @@
 
 use super::comments::{is_white, is_word, without_comments};
 
-/// No statement of these kinds is longer; of a longer text nothing is read.
+/// The longest statement of these kinds; nothing is read of a longer text.
 pub const MAX_TEXT: usize = 4096;
 
 /// What a text needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Vacancy {
-    /// Nothing of the kind.
+    /// The text demands nothing of the kind.
     Nothing,
     /// The rest of the text has to be here before that is known.
     Unknown,
-    /// That nobody else is connected to this database.
+    /// The text demands that nobody else is connected to this database.
     Of(Box<str>),
 }
 

@@ -22,9 +22,9 @@ pub struct Tail {
 
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// Before the first word of a statement.
+    /// The first word of a statement is to come.
     Start,
-    /// So many bytes of this word have matched.
+    /// The number of bytes of this word that have matched.
     Word(&'static [u8], usize),
     Inside,
 }

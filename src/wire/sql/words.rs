@@ -4,7 +4,7 @@
 
 use super::comments::{is_white, is_word};
 
-/// No statement that is understood here has more words.
+/// The most words of a statement that is understood here.
 const MAX_WORDS: usize = 12;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,12 +84,12 @@ pub enum Resets {
     /// `RESET name`, `SET name TO DEFAULT`.
     One {
         name: Box<str>,
-        /// Only to the end of the transaction.
+        /// The value holds only to the end of the transaction.
         local: bool,
     },
     /// `RESET ALL`, `DISCARD ALL`.
     All,
-    /// Only the server knows which.
+    /// The text resets settings that only the server knows.
     Some,
 }
 

@@ -57,7 +57,7 @@ pub enum StartupError {
     Version(Version),
     #[error("invalid startup packet layout: expected terminator as last byte")]
     Layout,
-    /// Not answered, because the sender of a CancelRequest reads no answer.
+    /// The sender of a CancelRequest reads no answer, so that this error is not told.
     #[error("invalid length of cancel packet")]
     Cancel,
     #[error("invalid value for parameter \"replication\"")]
@@ -67,7 +67,7 @@ pub enum StartupError {
     ProxyHeader,
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
-    /// Programs disagree on which of the two counts, so neither does.
+    /// A parameter is there twice. Programs disagree on which of the two counts, so neither does.
     #[error("invalid startup packet: \"{0}\" is there twice")]
     Twice(&'static str),
 }

@@ -2,10 +2,10 @@
 
 use super::StartupError;
 
-/// Asks for a walsender instead of an ordinary backend.
+/// The kind of walsender that is asked for instead of an ordinary backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Replication {
-    /// `replication=true`: of the whole cluster, bound to no database.
+    /// `replication=true`: replication of the whole cluster, bound to no database.
     Physical,
     /// `replication=database`: logical replication, and SQL as well.
     Logical,

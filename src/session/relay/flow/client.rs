@@ -1,4 +1,4 @@
-//! From the client to the server.
+//! The way of bytes from the client to the server.
 
 use std::future::poll_fn;
 use std::mem;

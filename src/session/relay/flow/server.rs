@@ -1,4 +1,4 @@
-//! From the server to the client.
+//! The way of bytes from the server to the client.
 
 use std::task::{Context, Poll, ready};
 

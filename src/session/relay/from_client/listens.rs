@@ -16,8 +16,8 @@ pub(in crate::session::relay) struct Listens {
 pub(in crate::session::relay) enum Restored {
     #[default]
     No,
-    /// It does since the client's transaction, and stops if that, or a part of it, is rolled
-    /// back.
+    /// The connection listens since the client's transaction, and stops if that, or a part of it,
+    /// is rolled back.
     InTransaction,
     Yes,
 }

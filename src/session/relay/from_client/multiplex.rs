@@ -1,5 +1,5 @@
-//! Messages that depend on what is prepared, set or listened on there: the client's names and
-//! state are its own, whichever server connection it holds.
+//! Messages that depend on what is prepared, set or listened on at the server: the client's names
+//! and state are its own, whichever server connection it holds.
 
 use super::{FromClient, Restored, Step, View};
 use crate::pool::{ParseSettings, Prepared, Unnamed, for_each_channel};
@@ -12,7 +12,7 @@ use crate::wire::tag::{frontend as tag, status};
 /// A text is inspected up to this size; a longer one is scanned piece by piece.
 pub(super) const MAX_TEXT: usize = 64 * 1024;
 
-/// Where messages are written anew, behind the run of messages before them.
+/// The place where messages are written anew, behind the run of messages before them.
 pub(super) struct Composer<'a, 'i> {
     pub(super) out: &'a mut Vec<u8>,
     pub(super) cursor: &'a mut Cursor<'i>,

@@ -18,14 +18,15 @@ const AROUND: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Names {
-    /// Boxed, because most clients name no statement, and each has this.
+    /// The statements by name. Boxed, because most clients name none, and every session has this
+    /// field.
     #[expect(
         clippy::box_collection,
         reason = "a map takes 48 bytes where it is empty, too"
     )]
     by_name: Option<Box<HashMap<Box<[u8]>, Named>>>,
-    /// The memory that they take. (Every session has this number and the next, so they are
-    /// small.)
+    /// The memory that the statements take. (Every session has this number and the next, so they
+    /// are small.)
     bytes: u32,
     /// The memory of statements that were given up in this batch: its answers are still
     /// awaited, and what a failure would bring back is kept.
@@ -98,8 +99,8 @@ impl Names {
         all.map(|named| &named.statement)
     }
 
-    /// The client's name for a statement, or one of several. It is looked for among the first
-    /// thousand: a client with more must not make every error a long search.
+    /// The client's name for a statement, or one of several. The name is looked for among the first
+    /// thousand statements: a client with more must not make every error a long search.
     pub fn name_of(&self, id: u64) -> Option<&[u8]> {
         let mut few = self.by_name.as_ref()?.iter().take(LOOKED_AT);
         let (name, _) = few.find(|(_, named)| named.statement.id == id)?;
@@ -110,7 +111,7 @@ impl Names {
         self.by_name.as_ref().map_or(0, |all| all.len())
     }
 
-    /// The memory that they take, in bytes.
+    /// The memory that the statements take, in bytes.
     pub fn bytes(&self) -> u64 {
         u64::from(self.bytes)
     }

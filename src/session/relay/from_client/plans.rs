@@ -27,7 +27,7 @@ const MAX_BATCH: usize = 16 * 1024;
 #[derive(Default)]
 pub(super) struct Reuse {
     copy: Option<Evicted>,
-    /// Its batch is over: what is bound now has to be parsed anew.
+    /// The batch of the copy is over: what is bound now has to be parsed anew.
     over: bool,
     again: Again,
     /// What the server has said about parameters, and the client has not been told. The
@@ -40,7 +40,7 @@ pub(super) struct Reuse {
 enum Again {
     #[default]
     No,
-    /// The server has not yet said that the copy will do. `sent`: it has all of the batch.
+    /// The server has not yet said that the copy will do. `sent`: the server has all of the batch.
     Possible { batch: Vec<u8>, sent: bool },
     /// The server has refused the copy: when it is ready, the batch is sent again.
     Due(Vec<u8>),
@@ -61,7 +61,7 @@ impl FromClient {
         copy.is_some_and(|copy| copy.number == number)
     }
 
-    /// Nothing stands for the unnamed statement any more.
+    /// Notes that nothing stands for the unnamed statement any more.
     pub(super) fn end_reuse(&mut self) {
         if let Some(reuse) = &mut self.reuse {
             reuse.over = true;

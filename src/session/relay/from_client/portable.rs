@@ -1,5 +1,5 @@
-//! What the client's side takes along to another process: the statements, and what its texts
-//! may have left.
+//! What the client's side takes along to another process: the statements, and what the client's
+//! texts may have left.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::session::relay::replies::{Named, Sets};
 use crate::wire::frame::cstr;
 use crate::wire::sql::{makes_table, suspect};
 
-/// More bytes of statements stay with the process that has them.
+/// The most bytes of statements that move; a session with more stays with its process.
 const MOST: u64 = 16 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -35,7 +35,7 @@ struct PortableStatement {
 }
 
 impl FromClient {
-    /// `None`: something is under way, or too large.
+    /// Packs the client's side; `None` if something is under way, or too large.
     pub fn pack(&self) -> Option<PortableClient> {
         let busy = self.passing.is_in_message()
             || self.text.is_some()

@@ -13,8 +13,8 @@ use crate::wire::message;
 use crate::wire::sql::{Resets, resets};
 use crate::wire::tag::{frontend as tag, status};
 
-/// So much of a text is inspected in session mode. What stands behind that shows in the command
-/// tag, except SET … TO DEFAULT.
+/// The beginning of a text that is inspected in session mode. What stands behind that shows in the
+/// command tag, except SET … TO DEFAULT.
 const LOOK: usize = 1024;
 /// The number of statements that reset which are remembered by name.
 const MAX_STATEMENTS: usize = 64;
@@ -33,7 +33,7 @@ pub(in crate::session::relay) struct Restore {
 enum Stage {
     /// A text was sent whose reset does not concern what the client brought.
     Foreign,
-    /// A text was sent whose reset does.
+    /// A text was sent whose reset concerns what the client brought.
     Sent,
     /// The server has run the text.
     Due,
@@ -145,8 +145,8 @@ impl FromClient {
         Step::Pass
     }
 
-    /// Whether what the client sends waits until what was reset is set anew. It does not wait
-    /// where the server needs it to get that far.
+    /// Whether what the client sends waits until what was reset is set anew. Messages do not wait
+    /// that the server needs to get that far.
     pub(super) fn holds_back(&self, replies: &Replies) -> bool {
         let Some(restore) = &self.restore else {
             return false;

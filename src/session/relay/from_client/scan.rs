@@ -53,7 +53,7 @@ pub(super) enum Step {
     Wait,
 }
 
-/// So much of a text is inspected to count its statements.
+/// The beginning of a text that is inspected to count its statements.
 const MAX_COUNTED: usize = 1 << 16;
 
 const INVALID_LENGTH: ClientError = ClientError::Protocol("invalid message length");

@@ -29,9 +29,9 @@ pub(super) enum Copying {
 #[derive(Default)]
 pub(super) struct Unnamed {
     pub body: Vec<u8>,
-    /// The settings under which it was parsed, if they are known.
+    /// The settings under which the statement was parsed, if they are known.
     pub settings: Option<ParseSettings>,
-    /// What running it may do.
+    /// What running the statement may do.
     pub suspicion: Option<Box<Suspicion>>,
 }
 

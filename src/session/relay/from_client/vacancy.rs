@@ -6,7 +6,7 @@ use crate::wire::sql::{MAX_VACANCY, Vacancy, vacancy};
 use crate::wire::tag::frontend as tag;
 
 impl FromClient {
-    /// What a message needs before it is sent. Once that was seen to, the message needs
+    /// What a message needs before it is sent. Once the database is vacant, the message needs
     /// nothing.
     #[inline]
     pub(super) fn vacancy(&self, frame: &Frame, bytes: &[u8]) -> Vacancy {

@@ -10,7 +10,8 @@ pub(in crate::session::relay) enum Aftermath {
     /// A COPY failed with Sync behind it: the server has read that as part of the COPY and
     /// ignored it, or will still answer it.
     Doubtful,
-    /// The same doubt, where it decides which answer belongs to which message.
+    /// It is not known whether COPY goes on, and that decides which answer belongs to which
+    /// message.
     Lost,
 }
 

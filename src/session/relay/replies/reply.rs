@@ -87,7 +87,7 @@ impl Sets {
         }
     }
 
-    /// The same of a text that may make a table.
+    /// Adds that the text may make a table.
     pub fn making(self, makes_table: bool) -> Self {
         Self {
             makes_table,
@@ -189,7 +189,7 @@ impl Reply {
         }
     }
 
-    /// Whether ReadyForQuery is its answer, or the last of its answers.
+    /// Whether ReadyForQuery is the answer to the entry, or the last of its answers.
     pub(super) fn ends_at_ready(&self) -> bool {
         matches!(
             self,

@@ -20,7 +20,7 @@ const NAME_LIMIT: usize = 64;
 /// What becomes known about a call while it runs.
 #[derive(Default)]
 pub struct Draft {
-    /// Without the prefix of X-Amz-Target.
+    /// The operation, without the prefix of X-Amz-Target.
     pub(super) operation: String,
     /// `None`: the caller was not recognised.
     pub caller: Option<Caller>,
@@ -30,14 +30,14 @@ pub struct Draft {
     /// The request's parameters; only those of a caller who was recognised.
     pub parameters: Value,
     pub notes: RefCell<Notes>,
-    /// Of the answer, so that records of one call can be told from those of others.
+    /// The id of the answer, so that records of one call can be told from those of others.
     pub(in crate::vault::api) request_id: String,
     /// Whether its records were written before its transaction was committed.
     pub(in crate::vault::api) kept: Cell<bool>,
 }
 
 impl Draft {
-    /// Of the call that has this id.
+    /// The record of the call that has this id.
     pub fn of(request_id: &str) -> Self {
         Self {
             request_id: request_id.to_owned(),

@@ -32,7 +32,7 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// Of connecting and logging in.
+    /// The error of connecting or logging in.
     pub fn of_login(error: tokio_postgres::Error) -> Self {
         match Self::from(error) {
             Self::Sql { code, message } => Self::Unreachable(format!("{message} ({code})")),

@@ -46,7 +46,7 @@ pub struct ServerUrl {
     pub root_certificate: Option<PathBuf>,
     /// The certificate and key that pgvalet shows.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// As libpq has it (`.pgpass`).
+    /// The file of passwords, as libpq has it (`.pgpass`).
     pub password_file: Option<PathBuf>,
 }
 
@@ -263,7 +263,8 @@ fn schema(given: Option<String>) -> Result<String, String> {
     Ok(name)
 }
 
-/// Without `sslmode`: verify-full, but none to this machine, as for databases.
+/// Reads how TLS is used. Without `sslmode` that is verify-full, and no TLS to this machine, as for
+/// databases.
 fn tls(given: Option<&str>, hosts: &[(String, u16)]) -> Result<UpstreamTls, String> {
     let sockets = hosts.iter().all(|(host, _)| host.starts_with('/'));
     let local = hosts.iter().all(|(host, _)| is_local(host));
@@ -280,7 +281,7 @@ fn tls(given: Option<&str>, hosts: &[(String, u16)]) -> Result<UpstreamTls, Stri
     }
 }
 
-/// For messages: what tells stores apart.
+/// What tells stores apart, for messages.
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("postgres://")?;

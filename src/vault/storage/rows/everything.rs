@@ -9,7 +9,7 @@ struct Table {
     name: &'static str,
     columns: &'static [&'static str],
     order: &'static str,
-    /// Its key is a number that the database counts.
+    /// The key of the table is a number that the database counts.
     counted: bool,
 }
 

@@ -8,7 +8,7 @@ use crate::vault::storage::cell::{Cell, cells};
 /// A table with columns `data_key` and `value`.
 pub struct SealedTable {
     name: &'static str,
-    /// Its primary key.
+    /// The primary key of the table.
     id: &'static str,
     /// SQL for the ARN and the version that a row was sealed for, and for its name in
     /// messages.
@@ -20,7 +20,7 @@ pub struct SealedTable {
 pub struct SealedRow {
     pub arn: String,
     pub version: String,
-    /// For messages.
+    /// The name that messages call the row by.
     pub name: String,
     pub sealed: Sealed,
 }

@@ -21,7 +21,7 @@ pub struct NewSecret<'a> {
 
 /// Which secrets a page has.
 pub struct PageOf<'a> {
-    /// Also those that are marked for deletion.
+    /// Whether secrets are listed that are marked for deletion.
     pub planned_deletion: bool,
     pub sort_by: SortBy,
     pub descending: bool,

@@ -26,7 +26,7 @@ use patterns::{
 };
 use start::{begins_with, may_set, sets_locally, start};
 
-/// The patterns are matched against this many bytes of a text; [`Tail`] reads the rest.
+/// The number of bytes of a text that the patterns are matched against; [`Tail`] reads the rest.
 const LOOK: usize = 64 * 1024;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Suspicion {
     pub deallocates: Option<Box<[u8]>>,
 }
 
-/// `None` for everyday statements.
+/// What a text gives reason to suspect; `None` for everyday statements.
 pub fn suspect(text: &[u8]) -> Option<Box<Suspicion>> {
     let Some((near, _)) = text
         .split_at_checked(LOOK)

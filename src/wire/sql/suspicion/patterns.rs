@@ -21,7 +21,7 @@ const WORDS: [&str; 10] = [
     "u&\"",
 ];
 
-/// They begin a comment, and any statement may follow a comment.
+/// The beginnings of a comment: any statement may follow a comment.
 const COMMENTS: [&str; 2] = ["/*", "--"];
 
 /// A text that has one of these words is matched against the patterns.
