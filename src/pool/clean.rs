@@ -22,7 +22,7 @@ impl Pool {
         if matches!(timeout(limit, lease.ask(&[])).await, Ok(Ok(_))) {
             return Some(lease);
         }
-        debug!(database = %self.name, pid = %lease.backend().pid, "an idle connection does not answer");
+        debug!(database = %self.name, pid = %lease.backend().pid, "a server connection that was idle does not answer; closing it");
         let mut state = self.state();
         let (stale, good) = std::mem::take(&mut state.idle)
             .into_iter()

@@ -59,7 +59,7 @@ impl Pool {
         tokio::spawn(async move {
             let backend = connection.backend().clone();
             if let Err(e) = upstream::cancel(&backend).await {
-                debug!(pid = %backend.pid, "cancel of an abandoned query: {e}");
+                debug!(pid = %backend.pid, "a query whose client has left could not be cancelled: {e}");
             }
             let slot = pool.close(connection, "discarded").await;
             pool.release_slot(&mut pool.state(), slot);

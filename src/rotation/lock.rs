@@ -45,7 +45,7 @@ impl Meeting {
     /// Checks that a session is on the server that was asked. A pooler on the way
     /// may lead each database to another server.
     pub async fn same_server(&self, mut session: Session) -> Result<Session, RotationError> {
-        let doing = "looking which server this is";
+        let doing = "finding out which server this is";
         if session.value(doing, SERVER).await? == self.server {
             return Ok(session);
         }

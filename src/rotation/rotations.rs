@@ -122,7 +122,9 @@ impl Rotations {
         let needed = task.job.rotation.as_ref().is_some_and(|r| r.approve);
         Some(match needed {
             true => task.next.approve(),
-            false => Err("its rotations need no approval (rotation = { approve = true })"),
+            false => Err(
+                "rotations of this secret need no approval; they do with rotation = { approve = true }",
+            ),
         })
     }
 

@@ -89,7 +89,7 @@ async fn wait_for_adoption(
                 break (StepOutcome::Failed, text);
             }
             Err(why) => {
-                let text = format!("no proxy was waited for: {why}");
+                let text = format!("did not wait for a proxy to adopt the new version: {why}");
                 break (StepOutcome::Skipped, text);
             }
         }

@@ -149,7 +149,9 @@ impl Session {
 pub async fn resume(context: Arc<Context>, moved: Moved, socket: OwnedFd, seat: Seat) {
     let stream = match Socket::inherit(socket, matches!(moved.peer, MovedPeer::Tcp(_))) {
         Ok(socket) => Stream::Plain(socket),
-        Err(e) => return warn!(session = %moved.id, "a session that moves is lost: {e}"),
+        Err(e) => {
+            return warn!(session = %moved.id, "a session of the other process is lost: its socket cannot be used: {e}");
+        }
     };
     let evidence = moved.evidence();
     let client = ClientRef {

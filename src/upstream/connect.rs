@@ -196,7 +196,7 @@ impl Attempt<'_> {
         let place = self.place;
         let lost = || ConnectError::Protocol {
             address: place.to_string(),
-            what: "no login to go on with",
+            what: "no login is under way",
         };
         let login = self.login.as_mut().ok_or_else(lost)?;
         let welcome = login.run(place, with.credential, with.cache).await?;

@@ -31,7 +31,10 @@ pub(super) async fn by_shortcut(
     let why = match at_place(target, with, doors, wanted, abandoned).await {
         Ok(server) if server.mechanism.starts_with("scram-sha-256") => return Some(server),
         Ok(server) => {
-            let why = format!("it lets in by {}", server.mechanism);
+            let why = format!(
+                "it lets pgvalet in by {}, which is not SCRAM",
+                server.mechanism
+            );
             server.close().await;
             why
         }

@@ -56,14 +56,14 @@ pub(super) static AUDIT: Table = Table {
             SECONDS,
             Value(r#""24h""#),
             Restart,
-            "A file of this age is closed likewise.",
+            "A file of this age is closed and compressed, too.",
         ),
         Key::new(
             "keep",
             Text("duration, or `forever`"),
             Value(r#""400 days""#),
             Restart,
-            "A closed file is removed when its last record is so old. A record says which records were removed.",
+            "A closed file is removed when its last record has this age. A record says which records were removed.",
         ),
         Key::new(
             "sink",
@@ -93,14 +93,14 @@ files of the log, over restarts as well, and no file is removed that a sink has 
             "name",
             Text("letters, digits, `-` and `_`"),
             Absent("the kind"), Restart,
-            "Its name in metrics, and of the file that says how far it is. Two sinks of one kind need one each.",
+            "The name of the sink in metrics, and of the file that says how far the sink is. Two sinks of one kind need a name each.",
         )
         .like(r#""siem""#),
         Key::new(
             "what",
             Words(&["records", "checkpoints", "all"]),
             Value(r#""all""#), Restart,
-            "What it gets. Checkpoints alone are enough to see later that a log is not the one that was signed.",
+            "What the sink gets. Checkpoints alone are enough to see later that a log is not the one that was signed.",
         ),
         Key::new(
             "format",

@@ -130,7 +130,7 @@ Where clients connect, and what is done until it is known who they are. The file
             "wait_notice",
             NONE,
             Value(r#""1s""#), AtOnce,
-            "A client that has waited for a server connection for so long is sent a NOTICE that says what it waits for; `\"0s\"`: never.",
+            "A client that has waited for a server connection for this time is sent a NOTICE that says what it waits for; `\"0s\"`: never.",
         ),
         Key::new(
             "socket_mode",

@@ -15,7 +15,7 @@ with the same secret, one says how. Without `every` and `schedule`, `pgvalet rot
             "every",
             Text("duration of up to 1000 days"),
             Absent("no schedule"), AtOnce,
-            "Rotate so long after the last change of the secret.",
+            "The time from the last change of the secret to the next rotation.",
         )
         .like(r#""30 days""#),
         Key::new(

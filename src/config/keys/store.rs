@@ -44,7 +44,7 @@ whole stores at once.",
             "key_file",
             FILE,
             Value(r#""data/store.key""#), Restart,
-            "Embedded: the file of the master key, made with mode 0600 if it is missing. A key that other users can read is refused. Files and Vault: the key of the ids of versions, likewise; if it cannot be made, ids are others after each start.",
+            "Embedded: the file of the master key, made with mode 0600 if it is missing. A key that other users can read is refused. Files and Vault: the file of the key from which the ids of versions are made; if it cannot be made, the ids are others after each start.",
         ),
         Key::new(
             "key",

@@ -150,7 +150,7 @@ impl Hub {
                 let listen = for_each_channel("LISTEN", [&shared.channel]);
                 match line.run(&listen, |m| deliver(shared, routes, m)).await {
                     Ok(()) => {
-                        info!(pid = %line.lease.backend().pid, "listening for clients on this connection");
+                        info!(pid = %line.lease.backend().pid, "the clients' LISTEN moves to this server connection");
                         let current = line.lease.is_current();
                         self.line = Some(line);
                         if !current {

@@ -67,7 +67,7 @@ impl Rotator<'_> {
                 Err(e) => return Err(e),
             }
         }
-        let found = "its labels move at every look".to_owned();
+        let found = "the labels of the secret move at every look".to_owned();
         Err(RotationError::Busy(plan.secret.clone(), found))
     }
 

@@ -189,7 +189,7 @@ impl Scheduler {
         };
         schedule
             .inspect_err(
-                |e| warn!(secret = %self.plan.secret, "its RotationRules are no schedule: {e}"),
+                |e| warn!(secret = %self.plan.secret, "the secret's RotationRules are no schedule: {e}"),
             )
             .ok()
     }

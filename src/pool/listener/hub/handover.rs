@@ -70,7 +70,7 @@ impl Hub {
         for message in behind {
             deliver(&shared, routes, &message);
         }
-        info!(pid = %new.lease.backend().pid, "listening for clients on this connection from now on");
+        info!(pid = %new.lease.backend().pid, "the clients' LISTEN has moved to this server connection");
         self.line = Some(new);
         // Another version may have been adopted in between.
         self.look_for_successor(Duration::ZERO);
