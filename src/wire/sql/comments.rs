@@ -41,6 +41,24 @@ pub(super) fn without_comments(text: &[u8], escapes: bool) -> Cow<'_, [u8]> {
     }
 }
 
+/// The literals of a text, with their quotes. Only a text without a backslash has the same ones
+/// whatever the settings are.
+pub(super) fn literals(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut at = 0;
+    let begins = |b: &u8| matches!(b, b'\'' | b'"' | b'$' | b'-' | b'/');
+    std::iter::from_fn(move || {
+        loop {
+            at += text[at..].iter().position(begins)?;
+            let rest = &text[at..];
+            let length = comment(rest).unwrap_or_else(|| quoted(&text[..at], rest, false));
+            at += length;
+            if matches!(rest[0], b'\'' | b'$') && length > 1 {
+                return Some(&rest[..length]);
+            }
+        }
+    })
+}
+
 /// Whether a text is a PREPARE and nothing else, whatever standard_conforming_strings is.
 /// (pg_prepared_statements shows the whole text of the query that prepared a statement.)
 pub fn is_one_prepare(text: &[u8]) -> bool {
@@ -191,6 +209,18 @@ mod tests {
         assert_eq!(of("select a$b$ -- $b$"), "select a$b$  ");
         assert_eq!(of("select $1 -- $1"), "select $1  ");
         assert_eq!(of("select some'--' -- a"), "select some'--'  ");
+    }
+
+    #[test]
+    fn literals_are_told_from_names_and_comments() {
+        let of = |text: &'static str| -> Vec<&str> {
+            let found = literals(text.as_bytes());
+            found.map(|l| std::str::from_utf8(l).unwrap()).collect()
+        };
+        let text = "select 'a', now(), \"it's\", $$b'$$, $1, /* 'c' */ 'd''e' -- 'f'";
+        assert_eq!(of(text), ["'a'", "$$b'$$", "'d'", "'e'"]);
+        assert_eq!(of("select 'open"), ["'open"]);
+        assert_eq!(of("select 1"), [""; 0]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use comments::is_one_prepare;
 pub use databases::{MAX_TEXT as MAX_VACANCY, Vacancy, vacancy};
 pub use literal::literal;
 pub(crate) use literal::{push_literal, push_text};
-pub use suspicion::{Suspicion, holds, is_timeless, makes_table, resets, suspect};
+pub use suspicion::{Suspicion, holds, is_timeless, makes_table, resets, runs_alone, suspect};
 pub use tail::Tail;
 pub use words::Resets;
 

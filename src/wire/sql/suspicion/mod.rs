@@ -17,13 +17,15 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-use super::comments::{is_white, without_comments};
+use super::comments::{is_white, literals, without_comments};
 use super::tail::Tail;
 use super::words::{self, Resets};
 use patterns::{
-    CONTINUED, CUSTOM_SET, DO_EXECUTE, DO_SET, HOLDS, LIMIT_SET, LISTEN, MAKES, MAKING, MOMENT,
-    MOMENTS, NOTEWORTHY, SET_CONFIG, SET_CONFIG_PLAIN, SETTINGS_UPDATE, STATE, SUSPICIOUS,
+    CONTINUED, CUSTOM_TARGET, DO_EXECUTE, DO_SET, ESCAPED, HOLDS, LIMIT_SET, LISTEN, LOCAL_TARGET,
+    MAKES, MAKING, MOMENT, MOMENTS, NOTEWORTHY, PLAIN_TARGET, SET_CONFIG, SET_CONFIG_PLAIN,
+    SET_TARGET, SETTINGS_UPDATE, STATE, SUSPICIOUS,
 };
+pub use start::runs_alone;
 use start::{begins_with, may_set, sets_locally, start};
 
 /// The number of bytes of a text that the patterns are matched against; [`Tail`] reads the rest.
@@ -86,11 +88,17 @@ pub fn holds(text: &[u8]) -> bool {
 }
 
 /// Whether the constants of a text mean the same at any time. `'now'::timestamptz` is computed
-/// when it is parsed (PostgreSQL, "Date/Time Input: Special Values"); a literal with escapes, or
-/// one that goes on in the next line, may be that, too.
+/// when it is parsed (PostgreSQL, "Date/Time Input: Special Values"), and so is `'now()'`, because
+/// signs are passed over; a literal with escapes, or one that goes on in the next line, may be
+/// that, too.
 pub fn is_timeless(text: &[u8]) -> bool {
     let quoted = text.iter().any(|b| matches!(b, b'\'' | b'$'));
-    !quoted || !(MOMENTS.are_in(text) && MOMENT.is_in(text) || goes_on(text))
+    !quoted || !(MOMENTS.are_in(text) && has_moment(text) || goes_on(text))
+}
+
+/// Whether a literal of the text may mean the moment at which it is read.
+fn has_moment(text: &[u8]) -> bool {
+    ESCAPED.are_in(text) || literals(text).any(|literal| MOMENT.is_in(literal))
 }
 
 /// Whether a literal goes on in another line: `'no'` and `'w'` are one there.
@@ -130,7 +138,8 @@ fn look(text: &[u8]) -> Option<Box<Suspicion>> {
         // standard_conforming_strings, which this very text may change.
         let other = without_comments(text, true);
         read(&other, &mut suspicion);
-        suspicion.local_set &= sets_locally(&other);
+        // Where a literal ends can be hidden from both readings.
+        suspicion.local_set = false;
         for names in [&mut suspicion.custom, &mut suspicion.limits] {
             names.sort_unstable();
             names.dedup();
@@ -154,7 +163,9 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
     }
     let start = start(text);
     if begins_with(start, b"do") {
-        suspicion.custom.extend(names(DO_SET.groups(text)));
+        DO_SET
+            .groups(text)
+            .for_each(|[name]| custom(name, suspicion));
         suspicion.hidden_setting |= DO_EXECUTE.is_in(text);
         suspicion.touches = true;
     }
@@ -164,7 +175,30 @@ fn read(text: &[u8], suspicion: &mut Suspicion) {
             suspicion.resets = Some(Resets::and(suspicion.resets.take(), resets));
         }
         suspicion.limits.extend(names(LIMIT_SET.groups(text)));
-        suspicion.custom.extend(names(CUSTOM_SET.groups(text)));
+        SET_TARGET
+            .groups(text)
+            .for_each(|[target]| setting(target, suspicion));
+    }
+}
+
+/// Notes what a SET or RESET is about; `target`: the text behind that word. Whatever is not
+/// understood as a whole counts as the name of a custom setting that is hidden.
+fn setting(target: &[u8], suspicion: &mut Suspicion) {
+    match CUSTOM_TARGET.groups(target).next() {
+        _ if LOCAL_TARGET.is_in(target) => {}
+        Some([name]) => custom(name, suspicion),
+        None => suspicion.hidden_setting |= !PLAIN_TARGET.is_in(target),
+    }
+}
+
+/// Notes the name of a custom setting.
+fn custom(text: &[u8], suspicion: &mut Suspicion) {
+    // Postgres cuts names that are longer (NAMEDATALEN), and converts those that are in another
+    // encoding.
+    const LONGEST: usize = 63;
+    match name(text).filter(|_| text.len() <= LONGEST) {
+        Some(name) => suspicion.custom.push(name),
+        None => suspicion.hidden_setting = true,
     }
 }
 
@@ -176,8 +210,9 @@ fn set_config(text: &[u8], suspicion: &mut Suspicion) {
         understood += 1;
         if local.eq_ignore_ascii_case(b"false") {
             suspicion.ask = true;
-            let custom = name(set).filter(|name| name.contains('.'));
-            suspicion.custom.extend(custom);
+            if set.contains(&b'.') {
+                custom(set, suspicion);
+            }
         }
     }
     if understood < calls {

@@ -37,13 +37,24 @@ pub(super) static MAKING: LazyLock<Words> = LazyLock::new(|| Words::new(&["creat
 pub(super) static MAKES: LazyLock<Pattern> =
     LazyLock::new(|| Pattern::new(r"\bcreate\b|\bselect\b[\s\S]*\binto\b"));
 
+/// Words of which a literal means another moment whenever it is read.
+const MOMENT_WORDS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
+
 /// A text without any of these means the same at any time.
 pub(super) static MOMENTS: LazyLock<Words> =
-    LazyLock::new(|| Words::new(&["now", "today", "tomorrow", "yesterday", "\\", "u&'"]));
+    LazyLock::new(|| Words::new(&[&MOMENT_WORDS[..], &ESCAPES].concat()));
 
-/// `now` is the name of a function where a parenthesis follows.
-pub(super) static MOMENT: LazyLock<Pattern> =
-    LazyLock::new(|| Pattern::new(r"\b(today|tomorrow|yesterday)\b|\bnow\b\s*[^\s(]|\\|u&'"));
+/// A literal that has none of these means the same at any time. Digits and signs may stand right
+/// beside the word (ParseDateTime, datetime.c).
+pub(super) static MOMENT: LazyLock<Pattern> = LazyLock::new(|| {
+    let words = MOMENT_WORDS.join("|");
+    Pattern::new(&format!("(?:^|[^a-z])(?:{words})(?:[^a-z]|$)"))
+});
+
+/// In a text without these, each literal is written as it is read.
+pub(super) static ESCAPED: LazyLock<Words> = LazyLock::new(|| Words::new(&ESCAPES));
+
+const ESCAPES: [&str; 2] = ["\\", "u&'"];
 
 /// Two literals with a line end between them are one (`quotecontinue`, scan.l). Comments to the
 /// end of a line may stand there, too.
@@ -96,9 +107,9 @@ impl Pattern {
     }
 }
 
-/// The name of a setting of a custom class. Each part may be quoted or not; letters are
-/// any bytes above ASCII too.
-const CUSTOM: &str = r#"((?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+")(?:\s*\.\s*(?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+"))+)"#;
+/// The name of a setting of a custom class. Each part may be quoted or not, and so may be the
+/// whole; letters are any bytes above ASCII too.
+const CUSTOM: &str = r#"("[^".]+\.[^"]+"|(?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+")(?:\s*\.\s*(?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^"]+"))+)"#;
 
 /// Temporary tables, advisory locks and WITH HOLD cursors.
 pub(super) static STATE: LazyLock<Pattern> = LazyLock::new(|| {
@@ -117,10 +128,21 @@ pub(super) static HOLDS: LazyLock<Pattern> = LazyLock::new(|| {
 
 pub(super) static LISTEN: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(r"\b(un)?listen\b"));
 
-pub(super) static CUSTOM_SET: LazyLock<Pattern> = LazyLock::new(|| {
-    Pattern::new(&format!(
-        r"(?:^|;)\s*(?:set|reset)\s+(?:session\s+)?{CUSTOM}"
-    ))
+/// What a SET or RESET is about, and what follows up to the value.
+pub(super) static SET_TARGET: LazyLock<Pattern> =
+    LazyLock::new(|| Pattern::new(r"(?:^|;)\s*(?:set|reset)\b\s*(?:session\s+)?([^=;']*)"));
+
+pub(super) static LOCAL_TARGET: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(r"^local\b"));
+
+/// The name of a custom setting, and nothing else in front of the value.
+pub(super) static CUSTOM_TARGET: LazyLock<Pattern> =
+    LazyLock::new(|| Pattern::new(&format!(r"^{CUSTOM}[\s\x00]*(?:to\b|$)")));
+
+/// A name of one part, and anything but a second part. The name of one that is quoted has no dot.
+pub(super) static PLAIN_TARGET: LazyLock<Pattern> = LazyLock::new(|| {
+    Pattern::new(
+        r#"^[\s\x00]*$|^(?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^".]+")\s*(?:[^\s."&]|$)|^(?:[a-z_\x80-\xff][\w$\x80-\xff]*|"[^".]+")\s+[^\s.]"#,
+    )
 });
 
 pub(super) static LIMIT_SET: LazyLock<Pattern> = LazyLock::new(|| {

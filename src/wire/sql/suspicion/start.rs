@@ -1,7 +1,7 @@
 //! How statements begin.
 
 use super::patterns::LOCAL_SET;
-use crate::wire::sql::comments::is_white;
+use crate::wire::sql::comments::{is_white, is_word, without_comments};
 
 /// A text without the white space it begins with.
 pub(super) fn start(text: &[u8]) -> &[u8] {
@@ -53,4 +53,75 @@ pub(super) fn sets_locally(text: &[u8]) -> bool {
         }
     }
     any
+}
+
+/// First words of statements whose settings matter when they run, not when they are parsed
+/// (transformStmt, analyze.c, passes over utility statements), and most of which refuse to run
+/// behind another statement of the same batch (PreventInTransactionBlock, xact.c). A CALL is
+/// among them because its procedure may commit only if nothing ran before it.
+const ALONE: [&[u8]; 12] = [
+    b"alter",
+    b"analyze",
+    b"call",
+    b"checkpoint",
+    b"cluster",
+    b"commit",
+    b"discard",
+    b"drop",
+    b"prepare",
+    b"reindex",
+    b"rollback",
+    b"vacuum",
+];
+
+/// What CREATE makes by a statement of that kind.
+const CREATED_ALONE: [&[u8]; 5] = [
+    b"database",
+    b"index",
+    b"subscription",
+    b"tablespace",
+    b"unique",
+];
+
+/// Whether a statement may have to be the first that its batch runs.
+pub fn runs_alone(text: &[u8]) -> bool {
+    let plain = without_comments(text, false);
+    let (first, rest) = word(start(&plain));
+    let is = |word: &[u8], known: &[&[u8]]| known.iter().any(|k| word.eq_ignore_ascii_case(k));
+    is(first, &ALONE)
+        || first.eq_ignore_ascii_case(b"create") && is(word(start(rest)).0, &CREATED_ALONE)
+}
+
+fn word(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|b| !is_word(*b));
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_that_run_alone() {
+        for text in [
+            "vacuum t",
+            " /* a */ VACUUM(full) t",
+            "call p()",
+            "create -- a\n database d",
+            "create unique index concurrently i on t (a)",
+            "Drop Index concurrently i",
+            "discard all",
+        ] {
+            assert!(runs_alone(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "select 1",
+            "create table t as select 1",
+            "callback",
+            "",
+            "(table t)",
+        ] {
+            assert!(!runs_alone(text.as_bytes()), "{text}");
+        }
+    }
 }

@@ -53,6 +53,25 @@ fn settings_of_custom_classes_by_their_names() {
     assert_eq!(names("set my.\"x\" = 1"), ["my.x"]);
     assert_eq!(names("set \"my\" . x = 1"), ["my.x"]);
     assert_eq!(names("set app.größe = 1"), ["app.größe"]);
+    // A name that is quoted as a whole is the same name.
+    assert_eq!(names("set \"app.tenant\" = 'x'"), ["app.tenant"]);
+    assert_eq!(names("reset session \"App.b.c\""), ["app.b.c"]);
+    assert_eq!(names("set \"my.a\".b to 1"), ["my.a.b"]);
+    assert_eq!(names("do $$ begin set \"app.x\" = 1; end $$"), ["app.x"]);
+    for text in [
+        "set \"TimeZone\" = 'UTC'",
+        "set time zone 'UTC'",
+        "set search_path to \"a.b\", c",
+        "set role \"x.y\"",
+        "reset all",
+        "set local \"app.x\" = 1",
+        "set session characteristics as transaction read only",
+        "set session authorization \"a.b\"",
+        "set datestyle = 'iso, mdy'; reset x;",
+    ] {
+        assert_eq!(names(text), [""; 0], "{text}");
+        assert!(!of(text).hidden_setting, "{text}");
+    }
     assert_eq!(
         names("select set_config('app.tenant', $1, false)"),
         ["app.tenant"]
@@ -142,6 +161,25 @@ fn listening() {
 }
 
 #[test]
+fn a_name_that_is_not_understood_is_hidden() {
+    let long = format!("set app.{} = 1", "x".repeat(80));
+    for text in [
+        b"set app.t\xe9n = 'v'",
+        long.as_bytes(),
+        b"set \"a\"\"b.c\" = 1",
+        b"set \"a..b\" . = 1",
+        b"select set_config('app.t\xe9n', 'v', false)",
+    ] {
+        let suspicion = suspect(text).unwrap_or_default();
+        let shown = text.escape_ascii();
+        assert!(suspicion.hidden_setting, "{shown}: {suspicion:?}");
+    }
+    let hidden = r"set local work_mem='1MB'; select '\', ' /*', E'a'
+'\'/*'; set role boss; select '*/', '*/'";
+    assert!(!of(hidden).local_set);
+}
+
+#[test]
 fn a_setting_whose_name_is_hidden() {
     for text in [
         "select set_config($1, $2, false)",
@@ -208,11 +246,22 @@ fn a_moment_in_a_constant() {
         assert!(!super::is_timeless(text.as_bytes()), "{text}");
     }
     for text in [
+        "select 'now()'::timestamptz",
+        "select 'now('::timestamptz, now()",
+        "select $$ now$$::date",
+        "select 'a', 'today12:30'::timestamp",
+        "select date /* a */ 'Yesterday'",
+    ] {
+        assert!(!super::is_timeless(text.as_bytes()), "{text}");
+    }
+    for text in [
         "select now()",
         "select $1::timestamptz",
         "select 'a',\n 'b'",
         "select 'a' as x\nfrom t where y = 'b'\n and z = $1",
         "select known from t where b = 'c'",
+        "insert into t values ('a', now(), 'b'), ('what is known', today(), $$x$$)",
+        "select \"now\", 'c' -- 'now'",
     ] {
         assert!(super::is_timeless(text.as_bytes()), "{text}");
     }
