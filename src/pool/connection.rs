@@ -36,6 +36,11 @@ pub struct Connection {
     pub untidy: bool,
     /// The connection holds something that ends only with it: it cannot be cleaned.
     spoilt: bool,
+    /// A client has used the connection: what it did there may be why a later one's setting is
+    /// refused.
+    pub worn: bool,
+    /// The role that a login gets by default (ALTER ROLE … SET role), as `role` shows it.
+    pub default_role: Box<str>,
     /// The digest of what the connection reports, as the pool's facts have it.
     pub seen: u64,
     /// The time at which the connection became idle, in the pool's seconds.
@@ -64,6 +69,8 @@ impl Connection {
             owner: None,
             untidy: false,
             spoilt: false,
+            worn: false,
+            default_role: "none".into(),
             seen: 0,
             defaults: 0,
             epoch: 0,

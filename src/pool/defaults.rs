@@ -25,6 +25,9 @@ AND s.setrole OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid, \
 WHERE r.rolname OPERATOR(pg_catalog.=) SESSION_USER)]) \
 ORDER BY s.setdatabase USING OPERATOR(pg_catalog.<), s.setrole USING OPERATOR(pg_catalog.<)";
 
+/// Asks for the role that the login has got.
+const ROLE: &str = "SELECT pg_catalog.current_setting('role')";
+
 /// Time between two looks at the defaults of a pool that is in use, in seconds.
 const LOOK: u64 = 5;
 
@@ -78,7 +81,12 @@ impl Pool {
         place: &Arc<str>,
     ) -> Result<Quiet, QueryError> {
         self.facts.logged_in(connection.reported());
-        let (rows, quiet) = connection.ask(&[QUESTION]).await?;
+        let (mut rows, quiet) = connection.ask(&[QUESTION, ROLE]).await?;
+        if let Ok(rows) = &mut rows
+            && let Some(role) = rows.pop().into_iter().flatten().flatten().next()
+        {
+            connection.default_role = role.into();
+        }
         connection.defaults = digest(&rows);
         connection.seen = connection.reported().digest();
         connection.epoch = self.note_defaults(place, connection.defaults);

@@ -209,7 +209,7 @@ pub(super) async fn told(
 
 /// Why it is not known how the server reports what a client brings.
 enum Unlearnt {
-    /// The server has closed the connection.
+    /// The connection is no good: the server has closed it, or it is closed now.
     Closed,
     Failed(Failed),
 }
@@ -220,7 +220,9 @@ impl From<QueryError> for Unlearnt {
             // The query is one transaction: nothing of it was set.
             QueryError::Refused(fields) => Self::Failed(Failed::Parameter(fields)),
             QueryError::Io(_) | QueryError::Closed => Self::Closed,
-            QueryError::Protocol => Self::Failed(ClientError::UpstreamLost.into()),
+            QueryError::Protocol | QueryError::Stays => {
+                Self::Failed(ClientError::UpstreamLost.into())
+            }
         }
     }
 }
@@ -232,7 +234,13 @@ async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), U
     if let Some(sql) = set.change_from(&lease.profile) {
         let limit = pool.database().upstream.connect_timeout;
         let asked = timeout(limit, lease.ask(&[&sql])).await;
-        asked.map_err(|_| Unlearnt::Failed(ClientError::UpstreamLost.into()))??;
+        let asked = asked.map_err(|_| Unlearnt::Failed(ClientError::UpstreamLost.into()))?;
+        if matches!(asked, Err(QueryError::Refused(_))) && lease.worn {
+            // What an earlier client did there may be the reason.
+            lease.speaks();
+            return Err(Unlearnt::Closed);
+        }
+        asked?;
         lease.profile = set;
     } else {
         lease.ask(&[]).await?;

@@ -60,6 +60,7 @@ use expected::Expected;
 pub(super) use from_client::Watch;
 use holding::Holding;
 use listen::Listening;
+pub(super) use listen::MAX_CHANNELS;
 pub(super) use portable::Portable;
 use records::Records;
 pub(super) use records::server_ref;

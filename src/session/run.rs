@@ -12,6 +12,8 @@ mod vacate;
 
 use std::time::Instant;
 
+use tracing::debug;
+
 use super::greet::{Failed, Greeted};
 use super::registry::Signal;
 use super::relay::{Halt, Relay, server_ref};
@@ -20,6 +22,7 @@ use crate::audit::Record;
 use crate::net::Stream;
 use crate::pool::{Lease, Profile};
 use crate::wire::ClientError;
+use crate::wire::message::ErrorFields;
 
 /// How a session ends; without an error where its client has left, or was told already.
 pub(super) type End = Result<(), ClientError>;
@@ -117,10 +120,10 @@ impl Session {
                 }
                 Halt::ServerGone => return Err(ClientError::UpstreamLost),
                 Halt::SettingsRefused(fields) => {
-                    let mut out = Vec::new();
-                    Failed::Parameter(fields).fatal(&mut out);
-                    Box::pin(relay.farewell(&out)).await;
-                    return Ok(());
+                    if let Some(why) = start_over(relay, fields) {
+                        Box::pin(relay.farewell(&why)).await;
+                        return Ok(());
+                    }
                 }
                 Halt::Violation(error) => return Err(error),
             }
@@ -168,4 +171,34 @@ impl Session {
         relay.note_use(lease, credential);
         Ok(())
     }
+}
+
+/// Gives up a connection that has refused the client's settings, before anything of the client
+/// was sent there. Returns the client's farewell if no other connection would do any better.
+///
+/// What an earlier client did there may be the reason: Postgres refuses `temp_buffers` once a
+/// session has used temporary tables (check_temp_buffers, variable.c), and DISCARD ALL does not
+/// change that.
+fn start_over(relay: &mut Relay, why: ErrorFields) -> Option<Vec<u8>> {
+    const QUERY_CANCELED: &str = "57014";
+    let worn = relay.holding.lease().is_some_and(|lease| lease.worn);
+    let cancelled = why.sqlstate == QUERY_CANCELED;
+    if !relay.holding.is_setting_up() || !(worn || cancelled) {
+        let mut out = Vec::new();
+        Failed::Parameter(why).fatal(&mut out);
+        return Some(out);
+    }
+    if let Some(lease) = relay.end() {
+        debug!(
+            pid = %lease.backend().pid,
+            "closing a connection that refuses a client's settings: {}", why.message
+        );
+        drop(lease); // closed, because it is not proven to be quiet
+    }
+    relay.starts_over();
+    if cancelled {
+        // The client's cancel request was for the message that waits.
+        relay.refuse(&ClientError::Cancelled);
+    }
+    None
 }

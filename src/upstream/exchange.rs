@@ -31,6 +31,11 @@ pub struct Answers {
     pub quiet: Quiet,
 }
 
+/// Asks for what DISCARD ALL leaves: a temporary replication slot ends only with its connection.
+const STAYS: &str = "\
+SELECT FROM pg_catalog.pg_replication_slots s \
+WHERE s.temporary AND s.active_pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() LIMIT 1";
+
 /// Why a question of pgvalet's own has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -40,6 +45,9 @@ pub enum QueryError {
     Closed,
     #[error("the server broke the protocol")]
     Protocol,
+    /// The connection holds something that ends only with it.
+    #[error("the connection has a temporary replication slot")]
+    Stays,
     /// The server answered with an error; the connection is at rest.
     #[error("{}: {}", .0.sqlstate, .0.message)]
     Refused(ErrorFields),
@@ -50,9 +58,9 @@ pub enum QueryError {
 /// its own), but not without bound.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// The statement in front of every question: a client may have asked for transactions that wait for
-/// a safe snapshot, which may take any time.
-const AT_ONCE: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; ";
+/// The statement in front of every question that needs a snapshot: a client may have asked for
+/// transactions that wait for a safe one, which may take any time.
+pub const AT_ONCE: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; ";
 
 impl Server {
     /// Sends queries of pgvalet's own, each a simple query, and a fence behind
@@ -65,7 +73,10 @@ impl Server {
         let fence = Fence::new();
         let mut out = Vec::new();
         for sql in queries {
-            message::query(&mut out, sql);
+            match sql.starts_with("SELECT") {
+                true => message::query(&mut out, &format!("{AT_ONCE}{sql}")),
+                false => message::query(&mut out, sql),
+            }
         }
         message::query(&mut out, &format!("{AT_ONCE}{}", fence.sql()));
         self.stream.write_all(&out).await?;
@@ -121,7 +132,11 @@ impl Server {
     /// # Errors
     /// [`QueryError`]; the connection is to be closed.
     pub async fn clean(&mut self, in_transaction: bool) -> Result<Quiet, QueryError> {
-        let no_limits = self.no_limits();
+        // DISCARD ALL takes a snapshot, too, and has to be alone in its query.
+        let no_limits = format!(
+            "{}; SET default_transaction_deferrable = off",
+            self.no_limits()
+        );
         // DISCARD ALL leaves the seed: a client that has set it could foretell what
         // random() gives to the next client.
         let seed = format!("SELECT pg_catalog.setseed({})", random_seed());
@@ -130,10 +145,14 @@ impl Server {
             Some(&*no_limits),
             Some("DISCARD ALL"),
             Some(&*seed),
+            Some(STAYS),
         ];
         let queries: Vec<&str> = queries.into_iter().flatten().collect();
         let answers = self.exchange(&queries).await?;
         self.heard = Vec::new(); // the client that they were for has gone
+        if answers.rows.last().is_some_and(|rows| !rows.is_empty()) {
+            return Err(QueryError::Stays);
+        }
         match answers.failed {
             None => Ok(answers.quiet),
             Some(fields) => Err(QueryError::Refused(fields)),

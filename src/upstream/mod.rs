@@ -45,7 +45,7 @@ pub use cache::LoginCache;
 pub use cancel::cancel;
 pub use connect::{Abandoned, connect, connect_with};
 pub use error::ConnectError;
-pub use exchange::{Answers, QueryError, Rows};
+pub use exchange::{AT_ONCE, Answers, QueryError, Rows};
 pub use hosts::{Host, Hosts, SessionAttrs};
 pub use options::Options;
 pub use quiet::{Fence, Quiet};

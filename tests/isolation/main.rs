@@ -17,6 +17,7 @@ mod own_questions;
 mod peer;
 mod rows_cross;
 mod servers_changes;
+mod set_up;
 mod shared_text;
 mod unnoticed;
 mod waiting;

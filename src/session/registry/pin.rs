@@ -28,7 +28,7 @@ pub enum Pin {
     Role,
     /// SET SESSION AUTHORIZATION.
     SessionAuthorization,
-    /// Settings whose names pgvalet does not know.
+    /// Settings whose names pgvalet does not know, or that are too long to be carried.
     SetConfig,
     /// Temporary tables or other temporary objects.
     Temp,

@@ -23,6 +23,10 @@ use crate::wire::tag::{backend as tag, status};
 /// Messages that are inspected are small; of a larger one, this much is read.
 const MAX_READ: usize = 1 << 16;
 
+/// Descriptions are read as a whole: 65,535 parameters take 256 KiB, and 1,664 columns
+/// (MaxTupleAttributeNumber, htup_details.h) with names of 63 characters less than 512 KiB.
+const MAX_DESCRIPTION: usize = 1 << 19;
+
 /// The state of the server's side.
 #[derive(Default)]
 pub(super) struct FromServer {
@@ -161,6 +165,13 @@ impl FromServer {
     }
 }
 
+fn most_read(tag: u8) -> usize {
+    match tag {
+        tag::ROW_DESCRIPTION | tag::PARAMETER_DESCRIPTION => MAX_DESCRIPTION,
+        _ => MAX_READ,
+    }
+}
+
 impl Scan<'_> {
     /// Deals with the next message; `false` if that was the last one of this input.
     #[inline]
@@ -180,7 +191,7 @@ impl Scan<'_> {
         let message = match self.is_inspected(frame.tag) {
             false => &[],
             // The length does not depend on how much has arrived so far.
-            true => match bytes.get(..frame.len.min(MAX_READ)) {
+            true => match bytes.get(..frame.len.min(most_read(frame.tag))) {
                 Some(message) => message,
                 None => return false,
             },

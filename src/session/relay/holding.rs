@@ -19,6 +19,9 @@ pub(in crate::session) struct Holding {
     ask: bool,
     /// DISCARD ALL was run, and the session has not come to rest since.
     discarding: bool,
+    /// The connection was taken into use for a message that has not been sent yet, because the
+    /// client's settings are being put in force.
+    setting_up: bool,
 }
 
 impl Holding {
@@ -32,6 +35,7 @@ impl Holding {
             pinned: None,
             ask: false,
             discarding: false,
+            setting_up: false,
         }
     }
 
@@ -82,7 +86,26 @@ impl Holding {
     }
 
     pub(super) fn end(&mut self) -> Option<Lease> {
+        self.setting_up = false;
         self.lease.take()
+    }
+
+    /// Notes that the client's settings are being put in force on a connection that was just
+    /// taken into use.
+    pub(super) fn sets_up(&mut self) {
+        self.setting_up = true;
+    }
+
+    /// Notes that a message of the client goes to the server.
+    #[inline]
+    pub(super) fn is_used(&mut self) {
+        self.setting_up = false;
+    }
+
+    /// Whether nothing of the client has been sent on this connection, because its settings are
+    /// being put in force.
+    pub fn is_setting_up(&self) -> bool {
+        self.setting_up
     }
 
     /// A connection, if the rule and the pool have one at this instant.

@@ -4,14 +4,23 @@ use std::sync::Arc;
 
 use super::from_client::{FromClient, Restored};
 use super::from_server::Certainty;
+use super::replies::Replies;
+use super::server_wire::ServerWire;
 use super::statistics::Totals;
 use super::{Relay, Watch};
 use crate::audit::CredentialRef;
 use crate::pool::{Lease, Settings, Told};
 use crate::session::registry::Held;
-use crate::upstream::Quiet;
+use crate::upstream::{AT_ONCE, Quiet};
 
 impl Relay {
+    /// Begins anew without a server connection, for a message of which nothing was sent.
+    pub fn starts_over(&mut self) {
+        self.conversation.replies = Replies::default();
+        self.server = ServerWire::default();
+        self.client.look_again();
+    }
+
     /// Takes a server connection into use; its settings are brought up to date in front of
     /// the client's first message.
     pub fn begin(&mut self, lease: Lease) {
@@ -26,6 +35,9 @@ impl Relay {
         self.records.lease_begins();
         self.holding.begin(lease);
         self.bring_up_to_date();
+        if self.conversation.replies.is_setting_up() {
+            self.holding.sets_up();
+        }
         let temporary = self.expected.profile().temporary;
         self.conversation.from_client.watch.ask |= temporary;
         self.client.look_again();
@@ -75,6 +87,10 @@ impl Relay {
             lease.speaks();
             let out = self.server.buffer();
             let replies = &mut self.conversation.replies;
+            let sql = match sql.contains("SELECT") {
+                true => format!("{AT_ONCE}{sql}"),
+                false => sql,
+            };
             FromClient::ask(&sql, out, replies, &mut lease.prepared);
         } else if !self.expected.knows(lease) {
             // The server has changed something, or it is otherwise on this connection.
@@ -105,6 +121,7 @@ impl Relay {
         let kept = from_client.kept();
         self.statistics.keep(kept, &self.handle.pool);
         let mut lease = self.holding.end()?;
+        lease.worn = true;
         if self.conversation.from_client.watch.holds {
             lease.spoil();
         }
@@ -167,6 +184,11 @@ impl Relay {
             let settings = self.expected.profile().parse_settings(lease.defaults);
             self.conversation.from_client.note_parse_settings(&settings);
         }
+    }
+
+    /// Notes that the server connection holds what ends only with it.
+    pub fn ends_with_lease(&mut self) {
+        self.conversation.from_client.watch.holds = true;
     }
 
     /// The lease, and what the texts of the session's statements may have left there.

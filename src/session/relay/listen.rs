@@ -13,6 +13,10 @@ use crate::session::relay::from_client::Restored;
 use crate::upstream::QueryError;
 use crate::wire::{ClientError, message};
 
+/// The number of channels that the listening connection takes over from one client; with more, the
+/// client keeps its server connection.
+pub(in crate::session) const MAX_CHANNELS: usize = 1000;
+
 /// Bytes of notifications that are moved to the client in one go.
 const ROOM: usize = 64 * 1024;
 
@@ -119,7 +123,10 @@ impl Relay {
         let Some(lease) = self.holding.lease() else {
             return Ok(false);
         };
-        if !can_be_shared(lease) || self.handle.pool.database().pool_size < 2 {
+        if here.len() > MAX_CHANNELS
+            || !can_be_shared(lease)
+            || self.handle.pool.database().pool_size < 2
+        {
             return Ok(true); // the listening connection would take the only one of such a pool
         }
         let subscription = self

@@ -137,6 +137,12 @@ impl Replies {
         )
     }
 
+    /// Whether the answer to a query is awaited that puts in force what the client's next message
+    /// needs.
+    pub fn is_setting_up(&self) -> bool {
+        matches!(self.queue.front(), Some(Reply::HiddenQuery))
+    }
+
     /// Whether the answer to a fence is awaited; nothing else is sent until then.
     pub fn is_fencing(&self) -> bool {
         matches!(self.queue.front(), Some(Reply::Fence(_)))

@@ -7,7 +7,10 @@ use crate::wire::tag::status;
 impl Relay {
     /// Whether no transaction is open and nothing is under way.
     pub fn at_rest(&self) -> bool {
-        !self.holding.has_lease() || (self.conversation.is_at_rest() && self.server.is_idle())
+        !self.holding.has_lease()
+            || (self.conversation.is_at_rest()
+                && self.server.is_idle()
+                && !self.holding.is_setting_up())
     }
 
     /// Whether the session can be ended without breaking off a transaction.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::base::hex;
 use crate::pool::{Lease, Settings, makes_temporary};
 use crate::session::registry::Pin;
-use crate::session::relay::Watch;
+use crate::session::relay::{MAX_CHANNELS, Watch};
 use crate::upstream::{QueryError, Rows};
 use crate::wire::sql::{LIMITS, literal};
 
@@ -39,32 +39,58 @@ impl Left {
     }
 }
 
-/// The question. Its columns are kind, name and value; time limits are asked for separately.
-const QUESTION: &str = "\
+/// The longest value that is carried from one server connection to another, in bytes; with a
+/// longer one, a client keeps its connection.
+const MAX_VALUE: usize = 16 * 1024;
+
+/// The bytes of all settings that are carried.
+const MAX_SETTINGS: usize = 64 * 1024;
+
+/// The number of PREPARE statements that are repeated on another server connection.
+const MAX_PREPARES: usize = 64;
+
+/// The question. Its columns are kind, name and value; time limits are asked for separately. Of
+/// what can be without number, one more is asked for than is of use: a client must not fill the
+/// memory of pgvalet with what it leaves.
+fn parts() -> String {
+    format!(
+        "\
 SELECT 'setting', s.name, s.setting FROM pg_catalog.pg_settings s \
 WHERE s.source OPERATOR(pg_catalog.=) 'session' \
 UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
 UNION ALL SELECT 'user', '', SESSION_USER::pg_catalog.text \
-UNION ALL SELECT 'listen', '', c FROM pg_catalog.pg_listening_channels() c \
-UNION ALL SELECT 'cursor', '', name FROM pg_catalog.pg_cursors WHERE is_holdable \
-UNION ALL SELECT 'prepare', '', statement FROM pg_catalog.pg_prepared_statements WHERE from_sql \
+UNION ALL (SELECT 'listen', '', c FROM pg_catalog.pg_listening_channels() c LIMIT {channels}) \
+UNION ALL (SELECT 'cursor', '', '' FROM pg_catalog.pg_cursors WHERE is_holdable LIMIT 1) \
+UNION ALL (SELECT 'prepare', '', statement FROM pg_catalog.pg_prepared_statements \
+WHERE from_sql LIMIT {prepares}) \
 UNION ALL SELECT 'copies', '', pg_catalog.count(*)::pg_catalog.text \
 FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql \
 UNION ALL (SELECT 'temp', '', '' FROM pg_catalog.pg_depend \
 WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid \
 AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() LIMIT 1) \
+UNION ALL (SELECT 'slot', '', '' FROM pg_catalog.pg_replication_slots s \
+WHERE s.temporary AND s.active_pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() LIMIT 1) \
 UNION ALL (SELECT 'advisory', '', '' FROM pg_catalog.pg_locks \
 WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
-AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() LIMIT 1)";
+AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() LIMIT 1)",
+        channels = MAX_CHANNELS + 1,
+        prepares = MAX_PREPARES + 1,
+    )
+}
 
-/// Asks for a function of this database that may make a setting of a custom class. Postgres
-/// tells the settings of custom classes only to those who know their names.
+/// Asks for a function, a view or a default of this database that may make a setting of a custom
+/// class (set_config has the number 2078 since Postgres 7.3, pg_proc.dat). Postgres tells the settings of custom classes only to those who know their names.
 const SETTERS: &str = "\
 SELECT p.oid FROM pg_catalog.pg_proc p, pg_catalog.pg_language l, pg_catalog.pg_namespace n \
 WHERE l.oid OPERATOR(pg_catalog.=) p.prolang AND n.oid OPERATOR(pg_catalog.=) p.pronamespace \
 AND l.lanname OPERATOR(pg_catalog.<>) ALL (ARRAY['internal', 'c']::pg_catalog.name[]) \
 AND n.nspname OPERATOR(pg_catalog.<>) ALL (ARRAY['pg_catalog', 'information_schema']::pg_catalog.name[]) \
-AND pg_catalog.lower(p.prosrc) OPERATOR(pg_catalog.~) 'set_config|set[[:space:]]+[a-z_\"]+[.]' LIMIT 1";
+AND pg_catalog.lower(p.prosrc) OPERATOR(pg_catalog.~) 'set_config|set[[:space:]]+[a-z_\"]+[.]' \
+UNION ALL SELECT r.oid FROM pg_catalog.pg_rewrite r WHERE pg_catalog.strpos(\
+r.ev_action::pg_catalog.text, ':funcid 2078 ') OPERATOR(pg_catalog.>) 0 \
+AND r.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid \
+UNION ALL SELECT d.oid FROM pg_catalog.pg_attrdef d WHERE pg_catalog.strpos(\
+d.adbin::pg_catalog.text, ':funcid 2078 ') OPERATOR(pg_catalog.>) 0 LIMIT 1";
 
 /// Whether a session may have settings whose names pgvalet does not know.
 pub(super) async fn has_setters(lease: &mut Lease) -> Result<bool, QueryError> {
@@ -130,7 +156,7 @@ async fn ask_once(lease: &mut Lease, watch: &Watch) -> Result<Left, QueryError> 
 /// classes are not in pg_settings and have to be asked for by name: those in the texts of the
 /// session, and those of the profile that was set on the connection.
 fn question(lease: &Lease, watch: &Watch) -> (String, bool) {
-    let mut question = QUESTION.to_owned();
+    let mut question = parts();
     let mut custom = watch.custom.clone();
     let known = lease
         .profile
@@ -144,14 +170,21 @@ fn question(lease: &Lease, watch: &Watch) -> (String, bool) {
             " UNION ALL SELECT 'custom', {literal}, pg_catalog.current_setting({literal}, true)"
         ));
     }
+    // A value that is too long is left out, and its kind is marked.
+    let long = format!("pg_catalog.octet_length(value) OPERATOR(pg_catalog.>) {MAX_VALUE}");
+    let kind = format!("CASE WHEN {long} THEN 'long ' ELSE '' END OPERATOR(pg_catalog.||) kind");
+    let (mut name, mut value) = (
+        "name".to_owned(),
+        format!("CASE WHEN {long} THEN '' ELSE value END"),
+    );
     let encoded = !answers_in_utf8(lease);
     if encoded {
-        let utf8 =
-            |column| format!("pg_catalog.encode(pg_catalog.convert_to({column}, 'UTF8'), 'hex')");
-        let (name, value) = (utf8("name"), utf8("value"));
-        question =
-            format!("SELECT kind, {name}, {value} FROM ({question}) AS q (kind, name, value)");
+        for column in [&mut name, &mut value] {
+            *column = format!("pg_catalog.encode(pg_catalog.convert_to({column}, 'UTF8'), 'hex')");
+        }
     }
+    let question =
+        format!("SELECT {kind}, {name}, {value} FROM ({question}) AS q (kind, name, value)");
     (question, encoded)
 }
 
@@ -194,7 +227,8 @@ fn read(lease: &Lease, watch: &Watch, rows: Rows) -> Left {
                     .insert(name.as_str().into(), value.as_str().into());
                 None
             }
-            "role" if value != "none" => Some(Pin::Role),
+            "role" if **value != *lease.default_role => Some(Pin::Role),
+            "slot" => Some(Pin::Connection),
             "user" if *value != user => Some(Pin::SessionAuthorization),
             "listen" => {
                 left.channels.insert(value.as_str().into());
@@ -205,6 +239,11 @@ fn read(lease: &Lease, watch: &Watch, rows: Rows) -> Left {
                 left.prepares.push(value.clone());
                 Some(Pin::Prepare)
             }
+            "long prepare" => {
+                left.prepares.push(String::new()); // nothing that can be repeated
+                Some(Pin::Prepare)
+            }
+            "long setting" | "long custom" => Some(Pin::SetConfig),
             "copies" => {
                 left.copies = value.parse().unwrap_or(usize::MAX);
                 None
@@ -214,6 +253,14 @@ fn read(lease: &Lease, watch: &Watch, rows: Rows) -> Left {
             _ => None,
         };
         left.pins.extend(pin);
+    }
+    let length = |(name, value): (&Box<str>, &Box<str>)| name.len() + value.len();
+    if left.settings.iter().map(length).sum::<usize>() > MAX_SETTINGS {
+        left.settings.clear();
+        left.pins.push(Pin::SetConfig);
+    }
+    if left.prepares.len() > MAX_PREPARES {
+        left.prepares = vec![String::new()];
     }
     left
 }

@@ -70,6 +70,9 @@ impl Session {
         relay.settled();
         relay.note_facts();
         let pin = left.pin();
+        if left.pins.contains(&Pin::Connection) {
+            relay.ends_with_lease();
+        }
         let moved = relay.move_listens(left.channels, pin.is_some());
         let pin = match timeout(limit, moved).await {
             Ok(Ok(stays)) => pin.or(stays.then_some(Pin::Listen)),

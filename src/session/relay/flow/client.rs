@@ -91,6 +91,7 @@ impl Relay {
             let run = &rest[progress.run..progress.consumed];
             at += progress.consumed;
             if !out.is_empty() || !run.is_empty() {
+                self.holding.is_used();
                 self.send(cx, out, run);
             }
             for _ in 0..mem::take(&mut self.conversation.from_client.refused_batches) {

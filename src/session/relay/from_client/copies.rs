@@ -5,7 +5,9 @@ use super::refusal::RESULT_CHANGED;
 use super::{Copying, Step};
 use crate::pool::{Evicted, ParseSettings};
 use crate::session::relay::replies::{Describing, Named, Reply};
+use crate::wire::frame::cstr;
 use crate::wire::message;
+use crate::wire::sql::runs_alone;
 use crate::wire::tag::status;
 
 /// The body of a Parse of nothing, which succeeds in a failed transaction too.
@@ -28,7 +30,7 @@ impl Multiplex<'_, '_> {
         let number = self.view.statements.number();
         let name = self.view.statements.server_name(number);
         let body = statement.body_again();
-        let settings = statement.settings.get().cloned();
+        let settings = parsed_under(&body, statement.settings.get());
         self.make_room();
         self.prepared.insert(id, number);
         self.parse_again(&name, &body, settings.clone());
@@ -72,9 +74,10 @@ impl Multiplex<'_, '_> {
         let wanted = self.unnamed();
         if self.prepared.unnamed() != Some(wanted) {
             if let Some(unnamed) = self.client.unnamed.take() {
-                self.parse_again("", &unnamed.body, unnamed.settings.clone());
+                let settings = parsed_under(&unnamed.body, unnamed.settings.as_ref());
+                self.parse_again("", &unnamed.body, settings.clone());
                 self.replies.push(Reply::HiddenParseUnnamed);
-                self.set_back(unnamed.settings.clone());
+                self.set_back(settings);
                 self.client.unnamed = Some(unnamed);
             } else {
                 // The client has none, and must not get another client's.
@@ -154,4 +157,12 @@ impl Multiplex<'_, '_> {
             self.replies.push(Reply::HiddenClose(Some(evicted)));
         }
     }
+}
+
+/// The settings that have to be in force when a text is parsed again. None need to be for a
+/// statement that runs alone: the SET in front of it would be the first of its batch.
+fn parsed_under(body: &[u8], settings: Option<&ParseSettings>) -> Option<ParseSettings> {
+    let settings = settings?;
+    let text = cstr(body).unwrap_or(body);
+    (!runs_alone(text)).then(|| settings.clone())
 }

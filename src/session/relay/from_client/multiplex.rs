@@ -87,6 +87,7 @@ impl Multiplex<'_, '_> {
         self.client.watch.ask = true;
         self.client.watch.touched = true;
         self.client.watch.hidden_setting |= number == SET_CONFIG;
+        self.client.watch.holds |= may_hold(number);
         Step::Pass
     }
 
@@ -102,7 +103,8 @@ impl Multiplex<'_, '_> {
 
     /// Whether a text may make a table, where somebody has to know.
     pub(super) fn makes_table(&self, text: &[u8]) -> bool {
-        self.view.statements.plans.ddl.is_watched() && makes_table(text)
+        let wanted = self.view.statements.plans.ddl.is_watched() || self.client.watch.touched;
+        wanted && makes_table(text)
     }
 
     pub(super) fn may_reset(&mut self, suspicion: Option<&Suspicion>) {
@@ -151,4 +153,16 @@ impl Multiplex<'_, '_> {
             turn: self.client.unnamed_turn,
         }
     }
+}
+
+/// Whether a function has its connection hold what ends only with it, and what no question
+/// shows: the origin of what is replicated, and a backup. The numbers have been the same since
+/// these functions exist (pg_proc.dat).
+fn may_hold(number: &[u8]) -> bool {
+    const BACKUP_START: u32 = 2172;
+    const ORIGIN_SESSION_SETUP: u32 = 6006;
+    const ORIGIN_XACT_SETUP: u32 = 6010;
+    [BACKUP_START, ORIGIN_SESSION_SETUP, ORIGIN_XACT_SETUP]
+        .iter()
+        .any(|known| known.to_be_bytes() == *number)
 }

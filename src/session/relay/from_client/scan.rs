@@ -202,7 +202,8 @@ impl FromClient {
             Ok(None) => return Ok(None),
             Err(_) => return Err(Verdict::Violation(INVALID_LENGTH)),
         };
-        if replies.is_fencing() || self.may_send_again() {
+        // What the client says must not run unless the settings in front of it are in force.
+        if replies.is_fencing() || replies.is_setting_up() || self.may_send_again() {
             return Err(Verdict::NeedAnswers);
         }
         if is_too_long(&frame) {

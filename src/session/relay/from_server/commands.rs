@@ -12,6 +12,12 @@ impl Scan<'_> {
         if (selects || tag == b"EXPLAIN") && self.sets().makes_table {
             self.note_ddl();
         }
+        // What is created under a search_path that is not known may be temporary, although no
+        // word of a text says so.
+        let makes = self.sets().makes_table && selects || tag.starts_with(b"CREATE");
+        if makes && self.from_client.watch.touched {
+            self.findings.add(Finding::MayStay);
+        }
         if selects {
             return;
         }
