@@ -14,8 +14,9 @@ use crate::base::duration::words;
 /// How often the log says again what is still wrong.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// What comes back within this time was not over: the log does not tell of every beat of
-/// something that comes and goes.
+/// What comes back within this time was not over: it is wrong since it was found first, whatever
+/// the part says that begins to count again, and the log does not tell of every beat of something
+/// that comes and goes.
 const SETTLED: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
@@ -28,6 +29,8 @@ struct Entry {
     /// When it was found first, and last.
     began: Instant,
     seen: Instant,
+    /// Whether a look has not found it since.
+    missed: bool,
     /// When the log said so last; `None` while it may still pass by itself.
     said: Option<Instant>,
     sentence: String,
@@ -49,6 +52,7 @@ impl Ledger {
             if entry.said.is_none() {
                 return false;
             }
+            entry.missed = true;
             if gone >= SETTLED {
                 say_over(*kind, place, entry);
             }
@@ -57,17 +61,34 @@ impl Ledger {
         troubles
     }
 
+    /// Forgets what was over before it came back: there may have been no look in between that
+    /// could say so.
+    fn forget_if_over(&mut self, key: &(TroubleKind, Place), now: Instant) {
+        let is_over = |entry: &mut Entry| {
+            entry.missed && now.saturating_duration_since(entry.seen) >= SETTLED
+        };
+        if self.entries.get_mut(key).is_some_and(is_over)
+            && let Some(entry) = self.entries.remove(key)
+        {
+            say_over(key.0, &key.1, &entry);
+        }
+    }
+
     fn one(&mut self, finding: Finding, now: Instant) -> Option<Trouble> {
         let key = (finding.kind, finding.place.clone());
+        self.forget_if_over(&key, now);
+        let since = finding.since.unwrap_or_else(SystemTime::now);
         let entry = self.entries.entry(key).or_insert_with(|| Entry {
-            since: SystemTime::now(),
+            since,
             began: now,
             seen: now,
+            missed: false,
             said: None,
             sentence: String::new(),
         });
         entry.seen = now;
-        entry.since = finding.since.unwrap_or(entry.since);
+        entry.missed = false;
+        entry.since = entry.since.min(since);
         if entry.said.is_none() && now.saturating_duration_since(entry.began) < finding.patience {
             return None;
         }
@@ -164,6 +185,27 @@ mod tests {
         assert_eq!(ledger.entries.len(), 1);
         ledger.note(vec![], at(9));
         assert!(ledger.entries.is_empty(), "it is over");
+    }
+
+    /// A part that knows since when begins to count again when it comes back.
+    #[test]
+    fn what_comes_back_at_once_keeps_the_first_time_that_its_part_gave() {
+        let (mut ledger, start) = (Ledger::default(), Instant::now());
+        let mut since = |began: u64, seconds: u64| {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(began);
+            let found = Finding {
+                since: Some(at),
+                ..finding(DOWN, 0)
+            };
+            let found = ledger.note(vec![found], start + Duration::from_secs(seconds));
+            ledger.note(vec![], start + Duration::from_secs(seconds + 1));
+            found[0].since.clone()
+        };
+        assert_eq!(since(100, 0), "1970-01-01T00:01:40Z");
+        assert_eq!(since(102, 2), "1970-01-01T00:01:40Z");
+        assert_eq!(since(106, 6), "1970-01-01T00:01:40Z");
+        // It was over, although nobody has looked since.
+        assert_eq!(since(120, 20), "1970-01-01T00:02:00Z");
     }
 
     #[test]
