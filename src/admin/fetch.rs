@@ -49,6 +49,9 @@ pub enum FetchError {
     /// What the proxy has answered.
     #[error("{}", said(.0))]
     NotDone(NotDone),
+    /// It knows nothing of the name that was asked for, as it says.
+    #[error("{}", said(.0))]
+    Unknown(NotDone),
     #[error("the server at {address} is not pgvalet: {error}")]
     Foreign { address: String, error: String },
 }
@@ -191,7 +194,10 @@ async fn ask<T: DeserializeOwned>(
         if status != StatusCode::OK
             && let Ok(answer) = serde_json::from_slice::<NotDone>(&body)
         {
-            return Err(FetchError::NotDone(answer));
+            return Err(match status {
+                StatusCode::NOT_FOUND => FetchError::Unknown(answer),
+                _ => FetchError::NotDone(answer),
+            });
         }
         match status {
             StatusCode::OK => {}

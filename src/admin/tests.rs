@@ -188,7 +188,7 @@ async fn a_secret_is_looked_at_when_asked() {
     assert_eq!(found.expect("looked").len(), 1);
     let other = refresh(&address, Some(&right), Some("prod/orders&x=1")).await;
     assert!(
-        matches!(&other, Err(FetchError::NotDone(n)) if n.error.contains("prod/orders")),
+        matches!(&other, Err(FetchError::Unknown(n)) if n.error.contains("prod/orders")),
         "{other:?}"
     );
     let nobody = refresh(&address, None, None).await;

@@ -85,7 +85,7 @@ pub use log::{Audit, AuditError};
 pub use note::PublicKey;
 pub use options::{AuditSink, OnAuditFailure, Options, Segments};
 pub use parts::{ConfigRef, CredentialRef, IdentityRef, ServerRef, UseRef};
-pub use prove::prove;
+pub use prove::{Unproved, prove};
 pub use reconcile::{
     Evidence, Left, LogFormat, PostgresLine, Reconciled, Unreadable, Wanted, read as read_postgres,
     reconcile,

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::TreeRef;
@@ -70,6 +71,26 @@ pub enum Event {
     /// A file of the log was old enough to be removed.
     #[serde(rename = "segment.remove")]
     SegmentRemove,
+}
+
+impl Event {
+    /// The event that has this name in the log.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::read(name).ok()
+    }
+
+    /// The names of all events.
+    pub fn names() -> Vec<String> {
+        // What reads them knows them alone, and lists them where a name is none of them.
+        let error = Self::read("").err().map(|e| e.to_string());
+        let error = error.unwrap_or_default();
+        let quoted = error.split('`').skip(1).step_by(2).skip(1);
+        quoted.map(str::to_owned).collect()
+    }
+
+    fn read(name: &str) -> Result<Self, serde::de::value::Error> {
+        Self::deserialize(name.into_deserializer())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

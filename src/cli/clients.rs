@@ -107,9 +107,7 @@ fn short(version: &str) -> &str {
 async fn list<T: DeserializeOwned>(path: &str, args: &Args, config: &Config) -> Result<T, Failure> {
     let (address, token) = status::admin(config)?;
     let path = of_database(path, args.database.as_deref());
-    admin::list(&address, token.as_ref(), &path)
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))
+    Ok(admin::list(&address, token.as_ref(), &path).await?)
 }
 
 fn json(list: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {

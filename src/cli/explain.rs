@@ -154,7 +154,7 @@ fn evidence(args: &Args, config: &Config) -> Result<(Evidence, Option<String>), 
 
 /// A user of this machine.
 fn local(user: &str) -> Result<Account, Failure> {
-    explain::account(user).map_err(|e| Failure::Failed(e.to_string()))
+    explain::account(user).map_err(|e| Failure::Usage(e.to_string()))
 }
 
 fn unreadable(what: &str, path: &Path, error: &io::Error) -> Failure {

@@ -29,8 +29,11 @@ pub(super) struct ManArgs {
     directory: Option<PathBuf>,
 }
 
-pub(super) fn completions(args: &CompletionsArgs, out: &mut dyn Write) {
-    clap_complete::generate(args.shell, &mut Cli::command(), "pgvalet", &mut { out });
+pub(super) fn completions(args: &CompletionsArgs, out: &mut dyn Write) -> io::Result<()> {
+    // It panics where it cannot write.
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "pgvalet", &mut text);
+    out.write_all(&text)
 }
 
 pub(super) fn man(args: &ManArgs, out: &mut dyn Write) -> Result<(), Failure> {

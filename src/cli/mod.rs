@@ -2,12 +2,14 @@
 
 mod act;
 mod audit;
+mod certificates;
 mod check;
 mod clients;
 mod config;
 mod cost;
 pub mod demo;
 mod explain;
+mod failure;
 mod files;
 mod harden;
 mod health;
@@ -35,8 +37,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::base::log;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::server::Predecessor;
+
+pub(crate) use failure::Failure;
 
 /// A PostgreSQL proxy and pooler that keeps database credentials out of applications
 #[derive(Parser)]
@@ -46,7 +50,8 @@ use crate::server::Predecessor;
     arg_required_else_help = true,
     after_help = "Example:\n  pgvalet check --offline --config config/pgvalet.toml\n\n\
         Logging: PGVALET_LOG=debug (error, warn, info, debug, trace), PGVALET_LOG_FORMAT=json\n\
-        Exit codes: 0 done, 1 failed, 2 wrong usage or configuration"
+        Exit codes: 0 done; 1 failed, or something is wrong; 2 wrong usage or configuration, or a\n\
+        name that there is not; 141 nobody read the output to its end"
 )]
 struct Cli {
     /// The configuration file
@@ -130,43 +135,12 @@ enum Command {
     Man(manual::ManArgs),
 }
 
-/// Why a command did not do what it was asked; decides the exit code.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Wrong usage that shows only after the arguments were read.
-    #[error("{0}")]
-    Usage(String),
-    #[error("{0}")]
-    Failed(String),
-    /// The output already says what is wrong.
-    #[error("")]
-    Shown,
-    #[error(transparent)]
-    Demo(#[from] demo::DemoError),
-    #[error(transparent)]
-    Secret(#[from] secret::SecretCommandError),
-    #[error("{0}")]
-    Io(#[from] io::Error),
-}
-
-impl Failure {
-    /// The contract: 0 done, 1 failed, 2 wrong usage or configuration.
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) | Self::Usage(_) => 2,
-            // `pgvalet … | head`: the reader has seen enough.
-            Self::Io(e) if e.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Secret(e) => e.exit_code(),
-            Self::Demo(_) | Self::Failed(_) | Self::Shown | Self::Io(_) => 1,
-        }
-    }
-}
-
 /// The program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(shown) => return ExitCode::from(show(&shown)),
+    };
     // The demo shows on the screen what the log would say.
     let level = match cli.command {
         Command::Demo(_) => "off",
@@ -179,12 +153,20 @@ pub fn main() -> ExitCode {
     };
     let (code, message) = (failure.exit_code(), failure.to_string());
     drop(last_lines);
-    if code != 0 && !message.is_empty() {
+    if !failure.is_not_read() && !message.is_empty() {
         // Through the queue of the log: where nobody reads it, the exit code remains.
         log::line(&format!("pgvalet: {message}"));
     }
     let _last_line = logging::Flush;
     ExitCode::from(code)
+}
+
+/// Prints a help, the version, or what is wrong with the arguments; the exit code.
+fn show(said: &clap::Error) -> u8 {
+    match said.print() {
+        Err(error) if !said.use_stderr() => Failure::Io(error).exit_code(),
+        _ => u8::try_from(said.exit_code()).unwrap_or(2),
+    }
 }
 
 fn run_command(cli: &Cli) -> Result<(), Failure> {
@@ -195,8 +177,10 @@ fn run_command(cli: &Cli) -> Result<(), Failure> {
     }
     logging::start()?;
     let result = execute(cli, &mut out);
-    out.flush()?;
-    result
+    let flushed = out.flush();
+    // What the command found counts more than that somebody did not read it.
+    result?;
+    Ok(flushed?)
 }
 
 fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
@@ -232,10 +216,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Refresh(args) => block_on(refresh::run(args, &of_running(cli)?, out)),
         Command::Store(args) => store::run(args, &load(cli)?, out),
         Command::Config(command) => config::run(command, out),
-        Command::Completions(args) => {
-            manual::completions(args, out);
-            Ok(())
-        }
+        Command::Completions(args) => Ok(manual::completions(args, out)?),
         Command::Man(args) => manual::man(args, out),
     }
 }

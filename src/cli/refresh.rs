@@ -21,9 +21,7 @@ pub(super) struct Args {
 /// Makes the running proxy look up its secrets now.
 pub(super) async fn run(args: &Args, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
     let (address, token) = status::admin_with_right(config)?;
-    let found = admin::refresh(&address, token.as_ref(), args.secret.as_deref())
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))?;
+    let found = admin::refresh(&address, token.as_ref(), args.secret.as_deref()).await?;
     if args.json {
         let json = serde_json::to_string_pretty(&found).map_err(io::Error::other)?;
         writeln!(out, "{json}")?;

@@ -58,7 +58,7 @@ fn audit(path: &Path) -> Audit {
 
 /// A log of four records where the configuration has it. The log itself has written one before
 /// them, and two behind.
-async fn with_log() -> (tempfile::TempDir, PathBuf) {
+pub async fn with_log() -> (tempfile::TempDir, PathBuf) {
     let directory = with_config(VALID);
     let path = directory.path().join("data/audit.jsonl");
     let audit = audit(&path);

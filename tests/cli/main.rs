@@ -1,12 +1,14 @@
 //! The program as scripts see it: arguments, output, exit codes.
 //!
 //! * `answers`        what commands say, and about what is misspelt
+//! * `codes`          exit codes
 //! * `configuration`  `check`, and files that are wrong
 //! * `help`           help, completions, manual pages, the schema
 //! * `init`           a first configuration
 //! * `log`            `audit`
 
 mod answers;
+mod codes;
 mod configuration;
 mod help;
 mod init;

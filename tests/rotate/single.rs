@@ -207,7 +207,7 @@ async fn a_dry_run_tells_and_changes_nothing() {
     let unknown = cli::pgvalet(&scene.proxy.config(), &["rotate"], "");
     assert_eq!(unknown.status.code(), Some(2));
     let unknown = cli::pgvalet(&scene.proxy.config(), &["rotate", "no/such"], "");
-    assert_eq!(unknown.status.code(), Some(1), "{}", errors(&unknown));
+    assert_eq!(unknown.status.code(), Some(2), "{}", errors(&unknown));
 }
 
 /// The emergency: the password has leaked, and whoever has it is logged in.

@@ -23,7 +23,7 @@ fn commands_leave_records() {
     place.ok(&["secret", "get", "a", "--reveal"], "");
     place.ok(&["secret", "describe", "a"], "");
     let missing = pgvalet(&place.config(), &["secret", "get", "b"], "");
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(2));
     let calls = calls(&place);
     let expected = [
         "CreateSecret",

@@ -96,7 +96,15 @@ pub(super) fn run(
             query::run(q, files, Some(&log), Known::of(&config), out)
         }
         Command::Query(q) => query::run(q, q.files.clone(), None, Known::default(), out),
-        Command::Report(r) => report::run(r, &files::logs(&r.files, config)?, out),
+        Command::Report(r) => {
+            let mut known = Known::default();
+            let logs = files::logs(&r.files, || {
+                let config = config()?;
+                known = Known::of(&config);
+                Ok(config)
+            })?;
+            report::run(r, &logs, known, out)
+        }
         Command::Who(w) => who::run(w, &files::logs(&w.files, config)?, out),
         Command::Reconcile(r) => reconcile::run(r, &files::logs(&r.audit_log, config)?, out),
         Command::Compliance(c) => compliance::run(c, config()?, out),

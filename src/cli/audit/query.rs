@@ -6,8 +6,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
 
 use super::files::beside;
 use super::moment::moment;
@@ -90,13 +88,17 @@ pub(super) fn run(
                 .and_then(|()| out.write_all(b"\n")),
         }
     };
-    unread += search(&files, &filter, !q.json, |found| {
+    let mut unwritten = None;
+    let searched = search(&files, &filter, !q.json, |found| {
         while let Some(earlier) = commands.next_if(|c| c.time() < found.time()) {
-            show(earlier)?;
+            show(earlier).map_err(|e| kept(e, &mut unwritten))?;
         }
-        show(found)
-    })
-    .map_err(unreadable)?;
+        show(found).map_err(|e| kept(e, &mut unwritten))
+    });
+    if let Some(error) = unwritten {
+        return Err(error.into());
+    }
+    unread += searched.map_err(unreadable)?;
     commands.try_for_each(&mut show)?;
     if shown == 0 {
         // A name that no record has may be misspelt.
@@ -140,22 +142,25 @@ fn commands(logs: &[PathBuf], filter: &Filter) -> (Vec<Found>, u64) {
 }
 
 fn unreadable(error: io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => error.into(),
-        _ => Failure::Failed(format!("the audit log cannot be read: {error}")),
-    }
+    Failure::Failed(format!("the audit log cannot be read: {error}"))
 }
 
-/// The name of an event. What there is, is known to the type of records alone, which names
-/// it in the error that it gives.
+/// Keeps an error of the output, which ends the search and is none of the log's.
+fn kept(error: io::Error, unwritten: &mut Option<io::Error>) -> io::Error {
+    let kind = error.kind();
+    *unwritten = Some(error);
+    kind.into()
+}
+
+/// The name of an event.
 fn event(text: &str) -> Result<String, String> {
-    let read: Result<Event, serde::de::value::Error> = Event::deserialize(text.into_deserializer());
-    let Err(error) = read else {
-        return Ok(text.to_owned());
-    };
-    let error = error.to_string();
-    let known = error.split('`').skip(1).step_by(2).skip(1);
-    Err(format!("there is no such event{}", suggestion(text, known)))
+    match Event::named(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!(
+            "there is no such event{}",
+            suggestion(text, Event::names().iter().map(String::as_str))
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use super::Failure;
 use super::files::Logs;
 use super::moment::moment;
-use crate::audit::{VersionUse, history, printable};
+use super::query::Known;
+use crate::audit::{Filter, VersionUse, history, printable};
 use crate::cli::{table, words};
 
 #[derive(clap::Args)]
@@ -29,9 +30,22 @@ pub(in crate::cli) struct Report {
     json: bool,
 }
 
-pub(super) fn run(r: &Report, logs: &Logs, out: &mut dyn Write) -> Result<(), Failure> {
+/// `known`: the names in the configuration.
+pub(super) fn run(
+    r: &Report,
+    logs: &Logs,
+    mut known: Known,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let history = history(&logs.log, &logs.beside, r.since, |_| {})
         .map_err(|e| Failure::Failed(format!("the audit log cannot be read: {e}")))?;
+    known.note_all(&history);
+    let asked = Filter {
+        secret: r.secret.clone(),
+        client: r.client.clone(),
+        ..Filter::default()
+    };
+    known.check(&asked).map_err(Failure::Usage)?;
     let mut versions = history.versions;
     if let Some(secret) = &r.secret {
         versions.retain(|v| v.secret == *secret);

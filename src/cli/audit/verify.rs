@@ -146,6 +146,6 @@ pub(in crate::cli) struct Prove {
 }
 
 pub(super) fn run_prove(p: &Prove, log: &Path, out: &mut dyn Write) -> Result<(), Failure> {
-    let proof = prove(log, p.seq).map_err(|e| Failure::Failed(e.to_string()))?;
+    let proof = prove(log, p.seq)?;
     Ok(out.write_all(proof.as_bytes())?)
 }

@@ -67,6 +67,13 @@ pub(super) fn run(w: &Who, logs: &Logs, out: &mut dyn Write) -> Result<(), Failu
         stay.user = adopted.map_or_else(String::new, |v| v.user.clone());
     }
     answers.sort_by(|a, b| (&a.stay.from, &a.stay.session).cmp(&(&b.stay.from, &b.stay.session)));
+    let mut versions = found.versions.iter();
+    if answers.is_empty() && !versions.any(|v| v.version.starts_with(&w.version)) {
+        return Err(Failure::Usage(format!(
+            "the log tells of no version that begins with {:?}; pgvalet audit report lists them",
+            w.version
+        )));
+    }
     if w.json {
         serde_json::to_writer_pretty(&mut *out, &answers).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);

@@ -15,9 +15,7 @@ pub(super) async fn explain(
 ) -> Result<(), Failure> {
     let (address, token) = status::admin_with_right(config)?;
     let path = status::with("/denial", "ref", reference.trim());
-    let denial: DenialView = admin::list(&address, token.as_ref(), &path)
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))?;
+    let denial: DenialView = admin::list(&address, token.as_ref(), &path).await?;
     if json {
         let json = serde_json::to_string_pretty(&denial).map_err(io::Error::other)?;
         writeln!(out, "{json}")?;

@@ -12,7 +12,7 @@ use crate::audit::Audit;
 use crate::base::{duration, nearest};
 use crate::config::Config;
 use crate::pool::Database;
-use crate::rotation::{Emergency, Ending, PATIENCE, Plan, Rotator, Strategy};
+use crate::rotation::{Emergency, Ending, PATIENCE, Plan, RotationError, Rotator, Strategy};
 use crate::secret::{SecretId, Source, StoreError, VersionId};
 use progress::Progress;
 
@@ -66,21 +66,26 @@ async fn work(
     audit: Option<&Audit>,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let failed = |e: StoreError| Failure::Failed(e.to_string());
     let stores = stores::open(config, &[], audit).await?;
     if args.dry_run {
         return preview::run(args, config, &stores, out).await;
     }
     let secret = args.secret.as_deref().unwrap_or_default();
     let secret = config.stores.secret(secret);
-    let store = stores.of(&secret).map_err(failed)?;
-    let store = store.rotatable().map_err(failed)?;
+    let store = stores.of(&secret)?;
+    let store = store.rotatable()?;
     let plan = plan(args, config, &stores, &secret).await?;
     let progress = Progress::new(args.json, audit.cloned());
     let ended = Rotator::new(store, &stores, &progress, &plan)
         .rotate()
         .await;
-    let ending = ended.map_err(|e| Failure::Failed(format!("{secret} was not rotated: {e}")))?;
+    let ending = ended.map_err(|e| {
+        let said = format!("{secret} was not rotated: {e}");
+        match e {
+            RotationError::Store(StoreError::NotFound(_)) => Failure::Usage(said),
+            _ => Failure::Failed(said),
+        }
+    })?;
     progress.end(&ending);
     let version = ending.version();
     match (args.json, &ending) {
@@ -151,7 +156,12 @@ async fn database(
         true => None,
         false => {
             let described = store.describe(secret).await;
-            Some(described.map_err(|e| Failure::Failed(format!("{e}{}", meant(config, secret))))?)
+            Some(described.map_err(|e| match e {
+                StoreError::NotFound(why) => {
+                    Failure::Usage(format!("{why}{}", meant(config, secret)))
+                }
+                other => other.into(),
+            })?)
         }
     };
     for (database, used) in uses {

@@ -37,7 +37,7 @@ pub(super) async fn run(
     let mut failed = false;
     for secret in secrets {
         let rotatable = stores.of(&secret).and_then(|s| s.rotatable().map(|_| ()));
-        rotatable.map_err(|e| Failure::Failed(e.to_string()))?;
+        rotatable?;
         let plan = plan(args, config, stores, &secret).await?;
         let rotation = config.rotations.get(&plan.database.name);
         match Preview::of(&plan, stores).await {

@@ -51,23 +51,23 @@ pub enum SecretCommandError {
 }
 
 impl SecretCommandError {
-    /// 2 for what has to be asked differently, 1 for what failed.
-    pub fn exit_code(&self) -> u8 {
+    /// Whether it has to be asked differently; the others have failed.
+    pub fn is_about_the_question(&self) -> bool {
         match self {
-            Self::Store(StoreError::InvalidParameter(_))
+            Self::Store(StoreError::InvalidParameter(_) | StoreError::NotFound(_))
             | Self::NotText(_)
             | Self::TooLong(_)
             | Self::Useless { .. }
             | Self::NoVersion { .. }
             | Self::NoStage { .. }
             | Self::SeveralVersions { .. }
-            | Self::Empty(_) => 2,
+            | Self::Empty(_) => true,
             Self::Store(_)
             | Self::Read { .. }
             | Self::NoPolicy(_)
             | Self::Findings(_)
             | Self::Shown
-            | Self::Write(_) => 1,
+            | Self::Write(_) => false,
         }
     }
 }

@@ -95,9 +95,7 @@ pub(super) use summary::troubles;
 /// The status of the proxy that runs with this configuration.
 pub(super) async fn ask(config: &Config) -> Result<Status, Failure> {
     let (address, token) = admin(config)?;
-    admin::fetch(&address, token.as_ref())
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))
+    Ok(admin::fetch(&address, token.as_ref()).await?)
 }
 
 /// Where the proxy that runs with this configuration can be asked, and the token that is

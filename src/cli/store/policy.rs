@@ -7,10 +7,10 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::Failure;
+use crate::vault::Vault;
 use crate::vault::api::Simulation;
 use crate::vault::policy::{self, Kind, Policy};
 use crate::vault::principals::PolicyText;
-use crate::vault::{Vault, VaultError};
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
@@ -86,10 +86,7 @@ pub(super) async fn run(
             .map(|file| read(file, Kind::Resource))
             .transpose()?,
     };
-    let simulated = vault.simulate(simulation).await.map_err(|e| match e {
-        VaultError::InvalidParameter(text) => Failure::Usage(text),
-        e => Failure::Failed(e.to_string()),
-    })?;
+    let simulated = vault.simulate(simulation).await?;
     if args.json {
         let answer = json!({ "allowed": simulated.allowed, "reason": simulated.reason });
         writeln!(out, "{answer:#}")?;

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::base::duration;
 use crate::cli::{Failure, table, words};
+use crate::vault::Vault;
 use crate::vault::principals::{KeyInfo, NewKey, PolicyText, Principal};
-use crate::vault::{Vault, VaultError};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
@@ -125,11 +125,11 @@ pub(super) async fn run(
         } => {
             let tags: BTreeMap<_, _> = tags.iter().cloned().collect();
             let added = vault.add_principal(name.clone(), read(policies)?, tags);
-            let (principal, key) = added.await.map_err(failure)?;
+            let (principal, key) = added.await?;
             show_key(out, &principal.name, &principal.arn(), &key, *json)
         }
         Command::List { json } => {
-            let principals = vault.principals().await.map_err(failure)?;
+            let principals = vault.principals().await?;
             match json {
                 true => list_json(out, &principals),
                 false => list(out, &principals),
@@ -137,7 +137,7 @@ pub(super) async fn run(
         }
         Command::Disable { name } => {
             let done = vault.disable_principal(name.clone(), true).await;
-            done.map_err(failure)?;
+            done?;
             Ok(writeln!(
                 out,
                 "{name} is disabled: its keys are no longer accepted"
@@ -145,12 +145,12 @@ pub(super) async fn run(
         }
         Command::Enable { name } => {
             let done = vault.disable_principal(name.clone(), false).await;
-            done.map_err(failure)?;
+            done?;
             Ok(writeln!(out, "{name} is enabled")?)
         }
         Command::SetPolicy { name, policies } => {
             let done = vault.set_principal_policies(name.clone(), read(policies)?);
-            done.await.map_err(failure)?;
+            done.await?;
             let policies = words::count(policies.files.len(), "policy");
             Ok(writeln!(out, "{name} has {policies}")?)
         }
@@ -160,20 +160,12 @@ pub(super) async fn run(
             json,
         } => {
             let key = vault.rotate_principal_key(name.clone(), *overlap).await;
-            let key = key.map_err(failure)?;
-            let principals = vault.principals().await.map_err(failure)?;
+            let key = key?;
+            let principals = vault.principals().await?;
             let arn = principals.iter().find(|(p, _)| p.name == *name);
             let arn = arn.map(|(p, _)| p.arn()).unwrap_or_default();
             show_key(out, name, &arn, &key, *json)
         }
-    }
-}
-
-/// Wrong usage is what has to be asked differently; the rest failed.
-fn failure(error: VaultError) -> Failure {
-    match error {
-        VaultError::InvalidParameter(text) | VaultError::Validation(text) => Failure::Usage(text),
-        error => Failure::Failed(error.to_string()),
     }
 }
 

@@ -203,7 +203,7 @@ async fn a_refresh_finds_a_new_version_at_once() {
     let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(said[0]["current"], version.as_str(), "{said}");
     let unknown = pgvalet(&proxy.config(), &["refresh", "prod/order"], "");
-    assert_eq!(unknown.status.code(), Some(1));
+    assert_eq!(unknown.status.code(), Some(2));
     let said = String::from_utf8_lossy(&unknown.stderr);
     assert!(said.contains("did you mean \"prod/orders\"?"), "{said}");
 }

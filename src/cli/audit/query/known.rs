@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::audit::Filter;
+use crate::audit::{Filter, History};
 use crate::base::suggestion;
 use crate::config::Config;
 
@@ -46,6 +46,15 @@ impl Known {
             "/call/requestParameters/name",
         ];
         note(&mut self.secrets, &secrets);
+    }
+
+    /// Notes all that a log tells of.
+    pub fn note_all(&mut self, history: &History) {
+        self.clients.extend(history.clients.keys().cloned());
+        for version in &history.versions {
+            self.secrets.insert(version.secret.clone());
+            self.clients.extend(version.clients.keys().cloned());
+        }
     }
 
     /// Whether what is asked for exists, here or in the configuration.
