@@ -8,13 +8,15 @@ mod worth;
 
 use std::io::Write;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use super::certificates::dated;
 use super::online::{Outcome, Said};
 use super::{Failure, files, online, table};
 use crate::config::{Config, warnings};
-use summary::{conditions, database, stores, summary};
+use summary::{conditions, database, right, stores, summary};
 use worth::worth;
 
 #[derive(clap::Args)]
@@ -55,7 +57,7 @@ pub(super) fn run(
 pub(super) fn offline(file: &Path, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
     writeln!(out, "{} is valid\n", file.display())?;
     summary(config, out)?;
-    for warning in warnings(config) {
+    for warning in doubts(config) {
         table::paragraph(out, "warning: ", &warning)?;
     }
     for note in worth(config) {
@@ -69,6 +71,13 @@ pub(super) fn offline(file: &Path, config: &Config, out: &mut dyn Write) -> Resu
         true => Ok(()),
         false => Err(Failure::Shown),
     }
+}
+
+/// What in the configuration, and in the files that it names, is doubtful.
+fn doubts(config: &Config) -> Vec<String> {
+    let mut all = warnings(config);
+    all.extend(dated(config, SystemTime::now()).warnings);
+    all
 }
 
 /// The same for programs.
@@ -109,6 +118,7 @@ fn as_json(args: &Args, file: &Path, config: &Config, out: &mut dyn Write) -> Re
             "patterns": c.patterns,
             "users": c.users,
             "secret": c.secret.as_ref().map(ToString::to_string),
+            "admin": c.admin.map(right),
         })
     });
     let value = json!({
@@ -116,7 +126,7 @@ fn as_json(args: &Args, file: &Path, config: &Config, out: &mut dyn Write) -> Re
         "stores": stores(config),
         "databases": databases.collect::<Vec<_>>(),
         "rules": rules.collect::<Vec<_>>(),
-        "warnings": warnings(config),
+        "warnings": doubts(config),
         "notes": worth(config),
         "problems": problems,
         "logins": if args.offline { Value::Null } else { json!(logins) },

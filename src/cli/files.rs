@@ -5,12 +5,14 @@ use std::fmt::Display;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use nix::unistd::{AccessFlags, access};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::Failure;
+use super::certificates::dated;
 use crate::admin::Token;
 use crate::audit::AuditSink;
 use crate::config::{Config, ListenTls, Needed, Store};
@@ -45,6 +47,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
             list.check(&format!("[database.{name}]"), all);
         }
     }
+    list.0.extend(dated(config, SystemTime::now()).problems);
     list.0
 }
 

@@ -12,6 +12,7 @@
 //! * `tls`                TLS configurations
 //! * `server_certificate` the certificate that clients see
 //! * `client_certificate` whose client certificates are accepted
+//! * `validity`           from when until when certificates are valid
 //! * `http`               the HTTP server loop of the admin listener and the store
 //! * `https`              an HTTPS client for small documents; `otlp` the way to a collector of OpenTelemetry
 
@@ -32,6 +33,7 @@ mod socket;
 mod socket_file;
 mod stream;
 pub mod tls;
+mod validity;
 
 pub use address::{ListenAddress, is_local, is_loopback};
 pub use client_certificate::{ClientCa, ClientTrust, Distrust};
@@ -39,8 +41,9 @@ pub use linger::hang_up;
 pub use listener::{Accepted, Listener, Shared, SocketAccess};
 pub use passed::{InheritedSocket, PassedSockets, SocketKind};
 pub use peer::Peer;
-pub use server_certificate::{ServerCertificate, Validity};
+pub use server_certificate::ServerCertificate;
 pub use socket::{Keepalives, Socket, TcpOptions};
 pub use socket_file::Removed;
 pub use stream::Stream;
 pub use tls::UpstreamTls;
+pub use validity::Validity;

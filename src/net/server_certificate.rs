@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use chrono::DateTime;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
-use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
-use super::ClientTrust;
-use super::tls::{TlsError, certificates, for_clients};
+use super::tls::{TlsError, for_clients};
+use super::{ClientTrust, Validity};
 
 /// The certificate and key in force.
 pub struct ServerCertificate {
@@ -28,13 +26,6 @@ pub struct ServerCertificate {
     validity: Mutex<Option<Validity>>,
     /// Why the files could not be read when they had changed last.
     failure: Mutex<Option<Arc<str>>>,
-}
-
-/// From when until when a certificate is valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    pub begins: SystemTime,
-    pub ends: SystemTime,
 }
 
 /// What changes when a file is written or another is put in its place.
@@ -75,7 +66,7 @@ impl ServerCertificate {
         let stamps = stamps(&certificate, &key);
         let config = read(&certificate, &key, trust.clone(), protocol)?;
         Ok(Arc::new(Self {
-            validity: Mutex::new(validity(&certificate)),
+            validity: Mutex::new(Validity::of_chain(&certificate)),
             failure: Mutex::default(),
             certificate,
             key,
@@ -117,7 +108,7 @@ impl ServerCertificate {
         let read = read(&self.certificate, &self.key, trust, self.protocol);
         *self.failure.lock() = read.as_ref().err().map(|e| e.to_string().into());
         self.config.store(read?);
-        *self.validity.lock() = validity(&self.certificate);
+        *self.validity.lock() = Validity::of_chain(&self.certificate);
         Ok(())
     }
 
@@ -148,19 +139,6 @@ fn read(
         Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
     }
     Ok(config)
-}
-
-/// The validity of a chain: as long as each of its certificates is valid.
-fn validity(certificate: &Path) -> Option<Validity> {
-    let at = |time: ASN1Time| DateTime::from_timestamp(time.timestamp(), 0).map(SystemTime::from);
-    let chain = certificates(certificate).ok()?;
-    let parsed = chain.iter().filter_map(|der| {
-        let (_, parsed) = X509Certificate::from_der(der).ok()?;
-        let validity = parsed.validity();
-        Some((at(validity.not_before)?, at(validity.not_after)?))
-    });
-    let (begins, ends) = parsed.reduce(|a, b| (a.0.max(b.0), a.1.min(b.1)))?;
-    Some(Validity { begins, ends })
 }
 
 fn stamps(certificate: &PathBuf, key: &PathBuf) -> [Stamp; 2] {

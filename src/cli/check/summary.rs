@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::access::Rule;
+use crate::access::{AdminRight, Rule};
 use crate::audit::OnAuditFailure;
 use crate::base::Pattern;
 use crate::cli::{cost, table};
@@ -49,6 +49,7 @@ pub(super) fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
         "DATABASES",
         "?USERS",
         "?SECRET",
+        "?ADMIN",
     ];
     table::write(out, &head, &rows)?;
     writeln!(out)
@@ -170,5 +171,14 @@ fn client(c: &Rule) -> Vec<String> {
         c.secret
             .as_ref()
             .map_or_else(|| "the database's".to_owned(), ToString::to_string),
+        c.admin.map_or("no", right).to_owned(),
     ]
+}
+
+/// What a rule with `admin` may do in the console.
+pub(super) fn right(right: AdminRight) -> &'static str {
+    match right {
+        AdminRight::Read => "read",
+        AdminRight::Change => "change",
+    }
 }

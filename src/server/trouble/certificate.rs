@@ -8,12 +8,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::Finding;
 use crate::admin::{Place, TroubleKind};
 use crate::base::duration::words;
-use crate::net::{ServerCertificate, Validity};
+use crate::net::ServerCertificate;
 use crate::session::Context;
-
-/// What is left of a certificate for a year when a person should know; of shorter ones, a
-/// fifth of their time.
-const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 pub(super) fn find(context: &Context, found: &mut Vec<Finding>) {
     if let Some(certificate) = context.tls.certificate() {
@@ -50,7 +46,7 @@ fn finding(file: &Path, kind: TroubleKind) -> Finding {
 
 fn expires(certificate: &ServerCertificate, now: SystemTime) -> Option<Finding> {
     let validity = certificate.validity()?;
-    let begins_to_matter = soon(validity)?;
+    let begins_to_matter = validity.due()?;
     now.duration_since(begins_to_matter).ok()?;
     let at = DateTime::<Utc>::from(validity.ends).to_rfc3339_opts(SecondsFormat::Secs, true);
     let path = certificate.path().display();
@@ -68,26 +64,4 @@ fn expires(certificate: &ServerCertificate, now: SystemTime) -> Option<Finding> 
             .to_owned(),
         ..finding(certificate.path(), TroubleKind::CertificateExpires)
     })
-}
-
-/// When a certificate should have been renewed.
-fn soon(validity: Validity) -> Option<SystemTime> {
-    let lifetime = validity.ends.duration_since(validity.begins).ok()?;
-    validity.ends.checked_sub(SOON.min(lifetime / 5))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_certificate_is_renewed_late() {
-        let day = Duration::from_secs(86_400);
-        let begins = SystemTime::UNIX_EPOCH;
-        for (lifetime, before) in [(365, 14), (90, 14), (50, 10), (5, 1)] {
-            let ends = begins + day * lifetime;
-            let validity = Validity { begins, ends };
-            assert_eq!(soon(validity), Some(ends - day * before), "{lifetime} days");
-        }
-    }
 }

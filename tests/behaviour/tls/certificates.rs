@@ -13,6 +13,7 @@ use rcgen::ExtendedKeyUsagePurpose;
 use tempfile::TempDir;
 
 use crate::common::binaries::client_program;
+use crate::common::cli::pgvalet;
 use crate::common::client::told;
 use crate::common::pki::{DAY, Pki};
 use crate::common::{Cluster, Proxy, connect, eventually, new_password};
@@ -357,4 +358,128 @@ async fn the_key_of_our_own_certificate_may_be_encrypted() {
     let server = server.map_err(|e| e.to_string()).expect("in");
     assert_eq!(server.mechanism, "certificate");
     server.close().await;
+}
+
+/// `pgvalet check` says of every certificate and revocation list whether it can be used today, and
+/// for how long.
+#[test]
+fn check_says_which_certificates_have_expired_or_soon_will() {
+    let pki = Pki::new();
+    let directory = TempDir::new().expect("a directory");
+    let at = directory.path();
+    let now = SystemTime::now();
+    // Their whole life is two days: a fifth of that is soon.
+    let made = |name: &str, ends: SystemTime| {
+        let made = pki.certificate("dns:localhost", ends, |_| {});
+        fs::copy(&made.certificate, at.join(format!("{name}.crt"))).expect("copied");
+        fs::copy(&made.key, at.join(format!("{name}.key"))).expect("copied");
+    };
+    made("good", now + DAY);
+    made("soon", now + Duration::from_secs(3600));
+    made("expired", now - DAY);
+    made("later", now + 4 * DAY);
+    fs::copy(pki.ca(), at.join("ca.crt")).expect("copied");
+    fs::copy(pki.crl(), at.join("ca.crl")).expect("copied");
+    let check = |listen: &str, database: &str, sink: &str| {
+        let text = format!(
+            "[listen]\ncertificate = \"{listen}.crt\"\nkey = \"{listen}.key\"\n\
+             client_ca = \"ca.crt\"\nclient_crl = [\"ca.crl\"]\n\
+             [store]\npath = \"store.db\"\nkey_file = \"store.key\"\n\
+             [audit]\npath = \"audit.jsonl\"\n\
+             [[audit.sink]]\nkind = \"syslog\"\naddress = \"tls://localhost:1\"\ntls_ca = \"{sink}.crt\"\n\
+             [database.app]\nsecret = \"s\"\nhost = \"db.example.org\"\ntls_ca = \"ca.crt\"\n\
+             tls_certificate = \"{database}.crt\"\ntls_key = \"{database}.key\"\n\
+             [[client]]\nname = \"api\"\ncertificate = \"cn:api\"\ndatabases = \"app\"\n\
+             [[client]]\nname = \"dba\"\ncertificate = \"cn:dba\"\nadmin = \"read\"\n"
+        );
+        let file = at.join("t.toml");
+        fs::write(&file, text).expect("written");
+        let output = pgvalet(&file, &["check", "--offline"], "");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said)
+    };
+    let lines = |said: &str, head: &str| -> Vec<String> {
+        let lines = said.lines().filter(|line| line.starts_with(head));
+        lines.map(str::to_owned).collect()
+    };
+
+    let (code, said) = check("good", "good", "ca");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        !said.contains("expire") && !said.contains("not valid"),
+        "{said}"
+    );
+    // The rules say what they let somebody do in the console.
+    let head = said.lines().find(|line| line.contains("RECOGNISED BY"));
+    assert!(head.is_some_and(|head| head.ends_with("ADMIN")), "{said}");
+    let rule = |name: &str| {
+        said.lines()
+            .find(|line| line.contains(name))
+            .map(str::trim_end)
+    };
+    assert!(
+        rule("cn:api").is_some_and(|l| l.ends_with("  no")),
+        "{said}"
+    );
+    assert!(
+        rule("cn:dba").is_some_and(|l| l.ends_with("  read")),
+        "{said}"
+    );
+
+    let (code, said) = check("soon", "soon", "soon");
+    assert_eq!(code, Some(0), "{said}");
+    let warnings = lines(&said, "warning: ");
+    for key in [
+        "[listen] certificate: ",
+        "[database.app] tls_certificate: ",
+        "[[audit.sink]] syslog tls_ca: ",
+    ] {
+        let said = warnings
+            .iter()
+            .any(|w| w.contains(key) && w.contains("expires in 59 m"));
+        assert!(said, "{key}: {warnings:#?}");
+    }
+
+    for (name, words) in [
+        ("expired", "has expired, at "),
+        ("later", "is not valid yet"),
+    ] {
+        let (code, said) = check(name, name, name);
+        assert_eq!(code, Some(1), "{said}");
+        let problems = lines(&said, "problem: ");
+        for (key, effect) in [
+            (
+                "[listen] certificate: ",
+                "clients that check it are not served",
+            ),
+            (
+                "[database.app] tls_certificate: ",
+                "servers that check it let nobody in",
+            ),
+        ] {
+            let is_one = |p: &String| p.contains(key) && p.contains(words) && p.ends_with(effect);
+            assert!(problems.iter().any(is_one), "{key}: {problems:#?}");
+        }
+        let warnings = lines(&said, "warning: ");
+        let is_one = |w: &String| w.contains("[[audit.sink]] syslog tls_ca") && w.contains(words);
+        assert!(warnings.iter().any(is_one), "{warnings:#?}");
+    }
+
+    // A list that was not renewed keeps everybody out who has a certificate.
+    openssl(
+        at,
+        "req -new -x509 -days 30 -nodes -out ca.crt -keyout ca.key -subj /CN=ca",
+    );
+    fs::write(at.join("index.txt"), "").expect("written");
+    let settings = "[ca]\ndefault_ca = a\n[a]\ndatabase = index.txt\ndefault_md = sha256\n";
+    fs::write(at.join("ca.cnf"), settings).expect("written");
+    openssl(
+        at,
+        "ca -gencrl -config ca.cnf -cert ca.crt -keyfile ca.key -crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z -out ca.crl",
+    );
+    let (code, said) = check("good", "good", "ca");
+    assert_eq!(code, Some(1), "{said}");
+    let problems = lines(&said, "problem: ");
+    let is_one = |p: &String| p.contains("[listen] client_crl: ") && p.contains("2020-02-01");
+    assert!(problems.iter().any(is_one), "{problems:#?}");
 }

@@ -125,7 +125,8 @@ impl ServerUrl {
         }
     }
 
-    pub(super) fn tls_options(&self) -> TlsOptions {
+    /// Its files for TLS.
+    pub fn tls_options(&self) -> TlsOptions {
         TlsOptions {
             ca: self.root_certificate.clone(),
             identity: self.certificate.clone().map(|(certificate, key)| Identity {
