@@ -9,9 +9,11 @@ use super::pools::Parts;
 use super::upgrade::message::Message;
 use super::{revoke, rotation};
 use crate::access::Policy;
-use crate::admin::Reloaded;
+use crate::admin::{Reloaded, Token};
 use crate::audit::{ConfigRef, Record};
-use crate::config::{self, Change, Config, Effect, Listen};
+use crate::config::{self, Change, Config, Effect, Listen, ListenTls};
+use crate::fleet::check_key;
+use crate::net::{ClientTrust, ServerCertificate};
 use crate::secret::StoreName;
 use crate::session::{Cause, Context, Routes};
 
@@ -21,11 +23,17 @@ use crate::session::{Cause, Context, Routes};
 /// Listeners, other stores and the audit log stay as they are.
 ///
 /// # Errors
-/// A new store cannot be opened. Nothing has changed then.
+/// A new store cannot be opened, or a file cannot be used that the configuration names now. Nothing
+/// has changed then.
 pub async fn reload(built: &Built, config: Config) -> Result<Reloaded, String> {
+    let refused = |why: String| {
+        built.health.reloaded(Some(why.clone()));
+        why
+    };
+    let running = built.state.lock().config.clone();
+    usable(&running, &config).map_err(refused)?;
     let new: Vec<_> = {
-        let running = built.state.lock();
-        let is_new = |name: &StoreName| running.config.stores.named(name.as_deref()).is_none();
+        let is_new = |name: &StoreName| running.stores.named(name.as_deref()).is_none();
         let all = config.stores.iter().filter(|(name, _)| is_new(name));
         all.map(|(name, store)| (name.clone(), store.clone()))
             .collect()
@@ -34,11 +42,42 @@ pub async fn reload(built: &Built, config: Config) -> Result<Reloaded, String> {
     let opened = built
         .stores
         .add(&new, serve, &built.open, &built.context.audit);
-    if let Err(why) = opened.await {
-        built.health.reloaded(Some(why.clone()));
-        return Err(why);
-    }
+    opened.await.map_err(refused)?;
     Ok(put_into_force(built, config))
+}
+
+/// Whether the files can be used that are named since this reload. They come into force with the
+/// next start, which would fail without them.
+fn usable(running: &Config, new: &Config) -> Result<(), String> {
+    let (before, now) = (&running.listen, &new.listen);
+    let pair = match &now.tls {
+        ListenTls::Off => None,
+        ListenTls::Allow { certificate, key } | ListenTls::Require { certificate, key } => {
+            Some((certificate, key))
+        }
+    };
+    if now.tls != before.tls
+        && let Some((certificate, key)) = pair
+    {
+        let loaded = ServerCertificate::load(certificate.clone(), key.clone(), None);
+        loaded.map_err(|e| format!("[listen] certificate and key: {e}"))?;
+    }
+    if now.client_ca != before.client_ca
+        && let Some(files) = &now.client_ca
+    {
+        ClientTrust::load(files).map_err(|e| format!("[listen] client_ca and client_crl: {e}"))?;
+    }
+    if new.admin.token_file != running.admin.token_file
+        && let Some(path) = &new.admin.token_file
+    {
+        Token::read(path).map_err(|e| format!("[admin] token_file: {e}"))?;
+    }
+    if new.fleet != running.fleet
+        && let Some(fleet) = &new.fleet
+    {
+        check_key(&fleet.key_file).map_err(|e| format!("[fleet] key_file: {e}"))?;
+    }
+    Ok(())
 }
 
 fn put_into_force(built: &Built, config: Config) -> Reloaded {
