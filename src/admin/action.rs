@@ -4,6 +4,7 @@
 
 mod begun;
 mod error;
+mod unfinished;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use tracing::info;
 
 pub use begun::{Begun, Rest};
 pub use error::ActionError;
+pub use unfinished::Unfinished;
 
 use super::operations::{Operations, Stop};
 use crate::access::AdminRight;

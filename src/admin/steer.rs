@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 
-use super::action::{self, Action, ActionError, Actor};
+use super::action::{self, Action, ActionError, Actor, Unfinished};
 use super::doorkeeper::Caller;
 use super::{Operations, views};
 use crate::access::AdminRight;
@@ -184,8 +184,12 @@ async fn run(
     };
     let done = async {
         let begun = action::begin(proxy, &actor, action).await?;
+        // If the client leaves, this future ends where it is.
+        let unfinished = Unfinished::of(proxy, &actor, action);
         let mut notices = begun.notices;
-        notices.extend(begun.rest.done().await?);
+        let done = begun.rest.done().await;
+        unfinished.done();
+        notices.extend(done?);
         Ok(notices)
     };
     match done.await {

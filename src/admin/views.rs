@@ -7,8 +7,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Operations;
-use super::console::{client_state, holders, server_state};
-use crate::session::{Handle, Held, Refusal};
+use super::console::{holders, server_state};
+use crate::session::{Handle, Held, Phase, Refusal};
 
 /// A client. Times are RFC 3339, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct ClientView {
     pub source: Arc<str>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub application_name: Option<Arc<str>>,
-    /// `active`, `waiting`, `idle`.
+    /// `active`, `idle in transaction`, `waiting`, `idle`.
     pub state: String,
     pub since: String,
     /// How long it has been in this state, to within half a second.
@@ -109,7 +109,7 @@ fn client(session: &Arc<Handle>) -> ClientView {
         database: session.database().clone(),
         source: session.source.clone(),
         application_name: session.application_name.clone(),
-        state: client_state(session).to_owned(),
+        state: state(session).to_owned(),
         since: rfc3339(session.since),
         state_ms: millis(in_state),
         server_pid: held.as_ref().map(|h| h.backend.pid.0),
@@ -117,6 +117,18 @@ fn client(session: &Arc<Handle>) -> ClientView {
         old: held.as_ref().is_some_and(is_old),
         pinned: session.pinned().map(|pin| pin.as_str().to_owned()),
         process: None,
+    }
+}
+
+/// The word for what a client does. PgBouncer, and so the console, calls everybody active who
+/// holds a server connection; here one sees who only keeps it.
+fn state(session: &Handle) -> &'static str {
+    match (session.held(), session.phase()) {
+        (Some(_), Phase::Transaction) => "idle in transaction",
+        (Some(_), Phase::Idle) => "idle",
+        (Some(_), Phase::Query | Phase::Elsewhere) => "active",
+        (None, Phase::Elsewhere) => "waiting",
+        (None, _) => "idle",
     }
 }
 

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::fields::is_of_the_log;
 
-/// How many bytes of the end are read: several hundred records.
-const BYTES: u64 = 256 * 1024;
+/// How many bytes of the end are read at least and at most. Most records have less than a KiB.
+const LEAST: u64 = 256 * 1024;
+const MOST: u64 = 4 * 1024 * 1024;
 
 /// The newest records in the file that is written now, the newest last; at most `most`, and
 /// without those in which the log tells of itself.
@@ -18,7 +19,7 @@ const BYTES: u64 = 256 * 1024;
 /// # Errors
 /// The file cannot be read.
 pub fn latest(log: &Path, most: usize) -> io::Result<Vec<Value>> {
-    let bytes = end(log, BYTES)?;
+    let bytes = end(log, (most as u64).saturating_mul(1024).clamp(LEAST, MOST))?;
     // What begins before that, and what is not yet written to its end, is no record.
     let lines = bytes.split(|b| *b == b'\n').rev();
     let records = lines.filter_map(|line| serde_json::from_slice(line).ok());
@@ -54,19 +55,19 @@ mod tests {
         let log = directory.path().join("audit.jsonl");
         assert!(latest(&log, 3).is_err());
         let mut text = String::new();
-        for seq in 0..9000 {
+        for seq in 0..100_000 {
             text += &format!("{{\"v\":1,\"seq\":{seq},\"event\":\"session.start\"}}\n");
         }
-        text += "{\"v\":1,\"seq\":9000,\"event\":\"checkpoint\"}\n{\"v\":1,\"seq\":9001,\"ev";
+        text += "{\"v\":1,\"seq\":100000,\"event\":\"checkpoint\"}\n{\"v\":1,\"seq\":100001,\"ev";
         fs::write(&log, text).expect("written");
         let seqs = |most| -> Vec<u64> {
             let records = latest(&log, most).expect("read");
             let seqs = records.iter().filter_map(|r| r["seq"].as_u64());
             seqs.collect()
         };
-        assert_eq!(seqs(3), [8997, 8998, 8999]);
-        let all = seqs(100_000);
-        assert!(all.len() > 4000 && all.len() < 9000, "{}", all.len());
+        assert_eq!(seqs(3), [99_997, 99_998, 99_999]);
+        let all = seqs(1_000_000);
+        assert!(all.len() > 40_000 && all.len() < 100_000, "{}", all.len());
         assert!(all.is_sorted());
         fs::write(&log, "").expect("written");
         assert!(seqs(3).is_empty());

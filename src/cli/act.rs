@@ -76,14 +76,12 @@ pub(super) async fn run(
     if path != "/pause" {
         return done.await;
     }
+    // The proxy takes back what was begun, as it does where a client of the console leaves.
     let interrupted = tokio::select! {
         done = done => return done,
         interrupted = tokio::signal::ctrl_c() => interrupted,
     };
     interrupted?;
-    // As in the console: what was begun is taken back.
-    let resumed = of_database("/resume", database);
-    ask(&resumed, args.json, config, out).await?;
     Err(Failure::Failed(
         "interrupted before every transaction had ended; what was to be paused goes on".to_owned(),
     ))
@@ -111,9 +109,7 @@ pub(super) fn of_database(path: &str, database: Option<&str>) -> String {
 
 async fn ask(path: &str, json: bool, config: &Config, out: &mut dyn Write) -> Result<(), Failure> {
     let (address, token) = status::admin_with_right(config)?;
-    let done: Done = admin::act(&address, token.as_ref(), path)
-        .await
-        .map_err(|e| Failure::Failed(e.to_string()))?;
+    let done: Done = admin::act(&address, token.as_ref(), path).await?;
     if json {
         let json = serde_json::to_string_pretty(&done).map_err(io::Error::other)?;
         writeln!(out, "{json}")?;

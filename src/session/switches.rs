@@ -56,6 +56,26 @@ impl Switches {
         }
     }
 
+    /// Whether this very pause is in force: of the database, or of all.
+    pub fn has_paused(&self, database: Option<&str>) -> bool {
+        let state = self.0.lock();
+        match database {
+            Some(database) => state.paused.contains(database),
+            None => state.all_paused,
+        }
+    }
+
+    /// Ends the pause of a database, or that of all; what was paused by its name stays so.
+    pub fn take_back(&self, database: Option<&str>) {
+        let mut state = self.0.lock();
+        match database {
+            Some(database) => {
+                state.paused.remove(database);
+            }
+            None => state.all_paused = false,
+        }
+    }
+
     /// Refuses new clients of a database; `false` if it was disabled before.
     pub fn disable(&self, database: &Arc<str>) -> bool {
         self.0.lock().disabled.insert(database.clone())
@@ -106,6 +126,13 @@ mod tests {
         assert!(switches.resume(Some("orders")) && switches.is_paused("orders"));
         assert!(switches.resume(None) && !switches.is_paused("orders"));
         assert!(!switches.resume(None) && !switches.resume(Some("orders")));
+        switches.pause(Some(&orders));
+        switches.pause(None);
+        assert!(switches.has_paused(None) && !switches.has_paused(Some("billing")));
+        switches.take_back(None);
+        assert!(switches.is_paused("orders") && !switches.is_paused("billing"));
+        switches.take_back(Some("orders"));
+        assert!(!switches.is_paused("orders"));
         assert!(switches.disable(&orders) && switches.is_disabled("orders"));
         assert!(switches.enable("orders") && !switches.is_disabled("orders"));
     }

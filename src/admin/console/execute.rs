@@ -1,17 +1,15 @@
 //! What a session does for a command, and what it answers.
 
-use std::sync::Arc;
-
 use tokio::task::spawn_blocking;
 
 use super::command::{Command, NotUnderstood};
 use super::extended::Refused;
+use super::only::only;
 use super::session::{End, Session};
 use super::show::{Rows, Show, World, help};
-use super::table::{Cell, Column, Row, row, text};
+use super::table::{Column, Row, row, text};
 use crate::access::AdminRight;
-use crate::admin::action::{self, Action, ActionError, Actor};
-use crate::session::ConsoleHandle;
+use crate::admin::action::{self, Action, ActionError, Actor, Unfinished};
 use crate::wire::ClientError;
 
 /// The columns of what REFRESH answers.
@@ -80,12 +78,15 @@ impl Session {
             Err(e) => return Ok(Err(refused(&e))),
         };
         let mut notices: Vec<_> = begun.notices.into_iter().map(|said| (said, None)).collect();
+        let unfinished = Unfinished::of(proxy, &actor, action);
         let done = tokio::select! {
+            biased;
             done = begun.rest.done() => done,
-            () = handle.cancelled() => return Ok(Err(self.cancel(action, &handle).await)),
+            () = handle.cancelled() => return Ok(Err(cancel(action, unfinished).await)),
             () = self.input.until_client_leaves(&mut self.visit.stream) => return Err(End::Gone),
             error = handle.ends() => return Err(End::Told(error)),
         };
+        unfinished.done();
         match done {
             Ok(more) => notices.extend(more.into_iter().map(|said| (said, None))),
             Err(e) => return Ok(Err(refused(&e))),
@@ -106,32 +107,49 @@ impl Session {
             tag: action.word().to_owned(),
         }))
     }
+}
 
-    /// Takes back what a cancelled command has begun.
-    async fn cancel(&self, action: &Action, handle: &Arc<ConsoleHandle>) -> Refused {
-        let error = ClientError::Cancelled;
-        let mut refused = Refused::new(error.sqlstate().0, error.to_string());
-        if let Action::Pause(database) = action {
-            let actor = Actor {
-                who: handle.session_ref(),
-                right: handle.right(),
-            };
-            let resume = Action::Resume(database.clone());
-            let resumed = action::begin(&self.world.proxy, &actor, &resume).await;
-            refused.hint = Some(match resumed {
-                Ok(_) => "What it was to pause goes on.".to_owned(),
-                Err(e) => format!("It is still paused: {e}"),
-            });
+/// Takes back what a cancelled command has begun.
+async fn cancel(action: &Action, unfinished: Unfinished) -> Refused {
+    let error = ClientError::Cancelled;
+    let mut refused = Refused::new(error.sqlstate().0, error.to_string());
+    refused.hint = match unfinished.take_back().await {
+        Ok(true) => Some("What it was to pause goes on.".to_owned()),
+        Ok(false) => None,
+        Err(e) => Some(format!("It is still paused: {e}")),
+    };
+    if let Action::Rotate(_) = action {
+        refused.hint = Some("The rotation goes on; SHOW SECRETS shows what comes of it.".into());
+    }
+    refused
+}
+
+/// How many records there are in SHOW AUDIT, if nobody says; and at most.
+const RECORDS: usize = 100;
+const MOST_RECORDS: usize = 1000;
+
+/// How many rows are asked for, where a number says that.
+fn number(show: &Show, only: Option<&str>) -> Result<Option<usize>, Refused> {
+    let Rows::Read(_) = show.rows else {
+        return Ok(None);
+    };
+    match only.map(str::parse) {
+        Some(Ok(number)) if number > MOST_RECORDS => {
+            let word = show.word;
+            let mut refused = Refused::new(
+                "22023",
+                format!("SHOW {word} shows {MOST_RECORDS} records at most"),
+            );
+            refused.hint = Some("`pgvalet audit query` has all of them.".to_owned());
+            Err(refused)
         }
-        if let Action::Rotate(_) = action {
-            refused.hint =
-                Some("The rotation goes on; SHOW SECRETS shows what comes of it.".into());
-        }
-        refused
+        Some(Ok(number)) => Ok(Some(number)),
+        Some(Err(_)) | None => Ok(None),
     }
 }
 
-/// What SHOW answers to somebody with this right. `only`: the name that rows must have.
+/// What SHOW answers to somebody with this right. `only`: the name that rows must have, or their
+/// number.
 async fn rows(
     world: World,
     right: Option<AdminRight>,
@@ -142,6 +160,7 @@ async fn rows(
         let said = format!("SHOW {} needs a rule with admin = true", show.word);
         return Err(Refused::new("42501", said));
     }
+    let number = number(show, only)?;
     let mut rows = match show.rows {
         Rows::Now(rows) => rows(&world),
         Rows::Both(rows) => {
@@ -149,14 +168,15 @@ async fn rows(
             rows(&world, &others)
         }
         Rows::Read(rows) => {
-            let read = spawn_blocking(move || rows(&world)).await;
+            let most = number.unwrap_or(RECORDS);
+            let world = world.clone();
+            let read = spawn_blocking(move || rows(&world, most)).await;
             let read = read.unwrap_or_else(|e| Err(e.to_string()));
             read.map_err(|why| Refused::new("58030", why))?
         }
     };
-    if let Some(name) = only {
-        let name = Cell::from(name);
-        rows.retain(|row| row.contains(&name));
+    if let Some(name) = only.filter(|_| number.is_none()) {
+        rows = self::only(&world, show, rows, name)?;
     }
     Ok(Answer {
         table: Some((show.columns.to_vec(), rows)),

@@ -12,6 +12,7 @@
 //! * `command`  what a statement asks for
 //! * `driver`   what drivers send by themselves; `driver_settings` and `driver_select` answer it
 //! * `show`     what there is to see; its rows come from `show_…`
+//! * `only`     the rows of it that have a name
 //! * `averages` what databases do in a second
 //! * `table`    columns and cells, and how they are written
 
@@ -24,6 +25,7 @@ mod execute;
 mod extended;
 mod input;
 mod messages;
+mod only;
 mod session;
 mod show;
 mod show_audit;
@@ -43,7 +45,6 @@ mod words;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
-pub use self::show_clients::state as client_state;
 pub use self::show_servers::{holders, state as server_state};
 
 use self::averages::Averages;

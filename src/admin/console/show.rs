@@ -34,8 +34,9 @@ pub enum Rows {
     Now(fn(&World) -> Vec<Row>),
     /// From memory, and from the clients of the process before this one.
     Both(fn(&World, &[ClientView]) -> Vec<Row>),
-    /// From a file, which may take a while, or not be possible; the error says why.
-    Read(fn(&World) -> Result<Vec<Row>, String>),
+    /// From a file, so many of them at most, which may take a while, or not be possible; the error
+    /// says why.
+    Read(fn(&World, usize) -> Result<Vec<Row>, String>),
 }
 
 const fn all(word: &'static str, columns: &'static [Column], rows: fn(&World) -> Vec<Row>) -> Show {
@@ -127,6 +128,7 @@ pub fn help() -> String {
     }
     for line in [
         "SHOW <what> <name>\tonly rows with that name",
+        "SHOW AUDIT <number>\tso many records",
         "PAUSE|RESUME|KILL|RECONNECT|WAIT_CLOSE [<database>]",
         "DISABLE|ENABLE <database>",
         "KILL_CLIENT <id of SHOW CLIENTS>",

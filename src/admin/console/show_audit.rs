@@ -5,9 +5,6 @@ use serde_json::Value;
 use super::show::World;
 use super::table::{Cell, Column, Row, int8, text};
 
-/// How many records are shown.
-const RECORDS: usize = 100;
-
 pub const AUDIT: &[Column] = &[
     text("time"),
     int8("seq"),
@@ -39,9 +36,9 @@ const PLACES: [&str; 12] = [
     "/reason",
 ];
 
-/// The newest records of the audit log, the newest first.
-pub fn audit(world: &World) -> Result<Vec<Row>, String> {
-    let records = world.proxy.records(RECORDS)?;
+/// The newest records of the audit log, so many at most, the newest first.
+pub fn audit(world: &World, most: usize) -> Result<Vec<Row>, String> {
+    let records = world.proxy.records(most)?;
     Ok(records.iter().rev().map(row).collect())
 }
 

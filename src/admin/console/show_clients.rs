@@ -111,7 +111,7 @@ pub fn sorted(world: &World) -> Vec<Arc<Handle>> {
 }
 
 /// The word for what a session does.
-pub fn state(session: &Handle) -> &'static str {
+fn state(session: &Handle) -> &'static str {
     match session.phase() {
         _ if session.held().is_some() => "active",
         Phase::Elsewhere => "waiting",
@@ -161,6 +161,10 @@ fn client(session: &Handle) -> Row {
 
 /// A client of the process before this one, which `link` names. What that does not say is empty.
 fn elsewhere(client: &ClientView) -> Row {
+    let state = match client.server_pid {
+        Some(_) => "active",
+        None => client.state.as_str(),
+    };
     let (address, port) = match client.source.parse::<SocketAddr>() {
         Ok(address) => (address.ip().to_string(), address.port()),
         Err(_) => ("unix".to_owned(), 0),
@@ -173,7 +177,7 @@ fn elsewhere(client: &ClientView) -> Row {
         &*client.user,
         &*client.database,
         "none",
-        client.state.as_str(),
+        state,
         address,
         port,
         "",

@@ -12,9 +12,14 @@ const clientChoice = choice("Does");
 const serverChoice = choice("Database");
 
 /// What a client does, those first who want attention.
-const DOES = { waiting: "waits for a server connection", active: "holds a server connection", idle: "is idle" };
+const DOES = {
+  waiting: "waits for a server connection",
+  "idle in transaction": "is idle in a transaction",
+  active: "runs a query",
+  idle: "is idle",
+};
 
-/// Who waits comes first, then who holds a server connection; of these, who has longest.
+/// Who waits comes first, then who keeps others waiting, then who works; of these, who has longest.
 const urgency = (c) => Object.keys(DOES).indexOf(c.state) * 1e12 - c.state_ms;
 
 export const clients = {

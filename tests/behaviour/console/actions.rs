@@ -1,10 +1,13 @@
 //! What an administrator does in the console.
 
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tokio_postgres::NoTls;
 
 use super::{column, console, pool_has, proxy};
+use crate::common::binaries::client_program;
+use crate::common::cli::PGVALET;
 use crate::common::client::told;
 use crate::common::raw::{self, Raw};
 use crate::common::{connect, eventually};
@@ -68,6 +71,69 @@ async fn a_pause_that_is_cancelled_is_taken_back() {
     assert_eq!(sqlstate, "57014");
     assert_eq!(column(&dba, "SHOW DATABASES app", "paused").await, ["0"]);
     assert_eq!(proxy.connect("app").await.value("select 1").await, "1");
+}
+
+/// A psql or a command that is killed: nothing is left half done. Where the PAUSE was done, it
+/// stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_whose_client_leaves_before_it_is_done_is_taken_back() {
+    let (_cluster, proxy) = proxy("").await;
+    let viewer = console(&proxy).await;
+    let is_paused = async |expected: &str| {
+        let what = format!("paused is {expected}");
+        eventually(&what, Duration::from_secs(10), || async {
+            let paused = column(&viewer, "SHOW DATABASES app", "paused").await;
+            (paused == [expected]).then_some(())
+        })
+        .await;
+    };
+    viewer.simple_query("PAUSE other").await.expect("paused");
+    let inside = proxy.connect("app").await;
+    inside.batch_execute("begin").await.expect("a lease");
+    for all in [false, true] {
+        let dba = proxy.dsn_as("dba", "pgvalet");
+        let sql = if all { "PAUSE" } else { "PAUSE app" };
+        let mut psql = psql(&dba, sql);
+        is_paused("1").await;
+        psql.kill().expect("killed");
+        psql.wait().expect("it ended");
+        is_paused("0").await;
+        let mut command = Command::new(PGVALET)
+            .arg("--config")
+            .arg(proxy.config())
+            .arg("pause")
+            .args((!all).then_some("app"))
+            .spawn()
+            .expect("pgvalet starts");
+        is_paused("1").await;
+        command.kill().expect("killed");
+        command.wait().expect("it ended");
+        is_paused("0").await;
+    }
+    // What was paused by itself stays so.
+    let other = column(&viewer, "SHOW DATABASES other", "paused").await;
+    assert_eq!(other, ["1"]);
+    assert_eq!(proxy.connect("app").await.value("select 1").await, "1");
+    let records = proxy.audit_of("admin");
+    let taken_back = records.iter().filter(|r| r["action"] == "RESUME app");
+    assert_eq!(taken_back.count(), 2, "{records:?}");
+
+    inside.batch_execute("commit").await.expect("committed");
+    let dba = console(&proxy).await;
+    dba.simple_query("PAUSE app").await.expect("paused");
+    dba.close().await;
+    pool_has(&viewer, "sv_idle", "0").await;
+    is_paused("1").await;
+}
+
+/// psql, which works on one command.
+fn psql(dsn: &str, sql: &str) -> Child {
+    client_program("psql")
+        .args(["-X", dsn, "-c", sql])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("psql starts")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::proxy;
+use super::{column, console, proxy};
 use crate::common::cli::{pgvalet, pgvalet_ok};
 use crate::common::client::told;
 use crate::common::{Proxy, connect, eventually};
@@ -127,6 +127,82 @@ async fn the_holder_of_an_old_version_is_named_and_removed_by_two_commands() {
             .is_some_and(|s| s.starts_with("127.0.0.1:")),
         "{record}"
     );
+}
+
+/// The names that a running proxy does not know, by every command that takes one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_the_proxy_does_not_know_is_wrong_usage() {
+    let (_cluster, proxy) = proxy("").await;
+    for arguments in [
+        &["status", "--database", "none"][..],
+        &["clients", "none"],
+        &["servers", "none"],
+        &["pause", "none"],
+        &["resume", "none"],
+        &["reconnect", "none"],
+        &["kill", "none"],
+        &["kill", "--id", "4711"],
+        &["refresh", "none"],
+        &["rotation", "approve", "none"],
+        &["explain", "--ref", "ffff"],
+    ] {
+        let output = pgvalet(&proxy.config(), arguments, "");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    }
+    // What is there, and cannot be done, has failed.
+    for arguments in [&["resume", "app"][..], &["rotation", "approve", "app"]] {
+        let output = pgvalet(&proxy.config(), arguments, "");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+    }
+}
+
+/// Who works, who only keeps a connection, who waits, and who does nothing. The console goes on in
+/// PgBouncer's words.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_show_what_they_do() {
+    let (_cluster, proxy) = proxy("pool_size = 3").await;
+    let (thinks, idles) = (proxy.connect("app").await, proxy.connect("app").await);
+    let (works, waits) = (proxy.connect("app").await, proxy.connect("app").await);
+    let pinned = proxy.connect("app").await;
+    idles.value("select 1").await;
+    pinned.value("select pg_advisory_lock(1)").await;
+    thinks.batch_execute("begin").await.expect("a lease");
+    let works = tokio::spawn(async move { works.value("select pg_sleep(30)").await });
+    let states = async |of: &str| -> Vec<String> {
+        let said = pgvalet_ok(&proxy.config(), &[of, "app", "--json"], "");
+        let clients: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let clients = clients.as_array().expect("a list");
+        let state = |c: &serde_json::Value| c["state"].as_str().unwrap_or_default().to_owned();
+        clients.iter().map(state).collect()
+    };
+    eventually(
+        "three hold a connection",
+        Duration::from_secs(10),
+        || async { (states("servers").await == ["active"; 3]).then_some(()) },
+    )
+    .await;
+    let waits = tokio::spawn(async move { waits.value("select 'served'").await });
+    // As they came.
+    let expected = ["idle in transaction", "idle", "active", "waiting", "idle"];
+    eventually(
+        "each does what it does",
+        Duration::from_secs(10),
+        || async { (states("clients").await == expected).then_some(()) },
+    )
+    .await;
+    let table = pgvalet_ok(&proxy.config(), &["clients", "app"], "");
+    for part in ["idle in transaction", "idle, pinned: advisory"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let console = console(&proxy).await;
+    let of_pgbouncer = column(&console, "SHOW CLIENTS app", "state").await;
+    assert_eq!(
+        of_pgbouncer,
+        ["active", "idle", "active", "waiting", "active"]
+    );
+    thinks.batch_execute("commit").await.expect("committed");
+    assert_eq!(waits.await.expect("no panic"), "served");
+    works.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

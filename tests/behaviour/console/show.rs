@@ -3,9 +3,9 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-use super::{column, console, proxy};
+use super::{column, console, proxy, try_column};
 use crate::common::client::told;
 use crate::common::{Proxy, binaries, connect, eventually, raw, raw::Raw};
 
@@ -309,6 +309,88 @@ async fn rules_and_records_are_shown() {
     assert!(numbers.is_sorted_by(|a, b| a > b), "{numbers:?}");
     let clients = column(&console, "SHOW AUDIT api", "client").await;
     assert!(!clients.is_empty() && clients.iter().all(|c| c == "api"));
+    // A number says how many.
+    for most in [1, 2] {
+        let show = format!("SHOW AUDIT {most}");
+        let newest = column(&console, &show, "seq").await;
+        assert_eq!(newest.len(), most, "{newest:?}");
+    }
+    assert!(column(&console, "SHOW AUDIT 0", "seq").await.is_empty());
+    let error = try_column(&console, "SHOW AUDIT 5000", "seq").await;
+    assert_eq!(told(&error.expect_err("too many")).0, "22023");
+    // What has not happened is no mistake; what cannot happen is.
+    let none = column(&console, "SHOW AUDIT rotation.step", "seq").await;
+    assert!(none.is_empty());
+    let error = console.simple_query("SHOW AUDIT sesion.start").await;
+    let error = error.expect_err("no such event");
+    assert_eq!(hint(&error), "Did you mean session.start?");
+}
+
+fn hint(error: &tokio_postgres::Error) -> String {
+    let error = error.as_db_error().expect("an error of the console");
+    error.hint().unwrap_or_default().to_owned()
+}
+
+/// Each SHOW takes a name, and tells who has misspelt it from who looks for what is not there at
+/// the moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_picks_rows_and_a_misspelt_one_is_an_error() {
+    let (_cluster, proxy) = proxy("").await;
+    let console = console(&proxy).await;
+    proxy.connect("app").await.value("select 1").await;
+    for show in [
+        "SHOW CONFIG listen.max_clients",
+        "SHOW CONFIG max_clients",
+        "SHOW DATABASES app",
+        "SHOW POOLS app",
+        "SHOW STATS app",
+        "SHOW STATS_TOTALS app",
+        "SHOW STATS_AVERAGES app",
+        "SHOW USERS api",
+        "SHOW LISTS databases",
+        "SHOW TOTALS total_xact_count",
+        "SHOW STATE active",
+        "SHOW SECRETS app",
+        "SHOW GENERATIONS app",
+        "SHOW RULES viewer",
+        "SHOW RULES 2",
+        "SHOW SERVERS app",
+    ] {
+        let rows = console.simple_query(show).await;
+        let rows = rows.unwrap_or_else(|e| panic!("{show}: {e:?}"));
+        let is_row = |m: &SimpleQueryMessage| matches!(m, SimpleQueryMessage::Row(_));
+        assert!(rows.iter().any(is_row), "{show}");
+    }
+    // There may be such a row at another time.
+    for show in [
+        "SHOW CLIENTS other",
+        "SHOW DRAINS app",
+        "SHOW ROTATIONS app",
+        "SHOW TROUBLE app",
+        "SHOW FDS app",
+        "SHOW CLIENTS viewer",
+    ] {
+        let rows = console.simple_query(show).await;
+        rows.unwrap_or_else(|e| panic!("{show}: {e:?}"));
+    }
+    for (show, meant) in [
+        ("SHOW CONFIG listen.max_client", "listen.max_clients"),
+        ("SHOW CONFIG max_client", "max_clients"),
+        ("SHOW DATABASES othr", "other"),
+        ("SHOW POOLS othr", "other"),
+        ("SHOW CLIENTS othr", "other"),
+        ("SHOW STATS othr", "other"),
+        ("SHOW RULES viewr", "viewer"),
+        ("SHOW TOTALS total_xact_coun", "total_xact_count"),
+        ("SHOW DRAINS othr", "other"),
+    ] {
+        let error = console.simple_query(show).await.expect_err(show);
+        assert_eq!(told(&error).0, "42704", "{show}");
+        assert_eq!(hint(&error), format!("Did you mean {meant}?"), "{show}");
+    }
+    let error = console.simple_query("SHOW MEM quatsch").await;
+    let error = error.expect_err("nothing is called so");
+    assert_eq!(hint(&error), "SHOW MEM without a name has all rows.");
 }
 
 /// What waits for a restart is not in force yet.

@@ -175,7 +175,7 @@ def column(browser, number):
 def test_who_keeps_an_old_version_is_found_and_ended(browser, proxy):
     shown(browser, proxy, "rotation", "#clients")
     give_token(browser, TOKEN)
-    # Who waits comes first, then who holds a server connection; of these, who has longest.
+    # Who waits comes first, then who is idle in a transaction, then who works; of these, who has longest.
     browser.wait("document.querySelectorAll('#view td').length")
     assert column(browser, 1) == ["32", "31", "23", "17", "9", "4"]
     browser.js("document.querySelector('input[type=checkbox]').click()")
