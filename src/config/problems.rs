@@ -15,6 +15,8 @@ pub(super) struct Problems<'t> {
     list: RefCell<Vec<(usize, String)>>,
     /// Which stores there are, as soon as that was read: every secret is in one of them.
     stores: RefCell<Vec<StoreName>>,
+    /// Whether a misspelt key is read as the one that it probably means.
+    pub(super) guesses: bool,
 }
 
 impl<'t> Problems<'t> {
@@ -24,6 +26,7 @@ impl<'t> Problems<'t> {
             file,
             list: RefCell::default(),
             stores: RefCell::default(),
+            guesses: false,
         }
     }
 

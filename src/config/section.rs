@@ -58,7 +58,26 @@ impl<'p, 'i> Section<'p, 'i> {
     /// Reads what can be read of a document that may not be TOML.
     pub(super) fn of_what_is_left(problems: &'p Problems<'i>) -> Self {
         let (table, _) = DeTable::parse_recoverable(problems.text());
-        Self::new(String::new(), &DOCUMENT, 0..0, table.into_inner(), problems)
+        Self::new(String::new(), &DOCUMENT, 0..0, table.into_inner(), problems).guessed()
+    }
+
+    /// Where guesses are wanted: gives misspelt keys the names that they probably mean, unless
+    /// those are written as well.
+    fn guessed(mut self) -> Self {
+        if !self.problems.guesses {
+            return self;
+        }
+        let table = self.table;
+        for at in 0..self.entries.len() {
+            let key = &self.entries[at].key;
+            let missing = table.keys.iter().map(|k| k.name).filter(|k| !self.has(k));
+            if table.key(key).is_none()
+                && let Some(meant) = nearest(key, missing)
+            {
+                self.entries[at].key = meant.to_owned();
+            }
+        }
+        self
     }
 
     fn new(
@@ -142,11 +161,23 @@ impl<'p, 'i> Section<'p, 'i> {
             ) => table,
             _ => self.table,
         };
+        let has_names = matches!(
+            self.kind_of(key),
+            Some(Kind::Named(_) | Kind::TableAndNamed(_))
+        );
         match self.take(key) {
             Some(Value {
                 at,
                 value: DeValue::Table(written),
-            }) => Self::new(name, table, at, written, self.problems),
+            }) => {
+                let section = Self::new(name, table, at, written, self.problems);
+                // A name is no misspelt key.
+                if has_names {
+                    section
+                } else {
+                    section.guessed()
+                }
+            }
             Some(Value { at, .. }) => {
                 let form = match self.name.as_str() {
                     "" => name.clone(),

@@ -25,7 +25,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 }
 
 /// Reads a configuration file for a command that only needs to find the running proxy. Where the
-/// file has mistakes, what can be read of it is returned with them.
+/// file has mistakes, what can be read of it is returned with them; a misspelt key is taken for
+/// the one that it probably means.
 ///
 /// # Errors
 /// There is no such file, or it cannot be read.
@@ -35,7 +36,9 @@ pub fn load_in_part(path: &Path) -> Result<(Config, Option<ConfigErrors>), Confi
         Ok(config) => return Ok((config, None)),
         Err(mistakes) => mistakes,
     };
-    let problems = Problems::new(&text, path);
+    let mut problems = Problems::new(&text, path);
+    // The proxy read the file before the mistake was made in it.
+    problems.guesses = true;
     Ok((config(Section::of_what_is_left(&problems)), Some(mistakes)))
 }
 

@@ -291,6 +291,31 @@ async fn a_reload_that_failed_is_remembered_until_one_works() {
     wait_over(&proxy, "reload_failed").await;
 }
 
+/// A mistake in the very lines that say where the proxy and its token are does not keep anybody
+/// from steering it.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_find_a_proxy_whose_file_is_misspelt() {
+    let cluster = Cluster::start().await;
+    let proxy = app(&cluster, "").await;
+    let good = fs::read_to_string(proxy.config()).expect("read");
+    for (right, wrong) in [
+        ("[audit]\n", "[audti]\n"),
+        ("[audit]\npath", "[audit]\npth"),
+        ("[admin]\n", "[admn]\n"),
+        ("[admin]\naddress", "[admin]\nadress"),
+    ] {
+        let text = good.replace(right, wrong);
+        assert_ne!(text, good, "{right}");
+        fs::write(proxy.config(), text).expect("written");
+        for command in ["pause", "resume"] {
+            let (code, said) = run(&proxy, &[command, "app"]).await;
+            assert_eq!(code, Some(0), "{wrong}: {said}");
+            assert!(said.contains("although its file has mistakes"), "{said}");
+        }
+    }
+    fs::write(proxy.config(), good).expect("written");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_wait_and_drains_that_do_not_end_are_named() {
     let cluster = Cluster::start().await;
