@@ -24,6 +24,7 @@ mod sweep;
 mod tally;
 mod uses;
 
+pub(super) use activity::Activity;
 pub use activity::Phase;
 pub use consoles::ConsoleHandle;
 use consoles::Consoles;

@@ -61,6 +61,9 @@ pub enum ClientError {
     UpstreamLost,
     #[error("canceling statement due to user request")]
     Cancelled,
+    /// In the place of Postgres's error about the cancel request that pgvalet has sent.
+    #[error("canceling statement due to query_timeout")]
+    QueryOverdue,
     #[error("terminating connection due to query_timeout")]
     QueryTimeout,
     #[error("terminating connection due to idle_transaction_timeout")]
@@ -123,7 +126,7 @@ impl ClientError {
             | Self::ReplicationTooOften(_) => "57P03",
             Self::IdleInTransaction => "25P03",
             Self::IdleClient => "57P05",
-            Self::Cancelled | Self::QueryTimeout => "57014",
+            Self::Cancelled | Self::QueryOverdue | Self::QueryTimeout => "57014",
             Self::ListenerTooSlow => "54000",
             Self::ShuttingDown | Self::DrainDeadline | Self::Revoked => "57P01",
             Self::NoRandomNumbers => "XX000",
@@ -143,9 +146,24 @@ impl ClientError {
                 "Raise max_clients of the database, or close idle connections."
             }
             Self::PoolWaitTimeout(_) => {
-                "All server connections are busy; raise pool_size or look for long transactions."
+                "All server connections are busy for longer than pool_wait_timeout; raise pool_size of the database or of the client's rule, or look for long transactions."
             }
             Self::TooManyWaiting { .. } => "Try again later, or raise max_waiting of the database.",
+            Self::QueryOverdue => {
+                "The statement took longer than query_timeout of the database in pgvalet's configuration."
+            }
+            Self::QueryTimeout => {
+                "The statement took longer than query_timeout of the database in pgvalet's configuration, and went on although it was cancelled."
+            }
+            Self::IdleInTransaction => {
+                "The transaction was idle for longer than idle_transaction_timeout of the database in pgvalet's configuration; COMMIT or ROLLBACK sooner."
+            }
+            Self::IdleClient => {
+                "The client was idle for longer than client_idle_timeout of the database in pgvalet's configuration. Connect again."
+            }
+            Self::ListenerTooSlow => {
+                "Read notifications as they come: 4 MiB of them may wait. Connect, LISTEN, and look at what may have been missed."
+            }
             Self::Paused(_) => "An administrator has paused it; RESUME in the console ends that.",
             Self::Disabled(_) => {
                 "An administrator has disabled it; ENABLE in the console ends that."
@@ -169,7 +187,10 @@ impl ClientError {
                 "Send the statements as one query, or set pool_mode = \"transaction\" for this database."
             }
             Self::ListenerLost => "Connect, LISTEN, and look at what may have been missed.",
-            Self::DrainDeadline | Self::ShuttingDown => "Connect again.",
+            Self::DrainDeadline => {
+                "It was in use for longer than drain_timeout allows. Connect again."
+            }
+            Self::ShuttingDown => "Connect again.",
             Self::AuditUnavailable => "Free space for the audit log, or see [audit] on_failure.",
             _ => return None,
         })

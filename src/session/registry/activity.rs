@@ -61,6 +61,8 @@ pub(in crate::session) struct Activity {
     /// What the sweep found last, and since when (in milliseconds of Unix time).
     seen: AtomicU64,
     since: AtomicU64,
+    /// The one whose query was cancelled because it took too long.
+    overdue: AtomicU64,
 }
 
 /// The most statements of one batch that are counted: more of them get no more time.
@@ -72,6 +74,17 @@ impl Activity {
         let running = (running as u64).min(MOST_RUNNING);
         let word = progress << 12 | running << 2 | phase as u64;
         self.now.store(word, Relaxed);
+    }
+
+    /// Notes that the query that runs now is cancelled because it takes too long.
+    pub(super) fn note_overdue(&self, observed: Observed) {
+        self.overdue.store(observed.0, Relaxed);
+    }
+
+    /// Whether the query that runs now was cancelled because it takes too long.
+    pub fn is_overdue(&self) -> bool {
+        let overdue = self.overdue.load(Relaxed);
+        overdue != 0 && overdue == self.now.load(Relaxed)
     }
 
     pub(super) fn observe(&self) -> Observed {
@@ -121,6 +134,15 @@ pub struct QueryMark(Observed);
 impl QueryMark {
     pub(super) fn new(observed: Observed) -> Self {
         Self(observed)
+    }
+
+    /// Whether the session still runs that query; it knows then why it is cancelled.
+    pub(super) fn cancels(&self, handle: &Handle) -> bool {
+        let is_one = self.is_of(handle);
+        if is_one {
+            handle.activity.note_overdue(self.0);
+        }
+        is_one
     }
 
     /// Whether the session still runs that query.

@@ -82,7 +82,7 @@ impl Handle {
 
     /// Cancels the query that took too long, unless it has ended since.
     pub async fn cancel_overdue(&self, mark: QueryMark) {
-        self.cancel_backend(|| mark.is_of(self)).await;
+        self.cancel_backend(|| mark.cancels(self)).await;
     }
 }
 

@@ -64,6 +64,7 @@ impl Conversation {
             facts: &self.facts,
             one_statement: false,
             initial: &self.initial,
+            activity: None,
         };
         let progress = self.said.server_says(bytes, &mut self.out, view);
         assert_eq!(progress.consumed, bytes.len(), "whole messages");

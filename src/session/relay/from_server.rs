@@ -16,6 +16,7 @@ use super::findings::{Finding, Findings};
 use super::from_client::FromClient;
 use super::replies::{Replies, Reply};
 use crate::pool::{Facts, Prepared, Profile, Statements, Told};
+use crate::session::registry::Activity;
 use crate::upstream::Reported;
 use crate::wire::Frame;
 use crate::wire::tag::{backend as tag, status};
@@ -73,6 +74,8 @@ pub(super) struct View<'a> {
     pub one_statement: bool,
     /// What the client brought at start-up.
     pub initial: &'a Profile,
+    /// Says whether the query was cancelled because it took too long.
+    pub activity: Option<&'a Activity>,
 }
 
 /// What became of the input.

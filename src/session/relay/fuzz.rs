@@ -234,6 +234,7 @@ impl Session {
                 facts: &self.facts,
                 one_statement: false,
                 initial: &self.initial,
+                activity: None,
             };
             let mut out = Vec::new();
             let progress = self.said.server_says(input, &mut out, view);

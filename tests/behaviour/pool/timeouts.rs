@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::NoTls;
+
 use crate::common::client::told;
 use crate::common::raw::{Raw, query, sqlstate};
 use crate::common::setup::proxy;
@@ -30,6 +32,11 @@ async fn a_query_that_takes_too_long_is_cancelled() {
             .await
             .expect_err("too long");
         assert_eq!(told(&error).0, "57014");
+        // It says which limit that was, and not that the user wanted it.
+        let said = error.as_db_error().expect("an error of the server");
+        assert_eq!(said.message(), "canceling statement due to query_timeout");
+        let hint = said.hint().unwrap_or_default();
+        assert!(hint.contains("query_timeout of the database"), "{hint}");
         let took = asked.elapsed();
         assert!(
             (Duration::from_secs(1)..Duration::from_secs(15)).contains(&took),
@@ -39,6 +46,15 @@ async fn a_query_that_takes_too_long_is_cancelled() {
         while asked.elapsed() < took + Duration::from_millis(2500) {
             assert_eq!(session.value("select pg_sleep(0.01), 1").await, "");
         }
+        // What others cancel has its own text.
+        let cancel = session.cancel_token();
+        let (cancelled, ()) = tokio::join!(session.simple_query("select pg_sleep(0.9)"), async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            cancel.cancel_query(NoTls).await.expect("sent");
+        });
+        let error = cancelled.expect_err("cancelled");
+        let said = error.as_db_error().expect("an error of the server");
+        assert_eq!(said.message(), "canceling statement due to user request");
         // Nor does a client that thinks run a query.
         session.batch_execute("begin").await.expect("begun");
         tokio::time::sleep(Duration::from_millis(2500)).await;

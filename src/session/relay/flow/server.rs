@@ -74,6 +74,7 @@ impl Relay {
             facts: &pool.facts,
             one_statement,
             initial,
+            activity: Some(&self.handle.activity),
         };
         let progress = self.conversation.server_says(input, out, view);
         let run = &input[progress.run..progress.consumed];

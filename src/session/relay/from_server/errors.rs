@@ -3,9 +3,9 @@
 use super::{Certainty, Fate, Scan};
 use crate::session::relay::findings::Finding;
 use crate::session::relay::replies::{Aftermath, Reply};
-use crate::wire::Frame;
 use crate::wire::message::{self, ErrorFields};
 use crate::wire::tag::status;
+use crate::wire::{ClientError, Frame};
 
 impl Scan<'_> {
     /// Handles ErrorResponse.
@@ -53,15 +53,28 @@ impl Scan<'_> {
             }
             _ => {}
         }
+        let overdue = self.of_query_timeout(&fields);
         let (mut failed, no_sync) = self.replies.fail();
         let reply = failed.pop();
         // Undone first: a Close behind the failed message has taken away the client's name for
         // a statement, which the error has to show.
         self.undo(failed, no_sync);
-        let reply = reply?;
+        let Some(reply) = reply else { return overdue };
         let replacement = self.replacement(&reply, &fields, message);
         self.undo(vec![reply], no_sync);
-        replacement
+        overdue.or(replacement)
+    }
+
+    /// What the client sees where pgvalet has cancelled its query: Postgres takes that for a
+    /// wish of the user's.
+    fn of_query_timeout(&self, fields: &ErrorFields) -> Option<Vec<u8>> {
+        let activity = self.view.activity?;
+        let is_one = fields.sqlstate == "57014" && !fields.is_fatal() && activity.is_overdue();
+        is_one.then(|| {
+            let mut error = Vec::new();
+            ClientError::QueryOverdue.error(&mut error);
+            error
+        })
     }
 
     fn undo(&mut self, failed: Vec<Reply>, no_sync: bool) {

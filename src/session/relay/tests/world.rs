@@ -276,6 +276,7 @@ impl World {
             facts: &self.facts,
             one_statement: false,
             initial: &client.initial,
+            activity: None,
         };
         let said = &client.server_input;
         let progress = client.conversation.server_says(said, &mut out, view);
