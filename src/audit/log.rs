@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 
 use super::counts::{Counts, Entry};
@@ -121,7 +121,12 @@ impl Audit {
     /// Records without waiting. A record that finds no room is lost and counted, and
     /// the next line says so.
     pub fn record(&self, record: impl Into<Box<Record>>) {
-        match self.queue.send(entry(record.into(), None)) {
+        self.record_at(Utc::now(), record);
+    }
+
+    /// The same of something that has happened at this time.
+    pub fn record_at(&self, time: DateTime<Utc>, record: impl Into<Box<Record>>) {
+        match self.queue.send(entry(time, record.into(), None)) {
             Ok(()) => {}
             // The proxy is shutting down, and has logged that.
             Err(AuditError::Closed) => self.counts.failures.increment(1),
@@ -137,7 +142,10 @@ impl Audit {
     /// Why the record is not in the log.
     pub async fn record_durably(&self, record: impl Into<Box<Record>>) -> Result<(), AuditError> {
         let (done, mut written) = oneshot::channel();
-        if let Err(error) = self.queue.send(entry(record.into(), Some(done))) {
+        if let Err(error) = self
+            .queue
+            .send(entry(Utc::now(), record.into(), Some(done)))
+        {
             self.counts.lose(1, &error);
             return Err(error);
         }
@@ -236,9 +244,13 @@ pub(super) fn thread(
     })
 }
 
-fn entry(record: Box<Record>, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> Entry {
+fn entry(
+    time: DateTime<Utc>,
+    record: Box<Record>,
+    done: Option<oneshot::Sender<Result<(), AuditError>>>,
+) -> Entry {
     Entry {
-        time: Utc::now(),
+        time,
         record,
         proxy: None,
         done,

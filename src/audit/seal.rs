@@ -70,19 +70,22 @@ impl Seals {
         self.noted.store(noted, Ordering::Release);
     }
 
-    /// Makes a checkpoint the newest one beside the log, unless there is a newer one.
-    pub(super) fn keep(&self, sealed: &Sealed, counts: &Counts) {
-        let Some(log) = &self.log else { return };
+    /// Makes a checkpoint the newest one beside the log, unless there is a newer one. `false`: it
+    /// could not be written.
+    pub(super) fn keep(&self, sealed: &Sealed, counts: &Counts) -> bool {
+        let Some(log) = &self.log else { return true };
         let _keeping = self.keeping.lock();
         if sealed.chain.seq() <= self.noted() {
-            return;
+            return true;
         }
-        if let Err(error) = self.write(log, sealed) {
+        let written = self.write(log, sealed);
+        if let Err(error) = &written {
             counts.warn(&AuditError::Write {
                 path: display(&files::checkpoint(log)),
                 error: error.to_string(),
             });
         }
+        written.is_ok()
     }
 
     fn write(&self, log: &Path, sealed: &Sealed) -> io::Result<()> {
@@ -170,7 +173,9 @@ fn remove(desk: &Desk, seals: &Seals, counts: &Counts, limits: &Segments) -> io:
     }
     // Only a record that is signed excuses what is missing.
     if let Some(sealed) = desk.seal(true) {
-        seals.keep(&sealed, counts);
+        if !seals.keep(&sealed, counts) {
+            return Ok(()); // another time
+        }
         old.iter()
             .try_for_each(|old| std::fs::remove_file(&old.path))?;
     }

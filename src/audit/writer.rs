@@ -85,11 +85,18 @@ impl Writer {
 
     /// Ends the log: its lines are on the disk then, or a warning says why not.
     pub(super) fn finish(mut self) {
-        // Signed twice: the second checkpoint proves which one before it was the newest.
+        // Signed twice: the second checkpoint proves which one before it was the newest. A log
+        // whose checkpoint beside it could not be written, or whose last record, was not closed:
+        // on a full disk it would look as if an older checkpoint had been put back.
         for closed in [false, true] {
+            let new = self.unsealed() > 0;
             let sealed = self.seal(closed, closed && self.used);
-            if let Some(sealed) = sealed {
-                self.seals.keep(&sealed, &self.counts);
+            let kept = match &sealed {
+                Some(sealed) => self.seals.keep(sealed, &self.counts),
+                None => !new,
+            };
+            if !kept {
+                break;
             }
         }
         if let Err(error) = self.sink.sync() {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Failure, record, stores, table};
+use crate::audit::{Audit, CredentialRef, Record, ServerRef};
 use crate::config::Config;
 use crate::pool::Database;
 use crate::secret::{AWSPENDING, Credential, SecretId, Source, StoreError, Stores, Which};
-use crate::upstream::{self, LoginCache, Target};
+use crate::upstream::{self, LoginCache, Server, Target};
 
 /// What came of a credential, or what is doubtful about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -62,7 +63,7 @@ pub(super) async fn each(config: &Config, say: &mut Say<'_>) -> Result<(), Failu
     stores::exist(config, &used)?;
     let audit = record::open(config, "cli", "the check")?;
     let stores = stores::open(config, &used, audit.as_ref()).await?;
-    let asked = ask(config, &stores, say).await;
+    let asked = ask(config, &stores, audit.as_ref(), say).await;
     drop(stores);
     if let Some(audit) = audit {
         audit.close().await;
@@ -70,7 +71,12 @@ pub(super) async fn each(config: &Config, say: &mut Say<'_>) -> Result<(), Failu
     Ok(asked?)
 }
 
-async fn ask(config: &Config, stores: &Stores, say: &mut Say<'_>) -> io::Result<()> {
+async fn ask(
+    config: &Config,
+    stores: &Stores,
+    audit: Option<&Audit>,
+    say: &mut Say<'_>,
+) -> io::Result<()> {
     for (database, secret) in config.uses() {
         let Ok(store) = stores.of(&secret) else {
             continue;
@@ -90,7 +96,7 @@ async fn ask(config: &Config, stores: &Stores, say: &mut Say<'_>) -> io::Result<
             let said = format!("rotation is configured, but {why}");
             say(Outcome::Failed, said)?;
         }
-        match login(&*store, &database, &secret).await {
+        match login(&*store, &database, &secret, audit).await {
             Ok(how) => {
                 say(Outcome::Ok, how)?;
                 let doubts = [pending_denied(&*store, &secret).await, store.doubt(&secret)];
@@ -129,15 +135,20 @@ pub(super) struct Asked {
 /// Tries which credentials the servers refuse, of every (database, secret) that a rule
 /// can lead to.
 pub(super) async fn refused(config: &Config) -> Result<Asked, Failure> {
-    let stores = stores::open(config, &[], None).await?;
+    let audit = record::open(config, "cli", "the check")?;
+    let stores = stores::open(config, &[], audit.as_ref()).await?;
     let mut asked = Asked::default();
     for (database, secret) in config.uses() {
-        let (list, why) = match login(&stores, &database, &secret).await {
+        let (list, why) = match login(&stores, &database, &secret, audit.as_ref()).await {
             Ok(_) => continue,
             Err(NoLogin::Refused(why)) => (&mut asked.refused, why),
             Err(NoLogin::Unknown(why)) => (&mut asked.unknown, why),
         };
         list.push(format!("{}: {why}", database.name()));
+    }
+    drop(stores);
+    if let Some(audit) = audit {
+        audit.close().await;
     }
     Ok(asked)
 }
@@ -150,11 +161,12 @@ enum NoLogin {
 }
 
 /// Logs in with AWSCURRENT of a secret, and says how that went. Both answers begin with the
-/// secret and its version.
+/// secret and its version. The login is recorded like those of the proxy: Postgres's log has it.
 async fn login(
     store: &dyn Source,
     database: &Database,
     secret: &SecretId,
+    audit: Option<&Audit>,
 ) -> Result<String, NoLogin> {
     let found = store.get(secret, &Which::current()).await;
     let value = found.map_err(|e| NoLogin::Unknown(format!("secret \"{secret}\": {e}")))?;
@@ -180,6 +192,51 @@ async fn login(
         server.mechanism,
         server.tls_version().unwrap_or("no TLS")
     );
+    let tried = Tried {
+        database: database.name().clone(),
+        credential: CredentialRef {
+            secret: secret.as_str().into(),
+            arn: credential.arn.clone(),
+            version: value.version.as_str().into(),
+            stages: value.stages.clone(),
+            user: credential.username.as_str().into(),
+        },
+        server: place(&server),
+    };
+    if let Some(audit) = audit {
+        audit.record(tried.open(server.mechanism));
+    }
     server.close().await;
+    if let Some(audit) = audit {
+        audit.record(tried.close());
+    }
     Ok(said)
+}
+
+/// A login as records name it.
+struct Tried {
+    database: Arc<str>,
+    credential: CredentialRef,
+    server: ServerRef,
+}
+
+impl Tried {
+    fn open(&self, mechanism: &str) -> Record {
+        let (database, credential) = (self.database.clone(), self.credential.clone());
+        Record::server_open(database, credential, self.server.clone(), mechanism)
+    }
+
+    fn close(&self) -> Record {
+        let (database, credential) = (self.database.clone(), self.credential.clone());
+        Record::server_close(database, credential, self.server.clone(), "checked")
+    }
+}
+
+fn place(server: &Server) -> ServerRef {
+    let backend = &server.backend;
+    ServerRef {
+        host: backend.target.host.clone(),
+        port: backend.target.port,
+        pid: Some(backend.pid.0),
+    }
 }

@@ -38,6 +38,9 @@ pub struct Evidence {
     pub leases: HashMap<i32, Vec<Span>>,
     /// Whole sessions, with each server process that they have used.
     pub sessions: HashMap<i32, Vec<Span>>,
+    /// Sessions that have no end, by the process that served them: it was killed, or serves them
+    /// still. Their last leases have no record.
+    pub endless: HashMap<String, Vec<Span>>,
     /// When rotations were at work, and as whom they logged in perhaps.
     pub rotations: Vec<(DateTime<Utc>, DateTime<Utc>)>,
     open: HashMap<(String, String), Session>,
@@ -77,8 +80,13 @@ impl Evidence {
                 return Err(error);
             }
         }
-        evidence.end_sessions(None, "");
+        evidence.finish();
         Ok(evidence)
+    }
+
+    /// The log has been read to its end.
+    pub(super) fn finish(&mut self) {
+        self.end_sessions(None, "");
     }
 
     pub(super) fn take(&mut self, fact: &Fact) {
@@ -89,6 +97,9 @@ impl Evidence {
         if fact.event == "gap" {
             // A process was killed: what it had is over.
             self.end_sessions(Some(time), &fact.proxy);
+        }
+        if fact.event == "session.start" {
+            self.begin_session(fact, time);
         }
         let pid = fact.server.as_ref().and_then(|server| server.pid);
         match (fact.event.as_str(), pid) {
@@ -146,6 +157,27 @@ impl Evidence {
         }
     }
 
+    /// In a container, a process may have the name and the process id of one that was killed, and
+    /// counts its sessions from 1 like that one.
+    fn begin_session(&mut self, fact: &Fact, time: DateTime<Utc>) {
+        let Some(id) = &fact.session else { return };
+        let key = (fact.proxy.clone(), id.clone());
+        if let Some(killed) = self.open.remove(&key) {
+            self.never_ends(&key.0, &killed);
+            self.end(killed, Some(time));
+        }
+    }
+
+    fn never_ends(&mut self, proxy: &str, session: &Session) {
+        let Some(from) = session.from else { return };
+        let span = Span {
+            client: session.client.clone(),
+            from,
+            until: None,
+        };
+        self.endless.entry(proxy.to_owned()).or_default().push(span);
+    }
+
     fn end(&mut self, mut session: Session, until: Option<DateTime<Utc>>) {
         session.pids.sort_unstable();
         session.pids.dedup();
@@ -162,8 +194,9 @@ impl Evidence {
     /// Ends the sessions of other processes than `proxy`.
     fn end_sessions(&mut self, until: Option<DateTime<Utc>>, proxy: &str) {
         let others = self.open.extract_if(|(of, _), _| of != proxy);
-        let open: Vec<Session> = others.map(|(_, session)| session).collect();
-        for session in open {
+        let open: Vec<_> = others.collect();
+        for ((of, _), session) in open {
+            self.never_ends(&of, &session);
             self.end(session, until);
         }
     }

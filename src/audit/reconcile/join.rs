@@ -106,7 +106,9 @@ impl<'a> Join<'a> {
             return self.left(line, why);
         };
         let clients = self.clients(line, connection);
+        let unrecorded = self.unrecorded(line, connection, &clients);
         let client = match clients.len() {
+            _ if unrecorded.is_some() => unrecorded,
             0 => {
                 self.found.own += 1;
                 return;
@@ -167,6 +169,31 @@ impl<'a> Join<'a> {
         } else {
             of(self.evidence.sessions.get(&line.pid))
         }
+    }
+
+    /// The client whose lease of this connection has no record, because its process was killed
+    /// before that could be written, or the lease goes on. Each such session of the process may
+    /// have had the connection, and the clients before as well: the name that Postgres was shown
+    /// has to tell.
+    fn unrecorded(
+        &self,
+        line: &PostgresLine,
+        connection: &Connection,
+        recorded: &BTreeSet<&'a str>,
+    ) -> Option<&'a str> {
+        let leases = self.evidence.leases.get(&line.pid);
+        let last = leases.and_then(|leases| leases.last()?.until);
+        // A record is written when a lease has ended.
+        let after_all = last.is_none_or(|last| line.time >= last - NEAR);
+        if connection.closed.is_some() || !after_all {
+            return None;
+        }
+        let endless = self.evidence.endless.get(&connection.proxy);
+        let endless = endless.into_iter().flatten();
+        let begun = endless.filter(|session| session.from - NEAR <= line.time);
+        let mut clients: BTreeSet<&str> = begun.map(|session| &*session.client).collect();
+        clients.extend(recorded);
+        shown(&clients, &line.application_name)
     }
 
     /// Every `server.open` in the time of Postgres's log has a line there.

@@ -85,6 +85,56 @@ fn each_line_is_of_one_client_and_version_or_is_listed() {
     }
 }
 
+/// The last leases of a process that was killed have no record, and others end just before them.
+#[test]
+fn the_leases_that_a_kill_ended_are_told_by_the_name_that_postgres_was_shown() {
+    let credential = json!({ "secret": "s", "version": "v", "user": "app" });
+    let mut evidence = Evidence::default();
+    let begins = |id: &str, client: &str, pid| {
+        let server = server(pid);
+        json!({ "event": "credential.use", "session": id, "client": client, "credential": credential, "server": server })
+    };
+    let lease = |client: &str| json!({ "event": "lease", "client": client, "server": server(10), "duration_ms": 1 });
+    let mut gap = fact("09.000000", json!({ "event": "gap" }));
+    gap.proxy = "h:2".to_owned();
+    for fact in [
+        fact(
+            "01.000000",
+            json!({ "event": "server.open", "credential": credential, "server": server(10) }),
+        ),
+        fact("02.000000", begins("1", "api", 10)),
+        fact("02.000000", begins("2", "batch", 10)),
+        // It had another connection first.
+        fact("02.000000", begins("3", "jobs", 11)),
+        fact("05.000000", lease("api")),
+        fact("05.001000", lease("batch")),
+        gap,
+    ] {
+        evidence.take(&fact);
+    }
+    evidence.finish();
+    let log = "\
+2026-01-02 03:04:01.000 UTC [10] app LOG:  connection authorized: user=app database=d
+2026-01-02 03:04:05.001 UTC [10] [batch] LOG:  execute <unnamed>: SET \"application_name\" = '[jobs]'
+2026-01-02 03:04:05.002 UTC [10] [jobs] LOG:  statement: select 1
+2026-01-02 03:04:06.000 UTC [10] [jobs] LOG:  statement: select 2
+2026-01-02 03:04:07.000 UTC [10] [api] LOG:  statement: select 3
+";
+    let found = reconcile(&evidence, &lines(log, "log", "%m [%p] %q%a "));
+    assert!(found.left.is_empty(), "{:?}", found.left);
+    let expected = [
+        ("api with s v", 1),
+        ("batch with s v", 1),
+        ("jobs with s v", 2),
+    ];
+    let by_client: Vec<_> = found
+        .by_client
+        .iter()
+        .map(|(k, n)| (k.as_str(), *n))
+        .collect();
+    assert_eq!(by_client, expected);
+}
+
 #[test]
 fn the_forms_of_postgres_say_the_same() {
     let text = lines(

@@ -43,11 +43,18 @@ pub(super) fn run(r: &Reconcile, logs: &Logs, out: &mut dyn Write) -> Result<(),
     } else {
         show(&found, out)?;
     }
+    if found.logins == 0 && found.statements == 0 {
+        return Err(Failure::Failed(NOTHING.to_owned()));
+    }
     match found.left.is_empty() {
         true => Ok(()),
         false => Err(Failure::Shown),
     }
 }
+
+/// Nothing was left over, and nothing was proved.
+const NOTHING: &str = "there was nothing to compare: these files tell of no login and of no statement; \
+     Postgres writes them with log_connections = on and log_statement = 'all'";
 
 fn show(found: &Reconciled, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
@@ -67,6 +74,7 @@ fn show(found: &Reconciled, out: &mut dyn Write) -> io::Result<()> {
         table::paragraph(out, "LEFT OVER ", &text)?;
     }
     match found.left.len().saturating_sub(MOST) {
+        0 if found.statements == 0 && found.logins == 0 => Ok(()),
         0 if found.left.is_empty() => writeln!(out, "nothing is left over"),
         0 => Ok(()),
         more => writeln!(out, "and {more} more"),

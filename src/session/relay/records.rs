@@ -4,6 +4,8 @@
 use std::mem;
 use std::time::Instant;
 
+use chrono::Utc;
+
 use crate::audit::{Audit, LeaseTotals, Record, ServerRef};
 use crate::pool::Lease;
 use crate::session::registry::{Handle, Traffic};
@@ -70,6 +72,9 @@ impl Records {
         let Some(began) = leases.began.take() else {
             return;
         };
+        // Asked before the duration: where this thread loses its processor in between, the lease
+        // seems to have begun earlier than it did, and never later than its first statement.
+        let time = Utc::now();
         // What the client said while it waited for the connection is of this lease.
         let passed = now.since(mem::replace(&mut leases.counted, now));
         let totals = LeaseTotals {
@@ -81,6 +86,6 @@ impl Records {
         let credential = handle.pool.credential_ref(&lease.generation.credential);
         let session = handle.session_ref();
         let record = Record::lease(session, credential, server_ref(lease), totals);
-        leases.audit.record(record);
+        leases.audit.record_at(time, record);
     }
 }

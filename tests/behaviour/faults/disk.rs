@@ -154,6 +154,44 @@ async fn a_full_disk_of_the_audit_log_may_be_put_up_with() {
     .await;
 }
 
+/// Wherever a full disk cuts what a command records, what is there is found whole, before the next
+/// command has told of it and after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_leaves_the_logs_of_commands_whole() {
+    const PAGE: u64 = 4096;
+    let place = place(&["audit.jsonl"], "").await;
+    let config = place.proxy.config().display().to_string();
+    let run = |arguments: &[&str]| {
+        let arguments = [&["--config", config.as_str()][..], arguments].concat();
+        place.inside(PGVALET, &arguments, "{}")
+    };
+    let whole = |when: &str| {
+        let verified = run(&["audit", "verify"]);
+        assert!(verified.status.success(), "{when}: {verified:?}");
+    };
+    let mut refused = 0;
+    for pages in 0..10 {
+        place.fill();
+        let filler = File::options().write(true).open(place.file("filler"));
+        let filler = filler.expect("it is there");
+        let length = filler.metadata().expect("it is there").len();
+        filler.set_len(length - pages * PAGE).expect("cut");
+        // The first ones make the log; the others go on with it.
+        for _ in 0..4 {
+            let put = run(&["secret", "put", "other", "--any"]);
+            let create = run(&["secret", "create", &format!("other-{pages}"), "--any"]);
+            refused += usize::from(put.status.code() == Some(1));
+            refused += usize::from(create.status.code() == Some(1));
+        }
+        place.free();
+        whole(&format!("{pages} pages were left"));
+        let done = run(&["secret", "list"]);
+        assert!(done.status.success(), "{done:?}");
+        whole(&format!("{pages} pages were left, and another command"));
+    }
+    assert!(refused > 0, "the disk was never full");
+}
+
 /// Nothing can be written to the store; what it has is read, and clients notice nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_of_the_store_keeps_what_is_there() {
