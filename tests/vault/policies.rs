@@ -94,6 +94,8 @@ fn a_simulation_names_the_statement_that_decides() {
 
     let mut nobody = ask("GetSecretValue");
     nobody[4] = "nobody";
-    let said = failed(&place, &nobody, "");
+    let unknown = pgvalet(&place.config(), &nobody, "");
+    assert_eq!(unknown.status.code(), Some(2));
+    let said = String::from_utf8(unknown.stderr).unwrap();
     assert!(said.contains("no principal nobody"), "{said}");
 }
