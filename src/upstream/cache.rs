@@ -1,12 +1,12 @@
 //! What the logins with one version keep for the next one.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::OldServers;
 use super::knock::Answered;
 use super::rds_iam::IamToken;
 use super::scram::KeyCache;
+use super::shortcut::Closed;
 
 /// What the logins with one version of a secret keep for the next one.
 #[derive(Default)]
@@ -16,8 +16,8 @@ pub struct LoginCache {
     pub(super) iam: IamToken,
     pub(super) old_servers: Arc<OldServers>,
     pub(super) answered: Answered,
-    /// The shortcut to the server has not led to a login with SCRAM, and is not tried again.
-    pub(super) no_shortcut: AtomicBool,
+    /// Whether the shortcut to the server has not led to a login with SCRAM.
+    pub(super) shortcut: Closed,
 }
 
 impl LoginCache {

@@ -125,7 +125,7 @@ The names of users and passwords belong in the secret.",
             "prefer_socket",
             Text("directory"),
             Absent("TCP"), Drain,
-            "The directory of the server's unix socket, like `\"/var/run/postgresql\"`. Where a host is this machine and `tls` is `disable`, the socket with the same port is tried first; it is used if it leads to a login with SCRAM, else TCP is.",
+            "The directory of the server's unix socket, like `\"/var/run/postgresql\"`. Where a host is this machine and `tls` is `disable`, the socket with the same port is tried first; it is used if it leads to a login with SCRAM, else TCP is, and the socket is tried again after a minute.",
         )
         .like(r#""/var/run/postgresql""#),
         Key::new(
