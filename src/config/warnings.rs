@@ -1,5 +1,6 @@
 //! What a file may say, but seldom means.
 
+use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
 use super::{Config, ListenTls};
@@ -12,6 +13,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let mut list = Vec::new();
     listeners(config, &mut list);
     databases(config, &mut list);
+    freezes(config, Utc::now(), &mut list);
     rules(config, &mut list);
     if config.clients.is_empty() {
         list.push("there is no [[client]], so nobody can connect".to_owned());
@@ -70,6 +72,21 @@ fn databases(config: &Config, list: &mut Vec<String>) {
         if !config.clients.iter().any(|c| c.databases.contains(name)) {
             list.push(format!(
                 "[database.{name}] is granted to no [[client]], so nobody can use it"
+            ));
+        }
+    }
+}
+
+/// A freeze that is over holds nothing up, and may have been meant for another year.
+fn freezes(config: &Config, now: DateTime<Utc>, list: &mut Vec<String>) {
+    for database in config.databases.values() {
+        let Some(rotation) = config.rotation(database) else {
+            continue;
+        };
+        for past in rotation.freeze.past(now) {
+            list.push(format!(
+                "[database.{}] rotation: the freeze {past} is over; remove it, or write \"MM-DD/MM-DD\" for one of every year",
+                database.name()
             ));
         }
     }

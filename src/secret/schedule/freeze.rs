@@ -141,6 +141,17 @@ impl Freezes {
         Ok(freezes)
     }
 
+    /// The periods that are over for good.
+    pub fn past(&self, now: DateTime<Utc>) -> Vec<String> {
+        let over = self.0.iter().filter_map(|freeze| match freeze {
+            Freeze::Once(begins, ends) if *ends <= now => Some((begins, ends)),
+            _ => None,
+        });
+        let shown = |at: &DateTime<Utc>| at.format("%Y-%m-%dT%H:%M").to_string();
+        over.map(|(begins, ends)| format!("{}/{}", shown(begins), shown(ends)))
+            .collect()
+    }
+
     /// The first moment from `at` on that no period has; `None` where there is none.
     fn free(&self, mut at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         for _ in 0..MOST {

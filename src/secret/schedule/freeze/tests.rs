@@ -19,6 +19,22 @@ fn a_period_of_days_has_both() {
 }
 
 #[test]
+fn a_period_that_is_over_comes_never_again() {
+    let all = [
+        "2026-12-20/2026-12-21",
+        "2026-12-20T18:00/2026-12-22T06:00",
+        "12-20/12-21",
+        "Mon 00:00/Tue 00:00",
+    ];
+    let all = all.map(|text| Freeze::parse(text).expect("a period"));
+    let freezes = Freezes::new(all.to_vec()).expect("free at times");
+    assert!(freezes.past(time("2026-12-21T23:59:59Z")).is_empty());
+    let first = "2026-12-20T00:00/2026-12-22T00:00";
+    assert_eq!(freezes.past(time("2026-12-22T00:00:00Z")), [first]);
+    assert_eq!(freezes.past(time("2027-01-01T00:00:00Z")).len(), 2);
+}
+
+#[test]
 fn a_period_of_moments_has_not_its_end() {
     let freeze = "2026-12-20T18:00/2026-12-21T06:00Z";
     assert_eq!(end(freeze, "2026-12-20T17:59:59Z"), None);
