@@ -28,6 +28,7 @@ pub mod rds;
 pub mod relay;
 pub mod sampler;
 pub mod setup;
+pub mod store_server;
 pub mod sts;
 pub mod tls;
 pub mod valve;

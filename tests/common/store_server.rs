@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 
-use crate::common::{Cluster, new_password};
+use super::{Cluster, new_password};
 
 pub struct Server {
     pub cluster: Cluster,

@@ -10,8 +10,8 @@ use pgvalet::secret::{AWSCURRENT, AWSPENDING, AWSPREVIOUS, Deletion, VersionId};
 use pgvalet::vault::Vault;
 
 use crate::cli::PGVALET;
+use crate::common::store_server::Server;
 use crate::place::{Place, location, shown, text};
-use crate::server::Server;
 
 const ROUNDS: u64 = 200;
 const DIRECTORY: &str = "PGVALET_TEST_WRITES_TO";

@@ -16,6 +16,5 @@ mod policies;
 mod postgres;
 mod rekey;
 mod served;
-mod server;
 mod strangers;
 mod trail;

@@ -11,9 +11,9 @@ use pgvalet::secret::{AWSCURRENT, AWSPREVIOUS, Deletion, VersionId};
 use pgvalet::vault::{OpenError, Vault, VaultError};
 
 use crate::cli::pgvalet;
+use crate::common::store_server::Server;
 use crate::common::{Cluster, eventually};
 use crate::place::{Place, shown, text};
-use crate::server::Server;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -174,6 +174,33 @@ async fn a_schema_of_a_newer_pgvalet_or_of_somebody_else_is_left_alone() {
     let theirs = Place::on(&server.url("theirs"));
     let refused = theirs.open().await.err().expect("it is somebody else's");
     assert!(matches!(refused, OpenError::NotAStore(_)), "{refused}");
+}
+
+/// Without the right to use the schema, its tables look as if they were not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_not_use_the_schema_is_told_so() {
+    let server = Server::start().await;
+    let place = Place::on(&server.url("s"));
+    let vault = place.open().await.unwrap();
+    create(&vault, "a", "v").await;
+    drop(vault);
+    let admin = server.cluster.superuser_in("secrets").await;
+    admin
+        .batch_execute("ALTER SCHEMA s OWNER TO CURRENT_USER; REVOKE ALL ON SCHEMA s FROM keeper")
+        .await
+        .unwrap();
+    let refused = place.open().await.err().expect("no right");
+    let said = refused.to_string();
+    for part in [
+        "role \"keeper\" has no right to use the schema \"s\"",
+        "GRANT USAGE ON SCHEMA \"s\" TO \"keeper\"",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("42P01"), "{said}");
+    let listed = pgvalet(&place.config(), &["secret", "list"], "");
+    let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(said.contains("has no right to use the schema"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,6 +25,11 @@ pub enum ServerError {
     Outdated(i64, i64),
     #[error("its database is not in UTF8; make one with ENCODING 'UTF8'")]
     Encoding,
+    #[error(
+        "its role {role:?} has no right to use the schema {schema:?}; grant it: GRANT USAGE ON SCHEMA \
+         \"{schema}\" TO \"{role}\", and all rights on the tables in it, or log in as their owner"
+    )]
+    NoUsage { role: String, schema: String },
     #[error("its server answered: {message} ({code})")]
     Sql { code: String, message: String },
     #[error("talking to its server failed: {0}")]
@@ -47,7 +52,7 @@ impl ServerError {
         match self {
             Self::Unreachable(_) | Self::Lost | Self::Silent(_) | Self::NotReplicated => true,
             Self::Sql { code, .. } => ["08", "53", "55", "57"].iter().any(|c| code.starts_with(c)),
-            Self::Outdated(..) | Self::Encoding | Self::Protocol(_) => false,
+            Self::Outdated(..) | Self::Encoding | Self::NoUsage { .. } | Self::Protocol(_) => false,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use postgres_protocol::escape::escape_identifier;
 
+use super::ServerError;
 use super::session::Connection;
 use crate::vault::envelope::Sealed;
 use crate::vault::key::Key;
@@ -146,6 +147,7 @@ fn begin(connection: &Connection) -> Result<(), StorageError> {
 fn there(connection: &Connection, location: &Location) -> Result<There, OpenError> {
     let at = |e: StorageError| e.at(location);
     let schema = connection.endpoint().url.schema.as_str();
+    usage(connection, schema).map_err(at)?;
     let columns = connection.query(
         "SELECT attname::text FROM pg_catalog.pg_attribute
          JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
@@ -168,6 +170,28 @@ fn there(connection: &Connection, location: &Location) -> Result<There, OpenErro
     match (1..=LAYOUT).contains(&layout) {
         true => Ok(There::Store { layout }),
         false => Err(OpenError::Newer(location.clone(), layout, LAYOUT)),
+    }
+}
+
+/// Whether the role may use the schema, if that is there. Without the right, its tables look as
+/// if they were not there.
+fn usage(connection: &Connection, schema: &str) -> Result<(), StorageError> {
+    let asked = connection.query(
+        "SELECT current_user::text, pg_catalog.has_schema_privilege(oid, 'USAGE')::text
+         FROM pg_catalog.pg_namespace WHERE nspname = ?1::text",
+        cells![schema],
+    )?;
+    let Some(mut row) = asked.into_iter().next() else {
+        return Ok(());
+    };
+    let (role, may): (String, String) = (row.read()?, row.read()?);
+    match may.as_str() {
+        "true" => Ok(()),
+        _ => Err(ServerError::NoUsage {
+            role,
+            schema: schema.to_owned(),
+        }
+        .into()),
     }
 }
 
