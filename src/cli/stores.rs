@@ -1,8 +1,8 @@
 //! Which stores a command works with.
 
-use super::{Failure, record};
+use super::{Failure, record, words};
 use crate::audit::Audit;
-use crate::base::suggestion;
+use crate::base::nearest;
 use crate::config::{Config, Store, StoreKind};
 use crate::secret::{SecretId, Stores, store_title};
 use crate::server;
@@ -24,10 +24,7 @@ where
     let names: Vec<&str> = names.iter().flatten().map(|name| &**name).collect();
     let mut all = config.stores.iter();
     match (name, all.next(), all.next()) {
-        (Some(name), ..) => Err(Failure::Usage(format!(
-            "there is no [store.{name}]{}",
-            suggestion(name, names)
-        ))),
+        (Some(name), ..) => Err(Failure::Usage(no_store(config, name))),
         (None, Some((name, store)), None) => Ok((name.as_deref(), store)),
         (None, ..) => Err(Failure::Usage(format!(
             "there is no [store] beside those with names; say which with --store: {}",
@@ -42,6 +39,9 @@ pub(super) fn of<'a>(
     store: Option<&'a str>,
     secret: Option<&str>,
 ) -> Result<(Option<String>, &'a Store), Failure> {
+    if let Some(name) = secret.and_then(|text| unknown_store(config, text)) {
+        return Err(Failure::Usage(no_store(config, name)));
+    }
     let written = secret.map(|text| config.stores.secret(text));
     let in_name = written.as_ref().and_then(SecretId::store);
     let in_name = in_name.map(ToOwned::to_owned);
@@ -57,6 +57,31 @@ pub(super) fn of<'a>(
     let (name, found) = chosen(config, asked.as_deref())?;
     let name = name.map(ToOwned::to_owned);
     Ok((name, found))
+}
+
+/// The name of a store that there is not, in front of the name of a secret: names of secrets have
+/// no colons, and ARNs begin with theirs.
+fn unknown_store<'t>(config: &Config, text: &'t str) -> Option<&'t str> {
+    let (name, _) = text.split_once(':')?;
+    let known = name == "arn" || config.stores.named(Some(name)).is_some();
+    (!known).then_some(name)
+}
+
+/// What there is instead of a store with this name.
+fn no_store(config: &Config, name: &str) -> String {
+    let names = config.stores.names();
+    let known = names.iter().flatten().map(|name| &**name);
+    let meant = nearest(name, known);
+    let titles: Vec<String> = names.iter().map(|n| store_title(n.as_deref())).collect();
+    let titles = match &titles[..] {
+        [only] => format!("the only store is {only}"),
+        _ => format!("the stores are {}", words::list(&titles)),
+    };
+    let end = meant.map_or_else(
+        || format!("; {titles}"),
+        |m| format!("; did you mean {m:?}? ({titles})"),
+    );
+    format!("there is no [store.{name}]{end}")
 }
 
 /// Whether there is a store to read from. Opening an embedded store would make it, and its

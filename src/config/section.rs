@@ -127,6 +127,11 @@ impl<'p, 'i> Section<'p, 'i> {
         self.table.key(key).map(|key| key.kind)
     }
 
+    /// The table, as messages name it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The place of the table in the text, in bytes.
     pub(super) fn at(&self) -> Range<usize> {
         self.at.clone()

@@ -6,6 +6,7 @@ use tracing::{debug, info, warn};
 
 use super::build::{Built, State};
 use super::pools::Parts;
+use super::stores::OpenStores;
 use super::upgrade::message::Message;
 use super::{revoke, rotation};
 use crate::access::Policy;
@@ -39,6 +40,7 @@ pub async fn reload(built: &Built, config: Config) -> Result<Reloaded, String> {
             .collect()
     };
     let serve = !built.upgrades.is_handed_over();
+    OpenStores::fit(&new, &running.stores, &config.stores).map_err(refused)?;
     let opened = built
         .stores
         .add(&new, serve, &built.open, &built.context.audit);

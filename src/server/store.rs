@@ -23,7 +23,7 @@ pub async fn open_stores(config: &config::Stores, trail: &Trail) -> Result<Store
         let trail = trail.clone().of_store(name.clone());
         let opened = open_store_with(store, trail).await;
         let (store, _) = opened.map_err(|e| match name {
-            Some(_) => e.about(&store_title(name.as_deref())),
+            Some(_) => e.of_named(&store_title(name.as_deref())),
             None => e,
         })?;
         stores.add(name.clone(), store);
@@ -83,7 +83,7 @@ async fn marker(key: &KeySource) -> Result<Marker, StoreError> {
         Err(why @ OpenError::Io { .. }) => {
             warn!(
                 "ids of versions will be others after the next start, and those of other replicas \
-                 are others: {why}; see [store] key_file"
+                 are others: {why}; see the key_file of the store"
             );
             Key::generate().ok_or(OpenError::NoRandomness)?
         }

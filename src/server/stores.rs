@@ -103,7 +103,7 @@ impl OpenStores {
         let trail = Trail::to(audit.clone()).of_store(name.clone());
         let opened = open_store_with(store, trail).await;
         let (store, api) = opened.map_err(|e| match name {
-            Some(_) => e.about(&store_title(name.as_deref())),
+            Some(_) => e.of_named(&store_title(name.as_deref())),
             None => e,
         })?;
         let (door, socket) = door.map(|d| (d.listener, d.socket)).unzip();
@@ -159,6 +159,35 @@ impl OpenStores {
             }
         }
         self.start();
+        Ok(())
+    }
+
+    /// Why stores cannot be opened while those are still served that a reload removes: one that
+    /// gets another name keeps its address until the reload is over.
+    ///
+    /// # Errors
+    /// An address is that of a store that is removed.
+    pub fn fit(
+        new: &[(StoreName, config::Store)],
+        running: &config::Stores,
+        later: &config::Stores,
+    ) -> Result<(), String> {
+        let address = |store: &config::Store| store.listen.as_ref().map(|l| l.address.clone());
+        for (name, store) in new {
+            let Some(own) = address(store).filter(|a| !a.ends_with(":0")) else {
+                continue;
+            };
+            let mut removed = running
+                .iter()
+                .filter(|(n, _)| later.named(n.as_deref()).is_none());
+            let same = |(_, old): &(_, &config::Store)| address(old).as_ref() == Some(&own);
+            if let Some((old, _)) = removed.find(same) {
+                let (new, old) = (store_title(name.as_deref()), store_title(old.as_deref()));
+                return Err(format!(
+                    "{new} address {own} is still that of {old}, which this reload removes; give it another address, or leave the address out, reload, and add it when pgvalet is restarted"
+                ));
+            }
+        }
         Ok(())
     }
 

@@ -25,7 +25,12 @@ pub(super) fn listen(s: &mut Section<'_, '_>) -> Option<StoreListen> {
         ));
     }
     let tls = pair.map(|(certificate, key)| StoreTls { certificate, key });
-    Some(StoreListen { address, tls })
+    let title = s.name().to_owned();
+    Some(StoreListen {
+        title,
+        address,
+        tls,
+    })
 }
 
 /// Where the master key is. Without `key` it is in `key_file`; with `key = "kms:…"`, `key_file`

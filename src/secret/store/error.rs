@@ -91,7 +91,18 @@ impl StoreError {
     /// This error with what it is about in front of its text.
     #[must_use]
     pub fn about(self, what: &str) -> Self {
-        let with = |text: String| format!("{what}: {text}");
+        self.with_text(|text| format!("{what}: {text}"))
+    }
+
+    /// The error of a store with a name: it says so, and which table of the configuration to see
+    /// to.
+    #[must_use]
+    pub fn of_named(self, title: &str) -> Self {
+        let named = self.with_text(|text| text.replace("[store] ", &format!("{title} ")));
+        named.about(title)
+    }
+
+    fn with_text(self, with: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::NotFound(text) => Self::NotFound(with(text)),
             Self::Exists(text) => Self::Exists(with(text)),

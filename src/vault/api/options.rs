@@ -5,6 +5,8 @@ use std::path::PathBuf;
 /// The listener of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreListen {
+    /// The table of the store, for messages: `[store.NAME]`.
+    pub title: String,
     /// `host:port`
     pub address: String,
     /// `None`: plain HTTP, which the configuration allows on loopback only.

@@ -92,6 +92,16 @@ async fn each_secret_is_of_its_store() {
             &["there is no [store.secnd]; did you mean \"second\"?"],
         ),
         (
+            &["secret", "describe", "nope:x"],
+            &[
+                "there is no [store.nope]; the stores are [store], [store.mounted] and [store.second]",
+            ],
+        ),
+        (
+            &["secret", "create", "secnd:x"],
+            &["there is no [store.secnd]; did you mean \"second\"?"],
+        ),
+        (
             &["secret", "get", "mounted:app", "--store", "second"],
             &["--store says second", "is of mounted"],
         ),
@@ -204,4 +214,72 @@ async fn a_reload_adds_a_store_and_removes_it() {
     })
     .await;
     proxy.connect("two").await.value("SELECT 1").await;
+}
+
+/// A store that is served keeps its address until a reload is over, so that it cannot get another
+/// name in the same one; one that is not served can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_gets_another_name_unless_it_would_take_its_address_along() {
+    let cluster = Cluster::start().await;
+    let port = free_port();
+    let proxy = proxy(&cluster, port).await;
+    let before = fs::read_to_string(proxy.config()).expect("the configuration");
+    let renamed = before
+        .replace("[store.second]", "[store.later]")
+        .replace("second:app", "later:app");
+    fs::write(proxy.config(), &renamed).expect("written");
+    proxy.signal(nix::sys::signal::Signal::SIGHUP);
+    let why = format!(
+        "[store.later] address 127.0.0.1:{port} is still that of [store.second], which this reload removes"
+    );
+    eventually("the reload is refused", SOON, || async {
+        proxy.log().contains(&why).then_some(())
+    })
+    .await;
+    proxy.connect("two").await.value("SELECT 1").await;
+    TcpStream::connect(("127.0.0.1", port)).expect("it is served as before");
+
+    let address = format!("address = \"127.0.0.1:{port}\"\n");
+    proxy.reload(|_| renamed.replace(&address, "")).await;
+    let session = proxy.connect("two").await;
+    assert_eq!(session.value("SELECT current_user").await, "two");
+    let status = proxy.status().await.to_string();
+    assert!(status.contains("\"later:app\""), "{status}");
+}
+
+/// What is wrong with a store that has a name is told of its own table.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_a_named_store_name_its_table() {
+    let cluster = Cluster::start().await;
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let proxy = proxy(&cluster, free_port()).await;
+    let before = fs::read_to_string(proxy.config()).expect("the configuration");
+    let store = |more: &str| {
+        let store = format!("[store.fourth]\npath = \"fourth.db\"\n{more}\n");
+        before.replace("[audit]", &format!("{store}\n[audit]"))
+    };
+    fs::write(proxy.directory().join("other.key"), "no key").expect("written");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(proxy.directory().join("other.key"), open).expect("a mode");
+    for (more, why) in [
+        (
+            format!("key_file = \"store.key\"\naddress = \"127.0.0.1:{port}\""),
+            format!("cannot listen on [store.fourth] address 127.0.0.1:{port}"),
+        ),
+        (
+            "key_file = \"other.key\"".to_owned(),
+            "[store.fourth]: the ".to_owned(),
+        ),
+    ] {
+        fs::write(proxy.config(), store(&more)).expect("written");
+        proxy.signal(nix::sys::signal::Signal::SIGHUP);
+        eventually(&why, SOON, || async {
+            proxy.log().contains(&why).then_some(())
+        })
+        .await;
+        let log = proxy.log();
+        assert!(!log.contains("[store] "), "{log}");
+    }
+    drop(listener);
 }

@@ -34,16 +34,22 @@ const REREAD: Duration = Duration::from_secs(1);
 /// Why the store cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("cannot listen on [store] address {address}: {source}")]
-    Listen { address: String, source: io::Error },
-    #[error("[store] {0}")]
-    Tls(#[from] TlsError),
+    #[error("cannot listen on {title} address {address}: {source}")]
+    Listen {
+        title: String,
+        address: String,
+        source: io::Error,
+    },
+    #[error("{title} {source}")]
+    Tls { title: String, source: TlsError },
 }
 
 /// The bound listener of a store's API, which accepts nobody yet.
 pub struct StoreListener {
     listener: TcpListener,
     tls: Option<Arc<ServerCertificate>>,
+    /// The table of the store, for messages.
+    title: String,
 }
 
 impl StoreListener {
@@ -58,20 +64,25 @@ impl StoreListener {
         let tls = match &listen.tls {
             Some(tls) => {
                 let (certificate, key) = (tls.certificate.clone(), tls.key.clone());
-                Some(ServerCertificate::for_protocol(
-                    certificate,
-                    key,
-                    b"http/1.1",
-                )?)
+                let read = ServerCertificate::for_protocol(certificate, key, b"http/1.1");
+                Some(read.map_err(|source| ServeError::Tls {
+                    title: listen.title.clone(),
+                    source,
+                })?)
             }
             None => None,
         };
         let listener = passed.bind(&listen.address).await;
         let listener = listener.map_err(|source| ServeError::Listen {
+            title: listen.title.clone(),
             address: listen.address.clone(),
             source,
         })?;
-        Ok(Self { listener, tls })
+        Ok(Self {
+            listener,
+            tls,
+            title: listen.title.clone(),
+        })
     }
 
     /// The socket, to be passed to another process.
@@ -98,7 +109,10 @@ impl StoreListener {
             idle: PATIENCE,
             stranger: STRANGER,
         };
-        accept(self.listener, self.tls, api, closing, patience).await;
+        tokio::select! {
+            () = accept(self.listener, self.tls.clone(), api, closing, patience) => {}
+            () = reread(self.tls, self.title) => {}
+        }
     }
 }
 
@@ -131,7 +145,7 @@ async fn accept(
         bodies: Bodies::default(),
         patience,
     };
-    let (certificate, closed) = (tls.clone(), closing.clone());
+    let closed = closing.clone();
     let begin = |(stream, from): (TcpStream, SocketAddr), connections: &mut JoinSet<()>| {
         // Dropping a stream that gets no place closes it.
         if let Some(place) = places.take(from.ip()) {
@@ -140,30 +154,27 @@ async fn accept(
             connections.spawn(connection::run(stream, acceptor, line, closed.clone()));
         }
     };
-    tokio::select! {
-        () = http::serve(listener, "the store", closing, begin) => {}
-        () = reread(certificate) => {}
-    }
+    http::serve(listener, "the store", closing, begin).await;
 }
 
 /// Checks the files of the certificate. Never ends.
-async fn reread(certificate: Option<Arc<ServerCertificate>>) {
+async fn reread(certificate: Option<Arc<ServerCertificate>>, title: String) {
     let Some(certificate) = certificate else {
         return pending().await;
     };
     let mut tick = interval(REREAD);
     loop {
         tick.tick().await;
-        let certificate = certificate.clone();
-        tokio::task::spawn_blocking(move || refresh(&certificate));
+        let (certificate, title) = (certificate.clone(), title.clone());
+        tokio::task::spawn_blocking(move || refresh(&certificate, &title));
     }
 }
 
 /// Reads files that have changed again. Connections that are open stay open.
-fn refresh(certificate: &ServerCertificate) {
+fn refresh(certificate: &ServerCertificate, title: &str) {
     match certificate.refresh() {
-        Ok(true) => tracing::info!("[store] certificate and key have been read again"),
+        Ok(true) => tracing::info!("{title} certificate and key have been read again"),
         Ok(false) => {}
-        Err(e) => tracing::warn!("[store] {e}; keeping the current certificate"),
+        Err(e) => tracing::warn!("{title} {e}; keeping the current certificate"),
     }
 }
