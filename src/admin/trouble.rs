@@ -58,10 +58,14 @@ pub enum TroubleKind {
     RotationOverdue,
     /// A rotation is due, and waits for a person's approval.
     RotationUnapproved,
+    /// The share of `fleet_size` cannot be kept, or does not grow.
+    FleetStuck,
     /// Clients wait long for a server connection.
     PoolExhausted,
     /// An older generation is in use beyond `drain_timeout`.
     DrainOverdue,
+    /// The address that this replica hands out leads to another one.
+    FleetAddress,
     /// As many clients are connected as `[listen] max_clients` allows.
     ClientsFull,
     /// The process has hardly any file descriptors left.
@@ -75,7 +79,7 @@ pub enum TroubleKind {
 }
 
 impl TroubleKind {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::AuditFails,
         Self::AuditSinkBehind,
         Self::DatabaseDown,
@@ -86,8 +90,10 @@ impl TroubleKind {
         Self::RotationFails,
         Self::RotationOverdue,
         Self::RotationUnapproved,
+        Self::FleetStuck,
         Self::PoolExhausted,
         Self::DrainOverdue,
+        Self::FleetAddress,
         Self::ClientsFull,
         Self::Descriptors,
         Self::CertificateExpires,
@@ -108,8 +114,10 @@ impl TroubleKind {
             Self::RotationFails => "rotation_fails",
             Self::RotationOverdue => "rotation_overdue",
             Self::RotationUnapproved => "rotation_unapproved",
+            Self::FleetStuck => "fleet_stuck",
             Self::PoolExhausted => "pool_exhausted",
             Self::DrainOverdue => "drain_overdue",
+            Self::FleetAddress => "fleet_address",
             Self::ClientsFull => "clients_full",
             Self::Descriptors => "descriptors",
             Self::CertificateExpires => "certificate_expires",
@@ -132,8 +140,10 @@ impl TroubleKind {
             Self::SecretUnread => "no secret",
             Self::RotationFails | Self::RotationOverdue => "not rotated",
             Self::RotationUnapproved => "approval",
+            Self::FleetStuck => "no share",
             Self::PoolExhausted => "exhausted",
             Self::DrainOverdue => "drains long",
+            Self::FleetAddress => "fleet",
             Self::ClientsFull => "full",
             Self::Descriptors => "descriptors",
             Self::CertificateExpires | Self::CertificateUnread => "certificate",

@@ -11,6 +11,7 @@ pub mod demo;
 mod explain;
 mod failure;
 mod files;
+mod fleet;
 mod harden;
 mod health;
 pub mod init;
@@ -123,6 +124,9 @@ enum Command {
     /// Serve the embedded store, and manage who may use it, its key and its backups
     #[command(after_help = "Example:\n  pgvalet store backup /backup/store.db")]
     Store(store::StoreArgs),
+    /// Make what several replicas need
+    #[command(subcommand, after_help = "Example:\n  pgvalet fleet key")]
+    Fleet(fleet::Command),
     /// Print what editors need to know about the configuration file
     #[command(
         subcommand,
@@ -215,6 +219,7 @@ fn execute(cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Upgrade(args) => block_on(upgrade::run(args, &load(cli)?, out)),
         Command::Refresh(args) => block_on(refresh::run(args, &of_running(cli)?, out)),
         Command::Store(args) => store::run(args, &load(cli)?, out),
+        Command::Fleet(command) => fleet::run(command, || load(cli), out),
         Command::Config(command) => config::run(command, out),
         Command::Completions(args) => Ok(manual::completions(args, out)?),
         Command::Man(args) => manual::man(args, out),

@@ -1,5 +1,7 @@
 //! `[fleet]`: the other replicas.
 
+use std::net::IpAddr;
+
 use toml::de::DeValue;
 
 use super::address::host_port;
@@ -12,7 +14,7 @@ use crate::fleet::{Options, Replica};
 pub(super) fn fleet(mut s: Section<'_, '_>) -> Option<Options> {
     let key_file = s.path("key_file");
     if key_file.is_none() {
-        s.wrong("key_file is missing; make one with: openssl rand -base64 32");
+        s.wrong("key_file is missing; write key_file = \"secrets/fleet.key\", and make it with: pgvalet fleet key");
     }
     let address = s.text("address", |text| host_port(text).map(|_| text.to_owned()));
     let replica = s.value("replica", replica);
@@ -57,11 +59,22 @@ fn replica(value: &DeValue<'_>) -> Result<Replica, String> {
     };
     // A host alone, which may be an IPv6 address.
     let host = text.trim_matches(['[', ']']);
-    if host.parse::<std::net::IpAddr>().is_ok() || !text.contains(':') {
-        return Ok(Replica::Address(host.to_owned(), None));
+    if host.parse::<IpAddr>().is_ok() || !text.contains(':') {
+        return Ok(Replica::Address(name(host)?, None));
     }
     let (host, port) = host_port(&text)?;
-    Ok(Replica::Address(host, Some(port)))
+    Ok(Replica::Address(name(&host)?, Some(port)))
+}
+
+/// A name or an address that others could look up.
+fn name(host: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match host.parse::<IpAddr>().is_ok() || (!host.is_empty() && host.chars().all(plain)) {
+        true => Ok(host.to_owned()),
+        false => Err(format!(
+            "{host:?} is no host; write where the other replicas find this one: \"10.0.0.7\", \"host.example\" or \"host.example:6434\""
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +125,12 @@ mod tests {
                 "key_file = \"k\"\nreplica = true",
                 "a number, or an address",
             ),
+            (
+                "key_file = \"k\"\nreplica = \"not a host\"",
+                "is no host; write where",
+            ),
+            ("key_file = \"k\"\nreplica = \"a b:7\"", "is no address"),
+            ("key_file = \"k\"\nreplica = \"a/b\"", "is no host"),
             ("key_file = \"k\"\npeers = \"a:0\"", "has no port"),
             ("key_file = \"k\"\npeers = \"a\"", "is no address"),
             (

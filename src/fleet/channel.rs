@@ -18,35 +18,11 @@ use aws_lc_rs::rand;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::key::{FleetKey, Purpose};
-use crate::wire::login::{MAX_KEY, MIN_KEY};
+use super::request::{LONGEST, Request};
 
 /// The random number of either side.
 const NUMBER: usize = 32;
 const TAG: usize = 16;
-/// The first byte of a request.
-const CANCEL: u8 = 1;
-const LONGEST: usize = 1 + 4 + MAX_KEY + TAG;
-
-/// What a client asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CancelRequest {
-    pub pid: u32,
-    pub key: Vec<u8>,
-}
-
-impl CancelRequest {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        [&[CANCEL][..], &self.pid.to_be_bytes(), &self.key].concat()
-    }
-
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let (&[kind, a, b, c, d], key) = bytes.split_first_chunk::<5>()?;
-        (kind == CANCEL && (MIN_KEY..=MAX_KEY).contains(&key.len())).then(|| Self {
-            pid: u32::from_be_bytes([a, b, c, d]),
-            key: key.to_vec(),
-        })
-    }
-}
 
 /// The keys of one connection. Each seals one message, so its nonce need not vary.
 struct Keys {
@@ -111,7 +87,7 @@ pub(super) struct Asked<S> {
 pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     fleet: &FleetKey,
-    request: &CancelRequest,
+    request: &Request,
 ) -> io::Result<Asked<S>> {
     let (mut theirs, ours) = ([0; NUMBER], random()?);
     stream.read_exact(&mut theirs).await?;
@@ -125,8 +101,7 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl<S: AsyncRead + Unpin> Asked<S> {
-    /// Waits for the answer: whether there was a session with that key, and the cancel has
-    /// landed.
+    /// Waits for the answer: yes or no.
     ///
     /// # Errors
     /// The connection has failed, or the answer is not one of a replica.
@@ -150,19 +125,19 @@ pub(super) struct Owed<S> {
 pub(super) async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     fleet: &FleetKey,
-) -> io::Result<(CancelRequest, Owed<S>)> {
+) -> io::Result<(Request, Owed<S>)> {
     let (ours, mut theirs) = (random()?, [0; NUMBER]);
     stream.write_all(&ours).await?;
     stream.flush().await?;
     stream.read_exact(&mut theirs).await?;
     let length = usize::from(stream.read_u16().await?);
-    if length > LONGEST {
+    if length > LONGEST + TAG {
         return Err(stranger());
     }
     let mut sealed = vec![0; length];
     stream.read_exact(&mut sealed).await?;
     let keys = Keys::new(fleet, &ours, &theirs)?;
-    let request = CancelRequest::read(open(&keys.requests, &mut sealed)?);
+    let request = Request::read(open(&keys.requests, &mut sealed)?);
     let request = request.ok_or_else(|| {
         let unknown = "a request that this version of pgvalet does not know";
         io::Error::new(io::ErrorKind::Unsupported, unknown)
@@ -175,8 +150,8 @@ impl<S: AsyncWrite + Unpin> Owed<S> {
     ///
     /// # Errors
     /// The connection has failed.
-    pub async fn answer(mut self, landed: bool) -> io::Result<()> {
-        let sealed = seal(&self.keys.answers, vec![u8::from(landed)])?;
+    pub async fn answer(mut self, yes: bool) -> io::Result<()> {
+        let sealed = seal(&self.keys.answers, vec![u8::from(yes)])?;
         self.stream.write_all(&sealed).await?;
         self.stream.shutdown().await
     }
@@ -187,13 +162,14 @@ mod tests {
     use proptest::prelude::*;
     use tokio::io::duplex;
 
+    use super::super::request::CancelRequest;
     use super::*;
 
-    fn request() -> CancelRequest {
-        CancelRequest {
+    fn request() -> Request {
+        Request::Cancel(CancelRequest {
             pid: 7,
             key: vec![9; 46],
-        }
+        })
     }
 
     /// What the one that was asked hears, and what the one that asks gets.
@@ -201,7 +177,7 @@ mod tests {
         asks: u8,
         hears: u8,
         landed: bool,
-    ) -> (io::Result<CancelRequest>, io::Result<bool>) {
+    ) -> (io::Result<Request>, io::Result<bool>) {
         let (a, b) = duplex(1024);
         let hearing = async {
             let (heard, owed) = hear(b, &FleetKey::of(hears)).await?;
@@ -240,7 +216,7 @@ mod tests {
         bytes
     }
 
-    async fn hears(bytes: &[u8]) -> io::Result<CancelRequest> {
+    async fn hears(bytes: &[u8]) -> io::Result<Request> {
         let (mut a, b) = duplex(1024);
         let bytes = bytes.to_vec();
         let send = async {
@@ -290,13 +266,6 @@ mod tests {
         fn any_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
             prop_assert!(runtime.block_on(hears(&bytes)).is_err());
-        }
-
-        #[test]
-        fn a_request_is_read_as_written(pid in any::<u32>(), key in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let request = CancelRequest { pid, key };
-            let fits = (MIN_KEY..=MAX_KEY).contains(&request.key.len());
-            prop_assert_eq!(CancelRequest::read(&request.to_bytes()), fits.then_some(request));
         }
     }
 }

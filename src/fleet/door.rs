@@ -19,6 +19,8 @@ use tracing::{debug, info};
 use super::Fleet;
 use super::channel::hear;
 use super::metrics::Outcome;
+use super::own;
+use super::request::{CancelRequest, Request};
 use crate::net::{PassedSockets, Shared};
 
 /// Connections at the same time. Beyond them the next one waits to be accepted.
@@ -80,6 +82,7 @@ impl Door {
             self.address,
             fleet.here()
         );
+        tokio::spawn(own::watch(Arc::downgrade(&fleet), closing.clone()));
         let places = Arc::new(Semaphore::new(AT_ONCE));
         loop {
             let accepted = tokio::select! {
@@ -118,12 +121,18 @@ async fn serve(fleet: &Fleet, cancels: Arc<dyn Cancels>, stream: TcpStream, peer
             return fleet.metrics.received(Outcome::Refused);
         }
     };
-    let landed = cancels.cancel(request.pid, request.key).await;
-    fleet.metrics.received(match landed {
-        true => Outcome::Landed,
-        false => Outcome::Unknown,
-    });
-    if let Err(e) = owed.answer(landed).await {
+    let yes = match request {
+        Request::Who(instance) => instance == fleet.own.instance,
+        Request::Cancel(CancelRequest { pid, key }) => {
+            let landed = cancels.cancel(pid, key).await;
+            fleet.metrics.received(match landed {
+                true => Outcome::Landed,
+                false => Outcome::Unknown,
+            });
+            landed
+        }
+    };
+    if let Err(e) = owed.answer(yes).await {
         debug!(%peer, "a replica did not wait for its answer: {e}");
     }
 }

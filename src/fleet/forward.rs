@@ -11,11 +11,13 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::channel::{self, CancelRequest};
+use super::channel;
 use super::key::{FleetKey, KeyError};
 use super::mark::Marks;
 use super::metrics::{FleetMetrics, Outcome};
+use super::own::Own;
 use super::peers::Peers;
+use super::request::{CancelRequest, Request};
 use super::sealed::{Seal, SealedKey};
 use super::{Options, place};
 use crate::metrics::Metrics;
@@ -39,6 +41,7 @@ pub struct Fleet {
     peers: Peers,
     /// Where the others find this one.
     here: SocketAddr,
+    pub(super) own: Own,
     turns: Semaphore,
     pub(super) metrics: FleetMetrics,
 }
@@ -71,6 +74,7 @@ impl Fleet {
             key,
             peers,
             here,
+            own: Own::new(),
             turns: Semaphore::new(AT_ONCE),
             metrics: FleetMetrics(metrics.clone()),
         })
@@ -102,10 +106,10 @@ impl Fleet {
             self.metrics.sent(Outcome::Busy);
             return false;
         };
-        let request = CancelRequest {
+        let request = Request::Cancel(CancelRequest {
             pid,
             key: key.to_vec(),
-        };
+        });
         let asked = replicas.iter().map(|replica| self.ask(*replica, &request));
         join_all(asked).await.contains(&true)
     }
@@ -125,7 +129,7 @@ impl Fleet {
         replicas
     }
 
-    async fn ask(&self, replica: SocketAddr, request: &CancelRequest) -> bool {
+    async fn ask(&self, replica: SocketAddr, request: &Request) -> bool {
         let outcome = match self.exchange(replica, request).await {
             Ok(true) => Outcome::Landed,
             Ok(false) => Outcome::Unknown,
@@ -141,7 +145,12 @@ impl Fleet {
         outcome == Outcome::Landed
     }
 
-    async fn exchange(&self, replica: SocketAddr, request: &CancelRequest) -> io::Result<bool> {
+    /// Asks a replica for a yes or no.
+    pub(super) async fn exchange(
+        &self,
+        replica: SocketAddr,
+        request: &Request,
+    ) -> io::Result<bool> {
         let reach = async {
             let stream = TcpStream::connect(replica).await?;
             stream.set_nodelay(true)?;

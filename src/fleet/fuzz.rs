@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use futures_util::FutureExt;
 use tokio::io::{join, sink};
 
-use super::channel::{CancelRequest, hear};
+use super::channel::hear;
 use super::key::FleetKey;
 use super::mark::Marks;
+use super::request::Request;
 use super::sealed::Seal;
 
 struct Replica {
@@ -34,7 +35,7 @@ pub fn fleet(data: &[u8]) {
         let pid = marks.pid(7, *short, ([127, 0, 0, 1], 1).into());
         assert!(pid.cast_signed() >= 0);
     }
-    if let Some(request) = CancelRequest::read(data) {
+    if let Some(request) = Request::read(data) {
         assert_eq!(request.to_bytes(), data);
     }
     // Everything is there, so nothing is waited for.

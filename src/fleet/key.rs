@@ -1,11 +1,12 @@
 //! The key of the fleet. It is never used itself: each use has a key that HKDF derives from it.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -18,11 +19,15 @@ pub(super) const KEY_LEN: usize = 32;
 /// Why the key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("{}: {source}; make it with: openssl rand -base64 32 > {}", path.display(), path.display())]
+    #[error("{}: {source}; pgvalet fleet key makes one, which all replicas need", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Unwritten { path: PathBuf, source: io::Error },
+    #[error("{} is there already; remove it first if no replica needs it", .0.display())]
+    Exists(PathBuf),
     #[error("{path} has mode {1:04o}, so that others can use it; chmod 600 {path}", path = .0.display())]
     Exposed(PathBuf, u32),
-    #[error("{} has to hold 32 bytes in base64; make it with: openssl rand -base64 32", .0.display())]
+    #[error("{} has to hold 32 bytes in base64, as pgvalet fleet key makes it", .0.display())]
     Malformed(PathBuf),
     #[error("the system gives no random numbers")]
     NoRandomness,
@@ -86,6 +91,37 @@ impl FleetKey {
         Some(Self(Zeroizing::new(key)))
     }
 
+    /// Makes the file of a new key, which only its owner can read. A file that there is stays.
+    ///
+    /// # Errors
+    /// [`KeyError`]
+    pub fn make(path: &Path) -> Result<(), KeyError> {
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        rand::fill(&mut key[..]).map_err(|_| KeyError::NoRandomness)?;
+        let text = Zeroizing::new(format!("{}\n", STANDARD.encode(&key[..])));
+        let unwritten = |source| KeyError::Unwritten {
+            path: path.to_owned(),
+            source,
+        };
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
+        let mut file = file.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => KeyError::Exists(path.to_owned()),
+            _ => unwritten(source),
+        })?;
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all());
+        written.map_err(|source| {
+            // A part of a key would be in the way of the next attempt.
+            let _ = fs::remove_file(path);
+            unwritten(source)
+        })
+    }
+
     #[cfg(any(test, fuzzing))]
     pub fn of(byte: u8) -> Self {
         Self(Zeroizing::new([byte; KEY_LEN]))
@@ -139,6 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_made_can_be_used_and_is_never_overwritten() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let path = directory.path().join("fleet.key");
+        FleetKey::make(&path).expect("made");
+        let made = fs::read(&path).expect("a file");
+        let mode = fs::metadata(&path).expect("a file").mode() & 0o7777;
+        assert_eq!(mode, 0o600);
+        FleetKey::read(&path).expect("a key");
+        assert!(matches!(FleetKey::make(&path), Err(KeyError::Exists(_))));
+        assert_eq!(fs::read(&path).expect("a file"), made);
+        let other = directory.path().join("other.key");
+        FleetKey::make(&other).expect("made");
+        assert_ne!(fs::read(&other).expect("a file"), made);
+        let nowhere = directory.path().join("nowhere/fleet.key");
+        assert!(matches!(
+            FleetKey::make(&nowhere),
+            Err(KeyError::Unwritten { .. })
+        ));
+    }
+
+    #[test]
     fn only_a_private_file_with_32_bytes_is_a_key() {
         let directory = tempfile::TempDir::new().expect("a directory");
         let path = directory.path().join("fleet.key");
@@ -148,7 +205,7 @@ mod tests {
             FleetKey::read(&path)
         };
         let good = STANDARD.encode([7; 32]);
-        assert!(FleetKey::read(&path).is_err_and(|e| e.to_string().contains("openssl rand")));
+        assert!(FleetKey::read(&path).is_err_and(|e| e.to_string().contains("pgvalet fleet key")));
         assert!(read(&good, 0o600).is_ok_and(|k| k.0[..] == [7; 32]));
         assert!(read(&format!("{good}\n"), 0o440).is_ok());
         for mode in [0o604, 0o644, 0o620, 0o666] {

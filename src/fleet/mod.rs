@@ -10,7 +10,8 @@
 //! * `mark`    process ids of protocol 3.0, in which a mark of the replica is hidden
 //! * `channel` one request and its answer between two replicas
 //! * `peers`   the addresses of the other replicas
-//! * `place`   the address of this one
+//! * `place`   the address of this one, `own` whether it leads here
+//! * `request` what a replica asks another one
 //! * `forward` passing a request on
 //! * `door`    the listener for the other replicas
 //! * `metrics` what is counted
@@ -23,11 +24,12 @@ pub(crate) mod fuzz;
 mod key;
 mod mark;
 mod metrics;
+mod own;
 mod peers;
 mod place;
+mod request;
 mod sealed;
 
-pub use channel::CancelRequest;
 pub use door::{Cancels, Door};
 pub use forward::Fleet;
 pub use key::KeyError;
@@ -42,6 +44,14 @@ use std::path::{Path, PathBuf};
 /// [`KeyError`]
 pub fn check_key(path: &Path) -> Result<(), KeyError> {
     key::FleetKey::read(path).map(|_| ())
+}
+
+/// Makes the file of a new key, which only its owner can read. A file that there is stays.
+///
+/// # Errors
+/// [`KeyError`]
+pub fn make_key(path: &Path) -> Result<(), KeyError> {
+    key::FleetKey::make(path)
 }
 
 /// `[fleet]`.

@@ -104,7 +104,8 @@ pub use connection::Connection;
 pub use dedicated::DedicatedError;
 use errand::Errands;
 pub use facts::{Facts, Told};
-pub use fleet::FleetCounts;
+use fleet::Kin;
+pub use fleet::{FleetCounts, Hindrance, Stuck, try_share};
 pub use generation::Generation;
 pub use lease::Lease;
 pub use listener::{End, ListenerCounts, SharedListener, Subscription, for_each_channel};
@@ -162,6 +163,7 @@ pub struct Pool {
     /// Wakes a login that no client has waited for.
     asked: Notify,
     errands: Errands,
+    kin: Kin,
     /// Why clients wait for the server, while it lets nobody in.
     outage: watch::Sender<Option<CheckoutError>>,
     /// Whole seconds since the pool began, moved by the sweep: a clock that costs
@@ -177,6 +179,7 @@ pub struct Pool {
 pub struct Shared {
     errands: Errands,
     ddl: Ddl,
+    kin: Kin,
 }
 
 /// What sessions add up, once in a transaction.
@@ -232,6 +235,7 @@ impl Pool {
             wake: Arc::default(),
             asked: Notify::new(),
             errands: shared.errands,
+            kin: shared.kin,
             outage: watch::Sender::new(None),
             seconds: AtomicU64::new(0),
             audit,
@@ -240,6 +244,7 @@ impl Pool {
         if let Some((lent, tell)) = remains.elsewhere {
             pool.share(lent, tell);
         }
+        pool.kin.add(&pool);
         pool.keep_share(&mut pool.state());
         tokio::spawn(SharedListener::run(Arc::downgrade(&pool), commands));
         let weak = || Arc::downgrade(&pool);

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::metrics::Totals;
 use super::state::State;
-use super::{FleetCounts, Generation, LoginTrouble, Pool, Tried};
+use super::{FleetCounts, Generation, LoginTrouble, Pool, Stuck, Tried};
 
 /// A pool at one moment.
 pub struct PoolCounts {
@@ -18,6 +18,8 @@ pub struct PoolCounts {
     pub longest_wait: Option<Duration>,
     /// The share of the ceiling of all replicas, if there is one.
     pub fleet: Option<FleetCounts>,
+    /// What is in the way of that share.
+    pub fleet_stuck: Option<Stuck>,
     /// Whether `pool_size` connections are taken, or the share is.
     pub full: bool,
     pub paused: bool,
@@ -86,6 +88,7 @@ impl Pool {
             longest_wait: state.waiters.since().map(|since| since.elapsed()),
             full: state.slots.taken() >= self.size(&state),
             fleet: self.fleet_counts(&state),
+            fleet_stuck: Self::fleet_stuck(&state),
             paused: state.paused,
             assigned: state.assigned,
             active: state

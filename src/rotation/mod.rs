@@ -34,6 +34,7 @@ pub(crate) use password::Stated;
 pub use plan::{Plan, Strategy};
 pub use preview::Preview;
 pub use report::{Admitted, Observer, RotationReport, Step, StepOutcome, StepReport};
+pub use roles::alternate;
 pub use rotations::{Job, Rotated, Rotations};
 pub use scheduler::Outlook;
 pub use terminate::{Adopted, Emergency};

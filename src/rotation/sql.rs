@@ -19,8 +19,10 @@ use crate::wire::SettingName;
 /// statement long before.
 const LOST: Duration = Duration::from_secs(90);
 
-/// The time limits of a rotator's session, from its first query on.
-const LIMITS: [(&str, &str); 3] = [
+/// What a rotator's session asks for: time limits from its first query on, and a name by which
+/// it is told from the connections of pools.
+const SETTINGS: [(&str, &str); 4] = [
+    ("application_name", "pgvalet rotation"),
     ("statement_timeout", "30s"),
     ("lock_timeout", "10s"),
     ("idle_in_transaction_session_timeout", "0"),
@@ -109,7 +111,7 @@ impl Session {
         cache: &LoginCache,
         limit: Duration,
     ) -> Result<Server, ConnectError> {
-        let settings = LIMITS.iter().filter_map(|(name, value)| {
+        let settings = SETTINGS.iter().filter_map(|(name, value)| {
             let name = SettingName::new(name).ok()?;
             Some((name, (*value).into()))
         });

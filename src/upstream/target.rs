@@ -9,7 +9,7 @@ use rustls::ClientConfig;
 use super::{Host, Hosts, Options, SessionAttrs};
 use crate::net::tls::{self, TlsError};
 use crate::net::{TcpOptions, UpstreamTls, is_local};
-use crate::secret::{Credential, UpstreamAuth};
+use crate::secret::{Credential, UpstreamAuth, store_title};
 
 /// The place of a login. It never depends on anything a client said.
 #[derive(Clone)]
@@ -52,9 +52,14 @@ pub enum TargetError {
     #[error(
         "[database.{database}] is the database that the store is in ({store}), so that its password \
          could only be read from where it leads; keep the store in another database, or write \
-         allow_own_database = true into [store]"
+         allow_own_database = true into {title}"
     )]
-    Store { database: Arc<str>, store: String },
+    Store {
+        database: Arc<str>,
+        store: String,
+        /// The table of the store.
+        title: String,
+    },
     #[error("[database.{database}]: {source}")]
     Tls {
         database: Arc<str>,
@@ -124,6 +129,7 @@ impl Target {
             return Err(TargetError::Store {
                 database: options.name.clone(),
                 store: store.to_string(),
+                title: store_title(credential.secret.store()),
             });
         }
         let mut target = Self {

@@ -1,6 +1,7 @@
 //! `pgvalet check`, and files that are wrong.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::{VALID, directory, pgvalet, run, with_config};
 
@@ -230,4 +231,60 @@ fn check_and_get_have_json() {
     assert_eq!(value["VersionId"], version.trim_end());
     assert_eq!(value["VersionStages"][0], "AWSCURRENT");
     assert!(!value.to_string().contains("hunter2"));
+}
+
+/// A key is made once: another one would belong to no other replica.
+#[test]
+fn the_key_of_a_fleet_is_made_and_never_overwritten() {
+    let fleet = "[fleet]\nkey_file = \"../fleet.key\"\naddress = \"127.0.0.1:0\"\n";
+    let directory = with_config(&format!("{fleet}{VALID}"));
+    let path = directory.path().join("fleet.key");
+    let (code, out, _) = run(directory.path(), &["check", "--offline"]);
+    let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("pgvalet fleet key makes one"), "{out}");
+    let (code, said, wrong) = run(directory.path(), &["fleet", "key"]);
+    assert_eq!(code, Some(0), "{wrong}");
+    assert!(said.contains("copy it to every replica"), "{said}");
+    let mode = fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    let made = fs::read(&path).expect("a file");
+    let (code, _, wrong) = run(directory.path(), &["fleet", "key"]);
+    assert_eq!(code, Some(1));
+    assert!(wrong.contains("is there already"), "{wrong}");
+    assert_eq!(fs::read(&path).expect("a file"), made);
+    let (code, _, wrong) = run(directory.path(), &["check", "--offline"]);
+    assert!(!wrong.contains("key_file"), "{code:?}: {wrong}");
+
+    // Elsewhere, also without a configuration.
+    let empty = super::directory();
+    let (code, _, wrong) = run(empty.path(), &["fleet", "key", "other.key"]);
+    assert_eq!(code, Some(0), "{wrong}");
+    assert!(empty.path().join("other.key").exists());
+    let without = with_config(VALID);
+    let (code, _, wrong) = run(without.path(), &["fleet", "key"]);
+    assert_eq!(code, Some(2));
+    assert!(wrong.contains("there is no [fleet]"), "{wrong}");
+}
+
+/// A freeze of last year holds nothing up.
+#[test]
+fn a_freeze_that_is_over_is_told_by_check() {
+    let with = |freeze: &str| {
+        let rotation = format!("rotation = {{ every = \"30 days\", freeze = [{freeze}] }}\n");
+        let text = VALID.replace(
+            "secret = \"prod/orders\"\n",
+            &format!("secret = \"prod/orders\"\n{rotation}"),
+        );
+        let directory = with_config(&text);
+        let (_, out, wrong) = run(directory.path(), &["check", "--offline"]);
+        format!("{out}{wrong}")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let said = with("\"2020-12-20/2021-01-03\", \"12-20/01-03\"");
+    let past = "[database.orders] rotation: the freeze 2020-12-20T00:00/2021-01-04T00:00 is over";
+    assert!(said.contains(past), "{said}");
+    assert!(!with("\"12-20/01-03\", \"2900-12-20/2901-01-03\"").contains("is over"));
 }

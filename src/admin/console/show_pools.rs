@@ -25,6 +25,10 @@ pub const COLUMNS: &[Column] = &[
     int4("maxwait_us"),
     text("pool_mode"),
     text("load_balance_hosts"),
+    // PgBouncer has none of these.
+    int4("fleet_share"),
+    int4("fleet_size"),
+    int4("fleet_replicas"),
 ];
 
 pub fn pools(world: &World) -> Vec<Row> {
@@ -66,6 +70,9 @@ pub fn pools(world: &World) -> Vec<Row> {
             u64::from(wait.subsec_micros()),
             pool.database().pool_mode.as_str(),
             None::<&str>,
+            counts.fleet.map(|fleet| fleet.share),
+            counts.fleet.map(|fleet| fleet.of),
+            counts.fleet.map(|fleet| fleet.replicas),
         ]);
     }
     rows

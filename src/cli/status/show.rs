@@ -18,6 +18,7 @@ pub(super) fn show(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         ">IDLE",
         "?>OPENING",
         ">SIZE",
+        "?>SHARE",
         "LAST ERROR",
     ];
     table::write(out, &head, &rows)?;
@@ -93,6 +94,8 @@ fn database(d: &DatabaseStatus) -> Vec<String> {
         d.servers.idle.to_string(),
         d.servers.opening.to_string(),
         d.pool_size.to_string(),
+        d.fleet
+            .map_or_else(|| "-".to_owned(), |f| format!("{}/{}", f.share, f.size)),
         or_dash(d.last_error.as_deref()),
     ]
 }
@@ -188,6 +191,7 @@ mod tests {
             "4",
             "0",
             "20",
+            "-",
             "-",
         ]);
         has(&[

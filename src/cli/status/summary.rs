@@ -112,14 +112,39 @@ fn databases(status: &Status, width: usize, out: &mut dyn Write) -> io::Result<(
     };
     let rows: Vec<_> = all[..shown].iter().map(row).collect();
     table::write(out, &HEAD, &rows)?;
-    match all.len() - shown {
-        0 => Ok(()),
-        left => writeln!(
+    let left = all.len() - shown;
+    if left > 0 {
+        writeln!(
             out,
             "and {} more, without trouble: pgvalet status --all",
             count(left, "database")
-        ),
+        )?;
     }
+    shares(all[..shown].iter().map(|(_, d)| *d), out)
+}
+
+/// The share of each database that has a ceiling for all replicas.
+fn shares<'a>(
+    databases: impl Iterator<Item = &'a DatabaseStatus>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for (n, (d, fleet)) in databases.filter_map(|d| Some((d, d.fleet?))).enumerate() {
+        if n == 0 {
+            writeln!(out)?;
+        }
+        let share = match fleet.held {
+            true => format!("this replica may have {}", fleet.share),
+            false => "this replica has no share now".to_owned(),
+        };
+        writeln!(
+            out,
+            "{}: {share} of fleet_size = {}, which {} share",
+            d.name,
+            fleet.size,
+            count(fleet.replicas, "replica")
+        )?;
+    }
+    Ok(())
 }
 
 const HEAD: [&str; 7] = [
@@ -155,6 +180,7 @@ fn state(database: &DatabaseStatus, status: &Status) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::FleetStatus;
     use crate::admin::examples::{rotating, troubled};
 
     fn text(status: &Status, width: usize) -> String {
@@ -187,6 +213,31 @@ mod tests {
         assert!(lines.iter().all(|l| l.len() <= 80), "{shown}");
         assert!(head(&troubled()).ends_with("ready, 2 troubles"));
         assert!(head(&rotating()).ends_with("ready, nothing is wrong"));
+    }
+
+    #[test]
+    fn the_share_of_a_replica_is_told() {
+        let mut status = troubled();
+        assert!(!text(&status, 80).contains("fleet_size"));
+        let name = status.databases[0].name.clone();
+        let fleet = FleetStatus {
+            size: 12,
+            share: 5,
+            demand: 7,
+            replicas: 3,
+            held: true,
+        };
+        status.databases[0].fleet = Some(fleet);
+        let told = format!(
+            "\n{name}: this replica may have 5 of fleet_size = 12, which 3 replicas share\n"
+        );
+        let shown = text(&status, 80);
+        assert!(shown.ends_with(&told), "{shown}");
+        status.databases[0].fleet = Some(FleetStatus {
+            held: false,
+            ..fleet
+        });
+        assert!(text(&status, 80).contains("has no share now of fleet_size = 12"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ where its session is. [FLEET.md](FLEET.md) has examples.",
             "key_file",
             FILE,
             Required, Restart,
-            "32 random bytes in base64 that all replicas have, as `openssl rand -base64 32` makes them. A file that other users can read, or the group can write, is refused.",
+            "32 random bytes in base64 that all replicas have, as `pgvalet fleet key` makes them. A file that other users can read, or the group can write, is refused.",
         )
         .like(r#""secrets/fleet.key""#),
         Key::new(

@@ -10,6 +10,7 @@ use super::super::slots::Use;
 use super::super::state::State;
 use super::super::{Lease, Pool};
 use super::keep;
+use super::stuck::{Hindrance, Stuck};
 
 /// The share of a replica.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(in crate::pool) struct Bound {
     /// The ledger has no session, and gets the next connection.
     pub wanted: Option<oneshot::Sender<Lease>>,
     pub(super) seen: Seen,
+    /// What is in its way, and since when.
+    pub(super) stuck: Option<Stuck>,
 }
 
 /// What the ledger last saw.
@@ -147,6 +150,29 @@ impl Pool {
         (bound.share, bound.proven, bound.seen) = (share, true, seen);
         self.trim(&mut state);
         self.open_for_waiters(&mut state);
+    }
+
+    /// What is in the way of the share, if anything is.
+    pub(in crate::pool) fn fleet_stuck(state: &State) -> Option<Stuck> {
+        state.fleet.as_ref()?.stuck.clone()
+    }
+
+    /// Notes what is in the way of the share. Whether it is something else than before.
+    pub(super) fn share_is_stuck(&self, why: Hindrance) -> bool {
+        let mut state = self.state();
+        let Some(bound) = &mut state.fleet else {
+            return false;
+        };
+        let is_new = bound.stuck.as_ref().is_none_or(|before| before.why != why);
+        bound.stuck = Some(Stuck::next(bound.stuck.as_ref(), why));
+        is_new
+    }
+
+    /// Nothing is in its way.
+    pub(super) fn share_is_free(&self) {
+        if let Some(bound) = &mut self.state().fleet {
+            bound.stuck = None;
+        }
     }
 
     /// The ledger is lost.

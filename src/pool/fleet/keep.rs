@@ -13,7 +13,9 @@ use super::bound::Seen;
 use super::ledger::{Entry, Ledger};
 use super::plan::{Member, Standing, Step, step};
 use super::sql::Answer;
+use super::stuck::Hindrance;
 use crate::base::jitter::jittered;
+use crate::rotation::alternate;
 use crate::upstream::QueryError;
 
 const LOOK: Duration = Duration::from_millis(250);
@@ -101,6 +103,19 @@ impl Pool {
         roles.extend(known.map(|credential| credential.username.clone()));
         (pids, roles)
     }
+
+    /// The roles of the replicas: those of all pools of this database, and the users that take
+    /// turns with them. `None` while a secret has not been read, so that its users are not known.
+    fn trusted(&self, own: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+        let mut roles = own.clone();
+        for pool in self.kin.of(&self.name) {
+            let known = pool.follower.known().current?;
+            roles.insert(known.username.clone());
+        }
+        let others: Vec<String> = roles.iter().filter_map(|r| alternate(r).ok()).collect();
+        roles.extend(others);
+        Some(roles)
+    }
 }
 
 impl Keeper {
@@ -163,6 +178,7 @@ impl Keeper {
             }
             Err((lease, e)) => {
                 debug!(database = %pool.name, "no session for the share of this replica: {e}");
+                pool.share_is_stuck(Hindrance::of(&e));
                 pool.end_session(lease);
                 false
             }
@@ -188,6 +204,7 @@ impl Keeper {
         let mine = vec![old.pid(), new.pid()];
         let (pids, roles) = pool.listed(&mine);
         let entry = Entry {
+            trusted: pool.trusted(&roles),
             pids,
             demand: self.demands.iter().copied().max().unwrap_or(1),
             down_to: usize::MAX,
@@ -241,6 +258,7 @@ impl Keeper {
             Step::Grow { upto } => (usize::MAX, upto),
         };
         let entry = Entry {
+            trusted: pool.trusted(&roles),
             pids,
             demand,
             down_to,
@@ -251,10 +269,16 @@ impl Keeper {
         };
         let answer = match ledger.write(&entry, 0).await {
             Ok(answer) => answer,
-            // Another replica has its turn: the next look will do.
-            Err(QueryError::Refused(fields)) if fields.sqlstate == "55P03" => return Ok(()),
+            // Another replica has its turn, which is a moment as a rule: the next look will do.
+            Err(QueryError::Refused(fields)) if fields.sqlstate == "55P03" => {
+                if let Some(holder) = ledger.holder().await {
+                    pool.share_is_stuck(Hindrance::Turn(holder));
+                }
+                return Ok(());
+            }
             Err(e) => return Err(e),
         };
+        pool.share_is_free();
         self.asked_at = Some(Instant::now());
         let limit = match next {
             Step::Shrink { limit, .. } => limit,
@@ -294,10 +318,13 @@ impl Keeper {
 
     /// The ledger is lost, and with it the proof of the share.
     fn lose(&mut self, pool: &Arc<Pool>, why: &QueryError) {
-        info!(
-            database = %pool.name,
-            "the share of fleet_size is not held any more, so no connection is opened until it is again: {why}"
-        );
+        // What lasts is a trouble, which the log has as well.
+        if pool.share_is_stuck(Hindrance::of(why)) {
+            info!(
+                database = %pool.name,
+                "the share of fleet_size is not held any more, so no connection is opened until it is again: {why}"
+            );
+        }
         pool.share_is_unproven();
         self.end(pool);
     }

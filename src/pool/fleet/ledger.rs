@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::super::{Lease, Profile};
-use super::sql::{Answer, Locks, PREPARE, Question, each, lock, unlock};
+use super::sql::{Answer, Locks, PREPARE, Question, each, holder, lock, unlock};
 use crate::upstream::QueryError;
 
 /// How long the server may take to answer. It waits two seconds for a lock.
@@ -27,6 +27,8 @@ pub(super) struct Entry {
     /// The sessions of its own ledgers.
     pub mine: Vec<i32>,
     pub roles: BTreeSet<String>,
+    /// Whose locks count; `None`: everybody's.
+    pub trusted: Option<BTreeSet<String>>,
 }
 
 pub(super) struct Ledger {
@@ -46,14 +48,19 @@ impl Ledger {
     pub async fn open(mut lease: Lease, database: &str) -> Result<Self, (Lease, QueryError)> {
         // A client may have used it, with settings of its own.
         let reset = Profile::initial().change_from(&lease.profile);
-        let queries: Vec<&str> = reset.as_deref().into_iter().chain([PREPARE]).collect();
+        let locks = Locks::of(database);
+        // Ledgers of other databases of the configuration know it by this lock for one, whatever
+        // it has locked besides.
+        let known = lock(locks.pid, 0);
+        let own = [PREPARE, &known];
+        let queries: Vec<&str> = reset.as_deref().into_iter().chain(own).collect();
         lease.profile = Profile::initial();
         if let Err(e) = ask(&mut lease, &queries).await {
             return Err((lease, e));
         }
         Ok(Self {
             lease,
-            locks: Locks::of(database),
+            locks,
             share: None,
             want: None,
             pids: BTreeSet::new(),
@@ -85,6 +92,7 @@ impl Ledger {
             upto: entry.upto.max(share),
             mine: &entry.mine,
             roles: &entry.roles,
+            trusted: entry.trusted.as_ref(),
         };
         // In two exchanges, because a question fails where the turn of another replica lasts.
         let changes = self.changes(entry, share);
@@ -104,6 +112,13 @@ impl Ledger {
             self.share = Some(answer.share);
         }
         Ok(answer)
+    }
+
+    /// Who holds the lock of the turn, if anybody does by now.
+    pub async fn holder(&mut self) -> Option<String> {
+        let sql = holder(self.locks.turn);
+        let rows = ask(&mut self.lease, &[&sql]).await.ok()?;
+        rows.into_iter().flatten().flatten().next()
     }
 
     /// Queries for what has changed: what is added comes before what is taken away, so that the
@@ -131,7 +146,7 @@ impl Ledger {
     }
 }
 
-/// It is not known what is locked.
+/// It is not known what is locked, so that this is no refusal after which all is as it was.
 fn broken(error: QueryError) -> QueryError {
     match error {
         QueryError::Refused(fields) => QueryError::Io(std::io::Error::other(format!(

@@ -9,7 +9,9 @@
 //! * `sql`     what the ledger's session says to the server
 //! * `ledger`  the session, and what it has locked
 //! * `session` where the pool gets that session from
+//! * `kin`     the pools of this process for the same database
 //! * `keep`    the task that keeps the share
+//! * `stuck`   what is in its way
 //!
 //! What a replica may use changes in an order that never lets the sum exceed the ceiling. A share
 //! grows under a lock of its own that all replicas respect, by what is free then: the ceiling
@@ -25,10 +27,12 @@
 
 mod bound;
 mod keep;
+mod kin;
 mod ledger;
 mod plan;
 mod session;
 mod sql;
+mod stuck;
 #[cfg(test)]
 mod tests;
 
@@ -37,3 +41,5 @@ pub(super) const LEDGER: &str = "pgvalet fleet";
 
 pub(super) use bound::Bound;
 pub use bound::FleetCounts;
+pub(super) use kin::Kin;
+pub use stuck::{Hindrance, Stuck, try_share};

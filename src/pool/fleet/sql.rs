@@ -19,7 +19,7 @@ use crate::upstream::Rows;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Locks {
     /// Held by whoever takes more.
-    turn: u32,
+    pub turn: u32,
     pub share: u32,
     pub want: u32,
     /// Process ids. The same for all databases, because the connections of several may have one
@@ -84,6 +84,9 @@ pub(super) struct Question<'a> {
     pub mine: &'a [i32],
     /// Whose connections are those of replicas, beside the roles of the other ledgers.
     pub roles: &'a BTreeSet<String>,
+    /// Whose locks count. Anybody who can connect to the database can take such locks.
+    /// `None`: everybody's, because not all roles of the replicas are known.
+    pub trusted: Option<&'a BTreeSet<String>>,
 }
 
 impl Question<'_> {
@@ -102,25 +105,31 @@ impl Question<'_> {
         for pid in self.mine {
             let _ = write!(mine, ", {pid}"); // a String never fails
         }
-        let roles: Vec<String> = self.roles.iter().map(|role| quoted(role)).collect();
-        let roles = roles.join(", ");
+        let roles = list(self.roles);
+        let trusted = self.trusted.map_or_else(String::new, |roles| {
+            format!(" WHERE a.usename IN ({})", list(roles))
+        });
         let turn = match upto > share {
             true => format!("SELECT pg_catalog.pg_advisory_xact_lock({turn}, 0); "),
             false => String::new(),
         };
+        // `a`: who is in the database; `h`: who holds locks; `l`: the locks that count; `m`: the
+        // other replicas; `o`: connections in no ledger.
         format!(
-            "{turn}WITH l AS (SELECT pid, classid::pg_catalog.int8 AS c, objid::pg_catalog.int8 AS v \
+            "{turn}WITH a AS (SELECT pid, usename, backend_type FROM pg_catalog.pg_stat_activity \
+             WHERE datname = pg_catalog.current_database()), \
+             h AS (SELECT pid, classid::pg_catalog.int8 AS c, objid::pg_catalog.int8 AS v \
              FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted \
              AND classid::pg_catalog.int8 IN ({s}, {p}, {w}) \
              AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())), \
+             l AS (SELECT h.pid, h.c, h.v FROM h JOIN a ON a.pid = h.pid{trusted}), \
              m AS (SELECT pid, \
-             GREATEST(COALESCE(pg_catalog.max(v) FILTER (WHERE c = {s}), 0), pg_catalog.count(*) FILTER (WHERE c = {p})) AS load, \
+             GREATEST(COALESCE(pg_catalog.max(v) FILTER (WHERE c = {s}), 0), pg_catalog.count(*) FILTER (WHERE c = {p} AND v > 0)) AS load, \
              COALESCE(pg_catalog.max(v) FILTER (WHERE c = {w}), 0) AS want \
              FROM l WHERE pid NOT IN ({mine}) GROUP BY pid HAVING pg_catalog.bool_or(c IN ({s}, {w}))), \
-             o AS (SELECT pg_catalog.count(*) AS n FROM pg_catalog.pg_stat_activity AS a \
-             WHERE a.datname = pg_catalog.current_database() AND (a.usename IN ({roles}) \
-             OR a.usesysid IN (SELECT k.usesysid FROM pg_catalog.pg_stat_activity AS k \
-             WHERE k.pid IN (SELECT l.pid FROM l WHERE l.c IN ({s}, {w})))) \
+             o AS (SELECT pg_catalog.count(*) AS n FROM a \
+             WHERE (a.usename IN ({roles}) OR a.usename IN (SELECT k.usename FROM a AS k \
+             WHERE k.pid IN (SELECT h.pid FROM h WHERE h.c IN ({s}, {w})))) \
              AND COALESCE(a.backend_type, 'client backend') = 'client backend' \
              AND a.pid NOT IN ({mine}) AND NOT EXISTS (SELECT FROM l WHERE l.pid = a.pid OR (l.c = {p} AND l.v = a.pid))), \
              f AS (SELECT n, {of} - (SELECT COALESCE(pg_catalog.sum(load), 0) FROM m) - n AS free FROM o), \
@@ -131,6 +140,24 @@ impl Question<'_> {
              UNION ALL SELECT 'm', load::pg_catalog.text, want::pg_catalog.text, NULL, NULL FROM m"
         )
     }
+}
+
+/// Roles as literals.
+fn list(roles: &BTreeSet<String>) -> String {
+    let roles: Vec<String> = roles.iter().map(|role| quoted(role)).collect();
+    roles.join(", ")
+}
+
+/// Who holds the lock of the turn, if anybody does.
+pub(super) fn holder(turn: u32) -> String {
+    format!(
+        "SELECT pg_catalog.concat('role \"', a.usename, '\", pid ', k.pid) \
+         FROM pg_catalog.pg_locks AS k JOIN pg_catalog.pg_stat_activity AS a ON a.pid = k.pid \
+         WHERE k.locktype = 'advisory' AND k.objsubid = 2 AND k.granted \
+         AND k.classid::pg_catalog.int8 = {turn} AND k.objid::pg_catalog.int8 = 0 \
+         AND k.pid <> pg_catalog.pg_backend_pid() \
+         AND k.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) LIMIT 1"
+    )
 }
 
 /// A text as a literal, whatever standard_conforming_strings is.

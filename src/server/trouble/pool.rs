@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::Finding;
 use crate::admin::{Place, TroubleKind};
 use crate::base::duration::{format, words};
-use crate::pool::{DrainDeadlineAction, GenerationCounts, LoginTrouble, Pool, PoolCounts};
+use crate::pool::{DrainDeadlineAction, GenerationCounts, LoginTrouble, Pool, PoolCounts, Stuck};
+use crate::secret::store_title;
 use crate::session::Handle;
+use crate::upstream::{Target, TargetError};
 
 /// A restart, or the moment between password and label in a rotation, is no trouble.
 const BLIP: Duration = Duration::from_secs(2);
@@ -16,6 +18,8 @@ const BLIP: Duration = Duration::from_secs(2);
 const LABEL_FIRST: Duration = Duration::from_secs(5);
 /// A pause for a moment is maintenance.
 const DELIBERATE: Duration = Duration::from_secs(10);
+/// So long, another replica may have its turn to take a share, or a server may restart.
+const TURN: Duration = Duration::from_secs(5);
 /// A client that waits for longer shows that the pool is too small.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 
@@ -31,6 +35,8 @@ pub(super) fn find(
         // Nobody asks for it any more.
     } else if let Some(trouble) = &counts.trouble {
         found.extend(login(pool, counts, trouble));
+    } else if let Some(stuck) = counts.fleet_stuck.as_ref().filter(|s| lasts(s)) {
+        found.push(share(pool, counts, stuck));
     } else {
         found.extend(wait(pool, counts));
     }
@@ -89,7 +95,9 @@ fn login(pool: &Pool, counts: &PoolCounts, trouble: &LoginTrouble) -> Option<Fin
         LoginTrouble::NoneLogsIn(_) if pool.follower.known().current.is_none() => return None,
         LoginTrouble::NoneLogsIn(why) => Finding {
             sentence: format!("no version of secret {secret} logs in to database {name}: {why}"),
-            remedy: format!("put the password that Postgres has into the secret: {put}"),
+            remedy: remedy(pool).unwrap_or_else(|| {
+                format!("put the password that Postgres has into the secret: {put}")
+            }),
             ..finding(pool, TroubleKind::NoLogin, BLIP)
         },
         LoginTrouble::NotMoved(why) => Finding {
@@ -119,12 +127,67 @@ fn login(pool: &Pool, counts: &PoolCounts, trouble: &LoginTrouble) -> Option<Fin
     })
 }
 
+/// What helps if no version logs in, where that is not another password.
+fn remedy(pool: &Pool) -> Option<String> {
+    let (known, name) = (pool.follower.known(), &pool.name);
+    if known.error.is_some() && known.may_recover() {
+        return Some(
+            "see to the secret store and the way to it: it may have the password that Postgres has, and cannot be asked; pgvalet tries again by itself"
+                .to_owned(),
+        );
+    }
+    let target = Target::resolve(&pool.database().upstream, &*known.current?);
+    Some(match target.err()? {
+        TargetError::Store { .. } => {
+            let store = store_title(pool.secret.store());
+            format!(
+                "keep the store in another database; or write allow_own_database = true into {store}, if its own login needs no password from there"
+            )
+        }
+        _ => format!("mend [database.{name}], or the value of the secret; pgvalet check tries it"),
+    })
+}
+
+/// Whether what is in the way of a share is more than the turn of another replica.
+fn lasts(stuck: &Stuck) -> bool {
+    stuck.since.elapsed().is_ok_and(|ago| ago >= TURN)
+}
+
+fn share(pool: &Pool, counts: &PoolCounts, stuck: &Stuck) -> Finding {
+    let (name, why) = (&pool.name, &stuck.why);
+    let size = counts.fleet.map_or(0, |fleet| fleet.of);
+    let effect = match counts.fleet {
+        Some(fleet) if fleet.proven => format!("stays at {}", fleet.share),
+        _ => "is not held, and no connection is opened".to_owned(),
+    };
+    let role = counts.in_force();
+    let role = role.map_or("", |g| &g.generation.credential.username);
+    Finding {
+        since: Some(stuck.since),
+        sentence: format!("the share of database {name} in fleet_size = {size} {effect}: {why}"),
+        remedy: why.remedy(role),
+        ..finding(pool, TroubleKind::FleetStuck, Duration::ZERO)
+    }
+}
+
 fn wait(pool: &Pool, counts: &PoolCounts) -> Option<Finding> {
     let longest = counts.longest_wait.filter(|wait| *wait >= LONG_WAIT)?;
     let name = &pool.name;
-    let why = match counts.full {
-        true => format!("all {} of pool_size are in use", pool.database().pool_size),
-        false => "no server connection has become free".to_owned(),
+    let size = pool.database().pool_size;
+    let share = counts.fleet.filter(|fleet| fleet.share < size);
+    let (why, raise) = match (counts.full, share) {
+        (true, Some(fleet)) => (
+            format!(
+                "all {} of its share of fleet_size = {} are in use",
+                fleet.share, fleet.of
+            ),
+            "fleet_size",
+        ),
+        (true, None) => (format!("all {size} of pool_size are in use"), "pool_size"),
+        (false, _) => (
+            "no server connection has become free".to_owned(),
+            "pool_size",
+        ),
     };
     Some(Finding {
         sentence: format!(
@@ -133,7 +196,7 @@ fn wait(pool: &Pool, counts: &PoolCounts) -> Option<Finding> {
             words(longest)
         ),
         remedy: format!(
-            "end transactions that stay open (idle_transaction_timeout), or raise [database.{name}] pool_size"
+            "end transactions that stay open (idle_transaction_timeout), or raise [database.{name}] {raise}"
         ),
         ..finding(pool, TroubleKind::PoolExhausted, Duration::ZERO)
     })

@@ -9,6 +9,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use super::{Finding, Health};
 use crate::admin::{Place, TroubleKind};
 use crate::audit::SinkTrouble;
+use crate::fleet::Fleet;
 use crate::server::build::Built;
 
 /// After this time without an attempt, the audit log is given another chance: a client has
@@ -30,6 +31,7 @@ pub(super) fn find(built: &Built, found: &mut Vec<Finding>) {
     found.extend(audit(built));
     found.extend(built.context.audit.sink_troubles().iter().map(sink));
     found.extend(reload(&built.health));
+    found.extend(built.context.fleet.as_deref().and_then(address));
     found.extend(descriptors_left(built));
     let max_clients = {
         let state = built.state.lock();
@@ -105,6 +107,20 @@ fn reload(health: &Health) -> Option<Finding> {
         ),
         remedy: "mend the file (pgvalet check) and reload again (SIGHUP)".to_owned(),
         ..finding(TroubleKind::ReloadFailed)
+    })
+}
+
+/// Two replicas that say they are at one address.
+fn address(fleet: &Fleet) -> Option<Finding> {
+    let since = fleet.elsewhere()?;
+    let here = fleet.here();
+    Some(Finding {
+        since: Some(since),
+        sentence: format!(
+            "another replica answers at {here}, the address of this one: cancel requests for sessions of this one go there, and have no effect"
+        ),
+        remedy: "give each replica an address or a number of its own ([fleet] replica), and restart this one".to_owned(),
+        ..finding(TroubleKind::FleetAddress)
     })
 }
 

@@ -1,7 +1,11 @@
 //! Several replicas with the same configuration.
 
 pub mod cancel;
+mod own;
 pub mod size;
+mod stuck;
+mod visitors;
+mod whole;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -28,13 +28,18 @@ pub struct Sampler {
 
 impl Sampler {
     pub async fn start(cluster: &Cluster) -> Self {
+        Self::of(cluster, COUNT).await
+    }
+
+    /// Counts by another query.
+    pub async fn of(cluster: &Cluster, count: &'static str) -> Self {
         let server = cluster.superuser().await;
         let (stop, most) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let (stops, largest) = (stop.clone(), most.clone());
         let task = tokio::spawn(async move {
             let mut samples = 0;
             while !stops.load(Relaxed) {
-                let count = server.value(COUNT).await.parse().expect("a number");
+                let count = server.value(count).await.parse().expect("a number");
                 largest.fetch_max(count, Relaxed);
                 samples += 1;
                 tokio::time::sleep(Duration::from_millis(2)).await;

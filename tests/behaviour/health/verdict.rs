@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::{ask_in_vain, run, wait_over, wait_trouble};
 use crate::common::cli::PGVALET;
+use crate::common::store_server::Server;
 use crate::common::{Cluster, Proxy, connect, eventually, new_password};
 
 async fn app(cluster: &Cluster, more: &str) -> Proxy {
@@ -112,6 +113,62 @@ async fn a_first_secret_that_does_not_log_in_is_named() {
     );
     let (code, reason) = proxy.get("/readyz").await;
     assert_eq!((code, reason.lines().count()), (503, 1), "{reason}");
+}
+
+/// Another password does not help where the store cannot be asked for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_helps_while_the_store_is_down_is_the_store() {
+    let cluster = Cluster::start().await;
+    let mut store = Server::start().await;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let keys = tempfile::tempdir().expect("a directory");
+    let (url, key) = (store.url("s"), keys.path().join("store.key"));
+    let proxy = Proxy::with_one_database(&cluster.secret("app_user", &password), "")
+        .store(&format!(
+            "path = {url:?}\nkey_file = {key:?}\nrefresh = \"1s\""
+        ))
+        .start()
+        .await;
+    proxy.connect("app").await.value("select 1").await;
+    store.cluster.stop();
+    cluster.alter_password("app_user", &new_password()).await;
+    cluster
+        .execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_user'",
+        )
+        .await;
+    ask_in_vain(&proxy).await;
+    let remedy = eventually("what helps", Duration::from_secs(30), || async {
+        let trouble = wait_trouble(&proxy, "no_login").await;
+        let remedy = trouble["remedy"].as_str().expect("a remedy").to_owned();
+        remedy.contains("see to the secret store").then_some(remedy)
+    })
+    .await;
+    assert!(!remedy.contains("secret put"), "{remedy}");
+}
+
+/// The store is in the database whose password it keeps: that has to be said, or changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_helps_where_the_store_is_in_the_database_is_another_place() {
+    let store = Server::start().await;
+    let cluster = &store.cluster;
+    let password = new_password();
+    cluster.create_role("app_user", &password).await;
+    let keys = tempfile::tempdir().expect("a directory");
+    let (url, key) = (store.url("s"), keys.path().join("store.key"));
+    let secret = cluster.secret("app_user", &password);
+    let proxy = Proxy::with_one_database(&secret, "dbname = \"secrets\"")
+        .store(&format!("path = {url:?}\nkey_file = {key:?}"))
+        .start_unready()
+        .await;
+    let trouble = wait_trouble(&proxy, "no_login").await;
+    let remedy = trouble["remedy"].as_str().expect("a remedy");
+    assert!(
+        remedy.contains("allow_own_database = true into [store]"),
+        "{remedy}"
+    );
+    assert!(!remedy.contains("secret put"), "{remedy}");
 }
 
 /// What is paused is meant, and easily forgotten.
