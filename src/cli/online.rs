@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Failure, record, stores, table};
 use crate::audit::{Audit, CredentialRef, Record, ServerRef};
 use crate::config::Config;
-use crate::pool::Database;
+use crate::pool::{Database, try_share};
 use crate::secret::{AWSPENDING, Credential, SecretId, Source, StoreError, Stores, Which};
 use crate::upstream::{self, LoginCache, Server, Target};
 
@@ -96,9 +96,23 @@ async fn ask(
             let said = format!("rotation is configured, but {why}");
             say(Outcome::Failed, said)?;
         }
+        if let Some(rotation) = config.rotation(&database)
+            && rotation.canary > 1
+            && store.changes().is_none()
+        {
+            let said = format!(
+                "rotation = {{ canary = {} }} is not possible: {} does not tell replicas of changes at once, and there is no other way between them; write canary = 1, which is the replica that rotates",
+                rotation.canary,
+                store.name()
+            );
+            say(Outcome::Failed, said)?;
+        }
         match login(&*store, &database, &secret, audit).await {
-            Ok(how) => {
-                say(Outcome::Ok, how)?;
+            Ok(login) => {
+                say(Outcome::Ok, login.said.clone())?;
+                if let Some(why) = no_share(&database, login).await {
+                    say(Outcome::Failed, why)?;
+                }
                 let doubts = [pending_denied(&*store, &secret).await, store.doubt(&secret)];
                 for why in doubts.into_iter().flatten() {
                     say(Outcome::Warning, why)?;
@@ -140,7 +154,10 @@ pub(super) async fn refused(config: &Config) -> Result<Asked, Failure> {
     let mut asked = Asked::default();
     for (database, secret) in config.uses() {
         let (list, why) = match login(&stores, &database, &secret, audit.as_ref()).await {
-            Ok(_) => continue,
+            Ok(login) => {
+                login.end().await;
+                continue;
+            }
             Err(NoLogin::Refused(why)) => (&mut asked.refused, why),
             Err(NoLogin::Unknown(why)) => (&mut asked.unknown, why),
         };
@@ -153,6 +170,42 @@ pub(super) async fn refused(config: &Config) -> Result<Asked, Failure> {
     Ok(asked)
 }
 
+/// A credential has logged in.
+struct Login {
+    server: Server,
+    role: String,
+    /// How that went.
+    said: String,
+    /// Where the login is recorded, and as what.
+    recorded: Option<(Audit, Tried)>,
+}
+
+impl Login {
+    /// Ends the session.
+    async fn end(self) {
+        self.server.close().await;
+        if let Some((audit, tried)) = self.recorded {
+            audit.record(tried.close());
+        }
+    }
+}
+
+/// Ends the session. Before that, it tries whether a share of `fleet_size` could be kept by one
+/// like it, where there is one: what is in the way.
+async fn no_share(database: &Database, mut login: Login) -> Option<String> {
+    let tried = match database.fleet_size {
+        Some(_) => try_share(&mut login.server, database.name(), &login.role).await,
+        None => Ok(()),
+    };
+    let role = login.role.clone();
+    login.end().await;
+    let why = tried.err()?;
+    let remedy = why.remedy(&role);
+    Some(format!(
+        "fleet_size: no share can be kept, because {why}; {remedy}"
+    ))
+}
+
 /// Why a credential does not log in.
 enum NoLogin {
     /// The server judged it.
@@ -160,14 +213,14 @@ enum NoLogin {
     Unknown(String),
 }
 
-/// Logs in with AWSCURRENT of a secret, and says how that went. Both answers begin with the
-/// secret and its version. The login is recorded like those of the proxy: Postgres's log has it.
+/// Logs in with AWSCURRENT of a secret, and records that as the proxy does: Postgres's log has it.
+/// What it says begins with the secret and its version.
 async fn login(
     store: &dyn Source,
     database: &Database,
     secret: &SecretId,
     audit: Option<&Audit>,
-) -> Result<String, NoLogin> {
+) -> Result<Login, NoLogin> {
     let found = store.get(secret, &Which::current()).await;
     let value = found.map_err(|e| NoLogin::Unknown(format!("secret \"{secret}\": {e}")))?;
     let version = format!("secret \"{secret}\", version {}", value.version);
@@ -206,11 +259,14 @@ async fn login(
     if let Some(audit) = audit {
         audit.record(tried.open(server.mechanism));
     }
-    server.close().await;
-    if let Some(audit) = audit {
-        audit.record(tried.close());
-    }
-    Ok(said)
+    let role = credential.username.clone();
+    let recorded = audit.map(|audit| (audit.clone(), tried));
+    Ok(Login {
+        server,
+        role,
+        said,
+        recorded,
+    })
 }
 
 /// A login as records name it.

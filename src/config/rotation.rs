@@ -17,6 +17,7 @@ pub(super) fn rotation(s: &mut Section<'_, '_>) -> Option<Rotation> {
         schedule: schedule(&mut s),
         freeze: freeze(&mut s),
         approve: s.boolean("approve"),
+        canary: s.number("canary").unwrap_or(0),
         strategy: s.word("strategy", &Strategy::ALL),
         admin_secret: s.secret("admin_secret"),
         plaintext: s.boolean("plaintext"),

@@ -217,11 +217,19 @@ impl Manager {
     ) -> Option<Input> {
         let mut offers = self.offers.iter();
         let offered = offers.find(|c| c.version == *version).cloned();
-        let current = pool.follower.known().current;
-        let in_force = pool.state().current.as_ref().map(|g| g.credential.clone());
+        let (wanted, in_force) = {
+            let mut state = pool.state();
+            let in_force = state.current.as_ref().map(|g| g.credential.clone());
+            (pool.wanted(&mut state), in_force)
+        };
+        let current = pool.follower.known().current.into_iter().chain(wanted);
         let mut known = offered.into_iter().chain(current).chain(in_force);
         let Some(credential) = known.find(|c| c.version == *version) else {
             return Some(Input::Untried { why: None }); // another one by now
+        };
+        let standing = match pool.is_on_trial(version) {
+            true => standing.max(Standing::Pending),
+            false => standing,
         };
         let Err(failed) = pool.probe(&credential, standing).await else {
             self.announced = None;
@@ -256,12 +264,11 @@ impl Manager {
 
 /// Tells the search how things stand. `None`: the pool is shut, or left to end.
 fn observe(pool: &Pool) -> Option<Action> {
-    let current = pool.follower.known().current;
     let mut state = pool.state();
     if state.shut || state.lingering {
         return None;
     }
-    let current = current.map(|c| c.version.clone());
+    let current = pool.wanted(&mut state).map(|c| c.version.clone());
     let in_force = state.current.as_ref().map(|g| g.credential.version.clone());
     // What is in force elsewhere has to prove itself where logins go now.
     let observed = match pool.has_moved(&state) {

@@ -27,6 +27,7 @@
 //! * `search`      which version is tried next, and when: a state machine
 //! * `manager`     the task that does so
 //! * `probe`       one login with a candidate
+//! * `trial`       a version that is used before it is AWSCURRENT
 //! * `adopt`       what follows if it works, `outage` if logins fail
 //! * `places`      which version logs in where
 //! * `generation`  the connections that logged in with one version
@@ -95,6 +96,7 @@ mod status;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod vacate;
 mod waiting;
 
@@ -122,6 +124,7 @@ pub use search::{LoginTrouble, Tried};
 pub use share::{Share, Tell};
 pub use statements::{Described, Statement, Statements};
 pub use status::{GenerationCounts, PoolCounts};
+pub use trial::OnTrial;
 pub use waiting::Awaited;
 
 use std::sync::Arc;

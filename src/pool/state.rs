@@ -16,6 +16,7 @@ use super::queue::Queue;
 use super::search::Search;
 use super::share::Sharing;
 use super::slots::{Slot, Slots, Use};
+use super::trial::Trial;
 use super::vacate::Vacant;
 use super::{CheckoutError, Connection, Pool};
 
@@ -41,6 +42,8 @@ pub(super) struct State {
     /// Which version logs in, and whether logins work.
     pub search: Search,
     pub places: Places,
+    /// A version that is used before it is AWSCURRENT.
+    pub trial: Option<Trial>,
     /// The prober needs a slot and there is none: the next connection that
     /// comes back is closed and its slot handed over.
     pub slot_wanted: Option<oneshot::Sender<Slot>>,
@@ -85,6 +88,7 @@ impl State {
             replacing: false,
             search: Search::new(grace, Instant::now()),
             places: Places::default(),
+            trial: None,
             slot_wanted: None,
             generations,
             defaults: Defaults::default(),

@@ -142,6 +142,14 @@ pub enum RotationError {
         missing: Vec<String>,
     },
     #[error(
+        "the new version of secret \"{secret}\" did not serve here first, so that no other replica uses it: {why}; {then}"
+    )]
+    Canary {
+        secret: SecretId,
+        why: String,
+        then: &'static str,
+    },
+    #[error(
         "the old password of \"{0}\" still logs in after the rotation; check pg_hba.conf, and whether something else sets passwords"
     )]
     OldStillWorks(String),
@@ -207,6 +215,7 @@ impl RotationError {
             Self::NobodyLogsIn { .. } => "nobody_logs_in",
             Self::Busy(..) | Self::Lost { .. } | Self::Superseded(_) => "elsewhere",
             Self::Less { .. } => "less",
+            Self::Canary { .. } => "canary",
             Self::OldStillWorks(_) | Self::Unverified(..) => "unverified",
             Self::LeftTo(..)
             | Self::NoAdmin

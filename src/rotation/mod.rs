@@ -24,6 +24,7 @@ mod sql;
 mod terminate;
 mod traced;
 mod value;
+mod volunteer;
 
 pub use admins::AdminSecrets;
 pub use engine::{Ending, PATIENCE, Rotator};
@@ -33,7 +34,7 @@ pub use options::Rotation;
 pub(crate) use password::Stated;
 pub use plan::{Plan, Strategy};
 pub use preview::Preview;
-pub use report::{Admitted, Observer, RotationReport, Step, StepOutcome, StepReport};
+pub use report::{Admitted, Observer, RotationReport, Step, StepOutcome, StepReport, Trial};
 pub use roles::alternate;
 pub use rotations::{Job, Rotated, Rotations};
 pub use scheduler::Outlook;

@@ -13,6 +13,8 @@ pub struct Rotation {
     pub freeze: Freezes,
     /// What the schedule starts waits until a person has approved it.
     pub approve: bool,
+    /// So many replicas use a new version before the others do.
+    pub canary: usize,
     /// `None`: alternating where the secret names an admin secret, single otherwise.
     pub strategy: Option<Strategy>,
     pub admin_secret: Option<SecretId>,

@@ -61,6 +61,8 @@ pub struct Plan {
     pub plaintext: bool,
     /// Where the role is, and how to log in there.
     pub database: Arc<Options>,
+    /// So many replicas use the new version before the others do.
+    pub canary: usize,
     /// Rotate even if another rotator did so while this one waited.
     pub insist: bool,
     /// The version to replace, if that was decided before the rotation began.

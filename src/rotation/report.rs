@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::audit::{AuditError, CredentialRef, Outcome, Record};
-use crate::secret::{SecretId, VersionId};
+use crate::secret::{Credential, SecretId, VersionId};
 
 /// The steps of a rotation, named like those of rotation functions in Secrets
 /// Manager.
@@ -20,6 +20,8 @@ pub enum Step {
     Set,
     /// The new password logs in and may do what the old one may.
     Test,
+    /// This replica uses the new version before the others do.
+    Canary,
     /// AWSCURRENT moves.
     Finish,
     /// The old password is refused.
@@ -35,6 +37,7 @@ impl Step {
             Self::Create => "createSecret",
             Self::Set => "setSecret",
             Self::Test => "testSecret",
+            Self::Canary => "canary",
             Self::Finish => "finishSecret",
             Self::Verify => "verify",
             Self::Terminate => "terminate",
@@ -121,6 +124,9 @@ pub struct RotationReport {
 /// What [`Observer::before`] returns.
 pub type Admitted<'a> = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send + 'a>>;
 
+/// What [`Observer::try_out`] returns.
+pub type Trial<'a> = Pin<Box<dyn Future<Output = Option<Result<String, String>>> + Send + 'a>>;
+
 /// Receives the reports of steps.
 pub trait Observer: Send + Sync {
     /// Called before the database gets a new password.
@@ -131,6 +137,23 @@ pub trait Observer: Send + Sync {
 
     /// Called when a step has ended, before the next one begins.
     fn step(&self, report: &StepReport);
+
+    /// Has the clients of this process served with a version that is not AWSCURRENT yet, and
+    /// says how that went; `None`: it has no clients with the secret.
+    ///
+    /// # Errors
+    /// Why the version is not fit.
+    fn try_out<'a>(&'a self, _credential: &'a Arc<Credential>) -> Trial<'a> {
+        Box::pin(async { None })
+    }
+
+    /// Whether they are served with it now.
+    fn is_trying(&self, _secret: &SecretId, _version: &VersionId) -> bool {
+        false
+    }
+
+    /// Has them served as the labels say again.
+    fn put_back(&self, _credential: &Credential) {}
 
     /// Called when an attempt has ended.
     fn attempt(&self, _report: &RotationReport) {}

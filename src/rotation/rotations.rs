@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::scheduler::{Next, Outlook, Scheduler};
+use super::volunteer::Volunteer;
 use super::{AdminSecrets, Ending, Observer, PATIENCE, Plan, Rotation, RotationError, Rotator};
 use crate::secret::{SecretId, StoreError, Stores};
 use crate::upstream::Options;
@@ -143,6 +144,16 @@ impl Rotations {
         let configured = job.rotation.is_some();
         let rotation = job.rotation.clone().unwrap_or_default();
         let (stop, stopped) = watch::channel(false);
+        if rotation.canary > 0 {
+            let volunteer = Volunteer {
+                store: store.clone(),
+                observer: self.observer.clone(),
+                plan: plan(&job),
+                uses: None,
+                declined: None,
+            };
+            tokio::spawn(volunteer.run(stopped.clone()));
+        }
         let scheduler = Scheduler {
             store,
             stores: self.stores.clone(),
@@ -175,6 +186,7 @@ fn plan(job: &Job) -> Plan {
         admin_secret: rotation.admin_secret,
         admin_secrets: job.admin_secrets.clone(),
         plaintext: rotation.plaintext,
+        canary: rotation.canary,
         database: job.database.clone(),
         insist: false,
         instead_of: None,

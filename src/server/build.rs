@@ -165,6 +165,7 @@ impl Built {
             ended: watch::Sender::new(false),
             own_token: admin.as_ref().and_then(Admin::own_token),
         });
+        let _ = built.journal.built.set(Arc::downgrade(&built));
         built.serve_console();
         let doors = Doors {
             clients: bound.clients,

@@ -5,6 +5,7 @@
 //! * `admin`     the admin listener
 //! * `bound`     the addresses, bound before anything else is opened
 //! * `build`     builds all parts
+//! * `canary`    its pools try a new version before the other replicas use it
 //! * `descriptors` how they are shared out
 //! * `fleet`     this replica among the others
 //! * `listen`    the options of `[listen]` as the listeners need them
@@ -27,6 +28,7 @@ mod accept;
 mod admin;
 mod bound;
 mod build;
+mod canary;
 mod descriptors;
 mod error;
 mod fleet;

@@ -1,20 +1,23 @@
 //! The rotations of a configuration, and where their steps are reported.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use tracing::info;
 
 use super::build::Built;
+use super::canary;
 use super::status::rfc3339;
 use crate::admin::RotationStep;
 use crate::audit::Audit;
 use crate::metrics::{Counter, Family, Metrics};
 use crate::pool::Database;
-use crate::rotation::{Admitted, Job, Observer, Rotated, RotationReport, StepOutcome, StepReport};
-use crate::secret::{Depth, SecretId, VersionId};
+use crate::rotation::{
+    Admitted, Job, Observer, Rotated, RotationReport, StepOutcome, StepReport, Trial,
+};
+use crate::secret::{Credential, Depth, SecretId, VersionId};
 use crate::telemetry::Traces;
 
 /// Brings the rotations in line with the configuration in force.
@@ -72,6 +75,8 @@ pub struct Journal {
     steps: Mutex<VecDeque<RotationStep>>,
     /// Gets a span of each rotation, where traces are sent.
     pub traces: OnceLock<Arc<Traces>>,
+    /// The proxy, whose pools try new versions.
+    pub built: OnceLock<Weak<Built>>,
 }
 
 impl Journal {
@@ -81,6 +86,7 @@ impl Journal {
             metrics,
             steps: Mutex::default(),
             traces: OnceLock::new(),
+            built: OnceLock::new(),
         })
     }
 
@@ -128,6 +134,24 @@ impl Observer for Journal {
                 "{}",
                 report.detail
             );
+        }
+    }
+
+    fn try_out<'a>(&'a self, credential: &'a Arc<Credential>) -> Trial<'a> {
+        Box::pin(async {
+            let built = self.built.get().and_then(Weak::upgrade)?;
+            canary::try_out(&built, credential).await
+        })
+    }
+
+    fn is_trying(&self, secret: &SecretId, version: &VersionId) -> bool {
+        let built = self.built.get().and_then(Weak::upgrade);
+        built.is_some_and(|built| canary::is_trying(&built, secret, version))
+    }
+
+    fn put_back(&self, credential: &Credential) {
+        if let Some(built) = self.built.get().and_then(Weak::upgrade) {
+            canary::end(&built, &credential.secret, &credential.version);
         }
     }
 

@@ -5,6 +5,7 @@ mod common;
 
 mod alternating;
 mod api;
+mod canary;
 mod crash;
 mod foreign;
 mod gate;

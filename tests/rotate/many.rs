@@ -11,7 +11,7 @@ use super::common::{Cluster, Proxy, eventually};
 use super::scene::{Scene, errors};
 
 /// More proxies with the store of the first.
-fn replicas(scene: &Scene, count: usize, more: &str) -> Vec<Proxy> {
+pub fn replicas(scene: &Scene, count: usize, more: &str) -> Vec<Proxy> {
     let base = scene.proxy.directory().display();
     let store =
         format!("kind = \"embedded\"\npath = \"{base}/store.db\"\nkey_file = \"{base}/store.key\"");

@@ -122,6 +122,7 @@ async fn plan(
         Some(name) => Some(config.stores.secret(name)),
         None => configured.as_ref().and_then(|r| r.admin_secret.clone()),
     };
+    let canary = configured.as_ref().map_or(0, |r| r.canary);
     let plaintext = configured.is_some_and(|r| r.plaintext);
     let emergency = args.terminate_old.then(|| Emergency {
         drain: args.drain,
@@ -133,6 +134,7 @@ async fn plan(
         admin_secret,
         admin_secrets: config.admin_secrets.clone(),
         plaintext,
+        canary,
         database: database.upstream.clone(),
         insist: args.now,
         instead_of: None,

@@ -2,7 +2,7 @@
 
 use super::Default::{Absent, Value};
 use super::Effect::AtOnce;
-use super::Kind::{Boolean, List, Text, Words};
+use super::Kind::{Boolean, List, Number, Text, Words};
 use super::{Key, Table};
 
 pub(super) static ROTATION: Table = Table {
@@ -45,6 +45,13 @@ with the same secret, one says how. Without `every` and `schedule`, `pgvalet rot
             Value("false"), AtOnce,
             "What the schedule starts waits for `pgvalet rotation approve SECRET`. An approval is for one rotation of one proxy, and is forgotten when that restarts.",
         ),
+        Key::new(
+            "canary",
+            Number(1, 10),
+            Absent("all replicas follow at once"), AtOnce,
+            "So many replicas, the one that rotates among them, log in with the new version and serve their clients with it for five seconds before AWSCURRENT moves and the others follow ([ROTATING.md](ROTATING.md)). If that fails, the rotation takes it back.",
+        )
+        .like("1"),
         Key::new(
             "strategy",
             Words(&["single", "alternating"]),

@@ -3,7 +3,6 @@
 use super::{Attempt, Rotator, State};
 use crate::rotation::error::RotationError;
 use crate::rotation::ground::{self, Version};
-use crate::rotation::password;
 use crate::rotation::report::{Step, StepOutcome};
 use crate::rotation::sql::Session;
 use crate::secret::{AWSCURRENT, AWSPENDING, StoreError};
@@ -78,14 +77,7 @@ impl Rotator<'_> {
             // The other rotator has set its own password already.
             Err(_) => return lost(""),
         }
-        let (session, user) = (&mut attempt.session, &attempt.user);
-        let (form, database) = (attempt.form, &*self.plan.database.name);
-        let old = &attempt.old.credential.password;
-        let back = match password::state(session, user, old, form, database).await {
-            Ok(stated) => password::set(session, user, &stated).await.is_ok(),
-            Err(_) => false,
-        };
-        lost(match back {
+        lost(match self.give_back(attempt).await {
             true => "; the role has the password of AWSCURRENT again",
             false => "; the role could not be given the password of AWSCURRENT: do so by hand",
         })

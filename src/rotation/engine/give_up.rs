@@ -5,10 +5,22 @@ use std::sync::Arc;
 use super::{Attempt, Rotator};
 use crate::rotation::error::RotationError;
 use crate::rotation::ground;
+use crate::rotation::password;
 use crate::rotation::sql::Session;
 use crate::secret::{AWSPENDING, Credential};
 
 impl Rotator<'_> {
+    /// Gives a single user the password of the current version back; whether that worked.
+    pub(super) async fn give_back(&self, attempt: &mut Attempt) -> bool {
+        let (session, user) = (&mut attempt.session, &attempt.user);
+        let (form, database) = (attempt.form, &*self.plan.database.name);
+        let old = &attempt.old.credential.password;
+        match password::state(session, user, old, form, database).await {
+            Ok(stated) => password::set(session, user, &stated).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// Removes AWSPENDING after a failure that another try would not change, so
     /// that the next attempt makes a new password. The label stays where the
     /// database has that password already.

@@ -11,7 +11,7 @@
 //! | none | – | createSecret with a new token |
 //! | without a value | – | createSecret with that token |
 //! | with a value | no | setSecret |
-//! | with a value | yes | testSecret, finishSecret |
+//! | with a value | yes | testSecret, the canary, finishSecret |
 //!
 //! An attempt that *fails* (and does not crash) gives up its version if that
 //! does not log in, so that the next attempt makes a new password.
@@ -20,10 +20,12 @@
 //! ([`lock`](super::lock)); with rotators of another kind the label does.
 
 mod begin;
+mod canary;
 mod changer;
 mod create;
 mod finish;
 mod give_up;
+pub(super) mod seats;
 mod set;
 mod test;
 mod verify;
@@ -117,6 +119,10 @@ enum State {
         new: Box<Version>,
         changed_at: Option<String>,
     },
+    Canary {
+        new: Box<Version>,
+        changed_at: Option<String>,
+    },
     Finish {
         new: Box<Version>,
         changed_at: Option<String>,
@@ -136,6 +142,7 @@ impl State {
             Self::Create { .. } => Step::Create,
             Self::Set { .. } => Step::Set,
             Self::Test { .. } => Step::Test,
+            Self::Canary { .. } => Step::Canary,
             Self::Finish { .. } => Step::Finish,
             Self::Verify { .. } | Self::Done { .. } => Step::Verify,
         }
@@ -146,6 +153,7 @@ impl State {
             Self::Create { token } => token.as_ref(),
             Self::Set { new }
             | Self::Test { new, .. }
+            | Self::Canary { new, .. }
             | Self::Finish { new, .. }
             | Self::Verify { new, .. } => Some(&new.credential.version),
             Self::Done { version } => Some(version),
@@ -207,13 +215,21 @@ impl<'a> Rotator<'a> {
         loop {
             let (step, version) = (state.step(), state.version().cloned());
             let pending = match &state {
-                State::Set { new } | State::Test { new, .. } => Some(new.credential.clone()),
+                State::Set { new } | State::Test { new, .. } | State::Canary { new, .. } => {
+                    Some(new.credential.clone())
+                }
+                _ => None,
+            };
+            // Used here already: the labels decide again if they do not move to it.
+            let tried = match &state {
+                State::Finish { new, .. } if self.plan.canary > 0 => Some(new.credential.clone()),
                 _ => None,
             };
             let next = match state {
                 State::Create { token } => self.create(attempt, token).await,
                 State::Set { new } => self.set(attempt, new).await,
                 State::Test { new, changed_at } => self.test(attempt, new, changed_at).await,
+                State::Canary { new, changed_at } => self.canary(attempt, new, changed_at).await,
                 State::Finish { new, changed_at } => self.finish(attempt, new, changed_at).await,
                 State::Verify { new, changed_at } => self.verify(attempt, new, changed_at).await,
                 State::Done { version } => return Ok(version),
@@ -221,6 +237,9 @@ impl<'a> Rotator<'a> {
             state = match next {
                 Ok(next) => next,
                 Err(e) => {
+                    if let Some(tried) = &tried {
+                        self.observer.put_back(tried);
+                    }
                     let user = Some(attempt.user.clone());
                     let mut e = self.failed(step, version, user, e);
                     if let Some(pending) = pending

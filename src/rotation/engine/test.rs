@@ -58,6 +58,9 @@ impl Rotator<'_> {
             Some(&attempt.user),
             detail,
         );
-        Ok(State::Finish { new, changed_at })
+        Ok(match self.plan.canary {
+            0 => State::Finish { new, changed_at },
+            _ => State::Canary { new, changed_at },
+        })
     }
 }

@@ -184,6 +184,7 @@ const CASES: &[Case] = &[
     case(ROTATION, "window", "rotation = { every = \"30 days\", window = \"1h\" }", "rotation = { every = \"30 days\", window = \"2h\" }"),
     case(ROTATION, "freeze", "rotation = { every = \"30 days\" }", "rotation = { every = \"30 days\", freeze = [\"12-20/01-03\"] }"),
     case(ROTATION, "approve", "rotation = { every = \"30 days\" }", "rotation = { every = \"30 days\", approve = true }"),
+    case(ROTATION, "canary", "rotation = { every = \"30 days\" }", "rotation = { every = \"30 days\", canary = 1 }"),
     case(ROTATION, "strategy", "rotation = { every = \"30 days\" }", "rotation = { every = \"30 days\", strategy = \"single\" }"),
     case(ROTATION, "admin_secret", "rotation = { every = \"30 days\" }", "rotation = { every = \"30 days\", admin_secret = \"admin\" }"),
     case(ROTATION, "plaintext", "rotation = { every = \"30 days\" }", "rotation = { every = \"30 days\", plaintext = true }"),

@@ -1,0 +1,97 @@
+//! Canaries in other processes: replicas that take a seat, and use the new version before the
+//! others do. The store is where they meet: each seat is a label.
+//!
+//! | where the label is | the seat |
+//! |---|---|
+//! | on the current version | is free |
+//! | on the new version | is taken: a replica tries the new version |
+//! | on none | a replica has used the new version, and all is well |
+//!
+//! A store moves a label only from the version that it is on, so that each seat is taken once.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{PAUSE, Rotator};
+use crate::rotation::ground;
+use crate::secret::{StoreError, VersionId};
+
+/// The label that a canary puts on a version that is not fit.
+pub(in crate::rotation) const FAILED: &str = "pgvalet-canary-failed";
+/// How long a seat may be free before it is known that nobody wants it.
+const FREE: Duration = Duration::from_secs(10);
+/// How long canaries may take until all have reported.
+const REPORT: Duration = Duration::from_secs(45);
+
+/// The label of a seat.
+pub(in crate::rotation) fn seat(number: usize) -> String {
+    format!("pgvalet-canary-{number}")
+}
+
+impl Rotator<'_> {
+    /// Offers so many seats, and waits for those who take them: how many have used the new version,
+    /// and all is well.
+    ///
+    /// # Errors
+    /// In words, why the new version is not fit.
+    pub(super) async fn seats(
+        &self,
+        count: usize,
+        old: &VersionId,
+        new: &VersionId,
+    ) -> Result<usize, String> {
+        let mut labels: Vec<String> = (1..=count).map(seat).collect();
+        let done = self.offer(&labels, old, new).await;
+        labels.push(FAILED.to_owned());
+        for label in &labels {
+            if let Err(e) = self.put_label(label, None).await {
+                tracing::debug!(secret = %self.plan.secret, "{label} was not removed: {e}");
+            }
+        }
+        done
+    }
+
+    async fn offer(
+        &self,
+        labels: &[String],
+        old: &VersionId,
+        new: &VersionId,
+    ) -> Result<usize, String> {
+        let (store, secret) = (self.store, &self.plan.secret);
+        let of_store = |e: StoreError| e.to_string();
+        self.put_label(FAILED, None).await.map_err(of_store)?;
+        for label in labels {
+            self.put_label(label, Some(old)).await.map_err(of_store)?;
+        }
+        let began = Instant::now();
+        loop {
+            let description = store.describe(secret).await.map_err(of_store)?;
+            let on = |version: &VersionId| {
+                let is_there = |label: &&String| description.version_with(label) == Some(version);
+                labels.iter().filter(is_there).count()
+            };
+            if description.version_with(FAILED) == Some(new) {
+                return Err("another replica tried it, and it did not serve there".to_owned());
+            }
+            let (free, taken) = (on(old), on(new));
+            if taken == 0 && (free == 0 || began.elapsed() > FREE) {
+                return Ok(labels.len() - free);
+            }
+            if began.elapsed() > REPORT {
+                return Err("a replica that tried it did not report in time".to_owned());
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Moves a label to a version, or away, from wherever it is.
+    async fn put_label(&self, label: &str, to: Option<&VersionId>) -> Result<(), StoreError> {
+        let (store, secret) = (self.store, &self.plan.secret);
+        let from = ground::holder(store, secret, label).await?;
+        match from.as_ref() == to {
+            true => Ok(()),
+            false => store.move_label(secret, label, to.cloned(), from).await,
+        }
+    }
+}
