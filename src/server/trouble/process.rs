@@ -16,6 +16,9 @@ use crate::server::build::Built;
 /// to be let in before it can show that records can be written again.
 const ANOTHER_CHANCE: Duration = Duration::from_secs(15);
 
+/// During an upgrade, two processes have one address for a moment.
+const OVERLAP: Duration = Duration::from_secs(12);
+
 fn finding(kind: TroubleKind) -> Finding {
     Finding {
         kind,
@@ -116,6 +119,7 @@ fn address(fleet: &Fleet) -> Option<Finding> {
     let here = fleet.here();
     Some(Finding {
         since: Some(since),
+        patience: OVERLAP,
         sentence: format!(
             "another replica answers at {here}, the address of this one: cancel requests for sessions of this one go there, and have no effect"
         ),
