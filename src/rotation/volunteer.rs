@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::engine::seats::{FAILED, seat};
+use super::engine::seats::{FAILED, report, seat};
 use super::{Observer, Plan, RotationError, ground};
 use crate::secret::{AWSCURRENT, AWSPENDING, Credential, SecretStore, VersionId, Which};
 
@@ -61,32 +61,33 @@ impl Volunteer {
             return Ok(());
         }
         let store = self.store.rotatable()?;
-        let mut seats = (1..=self.plan.canary).map(seat);
-        let free = seats.find(|label| description.version_with(label) == Some(current));
-        let Some(label) = free else { return Ok(()) };
-        let (to, from) = (Some(pending.clone()), Some(current.clone()));
-        if store.move_label(secret, &label, to, from).await.is_err() {
+        let is_free = |n: &usize| description.version_with(&seat(*n)) == Some(current);
+        let Some(number) = (1..=self.plan.canary).find(is_free) else {
+            return Ok(());
+        };
+        let (label, here) = (seat(number), Some(current.clone()));
+        if store.move_label(secret, &label, None, here).await.is_err() {
             return Ok(()); // another replica was faster, and the change of that wakes this one
         }
         let which = Which::Version(pending.clone());
         let version = ground::fetch(store, secret, &which).await?;
-        let from = Some(pending.clone());
+        let new = Some(pending.clone());
         match self.observer.try_out(&version.credential).await {
             Some(Ok(how)) => {
                 info!(%secret, version = %pending, "the canary of a rotation: {how}");
                 self.uses = Some(version.credential);
-                store.move_label(secret, &label, None, from).await?;
+                store.move_label(secret, &report(number), new, None).await?;
             }
             Some(Err(why)) => {
                 warn!(%secret, version = %pending, "the canary of a rotation failed: {why}");
                 self.observer.put_back(&version.credential);
-                store.move_label(secret, FAILED, from, None).await?;
+                store.move_label(secret, FAILED, new, None).await?;
             }
             // Somebody else may.
             None => {
                 self.declined = Some(pending.clone());
-                let to = Some(current.clone());
-                store.move_label(secret, &label, to, from).await?;
+                let back = Some(current.clone());
+                store.move_label(secret, &label, back, None).await?;
             }
         }
         Ok(())

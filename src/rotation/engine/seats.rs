@@ -1,13 +1,14 @@
 //! Canaries in other processes: replicas that take a seat, and use the new version before the
-//! others do. The store is where they meet: each seat is a label.
+//! others do. The store is where they meet, by labels.
 //!
-//! | where the label is | the seat |
+//! | label | the seat |
 //! |---|---|
-//! | on the current version | is free |
-//! | on the new version | is taken: a replica tries the new version |
-//! | on none | a replica has used the new version, and all is well |
+//! | the seat's own, on the current version | is free |
+//! | none | is taken: a replica tries the new version |
+//! | that of its report, on the new version | a replica has used the new version, and all is well |
 //!
-//! A store moves a label only from the version that it is on, so that each seat is taken once.
+//! A store removes a label only from the version that it is on, so that each seat is taken once.
+//! (It says that a label was moved also where it is there already.)
 
 use std::time::Duration;
 
@@ -24,9 +25,14 @@ const FREE: Duration = Duration::from_secs(10);
 /// How long canaries may take until all have reported.
 const REPORT: Duration = Duration::from_secs(45);
 
-/// The label of a seat.
+/// The label of a free seat.
 pub(in crate::rotation) fn seat(number: usize) -> String {
     format!("pgvalet-canary-{number}")
+}
+
+/// The label by which the one who took a seat reports.
+pub(in crate::rotation) fn report(number: usize) -> String {
+    format!("pgvalet-canary-{number}-used")
 }
 
 impl Rotator<'_> {
@@ -41,10 +47,15 @@ impl Rotator<'_> {
         old: &VersionId,
         new: &VersionId,
     ) -> Result<usize, String> {
-        let mut labels: Vec<String> = (1..=count).map(seat).collect();
-        let done = self.offer(&labels, old, new).await;
-        labels.push(FAILED.to_owned());
-        for label in &labels {
+        let seats: Vec<String> = (1..=count).map(seat).collect();
+        let reports: Vec<String> = (1..=count).map(report).collect();
+        let done = self.offer(&seats, &reports, old, new).await;
+        for label in seats
+            .iter()
+            .chain(&reports)
+            .map(String::as_str)
+            .chain([FAILED])
+        {
             if let Err(e) = self.put_label(label, None).await {
                 tracing::debug!(secret = %self.plan.secret, "{label} was not removed: {e}");
             }
@@ -54,29 +65,34 @@ impl Rotator<'_> {
 
     async fn offer(
         &self,
-        labels: &[String],
+        seats: &[String],
+        reports: &[String],
         old: &VersionId,
         new: &VersionId,
     ) -> Result<usize, String> {
         let (store, secret) = (self.store, &self.plan.secret);
         let of_store = |e: StoreError| e.to_string();
-        self.put_label(FAILED, None).await.map_err(of_store)?;
-        for label in labels {
+        // Of an attempt that did not come to its end.
+        for label in reports.iter().map(String::as_str).chain([FAILED]) {
+            self.put_label(label, None).await.map_err(of_store)?;
+        }
+        for label in seats {
             self.put_label(label, Some(old)).await.map_err(of_store)?;
         }
         let began = Instant::now();
         loop {
             let description = store.describe(secret).await.map_err(of_store)?;
-            let on = |version: &VersionId| {
+            let on = |labels: &[String], version: &VersionId| {
                 let is_there = |label: &&String| description.version_with(label) == Some(version);
                 labels.iter().filter(is_there).count()
             };
             if description.version_with(FAILED) == Some(new) {
                 return Err("another replica tried it, and it did not serve there".to_owned());
             }
-            let (free, taken) = (on(old), on(new));
+            let (free, used) = (on(seats, old), on(reports, new));
+            let taken = seats.len().saturating_sub(free + used);
             if taken == 0 && (free == 0 || began.elapsed() > FREE) {
-                return Ok(labels.len() - free);
+                return Ok(used);
             }
             if began.elapsed() > REPORT {
                 return Err("a replica that tried it did not report in time".to_owned());
