@@ -84,9 +84,7 @@ impl Pool {
     pub fn is_on_trial(&self, version: &VersionId) -> bool {
         let state = self.state();
         let trial = state.trial.as_ref();
-        trial
-            .as_ref()
-            .is_some_and(|t| t.credential.version == *version)
+        trial.is_some_and(|t| t.credential.version == *version)
     }
 }
 

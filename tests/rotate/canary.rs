@@ -113,8 +113,8 @@ fn assert_unfinished(proxies: &[&Proxy], version: &str) {
 
 /// What a replica recorded of the canary.
 fn canary(proxy: &Proxy) -> Option<Value> {
-    let steps = proxy.audit_of("rotation.step").into_iter();
-    steps.filter(|r| r["step"] == "canary").next_back()
+    let mut steps = proxy.audit_of("rotation.step").into_iter();
+    steps.rfind(|r| r["step"] == "canary")
 }
 
 async fn one_uses_it_first(rotation: &str, others_wait: bool) {
