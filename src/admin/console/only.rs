@@ -50,7 +50,7 @@ pub fn only(world: &World, show: &Show, rows: Vec<Row>, name: &str) -> Result<Ve
     Err(refused)
 }
 
-fn has(row: &Row, name: &str) -> bool {
+fn has(row: &[Cell], name: &str) -> bool {
     row.iter().any(|cell| match cell {
         Cell::Null => false,
         Cell::Text(text) => **text == *name,
