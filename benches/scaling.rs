@@ -82,6 +82,7 @@ impl Proxy {
             "[listen]\naddress = [\"127.0.0.1:{port}\"]\n[admin]\naddress = \"\"\n\
              [store]\npath = \"{base}/store.db\"\nkey_file = \"{base}/store.key\"\n\
              [audit]\npath = \"{base}/audit.jsonl\"\n\
+             [runtime]\nworkers = {threads}\n\
              [database.app]\nsecret = \"app\"\npool_size = {POOL}\nallow_cleartext = true\n\
              [[client]]\nname = \"bench\"\nnetwork = [\"127.0.0.1\"]\ndatabases = [\"app\"]\n"
         );
@@ -89,7 +90,7 @@ impl Proxy {
         let value = format!(
             "{{\"host\":\"127.0.0.1\",\"port\":{stub},\"dbname\":\"d\",\"username\":\"u\",\"password\":\"p\"}}"
         );
-        let mut create = pgvalet(&config, &["secret", "create", "app"], 2)
+        let mut create = pgvalet(&config, &["secret", "create", "app"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -98,7 +99,7 @@ impl Proxy {
         input.write_all(value.as_bytes()).expect("written");
         drop(input);
         assert!(create.wait().expect("it ends").success());
-        let process = pgvalet(&config, &["run"], threads)
+        let process = pgvalet(&config, &["run"])
             .stderr(Stdio::null())
             .spawn()
             .expect("pgvalet starts");
@@ -159,13 +160,9 @@ impl Drop for Proxy {
     }
 }
 
-fn pgvalet(config: &Path, arguments: &[&str], threads: usize) -> Command {
+fn pgvalet(config: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgvalet"));
-    command
-        .arg("--config")
-        .arg(config)
-        .args(arguments)
-        .env("TOKIO_WORKER_THREADS", threads.to_string());
+    command.arg("--config").arg(config).args(arguments);
     command
 }
 

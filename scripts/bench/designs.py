@@ -48,7 +48,7 @@ def relay(world: World, name: str) -> Target:
 
 
 def pgvalet(world: World, name: str, workers: int, **more) -> Target:
-    return world.pgvalet(PGVALET, name, ["env", f"TOKIO_WORKER_THREADS={workers}"], **more)
+    return world.pgvalet(PGVALET, name, tables=f"[runtime]\nworkers = {workers}\n", **more)
 
 
 def main() -> None:

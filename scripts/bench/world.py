@@ -237,14 +237,14 @@ path = "{base}/audit.jsonl"
 
     def pgvalet(self, binary: Path, name: str = "pgvalet", prefix: list | None = None,
                 upstream: int | None = None, host: Path | str = "127.0.0.1",
-                identities: int = 1, store: bool = False, keys: str = "") -> Target:
+                identities: int = 1, store: bool = False, keys: str = "", tables: str = "") -> Target:
         api = free_port()
         crt, key = self.directory / "tls.crt", self.directory / "tls.key"
         port, process, config = self.start_pgvalet(
             binary, name, "bench",
             {"host": str(host), "port": upstream or self.upstream, "dbname": "bench",
              "username": "bench", "password": PASSWORD},
-            f'[database.bench]\nsecret = "bench"\n{keys}\n' + "".join(rule(n, identities) for n in range(identities)),
+            f'[database.bench]\nsecret = "bench"\n{keys}\n' + "".join(rule(n, identities) for n in range(identities)) + tables,
             listen=f'certificate = "{crt}"\nkey = "{key}"', prefix=prefix or [],
             store=f'address = "127.0.0.1:{api}"' if store else "",
         )

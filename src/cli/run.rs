@@ -28,7 +28,7 @@ pub(super) fn run(
     let passed = PassedSockets::take().map_err(|e| Failure::Failed(e.to_string()))?;
     logging::start()?;
     harden::allow_many_sockets();
-    let runtime = runtime()?;
+    let runtime = runtime(config.workers)?;
     let result = runtime.block_on(serve(path, config, passed, before));
     // A name service or a disk that hangs must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));

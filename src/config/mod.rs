@@ -86,6 +86,8 @@ pub struct Config {
     pub clients: Vec<Arc<Rule>>,
     /// The other replicas; `None`: there are none.
     pub fleet: Option<crate::fleet::Options>,
+    /// How many threads move bytes, if that is not left to pgvalet.
+    pub workers: Option<usize>,
     /// The keys of the configuration with their values, to be shown.
     pub settings: Arc<[Setting]>,
     /// The secrets that may change the roles of others.

@@ -82,6 +82,7 @@ fn config(mut document: Section<'_, '_>) -> Config {
     let clients = clients(&mut document, &databases, &listen);
     let admin_secrets = Arc::new(administrators(&mut document));
     let fleet = document.inner("fleet").and_then(fleet::fleet);
+    let workers = workers(document.section("runtime"));
     document.finish();
     Config {
         listen,
@@ -92,10 +93,18 @@ fn config(mut document: Section<'_, '_>) -> Config {
         rotations,
         clients,
         fleet,
+        workers,
         settings: Arc::default(),
         admin_secrets,
         written: Written::default(),
     }
+}
+
+/// `[runtime]`.
+fn workers(mut section: Section<'_, '_>) -> Option<usize> {
+    let workers = section.number("workers");
+    section.finish();
+    workers
 }
 
 type Databases = BTreeMap<Arc<str>, Arc<Database>>;

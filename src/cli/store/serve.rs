@@ -17,7 +17,7 @@ use crate::secret::store_title;
 use crate::vault::api::{Api, StoreListener, Trail};
 
 pub(super) fn run(config: &Config, place: &Place<'_>, out: &mut dyn Write) -> Result<(), Failure> {
-    let runtime = runtime()?;
+    let runtime = runtime(config.workers)?;
     runtime.block_on(serve(config, place, out))
 }
 

@@ -11,6 +11,7 @@ mod database;
 mod fleet;
 mod listen;
 mod rotation;
+mod runtime;
 mod store;
 
 use std::time::Duration;
@@ -173,6 +174,7 @@ pub(super) static DOCUMENT: Table = Table {
         section("secret", Kind::Named(&store::SECRET)),
         section("rotation", Kind::Table(&store::ROTATION)),
         section("fleet", Kind::Table(&fleet::FLEET)),
+        section("runtime", Kind::Table(&runtime::RUNTIME)),
     ],
     elsewhere: &[],
 };

@@ -29,6 +29,7 @@ fn places() -> Vec<(&'static Table, &'static str, &'static str)> {
         (table("[secret.NAME]"), "[secret.a]\n", ""),
         (table("[rotation]"), "[rotation]\n", ""),
         (table("[fleet]"), "[fleet]\n", ""),
+        (table("[runtime]"), "[runtime]\n", ""),
         (
             inner("[database.NAME]", "rotation"),
             "[database.o]\nrotation = { ",

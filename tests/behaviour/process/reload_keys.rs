@@ -40,6 +40,7 @@ const fn case(
 
 const FLEET: &str = "[fleet]";
 const LISTEN: &str = "[listen]";
+const RUNTIME: &str = "[runtime]";
 const ADMIN: &str = "[admin]";
 const STORE: &str = "[store]";
 const AUDIT: &str = "[audit]";
@@ -103,6 +104,7 @@ const CASES: &[Case] = &[
     case(FLEET, "address", "key_file = \"k\"", "key_file = \"k\"\naddress = \"127.0.0.1:6496\""),
     case(FLEET, "replica", "key_file = \"k\"", "key_file = \"k\"\nreplica = \"10.0.0.7\""),
     case(FLEET, "peers", "key_file = \"k\"", "key_file = \"k\"\npeers = \"127.0.0.1:6495\""),
+    case(RUNTIME, "workers", "", "workers = 3"),
     case(AUDIT, "path", "", "path = \"elsewhere.jsonl\""),
     case(AUDIT, "checkpoint", "", "checkpoint = \"9s\""),
     case(AUDIT, "rotate_size", "", "rotate_size = \"255MiB\""),
@@ -246,6 +248,7 @@ fn file(base: &Path, title: &str, lines: &str) -> String {
         ("[secret.NAME]", "[secret.\"app\"]", String::new()),
         ("[rotation]", "[rotation]", String::new()),
         (FLEET, FLEET, String::new()),
+        (RUNTIME, RUNTIME, String::new()),
         (SINK, SINK, String::new()),
     ];
     let parent = match title {
