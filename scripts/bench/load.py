@@ -104,6 +104,13 @@ class Client:
     def close(self) -> None:
         self.socket.close()
 
+    def goodbye(self) -> None:
+        """Says that it leaves, and waits until the connection is closed."""
+        self.socket.sendall(b"X\0\0\0\4")
+        while self.socket.recv(64):
+            pass
+        self.socket.close()
+
 
 def tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context()

@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from load import Client, tls_context
@@ -60,14 +61,34 @@ def start_up_ms(world: World, binary: Path, number: int) -> float:
     return took * 1000
 
 
+QUERY = "select abalance from pgbench_accounts where aid = 1"
+
+
 def system_calls(world: World, target: Target) -> dict[str, float] | None:
     """System calls per simple transaction of one client, by name."""
+    client = Client(target)
+    client.query(QUERY)
+    calls = traced(world, target, 5000, lambda: client.query(QUERY))
+    client.close()
+    return calls
+
+
+def system_calls_of_a_login(world: World, target: Target) -> dict[str, float] | None:
+    """System calls per login with one transaction, of one client after the other."""
+    def login() -> None:
+        client = Client(target)
+        client.query(QUERY)
+        client.goodbye()
+
+    login()
+    return traced(world, target, 1000, login)
+
+
+def traced(world: World, target: Target, times: int, work: Callable[[], None]) -> dict[str, float] | None:
+    """System calls of the target for each time that the work is done, by name."""
     strace = shutil.which("strace")
     if not strace:
         return None
-    client = Client(target)
-    sql = "select abalance from pgbench_accounts where aid = 1"
-    client.query(sql)
     table = world.directory / f"strace-{target.name}"
     tracer = subprocess.Popen(
         [strace, "-f", "-c", "-o", str(table), "-p", str(target.process.pid)],
@@ -75,16 +96,14 @@ def system_calls(world: World, target: Target) -> dict[str, float] | None:
     )
     tracer.stderr.readline()  # "strace: Process … attached"
     time.sleep(0.5)
-    transactions = 5000
-    for _ in range(transactions):
-        client.query(sql)
+    for _ in range(times):
+        work()
     tracer.send_signal(2)
     tracer.communicate(timeout=10)
-    client.close()
     calls = {}
     for line in table.read_text().splitlines():
         # "% time     seconds  usecs/call     calls    errors syscall"
         if found := re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line):
             if found[2] != "total":
-                calls[found[2]] = int(found[1]) / transactions
+                calls[found[2]] = int(found[1]) / times
     return {name: n for name, n in sorted(calls.items(), key=lambda c: -c[1]) if n >= 0.01}
