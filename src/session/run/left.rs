@@ -254,8 +254,11 @@ fn read(lease: &Lease, watch: &Watch, rows: Rows) -> Left {
         };
         left.pins.extend(pin);
     }
-    let length = |(name, value): (&Box<str>, &Box<str>)| name.len() + value.len();
-    if left.settings.iter().map(length).sum::<usize>() > MAX_SETTINGS {
+    let lengths = left
+        .settings
+        .iter()
+        .map(|(name, value)| name.len() + value.len());
+    if lengths.sum::<usize>() > MAX_SETTINGS {
         left.settings.clear();
         left.pins.push(Pin::SetConfig);
     }

@@ -104,7 +104,7 @@ impl World {
     }
 
     /// When each version was made and became the current one, as the replicas say.
-    fn rotations(&self) -> BTreeMap<String, (Option<DateTime<Utc>>, Option<DateTime<Utc>>)> {
+    fn rotations(&self) -> BTreeMap<String, Span> {
         let mut rotations = BTreeMap::<_, (Option<_>, Option<_>)>::new();
         for record in self
             .replicas
@@ -240,20 +240,12 @@ impl World {
     }
 }
 
-/// The steps of rotations that a replica has recorded. The other records, of which there are many,
-/// are not read.
-fn steps(replica: &Proxy) -> Vec<serde_json::Value> {
-    let text = fs::read_to_string(replica.directory().join("audit.jsonl")).unwrap_or_default();
-    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-    let steps = complete.lines().filter(|l| l.contains("\"rotation.step\""));
-    steps
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
-        .collect()
-}
-
 fn name(replica: usize) -> String {
     format!("replica-{replica}")
 }
+
+/// When a rotation began and ended.
+type Span = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 /// Three replicas with the same store, which none runs yet.
 fn replicas(url: &str, key: &std::path::Path, keys: &Keys, value: &str) -> Vec<Proxy> {
