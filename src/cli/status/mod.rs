@@ -128,10 +128,11 @@ pub(super) fn admin_with_right(config: &Config) -> Result<(AdminAddress, Option<
     Ok((address, token))
 }
 
-/// A path with a parameter.
+/// A path with one more parameter.
 pub(super) fn with(path: &str, name: &str, value: &str) -> String {
     let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
-    format!("{path}?{name}={value}")
+    let mark = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{mark}{name}={value}")
 }
 
 /// A listener on all addresses is asked on loopback.
@@ -149,6 +150,15 @@ fn reachable(address: &AdminAddress) -> AdminAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_takes_several_parameters_with_whatever_is_in_them() {
+        let path = with("/upgrade", "timeout", "60000ms");
+        assert_eq!(
+            with(&path, "binary", "/opt/a b&c=?"),
+            "/upgrade?timeout=60000ms&binary=%2Fopt%2Fa%20b%26c%3D%3F"
+        );
+    }
 
     #[test]
     fn a_listener_on_all_addresses_is_asked_on_loopback() {
