@@ -1,5 +1,6 @@
 //! `pgvalet run`: runs the proxy until it is told to stop.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,8 +45,7 @@ async fn serve(
     // Before anything is bound: a signal that arrives early must not be lost.
     let mut hangup = signal(SignalKind::hangup())?;
     let mut upgrade = signal(SignalKind::user_defined2())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut end = EndSignals::hear()?;
 
     for warning in config::warnings(&config) {
         warn!("{warning}");
@@ -71,7 +71,7 @@ async fn serve(
             // What comes of it is logged.
             _ = upgrade.recv() => drop(tokio::spawn(proxy.upgrade(None, UPGRADE))),
             pid = proxy.is_handed_over() => break Some(pid),
-            () = either(&mut terminate, &mut interrupt) => break None,
+            () = end.first() => break None,
             () = proxy.is_to_stop() => break None,
         }
     };
@@ -79,7 +79,7 @@ async fn serve(
         notify(NotifyState::MainPid(pid));
         tokio::select! {
             () = proxy.drain() => {}
-            () = either(&mut terminate, &mut interrupt) => {}
+            () = end.first() => {}
         }
     } else {
         notify(NotifyState::Stopping);
@@ -87,7 +87,7 @@ async fn serve(
     info!("stopping: transactions may finish");
     tokio::select! {
         () = proxy.stop() => info!("stopped"),
-        () = either(&mut terminate, &mut interrupt) => warn!("stopped at once"),
+        () = end.second() => warn!("stopped at once"),
     }
     Ok(())
 }
@@ -122,9 +122,68 @@ fn notify(state: NotifyState<'_>) {
     }
 }
 
-async fn either(a: &mut Signal, b: &mut Signal) {
-    tokio::select! {
-        _ = a.recv() => {}
-        _ = b.recv() => {}
+/// The signals that ask for the end.
+///
+/// Two of them end the process at once. Other requests to stop do not count: the process that
+/// has replaced this one passes on that it stops, and then a supervisor sends SIGTERM to both.
+struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    heard: u32,
+}
+
+impl EndSignals {
+    fn hear() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            heard: 0,
+        })
+    }
+
+    async fn first(&mut self) {
+        self.reach(1).await;
+    }
+
+    async fn second(&mut self) {
+        self.reach(2).await;
+    }
+
+    /// Waits until as many have come since the start.
+    async fn reach(&mut self, count: u32) {
+        while self.heard < count {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            self.heard += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+    use nix::sys::signal::{Signal::SIGINT, Signal::SIGTERM, raise};
+
+    use super::*;
+
+    /// One signal behind another request to stop is the first one.
+    #[tokio::test]
+    async fn only_a_second_signal_ends_the_process_at_once() {
+        let mut end = EndSignals::hear().expect("signals");
+        let mut seen = signal(SignalKind::terminate()).expect("signals");
+        {
+            let mut second = pin!(end.second());
+            assert!(second.as_mut().now_or_never().is_none());
+            raise(SIGTERM).expect("raised");
+            seen.recv().await;
+            assert!(second.as_mut().now_or_never().is_none(), "one signal");
+            raise(SIGINT).expect("raised");
+            second.await;
+        }
+        assert!(end.first().now_or_never().is_some());
     }
 }
