@@ -55,6 +55,12 @@ impl Counts {
         self.warn(error);
     }
 
+    /// Records that waited for a log which another process does not let go of.
+    pub(super) fn lose_at_the_end(&self, records: u64, error: &AuditError) {
+        self.failures.increment(records);
+        tracing::error!("{records} audit records are lost with the end of this process: {error}");
+    }
+
     pub(super) fn warn(&self, error: &AuditError) {
         // Locked: another thread is warning at this moment.
         if let Some(mut warned) = self.warned.try_lock()

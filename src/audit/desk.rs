@@ -36,6 +36,13 @@ const A_WHILE: Duration = Duration::from_secs(10);
 /// How often a log is tried that another process has left.
 const TRY: Duration = Duration::from_millis(500);
 
+/// The same when this process ends.
+const AT_THE_END: Duration = Duration::from_millis(20);
+
+/// How long records wait for such a log when this process ends; less than the end of the process
+/// waits for its log.
+const LAST_TRIES: Duration = Duration::from_secs(3);
+
 pub(super) struct Desk {
     state: Mutex<State>,
     /// Wakes the thread when somebody else writes from now on.
@@ -49,6 +56,8 @@ struct State {
     disk: Disk,
     /// Records that another process was given, and has perhaps not written.
     unsent: Vec<Entry>,
+    /// Until then they wait for the log, once nothing more is recorded.
+    until: Option<Instant>,
 }
 
 /// Who writes.
@@ -100,6 +109,7 @@ impl Desk {
                 pen: Pen::Nobody(false),
                 disk: Disk::default(),
                 unsent: Vec::new(),
+                until: None,
             }),
             changed: Condvar::new(),
             opener,
@@ -113,7 +123,7 @@ impl Desk {
 
     /// What the thread does until the log is closed, or the last handle is gone.
     pub fn run(self: &Arc<Self>, records: Receiver) {
-        while records.wait() {
+        while self.wants_log(&records) || records.wait() {
             let mut state = self.state();
             if let Some(writer) = state.pen.here() {
                 writer.write(|batch| records.take(batch));
@@ -121,13 +131,7 @@ impl Desk {
             }
             self.pass_on(&mut state, &records);
         }
-        let mut state = self.state();
-        if !state.unsent.is_empty() {
-            // What cannot be opened now is lost.
-            let _ = self.open_in(&mut state);
-        }
-        let pen = std::mem::replace(&mut state.pen, Pen::Closed);
-        drop(state);
+        let pen = std::mem::replace(&mut self.state().pen, Pen::Closed);
         self.stop.stop();
         if let Pen::Here(writer) = pen {
             writer.finish();
@@ -135,6 +139,13 @@ impl Desk {
         // Tells those who wait for the log to be closed; the file's lock is free by
         // now.
         drop(records);
+    }
+
+    /// Whether this process is to take the log, for the records that it has or for those to come.
+    fn wants_log(&self, records: &Receiver) -> bool {
+        let state = self.state();
+        let tries = matches!(state.pen, Pen::Nobody(true));
+        tries && !(state.unsent.is_empty() && records.is_closed())
     }
 
     /// What there is to do with records while this process does not write.
@@ -146,23 +157,51 @@ impl Desk {
                 Ok(()) => return,
                 Err(back) => {
                     tracing::warn!(
-                        "the process that writes the audit log has ended; this one writes it again"
+                        "the process that writes the audit log ends; this one writes it again"
                     );
                     state.unsent = back;
                     state.pen = Pen::Nobody(true);
                 }
             }
         }
-        let tries = matches!(state.pen, Pen::Nobody(true));
-        if tries && self.open_in(state).is_ok() {
-            return;
+        let mut wait = TRY;
+        let mut failure = None;
+        if matches!(state.pen, Pen::Nobody(true)) {
+            match self.open_in(state) {
+                Ok(()) => return,
+                Err(error) => failure = Some(error),
+            }
         }
         if records.is_closed() {
-            state.unsent.clear();
-            records.take(&mut Vec::new());
-            return;
+            // Nobody gives this process the log any more; it may only become free.
+            let patience = match failure {
+                Some(_) => LAST_TRIES,
+                None => Duration::ZERO,
+            };
+            let now = Instant::now();
+            let until = *state.until.get_or_insert(now + patience);
+            if now >= until {
+                self.lose(state, records, failure);
+                return;
+            }
+            wait = AT_THE_END;
         }
-        self.changed.wait_for(state, TRY);
+        self.changed.wait_for(state, wait);
+    }
+
+    /// Gives up what was recorded.
+    fn lose(&self, state: &mut State, records: &Receiver, failure: Option<AuditError>) {
+        let mut lost = std::mem::take(&mut state.unsent);
+        loop {
+            let before = lost.len();
+            records.take(&mut lost);
+            if lost.len() == before {
+                break;
+            }
+        }
+        if !lost.is_empty() {
+            self.opener.lose(lost.len(), failure);
+        }
     }
 
     /// Opens the log, and writes from now on what has waited.
@@ -211,7 +250,7 @@ impl Desk {
     /// Takes the log as soon as that is possible.
     pub fn reclaim(&self) {
         let mut state = self.state();
-        if matches!(state.pen, Pen::Nobody(_)) {
+        if matches!(state.pen, Pen::Nobody(_) | Pen::There(_)) {
             state.pen = Pen::Nobody(true);
         }
         self.changed.notify_all();

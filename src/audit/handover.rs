@@ -44,7 +44,7 @@ pub struct Passed {
 }
 
 /// Hands records to another process, and waits until they are written. An error says why they
-/// were not; `None`: that process has ended.
+/// were not; `None`: that process has ended, or has closed the log to end.
 pub type Carry = Box<dyn FnMut(Vec<Passed>) -> Option<Result<(), String>> + Send>;
 
 /// The way to the process that writes.
@@ -58,7 +58,7 @@ impl Outlet {
     /// Has entries written, and tells those who wait.
     ///
     /// # Errors
-    /// The entries, if the other process has ended. It may have written some of them.
+    /// The entries, if the other process writes no more. It may have written some of them.
     pub(super) fn pass(&mut self, entries: Vec<Entry>) -> Result<(), Vec<Entry>> {
         let passed = entries.iter().map(|entry| Passed {
             time: entry.time.timestamp_micros(),
@@ -111,6 +111,12 @@ impl Opener {
             sinks: Mutex::default(),
             written: Arc::default(),
         }
+    }
+
+    /// Counts records that this process ends with, and says why.
+    pub(super) fn lose(&self, records: usize, error: Option<AuditError>) {
+        let error = error.unwrap_or_else(|| AuditError::Locked(name(self.sink())));
+        self.counts.lose_at_the_end(records as u64, &error);
     }
 
     /// The number of the last record that every sink has taken.
@@ -225,9 +231,10 @@ impl Audit {
         self.desk.hold();
     }
 
-    /// Goes on with the log, because no other process does.
+    /// Goes on with the log, because no other process does. Its lock may be free a moment later.
     pub fn reclaim(&self) {
         self.desk.reclaim();
+        self.queue.call();
     }
 
     /// Passes records on to the process that has opened the log. If that ends, this one takes

@@ -48,6 +48,8 @@ struct State {
     entries: VecDeque<Entry>,
     /// Whether somebody waits for one of the entries.
     urgent: bool,
+    /// Whether the thread has something else to do than to write entries.
+    called: bool,
     /// How often entries were taken, by the thread or by a session.
     taken: u64,
     open: bool,
@@ -74,6 +76,7 @@ pub(super) fn queue() -> (Sender, Receiver) {
         state: Mutex::new(State {
             entries: VecDeque::new(),
             urgent: false,
+            called: false,
             taken: 0,
             open: true,
             thread: Thread::Awake,
@@ -144,6 +147,22 @@ impl Sender {
         }
     }
 
+    /// Somebody waits now for a record that was put in without haste.
+    pub fn await_all(&self) {
+        let mut state = self.0.0.state();
+        state.urgent |= !state.entries.is_empty();
+        if state.urgent {
+            self.0.0.wake(state);
+        }
+    }
+
+    /// Wakes the thread, whether there are records or not.
+    pub fn call(&self) {
+        let mut state = self.0.0.state();
+        state.called = true;
+        self.0.0.wake(state);
+    }
+
     /// Removes the records for which somebody waited who has given up. Returns their number.
     pub fn forget(&self) -> u64 {
         let mut state = self.0.0.state();
@@ -190,12 +209,13 @@ impl Drop for Handle {
 }
 
 impl Receiver {
-    /// Waits for records. `false`: there are none, and the queue is closed.
+    /// Waits for records, or a [`call`](Sender::call). `false`: there are none, and the queue is
+    /// closed.
     pub fn wait(&self) -> bool {
         let mut state = self.0.state();
         let mut until = Instant::now() + LINGER;
         let mut taken = state.taken;
-        while state.open && !state.urgent {
+        while state.open && !state.urgent && !state.called {
             let left = until.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 state.thread = Thread::Dozing;
@@ -213,6 +233,7 @@ impl Receiver {
             }
         }
         state.thread = Thread::Awake;
+        state.called = false;
         state.open || !state.entries.is_empty()
     }
 
