@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::metrics::Totals;
 use super::state::State;
 use super::{FleetCounts, Generation, LoginTrouble, Pool, Stuck, Tried};
+use crate::wire::LoginFailure;
 
 /// A pool at one moment.
 pub struct PoolCounts {
@@ -34,6 +35,8 @@ pub struct PoolCounts {
     pub problem: Option<Arc<str>>,
     /// The trouble with logins as far as a person should know of it.
     pub trouble: Option<LoginTrouble>,
+    /// What the trouble is in kind, where that is known.
+    pub failure: Option<LoginFailure>,
     /// Versions that were tried in vain since one last worked.
     pub tried: Vec<Tried>,
     /// Versions that were tried in vain before the one in force was adopted.
@@ -45,6 +48,15 @@ impl PoolCounts {
     pub fn in_force(&self) -> Option<&GenerationCounts> {
         let first = self.generations.first();
         first.filter(|g| g.draining_since.is_none())
+    }
+
+    /// Whether clients can be served: a version has logged in, and the server lets it in still.
+    pub fn works(&self) -> bool {
+        let lets_nobody_in = matches!(
+            self.trouble,
+            Some(LoginTrouble::Down(_) | LoginTrouble::NoneLogsIn(_))
+        );
+        self.in_force().is_some() && !lets_nobody_in
     }
 }
 
@@ -82,6 +94,7 @@ impl Pool {
                 }
             })
             .collect();
+        let trouble = self.trouble(&state);
         PoolCounts {
             in_use: !state.lingering,
             waiting: state.waiting(),
@@ -101,10 +114,24 @@ impl Pool {
             tried: state.search.tried().to_vec(),
             tried_before: state.search.tried_before().to_vec(),
             problem: state.search.problem().or_else(|| self.move_problem(&state)),
-            trouble: {
-                let moves = || self.move_problem(&state).map(LoginTrouble::NotMoved);
-                state.search.trouble().or_else(moves)
+            failure: match &trouble {
+                Some(LoginTrouble::Refused(tried)) => tried.failure,
+                Some(_) => state.search.known_failure(),
+                None => None,
             },
+            trouble,
+        }
+    }
+
+    fn trouble(&self, state: &State) -> Option<LoginTrouble> {
+        let moved = || self.move_problem(state).map(LoginTrouble::NotMoved);
+        match state.search.trouble() {
+            // The version in force is refused where the reloaded configuration leads: that is no
+            // fault of the version.
+            Some(LoginTrouble::Refused(tried)) => {
+                Some(moved().unwrap_or(LoginTrouble::Refused(tried)))
+            }
+            other => other.or_else(moved),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::admin::{DatabaseStatus, Status, Trouble};
+use crate::admin::{DatabaseStatus, Status, Trouble, TroubleKind};
 use crate::audit::printable;
 use crate::base::duration;
 use crate::cli::table;
@@ -172,6 +172,8 @@ fn state(database: &DatabaseStatus, status: &Status) -> Option<&'static str> {
     };
     match own {
         Some(trouble) => Some(trouble.kind.short()),
+        // Before it has lasted so long that it is a trouble.
+        None if database.paused => Some(TroubleKind::DatabasePaused.short()),
         None if drains() => Some(DRAINS),
         None => None,
     }
@@ -238,6 +240,13 @@ mod tests {
             ..fleet
         });
         assert!(text(&status, 80).contains("has no share now of fleet_size = 12"));
+    }
+
+    #[test]
+    fn a_paused_database_is_called_so_at_once() {
+        let mut status = rotating();
+        status.databases[0].paused = true;
+        assert_eq!(state(&status.databases[0], &status), Some("paused"));
     }
 
     #[test]

@@ -81,6 +81,14 @@ impl Search {
         }
     }
 
+    /// The kind of what stands in the way of a login.
+    pub fn known_failure(&self) -> Option<LoginFailure> {
+        match self.obstacle()? {
+            Obstacle::Server { failure, .. } => Some(failure),
+            Obstacle::NoVersion { .. } => self.last_failure(),
+        }
+    }
+
     pub fn is_good(&self) -> bool {
         matches!(self.health(), Health::Good)
     }

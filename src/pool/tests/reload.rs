@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::pool::fake::{self, Setup, setup, until};
-use crate::pool::{CheckoutError, Database};
+use crate::pool::{CheckoutError, Database, LoginTrouble};
 use crate::upstream;
 
 /// Puts the options into force that `change` makes of those there are.
@@ -126,6 +126,9 @@ async fn what_works_is_kept_while_the_new_server_does_not() {
         problem.is_some_and(|why| why.contains("as the reloaded configuration says"))
     })
     .await;
+    let counts = s.pool.counts();
+    assert!(matches!(counts.trouble, Some(LoginTrouble::NotMoved(_))));
+    assert!(counts.works(), "clients are served as before");
     let old = s.pool.checkout(None).await.expect("the old server");
     assert_eq!(old.backend().target.port, s.server.port);
     drop(old);
@@ -138,6 +141,24 @@ async fn what_works_is_kept_while_the_new_server_does_not() {
     move_to(&s, moved.port);
     until("it is forgotten", || s.pool.counts().problem.is_none()).await;
     assert_eq!(number_in_force(&s), Some(2));
+}
+
+/// The version in force does not log in where the configuration leads: that says nothing against
+/// the version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_not_blamed_for_the_place_that_a_reload_names() {
+    let s = setup("pool_size = 2").await;
+    s.store.put("two", "u1", 1);
+    until("it is refused", || {
+        matches!(s.pool.counts().trouble, Some(LoginTrouble::Refused(_)))
+    })
+    .await;
+    move_to(&s, 1);
+    until("the reload is named", || {
+        matches!(s.pool.counts().trouble, Some(LoginTrouble::NotMoved(_)))
+    })
+    .await;
+    assert!(s.pool.counts().works());
 }
 
 /// The server is gone, and the configuration says where it is now.

@@ -11,6 +11,7 @@ use crate::pool::{DrainDeadlineAction, GenerationCounts, LoginTrouble, Pool, Poo
 use crate::secret::store_title;
 use crate::session::Handle;
 use crate::upstream::{Target, TargetError};
+use crate::wire::LoginFailure;
 
 /// A restart, or the moment between password and label in a rotation, is no trouble.
 const BLIP: Duration = Duration::from_secs(2);
@@ -84,20 +85,28 @@ fn login(pool: &Pool, counts: &PoolCounts, trouble: &LoginTrouble) -> Option<Fin
     let (name, secret) = (&pool.name, pool.secret.as_str());
     let in_force = counts.in_force().map(|g| &g.generation);
     let put = format!("pgvalet secret put {secret}");
+    let known = pool.follower.known().current;
+    let user = in_force.map(|g| &g.credential).or(known.as_ref());
+    let user = user.map_or("the user of the secret", |c| c.username.as_str());
+    let advice = counts.failure.and_then(|f| advice(&f, name, user));
     Some(match trouble {
         LoginTrouble::Down(why) => Finding {
             sentence: format!("database {name} is down: {why}"),
-            remedy: "see to the database server and the way to it; pgvalet tries again by itself"
-                .to_owned(),
+            remedy: format!(
+                "{}; pgvalet tries again by itself",
+                advice
+                    .as_deref()
+                    .unwrap_or("see to the database server and the way to it")
+            ),
             ..finding(pool, TroubleKind::DatabaseDown, BLIP)
         },
         // What is wrong is the secret, which says so itself.
-        LoginTrouble::NoneLogsIn(_) if pool.follower.known().current.is_none() => return None,
+        LoginTrouble::NoneLogsIn(_) if known.is_none() => return None,
         LoginTrouble::NoneLogsIn(why) => Finding {
             sentence: format!("no version of secret {secret} logs in to database {name}: {why}"),
-            remedy: remedy(pool).unwrap_or_else(|| {
-                format!("put the password that Postgres has into the secret: {put}")
-            }),
+            remedy: remedy(pool)
+                .or(advice)
+                .unwrap_or_else(|| right_password(&put)),
             ..finding(pool, TroubleKind::NoLogin, BLIP)
         },
         LoginTrouble::NotMoved(why) => Finding {
@@ -120,7 +129,7 @@ fn login(pool: &Pool, counts: &PoolCounts, trouble: &LoginTrouble) -> Option<Fin
                     "AWSCURRENT of secret {secret} (version {}) does not log in to database {name}: {}{stays}",
                     tried.version, tried.why
                 ),
-                remedy: format!("put the password that Postgres has into the secret: {put}{back}"),
+                remedy: advice.unwrap_or_else(|| right_password(&put)) + &back,
                 ..finding(pool, TroubleKind::VersionRefused, LABEL_FIRST)
             }
         }
@@ -168,6 +177,34 @@ fn share(pool: &Pool, counts: &PoolCounts, stuck: &Stuck) -> Finding {
         remedy: why.remedy(role),
         ..finding(pool, TroubleKind::FleetStuck, Duration::ZERO)
     }
+}
+
+fn right_password(put: &str) -> String {
+    format!("put the password that Postgres has into the secret: {put}")
+}
+
+/// What to do where the server lets `user` not in for a reason that no password mends.
+fn advice(failure: &LoginFailure, database: &str, user: &str) -> Option<String> {
+    Some(match failure {
+        LoginFailure::Rules => format!(
+            "look at pg_hba.conf of the server, and let the role log in: ALTER ROLE {user} LOGIN"
+        ),
+        LoginFailure::NoConnectRight => {
+            format!("GRANT CONNECT ON DATABASE … TO {user} on the server")
+        }
+        LoginFailure::NoDatabase => {
+            format!("create the database on the server, or mend [database.{database}] dbname")
+        }
+        LoginFailure::Full => format!(
+            "raise max_connections of the server or the CONNECTION LIMIT of {user} or of the database, or lower [database.{database}] pool_size"
+        ),
+        // Only such a database answers a login so.
+        LoginFailure::Other(code) if code.as_str() == "55000" => {
+            "let connections in again on the server: ALTER DATABASE … ALLOW_CONNECTIONS true"
+                .to_owned()
+        }
+        _ => return None,
+    })
 }
 
 fn wait(pool: &Pool, counts: &PoolCounts) -> Option<Finding> {
@@ -253,4 +290,53 @@ fn holders(counts: &GenerationCounts, sessions: &[Arc<Handle>]) -> String {
     }
     let each = clients.iter().map(|(client, n)| format!("{client} ({n})"));
     format!("; held by {}", each.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+    use crate::pool::fake::{setup, until};
+
+    #[test]
+    fn what_no_password_mends_has_a_remedy_of_its_own() {
+        for (sqlstate, says) in [
+            ("28000", "ALTER ROLE app LOGIN"),
+            ("42501", "GRANT CONNECT ON DATABASE"),
+            ("3D000", "[database.orders] dbname"),
+            ("53300", "max_connections"),
+            ("55000", "ALLOW_CONNECTIONS"),
+        ] {
+            let failure = LoginFailure::from_sqlstate(sqlstate);
+            let advice = advice(&failure, "orders", "app").unwrap_or_default();
+            assert!(advice.contains(says), "{sqlstate}: {advice}");
+        }
+        let password = LoginFailure::from_sqlstate("28P01");
+        assert_eq!(advice(&password, "orders", "app"), None);
+    }
+
+    /// The server has no room, so that the place of the server is no remedy.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_without_room_is_no_server_that_cannot_be_reached() {
+        let s = setup("pool_size = 1\non_down = \"refuse\"").await;
+        s.server.room.store(0, Relaxed);
+        s.server.hang_up();
+        let mut found = Vec::new();
+        until("the pool is down", || {
+            s.pool.try_checkout(&"c".into(), &Default::default());
+            let pool = s.pool.clone();
+            tokio::spawn(async move { pool.checkout(None).await.map(drop) });
+            found.clear();
+            find(&s.pool, &s.pool.counts(), &[], false, &mut found);
+            found.iter().any(|f| f.kind == TroubleKind::DatabaseDown)
+        })
+        .await;
+        assert!(
+            found[0].remedy.contains("max_connections"),
+            "{}",
+            found[0].remedy
+        );
+        assert!(!s.pool.counts().works(), "a new process need not do better");
+    }
 }
