@@ -4,6 +4,7 @@
 //! * `server_trust`  which certificates of servers are accepted: those that libpq accepts
 //! * `direct`        those of them that webpki does not judge, `signed` their signatures
 //! * `names`         whether a certificate is for a host
+//! * `checked`       whether the files of `upstream` can still be used
 //! * `reread`        files that are read again when they change
 
 use std::fs;
@@ -20,6 +21,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::ClientTrust;
 
+mod checked;
 mod direct;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -30,6 +32,7 @@ mod server_trust;
 mod signed;
 mod upstream;
 
+pub use checked::CheckedFiles;
 pub use upstream::{Identity, TlsOptions, TlsVersion, fault, for_upstream};
 
 /// `[database.NAME] tls`.

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::TlsError;
 
 /// What changes when a file is written or another is put in its place.
-type Stamp = Option<(SystemTime, u64)>;
+pub(super) type Stamp = Option<(SystemTime, u64)>;
 
 /// What was made of files, and is made again when they have changed: certificates and
 /// revocation lists are renewed while pgvalet runs.
@@ -55,7 +55,7 @@ impl<T> Reread<T> {
     }
 }
 
-fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+pub(super) fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
     let stamp = |path: &PathBuf| {
         let metadata = fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))

@@ -23,6 +23,27 @@ pub struct TlsOptions {
     pub min_version: TlsVersion,
 }
 
+impl TlsOptions {
+    /// Whether the files can be used, as they are now.
+    ///
+    /// # Errors
+    /// [`TlsError`]: why one of them cannot be.
+    pub fn check(&self) -> Result<(), TlsError> {
+        match self.files().is_empty() {
+            true => Ok(()),
+            false => for_upstream(UpstreamTls::VerifyFull, self).map(drop),
+        }
+    }
+
+    /// All files that are named.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let own = self.identity.iter();
+        let own = own.flat_map(|i| [Some(&i.certificate), Some(&i.key), i.password.as_ref()]);
+        let files = self.ca.iter().chain(&self.crl).chain(own.flatten());
+        files.cloned().collect()
+    }
+}
+
 /// The certificate and key of pgvalet itself, PEM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {

@@ -1,4 +1,4 @@
-//! Certificates that clients see, and those that vouch for clients.
+//! Certificates that clients see, those that vouch for clients, and those that vouch for servers.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -9,6 +9,8 @@ use super::Finding;
 use crate::admin::{Place, TroubleKind};
 use crate::base::duration::words;
 use crate::net::ServerCertificate;
+use crate::net::tls::CheckedFiles;
+use crate::pool::Pool;
 use crate::session::Context;
 
 pub(super) fn find(context: &Context, found: &mut Vec<Finding>) {
@@ -27,6 +29,29 @@ pub(super) fn find(context: &Context, found: &mut Vec<Finding>) {
             ..finding(trust.path(), TroubleKind::CertificateUnread)
         }));
     }
+}
+
+/// The files of TLS to the servers of a database.
+pub(super) fn find_upstream(pool: &Pool, checked: &CheckedFiles, found: &mut Vec<Finding>) {
+    let options = &pool.database().upstream.tls_options;
+    let Some(why) = checked.failure(options) else {
+        return;
+    };
+    let name = &pool.name;
+    let own = options.identity.as_ref().map(|own| &own.certificate);
+    let file = options.ca.as_ref().or(options.crl.first()).or(own);
+    let file = file.map_or(Path::new(""), |file| file);
+    let mut finding = Finding {
+        sentence: format!(
+            "the files of TLS to the server of database {name} cannot be used: {why}; what was read before stays in force until pgvalet ends"
+        ),
+        remedy: format!(
+            "mend tls_ca, tls_crl, tls_certificate and tls_key of [database.{name}]; they are read again when they change"
+        ),
+        ..finding(file, TroubleKind::CertificateUnread)
+    };
+    finding.place.database = Some(name.clone());
+    found.push(finding);
 }
 
 fn finding(file: &Path, kind: TroubleKind) -> Finding {

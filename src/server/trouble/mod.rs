@@ -27,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::build::Built;
 use crate::admin::{Place, Trouble, TroubleKind};
 use crate::metrics::{Family, Gauge};
+use crate::net::tls::CheckedFiles;
 use ledger::Ledger;
 pub use process::descriptors;
 pub(super) use process::unready;
@@ -58,6 +59,8 @@ pub struct Health {
     /// Open file descriptors, as they were counted last.
     descriptors: AtomicUsize,
     stopping: AtomicBool,
+    /// Of TLS to servers.
+    files: CheckedFiles,
 }
 
 impl Health {
@@ -93,6 +96,7 @@ pub fn troubles(built: &Built) -> Vec<Trouble> {
     let mut pools = built.all_pools();
     pools.sort_by_key(|p| (p.name.clone(), p.secret.clone()));
     for pool in &pools {
+        certificate::find_upstream(pool, &built.health.files, &mut found);
         let disabled = built.context.switches.is_disabled(&pool.name);
         pool::find(pool, &pool.counts(), &sessions, disabled, &mut found);
     }

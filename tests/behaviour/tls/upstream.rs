@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::common::client::told;
-use crate::common::{Cluster, Proxy, ProxyBuilder, connect, eventually, new_password};
+use crate::common::{Cluster, Proxy, ProxyBuilder, cli, connect, eventually, new_password};
 
 async fn to(cluster: &Cluster, more: &str) -> ProxyBuilder {
     let password = new_password();
@@ -45,6 +46,33 @@ async fn a_verified_server_is_used_over_tls() {
             "{more}"
         );
     }
+}
+
+/// What was read before stays in force, and a restart would not find it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_becomes_junk_is_told_before_a_restart() {
+    let cluster = Cluster::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let ca = directory.path().join("ca.pem");
+    std::fs::copy(cluster.ca(), &ca).expect("copied");
+    let more = format!("tls = \"verify-full\"\ntls_ca = \"{}\"", ca.display());
+    let proxy = to(&cluster, &more).await.start().await;
+    proxy.connect("app").await;
+    std::fs::write(&ca, "junk").expect("written");
+    eventually("it is said", Duration::from_secs(20), || async {
+        let health = cli::pgvalet(&proxy.config(), &["health"], "");
+        let said = String::from_utf8_lossy(&health.stdout).into_owned()
+            + &String::from_utf8_lossy(&health.stderr);
+        said.contains("files of TLS").then_some(())
+    })
+    .await;
+    proxy.signal(Signal::SIGHUP);
+    eventually("the reload is refused", Duration::from_secs(20), || async {
+        let refused = "the configuration was not reloaded";
+        proxy.log().contains(refused).then_some(())
+    })
+    .await;
+    proxy.connect("app").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
