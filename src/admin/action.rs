@@ -17,7 +17,7 @@ pub use begun::{Begun, Rest};
 pub use error::ActionError;
 pub use unfinished::Unfinished;
 
-use super::operations::{Operations, Stop};
+use super::operations::{Operations, Steer, Stop};
 use crate::access::AdminRight;
 use crate::audit::{Outcome, Record, SessionRef};
 use crate::base::nearest;
@@ -141,7 +141,16 @@ pub async fn begin(
         audit.record(record(Outcome::Failure, Some("not_allowed")));
         return Err(ActionError::NotAllowed(action.word()));
     }
-    let checked = check(proxy, action);
+    let checked = match action {
+        Action::KillClient(id) if !is_there(proxy, *id) => {
+            let others = proxy.others().await;
+            match others.iter().any(|client| client.id == *id) {
+                true => Ok(Vec::new()),
+                false => Err(ActionError::NoClient(*id)),
+            }
+        }
+        _ => check(proxy, action),
+    };
     if let Err(error) = &checked {
         audit.record(record(Outcome::Failure, Some(&error.to_string())));
     }
@@ -181,7 +190,6 @@ fn check(proxy: &Arc<dyn Operations>, action: &Action) -> Result<Vec<Arc<Pool>>,
         Action::Resume(None) if !pools.iter().any(|p| p.is_paused()) => {
             not_now("no database is paused".to_owned())
         }
-        Action::KillClient(id) if !is_there(proxy, *id) => Err(ActionError::NoClient(*id)),
         Action::Rotate(secret) | Action::Approve(secret) | Action::Refresh(Some(secret)) => {
             let known: Vec<&str> = pools.iter().map(|p| p.secret.as_str()).collect();
             if pools.iter().any(|p| p.follower.is_called(secret)) {
@@ -226,13 +234,26 @@ async fn act(
 ) -> Result<Begun, ActionError> {
     let switches = &proxy.context().switches;
     let name = action.database().and_then(|_| pools.first());
-    let name = name.map(|pool| &pool.name);
+    let name = name.map(|pool| pool.name.clone());
+    let name = name.as_ref();
     let mut begun = Begun::default();
+    let steer = |steer| proxy.steer_others(steer);
+    // Before anything is changed: whoever waits for the answer may go away meanwhile.
+    let elsewhere = match action {
+        Action::Pause(_) | Action::Kill(_) => others(proxy, name).await,
+        _ => 0,
+    };
     match action {
         Action::Pause(_) => {
             switches.pause(name);
             switches.apply(&pools);
             begun.notices.extend(pools.iter().filter_map(listens));
+            if elsewhere > 0 {
+                begun.notices.push(format!(
+                    "{} served by the process before this one: their transactions are not waited for",
+                    clients(elsewhere)
+                ));
+            }
             begun.rest = Rest::Released(pools);
         }
         Action::Resume(_) => {
@@ -249,7 +270,7 @@ async fn act(
             switches.pause(name);
             switches.apply(&pools);
             let sessions = proxy.context().sessions.all();
-            let mut ended = 0;
+            let mut ended = elsewhere;
             for session in sessions {
                 if pools.iter().any(|pool| session.is_client_of(pool)) {
                     session.signal(Signal::Kill);
@@ -257,8 +278,8 @@ async fn act(
                 }
             }
             begun.notices.push(format!(
-                "{ended} {} ended; RESUME lets clients in again",
-                if ended == 1 { "client" } else { "clients" }
+                "{} ended; RESUME lets clients in again",
+                clients(ended)
             ));
         }
         Action::KillClient(id) => {
@@ -269,8 +290,12 @@ async fn act(
             for console in sessions.consoles().iter().filter(|c| c.id == *id) {
                 console.signal(Signal::Kill);
             }
+            steer(Steer::KillClient(*id));
         }
-        Action::Reconnect(_) => pools.iter().for_each(Pool::reconnect),
+        Action::Reconnect(_) => {
+            pools.iter().for_each(Pool::reconnect);
+            steer(Steer::Reconnect(name.cloned()));
+        }
         Action::WaitClose(_) => begun.rest = Rest::Reconnected(pools),
         Action::Reload => {
             let reloaded = proxy.clone().reload().await.map_err(ActionError::Failed)?;
@@ -294,7 +319,30 @@ async fn act(
         }
         Action::Shutdown(when) => proxy.stop(*when),
     }
+    match action {
+        Action::Pause(_) | Action::Resume(_) | Action::Disable(_) | Action::Enable(_) => {
+            steer(Steer::Switches(switches.get()));
+        }
+        Action::Kill(_) => {
+            steer(Steer::Switches(switches.get()));
+            steer(Steer::Kill(name.cloned()));
+        }
+        _ => {}
+    }
     Ok(begun)
+}
+
+/// How many clients of a database, or of all, are still served by the process before this one.
+async fn others(proxy: &Arc<dyn Operations>, name: Option<&Arc<str>>) -> usize {
+    let others = proxy.others().await;
+    let of_it = others
+        .iter()
+        .filter(|c| name.is_none_or(|name| c.database == *name));
+    of_it.count()
+}
+
+fn clients(n: usize) -> String {
+    format!("{n} {}", if n == 1 { "client" } else { "clients" })
 }
 
 /// What is said of a pool whose listening connection stays.

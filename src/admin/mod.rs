@@ -46,7 +46,7 @@ pub use doorkeeper::Doorkeeper;
 pub use fetch::{FetchError, act, fetch, list, refresh};
 pub use history::{InForce, Load};
 pub use http::{AdminListener, serve};
-pub use operations::{Operations, Others, Reload, Rotation, Setting, Stop, Upgrade};
+pub use operations::{Operations, Others, Reload, Rotation, Setting, Steer, Stop, Upgrade};
 pub use reloaded::Reloaded;
 #[cfg(test)]
 pub(crate) use status::examples;

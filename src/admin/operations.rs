@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ClientView, Reloaded, StatusSource};
 use crate::pool::Pool;
-use crate::session::Context;
+use crate::session::{Context, SwitchesSet};
 
 /// A running proxy, for those who look at it and steer it.
 pub trait Operations: StatusSource {
@@ -26,6 +27,9 @@ pub trait Operations: StatusSource {
     fn others(&self) -> Others {
         Box::pin(ready(Vec::new()))
     }
+
+    /// Has the process before this one do the same for the clients that it still serves.
+    fn steer_others(&self, _steer: Steer) {}
 
     /// The keys of the configuration in force.
     fn settings(&self) -> Vec<Setting>;
@@ -77,6 +81,19 @@ pub type Reload = Pin<Box<dyn Future<Output = Result<Reloaded, String>> + Send>>
 pub type Rotation = Pin<Box<dyn Future<Output = Result<Arc<str>, String>> + Send>>;
 
 pub type Upgrade = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
+
+/// What holds for the clients of the process before this one too.
+#[derive(Serialize, Deserialize)]
+pub enum Steer {
+    /// Databases are paused and disabled like this.
+    Switches(SwitchesSet),
+    /// The clients of a database end, or all.
+    Kill(Option<Arc<str>>),
+    /// The client ends whose session has this id.
+    KillClient(u64),
+    /// The server connections of a database are made anew, or all.
+    Reconnect(Option<Arc<str>>),
+}
 
 /// When the proxy stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

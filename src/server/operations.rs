@@ -10,10 +10,10 @@ use tracing::{info, warn};
 use super::build::Built;
 use super::status::rfc3339;
 use super::{reload, upgrade};
-use crate::admin::{Operations, Others, Reload, Reloaded, Rotation, Setting, Stop, Upgrade};
+use crate::admin::{Operations, Others, Reload, Reloaded, Rotation, Setting, Steer, Stop, Upgrade};
 use crate::audit;
 use crate::base::duration;
-use crate::config;
+use crate::config::{self, Config};
 use crate::pool::Pool;
 use crate::secret::SecretId;
 use crate::session::Context;
@@ -33,6 +33,10 @@ impl Operations for Built {
 
     fn others(&self) -> Others {
         self.upgrades.clients_before()
+    }
+
+    fn steer_others(&self, steer: Steer) {
+        self.upgrades.steer_before(steer);
     }
 
     fn settings(&self) -> Vec<Setting> {
@@ -113,6 +117,8 @@ impl Operations for Built {
 
     fn stop(&self, when: Stop) {
         info!("somebody has asked for the proxy to stop");
+        // At once: an upgrade that began now would forget it, and nobody is let in any more.
+        self.health.stops();
         self.stop.send_replace(Some(when));
     }
 }
@@ -135,11 +141,9 @@ impl Built {
             .file
             .get()
             .ok_or("this proxy has no configuration file")?;
-        let config = config::load(file).map_err(|e| {
-            let why = e.to_string();
-            self.health.reloaded(Some(why.clone()));
-            why
-        })?;
+        let config = config::load(file).map_err(|e| e.to_string());
+        let usable = config.and_then(|config| check_files(&config).map(|()| config));
+        let config = usable.inspect_err(|why| self.health.reloaded(Some(why.clone())))?;
         let warnings = config::warnings(&config);
         for warning in &warnings {
             warn!("{warning}");
@@ -149,4 +153,14 @@ impl Built {
             ..reload::reload(self, config).await?
         })
     }
+}
+
+/// A file of TLS to a server that cannot be used is found now, and not by the first connection
+/// that needs it.
+fn check_files(config: &Config) -> Result<(), String> {
+    for (name, database) in &config.databases {
+        let checked = database.upstream.tls_options.check();
+        checked.map_err(|e| format!("[database.{name}]: {e}"))?;
+    }
+    Ok(())
 }

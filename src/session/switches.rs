@@ -30,6 +30,11 @@ impl Switches {
         Self(Mutex::new(set.0))
     }
 
+    /// Sets them as another process has them.
+    pub fn put(&self, set: SwitchesSet) {
+        *self.0.lock() = set.0;
+    }
+
     /// How they are set.
     pub fn get(&self) -> SwitchesSet {
         SwitchesSet(self.0.lock().clone())

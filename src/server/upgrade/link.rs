@@ -15,8 +15,9 @@ use tokio::time::timeout;
 use tracing::error;
 
 use super::message::{Message, PoolName};
+use super::steer;
 use crate::admin::{self, ClientView, Operations, Others};
-use crate::audit::{Carry, Passed};
+use crate::audit::{AuditError, Carry, Passed};
 use crate::net::handover::Sender;
 use crate::pool::Tell;
 use crate::server::build::Built;
@@ -39,6 +40,8 @@ pub struct Link {
     pub(super) takes_sessions: AtomicBool,
     /// The other process says whom it serves.
     pub(super) lists: AtomicBool,
+    /// The other process does what an administrator does here.
+    pub(super) steers: AtomicBool,
 }
 
 /// The records that are on their way.
@@ -61,6 +64,7 @@ impl Link {
             records: Mutex::default(),
             takes_sessions: AtomicBool::new(false),
             lists: AtomicBool::new(false),
+            steers: AtomicBool::new(false),
         })
     }
 
@@ -178,10 +182,13 @@ impl Link {
                 let (link, built) = (self.clone(), built.clone());
                 tokio::spawn(async move {
                     let written = built.context.audit.record_passed(records).await;
-                    let error = written.err().map(|e| e.to_string());
-                    link.tell(&Message::Written(error));
+                    link.tell(&match written {
+                        Err(AuditError::Closed) => Message::LogClosed,
+                        written => Message::Written(written.err().map(|e| e.to_string())),
+                    });
                 });
             }
+            Message::Steer(steer) => steer::obey(built, steer),
             Message::Reload => {
                 let built = built.clone();
                 tokio::spawn(async move {
@@ -229,6 +236,7 @@ impl Link {
                     let _ = waits.send(clients);
                 }
             }
+            Message::LogClosed => self.records.lock().waits = None,
             Message::Written(failed) => {
                 if let Some(waits) = self.records.lock().waits.take() {
                     let _ = waits.send(failed.map_or(Ok(()), Err));

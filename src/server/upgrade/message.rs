@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::ClientView;
+use crate::admin::{ClientView, Steer};
 use crate::audit::Passed;
 use crate::net::SocketKind;
 use crate::pool::{Pool, Share};
@@ -73,8 +73,13 @@ pub enum Message {
     Records(Vec<Passed>),
     /// The records are written, or why they are not.
     Written(Option<String>),
+    /// The new process has closed the log, to end. The old one writes the records itself, as far
+    /// as they are not in it.
+    LogClosed,
     /// The new process has read its configuration again.
     Reload,
+    /// An administrator does this in the new process.
+    Steer(Steer),
     /// The new process stops.
     Stop,
     /// The old process has closed all of its server connections.
@@ -90,6 +95,9 @@ pub struct Offer {
     /// The old process knows [`Message::List`].
     #[serde(default)]
     pub lists: bool,
+    /// The old process knows [`Message::Steer`].
+    #[serde(default)]
+    pub steers: bool,
     /// The token that the old process has made for `[admin]`, and its file.
     pub token: Option<(PathBuf, String)>,
 }
@@ -108,7 +116,7 @@ pub struct OfferedPool {
     pub name: PoolName,
     /// How many slots it may use.
     pub size: usize,
-    /// A version logs in.
+    /// A version logs in. The new process has to do as well there, and no better.
     pub works: bool,
 }
 

@@ -6,6 +6,7 @@
 //! * `turn`    whether a process is one of these
 //! * `link`    what each does for the other
 //! * `message` what they say
+//! * `steer`   what an administrator does in the new one, for the sessions of the old one
 //! * `program` which program the new process runs
 
 mod link;
@@ -13,6 +14,7 @@ pub(super) mod message;
 mod new;
 mod old;
 mod program;
+mod steer;
 mod turn;
 
 pub(super) use new::Before;

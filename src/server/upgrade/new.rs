@@ -145,6 +145,7 @@ impl Before {
             offer,
         } = self;
         link.lists.store(offer.lists, Ordering::Relaxed);
+        link.steers.store(offer.steers, Ordering::Relaxed);
         // What this process does before it is ready stands in the log of the other one.
         built.context.audit.pass_to(link.carries());
         let (free, log) = oneshot::channel();

@@ -175,7 +175,7 @@ impl Successor {
             let name = PoolName::of(&pool);
             pools.push(OfferedPool {
                 size: pool.share_size(),
-                works: pool.counts().in_force().is_some(),
+                works: pool.counts().works(),
                 name: name.clone(),
             });
             pool.share(0, self.link.tells_of(name));
@@ -185,6 +185,7 @@ impl Successor {
             pools,
             switches: built.context.switches.get(),
             lists: true,
+            steers: true,
             token: built.own_token.clone(),
         };
         self.link
@@ -196,7 +197,6 @@ impl Successor {
     async fn give_up(mut self) {
         let _ = self.child.kill().await;
         self.alone();
-        self.built.context.audit.reclaim();
         rotation::apply(&self.built);
     }
 
@@ -207,6 +207,7 @@ impl Successor {
         for pool in self.built.all_pools() {
             pool.share_no_more();
         }
+        self.built.context.audit.reclaim();
     }
 
     /// Leaves everything to the new process but the sessions that are here.

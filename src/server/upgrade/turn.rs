@@ -2,13 +2,14 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::link::Link;
 use super::message::Message;
-use crate::admin::Others;
+use crate::admin::{Others, Steer};
 use crate::server::build::Built;
 
 /// What a process knows of its upgrades.
@@ -102,6 +103,16 @@ impl Upgrades {
     pub fn tell_before(&self, message: &Message) {
         if let Standing::Follows(link) = &*self.standing.lock() {
             link.tell(message);
+        }
+    }
+
+    /// Has the process before this one do what an administrator does here, if it is still there
+    /// and of a version that does so.
+    pub fn steer_before(&self, steer: Steer) {
+        if let Standing::Follows(link) = &*self.standing.lock()
+            && link.steers.load(Ordering::Relaxed)
+        {
+            link.tell(&Message::Steer(steer));
         }
     }
 

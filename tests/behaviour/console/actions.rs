@@ -10,7 +10,7 @@ use crate::common::binaries::client_program;
 use crate::common::cli::PGVALET;
 use crate::common::client::told;
 use crate::common::raw::{self, Raw};
-use crate::common::{connect, eventually};
+use crate::common::{cli, connect, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pause_lets_transactions_finish_and_holds_everybody_else() {
@@ -260,6 +260,14 @@ async fn shutdown_waits_for_clients_if_asked_to() {
     })
     .await;
     assert_eq!(client.value("select 1").await, "1");
+    // A load balancer is told, and no upgrade lets clients in again.
+    assert_eq!(proxy.get("/readyz").await.0, 503);
+    let refused = cli::pgvalet(&proxy.config(), &["upgrade"], "");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("the proxy is stopping"),
+        "{said}"
+    );
     client.close().await;
     let status = proxy.wait_exit(Duration::from_secs(10)).await;
     assert!(status.success(), "{status}");

@@ -286,6 +286,26 @@ async fn pauses_and_reloads_hold_for_both() {
     scene.old_ends().await;
 }
 
+/// What an administrator does in the new process reaches the clients that the old one still has.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_the_old_process_are_resumed_and_killed() {
+    let mut scene = Scene::with_tls("", "pool_wait_timeout = \"20s\"").await;
+    let config = scene.proxy.config();
+    let tls = tls::config(None);
+    let mut secure = Secure::connect(&scene.proxy, &tls, "app")
+        .await
+        .expect("connected");
+    secure.ask("select 1").await.expect("served");
+    crate::common::cli::pgvalet_ok(&config, &["pause", "app"], "");
+    scene.upgrade().await;
+    crate::common::cli::pgvalet_ok(&config, &["resume", "app"], "");
+    let answer = secure.ask("select 1").await.expect("served again");
+    assert_eq!(answer.last().map(|(tag, _)| *tag), Some(b'Z'));
+    crate::common::cli::pgvalet_ok(&config, &["kill", "app"], "");
+    assert!(secure.last_words().await.contains("57P01"));
+    scene.old_ends().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_stay_too_long_end_between_transactions() {
     let mut scene = Scene::with_tls("upgrade_timeout = \"2s\"", "").await;
