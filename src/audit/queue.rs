@@ -147,15 +147,6 @@ impl Sender {
         }
     }
 
-    /// Somebody waits now for a record that was put in without haste.
-    pub fn await_all(&self) {
-        let mut state = self.0.0.state();
-        state.urgent |= !state.entries.is_empty();
-        if state.urgent {
-            self.0.0.wake(state);
-        }
-    }
-
     /// Wakes the thread, whether there are records or not.
     pub fn call(&self) {
         let mut state = self.0.0.state();

@@ -61,6 +61,16 @@ impl Profile {
         settings
     }
 
+    /// The settings of which a server has to say whether it accepts them, and what it reports. Time
+    /// limits would limit questions of pgvalet's as well. `temp_buffers` is refused by a connection
+    /// on which temporary tables were used (check_temp_buffers, variable.c): that says nothing about
+    /// the value.
+    pub fn to_learn(&self) -> Settings {
+        let mut settings = self.without_limits();
+        settings.remove("temp_buffers");
+        settings
+    }
+
     /// The profile in which nothing is set: what a server connection has after its login. One
     /// object for all, because it is compared by address.
     pub fn initial() -> Arc<Self> {

@@ -209,7 +209,7 @@ pub(super) async fn told(
 
 /// Why it is not known how the server reports what a client brings.
 enum Unlearnt {
-    /// The connection is no good: the server has closed it, or it is closed now.
+    /// The server has closed the connection.
     Closed,
     Failed(Failed),
 }
@@ -227,20 +227,13 @@ impl From<QueryError> for Unlearnt {
     }
 }
 
-/// Sets what the client brings on a connection, to learn how the server reports it. Its time
-/// limits are left out, because they would limit questions of pgvalet's as well.
+/// Sets what the client brings on a connection, to learn how the server reports it.
 async fn learn(pool: &Pool, profile: &Profile, mut lease: Lease) -> Result<(), Unlearnt> {
-    let set = pool.profiles.intern(profile.without_limits());
+    let set = pool.profiles.intern(profile.to_learn());
     if let Some(sql) = set.change_from(&lease.profile) {
         let limit = pool.database().upstream.connect_timeout;
         let asked = timeout(limit, lease.ask(&[&sql])).await;
-        let asked = asked.map_err(|_| Unlearnt::Failed(ClientError::UpstreamLost.into()))?;
-        if matches!(asked, Err(QueryError::Refused(_))) && lease.worn {
-            // What an earlier client did there may be the reason.
-            lease.speaks();
-            return Err(Unlearnt::Closed);
-        }
-        asked?;
+        asked.map_err(|_| Unlearnt::Failed(ClientError::UpstreamLost.into()))??;
         lease.profile = set;
     } else {
         lease.ask(&[]).await?;

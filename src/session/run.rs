@@ -183,7 +183,8 @@ fn start_over(relay: &mut Relay, why: ErrorFields) -> Option<Vec<u8>> {
     const QUERY_CANCELED: &str = "57014";
     let worn = relay.holding.lease().is_some_and(|lease| lease.worn);
     let cancelled = why.sqlstate == QUERY_CANCELED;
-    if !relay.holding.is_setting_up() || !(worn || cancelled) {
+    let another = cancelled || worn && relay.holding.is_refused();
+    if !relay.holding.is_setting_up() || !another {
         let mut out = Vec::new();
         Failed::Parameter(why).fatal(&mut out);
         return Some(out);

@@ -82,7 +82,10 @@ async fn work(
     let ending = ended.map_err(|e| {
         let said = format!("{secret} was not rotated: {e}");
         match e {
-            RotationError::Store(StoreError::NotFound(_)) => Failure::Usage(said),
+            // The secret that was asked for, and not the one that administers it.
+            RotationError::Store(StoreError::NotFound(what)) if what.contains(secret.as_str()) => {
+                Failure::Usage(said)
+            }
             _ => Failure::Failed(said),
         }
     })?;

@@ -22,6 +22,8 @@ pub(in crate::session) struct Holding {
     /// The connection was taken into use for a message that has not been sent yet, because the
     /// client's settings are being put in force.
     setting_up: bool,
+    /// The number of connections that have refused the client's settings, one after the other.
+    refusals: u8,
 }
 
 impl Holding {
@@ -36,6 +38,7 @@ impl Holding {
             ask: false,
             discarding: false,
             setting_up: false,
+            refusals: 0,
         }
     }
 
@@ -100,6 +103,16 @@ impl Holding {
     #[inline]
     pub(super) fn is_used(&mut self) {
         self.setting_up = false;
+        self.refusals = 0;
+    }
+
+    /// Notes that a connection has refused the client's settings. `false`: others would, too. Each
+    /// one that has refused is closed, so that a client which brings nonsense must not have them
+    /// all tried.
+    pub fn is_refused(&mut self) -> bool {
+        const MOST: u8 = 3;
+        self.refusals = self.refusals.saturating_add(1);
+        self.refusals < MOST
     }
 
     /// Whether nothing of the client has been sent on this connection, because its settings are
