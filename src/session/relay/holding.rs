@@ -11,8 +11,9 @@ pub(in crate::session) struct Holding {
     /// What the clients of its rule may hold of the pool.
     quota: Quota,
     lease: Option<Lease>,
-    /// A connection of a generation whose first use is still to be recorded.
-    unrecorded: Option<Lease>,
+    /// A connection of a generation whose first use is still to be recorded. Boxed, because it is
+    /// rare.
+    unrecorded: Option<Box<Lease>>,
     /// Why the lease outlives its transactions, if it does.
     pinned: Option<Pin>,
     /// The server has to be asked what the client left there.
@@ -128,12 +129,12 @@ impl Holding {
 
     /// Sets a connection aside until its first use is recorded.
     pub(super) fn set_aside(&mut self, lease: Lease) {
-        self.unrecorded = Some(lease);
+        self.unrecorded = Some(Box::new(lease));
     }
 
     /// The connection that was set aside, which this session may use when that is recorded.
     pub fn take_unrecorded(&mut self) -> Option<Lease> {
-        self.unrecorded.take()
+        self.unrecorded.take().map(|lease| *lease)
     }
 
     /// Whether the session holds nothing of the pool, and is not bound to hold a connection.
