@@ -142,7 +142,12 @@ impl Built {
             .get()
             .ok_or("this proxy has no configuration file")?;
         let config = config::load(file).map_err(|e| e.to_string());
-        let usable = config.and_then(|config| check_files(&config).map(|()| config));
+        let running = self.state.lock().config.clone();
+        let usable = config.and_then(|config| {
+            check_files(&config)?;
+            reload::usable(&running, &config)?;
+            Ok(config)
+        });
         let config = usable.inspect_err(|why| self.health.reloaded(Some(why.clone())))?;
         let warnings = config::warnings(&config);
         for warning in &warnings {

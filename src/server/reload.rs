@@ -24,15 +24,13 @@ use crate::session::{Cause, Context, Routes};
 /// Listeners, other stores and the audit log stay as they are.
 ///
 /// # Errors
-/// A new store cannot be opened, or a file cannot be used that the configuration names now. Nothing
-/// has changed then.
+/// A new store cannot be opened. Nothing has changed then.
 pub async fn reload(built: &Built, config: Config) -> Result<Reloaded, String> {
     let refused = |why: String| {
         built.health.reloaded(Some(why.clone()));
         why
     };
     let running = built.state.lock().config.clone();
-    usable(&running, &config).map_err(refused)?;
     let new: Vec<_> = {
         let is_new = |name: &StoreName| running.stores.named(name.as_deref()).is_none();
         let all = config.stores.iter().filter(|(name, _)| is_new(name));
@@ -50,7 +48,7 @@ pub async fn reload(built: &Built, config: Config) -> Result<Reloaded, String> {
 
 /// Whether the files can be used that are named since this reload. They come into force with the
 /// next start, which would fail without them.
-fn usable(running: &Config, new: &Config) -> Result<(), String> {
+pub(super) fn usable(running: &Config, new: &Config) -> Result<(), String> {
     let (before, now) = (&running.listen, &new.listen);
     let pair = match &now.tls {
         ListenTls::Off => None,
