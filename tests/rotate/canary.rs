@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::api::client;
 use super::common::moto::Moto;
-use super::common::{Cluster, Proxy, cli, eventually, new_password};
+use super::common::{Cluster, Proxy, cli, connect, eventually, new_password};
 use super::crash::Load;
 use super::many::replicas;
 use super::scene::{Scene, errors};
@@ -241,10 +241,16 @@ async fn a_new_user_that_fails_the_second_canary_reaches_nobody_else() {
     .await;
     let cluster = &pair.scene.cluster;
     cluster.execute("ALTER ROLE app_user_clone NOLOGIN").await;
+    // Only who logs in notices.
+    let clients = all.map(|proxy| tokio::spawn(comes_again_and_again(proxy.port)));
+    cluster
+        .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app_user_clone'")
+        .await;
     let tried = eventually("it is given up", SOON, || async {
         all.iter().find_map(|proxy| canary(proxy))
     })
     .await;
+    clients.iter().for_each(tokio::task::JoinHandle::abort);
     assert_eq!(tried["outcome"], "failure", "{tried}");
     let uses = all.iter().filter(|p| adopted(p, &version).is_some());
     let uses: Vec<_> = uses.collect();
@@ -258,6 +264,16 @@ async fn a_new_user_that_fails_the_second_canary_reaches_nobody_else() {
     })
     .await;
     pair.finish().await;
+}
+
+async fn comes_again_and_again(port: u16) {
+    let dsn = format!("host=127.0.0.1 port={port} user=anyone dbname=app");
+    loop {
+        if let Ok(client) = connect(&dsn).await {
+            let _ = client.batch_execute("select 1").await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// A command that serves nobody leaves the canary to a replica.

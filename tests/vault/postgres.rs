@@ -168,9 +168,10 @@ async fn a_schema_of_a_newer_pgvalet_or_of_somebody_else_is_left_alone() {
     let refused = value(&vault, "a").await.expect_err("it is too new");
     assert!(refused.to_string().contains("newer pgvalet"), "{refused}");
 
-    run("CREATE SCHEMA theirs; CREATE TABLE theirs.store (x int)")
-        .await
-        .unwrap();
+    run("CREATE SCHEMA theirs; CREATE TABLE theirs.store (x int); \
+         GRANT USAGE ON SCHEMA theirs TO keeper")
+    .await
+    .unwrap();
     let theirs = Place::on(&server.url("theirs"));
     let refused = theirs.open().await.err().expect("it is somebody else's");
     assert!(matches!(refused, OpenError::NotAStore(_)), "{refused}");

@@ -78,6 +78,11 @@ impl ClientWire {
         self.look_again();
     }
 
+    /// Whether something has been read and not dealt with.
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
     /// What has been read and not dealt with.
     pub fn input(&mut self) -> &mut Input {
         &mut self.input

@@ -10,7 +10,8 @@ impl Relay {
         !self.holding.has_lease()
             || (self.conversation.is_at_rest()
                 && self.server.is_idle()
-                && !self.holding.is_setting_up())
+                // A message waits until its settings are in force.
+                && !(self.holding.is_setting_up() && self.client.has_input()))
     }
 
     /// Whether the session can be ended without breaking off a transaction.
