@@ -85,7 +85,7 @@ impl Scene {
     pub fn install_build(&self, number: usize) {
         let build = self.proxy.directory().join(format!("build-{}", number % 2));
         if !build.exists() {
-            let other = std::env::var_os("OTHER_BUILD").filter(|_| number % 2 == 0);
+            let other = std::env::var_os("OTHER_BUILD").filter(|_| number.is_multiple_of(2));
             let from = other.unwrap_or_else(|| cli::PGVALET.into());
             fs::copy(from, &build).expect("copied");
         }
